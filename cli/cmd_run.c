@@ -1,0 +1,298 @@
+/* jepac run: one entry, or K optimizer steps, on tensors from files; compiled code or the f64 interpreter. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+  Cli *c;
+  Model *model; /* NULL for a FILE.ir */
+  const Graph *g;
+  StTensor *in; /* --inputs */
+  int nin;
+  StFile *params; /* --params or NULL */
+  bool train_step;
+  int64_t steps;
+  uint64_t seed;
+  VEC(StTensor) result, state; /* after the run */
+} Run;
+
+/* ---- files ---- */
+static Status open_inputs(Run *r, StFile **file) {
+  Cli *c = r->c;
+  const char *path = c->opt.inputs;
+  if (!path) return ST_OK;
+  if (cli_has_suffix(path, ".npy")) {
+    r->in = NEW(c->arena, StTensor);
+    r->nin = 1;
+    return npy_read(path, r->in, c->arena, c->diags);
+  }
+  *file = st_open(path, c->diags);
+  if (!*file) return ST_FILE;
+  r->nin = st_count(*file);
+  r->in = NEWN(c->arena, StTensor, r->nin + 1);
+  for (int i = 0; i < r->nin; i++) r->in[i] = *st_tensor(*file, i);
+  return ST_OK;
+}
+
+static Status check_extents(Run *r) {
+  for (int i = 0; i < r->nin; i++)
+    for (int k = 0; k < r->in[i].shape.rank; k++)
+      if (r->in[i].shape.dim[k] < 1)
+        return cli_fail(r->c, ST_FILE, "%s: tensor '%s': dimension %d has size %lld", r->c->opt.inputs,
+                        r->in[i].name, k, (long long)r->in[i].shape.dim[k]);
+  return ST_OK;
+}
+
+/* ---- the graph ---- */
+static Status graph_from_ir(Run *r) {
+  Cli *c = r->c;
+  Graph *g[64];
+  const char *names[64];
+  if (c->opt.grad || c->opt.mode)
+    return cli_fail(c, ST_USAGE,
+                    "--grad and --mode belong to model files: an IR file is one graph as it stands");
+  Status s = cli_check_readable(c, c->opt.arg[0], "IR file");
+  if (s) return s;
+  const Source *src = source_read(c->arena, c->opt.arg[0]);
+  if (!src) return cli_fail(c, ST_FILE, "cannot read %s", c->opt.arg[0]);
+  int n = graph_read(c->arena, src, c->diags, g, 64);
+  if (n < 0) return ST_MODEL;
+  if (n == 0) return cli_fail(c, ST_MODEL, "%s holds no graph", c->opt.arg[0]);
+  for (int i = 0; i < n; i++) {
+    names[i] = g[i]->name;
+    if (c->opt.entry ? !strcmp(c->opt.entry, names[i]) : n == 1) r->g = g[i];
+  }
+  if (r->g) return ST_OK;
+  if (!c->opt.entry)
+    return cli_fail(c, ST_USAGE, "%s holds %d graphs: choose one with --entry", c->opt.arg[0], n);
+  cli_fail(c, ST_USAGE, "%s has no graph '%s'", c->opt.arg[0], c->opt.entry);
+  const char *near = nearest_name(c->opt.entry, names, n);
+  if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+  return ST_USAGE;
+}
+
+static Status graph_from_model(Run *r) {
+  Cli *c = r->c;
+  KnownShape *known = NEWN(c->arena, KnownShape, r->nin + 1);
+  for (int i = 0; i < r->nin; i++) known[i] = (KnownShape){r->in[i].name, r->in[i].dt, r->in[i].shape};
+  Status s = cli_load(c, c->opt.arg[0], known, r->nin, &r->model);
+  if (s) return s;
+  if (r->nin == 1 && !*r->in[0].name)
+    return cli_fail(c, ST_USAGE, ".npy inputs have no name: use .safetensors");
+  r->g = cli_model_graph(c, r->model, r->train_step);
+  r->seed = cli_seed(c, cli_recipe(c, r->model));
+  return r->g ? ST_OK : c->status ? c->status : ST_MODEL;
+}
+
+/* ---- does what the files hold fit the graph? ---- */
+static Status check_inputs(Run *r) {
+  Cli *c = r->c;
+  const char **names = NEWN(c->arena, const char *, r->g->inputs.n + 1);
+  int n = 0;
+  for (int i = 0; i < r->g->inputs.n; i++) {
+    const Input *in = &r->g->inputs.v[i];
+    if (in->kind != IN_ARG) continue;
+    names[n++] = in->name;
+    const Node *node = g_node(r->g, in->val);
+    char want[128], have[128];
+    type_str(node->dt, &node->shape, want);
+    const StTensor *t = NULL;
+    for (int k = 0; k < r->nin; k++)
+      if (!strcmp(r->in[k].name, in->name)) t = &r->in[k];
+    if (!t && !c->opt.inputs)
+      return cli_fail(c, ST_USAGE, "%s needs --inputs with '%s': %s", r->g->name, in->name, want);
+    if (!t) return cli_fail(c, ST_FILE, "%s lacks input '%s': %s", c->opt.inputs, in->name, want);
+    if (!shape_eq(&t->shape, &node->shape) || !cli_same_family(t->dt, node->dt))
+      return cli_fail(c, ST_FILE, "%s: input '%s' is %s, but %s needs %s", c->opt.inputs, in->name,
+                      type_str(t->dt, &t->shape, have), r->g->name, want);
+  }
+  for (int k = 0; k < r->nin; k++) {
+    bool found = false;
+    for (int i = 0; i < n; i++) found |= !strcmp(names[i], r->in[k].name);
+    if (found) continue;
+    cli_fail(c, ST_FILE, "%s: %s has no input '%s'", c->opt.inputs, r->g->name, r->in[k].name);
+    const char *near = nearest_name(r->in[k].name, names, n);
+    if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+    return ST_FILE;
+  }
+  return ST_OK;
+}
+
+static void set_inputs(Run *r, Session *s) {
+  for (int i = 0; i < r->nin; i++) {
+    void *at;
+    const PlanTensor *t = cli_tensor(s, PT_ARG, r->in[i].name, &at);
+    if (t) cli_convert(t->dt, at, r->in[i].dt, r->in[i].data, shape_count(&t->shape));
+  }
+}
+
+static void set_scalars(Run *r, Session *s, int64_t step) {
+  const Recipe *recipe = r->train_step ? cli_recipe(r->c, r->model) : NULL;
+  int64_t total = recipe && recipe->steps > 0 ? recipe->steps : r->steps;
+  cli_set_runtime(s, "seed", (int64_t)r->seed);
+  cli_set_runtime(s, "step", step);
+  cli_set_runtime(s, "steps_per_epoch", r->steps);
+  cli_set_runtime(s, "total_steps", total);
+}
+
+static void print_scalars(Run *r, int64_t step, const char *name, const Shape *shape, DType dt,
+                          const void *data) {
+  if (shape->rank || r->c->opt.quiet || !strncmp(name, "grad.", 5)) return;
+  double x;
+  cli_to_f64(&x, dt, data, 1);
+  if (r->steps > 1) printf("step %lld ", (long long)step);
+  printf("%s %.9g\n", name, x);
+}
+
+/* ---- interpreter ---- */
+static void push(Run *r, bool state, const char *name, DType dt, const Shape *shape, void *data) {
+  StTensor t = {name, dt, *shape, data, shape_count(shape) * dtype_size(dt)};
+  if (state) vec_push(r->c->arena, &r->state, t);
+  else vec_push(r->c->arena, &r->result, t);
+}
+
+/* As stored: floats stay f64, the rest gets its own type back. */
+static void push_f64(Run *r, bool state, const char *name, const Tensor64 *t) {
+  int64_t n = shape_count(&t->shape);
+  if (dtype_is_float(t->dt)) {
+    push(r, state, name, DT_F64, &t->shape, memcpy(NEWN(r->c->arena, double, n + 1), t->v, (size_t)n * 8));
+    return;
+  }
+  char *data = arena_alloc(r->c->arena, (size_t)(n * dtype_size(t->dt)));
+  for (int64_t i = 0; i < n; i++) {
+    if (t->dt == DT_BOOL) ((uint8_t *)data)[i] = t->v[i] != 0;
+    if (t->dt == DT_I64) ((int64_t *)(void *)data)[i] = (int64_t)t->v[i];
+    if (t->dt == DT_I32) ((int32_t *)(void *)data)[i] = (int32_t)t->v[i];
+    if (t->dt == DT_U32) ((uint32_t *)(void *)data)[i] = (uint32_t)t->v[i];
+  }
+  push(r, state, name, t->dt, &t->shape, data);
+}
+
+static void load_f64(Run *r, const Graph *g, const Session *store, Tensor64 *in, Arena *a) {
+  for (int i = 0; i < g->inputs.n; i++) {
+    SessionTensor t = session_tensor_at(store, i);
+    int64_t n = shape_count(&t.shape);
+    in[i] = (Tensor64){t.dt, t.shape, NEWN(a, double, n + 1)};
+    const StTensor *file = g->inputs.v[i].kind != IN_ARG && r->params ? st_find(r->params, t.name) : NULL;
+    for (int k = 0; k < r->nin && g->inputs.v[i].kind == IN_ARG; k++)
+      if (!strcmp(r->in[k].name, t.name)) file = &r->in[k];
+    if (file) /* in full precision */
+      cli_to_f64(in[i].v, file->dt, file->data, n);
+    else cli_to_f64(in[i].v, t.dt, t.data, n);
+  }
+}
+
+static Status interpret(Run *r) {
+  Cli *c = r->c;
+  const Graph *g = cli_expand(c, r->g);
+  if (!g) return ST_MODEL;
+  Session *store = cli_store(c, g, r->seed);
+  if (!store) return ST_BUDGET;
+  Tensor64 *in = NEWN(c->arena, Tensor64, g->inputs.n + 1), *out = NEWN(c->arena, Tensor64, g->outputs.n + 1);
+  load_f64(r, g, store, in, c->arena);
+  Status s = ST_OK;
+  for (int64_t step = 0; step < r->steps && !s; step++) {
+    set_scalars(r, store, step);
+    for (int i = 0; i < g->inputs.n; i++)
+      if (g->inputs.v[i].kind == IN_RUNTIME)
+        in[i].v[0] = (double)*(const int64_t *)session_tensor_at(store, i).data;
+    Arena *temp = arena_new();
+    graph_interp(g, in, out, temp, false);
+    for (int i = 0; i < g->outputs.n; i++) {
+      const Output *o = &g->outputs.v[i];
+      if (o->state < 0 && !out[i].shape.rank && r->train_step && !isfinite(out[i].v[0]))
+        s = cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, o->name);
+      if (o->state < 0 && !out[i].shape.rank && !r->c->opt.quiet && strncmp(o->name, "grad.", 5)) {
+        if (r->steps > 1) printf("step %lld ", (long long)step);
+        printf("%s %.17g\n", o->name, out[i].v[0]);
+      }
+      if (o->state < 0 && step == r->steps - 1) push_f64(r, false, o->name, &out[i]);
+    }
+    for (int i = 0; i < g->outputs.n; i++)
+      if (g->outputs.v[i].state >= 0) {
+        Tensor64 *t = &in[g->outputs.v[i].state];
+        memcpy(t->v, out[i].v, (size_t)shape_count(&t->shape) * 8);
+      }
+    arena_free(temp);
+  }
+  for (int i = 0; i < g->inputs.n; i++)
+    if (g->inputs.v[i].kind != IN_ARG && g->inputs.v[i].kind != IN_RUNTIME)
+      push_f64(r, true, g->inputs.v[i].name, &in[i]);
+  session_free(store);
+  return s;
+}
+
+/* ---- compiled ---- */
+static Status execute(Run *r, Compiled *k) {
+  Cli *c = r->c;
+  Status s = cli_compile(c, r->g, k);
+  if (s) return s;
+  session_init_states(k->session, r->seed);
+  if (r->params) cli_set_states(k->session, r->params);
+  set_inputs(r, k->session);
+  const Plan *p = k->plan;
+  int watch = -1, bad = -1;
+  for (int i = 0; i < p->ntensor && watch < 0 && r->train_step; i++)
+    if (p->tensor[i].kind == PT_RESULT && p->tensor[i].dt == DT_F32 && !p->tensor[i].shape.rank) watch = i;
+  for (int64_t step = 0; step < r->steps; step++) {
+    set_scalars(r, k->session, step);
+    if (watch < 0) {
+      session_run(k->session, 0, p->nstep);
+    } else if (session_step(k->session, &watch, 1, &bad)) {
+      return cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, p->tensor[bad].name);
+    }
+    for (int i = 0; i < p->ntensor; i++) {
+      SessionTensor t = session_tensor_at(k->session, i);
+      if (t.kind == PT_RESULT) print_scalars(r, step, t.name, &t.shape, t.dt, t.data);
+      if (t.kind == PT_RESULT && step == r->steps - 1) push(r, false, t.name, t.dt, &t.shape, t.data);
+    }
+  }
+  for (int i = 0; i < p->ntensor; i++) {
+    SessionTensor t = session_tensor_at(k->session, i);
+    if (t.kind == PT_STATE) push(r, true, t.name, t.dt, &t.shape, t.data);
+  }
+  return ST_OK;
+}
+
+static Status save(Run *r) {
+  Cli *c = r->c;
+  const char *out = c->opt.outputs;
+  Status s = ST_OK;
+  if (out && cli_has_suffix(out, ".npy")) {
+    if (!r->result.n) return cli_fail(c, ST_USAGE, "%s returns nothing to write into %s", r->g->name, out);
+    s = npy_write(out, &r->result.v[0], c->diags);
+  } else if (out) {
+    s = st_write(out, r->result.v, r->result.n, NULL, 0, c->diags);
+  }
+  if (!s && c->opt.params_out) s = st_write(c->opt.params_out, r->state.v, r->state.n, NULL, 0, c->diags);
+  return s;
+}
+
+Status cmd_run(Cli *c) {
+  Run r = {.c = c,
+           .steps = c->opt.steps < 0 ? 1 : c->opt.steps,
+           .seed = c->opt.seed < 0 ? 0 : (uint64_t)c->opt.seed};
+  bool ir = cli_has_suffix(c->opt.arg[0], ".ir");
+  r.train_step = !ir && c->opt.entry && !strcmp(c->opt.entry, "train_step");
+  if (r.steps < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
+  if (r.train_step && c->opt.grad)
+    return cli_fail(c, ST_USAGE, "--grad belongs to an entry, not to train_step");
+  if (r.train_step && c->opt.mode && !strcmp(c->opt.mode, "eval"))
+    return cli_fail(c, ST_USAGE, "train_step runs in train mode");
+  StFile *inputs = NULL;
+  Compiled k = {0};
+  Status s = open_inputs(&r, &inputs);
+  if (!s) s = check_extents(&r);
+  if (!s && c->opt.params && !(r.params = st_open(c->opt.params, c->diags))) s = ST_FILE;
+  if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);
+  if (!s) s = check_inputs(&r);
+  if (!s && r.params) s = cli_check_states(c, r.model, r.g, r.params);
+  if (!s) s = c->opt.interp ? interpret(&r) : execute(&r, &k);
+  if (!s) s = save(&r);
+  cli_release(&k);
+  st_close(inputs);
+  st_close(r.params);
+  return s;
+}

@@ -1,0 +1,96 @@
+/* jepac's commands: docs/cli.md lists them, this table is where they are. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+const Command command_table[] = {
+    {"check", CMD_CHECK, cmd_check, 1, 1, "MODEL", "parse, shapes, memory and FLOP estimate"},
+    {"train", CMD_TRAIN, cmd_train, 1, 1, "MODEL", "compile and train"},
+    {"eval", CMD_EVAL, cmd_eval, 1, 1, "RUN", "probes and protocols on a checkpoint"},
+    {"run", CMD_RUN, cmd_run, 1, 1, "MODEL|FILE.ir", "run one entry on given tensors"},
+    {"compile", 0, NULL, 0, 0, "MODEL", "ahead-of-time compilation"},
+    {"ir", CMD_IR, cmd_ir, 1, 1, "MODEL|FILE.ir", "print a stage of the compiler"},
+    {"opt", CMD_OPT, cmd_opt, 1, 1, "FILE.ir", "run passes on textual IR"},
+    {"explain", 0, NULL, 0, 0, "MODEL", "memory, time and fusion per model line"},
+    {"verify", 0, NULL, 0, 0, "MODEL", "compare passes, JIT and interpreter"},
+    {"bench", CMD_BENCH, cmd_bench, 1, 1, "MODEL", "time the training step"},
+    {"reduce", 0, NULL, 0, 0, "MODEL -- CMD", "smallest model file that still fails"},
+    {"ckpt", 0, NULL, 0, 0, "ls|diff|convert", "work with checkpoints"},
+    {0},
+};
+
+const Command *command_find(const char *name) {
+  for (const Command *k = command_table; k->name; k++)
+    if (!strcmp(k->name, name)) return k;
+  return NULL;
+}
+
+Status cli_fail(Cli *c, Status s, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  char text[2048];
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  diag_error(c->diags, NULL, "%s", text);
+  c->status = s;
+  return s;
+}
+
+static void usage(FILE *f) {
+  fputs("usage: jepac COMMAND ...\n\n", f);
+  for (const Command *k = command_table; k->name; k++)
+    fprintf(f, "  %-8s %-16s %s%s\n", k->name, k->operands, k->doc, k->run ? "" : " (not yet)");
+  fputs("\njepac COMMAND -h lists a command's options.\n", f);
+}
+
+static Status dispatch(Cli *c, int argc, char **argv) {
+  if (argc < 2) {
+    usage(stderr);
+    return ST_USAGE;
+  }
+  const char *name = argv[1];
+  if (!strcmp(name, "-h") || !strcmp(name, "--help") || !strcmp(name, "help")) {
+    usage(stdout);
+    return ST_OK;
+  }
+  if (!strcmp(name, "--version")) {
+    puts("jepac " JEPAC_VERSION);
+    return ST_OK;
+  }
+  const Command *k = command_find(name);
+  if (!k) {
+    const char *names[16];
+    int n = 0;
+    for (const Command *i = command_table; i->name; i++) names[n++] = i->name;
+    const char *near = nearest_name(name, names, n);
+    cli_fail(c, ST_USAGE, "unknown command '%s'", name);
+    if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+    return ST_USAGE;
+  }
+  if (!k->run) return cli_fail(c, ST_USAGE, "'%s' is not there yet", name);
+  Status s = options_parse(c, k, argc - 2, argv + 2);
+  if (s) return s;
+  if (c->opt.help) {
+    options_help(k, stdout);
+    return ST_OK;
+  }
+  return k->run(c);
+}
+
+int main(int argc, char **argv) {
+  setlocale(LC_CTYPE, "");
+  Arena *a = arena_new();
+  Cli *c = NEW(a, Cli);
+  c->arena = a;
+  c->diags = diags_new(a);
+  Status s = dispatch(c, argc, argv);
+  if ((fflush(stdout) || ferror(stdout)) && !s)
+    s = cli_fail(c, ST_FILE, "cannot write to standard output: %s", strerror(errno));
+  if (!s && diags_errors(c->diags)) s = ST_MODEL;
+  diags_print(c->diags, stderr);
+  arena_free(a);
+  return (int)s;
+}

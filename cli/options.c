@@ -1,0 +1,202 @@
+/* The command line: one table of options; each row says where its value goes and which commands take it. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum { OPT_FLAG, OPT_TEXT, OPT_COUNT, OPT_NATURAL, OPT_BYTES, OPT_SET, OPT_CHOICE } OptionKind;
+
+typedef struct {
+  const char *name;
+  char letter; /* -q; 0 none */
+  OptionKind kind;
+  unsigned commands;
+  size_t offset;         /* of the value in Options */
+  const char *arg, *doc; /* CHOICE: arg lists the words, "a|b|c" */
+} OptionRow;
+
+#define AT(FIELD) offsetof(Options, FIELD)
+static const OptionRow option_table[] = {
+    {"entry", 0, OPT_TEXT, CMD_RUN | CMD_IR, AT(entry), "NAME", "which entry (default: the first)"},
+    {"train-step", 0, OPT_FLAG, CMD_IR, AT(train_step), NULL, "the whole optimizer step"},
+    {"grad", 0, OPT_FLAG, CMD_RUN | CMD_IR, AT(grad), NULL, "also gradients of the first result"},
+    {"mode", 0, OPT_CHOICE, CMD_RUN | CMD_IR, AT(mode), "train|eval",
+     "batch norm, dropout (default: train with --grad or --train-step, else eval)"},
+    {"params", 0, OPT_TEXT, CMD_RUN, AT(params), "FILE",
+     "states, a .safetensors file (default: initialized from --seed)"},
+    {"inputs", 0, OPT_TEXT, CMD_RUN, AT(inputs), "FILE",
+     "the entry's arguments by name (.npy: the only one)"},
+    {"outputs", 0, OPT_TEXT, CMD_RUN, AT(outputs), "FILE",
+     "results by name, grad.<parameter> (.npy: the first)"},
+    {"params-out", 0, OPT_TEXT, CMD_RUN, AT(params_out), "FILE", "states afterwards"},
+    {"interp", 0, OPT_FLAG, CMD_RUN, AT(interp), NULL, "f64 interpreter instead of compiled code"},
+    {"data", 0, OPT_TEXT, CMD_TRAIN | CMD_EVAL, AT(data), "DIR", "folder of the data set"},
+    {"out", 0, OPT_TEXT, CMD_TRAIN, AT(out), "RUN",
+     "folder for checkpoint, log and picture (default: runs/MODEL)"},
+    {"resume", 0, OPT_FLAG, CMD_TRAIN, AT(resume), NULL, "go on from RUN's checkpoint"},
+    {"epochs", 0, OPT_NATURAL, CMD_TRAIN, AT(epochs), "N", "instead of the recipe's"},
+    {"steps", 0, OPT_NATURAL, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(steps), "N", "optimizer steps"},
+    {"max-memory", 0, OPT_BYTES, CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN, AT(max_memory), "SIZE",
+     "arena budget: 512M, 2G"},
+    {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
+    {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},
+    {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this graph pass"},
+    {"stage", 0, OPT_CHOICE, CMD_IR, AT(stage), "graph|grad|kernels|plan|llvm|asm",
+     "which stage (default: graph)"},
+    {"format", 0, OPT_CHOICE, CMD_IR, AT(format), "text|dot|html|json", "how"},
+    {"passes", 0, OPT_TEXT, CMD_OPT, AT(passes), "A,B,C", "graph passes to run, in order"},
+    {"output", 'o', OPT_TEXT, CMD_IR | CMD_OPT, AT(out), "FILE", "instead of standard output"},
+    {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
+    {"conv", 0, OPT_CHOICE, CMD_ALL & ~CMD_OPT, AT(conv), "auto|direct|winograd", "convolution algorithm"},
+    {"set", 0, OPT_SET, CMD_ALL, 0, "NAME=VALUE", "a dimension, model parameter or recipe setting"},
+    {"seed", 0, OPT_NATURAL, CMD_ALL, AT(seed), "N", "of all random numbers"},
+    {"threads", 0, OPT_COUNT, CMD_ALL, AT(threads), "N", "results do not depend on it"},
+    {"precision", 0, OPT_CHOICE, CMD_ALL, AT(precision), "f32|bf16", "of stored activations"},
+    {"dump-ir", 0, OPT_TEXT, CMD_ALL, AT(dump_ir), "DIR", "NNN-pass.ir for each pass that changed something"},
+    {"time-passes", 0, OPT_FLAG, CMD_ALL, AT(time_passes), NULL, "table of pass times on standard error"},
+    {"verify-each", 0, OPT_FLAG, CMD_ALL, AT(verify_each), NULL, "verify the IR after every pass"},
+    {"quiet", 'q', OPT_FLAG, CMD_ALL, AT(quiet), NULL, "less"},
+    {"verbose", 'v', OPT_FLAG, CMD_ALL, AT(verbose), NULL, "more"},
+    {"help", 'h', OPT_FLAG, CMD_ALL, AT(help), NULL, "this list"},
+};
+enum { NOPTION = sizeof option_table / sizeof *option_table };
+
+void options_help(const Command *cmd, FILE *f) {
+  fprintf(f, "usage: jepac %s %s [options]\n%s\n\n", cmd->name, cmd->operands, cmd->doc);
+  for (int i = 0; i < NOPTION; i++) {
+    const OptionRow *r = &option_table[i];
+    if (!(r->commands & cmd->bit)) continue;
+    char left[80];
+    int n = r->letter ? snprintf(left, sizeof left, "-%c, ", r->letter) : snprintf(left, sizeof left, "    ");
+    snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", r->name, r->arg ? " " : "", r->arg ? r->arg : "");
+    fprintf(f, "  %-30s %s\n", left, r->doc);
+  }
+}
+
+static Status unknown_option(Cli *c, const Command *cmd, const char *word) {
+  const char *names[NOPTION];
+  int n = 0;
+  for (int i = 0; i < NOPTION; i++)
+    if (option_table[i].commands & cmd->bit) names[n++] = option_table[i].name;
+  const char *dash = word[1] == '-' ? word + 2 : word + 1;
+  const char *near = nearest_name(arena_strndup(c->arena, dash, strcspn(dash, "=")), names, n);
+  cli_fail(c, ST_USAGE, "unknown option '%s' for jepac %s", word, cmd->name);
+  if (near) diag_note(c->diags, NULL, "did you mean '--%s'?", near);
+  else diag_note(c->diags, NULL, "'jepac %s -h' lists the options", cmd->name);
+  return ST_USAGE;
+}
+
+/* The row a word names; *value is what follows '=', or NULL. */
+static const OptionRow *find_option(const Command *cmd, const char *word, const char **value) {
+  *value = NULL;
+  for (int i = 0; i < NOPTION; i++) {
+    const OptionRow *r = &option_table[i];
+    if (!(r->commands & cmd->bit)) continue;
+    if (word[1] != '-') {
+      if (r->letter && word[1] == r->letter && !word[2]) return r;
+      continue;
+    }
+    size_t n = strlen(r->name);
+    if (strncmp(word + 2, r->name, n)) continue;
+    if (word[2 + n] == '=') *value = word + 2 + n + 1;
+    if (!word[2 + n] || *value) return r;
+  }
+  return NULL;
+}
+
+static bool parse_int(const char *s, int64_t *out) {
+  char *end;
+  errno = 0;
+  long long x = strtoll(s, &end, 10);
+  *out = x;
+  return *s >= '0' && *s <= '9' && !*end && !errno;
+}
+
+static bool parse_bytes(const char *s, int64_t *out) {
+  static const char unit[] = "KMGT";
+  char *end;
+  errno = 0;
+  double x = strtod(s, &end);
+  if (end == s || errno || !(x > 0)) return false;
+  const char *u = *end ? strchr(unit, *end >= 'a' ? *end - 32 : *end) : NULL;
+  if (*end && !u) return false;
+  if (u) {
+    for (const char *p = unit; p <= u; p++) x *= 1024;
+    end++;
+    if (!strcmp(end, "iB") || !strcmp(end, "B")) end += strlen(end);
+  }
+  *out = (int64_t)x;
+  return !*end && x >= 1 && x < 9e18;
+}
+
+static bool in_list(const char *list, const char *word) {
+  size_t n = strlen(word);
+  for (const char *p = list; p; p = strchr(p, '|'), p = p ? p + 1 : NULL)
+    if (!strncmp(p, word, n) && (p[n] == '|' || !p[n])) return n > 0;
+  return false;
+}
+
+static Status set_option(Cli *c, const OptionRow *r, const char *value) {
+  void *at = (char *)&c->opt + r->offset;
+  switch (r->kind) {
+  case OPT_FLAG: *(bool *)at = true; return ST_OK;
+  case OPT_TEXT:
+    if (!*value) return cli_fail(c, ST_USAGE, "--%s needs a %s", r->name, r->arg);
+    *(const char **)at = value;
+    return ST_OK;
+  case OPT_COUNT:
+  case OPT_NATURAL:
+    if (!parse_int(value, at) || (r->kind == OPT_COUNT && *(int64_t *)at < 1))
+      return cli_fail(c, ST_USAGE, "--%s needs a %s number, not '%s'", r->name,
+                      r->kind == OPT_COUNT ? "positive whole" : "whole", value);
+    return ST_OK;
+  case OPT_BYTES:
+    if (!parse_bytes(value, at))
+      return cli_fail(c, ST_USAGE, "--%s needs a size such as 512M or 2G, not '%s'", r->name, value);
+    return ST_OK;
+  case OPT_CHOICE:
+    if (!in_list(r->arg, value))
+      return cli_fail(c, ST_USAGE, "--%s is one of %s, not '%s'", r->name, r->arg, value);
+    *(const char **)at = value;
+    return ST_OK;
+  case OPT_SET: {
+    const char *eq = strchr(value, '=');
+    if (!eq || eq == value || !eq[1]) return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
+    if (c->opt.nset == MAX_SET) return cli_fail(c, ST_USAGE, "more than %d settings", MAX_SET);
+    c->opt.set[c->opt.nset++] = (NameValue){arena_strndup(c->arena, value, (size_t)(eq - value)), eq + 1};
+    return ST_OK;
+  }
+  }
+  bug("option kind %d", (int)r->kind);
+}
+
+Status options_parse(Cli *c, const Command *cmd, int argc, char **argv) {
+  Options *o = &c->opt;
+  o->seed = o->threads = o->epochs = o->steps = o->max_memory = -1;
+  for (int i = 0; i < argc; i++) {
+    const char *word = argv[i], *value;
+    if (word[0] != '-' || !word[1]) {
+      if (o->narg >= cmd->nmax)
+        return cli_fail(c, ST_USAGE, "unexpected argument '%s': usage is jepac %s %s", word, cmd->name,
+                        cmd->operands);
+      o->arg[o->narg++] = word;
+      continue;
+    }
+    const OptionRow *r = find_option(cmd, word, &value);
+    if (!r) return unknown_option(c, cmd, word);
+    if (r->kind == OPT_FLAG && value) return cli_fail(c, ST_USAGE, "--%s takes no value", r->name);
+    if (r->kind != OPT_FLAG && !value) {
+      if (i + 1 == argc) return cli_fail(c, ST_USAGE, "--%s needs a value: %s", r->name, r->arg);
+      value = argv[++i];
+    }
+    Status s = set_option(c, r, value);
+    if (s) return s;
+  }
+  if (o->help) return ST_OK;
+  if (o->narg < cmd->nmin) return cli_fail(c, ST_USAGE, "usage is jepac %s %s", cmd->name, cmd->operands);
+  if (o->precision && strcmp(o->precision, "f32"))
+    return cli_fail(c, ST_USAGE, "--precision %s is not there yet", o->precision);
+  return ST_OK;
+}

@@ -1,0 +1,213 @@
+/* Values between files, sessions and the interpreter. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <string.h>
+
+bool cli_has_suffix(const char *s, const char *suffix) {
+  size_t n = strlen(s), m = strlen(suffix);
+  return n > m && !strcmp(s + n - m, suffix);
+}
+
+bool cli_same_family(DType a, DType b) {
+  return a == b || (dtype_is_float(a) && dtype_is_float(b)) || (dtype_is_int(a) && dtype_is_int(b));
+}
+
+static double bf16_value(uint16_t b) {
+  uint32_t u = (uint32_t)b << 16;
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+
+static uint16_t bf16_round(double x) {
+  float f = (float)x;
+  uint32_t u;
+  memcpy(&u, &f, 4);
+  if (isnan(f)) return (uint16_t)(u >> 16 | 0x40);
+  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static double get_float(DType t, const void *p, int64_t i) {
+  return t == DT_F64   ? ((const double *)p)[i]
+         : t == DT_F32 ? ((const float *)p)[i]
+                       : bf16_value(((const uint16_t *)p)[i]);
+}
+
+static int64_t get_int(DType t, const void *p, int64_t i) {
+  return t == DT_I64   ? ((const int64_t *)p)[i]
+         : t == DT_I32 ? ((const int32_t *)p)[i]
+                       : ((const uint32_t *)p)[i];
+}
+
+bool cli_convert(DType to, void *dst, DType from, const void *src, int64_t n) {
+  if (to == from) {
+    memcpy(dst, src, (size_t)(n * dtype_size(to)));
+    return true;
+  }
+  if (dtype_is_float(to) && dtype_is_float(from)) {
+    for (int64_t i = 0; i < n; i++) {
+      double x = get_float(from, src, i);
+      if (to == DT_F64) ((double *)dst)[i] = x;
+      if (to == DT_F32) ((float *)dst)[i] = (float)x;
+      if (to == DT_BF16) ((uint16_t *)dst)[i] = bf16_round(x);
+    }
+    return true;
+  }
+  if (!dtype_is_int(to) || !dtype_is_int(from)) return false;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t x = get_int(from, src, i);
+    if ((to == DT_I32 && x != (int32_t)x) || (to == DT_U32 && x != (int64_t)(uint32_t)x)) return false;
+    if (to == DT_I64) ((int64_t *)dst)[i] = x;
+    if (to == DT_I32) ((int32_t *)dst)[i] = (int32_t)x;
+    if (to == DT_U32) ((uint32_t *)dst)[i] = (uint32_t)x;
+  }
+  return true;
+}
+
+void cli_to_f64(double *dst, DType from, const void *src, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    dst[i] = dtype_is_float(from) ? get_float(from, src, i)
+             : from == DT_BOOL    ? ((const uint8_t *)src)[i]
+                                  : (double)get_int(from, src, i);
+}
+
+const PlanTensor *cli_tensor(const Session *s, PlanTensorKind kind, const char *name, void **data) {
+  const Plan *p = session_plan(s);
+  for (int i = 0; i < p->ntensor; i++)
+    if (p->tensor[i].kind == kind && !strcmp(p->tensor[i].name, name)) {
+      if (data) *data = session_tensor_at(s, i).data;
+      return &p->tensor[i];
+    }
+  return NULL;
+}
+
+void cli_set_runtime(Session *s, const char *name, int64_t value) {
+  void *at;
+  const PlanTensor *t = cli_tensor(s, PT_RUNTIME, name, &at);
+  if (!t) return;
+  if (t->dt != DT_I64 || t->shape.rank) bug("run-time input %s is no i64 scalar", name);
+  *(int64_t *)at = value;
+}
+
+Session *cli_store(Cli *c, const Graph *g, uint64_t seed) {
+  Plan *p = NEW(c->arena, Plan);
+  PlanTensor *t = NEWN(c->arena, PlanTensor, g->inputs.n + 1);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    const Node *n = g_node(g, in->val);
+    t[i] = (PlanTensor){.name = in->name,
+                        .kind = in->kind == IN_ARG       ? PT_ARG
+                                : in->kind == IN_RUNTIME ? PT_RUNTIME
+                                                         : PT_STATE,
+                        .dt = n->dt,
+                        .shape = n->shape,
+                        .offset = p->arena_bytes,
+                        .init = (int)in->init.kind,
+                        .init_a = in->init.a,
+                        .init_b = in->init.b,
+                        .init_stream = in->init.stream,
+                        .init_from = in->init.kind == INIT_COPY ? g_find_input(g, in->init.from) : -1,
+                        .trained = in->kind == IN_PARAM};
+    p->arena_bytes += (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+  }
+  p->name = g->name;
+  p->tensor = t;
+  p->ntensor = g->inputs.n;
+  Session *s = session_new(p, 1);
+  if (!s) {
+    cli_fail(c, ST_BUDGET, "no memory for %s of inputs", cli_human_bytes(c->arena, p->arena_bytes));
+    return NULL;
+  }
+  session_init_states(s, seed);
+  return s;
+}
+
+/* ---- states from files ---- */
+typedef VEC(const char *) Names;
+
+static void add_states(Cli *c, const Graph *g, Names *names) {
+  for (int i = 0; g && i < g->inputs.n; i++)
+    if (g->inputs.v[i].kind == IN_PARAM || g->inputs.v[i].kind == IN_BUFFER || g->inputs.v[i].kind == IN_SLOT)
+      vec_push(c->arena, names, g->inputs.v[i].name);
+}
+
+static bool contains(const Names *names, const char *name) {
+  for (int i = 0; i < names->n; i++)
+    if (!strcmp(names->v[i], name)) return true;
+  return false;
+}
+
+/* Every state of the model, found by elaborating all of it; false when some part cannot be. */
+static bool model_states(Cli *c, Model *m, Names *names) {
+  Diags *quiet = diags_new(c->arena);
+  for (int i = 0; i < frontend_entry_count(m); i++)
+    add_states(c, frontend_entry(m, quiet, frontend_entry_name(m, i), true, false), names);
+  bool complete = !diags_errors(quiet);
+  if (frontend_recipe(m, quiet)) {
+    Diags *step = diags_new(c->arena);
+    const Graph *g = frontend_train_step(m, step, true);
+    if (!g) g = frontend_train_step(m, step, false);
+    add_states(c, g, names);
+    complete &= g != NULL;
+  }
+  return complete;
+}
+
+static Status missing_state(Cli *c, const StFile *f, const char *name, const char *type, int others) {
+  const char **have = NEWN(c->arena, const char *, st_count(f) + 1);
+  for (int i = 0; i < st_count(f); i++) have[i] = st_tensor(f, i)->name;
+  const char *near = nearest_name(name, have, st_count(f));
+  cli_fail(c, ST_FILE, "%s lacks '%s': %s", st_path(f), name, type);
+  if (near) diag_note(c->diags, NULL, "it has '%s'", near);
+  if (others) diag_note(c->diags, NULL, "%d more are missing", others);
+  return ST_FILE;
+}
+
+Status cli_check_states(Cli *c, Model *m, const Graph *g, const StFile *f) {
+  const Input *missing = NULL;
+  int nmissing = 0;
+  char want[128], have[128];
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    if (in->kind != IN_PARAM && in->kind != IN_BUFFER && in->kind != IN_SLOT) continue;
+    const Node *n = g_node(g, in->val);
+    const StTensor *t = st_find(f, in->name);
+    if (!t && in->kind != IN_SLOT && nmissing++ == 0) missing = in;
+    if (t && (!shape_eq(&t->shape, &n->shape) || !cli_same_family(t->dt, n->dt)))
+      return cli_fail(c, ST_FILE, "%s: '%s' is %s, but the model needs %s", st_path(f), in->name,
+                      type_str(t->dt, &t->shape, have), type_str(n->dt, &n->shape, want));
+  }
+  if (missing) {
+    const Node *n = g_node(g, missing->val);
+    return missing_state(c, f, missing->name, type_str(n->dt, &n->shape, want), nmissing - 1);
+  }
+  Names names = {0};
+  add_states(c, g, &names);
+  bool all = false;
+  for (int i = 0; i < st_count(f); i++) {
+    const char *name = st_tensor(f, i)->name;
+    if (contains(&names, name)) continue;
+    if (!all && m) { /* perhaps a state of another entry */
+      all = true;
+      if (!model_states(c, m, &names)) return ST_OK;
+      if (contains(&names, name)) continue;
+    }
+    cli_fail(c, ST_FILE, "%s: the model has no state '%s'", st_path(f), name);
+    const char *near = nearest_name(name, names.v, names.n);
+    if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+    return ST_FILE;
+  }
+  return ST_OK;
+}
+
+int cli_set_states(Session *s, const StFile *f) {
+  int n = 0;
+  for (int i = 0; i < st_count(f); i++) {
+    const StTensor *t = st_tensor(f, i);
+    void *at;
+    const PlanTensor *p = cli_tensor(s, PT_STATE, t->name, &at);
+    if (p && cli_convert(p->dt, at, t->dt, t->data, shape_count(&p->shape))) n++;
+  }
+  return n;
+}

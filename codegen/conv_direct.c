@@ -1,0 +1,325 @@
+/* Direct convolution kernels. Forward and input gradient are one gather kernel: a chunk copies its images (or a band of one) into
+   zero-padded channel-blocked scratch, then register tiles of ph x pw pixels by ob channel vectors run over channels and taps with
+   broadcast multiply-adds. A strided input gradient is one such kernel per residue of the stride, each with its own taps. The weight
+   gradient keeps tiles of channels by channel vectors in registers over the pixels of an L1-sized block.
+   (Georganas et al., Anatomy of High-Performance Deep Learning Convolutions on SIMD Architectures, 2018.) */
+#include "codegen/conv.h"
+
+enum { UNROLL = 320 }; /* multiply-adds in a loop body, about */
+
+void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na, LLVMValueRef b,
+                   int64_t boff, int64_t bstride, int nb) {
+  LLVMValueRef v[8];
+  for (int o = 0; o < nb; o++) v[o] = conv_vload(m, conv_atc(m, b, boff + o * bstride));
+  for (int i = 0; i < na; i++) {
+    LLVMValueRef q = em_broadcast_load(m, conv_atc(m, a, aoff[i]), m->vl);
+    for (int o = 0; o < nb; o++) acc[i * nb + o] = em_fma(m, q, v[o], acc[i * nb + o]);
+  }
+}
+
+static int divisor_up_to(int64_t n, int64_t max) {
+  for (int64_t d = max < n ? max : n; d > 1; d--)
+    if (n % d == 0) return (int)d;
+  return 1;
+}
+
+/* ---- forward and input gradient ---- */
+typedef struct {
+  const ConvSpec *s;
+  ConvGather g;
+  LLVMValueRef src, weights, dst, image0, nimage, row0, kb0, nkb;
+  int64_t wblock;  /* floats of packed weights a produced channel block */
+  int64_t dpitch, dblock, dimage; /* produced tensor (or its scratch): floats a row, a channel block, an image */
+} Gather;
+
+/* The reduction of one tile: source at `in`, weights at `w`; accumulators in registers. */
+static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, const ConvPhase *pw, ConvTile t, LLVMValueRef in,
+                          LLVMValueRef w, LLVMValueRef *acc) {
+  const ConvGather *g = &z->g;
+  const ConvFill *f = &g->fill;
+  int na = t.ph * t.pw, n = na * t.ob, L = m->vl;
+  int64_t pitch = f->cols * f->ib, taps = ph->ntap * pw->ntap, kernel = z->s->kh * z->s->kw, pixel[CONV_MAX_TILE];
+  for (int i = 0; i < na; i++)
+    pixel[i] = (i / t.pw) * g->source_step[0] * pitch + (i % t.pw) * g->source_step[1] * f->ib;
+  bool row_loop = taps * n > UNROLL && ph->ntap > 1;
+  int unroll = row_loop ? 1 : divisor_up_to(f->ib, conv_max(1, UNROLL / (taps * n)));
+
+  ConvLoop lb, lc, lr;
+  LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, f->icb), 1);
+  conv_carry(m, &lb, acc, n);
+  LLVMValueRef inb = conv_at(m, in, em_imulc(m, cb, f->rows * pitch)), wb = conv_at(m, w, em_imulc(m, cb, f->ib * kernel * L));
+  LLVMValueRef c = conv_loop(m, &lc, em_i64(m, f->ib), unroll);
+  conv_carry(m, &lc, acc, n);
+  LLVMValueRef inc = conv_at(m, inb, c), wc = conv_at(m, wb, em_imulc(m, c, kernel * L));
+  LLVMValueRef r = conv_loop(m, &lr, em_i64(m, row_loop ? ph->ntap : 1), 1);
+  conv_carry(m, &lr, acc, n);
+  LLVMValueRef inr = conv_at(m, inc, em_imulc(m, r, ph->offstep * pitch));
+  LLVMValueRef wr = conv_at(m, wc, em_imulc(m, r, ph->wstep * z->s->kw * L));
+  for (int u = 0; u < unroll; u++)
+    for (int64_t i = 0; i < (row_loop ? 1 : ph->ntap); i++)
+      for (int64_t j = 0; j < pw->ntap; j++) {
+        int64_t off[CONV_MAX_TILE], at = (ph->off + i * ph->offstep - f->lo[0]) * pitch +
+                                         (pw->off + j * pw->offstep - f->lo[1]) * f->ib + u;
+        for (int k = 0; k < na; k++) off[k] = pixel[k] + at;
+        int64_t tap = (ph->wfirst + i * ph->wstep) * z->s->kw + pw->wfirst + j * pw->wstep;
+        conv_fma_tile(m, acc, inr, off, na, wr, (u * kernel + tap) * L, z->wblock, t.ob);
+      }
+  conv_end(m, &lr, acc, n);
+  conv_end(m, &lc, acc, n);
+  conv_end(m, &lb, acc, n);
+}
+
+static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
+  const ConvGather *g = &z->g;
+  const ConvPhase *ph = &g->phase[0][a], *pw = &g->phase[1][b];
+  ConvTile t = g->tile[a][b];
+  int n = t.ph * t.pw * t.ob, L = m->vl;
+  int64_t pitch = g->fill.cols * g->fill.ib;
+  LLVMValueRef left = em_isub(m, em_i64(m, ph->count), z->row0);
+  LLVMValueRef rows = g->nband == 1 ? em_i64(m, ph->count) : em_imin(m, left, em_i64(m, g->band));
+  ConvLoop lk, li, lp, lq;
+  /* The last tile of each dimension moves back to end at the edge: it repeats a few results instead of needing other code. */
+  LLVMValueRef kb = conv_loop(m, &lk, z->nkb, t.ob);
+  kb = em_imin(m, kb, em_iaddc(m, z->nkb, -t.ob));
+  LLVMValueRef w = conv_at(m, z->weights, em_imulc(m, em_iadd(m, z->kb0, kb), z->wblock));
+  LLVMValueRef i = conv_loop(m, &li, z->nimage, 1);
+  LLVMValueRef p = conv_loop(m, &lp, rows, t.ph);
+  p = em_imin(m, p, em_iaddc(m, rows, -t.ph));
+  LLVMValueRef q = conv_loop(m, &lq, em_i64(m, pw->count), t.pw);
+  q = em_imin(m, q, em_i64(m, pw->count - t.pw));
+
+  LLVMValueRef acc[CONV_MAX_TILE];
+  for (int k = 0; k < n; k++) acc[k] = LLVMConstNull(m->vf32);
+  if (ph->ntap && pw->ntap) {
+    LLVMValueRef at = em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch), em_imulc(m, q, g->source_step[1] * g->fill.ib));
+    LLVMValueRef in = conv_at(m, conv_at(m, m->scratch, em_imulc(m, i, g->image)), at);
+    gather_reduce(m, z, ph, pw, t, in, w, acc);
+  }
+  LLVMValueRef out = conv_at(m, z->dst, em_imulc(m, i, z->dimage));
+  if (g->oblock) p = em_iadd(m, p, z->row0);
+  out = conv_at(m, out, em_imulc(m, g->oblock ? em_iadd(m, z->kb0, kb) : kb, z->dblock));
+  out = conv_at(m, out, em_imulc(m, p, ph->step * z->dpitch));
+  out = conv_at(m, out, em_imulc(m, q, pw->step * L));
+  out = conv_atc(m, out, ph->start * z->dpitch + pw->start * L);
+  for (int k = 0; k < n; k++) {
+    int64_t px = k / t.ob;
+    conv_vstore(m, acc[k], conv_atc(m, out, (px / t.pw) * ph->step * z->dpitch + (px % t.pw) * pw->step * L + (k % t.ob) * z->dblock));
+  }
+  conv_end(m, &lq, NULL, 0);
+  conv_end(m, &lp, NULL, 0);
+  conv_end(m, &li, NULL, 0);
+  conv_end(m, &lk, NULL, 0);
+}
+
+/* Row-major results: scratch [kb][rows][ow][lane] to dst[k][oh][ow]. */
+static void gather_unpack(EmitModule *m, const Gather *z, LLVMValueRef result) {
+  const ConvGather *g = &z->g;
+  int L = m->vl;
+  int64_t step = g->phase[0][0].step, rows = g->band * step;
+  LLVMValueRef first = em_imulc(m, z->row0, step);
+  LLVMValueRef nrow = em_imin(m, em_i64(m, rows), em_isub(m, em_i64(m, g->oh), first));
+  LLVMValueRef k0 = em_imulc(m, z->kb0, L);
+  LLVMValueRef nk = em_imin(m, em_imulc(m, z->nkb, L), em_isub(m, em_i64(m, g->cout), k0));
+  ConvLoop li, lk, lr, lq;
+  LLVMValueRef i = conv_loop(m, &li, z->nimage, 1);
+  LLVMValueRef k = conv_loop(m, &lk, nk, 1);
+  LLVMValueRef src = conv_at(m, conv_at(m, z->dst, em_imulc(m, i, z->dimage)), em_imulc(m, em_idivc(m, k, L), z->dblock));
+  src = conv_at(m, src, em_imodc(m, k, L));
+  LLVMValueRef dst = conv_at(m, result, em_imulc(m, em_iadd(m, z->image0, i), g->cout * g->oh * g->ow));
+  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, k0, k), g->oh * g->ow));
+  LLVMValueRef r = conv_loop(m, &lr, nrow, 1);
+  LLVMValueRef from = conv_at(m, src, em_imulc(m, r, z->dpitch)), to = conv_at(m, dst, em_imulc(m, em_iadd(m, first, r), g->ow));
+  LLVMValueRef q = conv_loop(m, &lq, em_i64(m, g->ow), 1);
+  em_store(m, em_load(m, m->f32, conv_at(m, from, em_imulc(m, q, L)), 4), conv_at(m, to, q), 4);
+  conv_end(m, &lq, NULL, 0);
+  conv_end(m, &lr, NULL, 0);
+  conv_end(m, &lk, NULL, 0);
+  conv_end(m, &li, NULL, 0);
+}
+
+void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
+  const ConvSpec *s = &plan->spec;
+  Gather z = {.s = s};
+  ConvGather *g = &z.g;
+  conv_gather(s, m->target, g);
+  const ConvFill *f = &g->fill;
+  LLVMValueRef src = em_operand(m, 0), result;
+  z.weights = em_operand(m, 1), result = em_operand(m, 2);
+  z.wblock = f->icb * f->ib * s->kh * s->kw * m->vl;
+  LLVMValueRef kg = em_imodc(m, m->chunk, g->nkgroup), rest = em_idivc(m, m->chunk, g->nkgroup);
+  LLVMValueRef band = em_imodc(m, rest, g->nband), group = em_idivc(m, rest, g->nband);
+  z.kb0 = em_imulc(m, kg, g->kgroup), z.row0 = em_imulc(m, band, g->band), z.image0 = em_imulc(m, group, g->group);
+  int64_t n = s->n;
+  z.nkb = em_imin(m, em_isub(m, em_i64(m, g->ocb), z.kb0), em_i64(m, g->kgroup));
+  if (g->nkgroup == 1) z.kb0 = em_i64(m, 0), z.nkb = em_i64(m, g->ocb);
+  if (g->nband == 1) z.row0 = em_i64(m, 0);
+  z.nimage = n % g->group ? em_imin(m, em_isub(m, em_i64(m, n), z.image0), em_i64(m, g->group)) : em_i64(m, g->group);
+  if (g->oblock) {
+    z.dpitch = g->ow * m->vl, z.dblock = g->oh * z.dpitch, z.dimage = g->ocb * z.dblock;
+    z.dst = conv_at(m, result, em_imulc(m, z.image0, z.dimage));
+  } else {
+    z.dpitch = g->ow * m->vl, z.dblock = g->band * g->phase[0][0].step * z.dpitch, z.dimage = g->out_scratch;
+    z.dst = conv_atc(m, m->scratch, g->group * g->image);
+  }
+  ConvLoop l;
+  LLVMValueRef i = conv_loop(m, &l, z.nimage, 1);
+  LLVMValueRef image = conv_at(m, src, em_imulc(m, em_iadd(m, z.image0, i), f->c * f->h * f->w));
+  LLVMValueRef top = em_iaddc(m, em_imulc(m, z.row0, g->source_step[0]), f->lo[0]);
+  conv_fill(m, f, image, em_i64(m, 0), em_i64(m, f->icb), top, conv_at(m, m->scratch, em_imulc(m, i, g->image)));
+  conv_end(m, &l, NULL, 0);
+  for (int a = 0; a < g->nphase[0]; a++)
+    for (int b = 0; b < g->nphase[1]; b++) gather_phase(m, &z, a, b);
+  if (!g->oblock) gather_unpack(m, &z, result);
+}
+
+/* ---- weight gradient ---- */
+typedef struct {
+  const ConvSpec *s;
+  ConvWgrad g;
+  LLVMValueRef x, y, acc;        /* scratch, first pixel's vector of block 0, accumulators of the chunk's first blocks */
+  LLVMValueRef images, rows, ncb; /* of this pixel block */
+  int64_t ximage, ypitch, yblock, yimage;
+} Wgrad;
+
+/* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators. */
+static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int64_t *xoff, LLVMValueRef y, LLVMValueRef acc,
+                       const int64_t *accoff, int rb, int ob) {
+  const ConvWgrad *g = &z->g;
+  const ConvSpec *s = z->s;
+  int n = rb * ob, L = m->vl;
+  int64_t panel = g->acc / g->ocb, pitch = g->fx.cols * g->fx.ib;
+  int unroll = divisor_up_to(s->ow, conv_max(1, conv_min(8, UNROLL / n)));
+  LLVMValueRef a[CONV_MAX_TILE];
+  for (int k = 0; k < n; k++) a[k] = conv_vload(m, conv_atc(m, acc, accoff[k / ob] + (k % ob) * panel));
+  ConvLoop li, lp, lq;
+  LLVMValueRef i = conv_loop(m, &li, z->images, 1);
+  conv_carry(m, &li, a, n);
+  LLVMValueRef xi = conv_at(m, x, em_imulc(m, i, z->ximage)), yi = conv_at(m, y, em_imulc(m, i, z->yimage));
+  LLVMValueRef p = conv_loop(m, &lp, z->rows, 1);
+  conv_carry(m, &lp, a, n);
+  LLVMValueRef xp = conv_at(m, xi, em_imulc(m, p, g->step[0] * pitch)), yp = conv_at(m, yi, em_imulc(m, p, z->ypitch));
+  LLVMValueRef q = conv_loop(m, &lq, em_i64(m, s->ow), unroll);
+  conv_carry(m, &lq, a, n);
+  LLVMValueRef xq = conv_at(m, xp, em_imulc(m, q, g->step[1] * g->fx.ib)), yq = conv_at(m, yp, em_imulc(m, q, L));
+  for (int u = 0; u < unroll; u++) {
+    int64_t off[CONV_MAX_TILE];
+    for (int k = 0; k < rb; k++) off[k] = xoff[k] + u * g->step[1] * g->fx.ib;
+    conv_fma_tile(m, a, xq, off, rb, yq, u * L, z->yblock, ob);
+  }
+  conv_end(m, &lq, a, n);
+  conv_end(m, &lp, a, n);
+  conv_end(m, &li, a, n);
+  for (int k = 0; k < n; k++) conv_vstore(m, a[k], conv_atc(m, acc, accoff[k / ob] + (k % ob) * panel));
+}
+
+/* Few channels: entries (c, s), or (c, r, s), in groups of rb. */
+static void wgrad_flat(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueRef acc, int ob) {
+  const ConvWgrad *g = &z->g;
+  const ConvSpec *s = z->s;
+  int64_t ib = g->fx.ib, pitch = g->fx.cols * ib, L = m->vl, kh = g->flat_rows ? s->kh : 1, entries = ib * s->kw * kh;
+  ConvLoop l;
+  LLVMValueRef r = conv_loop(m, &l, em_i64(m, g->flat_rows ? 1 : s->kh), 1);
+  LLVMValueRef x = conv_at(m, z->x, em_imulc(m, r, pitch)), to = conv_at(m, acc, em_imulc(m, r, s->kw * L));
+  for (int64_t e0 = 0; e0 < entries; e0 += g->rb) {
+    int rb = (int)conv_min(g->rb, entries - e0);
+    int64_t xoff[CONV_MAX_TILE], accoff[CONV_MAX_TILE];
+    for (int k = 0; k < rb; k++) {
+      int64_t e = e0 + k, c = e % ib, t = e / ib, row = t / s->kw, col = t % s->kw;
+      xoff[k] = row * pitch + col * ib + c;
+      accoff[k] = (c * s->kh * s->kw + row * s->kw + col) * L;
+    }
+    wgrad_tile(m, z, x, xoff, y, to, accoff, rb, ob);
+  }
+  conv_end(m, &l, NULL, 0);
+}
+
+static void wgrad_blocked(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueRef acc, int ob) {
+  const ConvWgrad *g = &z->g;
+  const ConvSpec *s = z->s;
+  int64_t ib = g->fx.ib, pitch = g->fx.cols * ib, L = m->vl, taps = s->kh * s->kw;
+  int64_t xoff[CONV_MAX_TILE], accoff[CONV_MAX_TILE];
+  for (int k = 0; k < g->rb; k++) xoff[k] = k, accoff[k] = k * taps * L;
+  ConvLoop lb, lr, ls, lc;
+  LLVMValueRef cb = conv_loop(m, &lb, z->ncb, 1);
+  LLVMValueRef r = conv_loop(m, &lr, em_i64(m, s->kh), 1);
+  LLVMValueRef c = conv_loop(m, &ls, em_i64(m, s->kw), 1);
+  LLVMValueRef c0 = conv_loop(m, &lc, em_i64(m, ib), g->rb);
+  LLVMValueRef x = conv_at(m, z->x, em_imulc(m, cb, g->fx.rows * pitch));
+  x = conv_at(m, x, em_iadd(m, em_imulc(m, r, pitch), em_iadd(m, em_imulc(m, c, ib), c0)));
+  LLVMValueRef tap = em_iadd(m, em_imulc(m, r, s->kw), c), ch = em_iadd(m, em_imulc(m, cb, ib), c0);
+  LLVMValueRef to = conv_at(m, acc, em_imulc(m, em_iadd(m, em_imulc(m, ch, taps), tap), L));
+  wgrad_tile(m, z, x, xoff, y, to, accoff, g->rb, ob);
+  conv_end(m, &lc, NULL, 0);
+  conv_end(m, &ls, NULL, 0);
+  conv_end(m, &lr, NULL, 0);
+  conv_end(m, &lb, NULL, 0);
+}
+
+void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
+  const ConvSpec *s = &plan->spec;
+  Wgrad z = {.s = s};
+  ConvWgrad *g = &z.g;
+  conv_wgrad(s, m->target, g);
+  int L = m->vl;
+  int64_t panel = g->acc / g->ocb, cpanel = g->fx.ib * s->kh * s->kw * L;
+  LLVMValueRef x = em_operand(m, 0), y = em_operand(m, 1), tmp = em_operand(m, 2);
+  LLVMValueRef kg = em_imodc(m, m->chunk, g->nkgroup), rest = em_idivc(m, m->chunk, g->nkgroup);
+  LLVMValueRef cg = em_imodc(m, rest, g->ncgroup), split = em_idivc(m, rest, g->ncgroup);
+  LLVMValueRef kb0 = em_imulc(m, kg, g->kgroup), cb0 = em_imulc(m, cg, g->cgroup);
+  LLVMValueRef nkb = em_imin(m, em_isub(m, em_i64(m, g->ocb), kb0), em_i64(m, g->kgroup));
+  z.ncb = em_imin(m, em_isub(m, em_i64(m, g->fx.icb), cb0), em_i64(m, g->cgroup));
+  if (g->nkgroup == 1) kb0 = em_i64(m, 0), nkb = em_i64(m, g->ocb);
+  if (g->ncgroup == 1) cb0 = em_i64(m, 0), z.ncb = em_i64(m, g->fx.icb);
+  z.acc = conv_at(m, tmp, em_iadd(m, em_imulc(m, split, g->acc), em_iadd(m, em_imulc(m, kb0, panel), em_imulc(m, cb0, cpanel))));
+  ConvLoop lk, lz, lt, li, lv;
+  LLVMValueRef kb = conv_loop(m, &lk, nkb, 1);
+  LLVMValueRef j = conv_loop(m, &lz, em_imulc(m, z.ncb, cpanel), L);
+  conv_vstore(m, LLVMConstNull(m->vf32), conv_at(m, z.acc, em_iadd(m, em_imulc(m, kb, panel), j)));
+  conv_end(m, &lz, NULL, 0);
+  conv_end(m, &lk, NULL, 0);
+
+  z.ximage = g->cgroup * g->fx.rows * g->fx.cols * g->fx.ib;
+  z.x = m->scratch;
+  LLVMValueRef ycopy = conv_atc(m, m->scratch, conv_div_up(g->images * z.ximage, 16) * 16);
+  LLVMValueRef t0 = em_imulc(m, split, g->per_split);
+  LLVMValueRef nt = em_imin(m, em_isub(m, em_i64(m, g->nblock), t0), em_i64(m, g->per_split));
+  LLVMValueRef t = em_iadd(m, t0, conv_loop(m, &lt, nt, 1));
+  LLVMValueRef image0 = em_imulc(m, em_idivc(m, t, g->nband), g->images), p0 = em_imulc(m, em_imodc(m, t, g->nband), g->band);
+  z.images = s->n % g->images ? em_imin(m, em_isub(m, em_i64(m, s->n), image0), em_i64(m, g->images)) : em_i64(m, g->images);
+  z.rows = s->oh % g->band ? em_imin(m, em_isub(m, em_i64(m, s->oh), p0), em_i64(m, g->band)) : em_i64(m, g->band);
+  LLVMValueRef i = conv_loop(m, &li, z.images, 1), image = em_iadd(m, image0, i);
+  LLVMValueRef top = em_iaddc(m, em_imulc(m, p0, g->step[0]), g->fx.lo[0]);
+  conv_fill(m, &g->fx, conv_at(m, x, em_imulc(m, image, s->c * s->h * s->w)), cb0, z.ncb, top,
+            conv_at(m, z.x, em_imulc(m, i, z.ximage)));
+  if (g->fy.rows) {
+    z.ypitch = s->ow * L, z.yblock = g->band * z.ypitch, z.yimage = g->kgroup * z.yblock;
+    z.y = ycopy;
+    conv_fill(m, &g->fy, conv_at(m, y, em_imulc(m, image, s->k * s->oh * s->ow)), kb0, nkb, p0,
+              conv_at(m, z.y, em_imulc(m, i, z.yimage)));
+  } else {
+    z.ypitch = s->ow * L, z.yblock = s->oh * z.ypitch, z.yimage = g->ocb * z.yblock;
+  }
+  conv_end(m, &li, NULL, 0);
+  if (!g->fy.rows)
+    z.y = conv_at(m, y, em_iadd(m, em_imulc(m, image0, z.yimage), em_iadd(m, em_imulc(m, kb0, z.yblock), em_imulc(m, p0, z.ypitch))));
+  /* Whole groups of ob vectors, then the rest one by one in a loop of their own. */
+  LLVMValueRef whole = em_imulc(m, em_idivc(m, nkb, g->ob), g->ob);
+  for (int part = 0; part < (g->ob > 1 ? 2 : 1); part++) {
+    if (part && g->nkgroup == 1 && g->ocb % g->ob == 0) break;
+    if (part && g->ocb % g->ob == 0 && g->kgroup % g->ob == 0) break;
+    LLVMValueRef from = part ? whole : em_i64(m, 0), v = conv_loop(m, &lv, em_isub(m, part ? nkb : whole, from), part ? 1 : g->ob);
+    v = em_iadd(m, from, v);
+    LLVMValueRef yv = conv_at(m, z.y, em_imulc(m, v, z.yblock)), av = conv_at(m, z.acc, em_imulc(m, v, panel));
+    (g->flat ? wgrad_flat : wgrad_blocked)(m, &z, yv, av, part ? 1 : g->ob);
+    conv_end(m, &lv, NULL, 0);
+  }
+  conv_end(m, &lt, NULL, 0);
+}
+
+void conv_emit(EmitModule *m, const ConvPlan *plan, int step, const char *symbol) {
+  em_function(m, symbol);
+  bool dw = plan->spec.kind == CONV_DW;
+  void (*const emit[2][2])(EmitModule *, const ConvPlan *) = {{conv_emit_pack, conv_emit_gather}, {conv_emit_wgrad, conv_emit_sum}};
+  emit[dw][step](m, plan);
+  LLVMBuildRetVoid(m->b);
+}

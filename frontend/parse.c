@@ -1,0 +1,686 @@
+/* Recursive-descent parser of model files. Each function is named after the grammar rule above it. Line breaks end
+   statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line. */
+#include "frontend/ast.h"
+
+#include <string.h>
+
+enum { MAX_NESTING = 120, MAX_CHAIN = 400 };
+
+typedef struct {
+  Arena *arena;
+  Diags *diags;
+  Intern *names;
+  const Source *src;
+  Token *tok; /* the next token */
+  int brackets; /* open ( and [: line breaks do not count inside */
+  int depth;
+} Parser;
+
+typedef VEC(Ast *) AstVec;
+
+static Ast *parse_expr(Parser *p);
+static Ast *parse_block(Parser *p);
+
+/* ---- tokens ---- */
+
+static _Noreturn void parse_error(Parser *p, const Token *at, const char *text) {
+  Loc loc = {p->src, at->line, at->col, NULL};
+  diag_error(p->diags, &loc, "%s", text);
+  diag_throw(p->diags);
+}
+
+static const char *token_text(Parser *p, const Token *t) {
+  if (t->kind == TK_END) return "the end of the file";
+  if (t->end - t->begin > 40) return t->kind == TK_STR ? "a string" : "a long word";
+  return arena_printf(p->arena, "`%.*s`", t->end - t->begin, p->src->text + t->begin);
+}
+
+static _Noreturn void expected(Parser *p, const char *what) {
+  parse_error(p, p->tok, arena_printf(p->arena, "expected %s, found %s", what, token_text(p, p->tok)));
+}
+
+static bool token_is(const Token *t, const char *text) {
+  return (t->kind == TK_PUNCT || t->kind == TK_NAME) && !strcmp(t->text, text);
+}
+
+/* A line break in front of the next token ends the statement. */
+static bool at_line_end(const Parser *p) { return p->tok->nl && p->brackets == 0; }
+
+static bool accept(Parser *p, const char *text) {
+  if (!token_is(p->tok, text)) return false;
+  p->tok++;
+  return true;
+}
+
+static void expect(Parser *p, const char *text, const char *where) {
+  if (!accept(p, text)) expected(p, arena_printf(p->arena, "`%s` %s", text, where));
+}
+
+static bool is_reserved(const char *s) {
+  static const char *const words[] = {"if",   "then",   "else",   "for", "in",   "and",   "or",
+                                      "not",  "return", "repeat", "use", "true", "false", "none"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (!strcmp(s, words[i])) return true;
+  return false;
+}
+
+static const char *expect_name(Parser *p, const char *what) {
+  if (p->tok->kind != TK_NAME) expected(p, what);
+  if (is_reserved(p->tok->text))
+    parse_error(p, p->tok, arena_printf(p->arena, "`%s` is a keyword and cannot be used as a name", p->tok->text));
+  return (p->tok++)->text;
+}
+
+static void open_bracket(Parser *p, const char *text, const char *where) {
+  expect(p, text, where);
+  p->brackets++;
+}
+
+static void close_bracket(Parser *p, const char *text, const char *where) {
+  expect(p, text, where);
+  p->brackets--;
+}
+
+/* ---- nodes ---- */
+
+static Ast *node(Parser *p, AstKind kind, const Token *at) {
+  Ast *a = NEW(p->arena, Ast);
+  *a = (Ast){.kind = kind, .line = at->line, .col = at->col, .begin = at->begin, .src = p->src};
+  return a;
+}
+
+static Ast *finish(Parser *p, Ast *a, const AstVec *kids) {
+  if (kids) {
+    a->kid = kids->v;
+    a->nkid = kids->n;
+  }
+  a->end = p->tok[-1].end;
+  return a;
+}
+
+static Ast *node2(Parser *p, AstKind kind, const Token *at, Ast *x, Ast *y) {
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, x);
+  vec_push(p->arena, &kids, y);
+  return finish(p, node(p, kind, at), &kids);
+}
+
+static Ast *node1(Parser *p, AstKind kind, const Token *at, Ast *x) {
+  Ast *a = node2(p, kind, at, x, NULL);
+  a->nkid = 1;
+  return a;
+}
+
+static void enter(Parser *p) {
+  if (++p->depth > MAX_NESTING) parse_error(p, p->tok, "nested too deeply");
+}
+
+/* ---- expressions ---- */
+
+/* type := NAME ["[" [dim {"," dim}] "]"];  dim := "..." | expr */
+static Ast *parse_type(Parser *p) {
+  Token *at = p->tok;
+  Ast *t = node(p, AST_TYPE, at);
+  t->name = expect_name(p, "a type such as f32[B, 3]");
+  AstVec kids = {0};
+  if (token_is(p->tok, "[") && !at_line_end(p)) {
+    open_bracket(p, "[", "");
+    t->num = 1;
+    while (!token_is(p->tok, "]")) {
+      Token *dim = p->tok;
+      vec_push(p->arena, &kids, accept(p, "...") ? node(p, AST_ELLIPSIS, dim) : parse_expr(p));
+      if (!accept(p, ",")) break;
+    }
+    close_bracket(p, "]", "after the extents of a type");
+  }
+  return finish(p, t, &kids);
+}
+
+/* arg := [NAME "="] expr | "*" expr */
+static Ast *parse_arg(Parser *p) {
+  Token *at = p->tok;
+  if (accept(p, "*")) return node1(p, AST_SPREAD, at, parse_expr(p));
+  const char *name = NULL;
+  if (at->kind == TK_NAME && token_is(at + 1, "=")) {
+    name = expect_name(p, "an argument");
+    p->tok++;
+  }
+  Ast *a = node1(p, AST_ARG, at, parse_expr(p));
+  a->name = name;
+  return a;
+}
+
+/* args := "(" [arg {"," arg}] ")" */
+static void parse_args(Parser *p, AstVec *kids) {
+  open_bracket(p, "(", "before the arguments");
+  while (!token_is(p->tok, ")")) {
+    vec_push(p->arena, kids, parse_arg(p));
+    if (!accept(p, ",")) break;
+  }
+  close_bracket(p, ")", "or `,` after an argument");
+}
+
+/* index := expr | [expr] ":" [expr] [":" [expr]] */
+static Ast *parse_index(Parser *p) {
+  Token *at = p->tok;
+  Ast *part[3] = {0};
+  bool colon = false;
+  for (int i = 0; i < 3; i++) {
+    if (!token_is(p->tok, ":") && !token_is(p->tok, ",") && !token_is(p->tok, "]")) part[i] = parse_expr(p);
+    if (i == 2 || !accept(p, ":")) break;
+    colon = true;
+  }
+  if (!colon) {
+    if (!part[0]) expected(p, "an index or a slice such as `1:` or `:`");
+    return part[0];
+  }
+  AstVec kids = {0};
+  for (int i = 0; i < 3; i++) vec_push(p->arena, &kids, part[i]);
+  return finish(p, node(p, AST_SLICE, at), &kids);
+}
+
+/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr "]";  item := expr | "*" expr */
+static Ast *parse_list(Parser *p) {
+  Token *at = p->tok;
+  AstVec kids = {0};
+  open_bracket(p, "[", "");
+  Ast *list = node(p, AST_LIST, at);
+  while (!token_is(p->tok, "]")) {
+    Token *item = p->tok;
+    vec_push(p->arena, &kids, accept(p, "*") ? node1(p, AST_SPREAD, item, parse_expr(p)) : parse_expr(p));
+    if (kids.n == 1 && accept(p, "for")) {
+      list->kind = AST_COMP;
+      list->name = expect_name(p, "the name of the loop variable");
+      expect(p, "in", "after the loop variable");
+      vec_push(p->arena, &kids, parse_expr(p));
+      break;
+    }
+    if (!accept(p, ",")) break;
+  }
+  close_bracket(p, "]", "or `,` in a list");
+  return finish(p, list, &kids);
+}
+
+/* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit := epochs|steps|% */
+static Ast *parse_primary(Parser *p) {
+  Token *at = p->tok;
+  if (at->kind == TK_NUM) {
+    Ast *a = node(p, AST_NUM, at);
+    a->num = at->num;
+    p->tok++;
+    bool same_line = !p->tok->nl;
+    if (same_line && (token_is(p->tok, "epochs") || token_is(p->tok, "epoch"))) a->name = "epochs";
+    if (same_line && (token_is(p->tok, "steps") || token_is(p->tok, "step"))) a->name = "steps";
+    if (same_line && token_is(p->tok, "%")) a->name = "%";
+    if (a->name) p->tok++;
+    return finish(p, a, NULL);
+  }
+  if (at->kind == TK_STR) {
+    p->tok++;
+    Ast *a = node(p, AST_STR, at);
+    a->name = at->text;
+    return finish(p, a, NULL);
+  }
+  if (token_is(at, "[")) return parse_list(p);
+  if (token_is(at, "(")) {
+    open_bracket(p, "(", "");
+    Ast *a = parse_expr(p);
+    close_bracket(p, ")", "to close the parenthesis");
+    return a;
+  }
+  if (accept(p, "if")) {
+    AstVec kids = {0};
+    p->brackets++; /* a conditional may run over several lines */
+    vec_push(p->arena, &kids, parse_expr(p));
+    expect(p, "then", "after the condition");
+    vec_push(p->arena, &kids, parse_expr(p));
+    expect(p, "else", "after the first alternative");
+    p->brackets--;
+    vec_push(p->arena, &kids, parse_expr(p));
+    return finish(p, node(p, AST_COND, at), &kids);
+  }
+  static const char *const words[] = {"true", "false", "none"};
+  for (size_t i = 0; i < 3; i++)
+    if (at->kind == TK_NAME && !strcmp(at->text, words[i])) {
+      p->tok++;
+      Ast *a = node(p, AST_NAME, at);
+      a->name = at->text;
+      return finish(p, a, NULL);
+    }
+  if (at->kind != TK_NAME) expected(p, "an expression");
+  Ast *a = node(p, AST_NAME, at);
+  a->name = expect_name(p, "an expression");
+  return finish(p, a, NULL);
+}
+
+/* postfix := primary { args | "[" index {"," index} "]" | "." NAME } */
+static Ast *parse_postfix(Parser *p) {
+  Ast *a = parse_primary(p);
+  for (int i = 0; !at_line_end(p); i++) {
+    if (i > MAX_CHAIN) parse_error(p, p->tok, "this expression is too long");
+    Token *at = p->tok;
+    AstVec kids = {0};
+    vec_push(p->arena, &kids, a);
+    if (token_is(at, "(")) {
+      parse_args(p, &kids);
+      a = finish(p, node(p, AST_CALL, at), &kids);
+    } else if (token_is(at, "[")) {
+      open_bracket(p, "[", "");
+      do vec_push(p->arena, &kids, parse_index(p));
+      while (accept(p, ","));
+      close_bracket(p, "]", "after the index");
+      a = finish(p, node(p, AST_INDEX, at), &kids);
+    } else if (accept(p, ".")) {
+      Token *name = p->tok;
+      if (name->kind != TK_NAME) expected(p, "a field's name after `.`");
+      p->tok++;
+      Ast *f = node1(p, AST_FIELD, name, a);
+      f->name = name->text;
+      a = f;
+    } else {
+      break;
+    }
+    /* calls and indices are reported where the thing called begins */
+    if (a->kind != AST_FIELD) {
+      a->line = kids.v[0]->line;
+      a->col = kids.v[0]->col;
+    }
+    a->begin = kids.v[0]->begin;
+  }
+  return a;
+}
+
+static Ast *binary(Parser *p, Token *op, Ast *x, Ast *y) {
+  Ast *a = node2(p, AST_BINARY, op, x, y);
+  a->name = op->text;
+  a->begin = x->begin;
+  return a;
+}
+
+/* unary := ("-" | "not") unary | postfix ["^" unary] */
+static Ast *parse_unary(Parser *p) {
+  Token *at = p->tok;
+  enter(p);
+  Ast *a;
+  if (accept(p, "-") || accept(p, "not")) {
+    a = node1(p, AST_UNARY, at, parse_unary(p));
+    a->name = at->text;
+  } else {
+    a = parse_postfix(p);
+    Token *op = p->tok;
+    if (!at_line_end(p) && accept(p, "^")) a = binary(p, op, a, parse_unary(p));
+  }
+  p->depth--;
+  return a;
+}
+
+/* One level of left-associative binary operators. */
+static Ast *parse_level(Parser *p, int level) {
+  static const char *const ops[][7] = {
+      {"or"}, {"and"}, {"==", "!=", "<", "<=", ">", ">="}, {".."}, {"+", "-"}, {"*", "/", "@"},
+  };
+  if (level == 6) return parse_unary(p);
+  Ast *a = parse_level(p, level + 1);
+  for (int chain = 0; !at_line_end(p); chain++) {
+    Token *op = p->tok;
+    bool found = false;
+    for (int i = 0; ops[level][i]; i++) found = found || token_is(op, ops[level][i]);
+    if (!found) break;
+    if (chain > MAX_CHAIN) parse_error(p, op, "this expression is too long");
+    p->tok++;
+    /* an operator at the end of a line continues on the next */
+    Ast *b = parse_level(p, level + 1);
+    a = binary(p, op, a, b);
+    if (level == 3) a->kind = AST_RANGE;
+  }
+  return a;
+}
+
+/* expr := or {"or" and ...}: or, and, comparison, "..", + -, * / @, unary, ^, postfix */
+static Ast *parse_expr(Parser *p) {
+  enter(p);
+  Ast *a = parse_level(p, 0);
+  p->depth--;
+  return a;
+}
+
+/* ---- statements ---- */
+
+/* state := ("param"|"buffer"|"slot") [NAME] [":" NAME] ["[" exprs "]"] "=" expr */
+static Ast *parse_state(Parser *p, const char *name) {
+  Token *at = p->tok;
+  Ast *a = node(p, AST_DECL_STATE, at);
+  a->word = (p->tok++)->text;
+  a->name = name ? name : expect_name(p, "the name of the state");
+  Ast *type = NULL;
+  Token *t = p->tok;
+  if (accept(p, ":")) {
+    type = parse_type(p);
+  } else if (token_is(t, "[")) {
+    type = node(p, AST_TYPE, t);
+    type->name = "f32";
+    type->num = 1;
+    AstVec dims = {0};
+    open_bracket(p, "[", "");
+    while (!token_is(p->tok, "]")) {
+      vec_push(p->arena, &dims, parse_expr(p));
+      if (!accept(p, ",")) break;
+    }
+    close_bracket(p, "]", "after the shape");
+    finish(p, type, &dims);
+  }
+  expect(p, "=", "and an initial value");
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, type);
+  vec_push(p->arena, &kids, parse_expr(p));
+  return finish(p, a, &kids);
+}
+
+static bool starts_state(const Token *t) {
+  if (!token_is(t, "param") && !token_is(t, "buffer")) return false;
+  return token_is(t + 1, "[") || token_is(t + 1, ":") || token_is(t + 1, "=");
+}
+
+/* assign := NAME {"," NAME} "=" (expr | state) */
+static Ast *parse_assign(Parser *p) {
+  Token *at = p->tok;
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, NULL);
+  do {
+    Ast *target = node(p, AST_NAME, p->tok);
+    target->name = expect_name(p, "a name");
+    vec_push(p->arena, &kids, target);
+  } while (accept(p, ","));
+  expect(p, "=", "after the name");
+  if (kids.n == 2 && starts_state(p->tok)) return parse_state(p, kids.v[1]->name);
+  kids.v[0] = parse_expr(p);
+  return finish(p, node(p, AST_ASSIGN, at), &kids);
+}
+
+/* named := NAME "=" expr {"," NAME "=" expr} */
+static void parse_named(Parser *p, AstVec *kids) {
+  do {
+    Token *at = p->tok;
+    const char *name = expect_name(p, "a name");
+    expect(p, "=", "after the name");
+    Ast *a = node1(p, AST_ARG, at, parse_expr(p));
+    a->name = name;
+    vec_push(p->arena, kids, a);
+  } while (accept(p, ","));
+}
+
+/* return := "return" [NAME "="] expr {"," [NAME "="] expr} */
+static Ast *parse_return(Parser *p) {
+  Token *at = p->tok++;
+  AstVec kids = {0};
+  if (at_line_end(p)) expected(p, "a value to return");
+  do {
+    Ast *a = parse_arg(p);
+    if (a->kind == AST_SPREAD) parse_error(p, at, "a result cannot be spread");
+    if (!a->name && a->kid[0]->kind == AST_NAME) a->name = a->kid[0]->name;
+    vec_push(p->arena, &kids, a);
+  } while (accept(p, ","));
+  return finish(p, node(p, AST_RETURN, at), &kids);
+}
+
+/* if := "if" expr block ["else" (if | block)] */
+static Ast *parse_if(Parser *p) {
+  Token *at = p->tok++;
+  enter(p);
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, parse_expr(p));
+  vec_push(p->arena, &kids, parse_block(p));
+  if (accept(p, "else")) vec_push(p->arena, &kids, token_is(p->tok, "if") ? parse_if(p) : parse_block(p));
+  p->depth--;
+  return finish(p, node(p, AST_IF, at), &kids);
+}
+
+/* repeat := "repeat" NAME "in" expr block */
+static Ast *parse_repeat(Parser *p) {
+  Token *at = p->tok++;
+  const char *name = expect_name(p, "the name of the loop variable");
+  expect(p, "in", "after the loop variable");
+  Ast *over = parse_expr(p);
+  Ast *a = node2(p, AST_REPEAT, at, over, parse_block(p));
+  a->name = name;
+  return a;
+}
+
+/* params := "(" [param {"," param}] ")";  param := ["*"] NAME [":" type] ["=" expr] */
+static void parse_params(Parser *p, AstVec *kids) {
+  open_bracket(p, "(", "before the parameters");
+  while (!token_is(p->tok, ")")) {
+    Token *at = p->tok;
+    Ast *a = node2(p, AST_PARAM, at, NULL, NULL);
+    a->num = accept(p, "*");
+    a->line = p->tok->line, a->col = p->tok->col;
+    a->name = expect_name(p, "a parameter's name");
+    for (int i = 1; i < kids->n; i++)
+      if (kids->v[i]->name == a->name)
+        parse_error(p, p->tok - 1, arena_printf(p->arena, "there is already a parameter named `%s`", a->name));
+    if (accept(p, ":")) a->kid[0] = parse_type(p);
+    if (accept(p, "=")) a->kid[1] = parse_expr(p);
+    vec_push(p->arena, kids, finish(p, a, NULL));
+    if (!accept(p, ",")) break;
+  }
+  close_bracket(p, ")", "or `,` after a parameter");
+}
+
+/* fn := ("fn"|"entry") NAME params ("=" expr | block) */
+static Ast *parse_fn(Parser *p) {
+  Token *at = p->tok++, *name = p->tok;
+  Ast *a = node(p, AST_FUNC, name);
+  a->word = at->text;
+  a->name = expect_name(p, "a name");
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, NULL);
+  parse_params(p, &kids);
+  Token *body = p->tok;
+  if (accept(p, "=")) {
+    Ast *value = node1(p, AST_ARG, body, parse_expr(p));
+    kids.v[0] = node1(p, AST_BLOCK, body, node1(p, AST_RETURN, body, value));
+  } else {
+    kids.v[0] = parse_block(p);
+  }
+  return finish(p, a, &kids);
+}
+
+/* Statements introduced by a word and holding one value each. */
+static Ast *parse_require(Parser *p) {
+  Token *at = p->tok++;
+  Ast *cond = parse_expr(p);
+  expect(p, ",", "and a message after the condition");
+  return node2(p, AST_REQUIRE, at, cond, parse_expr(p));
+}
+
+static Ast *parse_children(Parser *p) {
+  Token *at = p->tok++;
+  return node1(p, AST_CHILDREN, at, parse_expr(p));
+}
+
+static Ast *parse_minimize(Parser *p) {
+  Token *at = p->tok++;
+  return node1(p, AST_MINIMIZE, at, parse_expr(p));
+}
+
+static Ast *parse_named_value(Parser *p, AstKind kind, const char *what) {
+  Token *at = p->tok++;
+  const char *name = expect_name(p, what);
+  expect(p, "=", "after the name");
+  Ast *a = node1(p, kind, at, parse_expr(p));
+  a->name = name;
+  return a;
+}
+
+static Ast *parse_update(Parser *p) { return parse_named_value(p, AST_UPDATE, "the buffer to update"); }
+static Ast *parse_metric(Parser *p) { return parse_named_value(p, AST_METRIC, "the metric's name"); }
+
+static Ast *parse_bind(Parser *p) {
+  Token *at = p->tok++;
+  AstVec kids = {0};
+  parse_named(p, &kids);
+  return finish(p, node(p, AST_BIND, at), &kids);
+}
+
+/* each := "each" NAME "," NAME block */
+static Ast *parse_each(Parser *p) {
+  Token *at = p->tok++;
+  const char *param = expect_name(p, "a name for the parameter");
+  expect(p, ",", "after the parameter's name");
+  const char *grad = expect_name(p, "a name for the gradient");
+  Ast *a = node1(p, AST_EACH, at, parse_block(p));
+  a->word = param;
+  a->name = grad;
+  return a;
+}
+
+/* field := "field" NAME ":" type */
+static Ast *parse_field(Parser *p) {
+  Token *at = p->tok++;
+  const char *name = expect_name(p, "the field's name");
+  expect(p, ":", "and a type after the field's name");
+  Ast *a = node1(p, AST_DECL_FIELD, at, parse_type(p));
+  a->name = name;
+  return a;
+}
+
+/* probe := "probe" NAME block */
+static Ast *parse_probe(Parser *p) {
+  Token *at = p->tok++;
+  const char *name = expect_name(p, "the probe's name");
+  Ast *a = node1(p, AST_PROBE, at, parse_block(p));
+  a->name = name;
+  return a;
+}
+
+static Ast *parse_plain_state(Parser *p) { return parse_state(p, NULL); }
+
+/* statement := assign | state | return | if | repeat | fn | ... : the word at its start decides, unless "=" or "," follows */
+static Ast *parse_statement(Parser *p) {
+  static const struct {
+    const char *word;
+    Ast *(*parse)(Parser *);
+  } rules[] = {
+      {"return", parse_return},     {"if", parse_if},          {"repeat", parse_repeat},
+      {"fn", parse_fn},             {"entry", parse_fn},       {"param", parse_plain_state},
+      {"buffer", parse_plain_state}, {"slot", parse_plain_state}, {"update", parse_update},
+      {"require", parse_require},   {"children", parse_children}, {"minimize", parse_minimize},
+      {"metric", parse_metric},     {"bind", parse_bind},      {"each", parse_each},
+      {"field", parse_field},       {"probe", parse_probe},
+  };
+  if (p->tok->kind != TK_NAME) expected(p, "a statement");
+  if (!token_is(p->tok + 1, "=") && !token_is(p->tok + 1, ",")) {
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+      if (token_is(p->tok, rules[i].word)) return rules[i].parse(p);
+    if (!is_reserved(p->tok->text)) {
+      p->tok++;
+      expected(p, arena_printf(p->arena, "`=` after `%s`", p->tok[-1].text));
+    }
+  }
+  return parse_assign(p);
+}
+
+/* block := "{" {statement (line break | "," | ";")} "}" */
+static Ast *parse_block(Parser *p) {
+  Token *at = p->tok;
+  int brackets = p->brackets;
+  enter(p);
+  expect(p, "{", "before the block");
+  p->brackets = 0;
+  AstVec kids = {0};
+  while (!token_is(p->tok, "}")) {
+    if (p->tok->kind == TK_END) {
+      Loc loc = {p->src, at->line, at->col, NULL};
+      Loc end = {p->src, p->tok->line, p->tok->col, NULL};
+      diag_error(p->diags, &end, "expected `}`, found the end of the file");
+      diag_note(p->diags, &loc, "the block begins here");
+      diag_throw(p->diags);
+    }
+    vec_push(p->arena, &kids, parse_statement(p));
+    if (!accept(p, ",") && !accept(p, ";") && !p->tok->nl && !token_is(p->tok, "}") && p->tok->kind != TK_END)
+      expected(p, "the end of the statement");
+  }
+  p->tok++;
+  p->brackets = brackets;
+  p->depth--;
+  return finish(p, node(p, AST_BLOCK, at), &kids);
+}
+
+/* ---- declarations ---- */
+
+/* use := "use" STR */
+static Ast *parse_use(Parser *p) {
+  p->tok++;
+  if (p->tok->kind != TK_STR) expected(p, "the file to use, in quotes");
+  Ast *a = node(p, AST_USE, p->tok);
+  a->name = (p->tok++)->text;
+  return finish(p, a, NULL);
+}
+
+/* dim := "dim" NAME ["=" expr] {"," NAME ["=" expr]} */
+static void parse_dim(Parser *p, AstVec *kids) {
+  p->tok++;
+  do {
+    Token *at = p->tok;
+    const char *name = expect_name(p, "the dimension's name");
+    Ast *a = node1(p, AST_DIM, at, accept(p, "=") ? parse_expr(p) : NULL);
+    a->name = name;
+    vec_push(p->arena, kids, a);
+  } while (accept(p, ","));
+}
+
+/* model := ("model"|"source"|"optimizer") NAME [params] block */
+static Ast *parse_model(Parser *p) {
+  Token *word = p->tok++;
+  Ast *a = node(p, AST_MODEL, p->tok);
+  a->word = word->text;
+  a->name = expect_name(p, "a name");
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, NULL);
+  if (token_is(p->tok, "(")) parse_params(p, &kids);
+  kids.v[0] = parse_block(p);
+  return finish(p, a, &kids);
+}
+
+/* train := "train" NAME [args] block */
+static Ast *parse_train(Parser *p) {
+  p->tok++;
+  Ast *a = node(p, AST_TRAIN, p->tok);
+  a->name = expect_name(p, "the name of the model to train");
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, NULL);
+  if (token_is(p->tok, "(")) parse_args(p, &kids);
+  kids.v[0] = parse_block(p);
+  return finish(p, a, &kids);
+}
+
+/* file := {use | dim | fn | model | train} */
+static Ast *file(Parser *p) {
+  AstVec kids = {0};
+  Ast *a = node(p, AST_FILE, p->tok);
+  while (p->tok->kind != TK_END) {
+    if (!p->tok->nl) expected(p, "the end of the line");
+    if (token_is(p->tok, "use")) vec_push(p->arena, &kids, parse_use(p));
+    else if (token_is(p->tok, "dim")) parse_dim(p, &kids);
+    else if (token_is(p->tok, "fn")) vec_push(p->arena, &kids, parse_fn(p));
+    else if (token_is(p->tok, "model") || token_is(p->tok, "source") || token_is(p->tok, "optimizer"))
+      vec_push(p->arena, &kids, parse_model(p));
+    else if (token_is(p->tok, "train")) vec_push(p->arena, &kids, parse_train(p));
+    else expected(p, "`use`, `dim`, `fn`, `model`, `source`, `optimizer` or `train`");
+  }
+  a->kid = kids.v;
+  a->nkid = kids.n;
+  return a;
+}
+
+Ast *parse_file(Arena *arena, Diags *d, Intern *names, const Source *src) {
+  Parser p = {arena, d, names, src, lex(arena, d, names, src), 0, 0};
+  return file(&p);
+}
+
+Ast *parse_expression(Arena *arena, Diags *d, Intern *names, const Source *src) {
+  Parser p = {arena, d, names, src, lex(arena, d, names, src), 1, 0};
+  Ast *a = parse_expr(&p);
+  if (p.tok->kind != TK_END) expected(&p, "the end of the value");
+  return a;
+}

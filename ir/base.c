@@ -1,0 +1,270 @@
+/* Arenas (block lists, as in Hanson's "Fast allocation and deallocation of memory based on object lifetimes"),
+   growable arrays, and diagnostics with carets. */
+#include "ir/base.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct Block {
+  struct Block *next;
+  size_t used, size;
+  _Alignas(16) char data[];
+} Block;
+
+struct Arena {
+  Block *head;
+};
+
+static void *xrealloc(void *p, size_t n) {
+  void *q = realloc(p, n);
+  if (!q) {
+    fprintf(stderr, "jepac: out of memory (%zu bytes)\n", n);
+    exit(ST_BUDGET);
+  }
+  return q;
+}
+
+Arena *arena_new(void) {
+  Arena *a = xrealloc(NULL, sizeof *a);
+  a->head = NULL;
+  return a;
+}
+
+void arena_free(Arena *a) {
+  if (!a) return;
+  for (Block *b = a->head, *next; b; b = next) {
+    next = b->next;
+    free(b);
+  }
+  free(a);
+}
+
+void *arena_alloc(Arena *a, size_t n) {
+  n = (n + 15) & ~(size_t)15;
+  Block *b = a->head;
+  if (!b || b->size - b->used < n) {
+    size_t size = n > (1u << 16) ? n : (1u << 16);
+    b = xrealloc(NULL, sizeof *b + size);
+    b->used = 0;
+    b->size = size;
+    if (a->head && n > (1u << 14)) { /* a large block goes behind the head so the head's rest stays usable */
+      b->next = a->head->next;
+      a->head->next = b;
+    } else {
+      b->next = a->head;
+      a->head = b;
+    }
+  }
+  void *p = b->data + b->used;
+  b->used += n;
+  return memset(p, 0, n);
+}
+
+char *arena_strndup(Arena *a, const char *s, size_t n) {
+  char *p = arena_alloc(a, n + 1);
+  memcpy(p, s, n);
+  return p;
+}
+
+char *arena_strdup(Arena *a, const char *s) { return arena_strndup(a, s, strlen(s)); }
+
+char *arena_printf(Arena *a, const char *fmt, ...) {
+  va_list ap, ap2;
+  va_start(ap, fmt);
+  va_copy(ap2, ap);
+  int n = vsnprintf(NULL, 0, fmt, ap);
+  va_end(ap);
+  char *p = arena_alloc(a, (size_t)n + 1);
+  vsnprintf(p, (size_t)n + 1, fmt, ap2);
+  va_end(ap2);
+  return p;
+}
+
+void *vec_grow_(Arena *a, void *p, int n, int *cap, size_t elem) {
+  if (n < *cap) return p;
+  *cap = *cap ? *cap * 2 : 8;
+  void *q = arena_alloc(a, (size_t)*cap * elem);
+  if (n) memcpy(q, p, (size_t)n * elem);
+  return q;
+}
+
+void sb_put(StrBuf *b, const char *s, size_t n) {
+  if (b->n + n + 1 > b->cap) {
+    b->cap = (b->n + n + 1) * 2;
+    b->s = xrealloc(b->s, b->cap);
+  }
+  memcpy(b->s + b->n, s, n);
+  b->n += n;
+  b->s[b->n] = 0;
+}
+
+void sb_printf(StrBuf *b, const char *fmt, ...) {
+  char small[256];
+  va_list ap, ap2;
+  va_start(ap, fmt);
+  va_copy(ap2, ap);
+  int n = vsnprintf(small, sizeof small, fmt, ap);
+  va_end(ap);
+  if ((size_t)n < sizeof small) {
+    sb_put(b, small, (size_t)n);
+  } else {
+    char *big = xrealloc(NULL, (size_t)n + 1);
+    vsnprintf(big, (size_t)n + 1, fmt, ap2);
+    sb_put(b, big, (size_t)n);
+    free(big);
+  }
+  va_end(ap2);
+}
+
+void sb_free(StrBuf *b) {
+  free(b->s);
+  *b = (StrBuf){0};
+}
+
+Source *source_read(Arena *a, const char *path) {
+  FILE *f = fopen(path, "rb");
+  if (!f) return NULL;
+  StrBuf b = {0};
+  char buf[1 << 14];
+  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) sb_put(&b, buf, n);
+  int err = ferror(f) ? errno : 0;
+  fclose(f);
+  if (err) {
+    sb_free(&b);
+    errno = err;
+    return NULL;
+  }
+  Source *s = NEW(a, Source);
+  s->path = arena_strdup(a, path);
+  s->text = b.s ? arena_strndup(a, b.s, b.n) : arena_strdup(a, "");
+  s->len = b.n;
+  sb_free(&b);
+  return s;
+}
+
+/* ---- diagnostics ---- */
+typedef struct {
+  DiagKind kind;
+  const Loc *loc;
+  const char *text;
+} Message;
+
+struct Diags {
+  Arena *arena;
+  VEC(Message) msg;
+  int errors;
+  jmp_buf *trap;
+};
+
+Diags *diags_new(Arena *a) {
+  Diags *d = NEW(a, Diags);
+  d->arena = a;
+  return d;
+}
+
+void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) {
+  va_list ap, ap2;
+  va_start(ap, fmt);
+  va_copy(ap2, ap);
+  int n = vsnprintf(NULL, 0, fmt, ap);
+  va_end(ap);
+  char *s = arena_alloc(d->arena, (size_t)n + 1);
+  vsnprintf(s, (size_t)n + 1, fmt, ap2);
+  va_end(ap2);
+  Message m = {kind, loc, s};
+  vec_push(d->arena, &d->msg, m);
+  if (kind == DIAG_ERROR) d->errors++;
+}
+
+int diags_errors(const Diags *d) { return d->errors; }
+jmp_buf **diags_trap(Diags *d) { return &d->trap; }
+
+_Noreturn void diag_throw(Diags *d) {
+  if (!d->trap) bug("diagnostic thrown outside a trap");
+  longjmp(*d->trap, 1);
+}
+
+static void print_caret(const Loc *l, FILE *f) {
+  const char *p = l->src->text;
+  if (!p || l->col < 1) return;
+  for (int line = 1; line < l->line; line++) {
+    p = strchr(p, '\n');
+    if (!p) return;
+    p++;
+  }
+  int len = (int)strcspn(p, "\n");
+  fprintf(f, "    %.*s\n    ", len, p);
+  for (int i = 0; i < l->col - 1 && i < len; i++) fputc(p[i] == '\t' ? '\t' : ' ', f);
+  fputs("^\n", f);
+}
+
+void diags_print(const Diags *d, FILE *f) {
+  static const char *const word[] = {"error", "warning", "note"};
+  for (int i = 0; i < d->msg.n; i++) {
+    const Message *m = &d->msg.v[i];
+    if (m->loc && m->loc->src) {
+      if (m->loc->col > 0)
+        fprintf(f, "%s:%d:%d: ", m->loc->src->path, m->loc->line, m->loc->col);
+      else
+        fprintf(f, "%s:%d: ", m->loc->src->path, m->loc->line);
+    } else {
+      fputs("jepac: ", f);
+    }
+    fprintf(f, "%s: %s\n", word[m->kind], m->text);
+    if (m->loc && m->loc->src) print_caret(m->loc, f);
+  }
+}
+
+_Noreturn void bug(const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  fputs("jepac: internal error: ", stderr);
+  vfprintf(stderr, fmt, ap);
+  fputc('\n', stderr);
+  va_end(ap);
+  exit(ST_BUG);
+}
+
+const char *nearest_name(const char *name, const char *const *cand, int n) {
+  size_t ln = strlen(name);
+  if (ln > 63) return NULL;
+  const char *best = NULL;
+  size_t best_d = ln / 3 + 2; /* strictly less than this counts as close */
+  for (int i = 0; i < n; i++) {
+    size_t lc = strlen(cand[i]), row[64], prev;
+    for (size_t k = 0; k <= ln; k++) row[k] = k;
+    for (size_t j = 1; j <= lc; j++) {
+      prev = row[0];
+      row[0] = j;
+      for (size_t k = 1; k <= ln; k++) {
+        size_t up = row[k], sub = prev + (name[k - 1] != cand[i][j - 1]);
+        size_t ins = row[k - 1] + 1, del = up + 1;
+        row[k] = sub < ins ? sub : ins;
+        if (del < row[k]) row[k] = del;
+        prev = up;
+      }
+    }
+    if (row[ln] < best_d) {
+      best_d = row[ln];
+      best = cand[i];
+    }
+  }
+  return best;
+}
+
+uint64_t hash_bytes(const void *p, size_t n, uint64_t seed) { /* FNV-1a with a final mix */
+  const unsigned char *s = p;
+  uint64_t h = seed ^ 0xcbf29ce484222325u;
+  for (size_t i = 0; i < n; i++) h = (h ^ s[i]) * 0x100000001b3u;
+  h ^= h >> 32;
+  h *= 0x9e3779b97f4a7c15u;
+  return h ^ (h >> 29);
+}
+
+double now_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

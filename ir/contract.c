@@ -1,0 +1,255 @@
+/* Plans of convolutions: which algorithm, which blocks, how many chunks. Everything is decided from shape and target by simple cost
+   models fitted to measurements, never by thread count, so a plan is part of a program's numeric identity. */
+#include "ir/conv_geom.h"
+
+enum { CHUNKS_WANTED = 16 };
+
+/* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector width. */
+static void fill_blocks(ConvFill *f, int lanes) {
+  f->ib = f->block ? f->block : f->c <= 2 * lanes ? f->c : lanes;
+  f->icb = conv_div_up(f->c, f->ib);
+}
+
+/* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency, and vectors streaming
+   from L2 cost extra. */
+static double step_cycles(int rb, int ob) {
+  double fma = rb * ob / 2.0, load = (rb + ob) / 2.0, c = fma > load ? fma : load;
+  return (c < 4 ? 4 : c) + 0.35 * ob;
+}
+
+static bool tile_fits(const Target *t, int rb, int ob) {
+  int temps = t->fma ? (t->registers == 32 && ob == 1 ? 0 : 1) : 2;
+  return rb * ob + ob + temps <= t->registers;
+}
+
+static ConvTile pick_tile(const Target *t, int64_t rows, int64_t min_rows, int64_t cols, int64_t kb, int64_t max_ob) {
+  ConvTile best = {1, 1, 1};
+  double best_cost = 1e300;
+  for (int ob = 1; ob <= 4 && ob <= max_ob; ob++)
+    for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
+      for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
+        double tiles = (double)conv_div_up(rows, ph) * conv_div_up(cols, pw) * conv_div_up(kb, ob);
+        double cost = tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph);
+        if (cost < best_cost) best_cost = cost, best = (ConvTile){ph, pw, ob};
+      }
+  return best;
+}
+
+/* Phases of one dimension d of the forward pass (one) or of the input gradient (one for each residue of the stride). */
+static void phases_forward(const ConvSpec *s, int d, ConvGather *g) {
+  int64_t k = d ? s->kw : s->kh;
+  g->nphase[d] = 1;
+  g->source_step[d] = s->stride[d];
+  g->fill.sub[d] = g->fill.dil[d] = 1;
+  if (k == 1 && s->pad[d] == 0) { /* only every stride-th row is read: compact it */
+    g->fill.sub[d] = s->stride[d];
+    g->source_step[d] = 1;
+  }
+  g->phase[d][0] = (ConvPhase){0, 1, d ? s->ow : s->oh, k, 0, 1, -s->pad[d], 1};
+}
+
+static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
+  int64_t k = d ? s->kw : s->kh, size = d ? s->w : s->h, st = s->stride[d], pad = s->pad[d];
+  g->source_step[d] = g->fill.sub[d] = g->fill.dil[d] = 1;
+  if (st > CONV_PHASES) {
+    g->fill.dil[d] = st;
+    g->nphase[d] = 1;
+    g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -1};
+    return;
+  }
+  g->nphase[d] = (int)conv_min(st, size);
+  for (int a = 0; a < g->nphase[d]; a++) {
+    int64_t first = (a + pad) % st;
+    g->phase[d][a] = (ConvPhase){a,     st, conv_div_up(size - a, st), first < k ? conv_div_up(k - first, st) : 0,
+                                 first, st, (a + pad - first) / st,    -1};
+  }
+}
+
+/* The scratch extent along d that `count` phase positions need. */
+static int64_t extent(ConvGather *g, int d, int64_t count) {
+  int64_t lo = 0, hi = 0;
+  bool any = false;
+  for (int a = 0; a < g->nphase[d]; a++) {
+    const ConvPhase *p = &g->phase[d][a];
+    if (!p->ntap) continue;
+    int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep;
+    lo = any ? conv_min(lo, conv_min(u, v)) : conv_min(u, v);
+    hi = any ? conv_max(hi, conv_max(u, v)) : conv_max(u, v);
+    any = true;
+  }
+  g->fill.lo[d] = lo;
+  return (count - 1) * g->source_step[d] + hi - lo + 1;
+}
+
+static void gather_scratch(ConvGather *g) {
+  g->fill.rows = extent(g, 0, g->band);
+  g->fill.cols = extent(g, 1, g->phase[1][0].count);
+  g->image = (g->fill.icb * g->fill.rows * g->fill.cols * g->fill.ib + 15) / 16 * 16;
+  g->out_scratch = g->oblock ? 0 : g->kgroup * g->band * g->phase[0][0].step * g->ow * g->lanes;
+}
+
+void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
+  bool dx = s->kind == CONV_DX;
+  *g = (ConvGather){.lanes = target_lanes(t)};
+  ConvFill *f = &g->fill;
+  f->c = dx ? s->k : s->c, f->h = dx ? s->oh : s->h, f->w = dx ? s->ow : s->w;
+  f->block = dx ? s->yblock : s->xblock;
+  g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
+  g->oblock = dx ? s->xblock : s->yblock;
+  g->ocb = conv_div_up(g->cout, g->lanes);
+  fill_blocks(f, g->lanes);
+  for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
+
+  int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
+  g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
+  ConvTile guess = pick_tile(t, rows, rows, cols, g->ocb, g->ocb);
+  /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few chunks. */
+  g->band = rows;
+  for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
+    g->band = conv_div_up(g->band, 2);
+  double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
+  int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph) g->band = conv_div_up(g->band, 2);
+  g->nband = conv_div_up(rows, g->band);
+  gather_scratch(g);
+  /* Many weights: keep several images in L2 and stream the weights past them. */
+  int64_t weights = f->icb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
+  if (g->nband == 1 && g->oblock && weights > t->l2 / 4)
+    g->group = conv_max(1, conv_min(conv_min(budget / (g->image * 4), 16), s->n / CHUNKS_WANTED));
+  g->ngroup = conv_div_up(s->n, g->group);
+  while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
+    g->kgroup = conv_div_up(g->kgroup, 2);
+    g->nkgroup = conv_div_up(g->ocb, g->kgroup);
+  }
+  gather_scratch(g);
+  int64_t least_kb = g->ocb - (g->nkgroup - 1) * g->kgroup;
+  for (int a = 0; a < g->nphase[0]; a++)
+    for (int b = 0; b < g->nphase[1]; b++) {
+      int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
+      g->tile[a][b] = pick_tile(t, conv_min(g->band, g->phase[0][a].count), conv_max(1, conv_min(g->band, least)),
+                                g->phase[1][b].count, g->kgroup, least_kb);
+    }
+}
+
+/* ---- weight gradient ---- */
+static int64_t largest_group(const Target *t, int ob) {
+  int rb = 1;
+  while (tile_fits(t, rb + 1, ob)) rb++;
+  return rb;
+}
+
+/* Register tile of the few-channel form: entries (c, s) or (c, r, s) in even groups. */
+static void pick_flat(const ConvSpec *s, const Target *t, ConvWgrad *g) {
+  double best = 1e300;
+  for (int all = 0; all < 2; all++)
+    for (int ob = 1; ob <= 4 && ob <= g->kgroup; ob++) {
+      int64_t entries = g->fx.ib * s->kw * (all ? s->kh : 1), max = largest_group(t, ob);
+      if (all && entries > 2 * max) continue;
+      int64_t groups = conv_div_up(entries, max), rb = conv_div_up(entries, groups);
+      double cost = step_cycles((int)rb, ob) * groups * (all ? 1 : s->kh) * conv_div_up(g->kgroup, ob);
+      if (cost < best) best = cost, g->flat_rows = all, g->rb = (int)rb, g->ob = ob;
+    }
+}
+
+static void pick_blocked(const Target *t, ConvWgrad *g) {
+  double best = 1e300;
+  for (int ob = 1; ob <= 4 && ob <= g->kgroup; ob++)
+    for (int rb = 1; rb <= g->fx.ib && tile_fits(t, rb, ob); rb++) {
+      if (g->fx.ib % rb) continue;
+      int64_t rest = g->kgroup % ob;
+      double cost = (step_cycles(rb, ob) * (g->kgroup / ob) + (rest ? step_cycles(rb, (int)rest) : 0)) * (g->fx.ib / rb);
+      if (cost < best) best = cost, g->rb = rb, g->ob = ob;
+    }
+}
+
+void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
+  *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
+  g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock};
+  fill_blocks(&g->fx, g->lanes);
+  g->ocb = conv_div_up(s->k, g->lanes);
+  for (int d = 0; d < 2; d++) {
+    bool one = (d ? s->kw : s->kh) == 1 && s->pad[d] == 0;
+    g->step[d] = one ? 1 : s->stride[d];
+    g->fx.sub[d] = one ? s->stride[d] : 1;
+    g->fx.dil[d] = 1;
+    g->fx.lo[d] = -s->pad[d];
+  }
+  g->flat = !s->xblock && (g->fx.icb == 1);
+  int64_t per = s->kh * s->kw * g->fx.ib * g->lanes * 4; /* accumulator bytes of a pair of channel blocks */
+  g->acc = g->ocb * g->fx.icb * per / 4;
+
+  /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough chunks; all by bytes moved. */
+  int64_t pixels = s->n * s->oh * s->ow;
+  double x = (double)s->n * s->h * s->w * s->c * 4, y = (double)pixels * s->k * 4, best = 1e300;
+  double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
+  int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  for (int64_t nc = 1; nc <= g->fx.icb; nc++)
+    for (int64_t nk = 1; nk <= g->ocb; nk++)
+      for (int64_t ns = 1; ns <= 16; ns *= 2) {
+        int64_t cg = conv_div_up(g->fx.icb, nc), kg = conv_div_up(g->ocb, nk);
+        if (conv_div_up(g->fx.icb, cg) != nc || conv_div_up(g->ocb, kg) != nk) continue;
+        if (ns > 1 && pixels / ns < 64) continue;
+        double waste = (double)(cg * nc) / g->fx.icb * (kg * nk) / g->ocb;
+        double bytes = x * nk + y * nc + g->acc * 4.0 * (ns + 2);
+        if (cg * kg * per > t->l2 / 2) bytes += 8 * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
+        if (nc * nk * ns < wanted) bytes += 2 * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
+        bytes += flops / 4 * (waste - 1) + (kg % 2 && kg > 1 ? flops / 100 : 0) + (kg == 1 ? flops / 100 : 0);
+        if (bytes < best) best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
+      }
+  if (g->flat) pick_flat(s, t, g);
+  else pick_blocked(t, g);
+
+  /* Pixel blocks that keep one x block and ob y blocks in L1. */
+  int64_t block = conv_max(16, 24576 / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
+  if (s->oh * s->ow <= block) g->images = conv_max(1, conv_min(s->n, block / (s->oh * s->ow)));
+  g->band = conv_max(1, conv_min(s->oh, block / s->ow));
+  g->nband = conv_div_up(s->oh, g->band);
+  g->nblock = conv_div_up(s->n, g->images) * g->nband;
+  g->nsplit = conv_min(g->nsplit, g->nblock);
+  g->per_split = conv_div_up(g->nblock, g->nsplit);
+  g->nsplit = conv_div_up(g->nblock, g->per_split);
+  g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
+  g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
+  g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .ib = g->lanes, .icb = g->ocb};
+  g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
+  if (!s->yblock) g->fy.rows = g->band, g->fy.cols = s->ow;
+}
+
+/* ---- plans ---- */
+static double conv_flops(const ConvSpec *s) { return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw; }
+
+static void plan_gather(ConvPlan *p, const Target *t) {
+  const ConvSpec *s = &p->spec;
+  ConvGather g;
+  conv_gather(s, t, &g);
+  ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
+  int64_t panel = g.fill.icb * g.fill.ib * s->kh * s->kw * g.lanes * 4;
+  p->tmp_bytes[0] = g.ocb * panel;
+  p->nstep = 2;
+  p->step[0] = (ConvStep){.name = "pack", .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = g.ocb,
+                          .scratch = g.lanes * g.lanes * 4};
+  p->step[1] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result},
+                          .nchunk = g.ngroup * g.nband * g.nkgroup, .scratch = g.group * (g.image + g.out_scratch) * 4,
+                          .flops = conv_flops(s)};
+}
+
+static void plan_wgrad(ConvPlan *p, const Target *t) {
+  const ConvSpec *s = &p->spec;
+  ConvWgrad g;
+  conv_wgrad(s, t, &g);
+  p->tmp_bytes[0] = (g.acc * g.nsplit + g.lanes * g.lanes) * 4;
+  p->nstep = 2;
+  int64_t x = g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib, y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
+  p->step[0] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0},
+                          .nchunk = g.nsplit * g.ncgroup * g.nkgroup, .scratch = (x + y + 32) * 4, .flops = conv_flops(s)};
+  p->step[1] = (ConvStep){.name = "sum", .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = g.ocb,
+                          .scratch = g.lanes * g.lanes * 4};
+}
+
+ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {
+  ConvPlan p = {.spec = *spec};
+  p.spec.algo = CONV_DIRECT;
+  if (spec->kind == CONV_DW) plan_wgrad(&p, target);
+  else plan_gather(&p, target);
+  return p;
+}

@@ -1,0 +1,42 @@
+/* Convolution as a sequence of compiled steps: geometry and the deterministic choice of algorithm, block sizes, chunk counts and
+   temporary sizes. Passes plan with it, codegen emits from it; no LLVM here. */
+#ifndef JEPAC_IR_CONTRACT_H
+#define JEPAC_IR_CONTRACT_H
+
+#include "ir/target.h"
+#include "ir/type.h"
+
+typedef enum { CONV_FWD, CONV_DX, CONV_DW } ConvKind;
+typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD } ConvAlgo;
+
+/* Always the forward geometry x[n,c,h,w] * w[k,c,kh,kw] -> y[n,k,oh,ow]; f32. Weights and weight gradients are row-major OIHW. */
+typedef struct {
+  ConvKind kind;
+  ConvAlgo algo;       /* AUTO on entry to conv_plan */
+  int64_t n, c, h, w, k, oh, ow, kh, kw;
+  int64_t stride[2], pad[2];
+  int xblock, yblock;  /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else target lanes */
+} ConvSpec;
+
+/* Operands of a step, by role. FWD: X, W -> Y. DX: Y (the incoming gradient), W -> X. DW: X, Y -> W. */
+typedef enum { CO_X, CO_W, CO_Y, CO_TMP0, CO_TMP1 } ConvOperand;
+
+typedef struct {
+  const char *name;    /* "pack", "main", "sum" ... */
+  int nin, nout;
+  ConvOperand in[4], out[2]; /* pointers reach the step in the order in..., out... */
+  int64_t nchunk;      /* fixed by shape and target, never by thread count */
+  int64_t scratch;     /* bytes a thread */
+  double flops;
+} ConvStep;
+
+typedef struct {
+  ConvSpec spec;       /* algo resolved */
+  int64_t tmp_bytes[2]; /* sizes of CO_TMP0, CO_TMP1 (packed or transformed weights, partial sums); 0 = unused */
+  int nstep;
+  ConvStep step[4];
+} ConvPlan;
+
+ConvPlan conv_plan(const ConvSpec *spec, const Target *target);
+
+#endif

@@ -1,0 +1,68 @@
+/* Geometry and blocking behind conv_plan(), shared by the planner (ir/contract.c) and the emitters (codegen/conv_*.c). Both derive
+   it from the same ConvSpec and Target, so a plan and its code always agree. Offsets count floats unless named bytes. */
+#ifndef JEPAC_IR_CONV_GEOM_H
+#define JEPAC_IR_CONV_GEOM_H
+
+#include "ir/contract.h"
+
+enum { CONV_PHASES = 4 }; /* input gradients of larger strides dilate the incoming gradient instead */
+
+/* One dimension of one phase: produced coordinates start + i * step (i < count); the j-th of ntap taps reads source coordinate
+   i * source_step + off + j * offstep under kernel position wfirst + j * wstep. */
+typedef struct {
+  int64_t start, step, count, ntap, wfirst, wstep, off, offstep;
+} ConvPhase;
+
+typedef struct {
+  int ph, pw, ob; /* a register tile: ph x pw pixels by ob channel vectors */
+} ConvTile;
+
+/* How source images reach thread scratch: [cb][rows][cols][ib] with zeros outside the extent. Scratch column j holds source column
+   (lo + j) * sub / dil where that is whole and inside. */
+typedef struct {
+  int64_t c, h, w;  /* the source tensor */
+  int block;
+  int64_t ib, icb;  /* scratch channel block and number of blocks */
+  int64_t lo[2], sub[2], dil[2];
+  int64_t rows, cols;
+} ConvFill;
+
+/* Forward and input gradient: each produced pixel gathers taps of a source. */
+typedef struct {
+  int lanes;
+  ConvFill fill;
+  int64_t cout, oh, ow, ocb; /* the produced tensor */
+  int oblock;
+  int64_t source_step[2];
+  int nphase[2];
+  ConvPhase phase[2][CONV_PHASES];
+  ConvTile tile[CONV_PHASES][CONV_PHASES];
+  int64_t band, nband;       /* phase rows a chunk */
+  int64_t group, ngroup;     /* images a chunk */
+  int64_t kgroup, nkgroup;   /* produced channel blocks a chunk */
+  int64_t image;             /* floats of scratch an image */
+  int64_t out_scratch;       /* floats of scratch an image for a row-major result, else 0 */
+} ConvGather;
+
+/* Weight gradient: accumulators [kb][c][r][s][lane] summed over pixel blocks of `images` images by `band` rows. */
+typedef struct {
+  int lanes;
+  ConvFill fx, fy;           /* fy.rows == 0: read in place */
+  int64_t ocb, step[2];
+  int64_t images, band, nband, nblock;
+  int64_t nsplit, per_split; /* pixel blocks are cut into splits with partial sums of their own */
+  int64_t cgroup, ncgroup, kgroup, nkgroup; /* channel blocks a chunk */
+  bool flat;                 /* few channels: a register tile runs over (channel, tap) pairs */
+  bool flat_rows;            /* ... of all kernel rows, else of one */
+  int rb, ob;                /* register tile: rb broadcast values by ob vectors */
+  int64_t acc;               /* floats of one split's accumulators */
+} ConvWgrad;
+
+void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);
+void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g);
+
+static inline int64_t conv_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t conv_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t conv_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+#endif

@@ -1,0 +1,47 @@
+/* What a model file's `train` section says to the runtime: numbers and a data source, already resolved and checked. Everything
+   that is arithmetic (schedules, optimizers, EMA, probes, metrics) is in the training-step graph instead. */
+#ifndef JEPAC_IR_RECIPE_H
+#define JEPAC_IR_RECIPE_H
+
+#include "ir/type.h"
+
+/* A resolved setting: a number, text, range lo..hi, list, or a call such as crop(scale = 0.2..1.0). */
+typedef enum { SET_NUM, SET_STR, SET_RANGE, SET_LIST, SET_CALL } SettingKind;
+typedef struct Setting {
+  const char *name;          /* "" for positional items */
+  SettingKind kind;
+  double num, hi;            /* NUM; RANGE: num..hi */
+  const char *str;           /* STR: text; CALL: callee */
+  const struct Setting *item; /* LIST items, CALL arguments (named) */
+  int nitem;
+  const Loc *loc;
+} Setting;
+
+typedef struct {
+  const char *name;          /* "views" */
+  DType dt;
+  Shape shape;               /* with the batch as axis 0 */
+} DataField;
+
+typedef struct {
+  const char *source;        /* "fashion_mnist" */
+  const Setting *set;        /* its settings, defaults filled in */
+  int nset;
+  const DataField *field;    /* typed outputs, in declaration order */
+  int nfield;
+  const Loc *loc;
+} DataSpec;
+
+typedef struct {
+  const char *model;         /* name of the model trained */
+  DataSpec data;
+  int64_t batch;
+  int64_t epochs, steps;     /* steps > 0 wins over epochs */
+  int64_t seed;
+  const Setting *set;        /* the whole resolved section for run.jsonl */
+  int nset;
+} Recipe;
+
+const Setting *setting_find(const Setting *set, int n, const char *name); /* NULL when absent */
+
+#endif

@@ -1,0 +1,48 @@
+/* Element types and static shapes. */
+#include "ir/type.h"
+
+#include <string.h>
+
+static const struct {
+  const char *name;
+  int size;
+  bool is_float, is_int;
+} types[DT_COUNT] = {
+    [DT_NONE] = {"none", 0, false, false}, [DT_F32] = {"f32", 4, true, false},
+    [DT_F64] = {"f64", 8, true, false},    [DT_BF16] = {"bf16", 2, true, false},
+    [DT_I32] = {"i32", 4, false, true},    [DT_I64] = {"i64", 8, false, true},
+    [DT_U32] = {"u32", 4, false, true},    [DT_BOOL] = {"bool", 1, false, false},
+};
+
+const char *dtype_name(DType t) { return types[t].name; }
+
+DType dtype_parse(const char *s) {
+  for (int t = DT_NONE + 1; t < DT_COUNT; t++)
+    if (strcmp(types[t].name, s) == 0) return (DType)t;
+  return DT_NONE;
+}
+
+int64_t dtype_size(DType t) { return types[t].size; }
+bool dtype_is_float(DType t) { return types[t].is_float; }
+bool dtype_is_int(DType t) { return types[t].is_int; }
+
+int64_t shape_count(const Shape *s) {
+  int64_t n = 1;
+  for (int i = 0; i < s->rank; i++) n *= s->dim[i];
+  return n;
+}
+
+bool shape_eq(const Shape *a, const Shape *b) {
+  if (a->rank != b->rank) return false;
+  for (int i = 0; i < a->rank; i++)
+    if (a->dim[i] != b->dim[i]) return false;
+  return true;
+}
+
+const char *type_str(DType t, const Shape *s, char buf[static 128]) {
+  int n = snprintf(buf, 128, "%s[", dtype_name(t));
+  for (int i = 0; i < s->rank && n < 127; i++)
+    n += snprintf(buf + n, 128 - (size_t)n, "%s%lld", i ? "," : "", (long long)s->dim[i]);
+  if (n < 127) snprintf(buf + n, 128 - (size_t)n, "]");
+  return buf;
+}

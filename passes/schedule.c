@@ -1,0 +1,242 @@
+/* Order of kernels. First every result and state update gets its buffer: a state is overwritten in place by the kernel that computes
+   its new value when all readers of the old value can run before (or are that kernel, reading each element where it writes it);
+   otherwise a copy is made in the commit section. Then a topological order that follows the graph's own order, states last. */
+#include <string.h>
+
+#include "passes/lower.h"
+
+typedef VEC(int) IntVec;
+
+typedef struct {
+  Lower *l;
+  Program *p;
+  IntVec *readers; /* per root buffer: kernels */
+  IntVec *writers;
+  IntVec *succ;    /* extra order edges, per kernel */
+  int cap;
+  int *mark, tick;
+} Sched;
+
+static int root_buf(const Program *p, int b) {
+  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
+  return b;
+}
+
+static void note_kernel(Sched *s, int k) {
+  Kernel *kn = &s->p->kernel.v[k];
+  for (int i = 0; i < kn->nbuf; i++) {
+    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[root_buf(s->p, kn->buf[i])] : &s->readers[root_buf(s->p, kn->buf[i])];
+    vec_push(s->l->arena, v, k);
+  }
+}
+
+static bool reaches(Sched *s, int from, int to) {
+  if (from == to) return true;
+  if (s->mark[from] == s->tick) return false;
+  s->mark[from] = s->tick;
+  const Kernel *k = &s->p->kernel.v[from];
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const IntVec *r = &s->readers[root_buf(s->p, k->buf[i])];
+    for (int j = 0; j < r->n; j++)
+      if (reaches(s, r->v[j], to)) return true;
+  }
+  for (int j = 0; j < s->succ[from].n; j++)
+    if (reaches(s, s->succ[from].v[j], to)) return true;
+  return false;
+}
+
+static bool affine_same(const Affine *a, const Affine *b) { return !memcmp(a, b, sizeof *a); }
+
+/* Does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
+bool reads_in_place(const Program *p, const Kernel *k, int in, int out) {
+  if (k->kind != KK_LOOP || k->loop.nsweep) return false;
+  const Affine *st = NULL;
+  for (int i = 0; i < k->loop.nstore; i++)
+    if (k->buf[k->loop.store[i].access.buf] == out) st = &k->loop.store[i].access.off;
+  if (!st) return false;
+  for (int i = 0; i < k->loop.ninst; i++) {
+    const Access *x = k->loop.inst[i].access;
+    if (k->loop.inst[i].kind != KI_LOAD || root_buf(p, k->buf[x->buf]) != in) continue;
+    if (x->nguard || x->nquot || x->dyn >= 0 || !affine_same(&x->off, st)) return false;
+  }
+  return true;
+}
+
+static void append_copy(Sched *s, int src, int dst, int like, bool commit) {
+  Kernel k = loop_copy(s->l, src, dst);
+  const Kernel *from = like >= 0 ? &s->p->kernel.v[like] : NULL;
+  Val v = s->p->buf.v[src].val;
+  k.loc = from ? from->loc : v >= 0 ? g_node(s->l->g, v)->loc : NULL;
+  k.role = from ? from->role : ROLE_UPDATE;
+  k.val = v;
+  k.commit = commit;
+  vec_push(s->l->arena, &s->p->kernel, k);
+  note_kernel(s, s->p->kernel.n - 1);
+}
+
+static void assign_state(Sched *s, const Output *o) {
+  Lower *l = s->l;
+  Program *p = s->p;
+  int sb = lower_buf(l, l->g->inputs.v[o->state].val), vb = lower_buf(l, o->val);
+  if (sb == vb) return; /* unchanged */
+  int k = l->kernel_of[o->val];
+  Buf *b = &p->buf.v[vb];
+  bool ok = k >= 0 && b->kind == BUF_TEMP && b->alias < 0 && b->block == 0;
+  if (ok) { /* nothing may alias the value's buffer yet, and every other reader must be able to run first */
+    Kernel *kn = &p->kernel.v[k];
+    for (int i = 0; i < s->readers[sb].n && ok; i++) {
+      int r = s->readers[sb].v[i];
+      if (r == k) {
+        ok = reads_in_place(p, kn, sb, vb);
+      } else {
+        s->tick++;
+        ok = !reaches(s, k, r);
+      }
+    }
+  }
+  if (!ok) {
+    Buf fresh = p->buf.v[sb]; /* a number of its own for the new value, so that readers of the old one stay apart */
+    vec_push(l->arena, &p->buf, fresh);
+    append_copy(s, vb, p->buf.n - 1, k, true);
+    int c = p->kernel.n - 1;
+    for (int i = 0; i < s->readers[sb].n; i++)
+      if (s->readers[sb].v[i] != c) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], c);
+    return;
+  }
+  for (int i = 0; i < s->readers[sb].n; i++)
+    if (s->readers[sb].v[i] != k) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], k);
+  p->buf.v[vb].kind = BUF_INPUT;
+  p->buf.v[vb].input = o->state;
+  p->kernel.v[k].commit = true;
+}
+
+static void assign_result(Sched *s, const Output *o, int number) {
+  Lower *l = s->l;
+  Program *p = s->p;
+  int vb = lower_buf(l, o->val);
+  const Buf *b = &p->buf.v[vb];
+  if (b->kind == BUF_TEMP && b->alias < 0 && b->block == 0) {
+    p->buf.v[vb].kind = BUF_RESULT;
+    p->buf.v[vb].result = number;
+    return;
+  }
+  Buf r = *b;
+  r.kind = BUF_RESULT;
+  r.result = number;
+  r.alias = r.input = -1;
+  r.block = 0;
+  vec_push(l->arena, &p->buf, r);
+  append_copy(s, vb, p->buf.n - 1, l->kernel_of[o->val], false);
+}
+
+static void pull(bool *commit, Sched *s, int k) {
+  if (commit[k]) return;
+  commit[k] = true;
+  const Kernel *kn = &s->p->kernel.v[k];
+  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    const IntVec *r = &s->readers[root_buf(s->p, kn->buf[i])];
+    for (int j = 0; j < r->n; j++) pull(commit, s, r->v[j]);
+  }
+  for (int j = 0; j < s->succ[k].n; j++) pull(commit, s, s->succ[k].v[j]);
+}
+
+static bool on_cycle(Sched *s, const int *left, Val *culprit) {
+  int n = s->p->kernel.n, k = 0;
+  while (!left[k]) k++;
+  int *seen = NEWN(s->l->arena, int, n), *pred = NEWN(s->l->arena, int, n);
+  for (int a = 0; a < n; a++) pred[a] = -1;
+  for (int a = 0; a < n; a++) {
+    if (!left[a]) continue;
+    const Kernel *kn = &s->p->kernel.v[a];
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+      const IntVec *r = &s->readers[root_buf(s->p, kn->buf[i])];
+      for (int j = 0; j < r->n; j++)
+        if (r->v[j] != a && left[r->v[j]]) pred[r->v[j]] = a;
+    }
+    for (int j = 0; j < s->succ[a].n; j++)
+      if (left[s->succ[a].v[j]]) pred[s->succ[a].v[j]] = a;
+  }
+  while (!seen[k] && pred[k] >= 0) {
+    seen[k] = 1;
+    k = pred[k];
+  }
+  for (int i = 0; i < n; i++) {
+    const Kernel *kn = &s->p->kernel.v[k];
+    for (int j = kn->nbuf - kn->nout; j < kn->nbuf && kn->nout > 1; j++) {
+      Val v = s->p->buf.v[kn->buf[j]].val;
+      if (v >= 0 && v != kn->val && !s->l->nohome[v]) {
+        *culprit = v;
+        return true;
+      }
+    }
+    k = pred[k];
+  }
+  return false;
+}
+
+bool schedule(Lower *l, Val *culprit) {
+  Program *p = l->p;
+  const Graph *g = l->g;
+  Sched *s = NEW(l->arena, Sched);
+  s->l = l;
+  s->p = p;
+  for (int i = 0; i < g->outputs.n; i++) lower_buf(l, g->outputs.v[i].val);
+  for (int i = 0; i < g->inputs.n; i++) lower_buf(l, g->inputs.v[i].val);
+  int nb = p->buf.n + 2 * g->outputs.n + 8, nk = p->kernel.n + g->outputs.n + 8;
+  s->readers = NEWN(l->arena, IntVec, nb);
+  s->writers = NEWN(l->arena, IntVec, nb);
+  s->succ = NEWN(l->arena, IntVec, nk);
+  s->mark = NEWN(l->arena, int, nk);
+  for (int k = 0; k < p->kernel.n; k++) note_kernel(s, k);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state >= 0) assign_state(s, &g->outputs.v[i]);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state < 0) assign_result(s, &g->outputs.v[i], i);
+
+  int n = p->kernel.n;
+  bool *commit = NEWN(l->arena, bool, n);
+  for (int k = 0; k < n; k++)
+    if (p->kernel.v[k].commit) pull(commit, s, k);
+  int *npred = NEWN(l->arena, int, n), *left = NEWN(l->arena, int, n), *order = NEWN(l->arena, int, n);
+  for (int k = 0; k < n; k++) {
+    left[k] = 1;
+    const Kernel *kn = &p->kernel.v[k];
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+      const IntVec *r = &s->readers[root_buf(p, kn->buf[i])];
+      for (int j = 0; j < r->n; j++)
+        if (r->v[j] != k) npred[r->v[j]]++;
+    }
+    for (int j = 0; j < s->succ[k].n; j++) npred[s->succ[k].v[j]]++;
+  }
+  int done = 0;
+  p->ncompute = n;
+  while (done < n) {
+    int best = -1;
+    for (int k = 0; k < n; k++) {
+      if (!left[k] || npred[k]) continue;
+      if (best < 0 || (commit[k] != commit[best] ? commit[best] : p->kernel.v[k].val < p->kernel.v[best].val)) best = k;
+    }
+    if (best < 0) {
+      if (!on_cycle(s, left, culprit)) bug("schedule: kernels form a cycle");
+      return false;
+    }
+    if (commit[best] && p->ncompute == n) p->ncompute = done;
+    order[done++] = best;
+    left[best] = 0;
+    const Kernel *kn = &p->kernel.v[best];
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+      const IntVec *r = &s->readers[root_buf(p, kn->buf[i])];
+      for (int j = 0; j < r->n; j++)
+        if (r->v[j] != best) npred[r->v[j]]--;
+    }
+    for (int j = 0; j < s->succ[best].n; j++) npred[s->succ[best].v[j]]--;
+  }
+  Kernel *sorted = NEWN(l->arena, Kernel, n);
+  for (int i = 0; i < n; i++) {
+    sorted[i] = p->kernel.v[order[i]];
+    sorted[i].commit = i >= p->ncompute;
+  }
+  p->kernel.v = sorted;
+  p->kernel.cap = n;
+  return true;
+}

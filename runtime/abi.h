@@ -1,0 +1,53 @@
+/* The contract between compiled code and the runtime: a plan is a list of steps over one arena. Plain data;
+ * no compiler types. */
+#ifndef JEPAC_RUNTIME_ABI_H
+#define JEPAC_RUNTIME_ABI_H
+
+#include "ir/type.h"
+
+/* A step's code does chunk `chunk` of the step's fixed number of chunks. ptr: operand addresses; scratch:
+   private memory of the calling thread, 64-byte aligned, contents undefined on entry, at least Step.scratch
+   bytes; param: Step.param. Different chunks may run at the same time on different threads, so they write
+   disjoint memory. */
+typedef void (*StepFn)(void *const *ptr, int64_t chunk, void *scratch, const void *param);
+
+typedef struct {
+  StepFn fn;
+  int64_t nchunk;
+  const int64_t *operand; /* noperand arena offsets */
+  int noperand;
+  int64_t scratch;     /* bytes a thread */
+  const void *param;   /* constants of the step, or NULL */
+  const char *name;    /* symbol or library call: "k12_conv2d" */
+  const char *where;   /* model line: "resnet.jepa:31", gradients end in "'" */
+  double flops, bytes; /* for roofline tables */
+} Step;
+
+typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;
+typedef struct {
+  const char *name;
+  PlanTensorKind kind;
+  DType dt;
+  Shape shape;
+  int64_t offset; /* arena byte offset, row-major contiguous */
+  /* initial value of a state */
+  int init; /* an InitKind of ir/graph.h: 0 none 1 fill 2 uniform 3 normal 4 copy */
+  double init_a, init_b;
+  uint32_t init_stream;
+  int init_from; /* copy: index of the other tensor */
+  bool trained;  /* parameter (not a buffer or slot) */
+} PlanTensor;
+
+typedef struct {
+  const char *name;
+  int64_t arena_bytes;   /* size of the arena: states, inputs, results, temporaries */
+  int64_t scratch_bytes; /* largest Step.scratch */
+  const Step *step;
+  int nstep;
+  int ncompute; /* steps [0, ncompute) write no state; [ncompute, nstep) commit state */
+  const PlanTensor *tensor;
+  int ntensor;
+  uint64_t identity; /* hash of everything that decides the bits of a result */
+} Plan;
+
+#endif

@@ -1,0 +1,34 @@
+/* Checkpoints: RUN/checkpoint.safetensors holds every state of the training plan; where the run stands (step,
+   seed, recipe, plan identity) is JSON text in the same file's metadata, so one rename replaces all of it. */
+#ifndef JEPAC_RUNTIME_CHECKPOINT_H
+#define JEPAC_RUNTIME_CHECKPOINT_H
+
+#include "runtime/exec.h"
+#include "runtime/safetensors.h"
+
+typedef struct {
+  int64_t step, epoch; /* optimizer steps and epochs completed */
+  uint64_t seed;
+  uint64_t plan;      /* Plan.identity */
+  const char *model;  /* path of the model file, or "" */
+  const char *recipe; /* resolved recipe as JSON text, or "" */
+  const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */
+} CheckpointInfo;
+
+/* Makes the folder when needed. */
+Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d);
+/* Reads only the information; text lives in a. */
+Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags *d);
+/* Reads information and states. With exact, every tensor of the file must be a state of the plan; an
+   evaluation plan, which has only some of them, passes false. Each state of the plan must be in the file with
+   its type. */
+Status checkpoint_load(const char *folder, Session *s, bool exact, CheckpointInfo *info, Arena *a, Diags *d);
+
+/* What must correspond between a file and the plan's states. */
+enum { LOAD_ALL_STATES = 1, LOAD_ALL_TENSORS = 2 };
+/* Copies tensors into the states of the same names; every difference is reported by name. Without
+   LOAD_ALL_STATES, states absent from the file keep their values, except that a state initialised as a copy
+   is copied again. Nothing is changed when there is an error. */
+Status states_load(Session *s, const StFile *f, int flags, Diags *d);
+
+#endif

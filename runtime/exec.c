@@ -1,0 +1,356 @@
+/* Plan execution. One OpenMP parallel region runs a whole list of steps. Each thread owns a contiguous range
+   of a step's chunks (neighbouring chunks stay in one core's cache from step to step) and, when done, takes
+   chunks from the others'. Between steps stands a barrier that spins briefly and then sleeps on a futex, so
+   that a data loader sharing the cores gets time; consecutive one-chunk steps run on thread 0 without
+   barriers. Which thread runs a chunk cannot change a result: chunks are fixed by the plan and write disjoint
+   memory. */
+#define _GNU_SOURCE /* CPU sets */
+#include "runtime/exec.h"
+#include "runtime/rng.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <math.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500 };
+
+typedef struct {
+  _Alignas(CACHE_LINE) atomic_int arrived;
+  _Alignas(CACHE_LINE) atomic_int round; /* futex word */
+  atomic_int sleepers;
+} Barrier;
+
+struct Session {
+  Barrier barrier;
+  const Plan *plan;
+  int threads, spins;
+  char *arena, *scratch; /* scratch: scratch_stride bytes a thread */
+  int64_t arena_map, scratch_map, scratch_stride;
+  void *arena_base, *scratch_base;
+  void **pointers;       /* all operand tables, one after the other */
+  void *const **operand; /* per step */
+  atomic_llong *next;    /* per step and thread: next chunk of the thread's range */
+  double *step_min, mark;
+  bool profile;
+};
+
+/* ---- memory ---- */
+/* Zeroed pages aligned for huge pages; *base and *mapped are what munmap takes. */
+static char *map_pages(int64_t bytes, void **base, int64_t *mapped) {
+  int64_t n = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE;
+  void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  *base = p;
+  *mapped = n;
+  char *q = (char *)(((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+  if (bytes >= HUGE_PAGE)
+    madvise(q, (size_t)(n - HUGE_PAGE), MADV_HUGEPAGE); /* only advice: failure is harmless */
+  return q;
+}
+
+static int cpus_allowed(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (int)n : 1;
+}
+
+static void *xcalloc(size_t n, size_t size) {
+  void *p = calloc(n ? n : 1, size);
+  if (!p) {
+    fprintf(stderr, "jepac: out of memory (%zu bytes)\n", n * size);
+    exit(ST_BUDGET);
+  }
+  return p;
+}
+
+Session *session_new(const Plan *plan, int threads) {
+  Session *s;
+  if (posix_memalign((void **)&s, CACHE_LINE, sizeof *s)) return NULL;
+  memset(s, 0, sizeof *s);
+  int cpus = cpus_allowed();
+  s->plan = plan;
+  s->threads = threads > 0 ? threads : cpus;
+  s->spins = s->threads <= cpus ? SPINS : 0;
+  s->scratch_stride = (plan->scratch_bytes + 4095) / 4096 * 4096 + 4096;
+  s->arena = map_pages(plan->arena_bytes + CACHE_LINE, &s->arena_base, &s->arena_map);
+  if (s->arena) s->scratch = map_pages(s->scratch_stride * s->threads, &s->scratch_base, &s->scratch_map);
+  if (!s->arena || !s->scratch) {
+    int err = errno;
+    session_free(s);
+    errno = err;
+    return NULL;
+  }
+  size_t total = 0;
+  for (int i = 0; i < plan->nstep; i++) total += (size_t)plan->step[i].noperand;
+  s->pointers = xcalloc(total, sizeof *s->pointers);
+  s->operand = xcalloc((size_t)plan->nstep, sizeof *s->operand);
+  s->next = xcalloc((size_t)plan->nstep * (size_t)s->threads, sizeof *s->next);
+  s->step_min = xcalloc((size_t)plan->nstep, sizeof *s->step_min);
+  void **p = s->pointers;
+  for (int i = 0; i < plan->nstep; i++) {
+    const Step *st = &plan->step[i];
+    if (st->scratch > plan->scratch_bytes) bug("step %s wants more scratch than its plan declares", st->name);
+    s->operand[i] = p;
+    for (int k = 0; k < st->noperand; k++) {
+      if (st->operand[k] < 0 || st->operand[k] > plan->arena_bytes)
+        bug("step %s: operand %d lies outside the arena", st->name, k);
+      *p++ = s->arena + st->operand[k];
+    }
+    s->step_min[i] = INFINITY;
+  }
+  for (int i = 0; i < plan->ntensor; i++) {
+    const PlanTensor *t = &plan->tensor[i];
+    int64_t bytes = shape_count(&t->shape) * dtype_size(t->dt);
+    if (t->offset < 0 || t->offset + bytes > plan->arena_bytes)
+      bug("tensor %s lies outside the arena", t->name);
+  }
+  return s;
+}
+
+void session_free(Session *s) {
+  if (!s) return;
+  if (s->arena_base) munmap(s->arena_base, (size_t)s->arena_map);
+  if (s->scratch_base) munmap(s->scratch_base, (size_t)s->scratch_map);
+  free(s->pointers);
+  free(s->operand);
+  free(s->next);
+  free(s->step_min);
+  free(s);
+}
+
+const Plan *session_plan(const Session *s) { return s->plan; }
+int session_threads(const Session *s) { return s->threads; }
+
+int64_t session_arena_bytes(const Session *s) {
+  return s->plan->arena_bytes + s->scratch_stride * s->threads;
+}
+
+/* ---- the thread team ---- */
+static inline void cpu_relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static void barrier_wait(Barrier *b, int team, int spins) {
+  if (team == 1) return;
+  int round = atomic_load_explicit(&b->round, memory_order_relaxed);
+  if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) == team - 1) {
+    atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
+    atomic_store(&b->round, round + 1);
+    if (atomic_load(&b->sleepers)) syscall(SYS_futex, &b->round, FUTEX_WAKE_PRIVATE, team, NULL, NULL, 0);
+    return;
+  }
+  for (int i = 0; i < spins; i++) {
+    if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
+    cpu_relax();
+  }
+  atomic_fetch_add(&b->sleepers, 1);
+  while (atomic_load(&b->round) == round)
+    syscall(SYS_futex, &b->round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0); /* EINTR, EAGAIN: look again */
+  atomic_fetch_sub(&b->sleepers, 1);
+}
+
+static void run_chunks(Session *s, int i, int me, int team) {
+  const Step *st = &s->plan->step[i];
+  atomic_llong *next = s->next + (size_t)i * (size_t)s->threads;
+  void *scratch = s->scratch + s->scratch_stride * me;
+  for (int k = 0; k < team; k++) { /* own range first, then the others' */
+    int owner = (me + k) % team;
+    int64_t lo = st->nchunk * owner / team, hi = st->nchunk * (owner + 1) / team;
+    for (;;) {
+      int64_t c = lo + atomic_fetch_add_explicit(&next[owner], 1, memory_order_relaxed);
+      if (c >= hi) break;
+      st->fn(s->operand[i], c, scratch, st->param);
+    }
+  }
+}
+
+static void profile_mark(Session *s, int i) {
+  double t = now_seconds();
+  if (t - s->mark < s->step_min[i]) s->step_min[i] = t - s->mark;
+  s->mark = t;
+}
+
+static void run_steps(Session *s, int first, int last, int me, int team) {
+  const Step *step = s->plan->step;
+  for (int i = first; i < last; i++) {
+    bool alone = step[i].nchunk <= 1;
+    if (!alone) run_chunks(s, i, me, team);
+    else if (me == 0 && step[i].nchunk == 1) step[i].fn(s->operand[i], 0, s->scratch, step[i].param);
+    if (s->profile || i + 1 == last || !(alone && step[i + 1].nchunk <= 1))
+      barrier_wait(&s->barrier, team, s->spins);
+    if (s->profile && me == 0) profile_mark(s, i);
+  }
+}
+
+void session_run(Session *s, int first, int last) {
+  if (first < 0 || last > s->plan->nstep) bug("steps %d to %d of a plan of %d", first, last, s->plan->nstep);
+  if (first >= last) return;
+  for (size_t k = (size_t)first * (size_t)s->threads; k < (size_t)last * (size_t)s->threads; k++)
+    atomic_store_explicit(&s->next[k], 0, memory_order_relaxed);
+  s->mark = now_seconds();
+  if (s->threads == 1) {
+    run_steps(s, first, last, 0, 1);
+    return;
+  }
+#pragma omp parallel num_threads(s->threads)
+  run_steps(s, first, last, omp_get_thread_num(), omp_get_num_threads());
+}
+
+Status session_step(Session *s, const int *watch, int nwatch, int *bad) {
+  session_run(s, 0, s->plan->ncompute);
+  for (int i = 0; i < nwatch; i++) {
+    if (watch[i] < 0) continue;
+    SessionTensor t = session_tensor_at(s, watch[i]);
+    if (t.dt != DT_F32) bug("tensor %s is watched but not f32", t.name);
+    if (t.bytes > 0 && !all_finite(t.data, 1)) {
+      *bad = watch[i];
+      return ST_NONFINITE;
+    }
+  }
+  session_run(s, s->plan->ncompute, s->plan->nstep);
+  return ST_OK;
+}
+
+void session_profile(Session *s, bool on) { s->profile = on; }
+const double *session_step_min(const Session *s) { return s->step_min; }
+
+/* ---- tensors ---- */
+int session_find(const Session *s, const char *name) {
+  for (int i = 0; i < s->plan->ntensor; i++)
+    if (!strcmp(s->plan->tensor[i].name, name)) return i;
+  return -1;
+}
+
+SessionTensor session_tensor_at(const Session *s, int i) {
+  const PlanTensor *t = &s->plan->tensor[i];
+  return (SessionTensor){.name = t->name,
+                         .kind = t->kind,
+                         .dt = t->dt,
+                         .shape = t->shape,
+                         .data = s->arena + t->offset,
+                         .bytes = shape_count(&t->shape) * dtype_size(t->dt)};
+}
+
+bool session_tensor(const Session *s, const char *name, SessionTensor *out) {
+  int i = session_find(s, name);
+  if (i >= 0) *out = session_tensor_at(s, i);
+  return i >= 0;
+}
+
+static int find_state(const Session *s, const char *name) {
+  for (int i = 0; i < s->plan->ntensor; i++)
+    if (s->plan->tensor[i].kind == PT_STATE && !strcmp(s->plan->tensor[i].name, name)) return i;
+  return -1;
+}
+
+int session_copy_states(Session *dst, const Session *src) {
+  int copied = 0;
+  for (int i = 0; i < dst->plan->ntensor; i++) {
+    if (dst->plan->tensor[i].kind != PT_STATE) continue;
+    SessionTensor to = session_tensor_at(dst, i);
+    int k = find_state(src, to.name);
+    if (k < 0) continue;
+    SessionTensor from = session_tensor_at(src, k);
+    if (from.dt != to.dt || !shape_eq(&from.shape, &to.shape))
+      bug("state %s has different types in two plans of one model", to.name);
+    memcpy(to.data, from.data, (size_t)to.bytes);
+    copied++;
+  }
+  return copied;
+}
+
+/* ---- initial values ---- */
+enum { INIT_NONE, INIT_FILL, INIT_UNIFORM, INIT_NORMAL, INIT_COPY }; /* InitKind of ir/graph.h */
+
+static void store(void *p, DType dt, int64_t i, double v) {
+  switch (dt) {
+  case DT_F32: ((float *)p)[i] = (float)v; break;
+  case DT_F64: ((double *)p)[i] = v; break;
+  case DT_I32: ((int32_t *)p)[i] = (int32_t)v; break;
+  case DT_I64: ((int64_t *)p)[i] = (int64_t)v; break;
+  case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
+  case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
+  case DT_BF16: {
+    float f = (float)v;
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    ((uint16_t *)p)[i] = (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16); /* round to nearest even */
+    break;
+  }
+  default: bug("initial value of a tensor without a type");
+  }
+}
+
+static double initial_value(const PlanTensor *t, int64_t i, uint64_t seed) {
+  if (t->init == INIT_FILL) return t->init_a;
+  uint32_t ctr[4] = {(uint32_t)i, (uint32_t)((uint64_t)i >> 32), 0, t->init_stream};
+  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, bits[4];
+  philox4x32(ctr, key, bits);
+  if (t->init == INIT_UNIFORM) return t->init_a + (t->init_b - t->init_a) * rng_bits_unit(bits[0], bits[1]);
+  return t->init_a + t->init_b * rng_box_muller(bits);
+}
+
+void session_init_tensor(Session *s, int i, uint64_t seed) {
+  const PlanTensor *t = &s->plan->tensor[i];
+  SessionTensor to = session_tensor_at(s, i);
+  if (t->init == INIT_COPY) {
+    SessionTensor from = session_tensor_at(s, t->init_from);
+    if (from.dt != to.dt || !shape_eq(&from.shape, &to.shape)) bug("%s is a copy of another type", t->name);
+    memcpy(to.data, from.data, (size_t)to.bytes);
+  } else if (t->init == INIT_NONE) {
+    memset(to.data, 0, (size_t)to.bytes);
+  } else {
+    int64_t n = shape_count(&to.shape);
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > 65536)
+    for (int64_t k = 0; k < n; k++) store(to.data, to.dt, k, initial_value(t, k, seed));
+  }
+}
+
+void session_init_states(Session *s, uint64_t seed) {
+  const Plan *p = s->plan;
+  bool *done = xcalloc((size_t)p->ntensor, sizeof *done);
+  int waiting;
+  bool progress;
+  do { /* a copy waits for its source, which may be a copy itself */
+    waiting = 0;
+    progress = false;
+    for (int i = 0; i < p->ntensor; i++) {
+      const PlanTensor *t = &p->tensor[i];
+      if (t->kind != PT_STATE || done[i]) continue;
+      if (t->init == INIT_COPY) {
+        if (t->init_from < 0 || t->init_from >= p->ntensor || p->tensor[t->init_from].kind != PT_STATE)
+          bug("state %s starts as a copy of no state", t->name);
+        if (!done[t->init_from]) {
+          waiting++;
+          continue;
+        }
+      }
+      session_init_tensor(s, i, seed);
+      done[i] = progress = true;
+    }
+  } while (waiting && progress);
+  if (waiting) bug("states that start as copies of each other");
+  free(done);
+}
+
+bool all_finite(const float *p, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t u;
+    memcpy(&u, &p[i], sizeof u);
+    if ((u & 0x7f800000u) == 0x7f800000u) return false;
+  }
+  return true;
+}

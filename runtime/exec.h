@@ -1,0 +1,53 @@
+/* Runs a plan: owns its arena, runs its steps on a thread team, initialises its states. */
+#ifndef JEPAC_RUNTIME_EXEC_H
+#define JEPAC_RUNTIME_EXEC_H
+
+#include "runtime/abi.h"
+
+typedef struct Session Session;
+
+/* The plan and what it points to must outlive the session. threads <= 0: one for each CPU this process may
+   use. NULL when the arena cannot be had (errno is set). The arena starts zeroed. */
+Session *session_new(const Plan *plan, int threads);
+void session_free(Session *s);
+
+const Plan *session_plan(const Session *s);
+int session_threads(const Session *s);
+
+/* Runs steps [first, last) in order. The results do not depend on the number of threads. */
+void session_run(Session *s, int first, int last);
+
+/* One training step: computes, looks at the first element of each watched f32 tensor (negative indices are
+   skipped), and commits the states only when all are finite. ST_NONFINITE: states untouched, *bad is the
+   offending tensor. */
+Status session_step(Session *s, const int *watch, int nwatch, int *bad);
+
+typedef struct {
+  const char *name;
+  PlanTensorKind kind;
+  DType dt;
+  Shape shape;
+  void *data;
+  int64_t bytes;
+} SessionTensor;
+
+int session_find(const Session *s, const char *name); /* index into the plan's tensors, or -1 */
+SessionTensor session_tensor_at(const Session *s, int i);
+bool session_tensor(const Session *s, const char *name, SessionTensor *out);
+
+/* Initial values of all states. Element i of a random tensor comes from Philox with key seed, counter (i, 0,
+   stream): the numbers `random_bits` would give at step 0. Copies are made after their source. */
+void session_init_states(Session *s, uint64_t seed);
+/* Sets one tensor from its initialization row (INIT_COPY: from the source's present value). */
+void session_init_tensor(Session *s, int i, uint64_t seed);
+/* Copies every state of dst that src has too, by name; returns how many. Differing types are a bug. */
+int session_copy_states(Session *dst, const Session *src);
+
+/* Per-step timing: when on, every step ends in a barrier and is timed. */
+void session_profile(Session *s, bool on);
+const double *session_step_min(const Session *s); /* seconds; infinity for steps not yet timed */
+int64_t session_arena_bytes(const Session *s);    /* arena plus scratch of all threads, as mapped */
+
+bool all_finite(const float *p, int64_t n);
+
+#endif

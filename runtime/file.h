@@ -1,0 +1,29 @@
+/* Files that appear under their name only when complete: written beside the target, synced, renamed over it.
+ */
+#ifndef JEPAC_RUNTIME_FILE_H
+#define JEPAC_RUNTIME_FILE_H
+
+#include "ir/base.h"
+
+typedef struct {
+  FILE *f; /* write here */
+  char *path, *temp, *folder;
+} NewFile;
+
+/* Every failure is reported to d and leaves nothing under the final name. A target that exists and is not a
+   regular file (a device, a pipe) is written in place. */
+Status file_begin(NewFile *nf, const char *path, Diags *d);
+Status file_commit(NewFile *nf, Diags *d); /* flush, fsync, rename, fsync of the folder; frees nf */
+void file_abort(NewFile *nf);              /* removes the temporary file; frees nf */
+
+Status file_make_folder(const char *path, Diags *d); /* with its parents; an existing folder is fine */
+
+/* A whole file mapped read-only. */
+typedef struct {
+  const unsigned char *p;
+  size_t n;
+} MappedFile;
+Status file_map(MappedFile *m, const char *path, Diags *d);
+void file_unmap(MappedFile *m);
+
+#endif

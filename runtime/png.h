@@ -1,0 +1,11 @@
+/* PNG pictures through libpng. */
+#ifndef JEPAC_RUNTIME_PNG_H
+#define JEPAC_RUNTIME_PNG_H
+
+#include "ir/base.h"
+
+/* 8 bits a sample, row-major, channels interleaved; channels is 1 (grey) or 3 (RGB). Atomic (runtime/file.h).
+ */
+Status png_save(const char *path, int width, int height, int channels, const uint8_t *pixels, Diags *d);
+
+#endif

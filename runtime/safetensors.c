@@ -1,0 +1,298 @@
+/* safetensors files: 8 bytes of header length, a JSON header {"name": {"dtype", "shape", "data_offsets"},
+   "__metadata__":
+   {...}}, then the data. The reader trusts nothing: every number is checked against the file's size before
+   use, and the tensors must cover the data without overlaps or holes, as the format demands. */
+#include "runtime/safetensors.h"
+#include "runtime/file.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_HEADER = 100 << 20 }; /* as the reference reader */
+
+typedef enum { AS_IS, HALF, INT8, UINT8, INT16, UINT16 } Convert;
+static const struct {
+  const char *name;
+  int size;
+  DType dt; /* DT_NONE: known to the format but not to jepac */
+  Convert convert;
+} st_types[] = {
+    {"F32", 4, DT_F32, AS_IS},   {"F64", 8, DT_F64, AS_IS},      {"BF16", 2, DT_BF16, AS_IS},
+    {"I64", 8, DT_I64, AS_IS},   {"I32", 4, DT_I32, AS_IS},      {"U32", 4, DT_U32, AS_IS},
+    {"BOOL", 1, DT_BOOL, AS_IS}, {"F16", 2, DT_F32, HALF},       {"I8", 1, DT_I32, INT8},
+    {"U8", 1, DT_I32, UINT8},    {"I16", 2, DT_I32, INT16},      {"U16", 2, DT_I32, UINT16},
+    {"U64", 8, DT_NONE, AS_IS},  {"F8_E5M2", 1, DT_NONE, AS_IS}, {"F8_E4M3", 1, DT_NONE, AS_IS},
+};
+enum { NTYPES = sizeof st_types / sizeof *st_types };
+
+struct StFile {
+  Arena *arena;
+  MappedFile map;
+  const char *path;
+  VEC(StTensor) tensor; /* in name order, for st_find */
+  VEC(StMeta) meta;
+};
+
+typedef struct {
+  int64_t begin, end;
+  const char *name;
+} Extent;
+
+__attribute__((format(printf, 2, 3))) static bool fail(Diags *d, const char *fmt, ...) {
+  char text[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  diag_error(d, NULL, "%s", text);
+  return false;
+}
+
+static float half_to_float(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = (h >> 10) & 31, m = h & 1023, u;
+  float f;
+  if (e == 0) { /* zero or subnormal: m * 2^-24 */
+    f = (float)m * 0x1p-24f;
+    memcpy(&u, &f, sizeof u);
+    u |= sign;
+  } else {
+    u = sign | (e == 31 ? 0x7f800000u : (e + 112) << 23) | m << 13;
+  }
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
+
+static void *converted(Arena *a, const unsigned char *p, int64_t n, Convert how) {
+  float *f = arena_alloc(a, (size_t)n * 4 + 4);
+  int32_t *v = (int32_t *)(void *)f;
+  for (int64_t i = 0; i < n; i++) {
+    uint16_t w = 0;
+    if (how == INT8) v[i] = (int8_t)p[i];
+    if (how == UINT8) v[i] = p[i];
+    if (how == HALF || how == INT16 || how == UINT16) memcpy(&w, p + 2 * i, 2);
+    if (how == HALF) f[i] = half_to_float(w);
+    if (how == INT16) v[i] = (int16_t)w;
+    if (how == UINT16) v[i] = w;
+  }
+  return f;
+}
+
+static bool read_shape(const StFile *f, const char *name, json_t *list, Shape *shape, int64_t *count,
+                       Diags *d) {
+  if (!json_is_array(list)) return fail(d, "%s: tensor %s: \"shape\" is no list", f->path, name);
+  size_t rank = json_array_size(list);
+  if (rank > MAX_RANK)
+    return fail(d, "%s: tensor %s has %zu dimensions; at most %d are supported", f->path, name, rank,
+                MAX_RANK);
+  shape->rank = (int)rank;
+  *count = 1;
+  for (size_t i = 0; i < rank; i++) {
+    json_t *e = json_array_get(list, i);
+    int64_t dim = json_is_integer(e) ? json_integer_value(e) : -1;
+    if (dim < 0) return fail(d, "%s: tensor %s: dimension %zu is no size", f->path, name, i);
+    if (__builtin_mul_overflow(*count, dim, count))
+      return fail(d, "%s: tensor %s: its shape overflows", f->path, name);
+    shape->dim[i] = dim;
+  }
+  return true;
+}
+
+static bool read_tensor(StFile *f, const char *name, json_t *e, const unsigned char *data, int64_t ndata,
+                        Extent *ex, Diags *d) {
+  json_t *type = json_object_get(e, "dtype"), *off = json_object_get(e, "data_offsets");
+  StTensor t = {.name = arena_strdup(f->arena, name)};
+  int64_t count = 0, bytes;
+  if (!json_is_object(e) || json_object_size(e) != 3)
+    return fail(d, "%s: tensor %s: expected an object with \"dtype\", \"shape\" and \"data_offsets\"",
+                f->path, name);
+  if (!json_is_string(type)) return fail(d, "%s: tensor %s: \"dtype\" is no text", f->path, name);
+  int k = 0;
+  while (k < NTYPES && strcmp(st_types[k].name, json_string_value(type))) k++;
+  if (k == NTYPES || st_types[k].dt == DT_NONE)
+    return fail(d, "%s: tensor %s has element type %s, which is not supported", f->path, name,
+                json_string_value(type));
+  if (!read_shape(f, name, json_object_get(e, "shape"), &t.shape, &count, d)) return false;
+  if (__builtin_mul_overflow(count, (int64_t)st_types[k].size, &bytes))
+    return fail(d, "%s: tensor %s: its shape overflows", f->path, name);
+  if (!json_is_array(off) || json_array_size(off) != 2 || !json_is_integer(json_array_get(off, 0)) ||
+      !json_is_integer(json_array_get(off, 1)))
+    return fail(d, "%s: tensor %s: \"data_offsets\" is not [begin, end]", f->path, name);
+  int64_t begin = json_integer_value(json_array_get(off, 0)),
+          end = json_integer_value(json_array_get(off, 1));
+  if (begin < 0 || end < begin)
+    return fail(d, "%s: tensor %s: its data offsets are out of order", f->path, name);
+  if (end > ndata)
+    return fail(d, "%s: tensor %s ends at byte %lld of the data, but the file has only %lld (truncated?)",
+                f->path, name, (long long)end, (long long)ndata);
+  if (end - begin != bytes)
+    return fail(d, "%s: tensor %s: its shape needs %lld bytes but its data offsets give %lld", f->path, name,
+                (long long)bytes, (long long)(end - begin));
+  t.dt = st_types[k].dt;
+  t.bytes = count * dtype_size(t.dt);
+  if (st_types[k].convert != AS_IS) {
+    t.data = converted(f->arena, data + begin, count, st_types[k].convert);
+  } else if ((uintptr_t)(data + begin) % (uintptr_t)dtype_size(t.dt)) { /* the format promises no alignment */
+    void *copy = arena_alloc(f->arena, (size_t)bytes);
+    memcpy(copy, data + begin, (size_t)bytes);
+    t.data = copy;
+  } else {
+    t.data = data + begin;
+  }
+  for (int64_t i = 0; t.dt == DT_BOOL && i < bytes; i++)
+    if (((const uint8_t *)t.data)[i] > 1)
+      return fail(d, "%s: tensor %s: a BOOL is neither 0 nor 1", f->path, name);
+  *ex = (Extent){begin, end, t.name};
+  vec_push(f->arena, &f->tensor, t);
+  return true;
+}
+
+static int by_begin(const void *a, const void *b) {
+  const Extent *x = a, *y = b;
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+  return x->end < y->end ? -1 : x->end > y->end;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const StTensor *)a)->name, ((const StTensor *)b)->name);
+}
+
+static bool read_header(StFile *f, json_t *root, const unsigned char *data, int64_t ndata, Diags *d) {
+  const char *key;
+  json_t *e;
+  Extent *ex = NEWN(f->arena, Extent, json_object_size(root) + 1);
+  json_object_foreach(root, key, e) {
+    if (!strcmp(key, "__metadata__")) {
+      const char *k;
+      json_t *v;
+      if (!json_is_object(e)) return fail(d, "%s: \"__metadata__\" is no object", f->path);
+      json_object_foreach(e, k, v) {
+        if (!json_is_string(v)) return fail(d, "%s: metadata \"%s\" is no text", f->path, k);
+        StMeta m = {arena_strdup(f->arena, k), arena_strdup(f->arena, json_string_value(v))};
+        vec_push(f->arena, &f->meta, m);
+      }
+    } else if (!read_tensor(f, key, e, data, ndata, &ex[f->tensor.n], d)) {
+      return false;
+    }
+  }
+  int n = f->tensor.n;
+  int64_t at = 0;
+  if (n) qsort(ex, (size_t)n, sizeof *ex, by_begin);
+  for (int i = 0; i < n; i++) {
+    if (ex[i].begin < at)
+      return fail(d, "%s: the data of tensors %s and %s overlap", f->path, ex[i - 1].name, ex[i].name);
+    if (ex[i].begin > at)
+      return fail(d, "%s: %lld bytes before tensor %s belong to no tensor", f->path,
+                  (long long)(ex[i].begin - at), ex[i].name);
+    at = ex[i].end;
+  }
+  if (at != ndata) return fail(d, "%s: %lld bytes after the last tensor", f->path, (long long)(ndata - at));
+  if (n) qsort(f->tensor.v, (size_t)n, sizeof *f->tensor.v, by_name);
+  return true;
+}
+
+static bool read_file(StFile *f, Diags *d) {
+  if (f->map.n < 8) return fail(d, "%s: no safetensors file: only %zu bytes", f->path, f->map.n);
+  uint64_t nheader = 0;
+  for (int i = 7; i >= 0; i--) nheader = nheader << 8 | f->map.p[i];
+  if (nheader > f->map.n - 8)
+    return fail(d, "%s: no safetensors file, or truncated: its header claims %llu bytes of a file of %zu",
+                f->path, (unsigned long long)nheader, f->map.n);
+  if (nheader > MAX_HEADER)
+    return fail(d, "%s: its header of %llu bytes is too long", f->path, (unsigned long long)nheader);
+  json_error_t err;
+  json_t *root = f->map.p[8] == '{' || nheader == 0
+                     ? json_loadb((const char *)f->map.p + 8, nheader, JSON_REJECT_DUPLICATES, &err)
+                     : (snprintf(err.text, sizeof err.text, "it does not begin with '{'"), NULL);
+  if (!root) return fail(d, "%s: bad safetensors header: %s", f->path, err.text);
+  bool ok = read_header(f, root, f->map.p + 8 + nheader, (int64_t)(f->map.n - 8 - nheader), d);
+  json_decref(root);
+  return ok;
+}
+
+StFile *st_open(const char *path, Diags *d) {
+  Arena *a = arena_new();
+  StFile *f = NEW(a, StFile);
+  f->arena = a;
+  f->path = arena_strdup(a, path);
+  if (file_map(&f->map, path, d) == ST_OK && read_file(f, d)) return f;
+  st_close(f);
+  return NULL;
+}
+
+void st_close(StFile *f) {
+  if (!f) return;
+  file_unmap(&f->map);
+  arena_free(f->arena);
+}
+
+const char *st_path(const StFile *f) { return f->path; }
+int st_count(const StFile *f) { return f->tensor.n; }
+const StTensor *st_tensor(const StFile *f, int i) { return &f->tensor.v[i]; }
+
+const StTensor *st_find(const StFile *f, const char *name) {
+  StTensor key = {.name = name};
+  return f->tensor.n ? bsearch(&key, f->tensor.v, (size_t)f->tensor.n, sizeof key, by_name) : NULL;
+}
+
+const char *st_meta(const StFile *f, const char *key) {
+  for (int i = 0; i < f->meta.n; i++)
+    if (!strcmp(f->meta.v[i].key, key)) return f->meta.v[i].value;
+  return NULL;
+}
+
+/* ---- writing ---- */
+static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d) {
+  json_t *root = json_object();
+  if (nmeta) {
+    json_t *m = json_object();
+    for (int i = 0; i < nmeta; i++)
+      if (json_object_set_new(m, meta[i].key, json_string(meta[i].value))) {
+        diag_error(d, NULL, "metadata %s is no UTF-8 text", meta[i].key);
+        json_decref(m);
+        json_decref(root);
+        return NULL;
+      }
+    json_object_set_new(root, "__metadata__", m);
+  }
+  int64_t at = 0;
+  for (int i = 0; i < n; i++) {
+    int k = 0;
+    while (k < NTYPES && (st_types[k].dt != t[i].dt || st_types[k].convert != AS_IS)) k++;
+    if (k == NTYPES) bug("tensor %s of no type written", t[i].name);
+    if (t[i].bytes != shape_count(&t[i].shape) * dtype_size(t[i].dt)) bug("tensor %s: wrong size", t[i].name);
+    json_t *shape = json_array();
+    for (int r = 0; r < t[i].shape.rank; r++) json_array_append_new(shape, json_integer(t[i].shape.dim[r]));
+    json_t *e = json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_types[k].name, "shape", shape, "data_offsets",
+                          (json_int_t)at, (json_int_t)(at + t[i].bytes));
+    if (json_object_get(root, t[i].name) || !e || json_object_set_new(root, t[i].name, e)) {
+      diag_error(d, NULL, "tensor name %s is given twice or no UTF-8 text", t[i].name);
+      json_decref(root);
+      return NULL;
+    }
+    at += t[i].bytes;
+  }
+  char *s = json_dumps(root, JSON_COMPACT);
+  json_decref(root);
+  if (!s) bug("safetensors header could not be made");
+  return s;
+}
+
+Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d) {
+  char *header = make_header(t, n, meta, nmeta, d);
+  if (!header) return ST_FILE;
+  NewFile nf;
+  Status st = file_begin(&nf, path, d);
+  if (st == ST_OK) {
+    size_t len = strlen(header), pad = (64 - (8 + len) % 64) % 64; /* data begins on a cache line */
+    uint64_t total = len + pad;
+    unsigned char size[8];
+    for (int i = 0; i < 8; i++) size[i] = (unsigned char)(total >> (8 * i));
+    fwrite(size, 1, 8, nf.f);
+    fprintf(nf.f, "%s%*s", header, (int)pad, "");
+    for (int i = 0; i < n && !ferror(nf.f); i++) fwrite(t[i].data, 1, (size_t)t[i].bytes, nf.f);
+    st = file_commit(&nf, d); /* also reports the writes that failed */
+  }
+  free(header);
+  return st;
+}

@@ -1,0 +1,21 @@
+/* Small graphs for every row of the operator table, shared by the tests that compare two evaluations of an
+   operator (gradients against finite differences, passes against the interpreter, the JIT against the
+   interpreter). */
+#ifndef JEPAC_TESTS_OP_CASES_H
+#define JEPAC_TESTS_OP_CASES_H
+
+#include "ir/graph.h"
+
+/* Number of cases of a row; 0 means the table of cases lacks it, which a test reports. */
+int op_case_count(OpId op);
+/* Builds case which: inputs of kind arg (run-time scalars for random_bits) and one output "y" computed by the
+   operator. The grad row's graphs hold a grad node: run autodiff first. */
+Graph *op_case_build(Arena *a, OpId op, int which);
+/* Draws values for all inputs as the row's sample column says; every value is exact in its element type. in
+   has room for g->inputs.n entries. */
+void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in);
+/* The k-th normal or uniform [0,1) number of a stream. */
+double op_case_normal(uint64_t seed, uint32_t stream, uint64_t k);
+double op_case_uniform(uint64_t seed, uint32_t stream, uint64_t k);
+
+#endif

