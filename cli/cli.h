@@ -95,7 +95,9 @@ const CodegenApi *cli_codegen(Cli *c);
 /* The graph of --entry in --mode (train_step: the optimizer step on the main entry's own arguments). NULL
  * after reporting. */
 const Graph *cli_model_graph(Cli *c, Model *m, bool train_step);
-uint64_t cli_seed(Cli *c, const Recipe *r); /* --seed, else the recipe's, else 0 */
+/* The graph of an IR file (--entry when there are several). */
+Status cli_read_ir(Cli *c, const char *path, Graph **out); /* cmd_ir.c */
+uint64_t cli_seed(Cli *c, const Recipe *r);                /* --seed, else the recipe's, else 0 */
 
 /* ---- tensors of a session ---- */
 const PlanTensor *cli_tensor(const Session *s, PlanTensorKind kind, const char *name,
@@ -133,6 +135,5 @@ const char *cli_human_bytes(Arena *a, int64_t n);
 bool cli_is_folder(const char *path);
 /* Reports ST_FILE with the reason when path cannot be read. */
 Status cli_check_readable(Cli *c, const char *path, const char *what);
-int64_t cli_peak_rss_bytes(void);
 
 #endif

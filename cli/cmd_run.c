@@ -48,29 +48,13 @@ static Status check_extents(Run *r) {
 /* ---- the graph ---- */
 static Status graph_from_ir(Run *r) {
   Cli *c = r->c;
-  Graph *g[64];
-  const char *names[64];
   if (c->opt.grad || c->opt.mode)
     return cli_fail(c, ST_USAGE,
                     "--grad and --mode belong to model files: an IR file is one graph as it stands");
-  Status s = cli_check_readable(c, c->opt.arg[0], "IR file");
-  if (s) return s;
-  const Source *src = source_read(c->arena, c->opt.arg[0]);
-  if (!src) return cli_fail(c, ST_FILE, "cannot read %s", c->opt.arg[0]);
-  int n = graph_read(c->arena, src, c->diags, g, 64);
-  if (n < 0) return ST_MODEL;
-  if (n == 0) return cli_fail(c, ST_MODEL, "%s holds no graph", c->opt.arg[0]);
-  for (int i = 0; i < n; i++) {
-    names[i] = g[i]->name;
-    if (c->opt.entry ? !strcmp(c->opt.entry, names[i]) : n == 1) r->g = g[i];
-  }
-  if (r->g) return ST_OK;
-  if (!c->opt.entry)
-    return cli_fail(c, ST_USAGE, "%s holds %d graphs: choose one with --entry", c->opt.arg[0], n);
-  cli_fail(c, ST_USAGE, "%s has no graph '%s'", c->opt.arg[0], c->opt.entry);
-  const char *near = nearest_name(c->opt.entry, names, n);
-  if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
-  return ST_USAGE;
+  Graph *g;
+  Status s = cli_read_ir(c, c->opt.arg[0], &g);
+  r->g = g;
+  return s;
 }
 
 static Status graph_from_model(Run *r) {

@@ -36,7 +36,7 @@ static double get_float(DType t, const void *p, int64_t i) {
 
 static int64_t get_int(DType t, const void *p, int64_t i) {
   return t == DT_I64   ? ((const int64_t *)p)[i]
-         : t == DT_I32 ? ((const int32_t *)p)[i]
+         : t == DT_I32 ? (int64_t)((const int32_t *)p)[i]
                        : ((const uint32_t *)p)[i];
 }
 

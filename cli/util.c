@@ -1,11 +1,10 @@
-/* Text files, numbers for people, resource use. */
+/* Text files, numbers for people. */
 #include "cli/cli.h"
 #include "runtime/file.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,9 +50,4 @@ Status cli_check_readable(Cli *c, const char *path, const char *what) {
   if (cli_is_folder(path)) return cli_fail(c, ST_FILE, "cannot read %s %s: it is a folder", what, path);
   if (access(path, R_OK)) return cli_fail(c, ST_FILE, "cannot read %s %s: %s", what, path, strerror(errno));
   return ST_OK;
-}
-
-int64_t cli_peak_rss_bytes(void) {
-  struct rusage u;
-  return getrusage(RUSAGE_SELF, &u) ? 0 : (int64_t)u.ru_maxrss * 1024;
 }

@@ -41,29 +41,32 @@ static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, c
   int64_t pitch = f->cols * f->ib, taps = ph->ntap * pw->ntap, kernel = z->s->kh * z->s->kw, pixel[CONV_MAX_TILE];
   for (int i = 0; i < na; i++)
     pixel[i] = (i / t.pw) * g->source_step[0] * pitch + (i % t.pw) * g->source_step[1] * f->ib;
-  bool row_loop = taps * n > UNROLL && ph->ntap > 1;
-  int unroll = row_loop ? 1 : divisor_up_to(f->ib, conv_max(1, UNROLL / (taps * n)));
+  /* Taps of neighbouring pixels read the same source values; in one block the selector would keep those broadcasts in registers it
+     does not have. So overlapping taps are loops, and only lone taps unroll over channels. */
+  int unroll = taps > 1 ? 1 : divisor_up_to(f->ib, conv_max(1, UNROLL / n));
 
-  ConvLoop lb, lc, lr;
+  ConvLoop lb, lc, lr, ls;
   LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, f->icb), 1);
   conv_carry(m, &lb, acc, n);
   LLVMValueRef inb = conv_at(m, in, em_imulc(m, cb, f->rows * pitch)), wb = conv_at(m, w, em_imulc(m, cb, f->ib * kernel * L));
+  inb = conv_atc(m, inb, (ph->off - f->lo[0]) * pitch + (pw->off - f->lo[1]) * f->ib);
+  wb = conv_atc(m, wb, (ph->wfirst * z->s->kw + pw->wfirst) * L);
   LLVMValueRef c = conv_loop(m, &lc, em_i64(m, f->ib), unroll);
   conv_carry(m, &lc, acc, n);
   LLVMValueRef inc = conv_at(m, inb, c), wc = conv_at(m, wb, em_imulc(m, c, kernel * L));
-  LLVMValueRef r = conv_loop(m, &lr, em_i64(m, row_loop ? ph->ntap : 1), 1);
+  LLVMValueRef r = conv_loop(m, &lr, em_i64(m, ph->ntap), 1);
   conv_carry(m, &lr, acc, n);
   LLVMValueRef inr = conv_at(m, inc, em_imulc(m, r, ph->offstep * pitch));
   LLVMValueRef wr = conv_at(m, wc, em_imulc(m, r, ph->wstep * z->s->kw * L));
-  for (int u = 0; u < unroll; u++)
-    for (int64_t i = 0; i < (row_loop ? 1 : ph->ntap); i++)
-      for (int64_t j = 0; j < pw->ntap; j++) {
-        int64_t off[CONV_MAX_TILE], at = (ph->off + i * ph->offstep - f->lo[0]) * pitch +
-                                         (pw->off + j * pw->offstep - f->lo[1]) * f->ib + u;
-        for (int k = 0; k < na; k++) off[k] = pixel[k] + at;
-        int64_t tap = (ph->wfirst + i * ph->wstep) * z->s->kw + pw->wfirst + j * pw->wstep;
-        conv_fma_tile(m, acc, inr, off, na, wr, (u * kernel + tap) * L, z->wblock, t.ob);
-      }
+  LLVMValueRef s = conv_loop(m, &ls, em_i64(m, pw->ntap), 1);
+  conv_carry(m, &ls, acc, n);
+  LLVMValueRef ins = conv_at(m, inr, em_imulc(m, s, pw->offstep * f->ib)), ws = conv_at(m, wr, em_imulc(m, s, pw->wstep * L));
+  for (int u = 0; u < unroll; u++) {
+    int64_t off[CONV_MAX_TILE];
+    for (int k = 0; k < na; k++) off[k] = pixel[k] + u;
+    conv_fma_tile(m, acc, ins, off, na, ws, u * kernel * L, z->wblock, t.ob);
+  }
+  conv_end(m, &ls, acc, n);
   conv_end(m, &lr, acc, n);
   conv_end(m, &lc, acc, n);
   conv_end(m, &lb, acc, n);
@@ -317,9 +320,10 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
 }
 
 void conv_emit(EmitModule *m, const ConvPlan *plan, int step, const char *symbol) {
+  static void (*const emit[2][2][2])(EmitModule *, const ConvPlan *) = {
+      {{conv_emit_pack, conv_emit_gather}, {conv_emit_wgrad, conv_emit_sum}},
+      {{conv_emit_wino_weights, conv_emit_wino_gather}, {conv_emit_wino_wgrad, conv_emit_wino_sum}}};
   em_function(m, symbol);
-  bool dw = plan->spec.kind == CONV_DW;
-  void (*const emit[2][2])(EmitModule *, const ConvPlan *) = {{conv_emit_pack, conv_emit_gather}, {conv_emit_wgrad, conv_emit_sum}};
-  emit[dw][step](m, plan);
+  emit[plan->spec.algo == CONV_WINOGRAD][plan->spec.kind == CONV_DW][step](m, plan);
   LLVMBuildRetVoid(m->b);
 }

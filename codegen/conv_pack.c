@@ -184,8 +184,7 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
   }
 }
 
-/* A vector over lanes c of w[c * stride]: channels from c0 on, zero past the end. */
-static LLVMValueRef gather_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef c0, int64_t c, int64_t stride) {
+LLVMValueRef conv_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef c0, int64_t c, int64_t stride) {
   LLVMValueRef v = LLVMGetPoison(m->vf32);
   bool ragged = c % m->vl;
   for (int i = 0; i < m->vl; i++) {
@@ -208,7 +207,7 @@ static void pack_gradient(EmitModule *m, const ConvSpec *s, const ConvGather *g,
   LLVMValueRef k = conv_loop(m, &lk, em_i64(m, s->k), 1);
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, taps), 1);
   LLVMValueRef src = conv_at(m, w, em_iadd(m, em_imulc(m, k, s->c * taps), t));
-  LLVMValueRef v = gather_lanes(m, src, c0, s->c, taps);
+  LLVMValueRef v = conv_lanes(m, src, c0, s->c, taps);
   conv_vstore(m, v, conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, k, taps), t), L)));
   conv_end(m, &lt, NULL, 0);
   conv_end(m, &lk, NULL, 0);

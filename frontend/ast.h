@@ -21,7 +21,7 @@ typedef enum {
   AST_STR,   /* name */
   AST_NAME,  /* name */
   AST_LIST,  /* kid... */
-  AST_COMP,  /* [kid0 for name in kid1] */
+  AST_COMP,  /* [kid0 for name in kid1 if kid2] */
   AST_CALL,  /* kid0(kid1...), arguments are AST_ARG */
   AST_ARG,   /* name (or NULL) = kid0 */
   AST_SPREAD, /* *kid0 */

@@ -115,6 +115,7 @@ struct Frame {
   bool fields;     /* assignments make fields of self */
   bool record;     /* results keep their names even when there is one (entries) */
   const Source *src; /* decides which dimensions are visible */
+  State *param;    /* the parameter an optimizer's `each` is run for */
   bool returned;
   Value result;
 };

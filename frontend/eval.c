@@ -236,6 +236,7 @@ static Value eval_comprehension(Elab *e, Frame *f, const Ast *a) {
   if (old) saved = (Var){a->name, *old, a};
   for (int i = 0; i < over.u.list->n; i++) {
     vars_set(e, &f->vars, a->name, over.u.list->v[i], a);
+    if (a->nkid == 3 && !need_bool(e, f, a->kid[2], eval(e, f, a->kid[2]), "a condition")) continue;
     Value v = eval(e, f, a->kid[0]);
     vec_push(e->arena, &items, v);
   }
@@ -384,8 +385,22 @@ static Value eval_index(Elab *e, Frame *f, const Ast *a) {
   return out;
 }
 
+static bool callable(Value v) {
+  return v.kind == V_FUNC || v.kind == V_MODEL || v.kind == V_MODULE || v.kind == V_BUILTIN || v.kind == V_DTYPE ||
+         v.kind == V_PRIM;
+}
+
+/* In `dropout(x, dropout)` the first word is the function, although a number of that name is nearer. */
+static Value eval_callee(Elab *e, Frame *f, const Ast *a) {
+  Value v = eval(e, f, a);
+  if (callable(v) || a->kind != AST_NAME) return v;
+  Frame outside = {.library = f->library, .src = f->src};
+  Value global;
+  return eval_lookup(e, &outside, a->name, &global) && callable(global) ? global : v;
+}
+
 static Value eval_call(Elab *e, Frame *f, const Ast *a) {
-  Value callee = eval(e, f, a->kid[0]);
+  Value callee = eval_callee(e, f, a->kid[0]);
   if (callee.kind == V_BUILTIN && !callee.u.builtin->fn) return make_average(e, f, a);
   VEC(Arg) args = {0};
   for (int i = 1; i < a->nkid; i++) {
@@ -407,17 +422,12 @@ static Value eval_call(Elab *e, Frame *f, const Ast *a) {
   return call_value(e, f, a, callee, args.v, args.n);
 }
 
-static Value eval_state(Elab *e, Frame *f, const Ast *a) {
-  return (Value){.kind = V_STATE, .u.state = state_new(e, f, a, NULL)};
-}
-
 Value eval(Elab *e, Frame *f, const Ast *a) {
   static Value (*const rules[])(Elab *, Frame *, const Ast *) = {
       [AST_NUM] = eval_number,    [AST_STR] = eval_string,   [AST_NAME] = eval_name,
       [AST_LIST] = eval_list,     [AST_COMP] = eval_comprehension, [AST_CALL] = eval_call,
       [AST_INDEX] = eval_index,   [AST_FIELD] = eval_field,  [AST_UNARY] = eval_unary,
       [AST_BINARY] = eval_binary, [AST_RANGE] = eval_range,  [AST_COND] = eval_conditional,
-      [AST_DECL_STATE] = eval_state,
   };
   if (a->kind >= (int)(sizeof rules / sizeof *rules) || !rules[a->kind]) bug("syntax node %d is no expression", a->kind);
   if (++e->depth > MAX_EVAL_DEPTH) elab_error(e, f, a, "nested too deeply");

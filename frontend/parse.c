@@ -179,7 +179,7 @@ static Ast *parse_index(Parser *p) {
   return finish(p, node(p, AST_SLICE, at), &kids);
 }
 
-/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr "]";  item := expr | "*" expr */
+/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr */
 static Ast *parse_list(Parser *p) {
   Token *at = p->tok;
   AstVec kids = {0};
@@ -193,6 +193,7 @@ static Ast *parse_list(Parser *p) {
       list->name = expect_name(p, "the name of the loop variable");
       expect(p, "in", "after the loop variable");
       vec_push(p->arena, &kids, parse_expr(p));
+      if (accept(p, "if")) vec_push(p->arena, &kids, parse_expr(p));
       break;
     }
     if (!accept(p, ",")) break;

@@ -215,6 +215,61 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   if (!s->yblock) g->fy.rows = g->band, g->fy.cols = s->ow;
 }
 
+/* ---- Winograd ---- */
+enum { PLANE_PAD = 16 }; /* floats: power-of-two plane distances would share cache sets */
+
+bool conv_wino_fits(const ConvSpec *s, const Target *t) {
+  if (s->kh != 3 || s->kw != 3 || s->stride[0] != 1 || s->stride[1] != 1 || s->pad[0] > 2 || s->pad[1] != s->pad[0]) return false;
+  int L = target_lanes(t);
+  if (s->xblock != L || s->yblock != L) return false;
+  if (s->algo == CONV_WINOGRAD) return true;
+  bool dx = s->kind == CONV_DX;
+  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = conv_div_up(h, 4), tw = conv_div_up(w, 4);
+  double waste = (double)(th * tw * 16) / (double)(h * w);
+  return waste < 2 && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
+}
+
+void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
+  bool dx = s->kind == CONV_DX, dw = s->kind == CONV_DW;
+  int L = target_lanes(t);
+  *g = (ConvWino){.lanes = L, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
+  g->icb = g->cin / L, g->ocb = g->cout / L;
+  g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
+  g->pad = dx ? 2 - s->pad[0] : s->pad[0];
+  g->th = conv_div_up(g->oh, 4), g->tw = conv_div_up(g->ow, 4), g->tiles = s->n * g->th * g->tw;
+  int64_t bytes = 36 * 4 * (g->cin + (dw ? g->cout : 0)), most = conv_min(g->tiles, 96), want = t->l2 * 5 / 8 / bytes;
+  if (dw) {
+    double best = 1e300;
+    for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
+      for (int rb = 1; rb <= L; rb++) {
+        if (L % rb || g->ocb % ob || !tile_fits(t, rb, ob)) continue;
+        double cost = step_cycles(rb, ob) / (rb * ob);
+        if (cost < best) best = cost, g->rb = rb, g->ob = ob;
+      }
+    g->block = conv_max(4, conv_min(most, conv_max(16, want)) / 4 * 4);
+  } else {
+    double best = 1e300;
+    for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
+      for (int rb = 1; tile_fits(t, rb, ob); rb++) {
+        int64_t block = conv_div_up(conv_min(most, conv_max(want, 12)), rb) * rb;
+        double cost = step_cycles(rb, ob) * conv_div_up(block, rb) / block * conv_div_up(g->ocb, ob) * ob / (double)g->ocb / ob;
+        cost *= (double)conv_div_up(g->tiles, block) * block / g->tiles;
+        if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
+      }
+  }
+  g->nblock = conv_div_up(g->tiles, g->block);
+  g->vplane = g->icb * g->block * L + PLANE_PAD;
+  g->mplane = (dw ? g->ocb : g->ob) * g->block * L + PLANE_PAD;
+  g->uplane = g->icb * g->ocb * L * L;
+  g->nsplit = 1, g->per_split = g->nblock;
+  if (dw) {
+    int64_t partial = 36 * g->uplane * 4, moved = (int64_t)36 * g->tiles * (g->cin + g->cout) * 4;
+    g->nsplit = conv_max(1, conv_min(conv_min(CHUNKS_WANTED, g->nblock), moved / (4 * partial)));
+    g->per_split = conv_div_up(g->nblock, g->nsplit);
+    g->nsplit = conv_div_up(g->nblock, g->per_split);
+  }
+}
+
 /* ---- plans ---- */
 static double conv_flops(const ConvSpec *s) { return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw; }
 
@@ -246,10 +301,33 @@ static void plan_wgrad(ConvPlan *p, const Target *t) {
                           .scratch = g.lanes * g.lanes * 4};
 }
 
+static void plan_wino(ConvPlan *p, const Target *t) {
+  const ConvSpec *s = &p->spec;
+  ConvWino g;
+  conv_wino(s, t, &g);
+  int64_t L = g.lanes, patch = 36 * L;
+  p->nstep = 2;
+  if (s->kind == CONV_DW) {
+    p->tmp_bytes[0] = 36 * g.uplane * g.nsplit * 4;
+    p->step[0] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0}, .nchunk = g.nsplit,
+                            .scratch = (36 * (g.vplane + g.mplane) + patch) * 4, .flops = conv_flops(s)};
+    p->step[1] = (ConvStep){.name = "sum", .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = g.ocb * g.icb,
+                            .scratch = 9 * L * L * 4};
+    return;
+  }
+  ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
+  p->tmp_bytes[0] = 36 * g.uplane * 4;
+  p->step[0] = (ConvStep){.name = "wtr", .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = g.ocb * g.icb,
+                          .scratch = 9 * L * L * 4};
+  p->step[1] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result}, .nchunk = g.nblock,
+                          .scratch = (36 * (g.vplane + g.mplane) + patch) * 4, .flops = conv_flops(s)};
+}
+
 ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {
   ConvPlan p = {.spec = *spec};
-  p.spec.algo = CONV_DIRECT;
-  if (spec->kind == CONV_DW) plan_wgrad(&p, target);
+  p.spec.algo = spec->algo != CONV_DIRECT && conv_wino_fits(spec, target) ? CONV_WINOGRAD : CONV_DIRECT;
+  if (p.spec.algo == CONV_WINOGRAD) plan_wino(&p, target);
+  else if (spec->kind == CONV_DW) plan_wgrad(&p, target);
   else plan_gather(&p, target);
   return p;
 }

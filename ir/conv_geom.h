@@ -58,6 +58,21 @@ typedef struct {
   int64_t acc;               /* floats of one split's accumulators */
 } ConvWgrad;
 
+/* Winograd F(4x4,3x3): tiles of 4x4 produced pixels (DW: of the incoming gradient) from 6x6 source pixels, 36 planes of products.
+   V[36][icb][block][lane] holds transformed source tiles, U[36][ocb][cin][lane] transformed weights. */
+typedef struct {
+  int lanes;
+  int64_t n, cin, cout, icb, ocb; /* forward: c, k; input gradient: k, c; weight gradient: c, k */
+  int64_t h, w, oh, ow, pad;      /* source and produced images */
+  int64_t th, tw, tiles;          /* tile rows and columns of an image; tiles of all images */
+  int64_t block, nblock;          /* tiles a block */
+  int rb, ob;                     /* register tile: rb broadcast values by ob vectors */
+  int64_t vplane, mplane, uplane; /* floats from one plane to the next (mplane: of M, or of the transformed gradient) */
+  int64_t nsplit, per_split;      /* DW: ranges of blocks with partial sums of their own */
+} ConvWino;
+
+bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */
+void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g);
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g);
 

@@ -1,5 +1,6 @@
-/* Brings dot_general operands into product order: batch axes anywhere but last, free axes together, contracted axes together, each in
-   order; others get a transpose first. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride. */
+/* Brings dot_general operands into product order: batch axes anywhere but last, free axes together,
+   contracted axes together, each in order; others get a transpose first. After this every operand, once
+   stored, is a matrix (or a batch of them) with a unit stride. */
 #include "passes/pass.h"
 
 static bool consecutive(const Ints *x) {

@@ -1,11 +1,12 @@
 /* Fusion: decides which values get a buffer; everything else is computed inside the kernels that use it.
 
-   One sweep from the results backwards keeps, for every value, the set of roots (stored values) whose kernels need it. A value
-   needed by one root is computed there. A value needed by several is either recomputed in each or stored: recomputing costs
-   the reads of its inputs in every kernel, storing costs one write and a read in each; costly scalar functions are never repeated.
-   A stored value is preferably written by the first kernel that computes it on the way (its home). Reductions become sweeps of
-   the consumer's kernel when the row is short, or its epilogue partners when the shapes agree; reductions over one space that read
-   the same large operand share a kernel. */
+   One sweep from the results backwards keeps, for every value, the set of roots (stored values) whose kernels
+   need it. A value needed by one root is computed there. A value needed by several is either recomputed in
+   each or stored: recomputing costs the reads of its inputs in every kernel, storing costs one write and a
+   read in each; costly scalar functions are never repeated. A stored value is preferably written by the first
+   kernel that computes it on the way (its home). Reductions become sweeps of the consumer's kernel when the
+   row is short, or its epilogue partners when the shapes agree; reductions over one space that read the same
+   large operand share a kernel. */
 #include <string.h>
 
 #include "passes/lower.h"
@@ -61,9 +62,13 @@ static void must_store(Fuse *f) {
       l->stored[v] = l->stored[x->in[0]] = l->stored[x->in[1]] = true;
       l->block[v] = l->block[x->in[0]] = l->block[x->in[1]] = 0;
       break;
-    case KIND_GATHER: l->stored[x->in[0]] = true; l->block[x->in[0]] = 0; break;
+    case KIND_GATHER:
+      l->stored[x->in[0]] = true;
+      l->block[x->in[0]] = 0;
+      break;
     case KIND_DOT:
       l->stored[v] = true;
+      l->block[v] = 0;
       for (int i = 0; i < 2; i++) {
         Val base;
         if (!dot_operand_base(l, v, i, &base)) base = x->in[i];
@@ -77,7 +82,8 @@ static void must_store(Fuse *f) {
   for (int i = 0; i < g->outputs.n; i++) l->stored[g->outputs.v[i].val] = true;
   for (int v = f->n - 1; v >= 0; v--) { /* a stored reshape shares the memory of its operand */
     const Node *x = g_node(g, v);
-    if (x->op == OP_reshape && l->stored[v] && !l->block[v] && !l->block[x->in[0]]) l->stored[x->in[0]] = true;
+    if (x->op == OP_reshape && l->stored[v] && !l->block[v] && !l->block[x->in[0]])
+      l->stored[x->in[0]] = true;
   }
 }
 
@@ -95,7 +101,8 @@ static void estimate(Fuse *f) {
       fl = (float)op_table[x->op].flops + (x->op == OP_random_bits ? 100 : 0);
       for (int i = 0; i < x->nin; i++) {
         double ratio = (double)count(g, x->in[i]) / (double)count(g, v);
-        bool kept = f->l->stored[x->in[i]] || (f->uses[x->in[i]] > 1 && (f->leaf[x->in[i]] > 2 || f->flops[x->in[i]] > HEAVY));
+        bool kept = f->l->stored[x->in[i]] ||
+                    (f->uses[x->in[i]] > 1 && (f->leaf[x->in[i]] > 2 || f->flops[x->in[i]] > HEAVY));
         float big = ratio >= 0.25;
         leaf += (kept ? 1 : f->leaf[x->in[i]]) * big;
         fl += (kept ? 0 : f->flops[x->in[i]]) * (float)(ratio < 1 ? ratio : 1);
@@ -195,18 +202,21 @@ static bool depends(Fuse *f, Val w, Val on) {
   return false;
 }
 
+/* May the row kernel built alone for r join group gr, whose rows come from reductions over the same space? */
 static bool mergeable(Fuse *f, const Group *gr, Val r, const Built *alone) {
   const Graph *g = f->g;
-  Val q = gr->roots.v[0];
-  if (kind_of(g, q) != KIND_REDUCE || gr->roots.n >= 8 || f->l->nohome[r]) return false;
-  if (!shape_eq(&g_node(g, q)->shape, &g_node(g, r)->shape)) return false;
-  const Node *xq = g_node(g, q), *xr = g_node(g, r);
-  if (!shape_eq(&g_node(g, xq->in[0])->shape, &g_node(g, xr->in[0])->shape)) return false;
+  if (gr->built.reduce < 0 || gr->roots.n >= 8 || f->l->nohome[r]) return false;
+  if (!shape_eq(&g_node(g, gr->roots.v[0])->shape, &g_node(g, r)->shape)) return false;
+  const Node *xq = g_node(g, gr->built.reduce), *xr = g_node(g, alone->reduce);
+  if (xq->op == OP_fold || xr->op == OP_fold ||
+      !shape_eq(&g_node(g, xq->in[0])->shape, &g_node(g, xr->in[0])->shape))
+    return false;
   if (memcmp(&xq->attr[0], &xr->attr[0], sizeof(Ints))) return false;
   bool share = false;
   for (int i = 0; i < alone->loads.n; i++)
     for (int j = 0; j < gr->built.loads.n; j++)
-      share |= alone->loads.v[i] == gr->built.loads.v[j] && count(g, alone->loads.v[i]) * 2 >= count(g, xr->in[0]);
+      share |=
+          alone->loads.v[i] == gr->built.loads.v[j] && count(g, alone->loads.v[i]) * 2 >= count(g, xr->in[0]);
   if (!share) return false;
   f->tick++;
   for (int j = 0; j < gr->built.loads.n; j++)
@@ -234,8 +244,9 @@ static void make_loop(Fuse *f, Val v) {
   Lower *l = f->l;
   Built alone;
   memset(&alone, 0, sizeof alone);
-  if (!loop_build(l, &v, 1, &alone)) bug("fuse: cannot build a kernel for %%%d (%s)", v, op_table[g_node(f->g, v)->op].name);
-  if (kind_of(f->g, v) == KIND_REDUCE)
+  if (!loop_build(l, &v, 1, &alone))
+    bug("fuse: cannot build a kernel for %%%d (%s)", v, op_table[g_node(f->g, v)->op].name);
+  if (alone.reduce >= 0)
     for (int i = f->group.n - 1; i >= 0 && i > f->group.n - 40; i--) {
       Group *gr = &f->group.v[i];
       if (!mergeable(f, gr, v, &alone)) continue;
@@ -290,7 +301,8 @@ void fuse(Lower *l) {
   must_store(f);
   estimate(f);
   decide(f);
-  for (bool again = true; again;) { /* building can store more values, always earlier ones; usually one round */
+  for (bool again = true;
+       again;) { /* building can store more values, always earlier ones; usually one round */
     again = false;
     for (int v = f->n - 1; v >= 0; v--)
       if (l->stored[v] && l->kernel_of[v] == -1 && kind_of(f->g, v) != KIND_INPUT) {

@@ -1,5 +1,6 @@
-/* Which rank-4 values are stored channel-blocked: the class of values joined by elementwise operators that contains a convolution's
-   input or output with a channel count the target's lanes divide. Loop kernels read any layout, so this decides speed only. */
+/* Which rank-4 values are stored channel-blocked: the class of values joined by elementwise operators that
+   contains a convolution's input or output with a channel count the target's lanes divide. Loop kernels read
+   any layout, so this decides speed only. */
 #include "passes/lower.h"
 
 static int find(int *up, int v) {
@@ -31,12 +32,13 @@ void layout_assign(Lower *l) {
   }
   for (int v = 0; v < n; v++) {
     const Node *x = g_node(g, v);
-    l->block[v] = x->op != OP_input && blockable(x, lanes) && conv[find(up, v)] ? lanes : 0;
+    l->block[v] = x->op != OP_input && blockable(x, lanes) && conv[find(up, v)] && !l->noblock[v] ? lanes : 0;
   }
   /* an elementwise class can mix element types (masks): all members share the index map, so bools follow */
   for (int v = 0; v < n; v++) {
     const Node *x = g_node(g, v);
-    if (x->op != OP_input && x->dt != DT_F32 && x->shape.rank == 4 && x->shape.dim[1] % lanes == 0 && conv[find(up, v)])
+    if (x->op != OP_input && x->dt != DT_F32 && x->shape.rank == 4 && x->shape.dim[1] % lanes == 0 &&
+        conv[find(up, v)] && !l->noblock[v])
       l->block[v] = lanes;
   }
 }

@@ -1,4 +1,5 @@
-/* Shared state of the lowering from graph to kernels: layout, fusion, the loop-kernel builder, contractions. Private to passes/. */
+/* Shared state of the lowering from graph to kernels: layout, fusion, the loop-kernel builder, contractions.
+ * Private to passes/. */
 #ifndef JEPAC_PASSES_LOWER_H
 #define JEPAC_PASSES_LOWER_H
 
@@ -12,49 +13,56 @@ typedef struct {
   const Graph *g;
   Program *p;
   ConvAlgo conv;
-  int *block;      /* per value: channel block of its storage (layout.c) */
-  bool *stored;    /* per value: has a buffer of its own */
-  bool *nohome;    /* per value: must not be computed inside a consumer's kernel (breaks a cycle) */
-  bool *noinline;  /* per value: the builder could not express its index map in a consumer */
-  Val *home;       /* per stored value: the root whose kernel should compute it on the way, or -1 */
-  int *buf;        /* per value: buffer number, -1 none yet */
-  int *kernel_of;  /* per stored value: kernel that writes it, -1 none */
+  int *block;       /* per value: channel block of its storage (layout.c) */
+  bool *stored;     /* per value: has a buffer of its own */
+  bool *nohome;     /* per value: must not be computed inside a consumer's kernel (breaks a cycle) */
+  bool *noblock;    /* per value: never blocked (an index map could not follow it) */
+  bool restart;     /* lowering has to be done again with what the flags above learnt */
+  bool *noinline;   /* per value: the builder could not express its index map in a consumer */
+  Val *home;        /* per stored value: the root whose kernel should compute it on the way, or -1 */
+  int *buf;         /* per value: buffer number, -1 none yet */
+  int *kernel_of;   /* per stored value: kernel that writes it, -1 none */
   bool *row_inline; /* per reduction: may be computed inside the kernel that uses it */
 } Lower;
 
 /* layout.c: which values are stored channel-blocked. */
 void layout_assign(Lower *l);
 
-/* fuse.c: decides what is stored and groups the rest into loop kernels; appends kernels to the program (unordered). */
+/* fuse.c: decides what is stored and groups the rest into loop kernels; appends kernels to the program
+ * (unordered). */
 void fuse(Lower *l);
 
-/* loop_build.c: a loop kernel computing `roots` (equal shapes; all reductions, or one value). Stored operands become loads; values
-   whose home is roots[0] are computed and stored as well and are listed in homed. Marks operands stored as needed. */
+/* loop_build.c: a loop kernel computing `roots` (equal shapes; all reductions, or one value). Stored operands
+   become loads; values whose home is roots[0] are computed and stored as well and are listed in homed. Marks
+   operands stored as needed. */
 typedef struct {
   Kernel kernel;
-  ValVec loads;    /* stored values read */
-  ValVec stores;   /* values written */
+  ValVec loads;  /* stored values read */
+  ValVec stores; /* values written */
+  Val reduce;    /* roots are rows computed from reductions like this one, or -1 */
 } Built;
 bool loop_build(Lower *l, const Val *roots, int nroots, Built *out);
 /* A kernel copying buffer src to a row-major buffer dst of equal shape. */
 Kernel loop_copy(Lower *l, int src, int dst);
-/* Address of operand v (through views of a stored value) over loop dims given as one list of extents per axis: axis i of v is
-   loop dim axis_dim[i]. False when the chain is not a plain view; the stored base and strides otherwise. */
+/* Address of operand v (through views of a stored value) over loop dims given as one list of extents per
+   axis: axis i of v is loop dim axis_dim[i]. False when the chain is not a plain view; the stored base and
+   strides otherwise. */
 bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis_dim, Val *base, Affine *off);
 
 /* lower_ops.c: contractions and scatter. */
 void lower_dot(Lower *l, Val v);
 void lower_conv(Lower *l, Val v);
 void lower_scatter(Lower *l, Val v);
-/* True when the dot's operand i can be read through its views; then *base is the value that must be stored. */
+/* True when the dot's operand i can be read through its views; then *base is the value that must be stored.
+ */
 bool dot_operand_base(Lower *l, Val v, int i, Val *base);
 
-int lower_buf(Lower *l, Val v);              /* buffer of a stored value, made on first use */
-int lower_temp(Lower *l, int64_t bytes);     /* an untyped temporary */
+int lower_buf(Lower *l, Val v);                 /* buffer of a stored value, made on first use */
+int lower_temp(Lower *l, int64_t bytes);        /* an untyped temporary */
 void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val */
 
-/* schedule.c: orders kernels, resolves state updates (in place where possible) and results. False when kernels form a cycle:
-   *culprit is a value to mark nohome. */
+/* schedule.c: orders kernels, resolves state updates (in place where possible) and results. False when
+ *kernels form a cycle: culprit is a value to mark nohome. */
 bool schedule(Lower *l, Val *culprit);
 
 /* memplan.c */
@@ -63,7 +71,8 @@ typedef struct {
   int first, last; /* lifetime, inclusive */
   int64_t offset;  /* result */
 } Extent;
-/* Offsets for n extents so that overlapping lifetimes do not share bytes (greedy by size); returns the total. */
+/* Offsets for n extents so that overlapping lifetimes do not share bytes (greedy by size); returns the total.
+ */
 int64_t memplan_pack(Extent *e, int n, int64_t align);
 void memplan(Lower *l);
 

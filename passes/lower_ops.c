@@ -1,4 +1,5 @@
-/* Lowering of what is not a loop kernel: matrix products, convolution steps, scatter; and the buffers of values. */
+/* Lowering of what is not a loop kernel: matrix products, convolution steps, scatter; and the buffers of
+ * values. */
 #include <string.h>
 
 #include "passes/lower.h"
@@ -63,7 +64,8 @@ static DotAxes dot_axes(const Node *n, int i, int rank) {
 }
 
 /* Strides of a list of axes as one: the stride of its last axis when the others continue it. */
-static bool merged_stride(const Ints *axes, const Shape *s, const Affine *off, int64_t *extent, int64_t *stride) {
+static bool merged_stride(const Ints *axes, const Shape *s, const Affine *off, int64_t *extent,
+                          int64_t *stride) {
   int64_t e = 1, st = 0;
   for (int i = axes->n - 1; i >= 0; i--) {
     int a = (int)axes->v[i];
@@ -77,14 +79,17 @@ static bool merged_stride(const Ints *axes, const Shape *s, const Affine *off, i
   return true;
 }
 
-static bool dot_operand(Lower *l, Val v, int i, Val *base, Affine *off, DotAxes *ax, int64_t *mk /* free, contract: extent, stride */) {
+static bool dot_operand(Lower *l, Val v, int i, Val *base, Affine *off, DotAxes *ax,
+                        int64_t *mk /* free, contract: extent, stride */) {
   const Node *n = g_node(l->g, v);
   const Shape *s = &g_node(l->g, n->in[i])->shape;
   int dims[MAX_RANK];
   for (int a = 0; a < s->rank; a++) dims[a] = a;
   if (!view_access(l, n->in[i], s->rank, s->dim, dims, base, off)) return false;
   *ax = dot_axes(n, i, s->rank);
-  if (!merged_stride(&ax->free, s, off, &mk[0], &mk[1]) || !merged_stride(&ax->contract, s, off, &mk[2], &mk[3])) return false;
+  if (!merged_stride(&ax->free, s, off, &mk[0], &mk[1]) ||
+      !merged_stride(&ax->contract, s, off, &mk[2], &mk[3]))
+    return false;
   if (mk[1] < 0 || mk[3] < 0) return false;
   bool unit = mk[1] == 1 || mk[3] == 1 || mk[0] == 1 || mk[2] == 1;
   if ((mk[0] > 1 && mk[1] == 0) || (mk[2] > 1 && mk[3] == 0)) return false;
@@ -119,10 +124,12 @@ void lower_dot(Lower *l, Val v) {
   int64_t mk[2][4];
   for (int i = 0; i < 2; i++)
     if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i])) {
-      if (l->stored[n->in[i]] && !l->block[n->in[i]]) bug("dot_general %%%d: operand %d is not in product order", v, i);
+      if (l->stored[n->in[i]] && !l->block[n->in[i]])
+        bug("dot_general %%%d: operand %d is not in product order", v, i);
       l->stored[n->in[i]] = true;
       l->block[n->in[i]] = 0;
-      if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i])) bug("dot_general %%%d: operand %d is not in product order", v, i);
+      if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i]))
+        bug("dot_general %%%d: operand %d is not in product order", v, i);
     }
   for (int i = 0; i < 2; i++)
     if (!l->stored[base[i]]) { /* a view chain ended in a computed value */
@@ -170,9 +177,24 @@ void lower_conv(Lower *l, Val v) {
   s.algo = l->conv;
   Val x, w, y; /* values in the roles of the forward geometry */
   switch (n->op) {
-  case OP_conv2d: s.kind = CONV_FWD; x = n->in[0]; w = n->in[1]; y = v; break;
-  case OP_conv2d_dx: s.kind = CONV_DX; y = n->in[0]; w = n->in[1]; x = v; break;
-  default: s.kind = CONV_DW; x = n->in[0]; y = n->in[1]; w = v; break;
+  case OP_conv2d:
+    s.kind = CONV_FWD;
+    x = n->in[0];
+    w = n->in[1];
+    y = v;
+    break;
+  case OP_conv2d_dx:
+    s.kind = CONV_DX;
+    y = n->in[0];
+    w = n->in[1];
+    x = v;
+    break;
+  default:
+    s.kind = CONV_DW;
+    x = n->in[0];
+    y = n->in[1];
+    w = v;
+    break;
   }
   const Shape *xs = &g_node(l->g, x)->shape, *ws = &g_node(l->g, w)->shape, *ys = &g_node(l->g, y)->shape;
   s.n = xs->dim[0];

@@ -1,6 +1,7 @@
-/* Memory planning: one arena. Inputs and states first, then everything else by lifetime, largest first, each at the lowest offset
-   free over its life ("greedy by size", as in Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
-   An elementwise kernel may write its result over an operand that dies there. */
+/* Memory planning: one arena. Inputs and states first, then everything else by lifetime, largest first, each
+   at the lowest offset free over its life ("greedy by size", as in Pisarchyk & Lee, "Efficient Memory
+   Management for Deep Neural Net Inference", 2020). An elementwise kernel may write its result over an
+   operand that dies there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +75,9 @@ static void reuse_dying_operands(Program *p) {
       for (int i = 0; i < kn->nbuf - kn->nout; i++) {
         int in = root_of(p, kn->buf[i]);
         Buf *b = &p->buf.v[in];
-        if (b->kind != BUF_TEMP || b->last != k || b->first == k || b->bytes != out->bytes || b->dt != out->dt) continue;
+        if (b->kind != BUF_TEMP || b->last != k || b->first == k || b->bytes != out->bytes ||
+            b->dt != out->dt)
+          continue;
         if (!reads_in_place(p, kn, in, kn->buf[o])) continue;
         out->alias = in;
         b->last = out->last;

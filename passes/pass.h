@@ -59,8 +59,8 @@ void pass_outputs(Graph *out, const Graph *in, const Val *map);
 Graph *pass_live_copy(Arena *a, const Graph *in, bool drop_inputs);
 /* Marks the values that outputs need. */
 void pass_mark_live(const Graph *g, bool *live);
-/* Marks the values some grad node differentiates by. Rewriting one, or merging it with an equal value, would change what
-   the loss depends on, so passes that run before autodiff treat them as opaque. */
+/* Marks the values some grad node differentiates by. Rewriting one, or merging it with an equal value, would
+   change what the loss depends on, so passes that run before autodiff treat them as opaque. */
 bool *pass_mark_pinned(Arena *a, const Graph *g);
 /* The table of equal nodes: the value in g equal to node v (operands compared as they are), or v itself after
    remembering it. */

@@ -6,7 +6,8 @@
 #include "passes/lower.h"
 #include "passes/pass.h"
 
-static const char *const graph_passes[] = {"simplify", "cse", "autodiff", "strip", "simplify", "cse", "simplify", "canon", "cse", "dce"};
+static const char *const graph_passes[] = {"simplify", "cse",      "autodiff", "strip", "simplify",
+                                           "cse",      "simplify", "canon",    "cse",   "dce"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 typedef struct {
@@ -24,14 +25,18 @@ static void dump_graph(void *ctx, int number, const char *pass, const Graph *g) 
 static void print_times(const PassTime *t, int n) {
   fprintf(stderr, "%-12s %10s %8s %8s\n", "pass", "ms", "nodes in", "out");
   for (int i = 0; i < n; i++)
-    fprintf(stderr, "%-12s %10.3f %8d %8d\n", t[i].name, t[i].seconds * 1e3, t[i].nodes_before, t[i].nodes_after);
+    fprintf(stderr, "%-12s %10.3f %8d %8d\n", t[i].name, t[i].seconds * 1e3, t[i].nodes_before,
+            t[i].nodes_after);
 }
 
 Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Diags *d) {
   DumpCtx ctx = {opt};
   PassTime times[NGRAPH];
   memset(times, 0, sizeof times);
-  PassOptions po = {.verify_each = opt->verify_each, .dump = opt->dump ? dump_graph : NULL, .dump_ctx = &ctx, .times = times};
+  PassOptions po = {.verify_each = opt->verify_each,
+                    .dump = opt->dump ? dump_graph : NULL,
+                    .dump_ctx = &ctx,
+                    .times = times};
   int n = NGRAPH;
   if (opt->stop_after) {
     int stop = -1;
@@ -64,9 +69,10 @@ static void check(const PipelineOptions *opt, const Program *p, const char *afte
   if (opt->verify_each && !program_verify(p, err, sizeof err)) bug("after %s: %s", after, err);
 }
 
-Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d, Status *status) {
+Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
+                        Status *status) {
   int n = g->node.n;
-  bool *nohome = NEWN(a, bool, n + 1);
+  bool *nohome = NEWN(a, bool, n + 1), *noblock = NEWN(a, bool, n + 1);
   double start = now_seconds(), fused = 0, ordered = 0;
   Lower *l;
   for (;;) {
@@ -83,12 +89,14 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
     l->noinline = NEWN(a, bool, n + 1);
     l->row_inline = NEWN(a, bool, n + 1);
     l->nohome = nohome;
+    l->noblock = noblock;
     l->home = filled(a, n, -1);
     l->buf = filled(a, n, -1);
     l->kernel_of = filled(a, n, -1);
     layout_assign(l);
     fuse(l);
     fused = now_seconds();
+    if (l->restart) continue;
     Val culprit = -1;
     if (schedule(l, &culprit)) break;
     nohome[culprit] = true;
@@ -100,11 +108,12 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
   check(opt, l->p, "memplan");
   dump_program(opt, 21, "memplan", l->p);
   if (opt->time_passes)
-    fprintf(stderr, "%-12s %10.3f\n%-12s %10.3f\n%-12s %10.3f   %d kernels, %.1f MiB\n", "fuse", (fused - start) * 1e3, "schedule",
-            (ordered - fused) * 1e3, "memplan", (now_seconds() - ordered) * 1e3, l->p->kernel.n, (double)l->p->arena_bytes / 1048576);
+    fprintf(stderr, "%-12s %10.3f\n%-12s %10.3f\n%-12s %10.3f   %d kernels, %.1f MiB\n", "fuse",
+            (fused - start) * 1e3, "schedule", (ordered - fused) * 1e3, "memplan",
+            (now_seconds() - ordered) * 1e3, l->p->kernel.n, (double)l->p->arena_bytes / 1048576);
   if (opt->max_memory > 0 && l->p->arena_bytes > opt->max_memory) {
-    diag_error(d, NULL, "the program needs %.1f MiB and --max-memory allows %.1f MiB", (double)l->p->arena_bytes / 1048576,
-               (double)opt->max_memory / 1048576);
+    diag_error(d, NULL, "the program needs %.1f MiB and --max-memory allows %.1f MiB",
+               (double)l->p->arena_bytes / 1048576, (double)opt->max_memory / 1048576);
     *status = ST_BUDGET;
     return NULL;
   }

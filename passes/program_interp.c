@@ -1,5 +1,5 @@
-/* Runs a lowered program in f64 through the kernel interpreter: the check between the graph oracle and generated code. A convolution is
-   evaluated as a whole at its last step. */
+/* Runs a lowered program in f64 through the kernel interpreter: the check between the graph oracle and
+   generated code. A convolution is evaluated as a whole at its last step. */
 #include <string.h>
 
 #include "passes/pipeline.h"
@@ -48,7 +48,8 @@ static void run_conv(const Program *p, int k, double *const *mem) {
               for (int64_t t = 0; t < s->kw; t++) {
                 int64_t h = a * s->stride[0] + r - s->pad[0], v = b * s->stride[1] + t - s->pad[1];
                 if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-                int64_t xi = at4(fx, i, c, h, v), wi = ((o * s->c + c) * s->kh + r) * s->kw + t, yi = at4(fy, i, o, a, b);
+                int64_t xi = at4(fx, i, c, h, v), wi = ((o * s->c + c) * s->kh + r) * s->kw + t,
+                        yi = at4(fy, i, o, a, b);
                 if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
                 else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
                 else w[wi] += x[xi] * y[yi];
@@ -69,10 +70,8 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
     const Kernel *kn = &p->kernel.v[k];
     double **m = NEWN(a, double *, kn->nbuf + 1);
     for (int i = 0; i < kn->nbuf; i++) m[i] = mem[root_of(p, kn->buf[i])];
-    if (kn->kind == KK_CONV)
-      run_conv(p, k, mem);
-    else
-      kernel_interp(p, kn, m);
+    if (kn->kind == KK_CONV) run_conv(p, k, mem);
+    else kernel_interp(p, kn, m);
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];
@@ -84,7 +83,8 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
       const Buf *x = &p->buf.v[b];
       if (x->alias >= 0) continue;
       if (o->state < 0 ? x->kind == BUF_RESULT && x->result == i
-                       : x->kind == BUF_INPUT && x->input == o->state && (from < 0 || x->val != g->inputs.v[o->state].val || x->first >= 0))
+                       : x->kind == BUF_INPUT && x->input == o->state &&
+                             (from < 0 || x->val != g->inputs.v[o->state].val || x->first >= 0))
         from = b;
     }
     if (from < 0) bug("program_interp: no buffer for output %s", o->name);

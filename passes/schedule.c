@@ -1,6 +1,7 @@
-/* Order of kernels. First every result and state update gets its buffer: a state is overwritten in place by the kernel that computes
-   its new value when all readers of the old value can run before (or are that kernel, reading each element where it writes it);
-   otherwise a copy is made in the commit section. Then a topological order that follows the graph's own order, states last. */
+/* Order of kernels. First every result and state update gets its buffer: a state is overwritten in place by
+   the kernel that computes its new value when all readers of the old value can run before (or are that
+   kernel, reading each element where it writes it); otherwise a copy is made in the commit section. Then a
+   topological order that follows the graph's own order, states last. */
 #include <string.h>
 
 #include "passes/lower.h"
@@ -12,7 +13,7 @@ typedef struct {
   Program *p;
   IntVec *readers; /* per root buffer: kernels */
   IntVec *writers;
-  IntVec *succ;    /* extra order edges, per kernel */
+  IntVec *succ; /* extra order edges, per kernel */
   int cap;
   int *mark, tick;
 } Sched;
@@ -25,7 +26,8 @@ static int root_buf(const Program *p, int b) {
 static void note_kernel(Sched *s, int k) {
   Kernel *kn = &s->p->kernel.v[k];
   for (int i = 0; i < kn->nbuf; i++) {
-    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[root_buf(s->p, kn->buf[i])] : &s->readers[root_buf(s->p, kn->buf[i])];
+    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[root_buf(s->p, kn->buf[i])]
+                                         : &s->readers[root_buf(s->p, kn->buf[i])];
     vec_push(s->l->arena, v, k);
   }
 }
@@ -95,7 +97,8 @@ static void assign_state(Sched *s, const Output *o) {
     }
   }
   if (!ok) {
-    Buf fresh = p->buf.v[sb]; /* a number of its own for the new value, so that readers of the old one stay apart */
+    Buf fresh =
+        p->buf.v[sb]; /* a number of its own for the new value, so that readers of the old one stay apart */
     vec_push(l->arena, &p->buf, fresh);
     append_copy(s, vb, p->buf.n - 1, k, true);
     int c = p->kernel.n - 1;
@@ -214,7 +217,8 @@ bool schedule(Lower *l, Val *culprit) {
     int best = -1;
     for (int k = 0; k < n; k++) {
       if (!left[k] || npred[k]) continue;
-      if (best < 0 || (commit[k] != commit[best] ? commit[best] : p->kernel.v[k].val < p->kernel.v[best].val)) best = k;
+      if (best < 0 || (commit[k] != commit[best] ? commit[best] : p->kernel.v[k].val < p->kernel.v[best].val))
+        best = k;
     }
     if (best < 0) {
       if (!on_cycle(s, left, culprit)) bug("schedule: kernels form a cycle");

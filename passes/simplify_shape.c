@@ -22,12 +22,6 @@ static int64_t entries_below(const Ints *s, int64_t x) {
   return r;
 }
 
-static bool is_range(const Ints *s) {
-  for (int i = 0; i < s->n; i++)
-    if (s->v[i] != i) return false;
-  return true;
-}
-
 static Val same_shape(Simplifier *s, const Node *n) {
   return shape_eq(shape_of(s, n->in[0]), &n->shape) ? n->in[0] : -1;
 }
@@ -51,11 +45,6 @@ Val rule_reshape_same(Simplifier *s, const Node *n) { return same_shape(s, n); }
 Val rule_reshape_of_reshape(Simplifier *s, const Node *n) {
   const Node *x = as(s, n->in[0], OP_reshape);
   return x ? simp_reshape(s, x->in[0], &n->shape) : -1;
-}
-
-Val rule_transpose_same(Simplifier *s, const Node *n) {
-  (void)s;
-  return is_range(&n->attr[0]) ? n->in[0] : -1;
 }
 
 static Val transpose(Simplifier *s, Val v, const Ints *perm) {
@@ -100,8 +89,6 @@ Val rule_transpose_of_dot(Simplifier *s, const Node *n) {
 }
 
 /* ---- broadcast ---- */
-Val rule_broadcast_same(Simplifier *s, const Node *n) { return same_shape(s, n); }
-
 Val rule_broadcast_of_broadcast(Simplifier *s, const Node *n) {
   const Node *x = as(s, n->in[0], OP_broadcast);
   if (!x) return -1;
@@ -240,11 +227,6 @@ Val rule_reverse_of_reverse(Simplifier *s, const Node *n) {
 /* ---- reductions ---- */
 static Val reduce(Simplifier *s, OpId op, Val v, const Ints *axes) {
   return simp_add(s, op, &v, 1, axes, 0, DT_NONE, NULL);
-}
-
-Val rule_reduce_none(Simplifier *s, const Node *n) {
-  (void)s;
-  return n->attr[0].n == 0 ? n->in[0] : -1;
 }
 
 Val rule_reduce_units(Simplifier *s, const Node *n) {

@@ -224,8 +224,10 @@ static void draw_bar(Progress *p, double now, int64_t done, double loss) {
 
 void progress_update_at(Progress *p, double now, int64_t done, double loss) {
   if (p->mode == PROGRESS_NONE) return;
-  if (p->start < 0)
-    p->start = p->mark = p->drawn = now; /* the first step includes warming up: not in the rate */
+  if (p->start < 0) { /* the first step includes warming up: it does not count in the rate */
+    p->start = p->mark = p->drawn = now;
+    p->mark_done = done;
+  }
   int64_t span = p->total - p->first, tenth = span > 0 ? (done - p->first) * 10 / span : 10;
   bool last = done >= p->total;
   double pause = p->mode == PROGRESS_BAR ? 0.1 : 2.0;

@@ -280,7 +280,9 @@ def calibrate(spec, files, losses):
         for k, v in want.items():
             if k.removeprefix("grad.") in zero:
                 error = (got[name][k].double() - v).norm().item()
-                print(f"    f32 deviation {name:13} {error / largest:.1e}  of the largest norm, {k}")
+                print(
+                    f"    f32 deviation {name:13} {error / largest:.1e}  of the largest norm, {k}"
+                )
             else:
                 worst = max(worst, (relative(got[name][k], v, 1e-7 * largest), k))
         print(f"    f32 deviation {name:13} {worst[0]:.1e}  {worst[1]}")

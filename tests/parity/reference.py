@@ -184,9 +184,7 @@ class ConvCase(nn.Module):
         self.bn1 = nn.BatchNorm2d(16)
         self.conv2 = nn.Conv2d(16, 32, 3, 2, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(32)
-        self.downsample = nn.Sequential(
-            nn.Conv2d(16, 32, 1, 2, bias=False), nn.BatchNorm2d(32)
-        )
+        self.downsample = nn.Sequential(nn.Conv2d(16, 32, 1, 2, bias=False), nn.BatchNorm2d(32))
         self.conv3 = nn.Conv2d(32, 32, 3, 1, 1)
         self.fc = nn.Linear(32, classes)
 

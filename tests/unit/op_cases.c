@@ -3,6 +3,8 @@
    mixed-up axes show. */
 #include "tests/unit/op_cases.h"
 
+#include "passes/pass.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -425,4 +427,49 @@ void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in) {
     d.stream = 2u * (uint32_t)i;
     for (int64_t k = 0; k < count; k++) in[i].v[k] = draw(&d, &g->inputs.v[i], n->dt, (uint64_t)k);
   }
+}
+
+/* ---- graphs built on a case ---- */
+Val *op_case_copy(Graph *g, const Graph *src) {
+  Val *map = NEWN(g->arena, Val, src->node.n + 1);
+  for (Val v = 0; v < src->node.n; v++) map[v] = pass_copy(g, src, v, map);
+  return map;
+}
+
+Val op_case_weighted_sum(Graph *g, Val y, const char *weights) {
+  Node n = *g_node(g, y);
+  Ints all = ints_range(n.shape.rank);
+  Val w = g_input(g, weights, IN_ARG, n.dt, &n.shape, NULL);
+  return g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, w), &all);
+}
+
+Graph *op_case_loss(Arena *a, const Graph *src) {
+  Graph *g = graph_new(a, src->name);
+  Val *map = op_case_copy(g, src);
+  g_output(g, "loss", op_case_weighted_sum(g, map[src->outputs.v[0].val], "weights"), -1);
+  return g;
+}
+
+Graph *op_case_grads(Arena *a, const Graph *src) {
+  Graph *g = graph_new(a, src->name);
+  Val *map = op_case_copy(g, src), loss = map[src->outputs.v[0].val];
+  for (int i = 0; i < src->inputs.n; i++)
+    if (dtype_is_float(g_node(src, src->inputs.v[i].val)->dt))
+      g_output(g, src->inputs.v[i].name, g_binary(g, OP_grad, loss, map[src->inputs.v[i].val]), -1);
+  return g;
+}
+
+Tensor64 *op_case_inputs_for(const Graph *g, const Graph *base, Arena *a, uint64_t seed) {
+  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
+  op_case_inputs(base, a, seed, in);
+  for (int i = base->inputs.n; i < g->inputs.n; i++) {
+    const Node *n = g_node(g, g->inputs.v[i].val);
+    int64_t count = shape_count(&n->shape);
+    in[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
+    for (int64_t k = 0; k < count; k++) {
+      double z = op_case_normal(seed, 1000u + (uint32_t)i, (uint64_t)k);
+      in[i].v[k] = n->dt == DT_BF16 ? round(8 * z) / 8 : (float)z;
+    }
+  }
+  return in;
 }

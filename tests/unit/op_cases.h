@@ -14,6 +14,15 @@ Graph *op_case_build(Arena *a, OpId op, int which);
 /* Draws values for all inputs as the row's sample column says; every value is exact in its element type. in
    has room for g->inputs.n entries. */
 void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in);
+/* Building on a case: its nodes copied (the map from its values is returned), the sum of a value times an
+   added input of weights, the case with the one output "loss" = sum(y * weights), and a loss replaced by its
+   gradients by every float input, named as the inputs (grad nodes: run autodiff). */
+Val *op_case_copy(Graph *g, const Graph *src);
+Val op_case_weighted_sum(Graph *g, Val y, const char *weights);
+Graph *op_case_loss(Arena *a, const Graph *src);
+Graph *op_case_grads(Arena *a, const Graph *src);
+/* Inputs for a graph built on a case: the case's, then normal ones for what was added. */
+Tensor64 *op_case_inputs_for(const Graph *g, const Graph *base, Arena *a, uint64_t seed);
 /* The k-th normal or uniform [0,1) number of a stream. */
 double op_case_normal(uint64_t seed, uint32_t stream, uint64_t k);
 double op_case_uniform(uint64_t seed, uint32_t stream, uint64_t k);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "passes/lower.h"
+#include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
 
 static void compare(const Graph *g, const char *what, Arena *a, const Target *t) {
@@ -23,11 +24,26 @@ static void compare(const Graph *g, const char *what, Arena *a, const Target *t)
   for (int i = 0; i < h->outputs.n; i++) {
     int64_t n = shape_count(&want[i].shape);
     for (int64_t j = 0; j < n; j++) {
-      double x = want[i].v[j], y = got[i].v[j];
+      double x = want[i].v[j], y = got[i].v[j], tol = 1e-8;
       if (isnan(x) && isnan(y)) continue;
-      ck_assert_msg(fabs(x - y) <= 1e-9 * (1 + fabs(x)), "%s: output %s[%lld]: want %.12g, got %.12g", what, h->outputs.v[i].name,
+      ck_assert_msg(fabs(x - y) <= tol * (1 + fabs(x)), "%s: output %s[%lld]: want %.12g, got %.12g", what, h->outputs.v[i].name,
                     (long long)j, x, y);
     }
+  }
+}
+
+/* Adds the gradients of sum(y^2) by every float input. */
+static void add_gradients(Graph *g) {
+  Val y = g->outputs.v[0].val;
+  if (!dtype_is_float(g_node(g, y)->dt)) return;
+  Ints all = ints_range(g_node(g, y)->shape.rank);
+  Val loss = g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, y), &all);
+  for (int i = 0, n = g->inputs.n; i < n; i++) {
+    Val x = g->inputs.v[i].val;
+    if (!dtype_is_float(g_node(g, x)->dt)) continue;
+    char name[32];
+    snprintf(name, sizeof name, "grad.%d", i);
+    g_output(g, name, g_binary(g, OP_grad, loss, x), -1);
   }
 }
 
@@ -38,6 +54,7 @@ static void all_ops_on(const char *cpu) {
     for (int c = 0; c < op_case_count((OpId)op); c++) {
       Arena *a = arena_new();
       Graph *g = op_case_build(a, (OpId)op, c);
+      add_gradients(g);
       char what[96];
       snprintf(what, sizeof what, "%s case %d", op_table[op].name, c);
       compare(g, what, a, &t);
@@ -48,6 +65,36 @@ static void all_ops_on(const char *cpu) {
 START_TEST(ops_avx512) { all_ops_on("x86-64-v4"); }
 END_TEST
 START_TEST(ops_avx2) { all_ops_on("x86-64-v3"); }
+END_TEST
+
+START_TEST(random_graphs) {
+  Target t[2];
+  ck_assert(target_named("x86-64-v4", &t[0]) && target_named("x86-64-v3", &t[1]));
+  for (int seed = 0; seed < 300; seed++) {
+    Arena *a = arena_new();
+    char what[32];
+    snprintf(what, sizeof what, "random graph %d", seed);
+    compare(graph_gen(a, (uint64_t)seed, 8 + seed % 40), what, a, &t[seed & 1]);
+    arena_free(a);
+  }
+}
+END_TEST
+
+/* Found by random graphs; each was wrong once. */
+START_TEST(random_regressions) {
+  static const int seeds[] = {550, /* a window maximum inside another reduction's row */
+                              636, /* a matrix product whose class of values was channel-blocked */
+                              1234 /* quotients on every axis */};
+  Target t;
+  ck_assert(target_named("x86-64-v3", &t));
+  for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+    Arena *a = arena_new();
+    char what[32];
+    snprintf(what, sizeof what, "random graph %d", seeds[i]);
+    compare(graph_gen(a, (uint64_t)seeds[i], 8 + seeds[i] % 40), what, a, &t);
+    arena_free(a);
+  }
+}
 END_TEST
 
 START_TEST(pack_disjoint) {
@@ -93,6 +140,8 @@ int main(void) {
   tcase_set_timeout(t, 300);
   tcase_add_test(t, pack_disjoint);
   tcase_add_test(t, pack_random);
+  tcase_add_test(t, random_graphs);
+  tcase_add_test(t, random_regressions);
   tcase_add_test(t, ops_avx512);
   tcase_add_test(t, ops_avx2);
   suite_add_tcase(s, t);

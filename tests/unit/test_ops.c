@@ -13,45 +13,14 @@
 #define COUNT(A) ((int)(sizeof(A) / sizeof *(A)))
 
 /* ---- graphs around a case ---- */
-static Val *copy_nodes(Graph *g, const Graph *src) {
-  Val *map = NEWN(g->arena, Val, src->node.n + 1);
-  for (Val v = 0; v < src->node.n; v++) map[v] = pass_copy(g, src, v, map);
-  return map;
-}
-
-static Val weighted_sum(Graph *g, Val y, const char *weights) {
-  Node n = *g_node(g, y);
-  Ints all = ints_range(n.shape.rank);
-  Val w = g_input(g, weights, IN_ARG, n.dt, &n.shape, NULL);
-  return g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, w), &all);
-}
-
-/* The case with the one output sum(y * w). */
-static Graph *with_loss(Arena *a, const Graph *src) {
-  Graph *g = graph_new(a, src->name);
-  Val *map = copy_nodes(g, src);
-  g_output(g, "loss", weighted_sum(g, map[src->outputs.v[0].val], "weights"), -1);
-  return g;
-}
-
-/* The only output is replaced by its gradients; names are the inputs'. */
-static Graph *with_grads(Arena *a, const Graph *src) {
-  Graph *g = graph_new(a, src->name);
-  Val *map = copy_nodes(g, src), loss = map[src->outputs.v[0].val];
-  for (int i = 0; i < src->inputs.n; i++)
-    if (dtype_is_float(g_node(src, src->inputs.v[i].val)->dt))
-      g_output(g, src->inputs.v[i].name, g_binary(g, OP_grad, loss, map[src->inputs.v[i].val]), -1);
-  return g;
-}
-
 /* sum over the gradients of src times weights: its own gradient is a Hessian-vector product. */
 static Graph *with_second_loss(Arena *a, const Graph *src) {
   Graph *g = graph_new(a, src->name);
-  Val *map = copy_nodes(g, src), loss = map[src->outputs.v[0].val], sum = -1;
+  Val *map = op_case_copy(g, src), loss = map[src->outputs.v[0].val], sum = -1;
   for (int i = 0; i < src->inputs.n; i++) {
     if (!dtype_is_float(g_node(src, src->inputs.v[i].val)->dt)) continue;
     Val d = g_binary(g, OP_grad, loss, map[src->inputs.v[i].val]);
-    Val s = g_cast(g, weighted_sum(g, d, arena_printf(a, "weights2.%d", i)), DT_F64);
+    Val s = g_cast(g, op_case_weighted_sum(g, d, arena_printf(a, "weights2.%d", i)), DT_F64);
     sum = sum < 0 ? s : g_binary(g, OP_add, sum, s);
   }
   g_output(g, "loss2", sum, -1);
@@ -65,19 +34,6 @@ static Graph *expand(Arena *a, const Graph *g) {
   if (!out) diags_print(d, stderr);
   ck_assert(out != NULL);
   return out;
-}
-
-/* Values for the case's inputs, then normal ones for the weights added to it. */
-static Tensor64 *draw_inputs(Arena *a, const Graph *base, const Graph *g, uint64_t seed) {
-  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
-  op_case_inputs(base, a, seed, in);
-  for (int i = base->inputs.n; i < g->inputs.n; i++) {
-    const Node *n = g_node(g, g->inputs.v[i].val);
-    int64_t count = shape_count(&n->shape);
-    in[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
-    for (int64_t k = 0; k < count; k++) in[i].v[k] = op_case_normal(seed, 1000u + (uint32_t)i, (uint64_t)k);
-  }
-  return in;
 }
 
 static double scalar_at(const Graph *g, Tensor64 *in) {
@@ -120,8 +76,8 @@ static void check_direction(const Graph *loss, Tensor64 *in, const Tensor64 *dir
 /* loss has one scalar output; every float input's gradient is checked along random directions and single
  * elements. */
 static void check_gradients(Arena *a, const Graph *base, const Graph *source, uint64_t seed) {
-  Graph *loss = expand(a, source), *grads = expand(a, with_grads(a, source));
-  Tensor64 *in = draw_inputs(a, base, loss, seed);
+  Graph *loss = expand(a, source), *grads = expand(a, op_case_grads(a, source));
+  Tensor64 *in = op_case_inputs_for(loss, base, a, seed);
   Tensor64 *g = NEWN(a, Tensor64, grads->outputs.n + 1);
   ck_assert_int_eq(loss->inputs.n, grads->inputs.n);
   graph_interp(grads, in, g, a, false);
@@ -174,7 +130,7 @@ START_TEST(test_gradient) {
   for (int i = 0; i < op_case_count(_i); i++) {
     Arena *a = arena_new();
     Graph *g = op_case_build(a, _i, i);
-    if (differentiable(g)) check_gradients(a, g, with_loss(a, g), 17 + (uint64_t)i);
+    if (differentiable(g)) check_gradients(a, g, op_case_loss(a, g), 17 + (uint64_t)i);
     arena_free(a);
   }
 }
@@ -184,7 +140,7 @@ START_TEST(test_second_gradient) {
   for (int i = 0; i < op_case_count(_i); i++) {
     Arena *a = arena_new();
     Graph *g = op_case_build(a, _i, i);
-    if (differentiable(g)) check_gradients(a, g, with_second_loss(a, with_loss(a, g)), 71 + (uint64_t)i);
+    if (differentiable(g)) check_gradients(a, g, with_second_loss(a, op_case_loss(a, g)), 71 + (uint64_t)i);
     arena_free(a);
   }
 }

@@ -1,0 +1,102 @@
+/* jepac bench: time, memory and work of one training step on synthetic inputs. */
+#include "cli/cli.h"
+#include "runtime/metrics.h"
+#include "runtime/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void fill_inputs(Session *s, uint64_t seed) {
+  const Plan *p = session_plan(s);
+  for (int i = 0; i < p->ntensor; i++) {
+    SessionTensor t = session_tensor_at(s, i);
+    if (t.kind != PT_ARG || t.dt != DT_F32) continue; /* others stay zero: valid labels */
+    Rng r = rng_stream(seed, 0xbe9c, (uint32_t)i, 0);
+    for (int64_t k = 0, n = shape_count(&t.shape); k < n; k++) ((float *)t.data)[k] = (float)rng_normal(&r);
+  }
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+typedef struct {
+  double seconds;
+  const Step *step;
+} Timed;
+
+static int by_seconds(const void *a, const void *b) { return -by_value(a, b); }
+
+/* Where the time goes, slowest first. */
+static void print_roofline(Cli *c, Session *s, FILE *f) {
+  const Plan *p = session_plan(s);
+  session_profile(s, true);
+  for (int i = 0; i < 5; i++) session_run(s, 0, p->nstep);
+  session_profile(s, false);
+  const double *t = session_step_min(s);
+  Timed *row = NEWN(c->arena, Timed, p->nstep + 1);
+  double total = 0;
+  for (int i = 0; i < p->nstep; i++) {
+    row[i] = (Timed){t[i], &p->step[i]};
+    total += t[i];
+  }
+  qsort(row, (size_t)p->nstep, sizeof *row, by_seconds);
+  fprintf(f, "%-32s %-28s %9s %6s %9s %8s\n", "kernel", "line", "ms", "%", "GFLOP/s", "GB/s");
+  for (int i = 0; i < p->nstep; i++)
+    fprintf(f, "%-32.32s %-28.28s %9.3f %6.2f %9.1f %8.1f\n", row[i].step->name,
+            row[i].step->where ? row[i].step->where : "", row[i].seconds * 1e3, 100 * row[i].seconds / total,
+            row[i].step->flops / row[i].seconds * 1e-9, row[i].step->bytes / row[i].seconds * 1e-9);
+  fprintf(f, "%-32s %-28s %9.3f\n\n", "all", "", total * 1e3);
+}
+
+Status cmd_bench(Cli *c) {
+  double start = now_seconds();
+  int64_t n = c->opt.steps < 0 ? 20 : c->opt.steps;
+  if (n < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
+  Model *m;
+  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
+  if (s) return s;
+  const Recipe *recipe = frontend_recipe(m, c->diags);
+  if (!recipe) return ST_MODEL;
+  const Graph *g = frontend_train_step(m, c->diags, false);
+  if (!g) return ST_MODEL;
+  Compiled k;
+  if ((s = cli_compile(c, g, &k))) return s;
+  uint64_t seed = cli_seed(c, recipe);
+  session_init_states(k.session, seed);
+  fill_inputs(k.session, seed);
+  cli_set_runtime(k.session, "seed", (int64_t)seed);
+  cli_set_runtime(k.session, "steps_per_epoch", 1000);
+  cli_set_runtime(k.session, "total_steps", 100000);
+  double *t = NEWN(c->arena, double, n), first = 0;
+  for (int64_t i = -1; i < n; i++) {
+    cli_set_runtime(k.session, "step", i + 1);
+    double begin = now_seconds();
+    session_run(k.session, 0, k.plan->nstep);
+    if (i < 0) first = now_seconds() - start;
+    else t[i] = now_seconds() - begin;
+  }
+  qsort(t, (size_t)n, sizeof *t, by_value);
+  double flops = 0;
+  for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
+  double median = n % 2 ? t[n / 2] : (t[n / 2 - 1] + t[n / 2]) / 2;
+  int64_t rss = peak_memory();
+  if (c->opt.verbose) print_roofline(c, k.session, c->opt.json ? stderr : stdout);
+  if (c->opt.json) {
+    printf("{\"step_min_s\": %.9g, \"step_median_s\": %.9g, \"first_step_s\": %.9g, \"compile_s\": %.9g, "
+           "\"peak_rss_bytes\": %lld, "
+           "\"arena_bytes\": %lld, \"flops\": %.17g}\n",
+           t[0], median, first, k.seconds, (long long)rss, (long long)k.plan->arena_bytes, flops);
+  } else {
+    printf("step        %.3f ms (median of %lld; best %.3f ms), %.1f GFLOP/s\n", median * 1e3, (long long)n,
+           t[0] * 1e3, flops / median * 1e-9);
+    printf("first step  %.3f s after start; passes and code generation %.3f s\n", first, k.seconds);
+    printf("memory      peak %s, arena %s\n", cli_human_bytes(c->arena, rss),
+           cli_human_bytes(c->arena, k.plan->arena_bytes));
+    printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
+  }
+  cli_release(&k);
+  return ST_OK;
+}

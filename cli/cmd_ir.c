@@ -1,0 +1,147 @@
+/* jepac ir: any stage of the compiler as text; jepac opt: passes on textual IR. */
+#include "cli/cli.h"
+#include "passes/pass.h"
+
+#include <string.h>
+
+/* The one graph of an IR file, or the one named by --entry. */
+Status cli_read_ir(Cli *c, const char *path, Graph **out) {
+  enum { MAX = 64 };
+  Graph *g[MAX];
+  const char *names[MAX];
+  *out = NULL;
+  Status s = cli_check_readable(c, path, "IR file");
+  if (s) return s;
+  const Source *src = source_read(c->arena, path);
+  if (!src) return cli_fail(c, ST_FILE, "cannot read %s", path);
+  int n = graph_read(c->arena, src, c->diags, g, MAX);
+  if (n < 0) return ST_MODEL;
+  if (n == 0) return cli_fail(c, ST_MODEL, "%s holds no graph", path);
+  for (int i = 0; i < n; i++) {
+    names[i] = g[i]->name;
+    if (c->opt.entry ? !strcmp(c->opt.entry, names[i]) : n == 1) *out = g[i];
+  }
+  if (*out) return ST_OK;
+  if (!c->opt.entry) return cli_fail(c, ST_USAGE, "%s holds %d graphs: choose one with --entry", path, n);
+  cli_fail(c, ST_USAGE, "%s has no graph '%s'", path, c->opt.entry);
+  const char *near = nearest_name(c->opt.entry, names, n);
+  if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+  return ST_USAGE;
+}
+
+static Status write_buffer(Cli *c, StrBuf *b) {
+  Status s = cli_write_text(c, c->opt.out, b->s ? b->s : "", b->n);
+  sb_free(b);
+  return s;
+}
+
+static Status write_graph(Cli *c, const Graph *g) {
+  StrBuf b = {0};
+  graph_print(g, &b);
+  return write_buffer(c, &b);
+}
+
+static Status load_graph(Cli *c, const Graph **g) {
+  Graph *read;
+  if (cli_has_suffix(c->opt.arg[0], ".ir")) {
+    Status s = cli_read_ir(c, c->opt.arg[0], &read);
+    *g = read;
+    return s;
+  }
+  Model *m;
+  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
+  if (s) return s;
+  if (c->opt.train_step) /* as jepac train compiles it, when there is data to bind */
+    *g = frontend_train_step(m, c->diags, true);
+  else *g = cli_model_graph(c, m, c->opt.entry && !strcmp(c->opt.entry, "train_step"));
+  return *g ? ST_OK : c->status ? c->status : ST_MODEL;
+}
+
+/* Buffers with their place and lifetime, kernels by section. */
+static void print_plan(const Program *p, StrBuf *b) {
+  char type[128];
+  sb_printf(b, "arena %lld bytes, %d buffers, %d kernels\n\n%-6s %-28s %6s %12s %12s %12s  %s\n",
+            (long long)p->arena_bytes, p->buf.n, p->kernel.n, "buffer", "type", "block", "offset", "bytes",
+            "kernels", "");
+  static const char *const kind[] = {"", "input", "result"};
+  for (int i = 0; i < p->buf.n; i++) {
+    const Buf *u = &p->buf.v[i];
+    sb_printf(b, "b%-5d %-28s %6d %12lld %12lld %5d..%-5d  %s", i, type_str(u->dt, &u->shape, type), u->block,
+              (long long)u->offset, (long long)u->bytes, u->first, u->last, kind[u->kind]);
+    if (u->kind == BUF_INPUT) sb_printf(b, " %s", p->graph->inputs.v[u->input].name);
+    if (u->kind == BUF_RESULT) sb_printf(b, " %s", p->graph->outputs.v[u->result].name);
+    if (u->alias >= 0) sb_printf(b, " in b%d", u->alias);
+    sb_put(b, "\n", 1);
+  }
+  static const char *const what[] = {"loop", "gemm", "conv", "scatter"};
+  for (int i = 0; i < p->kernel.n; i++) {
+    const Kernel *k = &p->kernel.v[i];
+    if (i == 0 || i == p->ncompute) sb_printf(b, "\n%s\n", i < p->ncompute ? "compute" : "commit");
+    sb_printf(b, "k%-5d %-8s", i, what[k->kind]);
+    for (int j = 0; j < k->nbuf; j++) sb_printf(b, "%s b%d", j == k->nbuf - k->nout ? " ->" : "", k->buf[j]);
+    if (k->loc && k->loc->src)
+      sb_printf(b, "   # %s:%d%s", k->loc->src->path, k->loc->line, k->role == ROLE_GRADIENT ? "'" : "");
+    sb_put(b, "\n", 1);
+  }
+}
+
+Status cmd_ir(Cli *c) {
+  const char *stage = c->opt.stage ? c->opt.stage : "graph", *after = c->opt.after;
+  if (c->opt.format && strcmp(c->opt.format, "text"))
+    return cli_fail(c, ST_USAGE, "--format %s is not there yet", c->opt.format);
+  if (after && c->opt.stage) return cli_fail(c, ST_USAGE, "--after and --stage exclude each other");
+  if (c->opt.entry && c->opt.train_step)
+    return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
+  if (after && !pass_find(after)) {
+    int n;
+    const PassRow *rows = pass_table(&n);
+    const char **names = NEWN(c->arena, const char *, n + 1);
+    for (int i = 0; i < n; i++) names[i] = rows[i].name;
+    cli_fail(c, ST_USAGE, "no pass is called '%s'", after);
+    const char *near = nearest_name(after, names, n);
+    if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+    return ST_USAGE;
+  }
+  const Graph *g;
+  if (!strcmp(stage, "grad")) {
+    c->opt.grad = !c->opt.train_step;
+    after = "autodiff";
+  }
+  Status s = load_graph(c, &g);
+  if (s) return s;
+  if (!strcmp(stage, "graph") && !after) return write_graph(c, g);
+  g = cli_passes(c, g, after);
+  if (!g) return ST_MODEL;
+  if (after) return write_graph(c, g);
+  Program *p;
+  if ((s = cli_lower(c, g, &p))) return s;
+  StrBuf b = {0};
+  if (!strcmp(stage, "kernels")) {
+    program_print(p, &b);
+  } else if (!strcmp(stage, "plan")) {
+    print_plan(p, &b);
+  } else {
+    const CodegenApi *api = cli_codegen(c);
+    if (!api) return ST_FILE;
+    if ((s = api->text(p, !strcmp(stage, "asm"), &b, c->diags))) return s;
+  }
+  return write_buffer(c, &b);
+}
+
+Status cmd_opt(Cli *c) {
+  const char *names[64];
+  int n = 0;
+  if (!c->opt.passes) return cli_fail(c, ST_USAGE, "jepac opt needs --passes A,B,C");
+  for (const char *p = c->opt.passes; *p; p += strcspn(p, ","), p += *p == ',') {
+    if (n == 64) return cli_fail(c, ST_USAGE, "more than 64 passes");
+    names[n] = arena_strndup(c->arena, p, strcspn(p, ","));
+    if (!pass_find(names[n])) return cli_fail(c, ST_USAGE, "no pass is called '%s'", names[n]);
+    n++;
+  }
+  Graph *g;
+  Status s = cli_read_ir(c, c->opt.arg[0], &g);
+  if (s) return s;
+  PassOptions po = {.verify_each = true};
+  const Graph *out = passes_run(c->arena, g, names, n, &po, c->diags);
+  return out ? write_graph(c, out) : ST_MODEL;
+}

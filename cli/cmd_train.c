@@ -1,0 +1,274 @@
+/* jepac train: compiles the training step and repeats it. The loader prepares batches on a thread of its own;
+   the loop below feeds them, watches for non-finite metrics, logs, and writes checkpoints so often that they
+   cost about 2 % of the time. */
+#include "cli/cli.h"
+#include "cli/plot.h"
+#include "runtime/checkpoint.h"
+#include "runtime/data/loader.h"
+#include "runtime/file.h"
+#include "runtime/metrics.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RECORDS = 500, MAX_METRICS = 64 };
+
+typedef struct {
+  Cli *c;
+  Model *model;
+  const Recipe *recipe;
+  const char *folder, *log_path;
+  char *recipe_text;
+  Compiled k;
+  Loader *loader;
+  void **field; /* where the loader puts each field of the data source; NULL: not used */
+  int *metric;  /* plan tensors of the scalar results, in order */
+  int nmetric;
+  int64_t step, total, per_epoch;
+  CheckpointInfo info;
+  RunLog *log;
+  Progress *progress;
+  double saved_at, save_seconds, logged_at;
+  int64_t logged_step;
+} Train;
+
+static volatile sig_atomic_t stop_signal; /* set by the handler only */
+
+static void on_signal(int sig) { stop_signal = sig; }
+
+static void catch_signals(void) {
+  struct sigaction a = {.sa_handler = on_signal,
+                        .sa_flags = (int)SA_RESETHAND}; /* a second one ends the process at once */
+  sigemptyset(&a.sa_mask);
+  sigaction(SIGINT, &a, NULL);
+  sigaction(SIGTERM, &a, NULL);
+}
+
+/* ---- setting up ---- */
+static const char *run_folder(Cli *c) {
+  if (c->opt.out) return c->opt.out;
+  const char *name = strrchr(c->opt.arg[0], '/');
+  name = name ? name + 1 : c->opt.arg[0];
+  const char *dot = strrchr(name, '.');
+  return arena_printf(c->arena, "runs/%.*s", (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name)),
+                      name);
+}
+
+static bool has_checkpoint(Train *t) {
+  return access(arena_printf(t->c->arena, "%s/checkpoint.safetensors", t->folder), F_OK) == 0;
+}
+
+static Status decide_length(Train *t) {
+  const Options *o = &t->c->opt;
+  t->per_epoch = loader_steps_per_epoch(t->loader);
+  if (t->per_epoch < 1)
+    return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one batch of %lld",
+                    (long long)loader_size(t->loader), (long long)t->recipe->batch);
+  t->total = o->steps >= 0          ? o->steps
+             : o->epochs >= 0       ? o->epochs * t->per_epoch
+             : t->recipe->steps > 0 ? t->recipe->steps
+                                    : t->recipe->epochs * t->per_epoch;
+  return ST_OK;
+}
+
+static void bind_tensors(Train *t) {
+  Session *s = t->k.session;
+  const DataSpec *data = &t->recipe->data;
+  const Plan *p = t->k.plan;
+  t->field = NEWN(t->c->arena, void *, data->nfield + 1);
+  for (int i = 0; i < data->nfield; i++)
+    cli_tensor(s, PT_ARG, arena_printf(t->c->arena, "data.%s", data->field[i].name), &t->field[i]);
+  t->metric = NEWN(t->c->arena, int, p->ntensor + 1);
+  for (int i = 0; i < p->ntensor; i++)
+    if (p->tensor[i].kind == PT_RESULT && !p->tensor[i].shape.rank && p->tensor[i].dt == DT_F32)
+      t->metric[t->nmetric++] = i;
+}
+
+/* --set pairs, one a line: with the model file's path all that eval needs to elaborate the same model. */
+static const char *settings_text(Cli *c) {
+  StrBuf b = {0};
+  for (int i = 0; i < c->opt.nset; i++) sb_printf(&b, "%s=%s\n", c->opt.set[i].name, c->opt.set[i].value);
+  const char *s = arena_strdup(c->arena, b.s ? b.s : "");
+  sb_free(&b);
+  return s;
+}
+
+static Status start_states(Train *t) {
+  Cli *c = t->c;
+  uint64_t seed = cli_seed(c, t->recipe);
+  char *full = realpath(c->opt.arg[0], NULL);
+  CheckpointInfo now = {.seed = seed,
+                        .plan = t->k.plan->identity,
+                        .model = arena_strdup(c->arena, full ? full : c->opt.arg[0]),
+                        .recipe = t->recipe_text,
+                        .text = settings_text(c)};
+  free(full);
+  bool resume = c->opt.resume && has_checkpoint(t); /* killed before the first checkpoint: begin again */
+  if (!resume) {
+    session_init_states(t->k.session, seed);
+    t->info = now;
+    return ST_OK;
+  }
+  CheckpointInfo old;
+  Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
+  if (s) return s;
+  if (c->opt.seed >= 0 && old.seed != seed)
+    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
+  if (old.plan != now.plan)
+    diag_warning(c->diags, NULL,
+                 "%s was compiled differently (another model, machine or jepac): the run goes on, but not "
+                 "with the same bits",
+                 t->folder);
+  t->step = old.step;
+  t->info = now;
+  t->info.seed = old.seed;
+  return ST_OK;
+}
+
+/* ---- the loop ---- */
+static Status save(Train *t) {
+  double start = now_seconds();
+  t->info.step = t->step;
+  t->info.epoch = t->step / t->per_epoch;
+  Status s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  t->saved_at = now_seconds();
+  t->save_seconds = t->saved_at - start;
+  return s;
+}
+
+static bool save_is_due(const Train *t) {
+  double pause = 50 * t->save_seconds;
+  return now_seconds() - t->saved_at > (pause < 1 ? 1 : pause);
+}
+
+static double metric(const Train *t, int i) {
+  return *(float *)session_tensor_at(t->k.session, t->metric[i]).data;
+}
+
+static Status record(Train *t) {
+  Metric m[MAX_METRICS];
+  int n = 0;
+  double now = now_seconds();
+  for (int i = 0; i < t->nmetric && n < MAX_METRICS - 3; i++)
+    m[n++] = (Metric){t->k.plan->tensor[t->metric[i]].name, metric(t, i)};
+  m[n++] = (Metric){"images_per_s",
+                    (double)((t->step - t->logged_step) * t->recipe->batch) / (now - t->logged_at)};
+  m[n++] = (Metric){"loader_wait_s", loader_waited(t->loader)};
+  m[n++] = (Metric){"peak_bytes", (double)peak_memory()};
+  t->logged_at = now;
+  t->logged_step = t->step;
+  return runlog_record(t->log, t->step, m, n, t->c->diags);
+}
+
+static Status train_steps(Train *t) {
+  Cli *c = t->c;
+  Session *s = t->k.session;
+  int64_t interval = t->total / RECORDS > 1 ? t->total / RECORDS : 1;
+  cli_set_runtime(s, "seed", (int64_t)t->info.seed);
+  cli_set_runtime(s, "steps_per_epoch", t->per_epoch);
+  cli_set_runtime(s, "total_steps", t->total);
+  loader_seek(t->loader, t->step);
+  t->saved_at = t->logged_at = now_seconds();
+  t->logged_step = t->step;
+  while (t->step < t->total && !stop_signal) {
+    int bad = -1;
+    loader_next(t->loader, t->field);
+    cli_set_runtime(s, "step", t->step);
+    if (session_step(s, t->metric, t->nmetric, &bad)) {
+      progress_pause(t->progress);
+      Status saved = save(t); /* the states this step began with, so that --resume meets it again */
+      if (saved) return saved;
+      return cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
+                      (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
+    }
+    t->step++;
+    progress_update(t->progress, t->step, t->nmetric ? metric(t, 0) : 0);
+    Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
+    if (!st && save_is_due(t)) st = save(t);
+    if (st) {
+      progress_pause(t->progress);
+      return st;
+    }
+  }
+  progress_pause(t->progress);
+  return save(t);
+}
+
+static void print_summary(Train *t, int64_t first, double seconds) {
+  Cli *c = t->c;
+  if (c->opt.quiet) return;
+  int64_t done = t->step - first;
+  printf("%-16s %lld of %lld\n", "step", (long long)t->step, (long long)t->total);
+  for (int i = 0; i < t->nmetric && done; i++)
+    printf("%-16s %.6g\n", t->k.plan->tensor[t->metric[i]].name, metric(t, i));
+  if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->recipe->batch) / seconds);
+  printf("%-16s %s\n", "peak memory", cli_human_bytes(c->arena, peak_memory()));
+  printf("%-16s %s/run.svg\n", "picture", t->folder);
+}
+
+static Status run(Train *t) {
+  Cli *c = t->c;
+  Status s;
+  static const char *const modes[] = {"auto", "plain", "none"};
+  ProgressMode mode = c->opt.quiet ? PROGRESS_NONE : PROGRESS_AUTO;
+  for (int i = 0; i < 3; i++)
+    if (c->opt.progress && !strcmp(c->opt.progress, modes[i])) mode = (ProgressMode)i;
+  const Graph *g = frontend_train_step(t->model, c->diags, true);
+  if (!g) return ST_MODEL;
+  t->loader = loader_open(&t->recipe->data, c->opt.data, t->recipe->batch, cli_seed(c, t->recipe), true,
+                          c->diags, &s);
+  if (!t->loader) return s;
+  if ((s = decide_length(t))) return s;
+  if ((s = file_make_folder(t->folder, c->diags))) return s;
+  if ((s = cli_compile(c, g, &t->k))) return s;
+  bind_tensors(t);
+  if ((s = start_states(t))) return s;
+  t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, c->diags);
+  if (!t->log) return ST_FILE;
+  if (!c->opt.quiet)
+    fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps\n",
+            c->opt.arg[0], t->k.plan->nstep, cli_human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
+            (long long)loader_size(t->loader), (long long)t->total);
+  int64_t first = t->step;
+  double start = now_seconds();
+  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch);
+  s = train_steps(t);
+  if (s) return s;
+  double seconds = now_seconds() - start;
+  char *title = strrchr(t->folder, '/');
+  s = plot_run(c->arena, title && title[1] ? title + 1 : t->folder, t->log_path,
+               arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
+  if (s) return s;
+  print_summary(t, first, seconds);
+  if (!stop_signal) return ST_OK;
+  return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
+                  stop_signal == SIGINT ? "SIGINT" : "SIGTERM", (long long)t->step, (long long)t->total);
+}
+
+Status cmd_train(Cli *c) {
+  Train t = {.c = c, .folder = run_folder(c)};
+  if (c->opt.steps >= 0 && c->opt.epochs >= 0)
+    return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
+  t.log_path = c->opt.log ? c->opt.log : arena_printf(c->arena, "%s/run.jsonl", t.folder);
+  if (!c->opt.resume && has_checkpoint(&t)) {
+    cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
+    diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
+    return ST_USAGE;
+  }
+  catch_signals();
+  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
+  if (s) return s;
+  if (!(t.recipe = frontend_recipe(t.model, c->diags))) return ST_MODEL;
+  t.recipe_text = recipe_json(t.recipe);
+  s = run(&t);
+  if (t.progress) progress_free(t.progress);
+  if (t.log) runlog_close(t.log);
+  if (t.loader) loader_close(t.loader);
+  cli_release(&t.k);
+  free(t.recipe_text);
+  return s;
+}

@@ -1,0 +1,63 @@
+/* The code generator's entry points (codegen.h): JIT compilation to a plan, and the program as LLVM IR or
+ * assembly text. */
+#include "codegen/codegen.h"
+#include "codegen/jit.h"
+#include "runtime/gemm.h"
+
+#include <string.h>
+
+Code *codegen_jit(const Program *p, const CodegenOptions *opt, Arena *a, Diags *d, Plan **plan) {
+  StepFn *fn = NEWN(a, StepFn, p->kernel.n + 1);
+  for (int k = 0; k < p->kernel.n; k++)
+    if (p->kernel.v[k].kind == KK_GEMM) {
+      if (gemm_load(d)) return NULL;
+      break;
+    }
+  Code *c = jit_program(p, opt, d, fn);
+  if (c) *plan = plan_build(p, a, fn);
+  return c;
+}
+
+static void put_module(EmitModule *m, LLVMTargetMachineRef tm, bool assembly, StrBuf *out) {
+  if (!assembly) {
+    char *ir = LLVMPrintModuleToString(m->mod);
+    sb_put(out, ir, strlen(ir));
+    LLVMDisposeMessage(ir);
+    return;
+  }
+  LLVMMemoryBufferRef text;
+  char *error = NULL;
+  if (LLVMTargetMachineEmitToMemoryBuffer(tm, m->mod, LLVMAssemblyFile, &error, &text))
+    bug("LLVM: %s", error);
+  sb_put(out, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
+  LLVMDisposeMemoryBuffer(text);
+}
+
+Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
+  (void)d;
+  Arena *a = arena_new();
+  LLVMTargetMachineRef tm = em_target_machine(&p->target);
+  for (int k = 0; k < p->kernel.n; k++) {
+    const Kernel *kn = &p->kernel.v[k];
+    const char *name = kernel_name(p, k, a), *comment = assembly ? "#" : ";";
+    const char *file = kn->loc && kn->loc->src ? kn->loc->src->path : "";
+    sb_printf(out, "%s %s  %s:%d%s\n", comment, name, file, kn->loc ? kn->loc->line : 0,
+              kn->role == ROLE_GRADIENT ? "'" : "");
+    if (!kernel_is_compiled(kn)) {
+      sb_printf(out, "%s library call\n\n", comment);
+      continue;
+    }
+    EmitModule m;
+    em_open(&m, &p->target, tm, name);
+    kernel_emit(&m, p, kn, false, name);
+    put_module(&m, tm, assembly, out);
+    em_close(&m);
+    sb_put(out, "\n", 1);
+  }
+  LLVMDisposeTargetMachine(tm);
+  arena_free(a);
+  return ST_OK;
+}
+
+extern const CodegenApi codegen_api;
+const CodegenApi codegen_api = {codegen_jit, codegen_free, codegen_text};

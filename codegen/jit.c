@@ -1,0 +1,311 @@
+/* Compilation of a program's kernels: one LLVM module for each distinct kernel, threads with a context and
+   target machine of their own, a cache of object files, and LLVM's LLJIT to link them. A cache file holds its
+   whole key before the object, is written under a temporary name and renamed, so that concurrent processes
+   and hash collisions are harmless. */
+#include "codegen/conv.h"
+#include "codegen/jit.h"
+#include "codegen/loop.h"
+#include "ir/contract.h"
+
+#include <dirent.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct Code {
+  LLVMOrcLLJITRef jit;
+};
+
+bool kernel_is_compiled(const Kernel *k) { return k->kind == KK_LOOP || k->kind == KK_CONV; }
+
+void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, const char *symbol) {
+  if (k->kind == KK_LOOP) loop_emit(m, p, k, check, symbol);
+  else {
+    ConvPlan plan = conv_plan(&k->conv, &p->target);
+    conv_emit(m, &plan, k->conv_step, symbol);
+  }
+}
+
+/* ---- distinct kernels ---- */
+typedef struct {
+  const Kernel *kernel;
+  char *key;
+  size_t keylen;
+  char symbol[40]; /* "jk_" and 32 digits */
+  LLVMMemoryBufferRef object;
+  bool cached;
+} Unit;
+
+typedef struct {
+  const Program *p;
+  const CodegenOptions *opt;
+  Unit *unit;
+  int nunit;
+  atomic_int next;
+  atomic_bool wrote;
+} Job;
+
+static int unit_of(Job *j, char *key, size_t n, const Kernel *k) {
+  for (int i = 0; i < j->nunit; i++)
+    if (j->unit[i].keylen == n && !memcmp(j->unit[i].key, key, n)) {
+      free(key);
+      return i;
+    }
+  Unit *u = &j->unit[j->nunit];
+  *u = (Unit){.kernel = k, .key = key, .keylen = n};
+  snprintf(u->symbol, sizeof u->symbol, "jk_%016llx%016llx", (unsigned long long)hash_bytes(key, n, 1),
+           (unsigned long long)hash_bytes(key, n, 0x5bd1e9955bd1e995u));
+  return j->nunit++;
+}
+
+/* ---- the cache folder ---- */
+enum { PATH_BYTES = 4096 };
+static const int64_t cache_limit = 512ll << 20;
+
+/* As far as possible: writing will tell. */
+static void make_folders(const char *path) {
+  char b[PATH_BYTES];
+  if (snprintf(b, sizeof b, "%s", path) >= (int)sizeof b) return;
+  for (char *s = b + 1; *s; s++) {
+    if (*s != '/') continue;
+    *s = 0;
+    mkdir(b, 0777);
+    *s = '/';
+  }
+  mkdir(b, 0777);
+}
+
+static void cache_path(const Job *j, const Unit *u, char out[PATH_BYTES]) {
+  snprintf(out, PATH_BYTES, "%s/%s.o", j->opt->cache_dir, u->symbol);
+}
+
+static LLVMMemoryBufferRef cache_read(const Job *j, const Unit *u) {
+  char path[PATH_BYTES];
+  cache_path(j, u, path);
+  FILE *f = fopen(path, "rb");
+  if (!f) return NULL;
+  LLVMMemoryBufferRef object = NULL;
+  struct stat st;
+  char *data = NULL;
+  if (!fstat(fileno(f), &st) && st.st_size > (off_t)u->keylen && (data = malloc((size_t)st.st_size)) &&
+      fread(data, 1, (size_t)st.st_size, f) == (size_t)st.st_size && !memcmp(data, u->key, u->keylen))
+    object = LLVMCreateMemoryBufferWithMemoryRangeCopy(data + u->keylen, (size_t)st.st_size - u->keylen,
+                                                       u->symbol);
+  free(data);
+  if (object) futimens(fileno(f), NULL); /* recently used: evicted last */
+  fclose(f);
+  return object;
+}
+
+static void cache_write(Job *j, const Unit *u) {
+  char path[PATH_BYTES], temp[PATH_BYTES + 64];
+  cache_path(j, u, path);
+  snprintf(temp, sizeof temp, "%s.%ld.%lx", path, (long)getpid(), (unsigned long)pthread_self());
+  FILE *f = fopen(temp, "wb");
+  if (!f) return; /* a cache that cannot be written is no error */
+  size_t n = LLVMGetBufferSize(u->object);
+  bool ok =
+      fwrite(u->key, 1, u->keylen, f) == u->keylen && fwrite(LLVMGetBufferStart(u->object), 1, n, f) == n;
+  ok = !fclose(f) && ok;
+  if (!ok || rename(temp, path)) unlink(temp);
+  else j->wrote = true;
+}
+
+typedef struct {
+  char name[64];
+  int64_t bytes;
+  struct timespec used;
+} CacheFile;
+
+static int by_age(const void *a, const void *b) {
+  const struct timespec *x = &((const CacheFile *)a)->used, *y = &((const CacheFile *)b)->used;
+  if (x->tv_sec != y->tv_sec) return x->tv_sec < y->tv_sec ? -1 : 1;
+  return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+/* Removes the least recently used files until the folder is under its limit. */
+static void cache_trim(const char *dir) {
+  DIR *d = opendir(dir);
+  if (!d) return;
+  Arena *a = arena_new();
+  VEC(CacheFile) files = {0};
+  int64_t total = 0;
+  for (struct dirent *e; (e = readdir(d));) {
+    struct stat st;
+    CacheFile f;
+    if (strncmp(e->d_name, "jk_", 3) || strlen(e->d_name) >= sizeof f.name) continue;
+    if (fstatat(dirfd(d), e->d_name, &st, 0)) continue;
+    strcpy(f.name, e->d_name);
+    f.bytes = st.st_size;
+    f.used = st.st_mtim;
+    total += f.bytes;
+    vec_push(a, &files, f);
+  }
+  if (total > cache_limit) {
+    qsort(files.v, (size_t)files.n, sizeof *files.v, by_age);
+    for (int i = 0; i < files.n && total > cache_limit / 4 * 3; i++)
+      if (!unlinkat(dirfd(d), files.v[i].name, 0)) total -= files.v[i].bytes;
+  }
+  closedir(d);
+  arena_free(a);
+}
+
+/* ---- compiling ---- */
+static void compile_unit(Job *j, Unit *u, LLVMTargetMachineRef tm) {
+  EmitModule m;
+  em_open(&m, &j->p->target, tm, u->symbol);
+  kernel_emit(&m, j->p, u->kernel, j->opt->check_bounds, u->symbol);
+#ifdef JEPAC_DEBUG
+  em_verify(&m);
+#endif
+  char *error = NULL;
+  if (LLVMTargetMachineEmitToMemoryBuffer(tm, m.mod, LLVMObjectFile, &error, &u->object))
+    bug("LLVM: %s", error);
+  em_close(&m);
+}
+
+static void *compile_some(void *arg) {
+  Job *j = arg;
+  LLVMTargetMachineRef tm = NULL;
+  for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->nunit;) {
+    Unit *u = &j->unit[i];
+    if (j->opt->cache_dir && (u->object = cache_read(j, u))) {
+      u->cached = true;
+      continue;
+    }
+    if (!tm) tm = em_target_machine(&j->p->target);
+    compile_unit(j, u, tm);
+    if (j->opt->cache_dir) cache_write(j, u);
+  }
+  if (tm) LLVMDisposeTargetMachine(tm);
+  return NULL;
+}
+
+static void compile_all(Job *j) {
+  enum { MAX_THREADS = 64 };
+  pthread_t thread[MAX_THREADS];
+  int n = j->opt->threads < j->nunit ? j->opt->threads : j->nunit, started = 0;
+  if (n > MAX_THREADS) n = MAX_THREADS;
+  if (j->opt->cache_dir) make_folders(j->opt->cache_dir);
+  while (started + 1 < n && !pthread_create(&thread[started], NULL, compile_some, j)) started++;
+  compile_some(j);
+  for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+  if (j->wrote) cache_trim(j->opt->cache_dir);
+}
+
+/* ---- linking ---- */
+static int64_t out_of_bounds(int64_t kernel, int64_t operand) {
+  bug("kernel %lld accesses operand %lld out of bounds", (long long)kernel, (long long)operand);
+}
+
+/* What generated code may call. */
+#define F1(NAME)                                                                                             \
+  { #NAME, (uintptr_t)(double (*)(double))NAME }
+#define F1F(NAME)                                                                                            \
+  { #NAME, (uintptr_t)(float (*)(float))NAME }
+static const struct {
+  const char *name;
+  uintptr_t address;
+} imports[] = {
+    F1(exp),
+    F1(log),
+    F1(tanh),
+    F1(erf),
+    F1(sin),
+    F1(cos),
+    F1(floor),
+    F1(sqrt),
+    F1(trunc),
+    {"pow", (uintptr_t)(double (*)(double, double))pow},
+    F1F(sinf),
+    F1F(cosf),
+    F1F(floorf),
+    F1F(sqrtf),
+    F1F(truncf),
+    {"memcpy", (uintptr_t)memcpy},
+    {"memset", (uintptr_t)memset},
+    {"memmove", (uintptr_t)memmove},
+    {"jepac_out_of_bounds", (uintptr_t)out_of_bounds},
+};
+
+static LLVMErrorRef define_imports(LLVMOrcLLJITRef jit) {
+  enum { N = sizeof imports / sizeof *imports };
+  LLVMOrcCSymbolMapPair pair[N];
+  for (int i = 0; i < N; i++)
+    pair[i] = (LLVMOrcCSymbolMapPair){
+        LLVMOrcLLJITMangleAndIntern(jit, imports[i].name),
+        {imports[i].address, {LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0}}};
+  return LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), LLVMOrcAbsoluteSymbols(pair, N));
+}
+
+static bool failed(Diags *d, LLVMErrorRef e) {
+  if (!e) return false;
+  char *text = LLVMGetErrorMessage(e);
+  diag_error(d, NULL, "LLVM's JIT: %s", text);
+  LLVMDisposeErrorMessage(text);
+  return true;
+}
+
+void codegen_free(Code *c) {
+  if (!c) return;
+  if (c->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
+  free(c);
+}
+
+static Code *link_units(Job *j, Diags *d, StepFn *address) {
+  Code *c = calloc(1, sizeof *c);
+  if (!c) bug("out of memory");
+  if (failed(d, LLVMOrcCreateLLJIT(&c->jit, NULL)) || failed(d, define_imports(c->jit))) goto error;
+  LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
+  for (int i = 0; i < j->nunit; i++) {
+    LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(c->jit, lib, j->unit[i].object);
+    j->unit[i].object = NULL;
+    if (failed(d, e)) goto error;
+  }
+  for (int i = 0; i < j->nunit; i++) {
+    LLVMOrcExecutorAddress at = 0;
+    if (failed(d, LLVMOrcLLJITLookup(c->jit, &at, j->unit[i].symbol))) goto error;
+    address[i] = (StepFn)(uintptr_t)at;
+  }
+  return c;
+error:
+  codegen_free(c);
+  return NULL;
+}
+
+Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn) {
+  em_init_llvm();
+  int n = p->kernel.n;
+  Job j = {.p = p, .opt = opt, .unit = calloc((size_t)n + 1, sizeof(Unit))};
+  int *unit = calloc((size_t)n + 1, sizeof *unit);
+  StepFn *address = calloc((size_t)n + 1, sizeof *address);
+  if (!j.unit || !unit || !address) bug("out of memory");
+  StrBuf head = {0};
+  target_key(&p->target, &head);
+  for (int k = 0; k < n; k++) {
+    unit[k] = -1;
+    if (!kernel_is_compiled(&p->kernel.v[k])) continue;
+    StrBuf key = {0};
+    sb_put(&key, head.s, head.n);
+    kernel_key(p, &p->kernel.v[k], opt->check_bounds, &key);
+    unit[k] = unit_of(&j, key.s, key.n, &p->kernel.v[k]);
+  }
+  sb_free(&head);
+  compile_all(&j);
+  Code *c = link_units(&j, d, address);
+  for (int k = 0; k < n; k++) fn[k] = unit[k] >= 0 ? address[unit[k]] : NULL;
+  for (int i = 0; i < j.nunit; i++) {
+    free(j.unit[i].key);
+    if (j.unit[i].object) LLVMDisposeMemoryBuffer(j.unit[i].object);
+  }
+  free(j.unit);
+  free(unit);
+  free(address);
+  return c;
+}

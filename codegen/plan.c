@@ -1,0 +1,175 @@
+/* Program -> Plan: steps with operand offsets, the tensors a caller sees, and the identity of the whole. */
+#include "codegen/jit.h"
+#include "ir/contract.h"
+#include "runtime/gemm.h"
+
+#include <string.h>
+
+static int root_of(const Program *p, int b) {
+  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
+  return b;
+}
+
+static const char *basename_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+static const char *where(const Kernel *k, Arena *a) {
+  if (!k->loc || !k->loc->src) return "";
+  return arena_printf(a, "%s:%d%s", basename_of(k->loc->src->path), k->loc->line,
+                      k->role == ROLE_GRADIENT ? "'" : "");
+}
+
+const char *kernel_name(const Program *p, int k, Arena *a) {
+  const Kernel *kn = &p->kernel.v[k];
+  const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
+  if (kn->kind == KK_CONV) {
+    ConvPlan plan = conv_plan(&kn->conv, &p->target);
+    return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);
+  }
+  return arena_printf(a, "k%d_%s", k, op);
+}
+
+/* ---- steps ---- */
+static void gemm_step(const GemmSpec *s, Step *st, Arena *a) {
+  GemmParam *g = NEW(a, GemmParam);
+  *g = (GemmParam){.dt = s->dt,
+                   .nbatch = s->nbatch,
+                   .m = s->m,
+                   .n = s->n,
+                   .k = s->k,
+                   .a_m = s->a_m,
+                   .a_k = s->a_k,
+                   .b_k = s->b_k,
+                   .b_n = s->b_n,
+                   .c_m = s->c_m,
+                   .c_n = s->c_n};
+  memcpy(g->batch, s->batch, sizeof g->batch);
+  memcpy(g->a_batch, s->a_batch, sizeof g->a_batch);
+  memcpy(g->b_batch, s->b_batch, sizeof g->b_batch);
+  memcpy(g->c_batch, s->c_batch, sizeof g->c_batch);
+  st->fn = step_gemm;
+  st->param = g;
+  st->nchunk = gemm_chunks(g);
+  st->scratch = gemm_scratch(g);
+}
+
+static void scatter_step(const ScatterSpec *s, Step *st, Arena *a) {
+  ScatterParam *g = NEW(a, ScatterParam);
+  *g = (ScatterParam){s->dt, s->idx_dt, s->outer, s->extent, s->inner, s->nidx};
+  st->fn = step_scatter_add;
+  st->param = g;
+  st->nchunk = scatter_chunks(g);
+}
+
+static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
+  const Kernel *k = &p->kernel.v[i];
+  int64_t *operand = NEWN(a, int64_t, k->nbuf + 1);
+  for (int j = 0; j < k->nbuf; j++) operand[j] = p->buf.v[root_of(p, k->buf[j])].offset;
+  Step st = {.fn = fn,
+             .operand = operand,
+             .noperand = k->nbuf,
+             .name = kernel_name(p, i, a),
+             .where = where(k, a),
+             .flops = k->flops,
+             .bytes = k->bytes};
+  switch (k->kind) {
+  case KK_LOOP: st.nchunk = k->loop.nchunk > 1 ? k->loop.nchunk : 1; break;
+  case KK_CONV: {
+    ConvPlan plan = conv_plan(&k->conv, &p->target);
+    st.nchunk = plan.step[k->conv_step].nchunk;
+    st.scratch = plan.step[k->conv_step].scratch;
+    break;
+  }
+  case KK_GEMM: {
+    int64_t size = dtype_size(k->gemm.dt);
+    operand[0] += k->gemm.a_off * size;
+    operand[1] += k->gemm.b_off * size;
+    operand[2] += k->gemm.c_off * size;
+    gemm_step(&k->gemm, &st, a);
+    break;
+  }
+  case KK_SCATTER: scatter_step(&k->scatter, &st, a); break;
+  }
+  return st;
+}
+
+/* ---- tensors ---- */
+static PlanTensorKind tensor_kind(InputKind k) {
+  return k == IN_ARG ? PT_ARG : k == IN_RUNTIME ? PT_RUNTIME : PT_STATE;
+}
+
+static int tensors(const Program *p, PlanTensor *t) {
+  const Graph *g = p->graph;
+  int n = 0;
+  int64_t at = 0; /* inputs lie at the start of the arena in order, each at a multiple of 64 bytes
+                     (passes/memplan.c) */
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    const Node *node = g_node(g, in->val);
+    t[n++] = (PlanTensor){.name = in->name,
+                          .kind = tensor_kind(in->kind),
+                          .dt = node->dt,
+                          .shape = node->shape,
+                          .offset = at,
+                          .init = (int)in->init.kind,
+                          .init_a = in->init.a,
+                          .init_b = in->init.b,
+                          .init_stream = in->init.stream,
+                          .init_from = -1,
+                          .trained = in->kind == IN_PARAM};
+    if (in->init.kind == INIT_COPY && in->init.from) t[n - 1].init_from = g_find_input(g, in->init.from);
+    for (int b = 0; b < p->buf.n; b++)
+      if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i && p->buf.v[root_of(p, b)].offset != at)
+        bug("input %s is not where the arena's layout puts it", in->name);
+    at += (shape_count(&node->shape) * dtype_size(node->dt) + 63) / 64 * 64;
+  }
+  for (int i = 0; i < g->outputs.n; i++) {
+    if (g->outputs.v[i].state >= 0) continue;
+    int b = 0;
+    while (b < p->buf.n && !(p->buf.v[b].kind == BUF_RESULT && p->buf.v[b].result == i)) b++;
+    if (b == p->buf.n) bug("result %s has no buffer", g->outputs.v[i].name);
+    const Node *node = g_node(g, g->outputs.v[i].val);
+    t[n++] = (PlanTensor){.name = g->outputs.v[i].name,
+                          .kind = PT_RESULT,
+                          .dt = node->dt,
+                          .shape = node->shape,
+                          .offset = p->buf.v[root_of(p, b)].offset,
+                          .init_from = -1};
+  }
+  return n;
+}
+
+static uint64_t identity(const Program *p, const Plan *plan) {
+  StrBuf b = {0};
+  target_key(&p->target, &b);
+  for (int k = 0; k < p->kernel.n; k++) {
+    kernel_key(p, &p->kernel.v[k], false, &b);
+    for (int i = 0; i < plan->step[k].noperand; i++)
+      sb_printf(&b, " %lld", (long long)plan->step[k].operand[i]);
+    sb_put(&b, "\n", 1);
+  }
+  uint64_t h = hash_bytes(b.s, b.n, 0);
+  sb_free(&b);
+  return h;
+}
+
+Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
+  Plan *plan = NEW(a, Plan);
+  Step *step = NEWN(a, Step, p->kernel.n + 1);
+  PlanTensor *t = NEWN(a, PlanTensor, p->graph->inputs.n + p->graph->outputs.n + 1);
+  *plan = (Plan){.name = p->graph->name,
+                 .arena_bytes = p->arena_bytes,
+                 .step = step,
+                 .nstep = p->kernel.n,
+                 .ncompute = p->ncompute,
+                 .tensor = t};
+  for (int k = 0; k < p->kernel.n; k++) {
+    step[k] = make_step(p, k, fn[k], a);
+    if (step[k].scratch > plan->scratch_bytes) plan->scratch_bytes = step[k].scratch;
+  }
+  plan->ntensor = tensors(p, t);
+  plan->identity = identity(p, plan);
+  return plan;
+}

@@ -1,0 +1,238 @@
+/* Built-in functions: what the library's own text cannot say, such as asking a tensor for its shape. Everything else is
+   written in the language (std/). */
+#include "frontend/elab.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool type_of(Elab *e, Call *c, Value v, DType *dt, Shape *shape) {
+  if (v.kind == V_EMPTY) {
+    *dt = v.u.empty->dt;
+    *shape = v.u.empty->shape;
+    return true;
+  }
+  if (v.kind == V_STATE) v = v_tensor(state_value(e, c->frame, c->at, v.u.state));
+  if (v.kind != V_TENSOR) return false;
+  *dt = t_type(e, v.u.val)->dt;
+  *shape = t_type(e, v.u.val)->shape;
+  return true;
+}
+
+static void need_type(Elab *e, Call *c, Value v, DType *dt, Shape *shape) {
+  if (!type_of(e, c, v, dt, shape)) elab_error(e, c->frame, c->at, "this needs a tensor, not %s", value_text(e, v));
+}
+
+static Value b_rank(Elab *e, Call *c) {
+  DType dt;
+  Shape s;
+  need_type(e, c, c->arg[0], &dt, &s);
+  return v_num(s.rank);
+}
+
+static Value b_shape(Elab *e, Call *c) {
+  DType dt;
+  Shape s;
+  need_type(e, c, c->arg[0], &dt, &s);
+  Value l = v_list(e, s.rank);
+  for (int i = 0; i < s.rank; i++) l.u.list->v[i] = v_num((double)s.dim[i]);
+  return l;
+}
+
+static Value b_dtype(Elab *e, Call *c) {
+  DType dt;
+  Shape s;
+  need_type(e, c, c->arg[0], &dt, &s);
+  return (Value){.kind = V_DTYPE, .u.dt = dt};
+}
+
+static Value b_len(Elab *e, Call *c) {
+  if (c->arg[0].kind != V_LIST) elab_error(e, c->frame, c->at, "`len` needs a list, not %s", value_text(e, c->arg[0]));
+  return v_num(c->arg[0].u.list->n);
+}
+
+static Value b_is_tensor(Elab *e, Call *c) {
+  (void)e;
+  return v_bool(c->arg[0].kind == V_TENSOR || c->arg[0].kind == V_STATE);
+}
+
+static Value b_is_list(Elab *e, Call *c) {
+  (void)e;
+  return v_bool(c->arg[0].kind == V_LIST);
+}
+
+/* axes(x, axis): the axes meant, counted from 0, in increasing order; none means all. */
+static Value b_axes(Elab *e, Call *c) {
+  DType dt;
+  Shape s;
+  need_type(e, c, c->arg[0], &dt, &s);
+  bool used[MAX_RANK] = {false};
+  Ints given = ints_range(s.rank);
+  if (c->arg[1].kind != V_NONE) given = need_ints(e, c->frame, c->at, c->arg[1], "an axis");
+  for (int i = 0; i < given.n; i++) {
+    int64_t k = given.v[i] < 0 ? given.v[i] + s.rank : given.v[i];
+    if (k < 0 || k >= s.rank)
+      elab_error(e, c->frame, c->at, "axis %lld is outside %s, which has %d axes", (long long)given.v[i],
+                 value_text(e, c->arg[0]), s.rank);
+    if (used[k]) elab_error(e, c->frame, c->at, "axis %lld is named twice", (long long)k);
+    used[k] = true;
+  }
+  Value l = v_list(e, given.n);
+  for (int i = 0, n = 0; i < s.rank; i++)
+    if (used[i]) l.u.list->v[n++] = v_num(i);
+  return l;
+}
+
+/* contains(list, value) */
+static Value b_contains(Elab *e, Call *c) {
+  if (c->arg[0].kind != V_LIST)
+    elab_error(e, c->frame, c->at, "`contains` needs a list, not %s", value_text(e, c->arg[0]));
+  const List *l = c->arg[0].u.list;
+  for (int i = 0; i < l->n; i++)
+    if (value_equal(l->v[i], c->arg[1])) return v_bool(true);
+  return v_bool(false);
+}
+
+static DType dtype_arg(Elab *e, Call *c, Value v) {
+  if (v.kind == V_NONE) return DT_F32;
+  if (v.kind != V_DTYPE) elab_error(e, c->frame, c->at, "the element type must be one such as f32, not %s", value_text(e, v));
+  return v.u.dt;
+}
+
+/* fill(shape, value, dtype) */
+static Value b_fill(Elab *e, Call *c) {
+  Shape s = need_shape(e, c->frame, c->at, c->arg[0], "the shape");
+  DType dt = dtype_arg(e, c, c->arg[2]);
+  double x = need_num(e, c->frame, c->at, c->arg[1], "the value");
+  for (int i = 0; i < s.rank; i++) {
+    if (s.dim[i] != 0) continue;
+    EmptyTensor *t = NEW(e->arena, EmptyTensor);
+    *t = (EmptyTensor){dt, s};
+    return (Value){.kind = V_EMPTY, .u.empty = t};
+  }
+  return v_tensor(t_node(e, c->frame, c->at, OP_fill, NULL, 0, NULL, x, dt, &s));
+}
+
+/* reshape(x, shape): one extent may be -1 */
+static Value b_reshape(Elab *e, Call *c) {
+  Val v = need_tensor(e, c->frame, c->at, c->arg[0], "what is reshaped");
+  const Shape from = t_type(e, v)->shape;
+  const DType dt = t_type(e, v)->dt;
+  Shape s = need_shape(e, c->frame, c->at, c->arg[1], "the shape");
+  int64_t known = 1, count = shape_count(&from);
+  int open = -1;
+  for (int i = 0; i < s.rank; i++) {
+    if (s.dim[i] == -1) {
+      if (open >= 0) elab_error(e, c->frame, c->at, "only one extent can be -1");
+      open = i;
+    } else if (s.dim[i] < 1 || known > ((int64_t)1 << 40) / s.dim[i]) {
+      elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));
+    } else {
+      known *= s.dim[i];
+    }
+  }
+  if (open >= 0) {
+    if (count % known)
+      elab_error(e, c->frame, c->at, "%s does not divide into %s", value_text(e, c->arg[0]), shape_text(e, dt, &s));
+    s.dim[open] = count / known;
+  }
+  if (shape_eq(&s, &from)) return v_tensor(v);
+  return v_tensor(t_node(e, c->frame, c->at, OP_reshape, &v, 1, NULL, 0, dt, &s));
+}
+
+/* concat(x, y, ..., axis): operands without elements vanish */
+static Value b_concat(Elab *e, Call *c) {
+  VEC(Val) in = {0};
+  int axis = (int)need_int(e, c->frame, c->at, c->arg[0].kind == V_NONE ? v_num(0) : c->arg[0], "the axis");
+  int n = c->nrest;
+  const List *list = n == 1 && c->rest[0].v.kind == V_LIST ? c->rest[0].v.u.list : NULL;
+  if (list) n = list->n;
+  for (int i = 0; i < n; i++) {
+    Value v = list ? list->v[i] : c->rest[i].v;
+    if (v.kind == V_EMPTY) continue;
+    Val t = need_tensor(e, c->frame, list ? c->at : c->rest[i].at, v, "an operand of concat");
+    vec_push(e->arena, &in, t);
+  }
+  if (!in.n) elab_error(e, c->frame, c->at, "concat has no operand with elements");
+  if (axis < 0) axis += t_type(e, in.v[0])->shape.rank;
+  if (in.n == 1) return v_tensor(in.v[0]);
+  Ints attr = ints1(axis);
+  return v_tensor(t_node(e, c->frame, c->at, OP_concat, in.v, in.n, &attr, 0, DT_NONE, NULL));
+}
+
+/* random_bits(shape): a stream of its own for each call, named by the module's path */
+static Value b_random_bits(Elab *e, Call *c) {
+  Shape s = need_shape(e, c->frame, c->at, c->arg[0], "the shape");
+  Module *m = c->frame->owner;
+  if (m && !m->path) elab_error(e, c->frame, c->at, "random numbers belong in a module that is a field of a model");
+  uint32_t call = m ? m->calls++ : e->stray_calls++;
+  Val in[2] = {t_runtime(e, "seed"), t_runtime(e, "step")};
+  Ints attr = ints1(stream_of("draw", m ? m->path : "", call));
+  return v_tensor(t_node(e, c->frame, c->at, OP_random_bits, in, 2, &attr, 0, DT_U32, &s));
+}
+
+static Value initializer(Elab *e, InitKind kind, double a, double b) {
+  Init *i = NEW(e->arena, Init);
+  *i = (Init){.kind = kind, .a = a, .b = b};
+  return (Value){.kind = V_INIT, .u.init = i};
+}
+
+static Value b_uniform(Elab *e, Call *c) {
+  double lo = need_num(e, c->frame, c->at, c->arg[0], "the lower bound");
+  double hi = need_num(e, c->frame, c->at, c->arg[1], "the upper bound");
+  if (!(lo <= hi)) elab_error(e, c->frame, c->at, "the bounds %.10g and %.10g are the wrong way round", lo, hi);
+  return initializer(e, INIT_UNIFORM, lo, hi);
+}
+
+static Value b_normal(Elab *e, Call *c) {
+  double mean = need_num(e, c->frame, c->at, c->arg[0], "the mean");
+  return initializer(e, INIT_NORMAL, mean, need_num(e, c->frame, c->at, c->arg[1], "the standard deviation"));
+}
+
+static Value b_constant(Elab *e, Call *c) {
+  return initializer(e, INIT_FILL, need_num(e, c->frame, c->at, c->arg[0], "the value"), 0);
+}
+
+static const Builtin builtins[] = {
+    {"rank", "x", b_rank},
+    {"shape", "x", b_shape},
+    {"dtype", "x", b_dtype},
+    {"len", "list", b_len},
+    {"is_tensor", "x", b_is_tensor},
+    {"is_list", "x", b_is_list},
+    {"axes", "x axis?", b_axes},
+    {"contains", "list value", b_contains},
+    {"fill", "shape value dtype?", b_fill},
+    {"reshape", "x shape", b_reshape},
+    {"concat", "* axis?", b_concat},
+    {"random_bits", "shape", b_random_bits},
+    {"uniform", "low high", b_uniform},
+    {"normal", "mean std", b_normal},
+    {"constant", "value", b_constant},
+    {"ema", "module decay", NULL}, /* make_average: the decay stays unevaluated */
+};
+enum { BUILTINS = sizeof builtins / sizeof *builtins };
+
+const Builtin *builtin_find(const char *name) {
+  for (int i = 0; i < BUILTINS; i++)
+    if (!strcmp(builtins[i].name, name)) return &builtins[i];
+  return NULL;
+}
+
+int builtin_names(const char **out, int max) {
+  int n = 0;
+  for (int i = 0; i < BUILTINS && n < max; i++) out[n++] = builtins[i].name;
+  return n;
+}
+
+bool builtin_constant(const char *name, Value *out) {
+  static const Init zeros = {.kind = INIT_FILL, .a = 0}, ones = {.kind = INIT_FILL, .a = 1};
+  DType dt = dtype_parse(name);
+  if (dt != DT_NONE) *out = (Value){.kind = V_DTYPE, .u.dt = dt};
+  else if (!strcmp(name, "zeros")) *out = (Value){.kind = V_INIT, .u.init = &zeros};
+  else if (!strcmp(name, "ones")) *out = (Value){.kind = V_INIT, .u.init = &ones};
+  else if (!strcmp(name, "prim")) *out = (Value){.kind = V_PRIMS};
+  else if (!strcmp(name, "pi")) *out = v_num(3.14159265358979323846);
+  else if (!strcmp(name, "inf")) *out = v_num(INFINITY);
+  else return false;
+  return true;
+}

@@ -1,0 +1,182 @@
+/* Parameters, buffers and slots: making them, naming them by dotted field path, and averaged copies of modules. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
+  static const struct {
+    const char *word;
+    InputKind kind;
+  } kinds[] = {{"param", IN_PARAM}, {"buffer", IN_BUFFER}, {"slot", IN_SLOT}};
+  State *s = NEW(e->arena, State);
+  for (int i = 0; i < 3; i++)
+    if (!strcmp(decl->word, kinds[i].word)) s->kind = kinds[i].kind;
+  const Ast *type = decl->kid[0];
+  s->dt = type ? type_dtype(e, f, type) : DT_F32;
+  if (s->kind == IN_PARAM && !dtype_is_float(s->dt))
+    elab_error(e, f, type, "a parameter is trained, so it must be a float, not %s", dtype_name(s->dt));
+  if (type && type->num) {
+    if (type->nkid > MAX_RANK) elab_error(e, f, type, "at most %d axes are supported", MAX_RANK);
+    s->shape.rank = type->nkid;
+    for (int i = 0; i < type->nkid; i++) {
+      const Ast *k = type->kid[i];
+      if (k->kind == AST_ELLIPSIS) elab_error(e, f, k, "a state needs every extent");
+      s->shape.dim[i] = need_int(e, f, k, eval(e, f, k), "an extent");
+      if (s->shape.dim[i] < 1 || s->shape.dim[i] > ((int64_t)1 << 32))
+        elab_error(e, f, k, "axis %d of `%s` has the extent %lld", i, decl->name, (long long)s->shape.dim[i]);
+    }
+  } else if (like) {
+    s->shape = *like;
+  }
+  Value init = eval(e, f, decl->kid[1]);
+  if (init.kind == V_NUM) s->init = (Init){.kind = INIT_FILL, .a = init.u.num};
+  else if (init.kind == V_INIT) s->init = *init.u.init;
+  else elab_error(e, f, decl->kid[1], "the initial value must be a number or an initializer, but is %s", value_text(e, init));
+  s->loc = elab_loc(e, f, decl);
+  s->input = s->value = -1;
+  return s;
+}
+
+uint32_t stream_of(const char *salt, const char *path, uint32_t call) {
+  uint64_t h = hash_bytes(path, strlen(path), hash_bytes(salt, strlen(salt), call));
+  return (uint32_t)(h ^ h >> 32);
+}
+
+Val state_value(Elab *e, const Frame *f, const Ast *at, State *s) {
+  if (s->input >= 0) return s->value;
+  if (!s->name)
+    elab_error(e, f, at, "this state has no name yet: a module with parameters must be a field of a model, and is applied in its functions");
+  const Loc *saved = e->g->loc;
+  Role role = e->g->role;
+  e->g->loc = s->loc;
+  e->g->role = ROLE_FORWARD;
+  Init init = s->init;
+  if (s->source) init = (Init){.kind = INIT_COPY, .from = s->source->name};
+  init.stream = stream_of("init", s->name, 0);
+  s->input = s->value = g_input(e->g, s->name, s->kind, s->dt, &s->shape, &init);
+  e->g->loc = saved;
+  e->g->role = role;
+  return s->value;
+}
+
+void assign_paths(Elab *e, Value v, const char *path) {
+  if (v.kind == V_STATE) {
+    if (!v.u.state->name) v.u.state->name = path;
+  } else if (v.kind == V_LIST) {
+    for (int i = 0; i < v.u.list->n; i++)
+      if (v.u.list->v[i].kind == V_STATE || v.u.list->v[i].kind == V_MODULE || v.u.list->v[i].kind == V_LIST)
+        assign_paths(e, v.u.list->v[i], arena_printf(e->arena, "%s.%d", path, i));
+  } else if (v.kind == V_MODULE && !v.u.module->path) {
+    Module *m = v.u.module;
+    m->path = path;
+    for (int i = 0; i < m->fields.n; i++) assign_field_path(e, m, m->fields.v[i].name, m->fields.v[i].v);
+  }
+}
+
+void assign_field_path(Elab *e, Module *m, const char *name, Value v) {
+  if (v.kind != V_STATE && v.kind != V_MODULE && v.kind != V_LIST) return;
+  assign_paths(e, v, *m->path ? arena_printf(e->arena, "%s.%s", m->path, name) : name);
+}
+
+void collect_states(Elab *e, Value v, StateVec *out) {
+  if (v.kind == V_STATE) {
+    for (int i = 0; i < out->n; i++)
+      if (out->v[i] == v.u.state) return;
+    vec_push(e->arena, out, v.u.state);
+  } else if (v.kind == V_LIST) {
+    for (int i = 0; i < v.u.list->n; i++) collect_states(e, v.u.list->v[i], out);
+  } else if (v.kind == V_MODULE) {
+    for (int i = 0; i < v.u.module->fields.n; i++) collect_states(e, v.u.module->fields.v[i].v, out);
+  }
+}
+
+/* ---- averaged copies ---- */
+
+typedef struct {
+  Elab *e;
+  Vars *pairs;
+  VEC(Value) from, to; /* modules and states already copied, so that sharing is kept */
+} Cloner;
+
+static Value clone(Cloner *c, Value v);
+
+static void clone_vars(Cloner *c, const Vars *from, Vars *to) {
+  for (int i = 0; i < from->n; i++) {
+    Var var = from->v[i];
+    var.v = clone(c, var.v);
+    vec_push(c->e->arena, to, var);
+  }
+}
+
+static Value clone(Cloner *c, Value v) {
+  Arena *a = c->e->arena;
+  if (v.kind == V_LIST) {
+    Value l = v_list(c->e, v.u.list->n);
+    for (int i = 0; i < v.u.list->n; i++) l.u.list->v[i] = clone(c, v.u.list->v[i]);
+    return l;
+  }
+  if (v.kind != V_STATE && v.kind != V_MODULE) return v;
+  for (int i = 0; i < c->from.n; i++) {
+    Value w = c->from.v[i];
+    if (w.kind == v.kind && (v.kind == V_STATE ? w.u.state == v.u.state : w.u.module == v.u.module)) return c->to.v[i];
+  }
+  Value copy = v;
+  if (v.kind == V_STATE) {
+    State *s = NEW(a, State);
+    *s = *v.u.state;
+    s->name = NULL;
+    s->source = v.u.state;
+    s->input = s->value = -1;
+    copy.u.state = s;
+    if (s->kind == IN_PARAM) {
+      Var pair = {"", copy, NULL};
+      s->kind = IN_BUFFER;
+      vec_push(a, c->pairs, pair);
+    }
+  }
+  if (v.kind == V_MODULE) {
+    Module *m = NEW(a, Module);
+    *m = *v.u.module;
+    m->path = NULL;
+    m->args = m->fields = (Vars){0};
+    copy.u.module = m;
+  }
+  vec_push(a, &c->from, v);
+  vec_push(a, &c->to, copy);
+  if (v.kind == V_MODULE) {
+    clone_vars(c, &v.u.module->args, &copy.u.module->args);
+    clone_vars(c, &v.u.module->fields, &copy.u.module->fields);
+  }
+  return copy;
+}
+
+/* ema(module, decay = ...): the decay is arithmetic of the training step, so it is evaluated there. */
+Value make_average(Elab *e, Frame *f, const Ast *call) {
+  const Ast *decay = NULL, *module = NULL;
+  for (int i = 1; i < call->nkid; i++) {
+    const Ast *k = call->kid[i];
+    bool is_decay = k->name ? !strcmp(k->name, "decay") : i == 2;
+    bool is_module = k->name ? !strcmp(k->name, "module") : i == 1;
+    if (k->kind == AST_SPREAD || (!is_decay && !is_module) || (is_decay ? decay : module) != NULL)
+      elab_error(e, f, k, "`ema` takes (module, decay)");
+    if (is_decay) decay = k->kid[0];
+    else module = k->kid[0];
+  }
+  if (!decay || !module) elab_error(e, f, call, "`ema` takes (module, decay)");
+  Value v = eval(e, f, module);
+  if (v.kind != V_MODULE) elab_error(e, f, module, "`ema` averages a module, not %s", value_text(e, v));
+  if (!f->fields) elab_error(e, f, call, "an averaged module must be a field of a model");
+  Average avg = {.decay = decay, .frame = f};
+  Cloner c = {.e = e, .pairs = &avg.pairs};
+  Value copy = clone(&c, v);
+  avg.module = copy.u.module;
+  vec_push(e->arena, &e->averages, avg);
+  return copy;
+}
+
+void output_updates(Elab *e, const StateVec *states) {
+  for (int i = 0; i < states->n; i++) {
+    const State *s = states->v[i];
+    if (s->input >= 0 && s->value != s->input) g_output(e->g, s->name, s->value, g_node(e->g, s->input)->input);
+  }
+}

@@ -1,0 +1,464 @@
+/* Statements, calls and instances: binding parameters, checking types, running bodies. */
+#include "frontend/elab.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_CALLS = 60 };
+
+/* ---- types ---- */
+
+DType type_dtype(Elab *e, const Frame *f, const Ast *type) {
+  DType dt = dtype_parse(type->name);
+  if (dt != DT_NONE) return dt;
+  static const char *const names[] = {"f32", "f64", "bf16", "i32", "i64", "u32", "bool"};
+  elab_error(e, f, type, "unknown element type `%s`%s", type->name, did_you_mean(e, type->name, names, 7));
+}
+
+/* "f32[B, N = 3, 32]": the type as written, with what its names stand for. */
+static const char *type_text(Elab *e, Frame *f, const Ast *type) {
+  const char *s = type->name;
+  if (!type->num) return s;
+  for (int i = 0; i < type->nkid; i++) {
+    const Ast *k = type->kid[i];
+    const char *sep = i ? ", " : "[";
+    int64_t n;
+    if (k->kind == AST_ELLIPSIS) s = arena_printf(e->arena, "%s%s...", s, sep);
+    else if (k->kind == AST_NUM) s = arena_printf(e->arena, "%s%s%.10g", s, sep, k->num);
+    else if (!eval_extent(e, f, k, &n)) s = arena_printf(e->arena, "%s%s%s", s, sep, k->name);
+    else s = arena_printf(e->arena, "%s%s%.*s = %lld", s, sep, k->end - k->begin, k->src->text + k->begin, (long long)n);
+  }
+  return arena_printf(e->arena, "%s%s]", s, type->nkid ? "" : "[");
+}
+
+static _Noreturn void type_mismatch(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v,
+                                    const char *what, const char *why) {
+  elab_report(e, caller, at, "%s must be %s, but is %s%s", what, type_text(e, f, type), value_text(e, v), why);
+  elab_note_value(e, v, "the value");
+  Loc here = {type->src, type->line, type->col, NULL};
+  diag_note(e->diags, &here, "the type is declared here");
+  for (int i = 0; i < type->nkid; i++) {
+    Dim *d = type->kid[i]->kind == AST_NAME ? find_dim(e->m, type->kid[i]->name) : NULL;
+    if (!d || !d->has || !d->origin || f->library) continue;
+    Loc from = {0};
+    if (d->given) from = (Loc){d->given->src, d->given->line, d->given->col, NULL};
+    diag_note(e->diags, d->given ? &from : NULL, "%s = %lld %s", d->name, (long long)d->value, d->origin);
+  }
+  diag_throw(e->diags);
+}
+
+static Value check_tensor(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v,
+                          const char *what) {
+  DType want = type_dtype(e, f, type);
+  if (v.kind == V_STATE) v = v_tensor(state_value(e, caller, at, v.u.state));
+  if (v.kind == V_NUM && !type->nkid) v = v_tensor(t_scalar(e, f, at, want, v.u.num));
+  if (v.kind != V_TENSOR) type_mismatch(e, f, caller, at, type, v, what, "");
+  const Node *n = t_type(e, v.u.val);
+  const Shape shape = n->shape;
+  int dots = -1;
+  for (int i = 0; i < type->nkid; i++)
+    if (type->kid[i]->kind == AST_ELLIPSIS) {
+      if (dots >= 0) elab_error(e, f, type, "a type has at most one `...`");
+      dots = i;
+    }
+  int fixed = type->nkid - (dots >= 0);
+  if (n->dt != want) type_mismatch(e, f, caller, at, type, v, what, "");
+  if (dots < 0 ? shape.rank != fixed : shape.rank < fixed) type_mismatch(e, f, caller, at, type, v, what, "");
+  for (int i = 0; i < type->nkid; i++) {
+    const Ast *k = type->kid[i];
+    if (i == dots) continue;
+    int axis = dots >= 0 && i > dots ? shape.rank - (type->nkid - i) : i;
+    int64_t extent;
+    if (!eval_extent(e, f, k, &extent)) vars_set(e, &f->vars, k->name, v_num((double)shape.dim[axis]), k);
+    else if (extent != shape.dim[axis])
+      type_mismatch(e, f, caller, at, type, v, what,
+                    arena_printf(e->arena, ": axis %d is %lld, not %lld", axis, (long long)shape.dim[axis],
+                                 (long long)extent));
+  }
+  return v;
+}
+
+/* Types of values known when compiling. */
+static const struct {
+  const char *name;
+  ValueKind kind;
+} plain_types[] = {
+    {"number", V_NUM}, {"int", V_NUM},       {"bool", V_BOOL}, {"string", V_STR},
+    {"range", V_RANGE}, {"list", V_LIST}, {"module", V_MODULE}, {"init", V_INIT},
+};
+enum { PLAIN_TYPES = sizeof plain_types / sizeof *plain_types };
+
+Value check_type(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v, const char *what) {
+  if (type->num) return check_tensor(e, f, caller, at, type, v, what);
+  for (int i = 0; i < PLAIN_TYPES; i++) {
+    if (strcmp(type->name, plain_types[i].name)) continue;
+    if (plain_types[i].kind == V_RANGE && v.kind == V_NUM)
+      return (Value){.kind = V_RANGE, .u.range = {v.u.num, v.u.num}};
+    if (v.kind != plain_types[i].kind)
+      elab_error(e, caller, at, "%s must be %s, but is %s", what, value_kind_names()[plain_types[i].kind],
+                 value_text(e, v));
+    if (!strcmp(type->name, "int")) need_int(e, caller, at, v, what);
+    return v;
+  }
+  if (dtype_parse(type->name) != DT_NONE) return check_tensor(e, f, caller, at, type, v, what);
+  const char *names[PLAIN_TYPES];
+  for (int i = 0; i < PLAIN_TYPES; i++) names[i] = plain_types[i].name;
+  elab_error(e, f, type, "unknown type `%s`%s", type->name, did_you_mean(e, type->name, names, PLAIN_TYPES));
+}
+
+/* ---- frames and parameters ---- */
+
+Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Loc *site) {
+  Frame *f = NEW(e->arena, Frame);
+  f->caller = caller;
+  f->self = self;
+  f->owner = self ? self : caller ? caller->owner : NULL;
+  f->site = site;
+  f->what = decl->name;
+  f->src = decl->src;
+  f->library = is_library(e->m, decl->src);
+  f->training = caller ? caller->training : e->training;
+  if (e->frozen && self && !self->probe) f->training = false;
+  return f;
+}
+
+static void note_declared(Elab *e, const Ast *decl) {
+  Loc at = {decl->src, decl->line, decl->col, NULL};
+  diag_note(e->diags, &at, "`%s` is declared here", decl->name);
+}
+
+/* Gives the parameters of decl their values in the new frame f. */
+static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *arg, int narg) {
+  const Frame *caller = f->caller ? f->caller : f;
+  int n = decl->nkid - 1, next = 0;
+  bool *used = NEWN(e->arena, bool, narg + 1);
+  for (int i = 0; i < n; i++) {
+    const Ast *p = decl->kid[1 + i];
+    Value v = v_none();
+    const Ast *from = NULL;
+    if (p->num) { /* takes the remaining positional arguments */
+      int rest = next;
+      while (rest < narg && !arg[rest].name) rest++;
+      v = v_list(e, rest - next);
+      for (int k = next; k < rest; k++) {
+        v.u.list->v[k - next] = arg[k].v;
+        used[k] = true;
+      }
+      next = rest;
+      from = at;
+    } else if (next < narg && !arg[next].name) {
+      v = arg[next].v;
+      from = arg[next].at;
+      used[next++] = true;
+    }
+    for (int k = 0; k < narg; k++) {
+      if (arg[k].name != p->name) continue;
+      if (from) elab_error(e, caller, arg[k].at, "`%s` is given twice", p->name);
+      v = arg[k].v;
+      from = arg[k].at;
+      used[k] = true;
+    }
+    if (!from && !p->kid[1]) {
+      elab_report(e, caller, at, "`%s` needs a value for `%s`", decl->name, p->name);
+      note_declared(e, decl);
+      diag_throw(e->diags);
+    }
+    if (!from) v = eval(e, f, p->kid[1]);
+    bool none_default = v.kind == V_NONE && p->kid[1] && p->kid[1]->kind == AST_NAME && !strcmp(p->kid[1]->name, "none");
+    if (p->kid[0] && !none_default)
+      v = check_type(e, f, from ? caller : f, from ? from : p, p->kid[0], v,
+                     arena_printf(e->arena, "`%s` of %s", p->name, decl->name));
+    vars_set(e, &f->vars, p->name, v, from ? from : p);
+  }
+  for (int k = 0; k < narg; k++) {
+    if (used[k]) continue;
+    if (!arg[k].name) {
+      elab_report(e, caller, arg[k].at, "`%s` takes %d argument%s, but more are given", decl->name, n, n == 1 ? "" : "s");
+    } else {
+      const char **names = NEWN(e->arena, const char *, n + 1);
+      for (int i = 0; i < n; i++) names[i] = decl->kid[1 + i]->name;
+      elab_report(e, caller, arg[k].at, "`%s` has no parameter `%s`%s", decl->name, arg[k].name,
+                  did_you_mean(e, arg[k].name, names, n));
+    }
+    note_declared(e, decl);
+    diag_throw(e->diags);
+  }
+}
+
+/* ---- calls ---- */
+
+static void enter_call(Elab *e, Frame *f, const Ast *at, const Ast *decl) {
+  if (++e->calls > MAX_CALLS) elab_error(e, f, at, "calls of `%s` nest too deeply", decl->name);
+}
+
+static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Module *self, const Arg *arg, int narg) {
+  enter_call(e, f, at, decl);
+  Frame *callee = frame_new(e, f, decl, self, elab_loc(e, f, at));
+  bind_params(e, callee, at, decl, arg, narg);
+  exec_block(e, callee, decl->kid[0]);
+  if (!callee->returned) elab_error(e, f, at, "`%s` returns nothing", decl->name);
+  e->calls--;
+  return callee->result;
+}
+
+Value instantiate(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *arg, int narg) {
+  enter_call(e, f, at, decl);
+  Module *m = NEW(e->arena, Module);
+  m->decl = decl;
+  m->site = elab_loc(e, f, at);
+  Frame *body = frame_new(e, f, decl, m, m->site);
+  bind_params(e, body, at, decl, arg, narg);
+  m->args = body->vars;
+  body->vars = (Vars){0};
+  body->fields = true;
+  if (!strcmp(decl->word, "source")) {
+    const char *batch = word(e, "batch");
+    Value *size = vars_find(&f->vars, batch);
+    if (size) vars_set(e, &m->fields, batch, *size, at);
+  }
+  exec_block(e, body, decl->kid[0]);
+  e->calls--;
+  return v_module(m);
+}
+
+/* Built-in parameters come as "x axis? *". */
+static Value call_builtin(Elab *e, Frame *f, const Ast *at, const Builtin *b, const Arg *arg, int narg) {
+  Call c = {.frame = f, .at = at};
+  const char *p = b->params;
+  int next = 0, slot = 0;
+  if (*p == '*') {
+    while (next < narg && !arg[next].name) next++;
+    c.rest = arg;
+    c.nrest = next;
+    p += p[1] == ' ' ? 2 : 1;
+  }
+  int given = next;
+  while (*p) {
+    size_t len = strcspn(p, " ?");
+    bool optional = p[len] == '?';
+    const Arg *found = NULL;
+    if (next < narg && !arg[next].name) found = &arg[next++];
+    for (int k = 0; k < narg && !found; k++)
+      if (arg[k].name && strlen(arg[k].name) == len && !memcmp(arg[k].name, p, len)) found = &arg[k];
+    if (found) {
+      c.arg[slot] = found->v;
+      given++;
+    } else if (!optional) {
+      elab_error(e, f, at, "`%s` needs a value for `%.*s`", b->name, (int)len, p);
+    }
+    slot++;
+    p += len + optional;
+    p += strspn(p, " ");
+  }
+  if (given != narg) {
+    for (int k = next; k < narg; k++)
+      if (arg[k].name && !strstr(b->params, arg[k].name))
+        elab_error(e, f, arg[k].at, "`%s` has no parameter `%s`; it takes (%s)", b->name, arg[k].name, b->params);
+    elab_error(e, f, at, "`%s` is given too many arguments; it takes (%s)", b->name, b->params);
+  }
+  return b->fn(e, &c);
+}
+
+Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg, int narg) {
+  Value forward;
+  switch (callee.kind) {
+  case V_FUNC: return call_function(e, f, at, callee.u.fn.decl, callee.u.fn.self, arg, narg);
+  case V_MODEL: return instantiate(e, f, at, callee.u.fn.decl, arg, narg);
+  case V_BUILTIN: return call_builtin(e, f, at, callee.u.builtin, arg, narg);
+  case V_PRIM: return t_prim(e, f, at, callee.u.op, arg, narg);
+  case V_DTYPE:
+    if (narg != 1 || arg[0].name) elab_error(e, f, at, "a conversion takes one value");
+    return t_cast(e, f, at, arg[0].v, callee.u.dt);
+  case V_MODULE:
+    if (!module_lookup(callee.u.module, word(e, "forward"), &forward) || forward.kind != V_FUNC) {
+      elab_report(e, f, at, "%s cannot be applied: it has no function `forward`", value_text(e, callee));
+      note_declared(e, callee.u.module->decl);
+      diag_throw(e->diags);
+    }
+    return call_function(e, f, at, forward.u.fn.decl, callee.u.module, arg, narg);
+  default: elab_error(e, f, at, "%s cannot be called", value_text(e, callee));
+  }
+}
+
+Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Value *v, int n) {
+  const Value *fn = globals_find(&e->m->library, word(e, name));
+  if (!fn) bug("the library has no function %s", name);
+  Arg *arg = NEWN(e->arena, Arg, n + 1);
+  for (int i = 0; i < n; i++) arg[i] = (Arg){NULL, v[i], at};
+  return call_value(e, f, at, *fn, arg, n);
+}
+
+/* ---- statements ---- */
+
+static void assign(Elab *e, Frame *f, const char *name, Value v, const Ast *at) {
+  if (!f->fields) {
+    Value old;
+    if (f->self && !f->library && module_lookup(f->self, name, &old) && old.kind == V_STATE)
+      elab_error(e, f, at, "`%s` is a state of %s; change it with `update %s = ...`", name, f->self->decl->name, name);
+    vars_set(e, &f->vars, name, v, at);
+    return;
+  }
+  if (vars_find(&f->self->fields, name)) elab_error(e, f, at, "`%s` is defined twice in %s", name, f->self->decl->name);
+  vars_set(e, &f->self->fields, name, v, at);
+  if (f->self->path) assign_field_path(e, f->self, name, v);
+}
+
+static void exec_assign(Elab *e, Frame *f, const Ast *a) {
+  Value v = eval(e, f, a->kid[0]);
+  int n = a->nkid - 1;
+  if (n == 1) {
+    assign(e, f, a->kid[1]->name, v, a->kid[1]);
+    return;
+  }
+  if (v.kind != V_LIST && v.kind != V_RECORD)
+    elab_error(e, f, a, "%d names on the left, but the value is %s", n, value_text(e, v));
+  if (v.u.list->n != n) elab_error(e, f, a, "%d names on the left, but %d values", n, v.u.list->n);
+  for (int i = 0; i < n; i++) assign(e, f, a->kid[1 + i]->name, v.u.list->v[i], a->kid[1 + i]);
+}
+
+static void exec_state(Elab *e, Frame *f, const Ast *a) {
+  bool slot = !strcmp(a->word, "slot");
+  if (!slot && !f->fields) elab_error(e, f, a, "a %s is a field of a model, not of a function", a->word);
+  if (slot && !f->param) elab_error(e, f, a, "a slot belongs in an optimizer's `each p, g { }`");
+  State *s = state_new(e, f, a, slot ? &f->param->shape : NULL);
+  Value v = {.kind = V_STATE, .u.state = s};
+  if (slot) {
+    s->name = arena_printf(e->arena, "optimizer.%s.%s", f->param->name, a->name);
+    vars_set(e, &f->vars, a->name, v, a);
+  } else {
+    assign(e, f, a->name, v, a);
+  }
+}
+
+/* The state an update names: of the optimizer's parameter, or of the instance. */
+static State *update_target(Elab *e, Frame *f, const Ast *a) {
+  const Value *v = vars_find(&f->vars, a->name);
+  if (v && v->kind == V_STATE) return v->u.state;
+  v = f->self ? vars_find(&f->self->fields, a->name) : NULL;
+  if (v && v->kind == V_STATE && v->u.state->kind == IN_BUFFER) return v->u.state;
+  const char *names[64];
+  int n = 0;
+  if (v && v->kind == V_STATE)
+    elab_error(e, f, a, "`%s` is a parameter: only the optimizer updates it (a buffer can be updated)", a->name);
+  for (int i = 0; f->self && i < f->self->fields.n && n < 64; i++)
+    if (f->self->fields.v[i].v.kind == V_STATE) names[n++] = f->self->fields.v[i].name;
+  elab_error(e, f, a, "there is no buffer `%s` to update%s", a->name, did_you_mean(e, a->name, names, n));
+}
+
+static void exec_update(Elab *e, Frame *f, const Ast *a) {
+  State *s = update_target(e, f, a);
+  if (s->kind == IN_BUFFER && !f->training) return;
+  Val old = state_value(e, f, a, s);
+  Value v = eval(e, f, a->kid[0]);
+  if (v.kind == V_NUM) v = v_tensor(t_scalar(e, f, a, s->dt, v.u.num));
+  Val t = need_tensor(e, f, a->kid[0], v, "the new value");
+  const Node *n = t_type(e, t), *o = t_type(e, old);
+  if (n->dt != o->dt || !shape_eq(&n->shape, &o->shape)) {
+    elab_report(e, f, a, "`%s` is %s, but its new value is %s", a->name, value_text(e, v_tensor(old)), value_text(e, v));
+    elab_note_value(e, v, "the value");
+    diag_throw(e->diags);
+  }
+  s->value = t;
+}
+
+static void exec_return(Elab *e, Frame *f, const Ast *a) {
+  if (f->fields) elab_error(e, f, a, "`return` belongs in a function");
+  Value l = v_list(e, a->nkid);
+  List *list = (List *)l.u.list;
+  l.kind = V_RECORD;
+  list->name = NEWN(e->arena, const char *, a->nkid);
+  for (int i = 0; i < a->nkid; i++) {
+    list->v[i] = eval(e, f, a->kid[i]->kid[0]);
+    list->name[i] = a->kid[i]->name;
+  }
+  f->result = a->nkid == 1 && !f->record ? list->v[0] : l;
+  f->returned = true;
+}
+
+static void exec_if(Elab *e, Frame *f, const Ast *a) {
+  bool c = need_bool(e, f, a->kid[0], eval(e, f, a->kid[0]), "a condition");
+  if (c) exec_block(e, f, a->kid[1]);
+  else if (a->nkid == 3) {
+    if (a->kid[2]->kind == AST_IF) exec_if(e, f, a->kid[2]);
+    else exec_block(e, f, a->kid[2]);
+  }
+}
+
+static void exec_repeat(Elab *e, Frame *f, const Ast *a) {
+  Value over = eval_sequence(e, f, a->kid[0], eval(e, f, a->kid[0]));
+  for (int i = 0; i < over.u.list->n && !f->returned; i++) {
+    vars_set(e, &f->vars, a->name, over.u.list->v[i], a);
+    exec_block(e, f, a->kid[1]);
+  }
+}
+
+/* {name} in a message stands for a value. */
+static const char *message_text(Elab *e, Frame *f, const char *s) {
+  StrBuf b = {0};
+  for (const char *p = s; *p;) {
+    const char *end = *p == '{' ? strchr(p, '}') : NULL;
+    Value v;
+    if (end && eval_lookup(e, f, intern(e->m->names, p + 1, (size_t)(end - p - 1)), &v)) {
+      sb_printf(&b, "%s", value_text(e, v));
+      p = end + 1;
+    } else {
+      sb_put(&b, p++, 1);
+    }
+  }
+  const char *text = arena_strdup(e->arena, b.s ? b.s : "");
+  sb_free(&b);
+  return text;
+}
+
+static void exec_require(Elab *e, Frame *f, const Ast *a) {
+  if (need_bool(e, f, a->kid[0], eval(e, f, a->kid[0]), "a requirement")) return;
+  Value v = eval(e, f, a->kid[1]);
+  if (v.kind != V_STR) elab_error(e, f, a->kid[1], "the message must be a string");
+  const Frame *at = f->caller && f->site ? f : NULL;
+  const char *text = message_text(e, f, v.u.str);
+  if (!at || !f->site->src) elab_error(e, f, a, "%s", text);
+  /* the caller is at fault */
+  diag_error(e->diags, f->site, "%s", text);
+  Loc here = {a->src, a->line, a->col, NULL};
+  diag_note(e->diags, &here, "required here");
+  diag_throw(e->diags);
+}
+
+static void exec_children(Elab *e, Frame *f, const Ast *a) {
+  if (!f->fields) elab_error(e, f, a, "`children` belongs in the body of a model");
+  Value v = eval(e, f, a->kid[0]);
+  if (v.kind != V_LIST) elab_error(e, f, a, "the children must be a list, but are %s", value_text(e, v));
+  for (int i = 0; i < v.u.list->n; i++)
+    assign(e, f, word(e, arena_printf(e->arena, "%d", i)), v.u.list->v[i], a);
+}
+
+static void exec_each(Elab *e, Frame *f, const Ast *a) {
+  if (!f->fields || strcmp(f->self->decl->word, "optimizer"))
+    elab_error(e, f, a, "`each` belongs in the body of an optimizer");
+  f->self->each = a;
+}
+
+static void exec_declaration(Elab *e, Frame *f, const Ast *a) {
+  (void)a;
+  if (!f->fields) elab_error(e, f, a, "this declaration belongs in the body of a model");
+}
+
+static void exec_misplaced(Elab *e, Frame *f, const Ast *a) {
+  elab_error(e, f, a, "this statement belongs in a train section");
+}
+
+void exec_block(Elab *e, Frame *f, const Ast *block) {
+  static void (*const rules[])(Elab *, Frame *, const Ast *) = {
+      [AST_ASSIGN] = exec_assign,     [AST_DECL_STATE] = exec_state,   [AST_UPDATE] = exec_update,
+      [AST_RETURN] = exec_return,     [AST_IF] = exec_if,              [AST_REPEAT] = exec_repeat,
+      [AST_REQUIRE] = exec_require,   [AST_CHILDREN] = exec_children,  [AST_EACH] = exec_each,
+      [AST_DECL_FIELD] = exec_declaration, [AST_FUNC] = exec_declaration, [AST_METRIC] = exec_misplaced,
+      [AST_BIND] = exec_misplaced,    [AST_MINIMIZE] = exec_misplaced, [AST_PROBE] = exec_misplaced,
+  };
+  if (++e->depth > 700) elab_error(e, f, block, "nested too deeply");
+  for (int i = 0; i < block->nkid && !f->returned; i++) {
+    if (--e->fuel < 0) elab_error(e, f, block->kid[i], "this model takes too many steps to elaborate");
+    rules[block->kid[i]->kind](e, f, block->kid[i]);
+  }
+  e->depth--;
+}

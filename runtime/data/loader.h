@@ -1,0 +1,32 @@
+/* Batches prepared ahead by threads of their own. Batch k is a pure function of (data, seed, k): it does not
+   depend on the number of threads or on what was loaded before, so a resumed run sees exactly the samples it
+   would have seen. */
+#ifndef JEPAC_RUNTIME_DATA_LOADER_H
+#define JEPAC_RUNTIME_DATA_LOADER_H
+
+#include "ir/recipe.h"
+
+typedef struct Loader Loader;
+
+/* folder: --data, or NULL for where the data set is installed. NULL after reporting, with *st set (ST_FILE:
+   files, ST_MODEL: settings). The spec must outlive the loader. */
+Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
+                    Diags *d, Status *st);
+void loader_close(Loader *l);
+
+/* Before the first batch: samples in file order instead of a fresh permutation an epoch; number of threads
+ * (default 1). */
+void loader_configure(Loader *l, bool sequential, int threads);
+
+int64_t loader_size(const Loader *l);            /* samples */
+int64_t loader_steps_per_epoch(const Loader *l); /* whole batches; the samples left over are dropped */
+
+/* The next batch is batch number `step` of the run. */
+void loader_seek(Loader *l, int64_t step);
+/* Copies the next batch: dst[i] receives field i of the spec, or is NULL when it is not wanted. The fields
+   wanted in the first call are those that are prepared; later calls may want fewer. */
+void loader_next(Loader *l, void *const *dst);
+
+double loader_waited(const Loader *l); /* seconds spent in loader_next waiting for a batch, in all */
+
+#endif

@@ -1,0 +1,919 @@
+/* Tests of the runtime: random numbers, plan execution, matrix products, tensor files, checkpoints, logs. */
+#define _GNU_SOURCE /* mkdtemp, open_memstream */
+#include "runtime/checkpoint.h"
+#include "runtime/exec.h"
+#include "runtime/file.h"
+#include "runtime/gemm.h"
+#include "runtime/metrics.h"
+#include "runtime/png.h"
+#include "runtime/rng.h"
+#include "runtime/safetensors.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <math.h>
+#include <png.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static Arena *arena;
+static Diags *diags;
+static char folder[64];
+
+static void setup(void) {
+  arena = arena_new();
+  diags = diags_new(arena);
+  strcpy(folder, "/tmp/jepac-test-XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static void remove_folder(const char *path) {
+  DIR *d = opendir(path);
+  if (!d) return;
+  for (struct dirent *e; (e = readdir(d));) {
+    if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+    char *p = arena_printf(arena, "%s/%s", path, e->d_name);
+    if (unlink(p)) remove_folder(p);
+  }
+  closedir(d);
+  rmdir(path);
+}
+
+static void teardown(void) {
+  remove_folder(folder);
+  arena_free(arena);
+}
+
+static char *in_folder(const char *name) { return arena_printf(arena, "%s/%s", folder, name); }
+
+static int files_in_folder(void) {
+  int n = 0;
+  DIR *d = opendir(folder);
+  for (struct dirent *e; (e = readdir(d));) n += e->d_name[0] != '.';
+  closedir(d);
+  return n;
+}
+
+/* Asserts that exactly one error was reported since the last call, containing all the words. */
+static void expect_error(const char *a, const char *b) {
+  char *text;
+  size_t n;
+  FILE *f = open_memstream(&text, &n);
+  diags_print(diags, f);
+  fclose(f);
+  ck_assert_msg(diags_errors(diags) == 1, "%d errors: %s", diags_errors(diags), text);
+  ck_assert_msg(strstr(text, a) && strstr(text, b), "wanted \"%s\" and \"%s\" in: %s", a, b, text);
+  free(text);
+  diags = diags_new(arena);
+}
+
+static void write_bytes(const char *path, const void *p, size_t n) {
+  FILE *f = fopen(path, "wb");
+  ck_assert_ptr_nonnull(f);
+  ck_assert_uint_eq(fwrite(p, 1, n, f), n);
+  fclose(f);
+}
+
+static char *read_text(const char *path) {
+  Source *s = source_read(arena, path);
+  ck_assert_ptr_nonnull(s);
+  return (char *)(uintptr_t)s->text;
+}
+
+/* ---- random numbers ---- */
+START_TEST(philox_known_answers) { /* from the kat_vectors file of Random123 */
+  static const struct {
+    uint32_t ctr[4], key[2], out[4];
+  } kat[] = {
+      {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+      {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+       {0xffffffff, 0xffffffff},
+       {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+       {0xa4093822, 0x299f31d0},
+       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+  };
+  uint32_t out[4];
+  for (int i = 0; i < 3; i++) {
+    philox4x32(kat[i].ctr, kat[i].key, out);
+    ck_assert_mem_eq(out, kat[i].out, sizeof out);
+  }
+}
+END_TEST
+
+START_TEST(rng_distributions) {
+  Rng r = rng_stream(7, 1, 2, 3), same = rng_stream(7, 1, 2, 3), other = rng_stream(7, 1, 2, 4);
+  double sum = 0, sq = 0, usum = 0;
+  int count[7] = {0}, equal = 0, n = 70000;
+  for (int i = 0; i < 100; i++) {
+    uint32_t x = rng_u32(&r);
+    ck_assert_uint_eq(x, rng_u32(&same));
+    equal += x == rng_u32(&other);
+  }
+  ck_assert_int_eq(equal, 0);
+  for (int i = 0; i < n; i++) {
+    double z = rng_normal(&r), u = rng_unit(&r);
+    ck_assert(isfinite(z) && u >= 0 && u < 1);
+    sum += z;
+    sq += z * z;
+    usum += u;
+    count[rng_below(&r, 7)]++;
+  }
+  ck_assert(fabs(sum / n) < 0.015 && fabs(sq / n - 1) < 0.03 && fabs(usum / n - 0.5) < 0.005);
+  for (int i = 0; i < 7; i++) ck_assert(abs(count[i] - n / 7) < 500);
+}
+END_TEST
+
+/* ---- plan execution ---- */
+enum { CELLS = 4096 };
+
+/* out[i] = a[i] * 2 + chunk-local index parity; mixes its scratch so that sharing it would show. */
+static void fn_mix(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
+  const float *in = ptr[0];
+  float *out = ptr[1], *tmp = scratch;
+  int64_t per = CELLS / *(const int64_t *)param;
+  for (int64_t i = 0; i < per; i++) tmp[i] = in[chunk * per + i] * 1.5f + (float)chunk;
+  for (int64_t i = 0; i < per; i++) out[chunk * per + i] = tmp[per - 1 - i];
+}
+
+/* Reads everything the step before wrote, so a missing barrier shows. */
+static void fn_total(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
+  (void)chunk, (void)scratch, (void)param;
+  const float *in = ptr[0];
+  float *out = ptr[1], sum = 0;
+  for (int i = 0; i < CELLS; i++) sum += in[i];
+  out[0] = sum / CELLS;
+}
+
+static void fn_spread(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
+  (void)scratch;
+  int64_t per = CELLS / *(const int64_t *)param;
+  const float *x = ptr[0], *mean = ptr[1];
+  float *out = ptr[2];
+  for (int64_t i = chunk * per; i < (chunk + 1) * per; i++) out[i] = (x[i] - mean[0]) * 0.3f;
+}
+
+static void fn_commit(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
+  (void)chunk, (void)scratch, (void)param;
+  memcpy(ptr[1], ptr[0], CELLS * sizeof(float));
+}
+
+/* state w, result loss; repeats (mix, total, spread) and finally commits. */
+static Plan *make_plan(int rounds) {
+  static const int64_t chunks[] = {16, 1, 64};
+  Plan *p = NEW(arena, Plan);
+  int64_t *off = NEWN(arena, int64_t, 4), cell = CELLS * 4;
+  for (int i = 0; i < 4; i++) off[i] = i * cell; /* w, a, b, loss */
+  Step *s = NEWN(arena, Step, 4 * rounds + 1);
+  int64_t *w_a = NEWN(arena, int64_t, 2), *a_l = NEWN(arena, int64_t, 2), *al_b = NEWN(arena, int64_t, 3);
+  int64_t *b_a = NEWN(arena, int64_t, 2), *b_w = NEWN(arena, int64_t, 2);
+  w_a[0] = off[0], w_a[1] = off[1], a_l[0] = off[1], a_l[1] = off[3], al_b[0] = off[1], al_b[1] = off[3],
+  al_b[2] = off[2];
+  b_a[0] = off[2], b_a[1] = off[1], b_w[0] = off[2], b_w[1] = off[0];
+  int n = 0;
+  for (int r = 0; r < rounds; r++) {
+    s[n++] = (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0};
+    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0};
+    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0};
+    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0};
+  }
+  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0};
+  PlanTensor *t = NEWN(arena, PlanTensor, 6);
+  Shape cells = {1, {CELLS}}, scalar = {0, {0}}, small = {2, {4, 8}};
+  t[0] = (PlanTensor){
+      .name = "w", .kind = PT_STATE, .dt = DT_F32, .shape = cells, .init = 3, .init_b = 1, .trained = true};
+  t[1] = (PlanTensor){.name = "loss", .kind = PT_RESULT, .dt = DT_F32, .shape = scalar, .offset = off[3]};
+  t[2] = (PlanTensor){.name = "copy2",
+                      .kind = PT_STATE,
+                      .dt = DT_F32,
+                      .shape = small,
+                      .offset = 4 * cell,
+                      .init = 4,
+                      .init_from = 3};
+  t[3] = (PlanTensor){.name = "copy",
+                      .kind = PT_STATE,
+                      .dt = DT_F32,
+                      .shape = small,
+                      .offset = 4 * cell + 256,
+                      .init = 4,
+                      .init_from = 4};
+  t[4] = (PlanTensor){.name = "u",
+                      .kind = PT_STATE,
+                      .dt = DT_F32,
+                      .shape = small,
+                      .offset = 4 * cell + 512,
+                      .init = 2,
+                      .init_a = -2,
+                      .init_b = 3,
+                      .init_stream = 9};
+  t[5] = (PlanTensor){.name = "count",
+                      .kind = PT_STATE,
+                      .dt = DT_I64,
+                      .shape = scalar,
+                      .offset = 4 * cell + 768,
+                      .init = 1,
+                      .init_a = 5};
+  *p = (Plan){.name = "test",
+              .arena_bytes = 4 * cell + 1024,
+              .scratch_bytes = CELLS / 16 * 4,
+              .step = s,
+              .nstep = n,
+              .ncompute = n - 1,
+              .tensor = t,
+              .ntensor = 6,
+              .identity = 0xfedcba9876543210u};
+  return p;
+}
+
+static float *data_of(Session *s, const char *name) {
+  SessionTensor t;
+  ck_assert(session_tensor(s, name, &t));
+  return t.data;
+}
+
+START_TEST(exec_any_thread_count) {
+  Plan *p = make_plan(20);
+  Session *one = session_new(p, 1);
+  session_init_states(one, 3);
+  for (int k = 0; k < 3; k++) session_run(one, 0, p->nstep);
+  static const int threads[] = {2, 3, 7, 0};
+  for (int i = 0; i < 4; i++) {
+    Session *s = session_new(p, threads[i]);
+    if (i == 1) session_profile(s, true);
+    session_init_states(s, 3);
+    for (int rep = 0; rep < 3; rep++) session_run(s, 0, p->nstep);
+    ck_assert_mem_eq(data_of(s, "w"), data_of(one, "w"), CELLS * 4);
+    ck_assert_mem_eq(data_of(s, "loss"), data_of(one, "loss"), 4);
+    for (int k = 0; k < p->nstep; k++) ck_assert(isfinite(session_step_min(s)[k]) == (i == 1));
+    session_free(s);
+  }
+  ck_assert(data_of(one, "loss")[0] != 0);
+  ck_assert_uint_eq((uintptr_t)data_of(one, "w") % 64, 0);
+  session_free(one);
+}
+END_TEST
+
+START_TEST(exec_commit_only_when_finite) {
+  Plan *p = make_plan(1);
+  Session *s = session_new(p, 2);
+  session_init_states(s, 1);
+  float *w = data_of(s, "w"), before = w[0];
+  int watch[] = {-1, session_find(s, "loss")}, bad = -2;
+  ck_assert_int_eq(session_step(s, watch, 2, &bad), ST_OK);
+  ck_assert(w[0] != before);
+  w[17] = NAN;
+  before = w[0];
+  ck_assert_int_eq(session_step(s, watch, 2, &bad), ST_NONFINITE);
+  ck_assert_int_eq(bad, watch[1]);
+  ck_assert(w[0] == before && isnan(w[17]));
+  float v[] = {1, -INFINITY, 2};
+  ck_assert(!all_finite(v, 3) && all_finite(v, 1) && !all_finite(&w[17], 1));
+  session_free(s);
+}
+END_TEST
+
+START_TEST(exec_initial_values) {
+  Plan *p = make_plan(1);
+  Session *s = session_new(p, 2);
+  session_init_states(s, 42);
+  float *w = data_of(s, "w"), *u = data_of(s, "u");
+  double sum = 0, sq = 0;
+  for (int i = 0; i < CELLS; i++) sum += w[i], sq += (double)w[i] * w[i];
+  ck_assert(fabs(sum / CELLS) < 0.06 && fabs(sq / CELLS - 1) < 0.09);
+  uint32_t ctr[4] = {3, 0, 0, 9}, key[2] = {42, 0}, bits[4];
+  philox4x32(ctr, key, bits);
+  ck_assert_float_eq(u[3], (float)(-2 + 5 * rng_bits_unit(bits[0], bits[1])));
+  ck_assert_mem_eq(data_of(s, "copy2"), u, 128);
+  ck_assert_int_eq(*(int64_t *)(void *)data_of(s, "count"), 5);
+  for (int i = 0; i < 32; i++) ck_assert(u[i] >= -2 && u[i] < 3);
+  Session *t = session_new(p, 1);
+  session_init_states(t, 42);
+  ck_assert_mem_eq(data_of(t, "w"), w, CELLS * 4);
+  session_init_states(t, 43);
+  ck_assert(data_of(t, "w")[0] != w[0]);
+  ck_assert_int_eq(session_copy_states(t, s), 5);
+  ck_assert_mem_eq(data_of(t, "w"), w, CELLS * 4);
+  session_free(s);
+  session_free(t);
+}
+END_TEST
+
+/* ---- matrix products ---- */
+static double at(DType dt, const void *p, int64_t i) {
+  return dt == DT_F32 ? ((const float *)p)[i] : ((const double *)p)[i];
+}
+
+static void run_all(StepFn fn, void *const *ptr, const void *param, int64_t chunks, int64_t scratch,
+                    bool backwards) {
+  void *room = NULL;
+  ck_assert_int_eq(posix_memalign(&room, 64, (size_t)scratch + 64), 0);
+  for (int64_t c = 0; c < chunks; c++) fn(ptr, backwards ? chunks - 1 - c : c, room, param);
+  free(room);
+}
+
+/* Every element against a sum in double; the rest of the output buffer must stay untouched. */
+static void check_gemm(GemmParam p, int64_t na, int64_t nb, int64_t nc) {
+  int64_t size = dtype_size(p.dt);
+  char *a = malloc((size_t)(na * size)), *b = malloc((size_t)(nb * size)), *c = malloc((size_t)(nc * size));
+  char *c2 = malloc((size_t)(nc * size)), *touched = calloc((size_t)nc, 1);
+  Rng r = rng_stream(1, (uint32_t)p.m, (uint32_t)p.n, (uint32_t)p.k);
+  for (int64_t i = 0; i < na + nb + nc; i++) {
+    double v = rng_uniform(&r, -1, 1);
+    char *q = i < na ? a : i < na + nb ? b : c;
+    int64_t k = i < na ? i : i < na + nb ? i - na : i - na - nb;
+    if (q == c) v = NAN; /* beta = 0 must not read it */
+    if (p.dt == DT_F32) ((float *)(void *)q)[k] = (float)v;
+    else ((double *)(void *)q)[k] = v;
+  }
+  memcpy(c2, c, (size_t)(nc * size));
+  void *ptr[] = {a, b, c}, *ptr2[] = {a, b, c2};
+  run_all(step_gemm, ptr, &p, gemm_chunks(&p), gemm_scratch(&p), false);
+  run_all(step_gemm, ptr2, &p, gemm_chunks(&p), gemm_scratch(&p), true);
+  ck_assert_mem_eq(c, c2, (size_t)(nc * size));
+  int64_t batches = 1;
+  for (int i = 0; i < p.nbatch; i++) batches *= p.batch[i];
+  for (int64_t item = 0; item < batches; item++) {
+    int64_t rest = item, oa = 0, ob = 0, oc = 0;
+    for (int i = p.nbatch - 1; i >= 0; i--) {
+      int64_t k = rest % p.batch[i];
+      rest /= p.batch[i];
+      oa += k * p.a_batch[i], ob += k * p.b_batch[i], oc += k * p.c_batch[i];
+    }
+    for (int64_t m = 0; m < p.m; m++)
+      for (int64_t n = 0; n < p.n; n++) {
+        double sum = 0;
+        for (int64_t k = 0; k < p.k; k++)
+          sum += at(p.dt, a, oa + m * p.a_m + k * p.a_k) * at(p.dt, b, ob + k * p.b_k + n * p.b_n);
+        int64_t i = oc + m * p.c_m + n * p.c_n;
+        double tol = (p.dt == DT_F32 ? 1e-6 : 1e-14) * (double)(p.k + 4);
+        ck_assert_msg(fabs(at(p.dt, c, i) - sum) <= tol, "m %d n %d k %d: [%d,%d] %g, not %g", (int)p.m,
+                      (int)p.n, (int)p.k, (int)m, (int)n, at(p.dt, c, i), sum);
+        touched[i] = 1;
+      }
+  }
+  for (int64_t i = 0; i < nc; i++) ck_assert(touched[i] || isnan(at(p.dt, c, i)));
+  free(a), free(b), free(c), free(c2), free(touched);
+}
+
+START_TEST(gemm_stride_patterns) {
+  static const int64_t sizes[][3] = {{1, 1, 1},      {3, 5, 7},     {1, 200, 300}, {200, 1, 300},
+                                     {33, 17, 129},  {130, 70, 65}, {257, 1, 40},  {64, 64, 1},
+                                     {300, 160, 96}, {4, 900, 70},  {5, 6, 0}};
+  ck_assert_int_eq(gemm_load(diags), ST_OK);
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+    for (int pattern = 0; pattern < 27; pattern++)
+      for (int dt = 0; dt < 2; dt++) {
+        int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+        int pa = pattern % 3, pb = pattern / 3 % 3, pc = pattern / 9;
+        if (pattern % (dt ? 5 : 2)) continue;
+        GemmParam p = {.dt = dt ? DT_F64 : DT_F32, .m = m, .n = n, .k = k};
+        /* by rows with a gap, by columns with a gap, no unit stride */
+        p.a_m = pa == 0 ? k + 3 : pa == 1 ? 1 : 2 * k + 2, p.a_k = pa == 1 ? m + 2 : pa == 0 ? 1 : 2;
+        p.b_k = pb == 0 ? n + 1 : pb == 1 ? 1 : 3, p.b_n = pb == 1 ? k + 5 : pb == 0 ? 1 : 3 * k + 3;
+        p.c_m = pc == 0 ? n + 4 : pc == 1 ? 1 : 2 * n + 1, p.c_n = pc == 1 ? m + 1 : pc == 0 ? 1 : 2;
+        check_gemm(p, m * p.a_m + k * p.a_k + 8, k * p.b_k + n * p.b_n + 8, m * p.c_m + n * p.c_n + 8);
+      }
+}
+END_TEST
+
+START_TEST(gemm_batches) {
+  ck_assert_int_eq(gemm_load(diags), ST_OK);
+  for (int big = 0; big < 2; big++) {
+    int64_t m = big ? 48 : 5, n = big ? 64 : 6, k = big ? 32 : 7;
+    /* attention-like: batch 3 x heads 4 with heads inside the rows; B broadcast over the first batch axis */
+    GemmParam p = {.dt = DT_F32, .nbatch = 2, .batch = {3, 4}, .m = m, .n = n, .k = k};
+    p.a_batch[0] = m * 4 * k, p.a_batch[1] = k, p.a_m = 4 * k, p.a_k = 1;
+    p.b_batch[0] = 0, p.b_batch[1] = n * k, p.b_n = k, p.b_k = 1;
+    p.c_batch[0] = 4 * m * n, p.c_batch[1] = m * n, p.c_m = n, p.c_n = 1;
+    check_gemm(p, 3 * m * 4 * k, 4 * n * k, 12 * m * n);
+  }
+  /* rows that do not move (stride 0) and overlapping rows, as broadcast and window make them */
+  GemmParam z = {
+      .dt = DT_F32, .m = 40, .n = 30, .k = 20, .a_m = 0, .a_k = 1, .b_k = 1, .b_n = 3, .c_m = 30, .c_n = 1};
+  check_gemm(z, 20, 20 + 3 * 30, 40 * 30);
+  GemmParam h = {.dt = DT_F32,
+                 .nbatch = 1,
+                 .batch = {2},
+                 .m = 700,
+                 .n = 300,
+                 .k = 64,
+                 .a_m = 64,
+                 .a_k = 1,
+                 .b_k = 300,
+                 .b_n = 1,
+                 .c_m = 300,
+                 .c_n = 1};
+  h.a_batch[0] = 700 * 64, h.b_batch[0] = 64 * 300, h.c_batch[0] = 700 * 300;
+  ck_assert_int_ge(gemm_chunks(&h), 8);
+  check_gemm(h, 2 * 700 * 64, 2 * 64 * 300, 2 * 700 * 300);
+}
+END_TEST
+
+START_TEST(gemm_threads_same_bits) {
+  static GemmParam g = {.dt = DT_F32,
+                        .m = 333,
+                        .n = 257,
+                        .k = 190,
+                        .a_m = 190,
+                        .a_k = 1,
+                        .b_k = 1,
+                        .b_n = 190,
+                        .c_m = 257,
+                        .c_n = 1};
+  ck_assert_int_eq(gemm_load(diags), ST_OK);
+  int64_t off[] = {0, 333 * 190 * 4 + 64, 0};
+  off[1] -= off[1] % 64, off[2] = (off[1] + 257 * 190 * 4) / 64 * 64 + 64;
+  Step step = {step_gemm, gemm_chunks(&g), off, 3, gemm_scratch(&g), &g, "gemm", "t.jepa:1", 0, 0};
+  PlanTensor t[] = {
+      {.name = "a",
+       .kind = PT_STATE,
+       .dt = DT_F32,
+       .shape = {2, {333, 190}},
+       .offset = off[0],
+       .init = 3,
+       .init_b = 1},
+      {.name = "b",
+       .kind = PT_STATE,
+       .dt = DT_F32,
+       .shape = {2, {257, 190}},
+       .offset = off[1],
+       .init = 3,
+       .init_b = 1,
+       .init_stream = 1},
+      {.name = "c", .kind = PT_RESULT, .dt = DT_F32, .shape = {2, {333, 257}}, .offset = off[2]}};
+  Plan p = {.name = "g",
+            .arena_bytes = off[2] + 333 * 257 * 4,
+            .scratch_bytes = step.scratch,
+            .step = &step,
+            .nstep = 1,
+            .ncompute = 1,
+            .tensor = t,
+            .ntensor = 3};
+  ck_assert_int_ge(step.nchunk, 8);
+  Session *s[2];
+  for (int i = 0; i < 2; i++) {
+    s[i] = session_new(&p, i + 1);
+    session_init_states(s[i], 1);
+    session_run(s[i], 0, 1);
+  }
+  ck_assert_mem_eq(data_of(s[0], "c"), data_of(s[1], "c"), 333 * 257 * 4);
+  session_free(s[0]), session_free(s[1]);
+}
+END_TEST
+
+START_TEST(scatter_adds_in_order) {
+  for (int kind = 0; kind < 4; kind++) {
+    ScatterParam p = {kind & 1 ? DT_F64 : DT_F32, kind & 2 ? DT_I64 : DT_I32, 3, 11, kind ? 300 : 1, 40};
+    int64_t n_up = p.outer * p.nidx * p.inner, n_out = p.outer * p.axis_extent * p.inner,
+            size = dtype_size(p.dt);
+    int64_t idx64[40];
+    int32_t idx32[40];
+    char *up = malloc((size_t)(n_up * size)), *out = malloc((size_t)(n_out * size));
+    double *want = calloc((size_t)n_out, sizeof *want);
+    memset(out, 0xff, (size_t)(n_out * size));
+    for (int j = 0; j < 40; j++) idx32[j] = (int32_t)(idx64[j] = j * 7 % 13 - 1); /* also outside: clamped */
+    for (int64_t i = 0; i < n_up; i++) {
+      double v = (double)(i % 17) - 8; /* exact sums */
+      if (p.dt == DT_F32) ((float *)(void *)up)[i] = (float)v;
+      else ((double *)(void *)up)[i] = v;
+      int64_t o = i / (p.nidx * p.inner), j = i / p.inner % p.nidx, row = idx64[j];
+      row = row < 0 ? 0 : row > 10 ? 10 : row;
+      want[(o * p.axis_extent + row) * p.inner + i % p.inner] += v;
+    }
+    void *ptr[] = {kind & 2 ? (void *)idx64 : (void *)idx32, up, out};
+    run_all(step_scatter_add, ptr, &p, scatter_chunks(&p), 0, true);
+    for (int64_t i = 0; i < n_out; i++) ck_assert(at(p.dt, out, i) == want[i]);
+    free(up), free(out), free(want);
+  }
+}
+END_TEST
+
+/* ---- safetensors ---- */
+START_TEST(safetensors_round_trip) {
+  float f[6] = {1, -2, 3.5f, NAN, INFINITY, -0.0f};
+  double g = 1e300;
+  int64_t i8 = -5;
+  uint8_t b[3] = {1, 0, 1};
+  uint16_t h[2] = {0x3f80, 0xc000};
+  StTensor t[] = {{"layer.weight \"x\" \xc3\xa9", DT_F32, {2, {2, 3}}, f, 24},
+                  {"flag", DT_BOOL, {1, {3}}, b, 3}, /* leaves what follows unaligned */
+                  {"d", DT_F64, {0, {0}}, &g, 8},
+                  {"steps", DT_I64, {0, {0}}, &i8, 8},
+                  {"half", DT_BF16, {1, {2}}, h, 4},
+                  {"empty", DT_F32, {2, {0, 4}}, f, 0}};
+  StMeta m[] = {{"run", "{\"a\": \"line\\nbreak\"}"}, {"k", "v"}};
+  char *path = in_folder("t.safetensors");
+  ck_assert_int_eq(st_write(path, t, 6, m, 2, diags), ST_OK);
+  StFile *s = st_open(path, diags);
+  ck_assert_ptr_nonnull(s);
+  ck_assert_int_eq(st_count(s), 6);
+  for (int k = 0; k < 6; k++) {
+    const StTensor *x = st_find(s, t[k].name);
+    ck_assert_ptr_nonnull(x);
+    ck_assert(x->dt == t[k].dt && shape_eq(&x->shape, &t[k].shape) && x->bytes == t[k].bytes);
+    if (x->bytes) ck_assert_mem_eq(x->data, t[k].data, (size_t)x->bytes);
+    ck_assert_uint_eq((uintptr_t)x->data % (uintptr_t)dtype_size(x->dt), 0);
+  }
+  ck_assert_str_eq(st_meta(s, "run"), m[0].value);
+  ck_assert_ptr_null(st_meta(s, "none"));
+  ck_assert_ptr_null(st_find(s, "none"));
+  st_close(s);
+  ck_assert_int_eq(files_in_folder(), 1);
+  /* every truncation is noticed */
+  char *text = read_text(path);
+  struct stat st;
+  ck_assert_int_eq(stat(path, &st), 0);
+  for (off_t n = 0; n < st.st_size; n++) {
+    write_bytes(in_folder("cut"), text, (size_t)n);
+    ck_assert_ptr_null(st_open(in_folder("cut"), diags));
+    expect_error("cut", "");
+  }
+}
+END_TEST
+
+/* A file with this header and so many zero bytes of data. */
+static char *st_file(const char *header, size_t ndata) {
+  size_t n = strlen(header);
+  char *p = arena_alloc(arena, 8 + n + ndata), *path = in_folder("bad.safetensors");
+  for (int i = 0; i < 8; i++) p[i] = (char)(n >> (8 * i));
+  memcpy(p + 8, header, n);
+  write_bytes(path, p, 8 + n + ndata);
+  return path;
+}
+
+START_TEST(safetensors_converts) {
+  char *path = st_file("{\"h\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
+                       "\"u\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[10,12]}}   ",
+                       0);
+  static const uint16_t h[] = {0x3c00, 0xc000, 0x0001, 0x7c00, 0x7bff};
+  FILE *f = fopen(path, "ab");
+  fwrite(h, 2, 5, f);
+  fwrite("\xff\x07", 1, 2, f);
+  fclose(f);
+  StFile *s = st_open(path, diags);
+  ck_assert_ptr_nonnull(s);
+  const float *x = st_find(s, "h")->data;
+  ck_assert(x[0] == 1 && x[1] == -2 && x[2] == 0x1p-24f && isinf(x[3]) && x[4] == 65504);
+  const int32_t *u = st_find(s, "u")->data;
+  ck_assert(st_find(s, "u")->dt == DT_I32 && u[0] == 255 && u[1] == 7);
+  st_close(s);
+}
+END_TEST
+
+static const struct {
+  const char *header, *a, *b;
+  size_t ndata;
+} bad_headers[] = {
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "w", "truncated", 7},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "2 bytes after", "", 10},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "tensor w", "needs 12 bytes", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "tensor w", "out of order", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", "tensor w", "out of order", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,9223372036854775807]}}", "tensor w",
+     "truncated", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,99223372036854775807]}}", "too big", "", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,8]}}", "tensor w",
+     "overflows", 8},
+    {"{\"w\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}", "tensor w",
+     "overflows", 0},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "tensor w", "no size", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", "tensor w",
+     "9 dimensions", 8},
+    {"{\"w\":{\"dtype\":\"Q4\",\"shape\":[2],\"data_offsets\":[0,8]}}", "tensor w", "Q4", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"v\":{\"dtype\":\"F32\",\"shape\":[1],"
+     "\"data_offsets\":[2,6]}}",
+     "overlap", "v", 6},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"v\":{\"dtype\":\"F32\",\"shape\":[1],"
+     "\"data_offsets\":[8,12]}}",
+     "belong to no tensor", "v", 12},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"w\":{\"dtype\":\"F32\",\"shape\":[1],"
+     "\"data_offsets\":[4,8]}}",
+     "duplicate", "w", 8},
+    {"{\"w\":[1,2]}", "tensor w", "expected an object", 0},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", "tensor w", "no list", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2.5],\"data_offsets\":[0,8]}}", "tensor w", "no size", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", "tensor w", "[begin, end]", 8},
+    {"{\"w\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_offsets\":[0,1]}", "bad safetensors header", "", 1},
+    {"{\"__metadata__\":{\"a\":1}}", "metadata", "no text", 0},
+    {"[1]", "bad safetensors header", "{", 0},
+    {"", "bad safetensors header", "", 4},
+};
+
+START_TEST(safetensors_bad_header) {
+  char *path = st_file(bad_headers[_i].header, bad_headers[_i].ndata);
+  ck_assert_ptr_null(st_open(path, diags));
+  expect_error(bad_headers[_i].a, bad_headers[_i].b);
+}
+END_TEST
+
+START_TEST(safetensors_bad_file) {
+  static const unsigned char huge[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}'};
+  write_bytes(in_folder("huge"), huge, sizeof huge);
+  ck_assert_ptr_null(st_open(in_folder("huge"), diags));
+  expect_error("huge", "header claims");
+  ck_assert_ptr_null(st_open(in_folder("none"), diags));
+  expect_error("none", "No such file");
+  ck_assert_ptr_null(st_open(folder, diags));
+  expect_error(folder, "directory");
+}
+END_TEST
+
+START_TEST(files_appear_whole_or_not_at_all) {
+  float *big = NEWN(arena, float, 100000);
+  StTensor t = {"big", DT_F32, {1, {100000}}, big, 400000};
+  char *path = in_folder("x.safetensors");
+  ck_assert_int_eq(st_write(path, &t, 1, NULL, 0, diags), ST_OK);
+  char *before = read_text(path);
+  big[5] = 1;
+  signal(SIGXFSZ, SIG_IGN); /* as jepac does: a full disk is an error, not the end of the process */
+  struct rlimit old, low;
+  getrlimit(RLIMIT_FSIZE, &old);
+  low = (struct rlimit){100000, old.rlim_max};
+  ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+  Status st = st_write(path, &t, 1, NULL, 0, diags);
+  setrlimit(RLIMIT_FSIZE, &old);
+  ck_assert_int_eq(st, ST_FILE);
+  expect_error("x.safetensors", "File too large");
+  ck_assert_int_eq(files_in_folder(), 1);
+  struct stat s;
+  ck_assert_int_eq(stat(path, &s), 0);
+  ck_assert_mem_eq(read_text(path), before, (size_t)s.st_size);
+  ck_assert_int_eq(st_write(in_folder("no/such/x"), &t, 1, NULL, 0, diags), ST_FILE);
+  expect_error("no/such/x", "No such file");
+  ck_assert_int_eq(st_write("/dev/full", &t, 1, NULL, 0, diags), ST_FILE);
+  expect_error("/dev/full", "No space left");
+  ck_assert_int_eq(st_write("/dev/null", &t, 1, NULL, 0, diags), ST_OK);
+  ck_assert_int_eq(stat("/dev/null", &s), 0);
+  ck_assert(S_ISCHR(s.st_mode));
+  ck_assert_int_eq(st_write("/proc/x.safetensors", &t, 1, NULL, 0, diags),
+                   ST_FILE); /* unwritable even for root */
+  expect_error("/proc/x.safetensors", "cannot write");
+  ck_assert_int_eq(file_make_folder(in_folder("a/b/c"), diags), ST_OK);
+  ck_assert_int_eq(file_make_folder(in_folder("a/b/c/"), diags), ST_OK);
+  ck_assert_int_eq(file_make_folder(in_folder("x.safetensors/b"), diags), ST_FILE);
+  expect_error("x.safetensors/b", "Not a directory");
+}
+END_TEST
+
+START_TEST(npy_round_trip) {
+  double x[] = {1, 2, 3, 4, 5, 6};
+  static const Shape shapes[] = {{0, {0}}, {1, {6}}, {2, {2, 3}}, {3, {1, 6, 1}}};
+  static const DType types[] = {DT_F64, DT_F32, DT_I32, DT_I64, DT_U32, DT_BOOL};
+  for (int i = 0; i < 24; i++) {
+    Shape s = shapes[i % 4];
+    DType dt = types[i / 4];
+    StTensor t = {"", dt, s, x, shape_count(&s) * dtype_size(dt)}, back;
+    char *path = in_folder("x.npy");
+    ck_assert_int_eq(npy_write(path, &t, diags), ST_OK);
+    ck_assert_int_eq(npy_read(path, &back, arena, diags), ST_OK);
+    ck_assert(back.dt == dt && shape_eq(&back.shape, &s) && back.bytes == t.bytes);
+    ck_assert_mem_eq(back.data, x, (size_t)t.bytes);
+  }
+  StTensor b = {"", DT_BF16, {0, {0}}, x, 2};
+  ck_assert_int_eq(npy_write(in_folder("b.npy"), &b, diags), ST_FILE);
+  expect_error("b.npy", "bf16");
+}
+END_TEST
+
+static const struct {
+  const char *header, *word;
+  size_t ndata;
+} bad_npy[] = {
+    {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", "truncated", 11},
+    {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", "longer", 13},
+    {"{'descr': '<f4', 'fortran_order': True, 'shape': (3,), }\n", "Fortran", 12},
+    {"{'descr': '>f4', 'fortran_order': False, 'shape': (3,), }\n", "element type", 12},
+    {"{'descr': '<f4', 'fortran_order': False, 'shape': (-3,), }\n", "not a list", 12},
+    {"{'descr': '<f4', 'fortran_order': False, 'shape': (3", "not a list", 12},
+    {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4294967296), }\n",
+     "overflows", 12},
+    {"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999,), }\n", "overflows", 12},
+    {"{'shape': (3,)}", "lacks", 12},
+};
+
+START_TEST(npy_bad_file) {
+  size_t n = strlen(bad_npy[_i].header);
+  char *p = arena_alloc(arena, 10 + n + bad_npy[_i].ndata);
+  memcpy(p, "\x93NUMPY\x01\x00", 8);
+  p[8] = (char)n;
+  memcpy(p + 10, bad_npy[_i].header, n);
+  write_bytes(in_folder("b.npy"), p, 10 + n + bad_npy[_i].ndata);
+  StTensor t;
+  ck_assert_int_eq(npy_read(in_folder("b.npy"), &t, arena, diags), ST_FILE);
+  expect_error("b.npy", bad_npy[_i].word);
+  write_bytes(in_folder("b.npy"), p, 9);
+  ck_assert_int_eq(npy_read(in_folder("b.npy"), &t, arena, diags), ST_FILE);
+  expect_error("b.npy", "no npy file");
+}
+END_TEST
+
+/* ---- checkpoints ---- */
+START_TEST(checkpoint_round_trip) {
+  Plan *p = make_plan(1);
+  Session *s = session_new(p, 1), *t = session_new(p, 2);
+  session_init_states(s, 8);
+  CheckpointInfo in = {.step = 1234,
+                       .epoch = 3,
+                       .seed = UINT64_MAX,
+                       .plan = p->identity,
+                       .model = "m.jepa",
+                       .recipe = "{\"a\": 1}"},
+                 out;
+  char *run = in_folder("deep/run");
+  ck_assert_int_eq(checkpoint_save(run, s, &in, diags), ST_OK);
+  ck_assert_int_eq(checkpoint_peek(run, &out, arena, diags), ST_OK);
+  ck_assert(out.step == 1234 && out.epoch == 3 && out.seed == UINT64_MAX && out.plan == p->identity);
+  ck_assert_str_eq(out.model, "m.jepa");
+  ck_assert_str_eq(out.recipe, "{\"a\": 1}");
+  ck_assert_str_eq(out.text, "");
+  ck_assert_int_eq(checkpoint_load(run, t, true, &out, arena, diags), ST_OK);
+  ck_assert_mem_eq(data_of(s, "w"), data_of(t, "w"), CELLS * 4);
+  ck_assert_int_eq(*(int64_t *)(void *)data_of(t, "count"), 5);
+  session_free(t);
+  /* a plan with fewer states, then plans that do not fit */
+  PlanTensor *tensor = (PlanTensor *)(uintptr_t)p->tensor;
+  float w0 = data_of(s, "w")[0];
+  p->ntensor = 2;
+  t = session_new(p, 1);
+  ck_assert_int_eq(checkpoint_load(run, t, false, &out, arena, diags), ST_OK);
+  ck_assert(data_of(t, "w")[0] == w0);
+  ck_assert_int_eq(checkpoint_load(run, t, true, &out, arena, diags), ST_FILE);
+  diags = diags_new(arena);
+  tensor[0].shape.dim[0] = CELLS / 2;
+  ck_assert_int_eq(checkpoint_load(run, t, false, &out, arena, diags), ST_FILE);
+  expect_error("tensor w is f32[4096]", "f32[2048]");
+  tensor[0].shape.dim[0] = CELLS;
+  tensor[0].name = "ww";
+  ck_assert_int_eq(checkpoint_load(run, t, false, &out, arena, diags), ST_FILE);
+  expect_error("lacks tensor ww", "checkpoint.safetensors");
+  ck_assert_int_eq(checkpoint_peek(in_folder("none"), &out, arena, diags), ST_FILE);
+  expect_error("none/checkpoint.safetensors", "No such file");
+  session_free(s), session_free(t);
+}
+END_TEST
+
+START_TEST(parameters_over_initial_values) {
+  Plan *p = make_plan(1);
+  Session *s = session_new(p, 1);
+  session_init_states(s, 8);
+  float u[32];
+  for (int i = 0; i < 32; i++) u[i] = (float)i;
+  StTensor t[] = {{"u", DT_F32, {2, {4, 8}}, u, 128}, {"cout", DT_I64, {0, {0}}, u, 8}};
+  ck_assert_int_eq(st_write(in_folder("p"), t, 1, NULL, 0, diags), ST_OK);
+  StFile *f = st_open(in_folder("p"), diags);
+  ck_assert_int_eq(states_load(s, f, LOAD_ALL_TENSORS, diags), ST_OK);
+  ck_assert_mem_eq(data_of(s, "u"), u, 128);
+  ck_assert_mem_eq(data_of(s, "copy"), u, 128); /* a copy of u, absent from the file */
+  st_close(f);
+  ck_assert_int_eq(st_write(in_folder("p"), t, 2, NULL, 0, diags), ST_OK);
+  f = st_open(in_folder("p"), diags);
+  ck_assert_int_eq(states_load(s, f, LOAD_ALL_TENSORS, diags), ST_FILE);
+  expect_error("no state cout", "did you mean count?");
+  st_close(f);
+  session_free(s);
+}
+END_TEST
+
+/* ---- logs ---- */
+START_TEST(run_log_resumes) {
+  char *path = in_folder("run.jsonl");
+  Setting sc = {.name = "scale", .kind = SET_RANGE, .num = 0.25, .hi = 1};
+  Setting call = {.name = "", .kind = SET_CALL, .str = "crop", .item = &sc, .nitem = 1};
+  Setting set[] = {{.name = "actions", .kind = SET_LIST, .item = &call, .nitem = 1},
+                   {.name = "lr", .kind = SET_NUM, .num = 0.5}};
+  Recipe r = {.model = "M",
+              .data = {.source = "synthetic", .set = set, .nset = 2},
+              .batch = 32,
+              .epochs = 2,
+              .seed = 1,
+              .set = set + 1,
+              .nset = 1};
+  char *recipe = recipe_json(&r);
+  ck_assert_ptr_nonnull(strstr(recipe, "\"actions\":[{\"crop\":{\"scale\":[0.25,1]}}]"));
+  RunLog *log = runlog_open(path, recipe, -1, diags);
+  ck_assert_ptr_nonnull(log);
+  for (int i = 1; i <= 5; i++) {
+    Metric m[] = {{"loss", i == 3 ? NAN : 1.0 / i}, {"peak_bytes", 1e12}};
+    ck_assert_int_eq(runlog_record(log, i * 10, m, 2, diags), ST_OK);
+  }
+  runlog_close(log);
+  FILE *f = fopen(path, "ab");
+  fputs("{\"step\": 60, \"lo", f);
+  fclose(f);
+  log = runlog_open(path, recipe, 30, diags);
+  ck_assert_ptr_nonnull(log);
+  Metric m = {"loss", 7};
+  ck_assert_int_eq(runlog_record(log, 31, &m, 1, diags), ST_OK);
+  runlog_close(log);
+  char *want = arena_printf(arena,
+                            "{\"recipe\": %s}\n{\"step\": 10, \"loss\": 1, \"peak_bytes\": 1000000000000}\n"
+                            "{\"step\": 20, \"loss\": 0.5, \"peak_bytes\": 1000000000000}\n"
+                            "{\"step\": 30, \"loss\": null, \"peak_bytes\": 1000000000000}\n"
+                            "{\"step\": 31, \"loss\": 7}\n",
+                            recipe);
+  ck_assert_str_eq(read_text(path), want);
+  write_bytes(path, "hello\n", 6);
+  ck_assert_ptr_null(runlog_open(path, recipe, 30, diags));
+  expect_error("run.jsonl", "no recipe");
+  ck_assert_str_eq(read_text(path), "hello\n");
+  ck_assert_ptr_null(runlog_open(in_folder("no/run.jsonl"), recipe, -1, diags));
+  expect_error("no/run.jsonl", "No such file");
+  log = runlog_open("/dev/full", recipe, -1, diags);
+  ck_assert_ptr_null(log);
+  expect_error("/dev/full", "No space");
+  free(recipe);
+}
+END_TEST
+
+static int count_of(const char *s, const char *what) {
+  int n = 0;
+  while ((s = strstr(s, what))) n++, s++;
+  return n;
+}
+
+START_TEST(progress_rates) {
+  for (int mode = 0; mode < 4; mode++) {
+    char *text;
+    size_t n;
+    FILE *f = tmpfile();
+    Progress *p = progress_new((ProgressMode)mode, f, 0, 2000, 64); /* AUTO: a file is no terminal */
+    for (int i = 1; i <= 2000; i++) progress_update_at(p, 100 + i * 0.01, i, 2.0);
+    progress_free(p);
+    n = (size_t)ftell(f);
+    rewind(f);
+    text = arena_alloc(arena, n + 1);
+    ck_assert_uint_eq(fread(text, 1, n, f), n);
+    fclose(f);
+    if (mode == PROGRESS_NONE) {
+      ck_assert_uint_eq(n, 0);
+    } else if (mode == PROGRESS_BAR) {
+      ck_assert_int_eq(count_of(text, "\n"), 1);
+      ck_assert(count_of(text, "\r") > 150 && count_of(text, "\r") < 205);
+      ck_assert_ptr_nonnull(strstr(text, "100%"));
+      ck_assert_ptr_nonnull(strstr(text, "6400 images/s"));
+    } else {
+      ck_assert(count_of(text, "\n") >= 9 && count_of(text, "\n") <= 20);
+      ck_assert_ptr_nonnull(strstr(text, "step 2000/2000  loss 2  6400 images/s  took 0:20"));
+      ck_assert_ptr_nonnull(strstr(text, "left 0:1"));
+    }
+  }
+}
+END_TEST
+
+/* ---- pictures ---- */
+START_TEST(png_round_trip) {
+  for (int c = 1; c <= 3; c += 2) {
+    uint8_t px[7 * 5 * 3], back[7 * 5 * 3];
+    for (int i = 0; i < 7 * 5 * c; i++) px[i] = (uint8_t)(i * 37);
+    ck_assert_int_eq(png_save(in_folder("x.png"), 7, 5, c, px, diags), ST_OK);
+    png_image im = {.version = PNG_IMAGE_VERSION};
+    ck_assert(png_image_begin_read_from_file(&im, in_folder("x.png")));
+    ck_assert(im.width == 7 && im.height == 5);
+    im.format = c == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
+    ck_assert(png_image_finish_read(&im, NULL, back, 0, NULL));
+    ck_assert_mem_eq(px, back, (size_t)(7 * 5 * c));
+  }
+  uint8_t *big = arena_alloc(arena, 300 * 300);
+  for (int i = 0; i < 300 * 300; i++) big[i] = (uint8_t)((unsigned)i * 2654435761u >> 13);
+  ck_assert_int_eq(png_save("/dev/full", 300, 300, 1, big, diags), ST_FILE);
+  expect_error("/dev/full", "");
+}
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("runtime");
+  TCase *t = tcase_create("all");
+  tcase_add_checked_fixture(t, setup, teardown);
+  tcase_set_timeout(t, 120);
+  tcase_add_test(t, philox_known_answers);
+  tcase_add_test(t, rng_distributions);
+  tcase_add_test(t, exec_any_thread_count);
+  tcase_add_test(t, exec_commit_only_when_finite);
+  tcase_add_test(t, exec_initial_values);
+  tcase_add_test(t, gemm_stride_patterns);
+  tcase_add_test(t, gemm_batches);
+  tcase_add_test(t, gemm_threads_same_bits);
+  tcase_add_test(t, scatter_adds_in_order);
+  tcase_add_test(t, safetensors_round_trip);
+  tcase_add_test(t, safetensors_converts);
+  tcase_add_loop_test(t, safetensors_bad_header, 0, (int)(sizeof bad_headers / sizeof *bad_headers));
+  tcase_add_test(t, safetensors_bad_file);
+  tcase_add_test(t, files_appear_whole_or_not_at_all);
+  tcase_add_test(t, npy_round_trip);
+  tcase_add_loop_test(t, npy_bad_file, 0, (int)(sizeof bad_npy / sizeof *bad_npy));
+  tcase_add_test(t, checkpoint_round_trip);
+  tcase_add_test(t, parameters_over_initial_values);
+  tcase_add_test(t, run_log_resumes);
+  tcase_add_test(t, progress_rates);
+  tcase_add_test(t, png_round_trip);
+  suite_add_tcase(s, t);
+  SRunner *r = srunner_create(s);
+  srunner_run_all(r, CK_NORMAL);
+  int failed = srunner_ntests_failed(r);
+  srunner_free(r);
+  return failed != 0;
+}
