@@ -49,50 +49,56 @@ static void print_signature(const Graph *g, const char *name) {
   }
 }
 
-static Status check_train_step(Cli *c, Model *m, const Recipe *r) {
+typedef struct {
+  const Graph *graph;
+  const Program *program;
+} TrainStep;
+
+static Status lower_train_step(Cli *c, Model *m, TrainStep *t) {
   const Graph *g = frontend_train_step(m, c->diags, true);
-  if (!g) return ST_MODEL;
-  const Graph *opt = cli_passes(c, g, NULL);
-  if (!opt) return ST_MODEL;
+  if (!g || !(t->graph = cli_passes(c, g, NULL))) return ST_MODEL;
   Program *p;
-  Status s = cli_lower(c, opt, &p);
-  if (s) return s;
+  Status s = cli_lower(c, t->graph, &p);
+  t->program = p;
+  return s;
+}
+
+static void print_train_step(Cli *c, const Recipe *r, const TrainStep *t) {
   Tally param = {0}, buffer = {0}, slot = {0};
-  tally(opt, IN_PARAM, &param);
-  tally(opt, IN_BUFFER, &buffer);
-  tally(opt, IN_SLOT, &slot);
+  tally(t->graph, IN_PARAM, &param);
+  tally(t->graph, IN_BUFFER, &buffer);
+  tally(t->graph, IN_SLOT, &slot);
   printf("  train %s on %s, batch %lld, ", r->model, r->data.source, (long long)r->batch);
   if (r->steps > 0) printf("%lld steps\n", (long long)r->steps);
   else printf("%lld epochs\n", (long long)r->epochs);
   print_tally(c, "parameters", &param);
   print_tally(c, "buffers", &buffer);
   print_tally(c, "optimizer", &slot);
-  printf("  %-12s %sFLOP a step, %d kernels\n", "work", cli_human_count(c->arena, graph_flops(opt)),
-         p->kernel.n);
-  printf("  %-12s %s (arena)\n", "memory", cli_human_bytes(c->arena, p->arena_bytes));
-  return ST_OK;
+  printf("  %-12s %sFLOP a step, %d kernels\n", "work", cli_human_count(c->arena, graph_flops(t->graph)),
+         t->program->kernel.n);
+  printf("  %-12s %s (arena)\n", "memory", cli_human_bytes(c->arena, t->program->arena_bytes));
 }
 
 Status cmd_check(Cli *c) {
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
   if (s) return s;
+  int n = frontend_entry_count(m);
+  const Graph **entry = NEWN(c->arena, const Graph *, n + 1);
+  for (int i = 0; i < n; i++)
+    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) return ST_MODEL;
   const Recipe *r = cli_recipe(c, m);
+  TrainStep step;
+  if (r && (s = lower_train_step(c, m, &step))) return s;
   printf("%s\n", c->opt.arg[0]);
-  Diags *skipped = diags_new(c->arena); /* with a recipe, entries it does not use may leave dimensions open */
-  for (int i = 0; i < frontend_entry_count(m); i++) {
-    const char *name = frontend_entry_name(m, i);
-    const Graph *g = frontend_entry(m, r ? skipped : c->diags, name, false, false);
-    if (!g && !r) return ST_MODEL;
-    if (!g) {
-      printf("  entry %s: not all dimensions are known (--set)\n", name);
-      continue;
-    }
-    print_signature(g, name);
-    printf("   %sFLOP\n", cli_human_count(c->arena, graph_flops(g)));
+  for (int i = 0; i < n; i++) {
+    print_signature(entry[i], frontend_entry_name(m, i));
+    printf("   %sFLOP\n", cli_human_count(c->arena, graph_flops(entry[i])));
     Tally param = {0};
-    tally(g, IN_PARAM, &param);
+    tally(entry[i], IN_PARAM, &param);
     if (!r) print_tally(c, "parameters", &param);
   }
-  return r ? check_train_step(c, m, r) : ST_OK;
+  if (r) print_train_step(c, r, &step);
+  if (!n && !r) printf("  no entry, no train section\n");
+  return ST_OK;
 }

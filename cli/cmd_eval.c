@@ -84,7 +84,7 @@ static const float *result(const Compiled *k, int64_t *width) {
 static const float *apply(Compiled *k, const float *image, const float *action, int64_t n) {
   void *at;
   int64_t width;
-  const PlanTensor *t = cli_tensor(k->session, PT_ARG, "image", &at);
+  const PlanTensor *t = cli_tensor(k->session, PT_ARG, "x", &at);
   int64_t row = shape_count(&t->shape) / BATCH;
   memset(at, 0, (size_t)(BATCH * row) * 4);
   memcpy(at, image, (size_t)(n * row) * 4);
@@ -256,7 +256,7 @@ static Status measure_retrieval(Eval *e, Figures *f) {
   Status s = view_features(e, &e->target, false, RETRIEVAL_IMAGES, V, &z, &param, &first, &n);
   if (s) return s;
   void *image;
-  const PlanTensor *t = cli_tensor(e->predict.session, PT_ARG, "image", &image);
+  const PlanTensor *t = cli_tensor(e->predict.session, PT_ARG, "x", &image);
   int64_t row = shape_count(&t->shape) / BATCH;
   float *action = NEWN(e->c->arena, float, BATCH *A);
   double mrr = 0, hits = 0;
@@ -316,12 +316,12 @@ static Status open_entries(Eval *e) {
     return cli_fail(c, ST_MODEL, "eval needs data with images and labels; %s has none", d.source);
   if (!has_entry(e, "encode")) {
     cli_fail(c, ST_MODEL, "%s has no entry 'encode'", e->info.model);
-    diag_note(c->diags, NULL, "eval needs entry encode(image: f32[B, C, H, W]) with one result z: f32[B, D]");
+    diag_note(c->diags, NULL, "eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
     return ST_MODEL;
   }
   e->nact = actions ? actions->shape.dim[2] : 0;
   if (e->nact > 64) return cli_fail(c, ST_MODEL, "eval knows actions of at most 64 components");
-  KnownShape known[] = {{"image", DT_F32, image->shape}, {"action", DT_F32, {2, {BATCH, e->nact}}}};
+  KnownShape known[] = {{"x", DT_F32, image->shape}, {"action", DT_F32, {2, {BATCH, e->nact}}}};
   Status s = open_entry(e, "encode", known, 1, &e->encode);
   if (s) return s;
   if (!result(&e->encode, &e->dim)) return cli_fail(c, ST_MODEL, "entry encode returns no f32[B, D]");

@@ -61,13 +61,23 @@ static Status graph_from_model(Run *r) {
   Cli *c = r->c;
   KnownShape *known = NEWN(c->arena, KnownShape, r->nin + 1);
   for (int i = 0; i < r->nin; i++) known[i] = (KnownShape){r->in[i].name, r->in[i].dt, r->in[i].shape};
-  Status s = cli_load(c, c->opt.arg[0], known, r->nin, &r->model);
+  Status s = cli_load(c, c->opt.arg[0], known, r->nin && !*r->in[0].name ? 0 : r->nin, &r->model);
   if (s) return s;
-  if (r->nin == 1 && !*r->in[0].name)
-    return cli_fail(c, ST_USAGE, ".npy inputs have no name: use .safetensors");
   r->g = cli_model_graph(c, r->model, r->train_step);
   r->seed = cli_seed(c, cli_recipe(c, r->model));
   return r->g ? ST_OK : c->status ? c->status : ST_MODEL;
+}
+
+/* A .npy file has no name for its tensor: it is the only argument. */
+static void name_npy(Run *r) {
+  const Input *only = NULL;
+  int n = 0;
+  for (int i = 0; i < r->g->inputs.n; i++)
+    if (r->g->inputs.v[i].kind == IN_ARG) {
+      only = &r->g->inputs.v[i];
+      n++;
+    }
+  if (n == 1 && r->nin == 1 && !*r->in[0].name) r->in[0].name = only->name;
 }
 
 /* ---- does what the files hold fit the graph? ---- */
@@ -271,6 +281,7 @@ Status cmd_run(Cli *c) {
   if (!s) s = check_extents(&r);
   if (!s && c->opt.params && !(r.params = st_open(c->opt.params, c->diags))) s = ST_FILE;
   if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);
+  if (!s) name_npy(&r);
   if (!s) s = check_inputs(&r);
   if (!s && r.params) s = cli_check_states(c, r.model, r.g, r.params);
   if (!s) s = c->opt.interp ? interpret(&r) : execute(&r, &k);

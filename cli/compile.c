@@ -25,7 +25,11 @@ const char *cli_std_dir(Arena *a) {
   const char *exe = exe_folder(a);
   for (size_t i = 0; i < sizeof where / sizeof *where; i++) {
     const char *p = arena_printf(a, "%s/%s", exe, where[i]);
-    if (cli_is_folder(p)) return p;
+    char *full = cli_is_folder(p) ? realpath(p, NULL) : NULL;
+    if (!full) continue;
+    p = arena_strdup(a, full);
+    free(full);
+    return p;
   }
   return NULL;
 }

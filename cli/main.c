@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,7 @@ static Status dispatch(Cli *c, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "");
+  signal(SIGXFSZ, SIG_IGN); /* a write past the file size limit fails like one on a full disk */
   Arena *a = arena_new();
   Cli *c = NEW(a, Cli);
   c->arena = a;

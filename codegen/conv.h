@@ -44,10 +44,7 @@ void conv_emit_pack(EmitModule *m, const ConvPlan *plan);
 void conv_emit_sum(EmitModule *m, const ConvPlan *plan);
 /* A vector over lanes i of w[(lane0 + i) * stride], zero from `count` lanes on. */
 LLVMValueRef conv_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef lane0, int64_t count, int64_t stride);
-void conv_emit_wino_weights(EmitModule *m, const ConvPlan *plan);
-void conv_emit_wino_gather(EmitModule *m, const ConvPlan *plan);
-void conv_emit_wino_wgrad(EmitModule *m, const ConvPlan *plan);
-void conv_emit_wino_sum(EmitModule *m, const ConvPlan *plan);
+void conv_emit_winograd(EmitModule *m, const ConvPlan *plan, int step);
 void conv_emit_gather(EmitModule *m, const ConvPlan *plan);
 void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan);
 

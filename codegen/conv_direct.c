@@ -320,10 +320,9 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
 }
 
 void conv_emit(EmitModule *m, const ConvPlan *plan, int step, const char *symbol) {
-  static void (*const emit[2][2][2])(EmitModule *, const ConvPlan *) = {
-      {{conv_emit_pack, conv_emit_gather}, {conv_emit_wgrad, conv_emit_sum}},
-      {{conv_emit_wino_weights, conv_emit_wino_gather}, {conv_emit_wino_wgrad, conv_emit_wino_sum}}};
   em_function(m, symbol);
-  emit[plan->spec.algo == CONV_WINOGRAD][plan->spec.kind == CONV_DW][step](m, plan);
+  if (plan->spec.algo == CONV_WINOGRAD) conv_emit_winograd(m, plan, step);
+  else if (plan->spec.kind == CONV_DW) (step ? conv_emit_sum : conv_emit_wgrad)(m, plan);
+  else (step ? conv_emit_gather : conv_emit_pack)(m, plan);
   LLVMBuildRetVoid(m->b);
 }

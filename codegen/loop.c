@@ -405,7 +405,8 @@ static void first_values(LoopCtx *c, LLVMValueRef *first) {
   Lin *s = lin_save(c);
   c->set = c->need[c->l->nsweep + c->sweep];
   for (int d = c->l->npar; d < c->l->ndim; d++) enter(c, d, em_i64(c->m, 0));
-  for (int i = 0; i < c->nred; i++) first[i] = loop_value(c, c->red[i].arg);
+  for (int i = 0; i < c->nred; i++)
+    if (c->red[i].op == OP_reduce_m2) first[i] = loop_value(c, c->red[i].arg);
   lin_restore(c, s);
 }
 

@@ -109,7 +109,7 @@ static Guarded guards(LoopCtx *c, const Access *a, int lin) {
     LLVMTypeRef t = LLVMTypeOf(e);
     if (!inside) { /* one unsigned comparison */
       LLVMValueRef x = g->lo ? LLVMBuildSub(m->b, e, em_bits(t, (uint64_t)g->lo), "") : e;
-      ok = LLVMBuildICmp(m->b, LLVMIntULT, x, em_bits(t, (uint64_t)(g->hi - g->lo)), "");
+      ok = LLVMBuildICmp(m->b, LLVMIntULT, x, em_bits(t, g->hi > g->lo ? (uint64_t)(g->hi - g->lo) : 0), "");
     }
     if (g->mod > 1)
       ok = both(c, ok, LLVMBuildICmp(m->b, LLVMIntEQ, em_imodc(m, e, g->mod), LLVMConstNull(t), ""));

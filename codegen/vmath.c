@@ -115,7 +115,7 @@ LLVMValueRef vm_log(EmitModule *m, LLVMValueRef x) {
   /* x < 0 and NaN: NaN; 0: -inf; inf: inf */
   r = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, HUGE_VAL), ""), x, r);
   r = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, 0), ""), lit(x, -HUGE_VAL), r);
-  return pick(m, LLVMBuildFCmp(m->b, LLVMRealUGE, x, lit(x, 0), ""), r, lit(x, NAN));
+  return pick(m, LLVMBuildFCmp(m->b, LLVMRealOGE, x, lit(x, 0), ""), r, lit(x, NAN));
 }
 
 /* 1.3 ulp. Odd polynomial below 0.625, else 1 - 2 / (e^2x + 1). */

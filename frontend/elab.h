@@ -206,6 +206,7 @@ struct Elab {
 /* ---- messages ---- */
 bool is_library(const Model *m, const Source *src);
 const Loc *elab_loc(Elab *e, const Frame *f, const Ast *at);
+const Loc *ast_loc(Elab *e, const Ast *at); /* without call site */
 void elab_report(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -249,6 +250,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out);
 const Value *globals_find(const Globals *g, const char *name);
 Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Loc *site);
 void exec_block(Elab *e, Frame *f, const Ast *block);
+void exec_statement(Elab *e, Frame *f, const Ast *a);
 Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg, int narg);
 /* Calls a library function by name. */
 Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Value *v, int n);
@@ -295,17 +297,19 @@ bool builtin_constant(const char *name, Value *out);
 
 /* ---- recipe (recipe.c) ---- */
 const Recipe *recipe_build(Elab *e);
-/* The data source of the train section as an instance, with its typed fields. */
-Module *recipe_source(Elab *e, Frame *f, int64_t batch);
-const Ast *train_setting(const Ast *block, const char *name);
-void check_train_settings(Elab *e, Frame *f);
-int64_t train_batch(Elab *e, Frame *f);
-/* Tensors of data fields, as graph inputs data.<field>. */
+bool is_train_setting(const char *name);
+const char *train_setting_name(int i); /* NULL past the last */
+/* The value of a setting of the train section, or NULL. */
+const Ast *train_setting(Elab *e, const char *name);
+/* The section's frame: batch, data, and the bound values; e->root is the model. */
+Frame *train_frame(Elab *e);
+/* A field of a data source, as the graph input data.<name>. */
 Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name);
-void collect_fields(Elab *e, Module *source, DataField **out, int *n);
-/* Finds values for dimensions from the data the train section binds. */
-void derive_dims(Elab *e, Frame *f);
-Frame *train_frame(Elab *e, Module *root);
+/* Evaluates the section's bind clauses into e->binds. */
+void eval_binds(Elab *e, Frame *f);
+/* The entry whose results are minimized. */
 const Ast *main_entry(Elab *e, Frame *f);
+/* Finds values for dimensions from the data the train section binds (load.c). */
+void derive_dims(Elab *e, Frame *f);
 
 #endif

@@ -323,8 +323,7 @@ static Value module_field(Elab *e, Frame *f, const Ast *a, Module *m) {
   Names names = {0};
   module_names(e, m, &names);
   elab_report(e, f, a, "%s has no field `%s`%s", m->decl->name, a->name, did_you_mean(e, a->name, names.v, names.n));
-  Loc at = {m->decl->src, m->decl->line, m->decl->col, NULL};
-  diag_note(e->diags, &at, "%s is declared here", m->decl->name);
+  diag_note(e->diags, ast_loc(e, m->decl), "%s is declared here", m->decl->name);
   diag_throw(e->diags);
 }
 

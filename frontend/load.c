@@ -27,14 +27,11 @@ static Global *globals_add(Arena *a, Globals *g, const char *name) {
   return s;
 }
 
-static Loc ast_loc(const Ast *a) { return (Loc){a->src, a->line, a->col, NULL}; }
-
 static void define(Elab *e, Globals *g, const Ast *decl) {
   Global *s = globals_add(e->m->arena, g, decl->name);
   if (s->name) {
-    Loc first = ast_loc(s->at);
     elab_report(e, NULL, decl, "`%s` is defined twice", decl->name);
-    diag_note(e->diags, &first, "first defined here");
+    diag_note(e->diags, ast_loc(e, s->at), "first defined here");
     diag_throw(e->diags);
   }
   s->name = decl->name;
@@ -47,7 +44,7 @@ static void define(Elab *e, Globals *g, const Ast *decl) {
 static bool mentions(const Ast *a, const char *name) {
   if (!a) return false;
   if (a->kind == AST_NAME && a->name == name) return true;
-  if (a->kind == AST_STR && strstr(a->name, arena_printf != NULL ? name : "")) return true;
+  if (a->kind == AST_STR && strstr(a->name, name)) return true;
   for (int i = 0; i < a->nkid; i++)
     if (mentions(a->kid[i], name)) return true;
   return false;
@@ -68,14 +65,14 @@ static void add_dim(Elab *e, const Ast *decl, bool main_file) {
   Dim *d = find_dim(e->m, decl->name);
   if (d)
     for (int i = 0; i < d->files.n; i++)
-      if (d->files.v[i]->src == decl->src) elab_error(e, NULL, decl, "dimension `%s` is declared twice", decl->name);
+      if (d->files.v[i] == decl->src) elab_error(e, NULL, decl, "dimension `%s` is declared twice", decl->name);
   if (!d) {
     Dim fresh = {.name = decl->name, .decl = decl};
     vec_push(e->m->arena, &e->m->dims, fresh);
     d = &e->m->dims.v[e->m->dims.n - 1];
   }
   if (main_file || !d->decl->kid[0]) d->decl = decl; /* the main file's value wins */
-  vec_push(e->m->arena, &d->files, decl);
+  vec_push(e->m->arena, &d->files, decl->src);
 }
 
 static const char *folder_of(Arena *a, const char *path) {
@@ -87,6 +84,7 @@ static Ast *load_file(Elab *e, Source *src, bool main_file);
 
 static void load_used(Elab *e, const Ast *use) {
   Model *m = e->m;
+  if (m->files.n > 100) elab_error(e, NULL, use, "more than 100 files are used");
   const char *own = folder_of(m->arena, use->src->path), *dirs[2] = {own, m->opt.std_dir};
   Source *src = NULL;
   for (int i = 0; i < 2 && !src; i++) {
@@ -109,7 +107,6 @@ static void load_used(Elab *e, const Ast *use) {
 static Ast *load_file(Elab *e, Source *src, bool main_file) {
   Model *m = e->m;
   vec_push(m->arena, &m->files, src);
-  if (m->files.n > 200) bug("more than 200 files used"); /* each is read once, so this needs 200 real files */
   Ast *file = parse_file(m->arena, e->diags, m->names, src);
   for (int i = 0; i < file->nkid; i++)
     if (file->kid[i]->kind == AST_USE) load_used(e, file->kid[i]);
@@ -208,7 +205,7 @@ static void add_implicit_dims(Elab *e) {
           vec_push(m->arena, &m->dims, fresh);
           d = &m->dims.v[m->dims.n - 1];
         }
-        vec_push(m->arena, &d->files, x);
+        vec_push(m->arena, &d->files, x->src);
       }
     }
 }
@@ -433,12 +430,15 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
   if (opt) m->opt = *opt;
   Elab *e = NEW(a, Elab);
   elab_start(e, m, d, graph_new(a, "settings"), true);
-  jmp_buf env, **trap = diags_trap(d), *saved = *trap;
-  *trap = &env;
-  if (setjmp(env)) m = NULL;
-  else load(e, path);
+  jmp_buf env, *saved = *diags_trap(d);
+  *diags_trap(d) = &env;
+  bool ok = false;
+  if (!setjmp(env)) {
+    load(e, path);
+    ok = true;
+  }
   *diags_trap(d) = saved;
-  return m;
+  return ok ? m : NULL;
 }
 
 int frontend_entry_count(const Model *m) { return m->entries.n; }

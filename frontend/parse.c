@@ -23,9 +23,14 @@ static Ast *parse_block(Parser *p);
 
 /* ---- tokens ---- */
 
+static const Loc *token_loc(Parser *p, const Token *at) {
+  Loc *l = NEW(p->arena, Loc);
+  *l = (Loc){p->src, at->line, at->col, NULL};
+  return l;
+}
+
 static _Noreturn void parse_error(Parser *p, const Token *at, const char *text) {
-  Loc loc = {p->src, at->line, at->col, NULL};
-  diag_error(p->diags, &loc, "%s", text);
+  diag_error(p->diags, token_loc(p, at), "%s", text);
   diag_throw(p->diags);
 }
 
@@ -551,6 +556,7 @@ static Ast *parse_probe(Parser *p) {
   const char *name = expect_name(p, "the probe's name");
   Ast *a = node1(p, AST_PROBE, at, parse_block(p));
   a->name = name;
+  a->word = "probe";
   return a;
 }
 
@@ -591,10 +597,8 @@ static Ast *parse_block(Parser *p) {
   AstVec kids = {0};
   while (!token_is(p->tok, "}")) {
     if (p->tok->kind == TK_END) {
-      Loc loc = {p->src, at->line, at->col, NULL};
-      Loc end = {p->src, p->tok->line, p->tok->col, NULL};
-      diag_error(p->diags, &end, "expected `}`, found the end of the file");
-      diag_note(p->diags, &loc, "the block begins here");
+      diag_error(p->diags, token_loc(p, p->tok), "expected `}`, found the end of the file");
+      diag_note(p->diags, token_loc(p, at), "the block begins here");
       diag_throw(p->diags);
     }
     vec_push(p->arena, &kids, parse_statement(p));

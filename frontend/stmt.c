@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_CALLS = 60 };
+enum { MAX_CALLS = 60, MAX_DEPTH = 700 };
 
 /* ---- types ---- */
 
@@ -35,14 +35,11 @@ static _Noreturn void type_mismatch(Elab *e, Frame *f, const Frame *caller, cons
                                     const char *what, const char *why) {
   elab_report(e, caller, at, "%s must be %s, but is %s%s", what, type_text(e, f, type), value_text(e, v), why);
   elab_note_value(e, v, "the value");
-  Loc here = {type->src, type->line, type->col, NULL};
-  diag_note(e->diags, &here, "the type is declared here");
+  diag_note(e->diags, ast_loc(e, type), "the type is declared here");
   for (int i = 0; i < type->nkid; i++) {
     Dim *d = type->kid[i]->kind == AST_NAME ? find_dim(e->m, type->kid[i]->name) : NULL;
     if (!d || !d->has || !d->origin || f->library) continue;
-    Loc from = {0};
-    if (d->given) from = (Loc){d->given->src, d->given->line, d->given->col, NULL};
-    diag_note(e->diags, d->given ? &from : NULL, "%s = %lld %s", d->name, (long long)d->value, d->origin);
+    diag_note(e->diags, d->given ? ast_loc(e, d->given) : NULL, "%s = %lld %s", d->name, (long long)d->value, d->origin);
   }
   diag_throw(e->diags);
 }
@@ -123,8 +120,7 @@ Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Lo
 }
 
 static void note_declared(Elab *e, const Ast *decl) {
-  Loc at = {decl->src, decl->line, decl->col, NULL};
-  diag_note(e->diags, &at, "`%s` is declared here", decl->name);
+  diag_note(e->diags, ast_loc(e, decl), "`%s` is declared here", decl->name);
 }
 
 /* Gives the parameters of decl their values in the new frame f. */
@@ -419,8 +415,7 @@ static void exec_require(Elab *e, Frame *f, const Ast *a) {
   if (!at || !f->site->src) elab_error(e, f, a, "%s", text);
   /* the caller is at fault */
   diag_error(e->diags, f->site, "%s", text);
-  Loc here = {a->src, a->line, a->col, NULL};
-  diag_note(e->diags, &here, "required here");
+  diag_note(e->diags, ast_loc(e, a), "required here");
   diag_throw(e->diags);
 }
 
@@ -447,7 +442,7 @@ static void exec_misplaced(Elab *e, Frame *f, const Ast *a) {
   elab_error(e, f, a, "this statement belongs in a train section");
 }
 
-void exec_block(Elab *e, Frame *f, const Ast *block) {
+void exec_statement(Elab *e, Frame *f, const Ast *a) {
   static void (*const rules[])(Elab *, Frame *, const Ast *) = {
       [AST_ASSIGN] = exec_assign,     [AST_DECL_STATE] = exec_state,   [AST_UPDATE] = exec_update,
       [AST_RETURN] = exec_return,     [AST_IF] = exec_if,              [AST_REPEAT] = exec_repeat,
@@ -455,10 +450,12 @@ void exec_block(Elab *e, Frame *f, const Ast *block) {
       [AST_DECL_FIELD] = exec_declaration, [AST_FUNC] = exec_declaration, [AST_METRIC] = exec_misplaced,
       [AST_BIND] = exec_misplaced,    [AST_MINIMIZE] = exec_misplaced, [AST_PROBE] = exec_misplaced,
   };
-  if (++e->depth > 700) elab_error(e, f, block, "nested too deeply");
-  for (int i = 0; i < block->nkid && !f->returned; i++) {
-    if (--e->fuel < 0) elab_error(e, f, block->kid[i], "this model takes too many steps to elaborate");
-    rules[block->kid[i]->kind](e, f, block->kid[i]);
-  }
+  if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
+  rules[a->kind](e, f, a);
+}
+
+void exec_block(Elab *e, Frame *f, const Ast *block) {
+  if (++e->depth > MAX_DEPTH) elab_error(e, f, block, "nested too deeply");
+  for (int i = 0; i < block->nkid && !f->returned; i++) exec_statement(e, f, block->kid[i]);
   e->depth--;
 }

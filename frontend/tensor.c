@@ -34,7 +34,15 @@ Val t_runtime(Elab *e, const char *name) {
   int i = g_find_input(e->g, name);
   if (i >= 0) return e->g->inputs.v[i].val;
   Shape s = {0};
-  return g_input(e->g, name, IN_RUNTIME, DT_I64, &s, NULL);
+  const Ast *section = e->m->train ? e->m->train : e->m->main;
+  const Loc *saved = e->g->loc;
+  Role role = e->g->role;
+  if (section) e->g->loc = elab_loc(e, NULL, section);
+  e->g->role = ROLE_FORWARD;
+  Val v = g_input(e->g, name, IN_RUNTIME, DT_I64, &s, NULL);
+  e->g->loc = saved;
+  e->g->role = role;
+  return v;
 }
 
 /* ---- elementwise ---- */

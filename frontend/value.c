@@ -49,12 +49,17 @@ const Loc *elab_loc(Elab *e, const Frame *f, const Ast *at) {
   return l;
 }
 
+const Loc *ast_loc(Elab *e, const Ast *at) {
+  Loc *l = NEW(e->arena, Loc);
+  *l = (Loc){at->src, at->line, at->col, NULL};
+  return l;
+}
+
 static void report(Elab *e, const Frame *f, const Ast *at, const char *text) {
   const Loc *l = elab_loc(e, f, at);
   diag_error(e->diags, l, "%s", text);
   if (l->src != at->src) {
-    Loc inside = {at->src, at->line, at->col, NULL};
-    diag_note(e->diags, &inside, "inside the library's %s", f->what ? f->what : "code");
+    diag_note(e->diags, ast_loc(e, at), "inside the library's %s", f->what ? f->what : "code");
   }
   int n = 0;
   for (const Loc *up = l->up; up && n < 3; up = up->up, n++) diag_note(e->diags, up, "called from here");

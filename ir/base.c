@@ -173,7 +173,12 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
   char *s = arena_alloc(d->arena, (size_t)n + 1);
   vsnprintf(s, (size_t)n + 1, fmt, ap2);
   va_end(ap2);
-  Message m = {kind, loc, s};
+  Loc *at = NULL;
+  if (loc) { /* the caller's may be a local variable */
+    at = NEW(d->arena, Loc);
+    *at = *loc;
+  }
+  Message m = {kind, at, s};
   vec_push(d->arena, &d->msg, m);
   if (kind == DIAG_ERROR) d->errors++;
 }

@@ -13,7 +13,7 @@ static void fill_blocks(ConvFill *f, int lanes) {
 /* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency, and vectors streaming
    from L2 cost extra. */
 static double step_cycles(int rb, int ob) {
-  double fma = rb * ob / 2.0, load = (rb + ob) / 2.0, c = fma > load ? fma : load;
+  double fma = rb * ob / 2.0, load = (rb + ob) * 0.55, c = fma > load ? fma : load;
   return (c < 4 ? 4 : c) + 0.35 * ob;
 }
 
@@ -229,45 +229,69 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   return waste < 2 && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
 }
 
+static void wino_gather_blocks(const Target *t, ConvWino *g) {
+  int L = g->lanes;
+  g->stationary = 36 * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
+  int64_t fit = t->l2 / 2 / (36 * 4 * g->cin); /* tiles whose V leaves room in L2 */
+  int64_t want = conv_min(conv_max(12, g->tiles / CHUNKS_WANTED), conv_max(24, conv_min(fit, 28)));
+  if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
+  double best = 1e300;
+  for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
+    for (int rb = 1; tile_fits(t, rb, ob); rb++) {
+      if (g->stationary && g->ocb % ob) continue;
+      int64_t block = conv_div_up(want, rb) * rb;
+      double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob * conv_div_up(g->tiles, block) * block;
+      if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
+    }
+  g->nblock = conv_div_up(g->tiles, g->block);
+  g->mplane = g->ob * g->block * L + PLANE_PAD;
+  g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
+}
+
+static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
+  int L = g->lanes;
+  int64_t products = g->tiles * (g->cin + g->cout), weights = g->cin * g->cout;
+  g->stationary = products < 16 * weights;
+  g->cgroup = g->icb, g->kgroup = g->ocb;
+  double best = 1e300;
+  for (int64_t c = 1; c <= g->icb && g->stationary; c++)
+    for (int64_t k = 1; k <= g->ocb; k++) {
+      if (g->icb % c || g->ocb % k || 36 * c * k * L * L * 4 > t->l2 * 5 / 4 || (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
+        continue;
+      double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
+      if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
+    }
+  best = 1e300;
+  for (int ob = 1; ob <= 4; ob++)
+    for (int rb = 1; rb <= L; rb++) {
+      if (L % rb || g->kgroup % ob || !tile_fits(t, rb, ob)) continue;
+      double cost = step_cycles(rb, ob) / (rb * ob);
+      if (cost < best) best = cost, g->rb = rb, g->ob = ob;
+    }
+  int64_t fit = t->l2 * 5 / 8 / (36 * 4 * (g->cin + g->cout)), want = conv_max(64, conv_min(96, fit));
+  if (g->stationary) want = 128;
+  want = conv_div_up(g->tiles, conv_div_up(g->tiles, want));
+  g->block = conv_div_up(want, 4) * 4;
+  g->nblock = conv_div_up(g->tiles, g->block);
+  g->mplane = g->ocb * g->block * L + PLANE_PAD;
+  g->uplane = g->cgroup * g->kgroup * L * L + (g->stationary ? PLANE_PAD : 0);
+  g->nsplit = g->stationary ? 1 : conv_max(1, conv_min(conv_min(CHUNKS_WANTED, g->nblock), products / (4 * weights)));
+  g->per_split = conv_div_up(g->nblock, g->nsplit);
+  g->nsplit = conv_div_up(g->nblock, g->per_split);
+}
+
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
-  bool dx = s->kind == CONV_DX, dw = s->kind == CONV_DW;
+  bool dx = s->kind == CONV_DX;
   int L = target_lanes(t);
   *g = (ConvWino){.lanes = L, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
   g->icb = g->cin / L, g->ocb = g->cout / L;
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->pad = dx ? 2 - s->pad[0] : s->pad[0];
   g->th = conv_div_up(g->oh, 4), g->tw = conv_div_up(g->ow, 4), g->tiles = s->n * g->th * g->tw;
-  int64_t bytes = 36 * 4 * (g->cin + (dw ? g->cout : 0)), most = conv_min(g->tiles, 96), want = t->l2 * 5 / 8 / bytes;
-  if (dw) {
-    double best = 1e300;
-    for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
-      for (int rb = 1; rb <= L; rb++) {
-        if (L % rb || g->ocb % ob || !tile_fits(t, rb, ob)) continue;
-        double cost = step_cycles(rb, ob) / (rb * ob);
-        if (cost < best) best = cost, g->rb = rb, g->ob = ob;
-      }
-    g->block = conv_max(4, conv_min(most, conv_max(16, want)) / 4 * 4);
-  } else {
-    double best = 1e300;
-    for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
-      for (int rb = 1; tile_fits(t, rb, ob); rb++) {
-        int64_t block = conv_div_up(conv_min(most, conv_max(want, 12)), rb) * rb;
-        double cost = step_cycles(rb, ob) * conv_div_up(block, rb) / block * conv_div_up(g->ocb, ob) * ob / (double)g->ocb / ob;
-        cost *= (double)conv_div_up(g->tiles, block) * block / g->tiles;
-        if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
-      }
-  }
-  g->nblock = conv_div_up(g->tiles, g->block);
+  (s->kind == CONV_DW ? wino_wgrad_blocks : wino_gather_blocks)(t, g);
+  g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD;
-  g->mplane = (dw ? g->ocb : g->ob) * g->block * L + PLANE_PAD;
-  g->uplane = g->icb * g->ocb * L * L;
-  g->nsplit = 1, g->per_split = g->nblock;
-  if (dw) {
-    int64_t partial = 36 * g->uplane * 4, moved = (int64_t)36 * g->tiles * (g->cin + g->cout) * 4;
-    g->nsplit = conv_max(1, conv_min(conv_min(CHUNKS_WANTED, g->nblock), moved / (4 * partial)));
-    g->per_split = conv_div_up(g->nblock, g->nsplit);
-    g->nsplit = conv_div_up(g->nblock, g->per_split);
-  }
+  g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
 }
 
 /* ---- plans ---- */
@@ -305,22 +329,34 @@ static void plan_wino(ConvPlan *p, const Target *t) {
   const ConvSpec *s = &p->spec;
   ConvWino g;
   conv_wino(s, t, &g);
-  int64_t L = g.lanes, patch = 36 * L;
-  p->nstep = 2;
-  if (s->kind == CONV_DW) {
-    p->tmp_bytes[0] = 36 * g.uplane * g.nsplit * 4;
-    p->step[0] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0}, .nchunk = g.nsplit,
-                            .scratch = (36 * (g.vplane + g.mplane) + patch) * 4, .flops = conv_flops(s)};
-    p->step[1] = (ConvStep){.name = "sum", .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = g.ocb * g.icb,
-                            .scratch = 9 * L * L * 4};
-    return;
-  }
+  int64_t L = g.lanes, patch = 36 * L, pairs = g.ocb * g.icb, fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
+          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = 36 * g.vplane, mm = 36 * g.mplane, u = 36 * g.uplane;
+  bool dw = s->kind == CONV_DW;
   ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
-  p->tmp_bytes[0] = 36 * g.uplane * 4;
-  p->step[0] = (ConvStep){.name = "wtr", .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = g.ocb * g.icb,
-                          .scratch = 9 * L * L * 4};
-  p->step[1] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result}, .nchunk = g.nblock,
-                          .scratch = (36 * (g.vplane + g.mplane) + patch) * 4, .flops = conv_flops(s)};
+  p->nstep = 2;
+  p->step[0] = (ConvStep){.name = g.stationary ? "in" : dw ? "main" : "wtr"};
+  p->step[1] = (ConvStep){.name = dw && !g.stationary ? "sum" : "main"};
+  ConvStep *a = &p->step[0], *b = &p->step[1];
+  if (g.stationary) {
+    p->tmp_bytes[0] = g.nblock * v * 4;
+    p->tmp_bytes[1] = dw ? g.nblock * mm * 4 : 0;
+    a->nin = 1 + dw, a->nout = 1 + dw, a->nchunk = fill_x + (dw ? fill_y : 0), a->scratch = patch * 4;
+    a->in[0] = source, a->in[1] = CO_Y, a->out[0] = CO_TMP0, a->out[1] = CO_TMP1;
+    b->nin = 2, b->nout = 1, b->flops = conv_flops(s);
+    b->in[0] = CO_TMP0, b->in[1] = dw ? CO_TMP1 : CO_W, b->out[0] = dw ? CO_W : result;
+    b->nchunk = dw ? (g.icb / g.cgroup) * (g.ocb / g.kgroup) : g.ocb / g.ob;
+    b->scratch = (u + (dw ? 9 * L * L : mm + conv_max(patch, 9 * L))) * 4;
+  } else if (dw) {
+    p->tmp_bytes[0] = u * g.nsplit * 4;
+    *a = (ConvStep){.name = a->name, .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0}, .nchunk = g.nsplit,
+                    .scratch = (v + mm + patch) * 4, .flops = conv_flops(s)};
+    *b = (ConvStep){.name = b->name, .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = pairs, .scratch = 9 * L * L * 4};
+  } else {
+    p->tmp_bytes[0] = u * 4;
+    *a = (ConvStep){.name = a->name, .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = pairs, .scratch = 9 * L * 4};
+    *b = (ConvStep){.name = b->name, .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result}, .nchunk = g.nblock,
+                    .scratch = (v + mm + patch) * 4, .flops = conv_flops(s)};
+  }
 }
 
 ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {

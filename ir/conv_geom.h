@@ -59,16 +59,22 @@ typedef struct {
 } ConvWgrad;
 
 /* Winograd F(4x4,3x3): tiles of 4x4 produced pixels (DW: of the incoming gradient) from 6x6 source pixels, 36 planes of products.
-   V[36][icb][block][lane] holds transformed source tiles, U[36][ocb][cin][lane] transformed weights. */
+   V[36][block / vgroup][icb][vgroup][lane] holds transformed source tiles, U[36][ocb][cin][lane] transformed weights. */
 typedef struct {
   int lanes;
   int64_t n, cin, cout, icb, ocb; /* forward: c, k; input gradient: k, c; weight gradient: c, k */
   int64_t h, w, oh, ow, pad;      /* source and produced images */
   int64_t th, tw, tiles;          /* tile rows and columns of an image; tiles of all images */
   int64_t block, nblock;          /* tiles a block */
+  int64_t vgroup;                 /* tiles that lie together for one channel block: a register tile's, or (DW) all of a block */
   int rb, ob;                     /* register tile: rb broadcast values by ob vectors */
   int64_t vplane, mplane, uplane; /* floats from one plane to the next (mplane: of M, or of the transformed gradient) */
-  int64_t nsplit, per_split;      /* DW: ranges of blocks with partial sums of their own */
+  /* Many weights for few tiles: V of all tiles (DW: and the transformed gradient) goes to memory in a step of its own, and a chunk
+     of the main step keeps its share of the transformed weights in scratch. */
+  bool stationary;
+  int64_t fill_group;             /* stationary: channel blocks a chunk of the transforming step */
+  int64_t cgroup, kgroup;         /* DW: channel blocks a chunk accumulates */
+  int64_t nsplit, per_split;      /* DW, not stationary: ranges of blocks with partial sums of their own */
 } ConvWino;
 
 bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */

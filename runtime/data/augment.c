@@ -58,10 +58,10 @@ static float pixel(const float *p, int h, int w, int y, int x) {
   return y < 0 || x < 0 || y >= h || x >= w ? 0 : p[(size_t)y * w + x];
 }
 
-static float bilinear(const float *p, int h, int w, float fy, float fx) {
-  float by = floorf(fy), bx = floorf(fx), ty = fy - by, tx = fx - bx;
-  if (!(by >= -1 && bx >= -1 && by < h && bx < w)) return 0;
-  int y = (int)by, x = (int)bx;
+/* fy and fx are above -2 and small enough for int. */
+static inline float bilinear(const float *p, int h, int w, float fy, float fx) {
+  int y = (int)(fy + 2) - 2, x = (int)(fx + 2) - 2; /* floor, without a call */
+  float ty = fy - (float)y, tx = fx - (float)x;
   if (y >= 0 && x >= 0 && y + 1 < h && x + 1 < w) {
     const float *q = p + (size_t)y * w + x;
     float a = q[0] + tx * (q[1] - q[0]), b = q[w] + tx * (q[w + 1] - q[w]);
@@ -74,28 +74,31 @@ static float bilinear(const float *p, int h, int w, float fy, float fx) {
   return a + ty * (c - a);
 }
 
-/* Carries out what is pending from `in` into `out`, whose size is set. Shrinking averages several samples a
- * pixel. */
+static inline float clampf(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
+
+/* Carries out what is pending from `in` into `out`, whose size is set. Shrinking averages ny x nx samples a
+   pixel. Positions are clamped to the box as when the crop alone is resized (its edge pixels continue), then
+   turned about the centre. */
 static void resample(const Pending *g, const Image *in, Image *out) {
-  double bh = g->crop ? g->height : in->h, bw = g->crop ? g->width : in->w;
-  double top = g->crop ? g->top : 0, left = g->crop ? g->left : 0;
-  int ny = (int)ceil(bh / out->h), nx = (int)ceil(bw / out->w);
-  double cy = (in->h - 1) / 2.0, cx = (in->w - 1) / 2.0, co = cos(g->angle), si = sin(g->angle);
-  float weight = 1.0f / (float)(nx * ny);
-  for (int y = 0; y < out->h; y++)
-    for (int x = 0; x < out->w; x++) {
-      float sum[3] = {0};
-      for (int k = 0; k < ny * nx; k++) {
-        double v = (y + (k / nx + 0.5) / ny) * bh / out->h - 0.5,
-               u = (x + (k % nx + 0.5) / nx) * bw / out->w - 0.5;
-        v = fmin(fmax(v, 0), bh - 1) + top - cy; /* as resizing the crop alone: its edge pixels continue */
-        u = fmin(fmax(u, 0), bw - 1) + left - cx;
-        float sy = (float)(u * si + v * co + cy), sx = (float)(u * co - v * si + cx);
-        for (int c = 0; c < in->c; c++)
-          sum[c] += bilinear(in->p + (size_t)c * in->h * in->w, in->h, in->w, sy, sx);
-      }
-      for (int c = 0; c < in->c; c++) out->p[((size_t)c * out->h + y) * out->w + x] = sum[c] * weight;
+  float bh = (float)(g->crop ? g->height : in->h), bw = (float)(g->crop ? g->width : in->w);
+  int ny = (int)ceilf(bh / (float)out->h), nx = (int)ceilf(bw / (float)out->w);
+  float cy = (float)(in->h - 1) / 2, cx = (float)(in->w - 1) / 2, weight = 1.0f / (float)(nx * ny);
+  float top = (g->crop ? (float)g->top : 0) - cy, left = (g->crop ? (float)g->left : 0) - cx;
+  float step_y = bh / (float)(out->h * ny), step_x = bw / (float)(out->w * nx);
+  float co = (float)cos(g->angle), si = (float)sin(g->angle);
+  size_t from = (size_t)in->h * in->w, to = (size_t)out->h * out->w;
+  memset(out->p, 0, (size_t)in->c * to * sizeof(float));
+  for (int y = 0; y < out->h * ny; y++) {
+    float v = clampf(((float)y + 0.5f) * step_y - 0.5f, 0, bh - 1) + top;
+    for (int x = 0; x < out->w * nx; x++) {
+      float u = clampf(((float)x + 0.5f) * step_x - 0.5f, 0, bw - 1) + left;
+      float sy = clampf(u * si + v * co + cy, -1.5f, (float)in->h + 1);
+      float sx = clampf(u * co - v * si + cx, -1.5f, (float)in->w + 1);
+      float *pixel = out->p + (size_t)(y / ny) * out->w + x / nx;
+      for (int c = 0; c < in->c; c++)
+        pixel[c * to] += weight * bilinear(in->p + c * from, in->h, in->w, sy, sx);
     }
+  }
 }
 
 /* ---- colour ---- */
@@ -169,8 +172,10 @@ static void blur(Image *m, double sigma, float *room) {
       float *to = room + (size_t)y * w;
       for (int x = -radius; x < w + radius; x++)
         line[x + radius] = p[(size_t)y * w + (x < 0 || x >= w ? reflect(x, w) : x)];
+#pragma omp simd
       for (int x = 0; x < w; x++) to[x] = tap[0] * line[x + radius];
       for (int k = 1; k <= radius; k++)
+#pragma omp simd
         for (int x = 0; x < w; x++) to[x] += tap[k] * (line[x + radius - k] + line[x + radius + k]);
     }
     for (int y = 0; y < h; y++) {
@@ -179,6 +184,7 @@ static void blur(Image *m, double sigma, float *room) {
       for (int x = 0; x < w; x++) to[x] = tap[0] * mid[x];
       for (int k = 1; k <= radius; k++) {
         const float *a = room + (size_t)reflect(y - k, h) * w, *b = room + (size_t)reflect(y + k, h) * w;
+#pragma omp simd
         for (int x = 0; x < w; x++) to[x] += tap[k] * (a[x] + b[x]);
       }
     }

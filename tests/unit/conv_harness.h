@@ -1,4 +1,5 @@
-/* Compiles and runs one convolution plan outside the product's JIT: shared by test_conv.c and bench/conv_bench.c. */
+/* Compiles and runs one convolution plan outside the product's JIT: shared by test_conv.c and
+ * bench/conv_bench.c. */
 #ifndef JEPAC_TESTS_CONV_HARNESS_H
 #define JEPAC_TESTS_CONV_HARNESS_H
 
@@ -61,8 +62,10 @@ static inline ConvCode harness_compile(const ConvSpec *spec, const Target *t) {
 
 static inline void harness_free(ConvCode *c) { harness_check(LLVMOrcDisposeLLJIT(c->jit)); }
 
-/* operand[] is indexed by ConvOperand. Chunks run forwards, or backwards to show that their order does not matter. */
-static inline void harness_step(const ConvCode *c, int i, void *const operand[5], void *scratch, bool backwards) {
+/* operand[] is indexed by ConvOperand. Chunks run forwards, or backwards to show that their order does not
+ * matter. */
+static inline void harness_step(const ConvCode *c, int i, void *const operand[5], void *scratch,
+                                bool backwards) {
   const ConvStep *s = &c->plan.step[i];
   void *ptr[8];
   for (int k = 0; k < s->nin; k++) ptr[k] = operand[s->in[k]];

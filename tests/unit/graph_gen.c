@@ -1,5 +1,5 @@
-/* Random valid graphs: operators are proposed with random operands and attributes and kept when inference accepts them. Scalar functions
-   are chosen so that values stay of order one and away from kinks. */
+/* Random valid graphs: operators are proposed with random operands and attributes and kept when inference
+   accepts them. Scalar functions are chosen so that values stay of order one and away from kinks. */
 #include "tests/unit/graph_gen.h"
 
 #include <string.h>
@@ -37,7 +37,8 @@ static Val attempt(Gen *r, OpId op, const Val *in, int nin, const Ints *attr, do
 }
 
 static Val unary(Gen *r) {
-  static const OpId ops[] = {OP_neg, OP_abs, OP_exp, OP_tanh, OP_sigmoid, OP_relu, OP_sin, OP_cos, OP_erf, OP_stop_gradient, OP_floor};
+  static const OpId ops[] = {OP_neg, OP_abs, OP_exp, OP_tanh,          OP_sigmoid, OP_relu,
+                             OP_sin, OP_cos, OP_erf, OP_stop_gradient, OP_floor};
   Graph *g = r->g;
   Val a = any(r);
   switch (pick(r, 4)) {
@@ -82,7 +83,9 @@ static Val binary(Gen *r) {
   case 1: return g_binary(g, OP_sub, a, b);
   case 2: return g_binary(g, OP_max, a, b);
   case 3: return g_select(g, g_binary(g, OP_lt, a, b), a, g_binary(g, OP_mul, a, g_fill_like(g, a, 0.5)));
-  case 4: return g_binary(g, OP_div, a, g_binary(g, OP_add, g_unary(g, OP_exp, g_unary(g, OP_tanh, b)), g_fill_like(g, b, 0.5)));
+  case 4:
+    return g_binary(g, OP_div, a,
+                    g_binary(g, OP_add, g_unary(g, OP_exp, g_unary(g, OP_tanh, b)), g_fill_like(g, b, 0.5)));
   default: return g_binary(g, OP_mul, g_unary(g, OP_tanh, a), b);
   }
 }
@@ -214,7 +217,8 @@ static Val normalise(Gen *r) {
   Val m = scale(r, g_reduce(g, OP_reduce_sum, a, &ax), n);
   Val v = scale(r, g_reduce(g, OP_reduce_m2, a, &ax), n);
   Val rstd = g_unary(g, OP_rsqrt, g_binary(g, OP_add, v, g_fill_like(g, v, 0.1)));
-  return g_binary(g, OP_mul, g_binary(g, OP_sub, a, g_broadcast(g, m, &s, &keep_axes)), g_broadcast(g, rstd, &s, &keep_axes));
+  return g_binary(g, OP_mul, g_binary(g, OP_sub, a, g_broadcast(g, m, &s, &keep_axes)),
+                  g_broadcast(g, rstd, &s, &keep_axes));
 }
 
 static Val contract(Gen *r) {
@@ -270,9 +274,13 @@ Graph *graph_gen(Arena *a, uint64_t seed, int size) {
   for (int i = 0; i < size; i++) {
     Val v = -1;
     switch (pick(r, 10)) {
-    case 0: case 1: case 2: v = unary(r); break;
-    case 3: case 4: v = binary(r); break;
-    case 5: case 6: v = view(r); break;
+    case 0:
+    case 1:
+    case 2: v = unary(r); break;
+    case 3:
+    case 4: v = binary(r); break;
+    case 5:
+    case 6: v = view(r); break;
     case 7: v = reduce(r); break;
     case 8: v = normalise(r); break;
     default: v = contract(r); break;

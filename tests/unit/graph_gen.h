@@ -4,7 +4,8 @@
 
 #include "ir/graph.h"
 
-/* A graph determined by seed: a few inputs, about `size` operators, results, and gradients of a scalar by every input. */
+/* A graph determined by seed: a few inputs, about `size` operators, results, and gradients of a scalar by
+ * every input. */
 Graph *graph_gen(Arena *a, uint64_t seed, int size);
 
 #endif

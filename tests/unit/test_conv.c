@@ -1,5 +1,6 @@
-/* Convolution kernels against plain f64 loops: all three kinds, both algorithms, every vector width, blocked and row-major tensors,
-   odd geometries. Operands end at unmapped pages, and what a step must write starts as NaN, so stray and missing accesses show. */
+/* Convolution kernels against plain f64 loops: all three kinds, both algorithms, every vector width, blocked
+   and row-major tensors, odd geometries. Operands end at unmapped pages, and what a step must write starts as
+   NaN, so stray and missing accesses show. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #endif
@@ -19,7 +20,8 @@ typedef struct {
 
 /* n floats ending where an unmapped page starts. */
 static Buffer buffer_new(int64_t n) {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)(n ? n : 16) * 4, len = (bytes + page - 1) / page * page + page;
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)(n ? n : 16) * 4,
+         len = (bytes + page - 1) / page * page + page;
   char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ck_assert(map != MAP_FAILED);
   ck_assert(mprotect(map + len - page, page, PROT_NONE) == 0);
@@ -37,7 +39,8 @@ static float random_value(void) {
 }
 
 /* Index of element (n, c, h, w) in a tensor of nc channels. */
-static int64_t at(int64_t block, int64_t nc, int64_t nh, int64_t nw, int64_t n, int64_t c, int64_t h, int64_t w) {
+static int64_t at(int64_t block, int64_t nc, int64_t nh, int64_t nw, int64_t n, int64_t c, int64_t h,
+                  int64_t w) {
   if (!block) return ((n * nc + c) * nh + h) * nw + w;
   return (((n * (nc / block) + c / block) * nh + h) * nw + w) * block + c % block;
 }
@@ -52,7 +55,8 @@ static void reference(const ConvSpec *s, const float *x, const float *w, const f
               for (int64_t j = 0; j < s->kw; j++) {
                 int64_t h = p * s->stride[0] + i - s->pad[0], v = q * s->stride[1] + j - s->pad[1];
                 if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-                int64_t ix = at(s->xblock, s->c, s->h, s->w, n, c, h, v), iw = ((k * s->c + c) * s->kh + i) * s->kw + j,
+                int64_t ix = at(s->xblock, s->c, s->h, s->w, n, c, h, v),
+                        iw = ((k * s->c + c) * s->kh + i) * s->kw + j,
                         iy = at(s->yblock, s->k, s->oh, s->ow, n, k, p, q);
                 if (s->kind == CONV_FWD) out[iy] += (double)x[ix] * w[iw];
                 else if (s->kind == CONV_DX) out[ix] += (double)y[iy] * w[iw];
@@ -65,8 +69,10 @@ static double run_case(ConvSpec s, const Target *t) {
   s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
   s.ow = (s.w + 2 * s.pad[1] - s.kw) / s.stride[1] + 1;
   ConvCode code = harness_compile(&s, t);
-  Buffer b[5] = {[CO_X] = buffer_new(s.n * s.c * s.h * s.w), [CO_W] = buffer_new(s.k * s.c * s.kh * s.kw),
-                 [CO_Y] = buffer_new(s.n * s.k * s.oh * s.ow), [CO_TMP0] = buffer_new(code.plan.tmp_bytes[0] / 4),
+  Buffer b[5] = {[CO_X] = buffer_new(s.n * s.c * s.h * s.w),
+                 [CO_W] = buffer_new(s.k * s.c * s.kh * s.kw),
+                 [CO_Y] = buffer_new(s.n * s.k * s.oh * s.ow),
+                 [CO_TMP0] = buffer_new(code.plan.tmp_bytes[0] / 4),
                  [CO_TMP1] = buffer_new(code.plan.tmp_bytes[1] / 4)};
   Buffer scratch = buffer_new((code.scratch + 63) / 64 * 16);
   int result = s.kind == CONV_FWD ? CO_Y : s.kind == CONV_DX ? CO_X : CO_W;
@@ -83,7 +89,8 @@ static double run_case(ConvSpec s, const Target *t) {
       for (int64_t k = 0; k < scratch.n; k++) scratch.p[k] = NAN;
       harness_step(&code, i, operand, scratch.p, backwards);
     }
-    if (backwards) ck_assert_msg(!memcmp(first, b[result].p, (size_t)b[result].n * 4), "chunk order changes bits");
+    if (backwards)
+      ck_assert_msg(!memcmp(first, b[result].p, (size_t)b[result].n * 4), "chunk order changes bits");
     else memcpy(first, b[result].p, (size_t)b[result].n * 4);
   }
   for (int64_t k = 0; k < b[result].n; k++) {
@@ -103,14 +110,19 @@ typedef struct {
 } Shape4;
 
 static const Shape4 shapes[] = {
-    {2, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1},    {3, 32, 7, 7, 48, 3, 3, 1, 1, 1, 1},   {2, 3, 12, 10, 32, 3, 3, 1, 1, 1, 1},
-    {2, 3, 21, 19, 16, 7, 7, 2, 2, 3, 3},   {2, 16, 9, 9, 32, 3, 3, 2, 2, 1, 1},   {2, 32, 8, 8, 16, 1, 1, 2, 2, 0, 0},
-    {2, 16, 7, 5, 16, 1, 1, 1, 1, 0, 0},    {1, 1, 5, 5, 1, 3, 3, 1, 1, 0, 0},     {2, 7, 6, 9, 17, 5, 3, 1, 1, 2, 0},
-    {2, 17, 8, 8, 7, 3, 3, 2, 2, 1, 1},     {1, 16, 10, 10, 16, 3, 3, 3, 3, 0, 0}, {2, 16, 11, 13, 16, 3, 5, 3, 2, 1, 3},
-    {5, 64, 4, 4, 64, 3, 3, 1, 1, 1, 1},    {2, 16, 1, 1, 16, 3, 3, 1, 1, 1, 1},   {2, 16, 2, 3, 16, 3, 3, 2, 2, 1, 1},
-    {1, 3, 16, 16, 16, 8, 8, 8, 8, 0, 0},   {1, 16, 9, 9, 16, 1, 1, 2, 2, 1, 1},   {19, 1, 14, 14, 16, 3, 3, 2, 2, 1, 1},
-    {1, 16, 40, 40, 32, 3, 3, 1, 1, 1, 1},  {1, 40, 6, 6, 24, 3, 3, 1, 1, 3, 3},   {3, 80, 5, 6, 96, 3, 3, 1, 1, 1, 1},
-    {1, 16, 3, 64, 16, 1, 7, 1, 2, 0, 3},   {17, 16, 4, 4, 16, 3, 3, 1, 1, 1, 1},  {1, 50, 5, 5, 50, 1, 1, 1, 1, 0, 0},
+    {2, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1},   {3, 32, 7, 7, 48, 3, 3, 1, 1, 1, 1},
+    {2, 3, 12, 10, 32, 3, 3, 1, 1, 1, 1},  {2, 3, 21, 19, 16, 7, 7, 2, 2, 3, 3},
+    {2, 16, 9, 9, 32, 3, 3, 2, 2, 1, 1},   {2, 32, 8, 8, 16, 1, 1, 2, 2, 0, 0},
+    {2, 16, 7, 5, 16, 1, 1, 1, 1, 0, 0},   {1, 1, 5, 5, 1, 3, 3, 1, 1, 0, 0},
+    {2, 7, 6, 9, 17, 5, 3, 1, 1, 2, 0},    {2, 17, 8, 8, 7, 3, 3, 2, 2, 1, 1},
+    {1, 16, 10, 10, 16, 3, 3, 3, 3, 0, 0}, {2, 16, 11, 13, 16, 3, 5, 3, 2, 1, 3},
+    {5, 64, 4, 4, 64, 3, 3, 1, 1, 1, 1},   {2, 16, 1, 1, 16, 3, 3, 1, 1, 1, 1},
+    {2, 16, 2, 3, 16, 3, 3, 2, 2, 1, 1},   {1, 3, 16, 16, 16, 8, 8, 8, 8, 0, 0},
+    {1, 16, 9, 9, 16, 1, 1, 2, 2, 1, 1},   {19, 1, 14, 14, 16, 3, 3, 2, 2, 1, 1},
+    {1, 16, 40, 40, 32, 3, 3, 1, 1, 1, 1}, {1, 40, 6, 6, 24, 3, 3, 1, 1, 3, 3},
+    {3, 80, 5, 6, 96, 3, 3, 1, 1, 1, 1},   {1, 16, 3, 64, 16, 1, 7, 1, 2, 0, 3},
+    {17, 16, 4, 4, 16, 3, 3, 1, 1, 1, 1},  {1, 50, 5, 5, 50, 1, 1, 1, 1, 0, 0},
+    {2, 96, 8, 8, 112, 3, 3, 1, 1, 1, 1},   {3, 128, 6, 10, 96, 3, 3, 1, 1, 0, 0}, {9, 32, 14, 14, 32, 3, 3, 1, 1, 1, 1},
 };
 
 static void check_target(const char *cpu, ConvAlgo algo, double bound) {
@@ -123,13 +135,25 @@ static void check_target(const char *cpu, ConvAlgo algo, double bound) {
     for (int kind = CONV_FWD; kind <= CONV_DW; kind++)
       for (int layout = 0; layout < 4; layout++) {
         Shape4 z = shapes[i];
-        ConvSpec s = {.kind = (ConvKind)kind, .algo = algo, .n = z.n, .c = z.c, .h = z.h, .w = z.w, .k = z.k, .kh = z.kh, .kw = z.kw,
-                      .stride = {z.sh, z.sw}, .pad = {z.ph, z.pw}, .xblock = layout & 1 ? L : 0, .yblock = layout & 2 ? L : 0};
+        ConvSpec s = {.kind = (ConvKind)kind,
+                      .algo = algo,
+                      .n = z.n,
+                      .c = z.c,
+                      .h = z.h,
+                      .w = z.w,
+                      .k = z.k,
+                      .kh = z.kh,
+                      .kw = z.kw,
+                      .stride = {z.sh, z.sw},
+                      .pad = {z.ph, z.pw},
+                      .xblock = layout & 1 ? L : 0,
+                      .yblock = layout & 2 ? L : 0};
         if ((s.xblock && z.c % L) || (s.yblock && z.k % L)) continue;
         bool wino = s.kh == 3 && s.kw == 3 && s.stride[0] == 1 && s.stride[1] == 1 && s.xblock && s.yblock;
         if (algo == CONV_WINOGRAD && !wino) continue;
         double e = run_case(s, &t);
-        ck_assert_msg(e < bound, "%s %s shape %zu layout %d: error %g", cpu, (const char *[]){"fwd", "dx", "dw"}[kind], i, layout, e);
+        ck_assert_msg(e < bound, "%s %s shape %zu layout %d: error %g", cpu,
+                      (const char *[]){"fwd", "dx", "dw"}[kind], i, layout, e);
       }
 }
 

@@ -1,5 +1,6 @@
-/* Lowering against the oracle: every operator case and its gradient, fused, scheduled and planned, then run by the kernel interpreter in
-   f64, agrees with the graph interpreter; the number of kernels of known chains; the memory planner on bare numbers. */
+/* Lowering against the oracle: every operator case and its gradient, fused, scheduled and planned, then run
+   by the kernel interpreter in f64, agrees with the graph interpreter; the number of kernels of known chains;
+   the memory planner on bare numbers. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -26,8 +27,8 @@ static void compare(const Graph *g, const char *what, Arena *a, const Target *t)
     for (int64_t j = 0; j < n; j++) {
       double x = want[i].v[j], y = got[i].v[j], tol = 1e-8;
       if (isnan(x) && isnan(y)) continue;
-      ck_assert_msg(fabs(x - y) <= tol * (1 + fabs(x)), "%s: output %s[%lld]: want %.12g, got %.12g", what, h->outputs.v[i].name,
-                    (long long)j, x, y);
+      ck_assert_msg(fabs(x - y) <= tol * (1 + fabs(x)), "%s: output %s[%lld]: want %.12g, got %.12g", what,
+                    h->outputs.v[i].name, (long long)j, x, y);
     }
   }
 }

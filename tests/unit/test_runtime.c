@@ -350,12 +350,14 @@ static void check_gemm(GemmParam p, int64_t na, int64_t nb, int64_t nc) {
           sum += at(p.dt, a, oa + m * p.a_m + k * p.a_k) * at(p.dt, b, ob + k * p.b_k + n * p.b_n);
         int64_t i = oc + m * p.c_m + n * p.c_n;
         double tol = (p.dt == DT_F32 ? 1e-6 : 1e-14) * (double)(p.k + 4);
-        ck_assert_msg(fabs(at(p.dt, c, i) - sum) <= tol, "m %d n %d k %d: [%d,%d] %g, not %g", (int)p.m,
-                      (int)p.n, (int)p.k, (int)m, (int)n, at(p.dt, c, i), sum);
+        if (!(fabs(at(p.dt, c, i) - sum) <= tol)) /* an assertion costs a system call each */
+          ck_abort_msg("m %d n %d k %d: [%d,%d] is %g, not %g", (int)p.m, (int)p.n, (int)p.k, (int)m, (int)n,
+                       at(p.dt, c, i), sum);
         touched[i] = 1;
       }
   }
-  for (int64_t i = 0; i < nc; i++) ck_assert(touched[i] || isnan(at(p.dt, c, i)));
+  for (int64_t i = 0; i < nc; i++)
+    if (!touched[i] && !isnan(at(p.dt, c, i))) ck_abort_msg("wrote outside its tile at %d", (int)i);
   free(a), free(b), free(c), free(c2), free(touched);
 }
 
@@ -369,7 +371,7 @@ START_TEST(gemm_stride_patterns) {
       for (int dt = 0; dt < 2; dt++) {
         int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
         int pa = pattern % 3, pb = pattern / 3 % 3, pc = pattern / 9;
-        if (pattern % (dt ? 5 : 2)) continue;
+        if (pattern % (m * n * k > 20000 ? 4 : dt ? 5 : 1)) continue; /* large ones are slow to check */
         GemmParam p = {.dt = dt ? DT_F64 : DT_F32, .m = m, .n = n, .k = k};
         /* by rows with a gap, by columns with a gap, no unit stride */
         p.a_m = pa == 0 ? k + 3 : pa == 1 ? 1 : 2 * k + 2, p.a_k = pa == 1 ? m + 2 : pa == 0 ? 1 : 2;
@@ -486,7 +488,8 @@ START_TEST(scatter_adds_in_order) {
     }
     void *ptr[] = {kind & 2 ? (void *)idx64 : (void *)idx32, up, out};
     run_all(step_scatter_add, ptr, &p, scatter_chunks(&p), 0, true);
-    for (int64_t i = 0; i < n_out; i++) ck_assert(at(p.dt, out, i) == want[i]);
+    for (int64_t i = 0; i < n_out; i++)
+      if (at(p.dt, out, i) != want[i]) ck_abort_msg("element %d", (int)i);
     free(up), free(out), free(want);
   }
 }

@@ -1,0 +1,290 @@
+/* The train section as numbers: settings, the data source with its typed fields, and the frame its equations run in. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+static const char *const setting_names[] = {"data", "optimizer", "batch", "epochs", "steps", "seed", "clip_norm", NULL};
+
+const char *train_setting_name(int i) { return setting_names[i]; }
+
+bool is_train_setting(const char *name) {
+  for (int i = 0; setting_names[i]; i++)
+    if (!strcmp(name, setting_names[i])) return true;
+  return false;
+}
+
+const Ast *train_setting(Elab *e, const char *name) {
+  const Ast *block = e->m->train->kid[0];
+  for (int i = 0; i < block->nkid; i++)
+    if (block->kid[i]->kind == AST_ASSIGN && !strcmp(block->kid[i]->kid[1]->name, name)) return block->kid[i]->kid[0];
+  return NULL;
+}
+
+static void check_settings(Elab *e, Frame *f) {
+  const Ast *block = e->m->train->kid[0];
+  int minimized = 0;
+  for (int i = 0; i < block->nkid; i++) {
+    const Ast *k = block->kid[i];
+    switch (k->kind) {
+    case AST_ASSIGN:
+      if (k->nkid > 2) elab_error(e, f, k, "a setting is one name and one value");
+      if (!is_train_setting(k->kid[1]->name))
+        elab_error(e, f, k->kid[1], "there is no setting `%s` in a train section%s", k->kid[1]->name,
+                   did_you_mean(e, k->kid[1]->name, setting_names, (int)(sizeof setting_names / sizeof *setting_names) - 1));
+      for (int j = 0; j < i; j++)
+        if (block->kid[j]->kind == AST_ASSIGN && block->kid[j]->kid[1]->name == k->kid[1]->name)
+          elab_error(e, f, k->kid[1], "`%s` is set twice", k->kid[1]->name);
+      break;
+    case AST_MINIMIZE:
+      if (minimized++) elab_error(e, f, k, "a train section has one `minimize` (add objectives up in it)");
+      break;
+    case AST_BIND:
+    case AST_PROBE:
+    case AST_METRIC: break;
+    default: elab_error(e, f, k, "this statement does not belong in a train section");
+    }
+  }
+  static const char *const needed[] = {"optimizer", "batch"};
+  for (int i = 0; i < 2; i++)
+    if (!train_setting(e, needed[i])) elab_error(e, f, e->m->train, "the train section lacks `%s = ...`", needed[i]);
+  if (!minimized) elab_error(e, f, e->m->train, "the train section lacks `minimize`");
+}
+
+static int64_t count_setting(Elab *e, Frame *f, const char *name, int64_t absent, int64_t least) {
+  const Ast *a = train_setting(e, name);
+  if (!a) return absent;
+  int64_t n = need_int(e, f, a, eval(e, f, a), arena_printf(e->arena, "`%s`", name));
+  if (n < least) elab_error(e, f, a, "`%s` is %lld, but must be at least %lld", name, (long long)n, (long long)least);
+  return n;
+}
+
+/* ---- data ---- */
+
+static Shape field_shape(Elab *e, Frame *f, const Ast *type) {
+  Shape s = {.rank = type->nkid};
+  for (int i = 0; i < type->nkid; i++) s.dim[i] = need_int(e, f, type->kid[i], eval(e, f, type->kid[i]), "an extent");
+  return s;
+}
+
+Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name) {
+  const Ast *body = source->decl->kid[0], *decl = NULL;
+  for (int i = 0; i < body->nkid; i++)
+    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) decl = body->kid[i]->kid[0];
+  Frame *own = frame_new(e, f, source->decl, source, source->site);
+  Shape s = field_shape(e, own, decl);
+  DType dt = type_dtype(e, own, decl);
+  for (int i = 0; i < s.rank; i++)
+    if (s.dim[i] < 1) {
+      elab_report(e, f, at, "the data has no `%s` with these settings: it would be %s", name, shape_text(e, dt, &s));
+      diag_note(e->diags, source->site, "%s is set up here", source->decl->name);
+      diag_throw(e->diags);
+    }
+  const char *input = arena_printf(e->arena, "data.%s", name);
+  int known = g_find_input(e->g, input);
+  if (known >= 0) return v_tensor(e->g->inputs.v[known].val);
+  e->g->loc = elab_loc(e, f, at);
+  return v_tensor(g_input(e->g, input, IN_ARG, dt, &s, NULL));
+}
+
+/* ---- the section's frame ---- */
+
+const Ast *main_entry(Elab *e, Frame *f) {
+  const Ast *block = e->m->train->kid[0], *value = NULL;
+  for (int i = 0; i < block->nkid; i++)
+    if (block->kid[i]->kind == AST_MINIMIZE) value = block->kid[i]->kid[0];
+  /* the first entry its expression names */
+  const Ast *stack[64];
+  int n = 0;
+  stack[n++] = value;
+  while (n) {
+    const Ast *a = stack[--n];
+    for (int i = 0; a->kind == AST_NAME && i < e->m->entries.n; i++)
+      if (e->m->entries.v[i]->name == a->name) return e->m->entries.v[i];
+    for (int i = a->nkid - 1; i >= 0; i--)
+      if (a->kid[i] && n < 64) stack[n++] = a->kid[i];
+  }
+  const char *names[64];
+  int count = 0;
+  for (int i = 0; i < e->m->entries.n && count < 64; i++) names[count++] = e->m->entries.v[i]->name;
+  const char *hint = value->kind == AST_FIELD && value->kid[0]->kind == AST_NAME
+                         ? did_you_mean(e, value->kid[0]->name, names, count)
+                         : "";
+  elab_error(e, f, value, "`minimize` names no entry of %s%s, such as `minimize forward.loss`", e->m->main->name, hint);
+}
+
+Frame *train_frame(Elab *e) {
+  const Ast *train = e->m->train;
+  Frame *f = NEW(e->arena, Frame);
+  f->self = e->root;
+  f->what = train->name;
+  f->src = train->src;
+  f->training = e->training;
+  int64_t batch = count_setting(e, f, "batch", 0, 1);
+  vars_set(e, &f->vars, word(e, "batch"), v_num((double)batch), train);
+  const Ast *data = train_setting(e, "data"); /* absent: the step takes the entry's own arguments */
+  if (!data) return f;
+  Value v = eval(e, f, data);
+  if (v.kind != V_MODULE || strcmp(v.u.module->decl->word, "source"))
+    elab_error(e, f, data, "`data` must be a data source such as fashion_mnist(...), but is %s", value_text(e, v));
+  vars_set(e, &f->vars, word(e, "data"), v, data);
+  return f;
+}
+
+void eval_binds(Elab *e, Frame *f) {
+  const Ast *block = e->m->train->kid[0];
+  for (int i = 0; i < block->nkid; i++) {
+    if (block->kid[i]->kind != AST_BIND) continue;
+    for (int k = 0; k < block->kid[i]->nkid; k++) {
+      const Ast *b = block->kid[i]->kid[k];
+      const char *names[64];
+      int n = 0;
+      bool found = false;
+      for (int m = 0; m < e->m->entries.n; m++)
+        for (int p = 1; p < e->m->entries.v[m]->nkid && n < 64; p++) {
+          names[n++] = e->m->entries.v[m]->kid[p]->name;
+          found = found || names[n - 1] == b->name;
+        }
+      if (!found)
+        elab_error(e, f, b, "no entry of %s has an argument `%s`%s", e->m->main->name, b->name,
+                   did_you_mean(e, b->name, names, n));
+      if (vars_find(&e->binds, b->name)) elab_error(e, f, b, "`%s` is bound twice", b->name);
+      vars_set(e, &e->binds, b->name, eval(e, f, b->kid[0]), b);
+    }
+  }
+}
+
+/* ---- settings for the runtime and the log ---- */
+
+static const char *source_text(Elab *e, const Ast *a) {
+  return arena_strndup(e->arena, a->src->text + a->begin, (size_t)(a->end - a->begin));
+}
+
+static Setting setting_of_value(Elab *e, Frame *f, const Var *var);
+
+static void settings_of_vars(Elab *e, Frame *f, const Vars *vars, Setting *out) {
+  Setting *item = NEWN(e->arena, Setting, vars->n + 1);
+  for (int i = 0; i < vars->n; i++) item[i] = setting_of_value(e, f, &vars->v[i]);
+  out->item = item;
+  out->nitem = vars->n;
+}
+
+static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
+  Setting s = {.name = var->name, .loc = var->at ? elab_loc(e, f, var->at) : NULL};
+  Value v = var->v;
+  Vars items = {0};
+  switch (v.kind) {
+  case V_BOOL:
+  case V_NUM:
+    s.kind = SET_NUM;
+    s.num = v.kind == V_BOOL ? v.u.b : v.u.num;
+    break;
+  case V_RANGE:
+    s.kind = SET_RANGE;
+    s.num = v.u.range.lo;
+    s.hi = v.u.range.hi;
+    break;
+  case V_LIST:
+    s.kind = SET_LIST;
+    for (int i = 0; i < v.u.list->n; i++) {
+      Var item = {"", v.u.list->v[i], var->at};
+      vec_push(e->arena, &items, item);
+    }
+    settings_of_vars(e, f, &items, &s);
+    break;
+  case V_MODULE:
+    s.kind = SET_CALL;
+    s.str = v.u.module->decl->name;
+    settings_of_vars(e, f, &v.u.module->args, &s);
+    break;
+  default:
+    s.kind = SET_STR;
+    s.str = v.kind == V_STR ? v.u.str : value_text(e, v);
+  }
+  return s;
+}
+
+/* What stays an expression until the training step (optimizer, schedules), by its text. */
+static Setting setting_of_syntax(Elab *e, Frame *f, const char *name, const Ast *a) {
+  Setting s = {.name = name, .loc = elab_loc(e, f, a), .kind = SET_STR};
+  if (a->kind == AST_NUM && !a->name) {
+    s.kind = SET_NUM;
+    s.num = a->num;
+  } else if (a->kind == AST_CALL && a->kid[0]->kind == AST_NAME) {
+    const Value *v = globals_find(&e->m->user, a->kid[0]->name);
+    if (!v) v = globals_find(&e->m->library, a->kid[0]->name);
+    s.kind = SET_CALL;
+    s.str = a->kid[0]->name;
+    Setting *item = NEWN(e->arena, Setting, a->nkid);
+    for (int i = 1; i < a->nkid; i++) {
+      const char *param = a->kid[i]->name;
+      if (!param && v && i < v->u.fn.decl->nkid) param = v->u.fn.decl->kid[i]->name;
+      item[i - 1] = setting_of_syntax(e, f, param ? param : "", a->kid[i]->kid[0]);
+    }
+    s.item = item;
+    s.nitem = a->nkid - 1;
+  } else {
+    s.str = a->kind == AST_STR ? a->name : source_text(e, a);
+  }
+  return s;
+}
+
+static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
+  Module *source = vars_find(&f->vars, word(e, "data"))->u.module;
+  *data = setting_of_value(e, f, &(Var){"data", v_module(source), train_setting(e, "data")});
+  r->data = (DataSpec){.source = source->decl->name, .set = data->item, .nset = data->nitem, .loc = source->site};
+  VEC(DataField) fields = {0};
+  Frame *own = frame_new(e, f, source->decl, source, source->site);
+  const Ast *body = source->decl->kid[0];
+  for (int i = 0; i < body->nkid; i++) {
+    if (body->kid[i]->kind != AST_DECL_FIELD) continue;
+    const Ast *type = body->kid[i]->kid[0];
+    DataField field = {body->kid[i]->name, type_dtype(e, own, type), field_shape(e, own, type)};
+    if (shape_count(&field.shape) > 0) vec_push(e->arena, &fields, field);
+  }
+  r->data.field = fields.v;
+  r->data.nfield = fields.n;
+}
+
+const Recipe *recipe_build(Elab *e) {
+  Model *m = e->m;
+  Recipe *r = NEW(e->arena, Recipe);
+  Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
+  check_settings(e, &start);
+  e->root = elab_root(e, &start);
+  Frame *f = train_frame(e);
+  eval_binds(e, f);
+  derive_dims(e, f);
+  r->model = m->main->name;
+  r->batch = count_setting(e, f, "batch", 0, 1);
+  r->epochs = count_setting(e, f, "epochs", 0, 1);
+  r->steps = count_setting(e, f, "steps", 0, 1);
+  r->seed = count_setting(e, f, "seed", 0, 0);
+  if (!r->epochs && !r->steps) elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
+
+  Setting data = {.name = "data"};
+  if (train_setting(e, "data")) describe_data(e, f, r, &data);
+
+  VEC(Setting) set = {0};
+  Setting model = setting_of_value(e, f, &(Var){"model", v_module(e->root), m->train});
+  vec_push(e->arena, &set, model);
+  for (int i = 0; i < m->train->kid[0]->nkid; i++) {
+    const Ast *k = m->train->kid[0]->kid[i];
+    if (k->kind != AST_ASSIGN) continue;
+    const char *name = k->kid[1]->name;
+    Setting s = !strcmp(name, "data") ? data : setting_of_syntax(e, f, name, k->kid[0]);
+    vec_push(e->arena, &set, s);
+  }
+  for (int i = 0; i < m->dims.n; i++) {
+    if (!m->dims.v[i].has) continue;
+    Setting s = {.name = m->dims.v[i].name, .kind = SET_NUM, .num = (double)m->dims.v[i].value};
+    vec_push(e->arena, &set, s);
+  }
+  r->set = set.v;
+  r->nset = set.n;
+  return r;
+}
+
+const Recipe *frontend_recipe(Model *m, Diags *d) {
+  if (!m->recipe) diag_error(d, NULL, "%s has no train section", m->files.v[0]->path);
+  return m->recipe;
+}

@@ -1,0 +1,394 @@
+/* Graphs of entries and of the whole training step: objectives, gradients, clipping, optimizers, averages, metrics. */
+#include "frontend/elab.h"
+
+#include "ir/expr.h"
+
+#include <string.h>
+
+/* ---- entries ---- */
+
+Module *elab_root(Elab *e, Frame *f) {
+  Model *m = e->m;
+  Arg *arg = NEWN(e->arena, Arg, m->main_args.n + 1);
+  for (int i = 0; i < m->main_args.n; i++) {
+    const Ast *a = m->main_args.v[i];
+    arg[i] = (Arg){a->name, eval(e, f, a->kid[0]), a};
+  }
+  /* the root's path is known before its body runs, so equations of its body may apply its modules */
+  Frame top = *f;
+  top.self = NULL;
+  Value v = instantiate(e, &top, m->train ? m->train : m->main, m->main, arg, m->main_args.n);
+  assign_paths(e, v, "");
+  return v.u.module;
+}
+
+/* An argument of an entry as a graph input. */
+static Value entry_input(Elab *e, Frame *f, const Ast *param) {
+  const Ast *type = param->kid[0];
+  if (!type) elab_error(e, f, param, "argument `%s` of an entry needs a type such as f32[B, 3]", param->name);
+  Shape s = {.rank = type->nkid};
+  if (type->nkid > MAX_RANK) elab_error(e, f, type, "at most %d axes are supported", MAX_RANK);
+  for (int i = 0; i < type->nkid; i++) {
+    const Ast *k = type->kid[i];
+    if (k->kind == AST_ELLIPSIS) elab_error(e, f, k, "an entry's argument needs every extent");
+    if (!eval_extent(e, f, k, &s.dim[i])) {
+      elab_report(e, f, k, "the extent `%s` of `%s` is not known", k->name, param->name);
+      diag_note(e->diags, NULL, "give it with --set %s=NUMBER, with inputs, or in the file: dim %s = NUMBER", k->name, k->name);
+      diag_throw(e->diags);
+    }
+    if (s.dim[i] < 1) elab_error(e, f, k, "axis %d of `%s` has the extent %lld", i, param->name, (long long)s.dim[i]);
+  }
+  DType dt = type_dtype(e, f, type);
+  int known = g_find_input(e->g, param->name);
+  if (known >= 0) { /* entries of one step share arguments by name */
+    Value v = v_tensor(e->g->inputs.v[known].val);
+    return check_type(e, f, f, param, type, v, arena_printf(e->arena, "argument `%s`", param->name));
+  }
+  char err[256];
+  e->g->loc = elab_loc(e, f, param);
+  Val v = g_try(e->g, OP_input, NULL, 0, NULL, 0, dt, &s, err, sizeof err);
+  if (v < 0) elab_error(e, f, param, "%s", err);
+  e->g->node.n--; /* it fits; made again with its table entry */
+  return v_tensor(g_input(e->g, param->name, IN_ARG, dt, &s, NULL));
+}
+
+Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl) {
+  Value *done = vars_find(&e->entry_results, decl->name);
+  if (done) return *done;
+  Frame *callee = frame_new(e, f, decl, self, NULL);
+  callee->record = true;
+  for (int i = 1; i < decl->nkid; i++) {
+    const Ast *p = decl->kid[i];
+    Value v;
+    if (e->entry_args) {
+      v = entry_input(e, callee, p);
+    } else {
+      Value *bound = vars_find(&e->binds, p->name);
+      if (!bound) {
+        elab_report(e, f, at, "argument `%s` of entry `%s` is not bound: add `bind %s = ...`", p->name, decl->name, p->name);
+        diag_note(e->diags, ast_loc(e, p), "the argument");
+        diag_throw(e->diags);
+      }
+      const Ast *from = at;
+      for (int k = 0; k < e->binds.n; k++)
+        if (e->binds.v[k].name == p->name) from = e->binds.v[k].at;
+      v = *bound;
+      if (p->kid[0])
+        v = check_type(e, callee, f, from, p->kid[0], v, arena_printf(e->arena, "argument `%s` of %s", p->name, decl->name));
+    }
+    vars_set(e, &callee->vars, p->name, v, p);
+  }
+  exec_block(e, callee, decl->kid[0]);
+  if (!callee->returned) elab_error(e, NULL, decl, "entry `%s` returns nothing", decl->name);
+  Value r = callee->result;
+  for (int i = 0; i < r.u.list->n; i++) {
+    if (!r.u.list->name[i])
+      elab_error(e, NULL, decl, "result %d of entry `%s` needs a name: return NAME = ...", i + 1, decl->name);
+    r.u.list->v[i] = v_tensor(need_tensor(e, callee, decl, r.u.list->v[i],
+                                          arena_printf(e->arena, "result `%s` of %s", r.u.list->name[i], decl->name)));
+  }
+  vars_set(e, &e->entry_results, decl->name, r, decl);
+  return r;
+}
+
+static void need_loss(Elab *e, Frame *f, const Ast *at, Val v) {
+  const Node *n = t_type(e, v);
+  if (n->shape.rank == 0 && dtype_is_float(n->dt)) return;
+  elab_report(e, f, at, "a loss is a scalar float, but this is %s", value_text(e, v_tensor(v)));
+  elab_note_value(e, v_tensor(v), "the value");
+  diag_throw(e->diags);
+}
+
+typedef struct {
+  const char *entry;
+  bool grad, bind_data;
+} Request;
+
+static void build_entry(Elab *e, const Request *q) {
+  Model *m = e->m;
+  const Ast *decl = NULL;
+  const char *names[64];
+  int n = 0;
+  for (int i = 0; i < m->entries.n; i++) {
+    if (n < 64) names[n++] = m->entries.v[i]->name;
+    if (!strcmp(m->entries.v[i]->name, q->entry)) decl = m->entries.v[i];
+  }
+  if (!m->main) {
+    diag_error(e->diags, NULL, "%s has no model with an entry", m->files.v[0]->path);
+    diag_throw(e->diags);
+  }
+  if (!decl) {
+    diag_error(e->diags, NULL, "%s has no entry `%s`%s", m->main->name, q->entry, did_you_mean(e, q->entry, names, n));
+    diag_throw(e->diags);
+  }
+  Frame f = {.src = m->files.v[0], .what = decl->name, .training = e->training};
+  e->root = elab_root(e, &f);
+  e->entry_args = true;
+  Value r = call_entry(e, &f, decl, e->root, decl);
+  StateVec states = {0};
+  collect_states(e, v_module(e->root), &states);
+  const List *l = r.u.list;
+  for (int i = 0; i < l->n; i++) g_output(e->g, l->name[i], l->v[i].u.val, -1);
+  if (q->grad) {
+    need_loss(e, &f, decl, l->v[0].u.val);
+    e->g->role = ROLE_GRADIENT;
+    for (int i = 0; i < states.n; i++) {
+      State *s = states.v[i];
+      if (s->kind != IN_PARAM || s->input < 0) continue;
+      Val in[2] = {l->v[0].u.val, s->input};
+      e->g->loc = s->loc;
+      g_output(e->g, arena_printf(e->arena, "grad.%s", s->name), g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL), -1);
+    }
+  }
+  output_updates(e, &states);
+}
+
+/* ---- the training step ---- */
+
+typedef struct {
+  const char *name; /* of the metric "loss": "probe.class." in front of a probe's */
+  const Ast *at;
+  Val loss;
+  StateVec params;
+  Value optimizer; /* V_NONE until built */
+  const Ast *optimizer_at;
+  Frame *frame;
+} Objective;
+
+typedef struct {
+  Elab *e;
+  Frame *f;
+  VEC(Objective) objectives;
+  Vars metrics;
+  StateVec states; /* everything that persists, in declaration order */
+} Step;
+
+static void add_metric(Step *s, const char *name, Val v) {
+  Var var = {name, v_tensor(v), NULL};
+  vec_push(s->e->arena, &s->metrics, var);
+}
+
+/* A metric is logged as a scalar f32. */
+static Val metric_value(Elab *e, Frame *f, const Ast *at, Value v, const char *name) {
+  if (v.kind == V_NUM) return t_scalar(e, f, at, DT_F32, v.u.num);
+  Val t = need_tensor(e, f, at, v, arena_printf(e->arena, "metric `%s`", name));
+  if (t_type(e, t)->shape.rank != 0)
+    elab_error(e, f, at, "metric `%s` must be a scalar, but is %s", name, value_text(e, v));
+  return t_cast(e, f, at, v_tensor(t), DT_F32).u.val;
+}
+
+/* Which values the loss depends on differentiably. */
+static bool *reached_from(Elab *e, Val loss) {
+  bool *mark = NEWN(e->arena, bool, loss + 1);
+  mark[loss] = true;
+  for (Val v = loss; v >= 0; v--) {
+    const Node *n = g_node(e->g, v);
+    if (!mark[v] || !dtype_is_float(n->dt)) continue;
+    for (int i = 0; i < n->nin; i++)
+      if (op_table[n->op].kind != KIND_MAP || op_vjp_expr(n->op, i)) mark[n->in[i]] = true;
+  }
+  return mark;
+}
+
+static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, Val loss, const StateVec *states, bool lint) {
+  Elab *e = s->e;
+  Objective o = {.name = name, .at = at, .loss = loss, .frame = f};
+  need_loss(e, f, at, loss);
+  bool *mark = reached_from(e, loss);
+  for (int i = 0; i < states->n; i++) {
+    State *p = states->v[i];
+    if (p->kind != IN_PARAM) continue;
+    if (p->input <= loss && mark[p->input]) vec_push(e->arena, &o.params, p);
+    else if (lint) diag_warning(e->diags, p->loc, "parameter `%s` is reached by no objective, so it is not trained", p->name);
+  }
+  if (!o.params.n) elab_error(e, f, at, "this loss depends on no parameter");
+  return o;
+}
+
+static void force_states(Step *s, const StateVec *states) {
+  for (int i = 0; i < states->n; i++) {
+    state_value(s->e, NULL, NULL, states->v[i]);
+    vec_push(s->e->arena, &s->states, states->v[i]);
+  }
+}
+
+static void main_objective(Step *s, bool lint) {
+  Elab *e = s->e;
+  const Ast *block = e->m->train->kid[0], *at = NULL;
+  for (int i = 0; i < block->nkid; i++)
+    if (block->kid[i]->kind == AST_MINIMIZE) at = block->kid[i]->kid[0];
+  const Ast *entry = main_entry(e, s->f);
+  Value r = call_entry(e, s->f, at, e->root, entry);
+  for (int i = 0; i < r.u.list->n; i++) vars_set(e, &s->f->vars, r.u.list->name[i], r.u.list->v[i], entry);
+  Val loss = need_tensor(e, s->f, at, eval(e, s->f, at), "the loss");
+  Objective o = objective(s, "", at, s->f, loss, &s->states, lint);
+  o.optimizer_at = train_setting(e, "optimizer");
+  vec_push(e->arena, &s->objectives, o);
+}
+
+/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train. */
+static void probe(Step *s, const Ast *a) {
+  Elab *e = s->e;
+  Module *m = NEW(e->arena, Module);
+  *m = (Module){.decl = a, .path = arena_printf(e->arena, "probe.%s", a->name), .scope = e->root, .probe = true};
+  Frame *f = frame_new(e, s->f, a, m, NULL);
+  f->fields = true;
+  const char *loss_name = word(e, "loss");
+  for (int i = 0; i < s->f->vars.n; i++) {
+    Var v = s->f->vars.v[i];
+    if (v.name == loss_name) continue;
+    if (v.v.kind == V_TENSOR && dtype_is_float(t_type(e, v.v.u.val)->dt)) v.v = t_map(e, f, a, OP_stop_gradient, &v.v, 1);
+    vec_push(e->arena, &f->vars, v);
+  }
+  Vars metrics = {0};
+  const Ast *optimizer = NULL;
+  for (int i = 0; i < a->kid[0]->nkid; i++) {
+    const Ast *k = a->kid[0]->kid[i];
+    if (k->kind == AST_METRIC) vars_set(e, &metrics, k->name, v_tensor(metric_value(e, f, k, eval(e, f, k->kid[0]), k->name)), k);
+    else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "optimizer")) optimizer = k->kid[0];
+    else exec_statement(e, f, k);
+  }
+  Value *loss = vars_find(&m->fields, loss_name);
+  if (!loss) elab_error(e, s->f, a, "probe `%s` lacks `loss = ...`", a->name);
+  StateVec own = {0};
+  collect_states(e, v_module(m), &own);
+  force_states(s, &own);
+  Objective o = objective(s, arena_printf(e->arena, "%s.", m->path), a, f, need_tensor(e, f, a, *loss, "the loss"), &own, true);
+  o.optimizer_at = optimizer;
+  vec_push(e->arena, &s->objectives, o);
+  for (int i = 0; i < metrics.n; i++)
+    add_metric(s, arena_printf(e->arena, "%s.%s", m->path, metrics.v[i].name), metrics.v[i].v.u.val);
+}
+
+static void probes_and_metrics(Step *s) {
+  Elab *e = s->e;
+  const Ast *block = e->m->train->kid[0];
+  e->frozen = true;
+  for (int i = 0; i < block->nkid; i++) {
+    const Ast *k = block->kid[i];
+    if (k->kind == AST_METRIC) add_metric(s, k->name, metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
+    if (k->kind == AST_PROBE) probe(s, k);
+  }
+  e->frozen = false;
+}
+
+/* Runs the optimizer's `each` block for every parameter of an objective. */
+static void optimize(Step *s, Objective *o, bool main) {
+  Elab *e = s->e;
+  Frame *f = o->frame;
+  Value *grad = NEWN(e->arena, Value, o->params.n);
+  e->g->role = ROLE_GRADIENT;
+  for (int i = 0; i < o->params.n; i++) {
+    Val in[2] = {o->loss, o->params.v[i]->input};
+    e->g->loc = o->params.v[i]->loc;
+    grad[i] = v_tensor(g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL));
+  }
+  e->g->role = ROLE_UPDATE;
+  const Ast *at = o->optimizer_at;
+  Frame plain = *s->f; /* an optimizer is written in the section's scope, and is no field of a probe */
+  Value opt = at ? eval(e, &plain, at) : call_library(e, &plain, o->at, "probe_optimizer", NULL, 0);
+  if (!at) at = o->at;
+  if (opt.kind != V_MODULE || !opt.u.module->each)
+    elab_error(e, f, at, "`optimizer` must be an optimizer such as adamw(...), but is %s", value_text(e, opt));
+  Module *m = opt.u.module;
+  if (main) {
+    Value all = v_list(e, o->params.n);
+    for (int i = 0; i < o->params.n; i++) all.u.list->v[i] = grad[i];
+    Value norm = call_library(e, &plain, at, "global_norm", &all, 1);
+    const Ast *clip = train_setting(e, "clip_norm");
+    if (clip) {
+      Value two[2] = {norm, eval(e, s->f, clip)};
+      if (two[1].kind == V_NUM && two[1].u.num <= 0) elab_error(e, s->f, clip, "`clip_norm` must be positive");
+      Value factor = call_library(e, &plain, clip, "clip_factor", two, 2);
+      for (int i = 0; i < o->params.n; i++) grad[i] = t_binary(e, &plain, clip, OP_mul, grad[i], factor);
+    }
+    Value *lr = vars_find(&m->args, word(e, "lr"));
+    if (lr) add_metric(s, "lr", metric_value(e, &plain, at, *lr, "lr"));
+    add_metric(s, "grad_norm", norm.u.val);
+  }
+  for (int i = 0; i < o->params.n; i++) {
+    State *p = o->params.v[i];
+    Frame *body = frame_new(e, s->f, m->decl, m, m->site);
+    body->param = p;
+    vars_set(e, &body->vars, m->each->word, (Value){.kind = V_STATE, .u.state = p}, m->each);
+    vars_set(e, &body->vars, m->each->name, grad[i], m->each);
+    exec_block(e, body, m->each->kid[0]);
+    for (int k = 0; k < body->vars.n; k++)
+      if (body->vars.v[k].v.kind == V_STATE && body->vars.v[k].v.u.state->kind == IN_SLOT)
+        vec_push(e->arena, &s->states, body->vars.v[k].v.u.state);
+  }
+}
+
+/* Averages read what the optimizer made. */
+static void average(Step *s) {
+  Elab *e = s->e;
+  for (int i = 0; i < e->averages.n; i++) {
+    Average *a = &e->averages.v[i];
+    Value decay = eval(e, a->frame, a->decay);
+    if (decay.kind == V_NUM && !(decay.u.num >= 0 && decay.u.num <= 1))
+      elab_error(e, a->frame, a->decay, "the decay must be in 0..1, but is %.10g", decay.u.num);
+    if (decay.kind != V_NUM && decay.kind != V_TENSOR)
+      elab_error(e, a->frame, a->decay, "the decay must be a number or a schedule, but is %s", value_text(e, decay));
+    for (int k = 0; k < a->pairs.n; k++) {
+      State *p = a->pairs.v[k].v.u.state;
+      Value v[3] = {v_tensor(state_value(e, a->frame, a->decay, p)),
+                    v_tensor(state_value(e, a->frame, a->decay, p->source)), decay};
+      p->value = call_library(e, a->frame, a->decay, "ema_step", v, 3).u.val;
+    }
+  }
+}
+
+static void build_step(Elab *e, const Request *q) {
+  Model *m = e->m;
+  Step s = {.e = e};
+  if (!m->train) {
+    diag_error(e->diags, NULL, "%s has no train section", m->files.v[0]->path);
+    diag_throw(e->diags);
+  }
+  Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
+  e->root = elab_root(e, &start);
+  StateVec all = {0};
+  collect_states(e, v_module(e->root), &all);
+  force_states(&s, &all);
+  s.f = train_frame(e);
+  if (q->bind_data && !train_setting(e, "data")) elab_error(e, NULL, m->train, "the train section lacks `data = ...`");
+  e->entry_args = !q->bind_data;
+  if (q->bind_data) eval_binds(e, s.f);
+  main_objective(&s, q->bind_data);
+  if (q->bind_data) probes_and_metrics(&s);
+  Vars extra = s.metrics;
+  s.metrics = (Vars){0};
+  for (int i = 0; i < s.objectives.n; i++) optimize(&s, &s.objectives.v[i], i == 0);
+  average(&s);
+  g_output(e->g, "loss", s.objectives.v[0].loss, -1);
+  for (int i = 0; i < s.metrics.n; i++) g_output(e->g, s.metrics.v[i].name, s.metrics.v[i].v.u.val, -1);
+  for (int i = 0; i < extra.n; i++) g_output(e->g, extra.v[i].name, extra.v[i].v.u.val, -1);
+  for (int i = 1; i < s.objectives.n; i++)
+    g_output(e->g, arena_printf(e->arena, "%sloss", s.objectives.v[i].name), s.objectives.v[i].loss, -1);
+  output_updates(e, &s.states);
+}
+
+static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*fn)(Elab *, const Request *), const Request *q) {
+  Elab *e = NEW(m->arena, Elab);
+  Graph *g = graph_new(m->arena, name);
+  elab_start(e, m, d, g, training);
+  jmp_buf env, *saved = *diags_trap(d);
+  *diags_trap(d) = &env;
+  bool ok = false;
+  if (!setjmp(env)) {
+    fn(e, q);
+    ok = true;
+  }
+  *diags_trap(d) = saved;
+  return ok ? g : NULL;
+}
+
+Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool grad) {
+  Request q = {.entry = entry, .grad = grad};
+  return build(m, d, entry, train, build_entry, &q);
+}
+
+Graph *frontend_train_step(Model *m, Diags *d, bool bind_data) {
+  Request q = {.bind_data = bind_data};
+  return build(m, d, "train_step", true, build_step, &q);
+}

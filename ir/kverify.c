@@ -1,0 +1,308 @@
+/* Checks of the kernel level: order of definitions, rows and sweeps, operand types, and that no access leaves
+   its buffer. Ranges of addresses come from interval arithmetic in which a guard bounds the part of an
+   address proportional to it; when that cannot decide, all points are tried. */
+#include "ir/kernel.h"
+
+#include <string.h>
+
+typedef struct {
+  const Program *p;
+  int k;
+  char *err;
+  size_t errlen;
+} Check;
+
+__attribute__((format(printf, 2, 3))) static bool fail(Check *c, const char *fmt, ...) {
+  int n = snprintf(c->err, c->errlen, "kernel k%d: ", c->k);
+  va_list ap;
+  va_start(ap, fmt);
+  if (n >= 0 && (size_t)n < c->errlen) vsnprintf(c->err + n, c->errlen - (size_t)n, fmt, ap);
+  va_end(ap);
+  return false;
+}
+
+typedef struct {
+  int64_t lo, hi;
+} Range;
+
+static Range affine_range(const LoopKernel *l, const Affine *e) {
+  Range r = {e->c, e->c};
+  for (int d = 0; d < l->ndim; d++) {
+    int64_t reach = e->k[d] * (l->size[d] - 1);
+    if (reach < 0) r.lo += reach;
+    else r.hi += reach;
+  }
+  return r;
+}
+
+static Range guarded(const LoopKernel *l, const Guard *g) {
+  Range r = affine_range(l, &g->e);
+  if (g->lo > r.lo) r.lo = g->lo;
+  if (g->hi - 1 < r.hi) r.hi = g->hi - 1;
+  return r;
+}
+
+/* e = factor * g + rest, where rest has none of g's dims */
+static bool take_out(const LoopKernel *l, Affine *e, const Affine *g, int64_t *factor) {
+  *factor = 0;
+  for (int d = 0; d < l->ndim; d++)
+    if (g->k[d] && !*factor) {
+      if (e->k[d] % g->k[d] || !e->k[d]) return false;
+      *factor = e->k[d] / g->k[d];
+    }
+  if (!*factor) return false;
+  for (int d = 0; d < l->ndim; d++)
+    if (g->k[d] && e->k[d] != *factor * g->k[d]) return false;
+  for (int d = 0; d < l->ndim; d++) e->k[d] -= *factor * g->k[d];
+  e->c -= *factor * g->c;
+  return true;
+}
+
+static void add(Range *r, Range x, int64_t factor) {
+  r->lo += factor * (factor < 0 ? x.hi : x.lo);
+  r->hi += factor * (factor < 0 ? x.lo : x.hi);
+}
+
+static Range guarded_affine(const LoopKernel *l, Affine e, const Access *a) {
+  Range r = {0, 0};
+  for (int i = 0; i < a->nguard; i++) {
+    int64_t factor;
+    if (take_out(l, &e, &a->guard[i].e, &factor)) add(&r, guarded(l, &a->guard[i]), factor);
+  }
+  add(&r, affine_range(l, &e), 1);
+  return r;
+}
+
+static Range access_range(const LoopKernel *l, const Access *a) {
+  Range r = guarded_affine(l, a->off, a);
+  for (int i = 0; i < a->nquot; i++) {
+    Range q = guarded_affine(l, a->quot[i].e, a);
+    q.lo = q.lo < 0 ? -1 : q.lo / a->quot[i].div;
+    q.hi /= a->quot[i].div;
+    add(&r, q, a->quot[i].stride);
+  }
+  if (a->dyn >= 0) add(&r, (Range){0, a->dyn_extent - 1}, a->dyn_stride);
+  return r;
+}
+
+static int64_t at_point(const LoopKernel *l, const Affine *e, const int64_t *at) {
+  int64_t v = e->c;
+  for (int d = 0; d < l->ndim; d++) v += e->k[d] * at[d];
+  return v;
+}
+
+/* Every point, at most this many. */
+enum { TRY_POINTS = 1 << 24 };
+static bool try_points(const LoopKernel *l, const Access *a, int64_t count) {
+  int64_t at[KDIM] = {0}, points = 1;
+  for (int d = 0; d < l->ndim; d++) {
+    points *= l->size[d];
+    if (points > TRY_POINTS) return false;
+  }
+  for (int64_t n = 0; n < points; n++) {
+    bool on = true;
+    for (int i = 0; i < a->nguard && on; i++) {
+      int64_t e = at_point(l, &a->guard[i].e, at);
+      on = e >= a->guard[i].lo && e < a->guard[i].hi && (a->guard[i].mod <= 1 || e % a->guard[i].mod == 0);
+    }
+    if (on) {
+      int64_t off = at_point(l, &a->off, at);
+      for (int i = 0; i < a->nquot; i++) {
+        int64_t e = at_point(l, &a->quot[i].e, at);
+        if (e < 0) return false;
+        off += a->quot[i].stride * (e / a->quot[i].div);
+      }
+      int64_t reach = a->dyn >= 0 ? a->dyn_stride * (a->dyn_extent - 1) : 0;
+      if (off + (reach < 0 ? reach : 0) < 0 || off + (reach > 0 ? reach : 0) >= count) return false;
+    }
+    for (int d = l->ndim - 1; d >= 0 && ++at[d] == l->size[d]; d--) at[d] = 0;
+  }
+  return true;
+}
+
+static bool check_access(Check *c, const Access *a, DType dt, bool write, const char *what, int i) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  const LoopKernel *l = &k->loop;
+  if (a->buf < 0 || a->buf >= k->nbuf) return fail(c, "%s %d: operand %d of %d", what, i, a->buf, k->nbuf);
+  if (write != (a->buf >= k->nbuf - k->nout) && write)
+    return fail(c, "%s %d writes operand %d, which is an input", what, i, a->buf);
+  const Buf *b = &c->p->buf.v[k->buf[a->buf]];
+  if (b->dt != DT_NONE && b->dt != dt)
+    return fail(c, "%s %d: %s in a buffer of %s", what, i, dtype_name(dt), dtype_name(b->dt));
+  if (write && a->nguard) return fail(c, "%s %d has guards", what, i);
+  if (a->dyn >= 0 && (a->dyn_extent < 1 || !dtype_is_int(l->inst[a->dyn].dt)))
+    return fail(c, "%s %d: malformed dynamic index", what, i);
+  for (int q = 0; q < a->nquot; q++)
+    if (a->quot[q].div < 1) return fail(c, "%s %d: quotient by %lld", what, i, (long long)a->quot[q].div);
+  int64_t count = b->bytes / dtype_size(dt);
+  Range r = access_range(l, a);
+  if (r.lo >= 0 && r.hi < count) return true;
+  if (try_points(l, a, count)) return true;
+  return fail(c, "%s %d reaches elements [%lld, %lld] of buf%d, which has %lld", what, i, (long long)r.lo,
+              (long long)r.hi, k->buf[a->buf], (long long)count);
+}
+
+static unsigned dims_of(const LoopKernel *l, const Affine *e) {
+  unsigned m = 0;
+  for (int d = 0; d < l->ndim; d++) m |= e->k[d] ? 1u << d : 0;
+  for (int d = l->ndim; d < KDIM; d++) m |= e->k[d] ? 1u << d : 0;
+  return m;
+}
+
+static unsigned dims_of_inst(const LoopKernel *l, const KInst *in) {
+  unsigned m = dims_of(l, &in->index);
+  for (int i = 0; i < in->nquot; i++) m |= dims_of(l, &in->quot[i].e);
+  const Access *a = in->access;
+  if (!a) return m;
+  if (in->kind == KI_LOAD) m |= dims_of(l, &a->off);
+  for (int i = 0; i < a->nquot; i++) m |= dims_of(l, &a->quot[i].e);
+  for (int i = 0; i < a->nguard; i++) m |= dims_of(l, &a->guard[i].e);
+  return m;
+}
+
+static int args_of(const KInst *in, int arg[4]) {
+  int n = in->kind == KI_MAP      ? op_table[in->op].nin
+          : in->kind == KI_RANDOM ? 2
+          : in->kind == KI_REDUCE ? 1
+                                  : 0;
+  for (int i = 0; i < n; i++) arg[i] = in->arg[i];
+  if (in->kind == KI_LOAD && in->access && in->access->dyn >= 0) arg[n++] = in->access->dyn;
+  return n;
+}
+
+static bool check_inst(Check *c, int i, int *stage) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  const LoopKernel *l = &k->loop;
+  const KInst *in = &l->inst[i];
+  if (in->dt <= DT_NONE || in->dt >= DT_COUNT) return fail(c, "%%%d has no type", i);
+  bool reads = in->kind == KI_LOAD || in->kind == KI_GUARD;
+  if (reads && !in->access) return fail(c, "%%%d has no access", i);
+  if (in->kind == KI_MAP && op_table[in->op].kind != KIND_MAP)
+    return fail(c, "%%%d maps %s", i, op_table[in->op].name);
+  if (in->kind == KI_REDUCE && op_table[in->op].kind != KIND_REDUCE)
+    return fail(c, "%%%d reduces by %s", i, op_table[in->op].name);
+  int arg[4], n = args_of(in, arg);
+  stage[i] = 0;
+  for (int j = 0; j < n; j++) {
+    if (arg[j] < 0 || arg[j] >= i) return fail(c, "%%%d uses %%%d before it is defined", i, arg[j]);
+    if (stage[arg[j]] > stage[i]) stage[i] = stage[arg[j]];
+    if (in->row && in->kind != KI_REDUCE && !l->inst[arg[j]].row)
+      return fail(c, "%%%d is a row value but uses %%%d, which is not", i, arg[j]);
+  }
+  if (in->kind == KI_REDUCE) {
+    if (in->sweep < 0 || in->sweep >= l->nsweep)
+      return fail(c, "%%%d: sweep %d of %d", i, in->sweep, l->nsweep);
+    if (stage[i] > in->sweep)
+      return fail(c, "%%%d is reduced in sweep %d but needs one of sweep %d", i, in->sweep, stage[i] - 1);
+    if (!in->row) return fail(c, "%%%d: a reduction is a row value", i);
+    stage[i] = in->sweep + 1;
+    return true;
+  }
+  unsigned dims = dims_of_inst(l, in);
+  if (dims >> l->ndim) return fail(c, "%%%d depends on a loop dim that does not exist", i);
+  if (in->row && dims >> l->npar) return fail(c, "%%%d is a row value but depends on a reduced dim", i);
+  return in->kind != KI_LOAD || check_access(c, in->access, in->dt, false, "load", i);
+}
+
+static bool check_loop(Check *c) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  const LoopKernel *l = &k->loop;
+  if (l->ndim < 0 || l->ndim > KDIM || l->npar < 0 || l->npar > l->ndim)
+    return fail(c, "%d loop dims, %d parallel", l->ndim, l->npar);
+  for (int d = 0; d < l->ndim; d++)
+    if (l->size[d] < 1) return fail(c, "loop dim %d has extent %lld", d, (long long)l->size[d]);
+  if (l->vec != -1 && l->vec != l->npar - 1 && l->vec != l->ndim - 1) return fail(c, "vector dim %d", l->vec);
+  if (l->vec >= l->ndim) return fail(c, "vector dim %d of %d", l->vec, l->ndim);
+  if (l->nchunk < 1) return fail(c, "%lld chunks", (long long)l->nchunk);
+  if (!l->nstore) return fail(c, "stores nothing");
+  Arena *a = arena_new();
+  int *stage = NEWN(a, int, l->ninst + 1);
+  bool ok = true;
+  for (int i = 0; i < l->ninst && ok; i++) ok = check_inst(c, i, stage);
+  for (int i = 0; i < l->nstore && ok; i++) {
+    const KStore *s = &l->store[i];
+    if (s->inst < 0 || s->inst >= l->ninst) ok = fail(c, "store %d of %%%d", i, s->inst);
+    else if (!l->inst[s->inst].row && (s->sweep < 0 || s->sweep >= l->nsweep))
+      ok = fail(c, "store %d in sweep %d of %d", i, s->sweep, l->nsweep);
+    else if (!l->inst[s->inst].row && stage[s->inst] > s->sweep)
+      ok = fail(c, "store %d in sweep %d needs a reduction of sweep %d", i, s->sweep, stage[s->inst] - 1);
+    else ok = check_access(c, &s->access, l->inst[s->inst].dt, true, "store", i);
+  }
+  arena_free(a);
+  return ok;
+}
+
+static bool check_matrix(Check *c, const GemmSpec *s, int operand, int64_t off, const int64_t *batch,
+                         int64_t rows, int64_t row, int64_t cols, int64_t col) {
+  const Buf *b = &c->p->buf.v[c->p->kernel.v[c->k].buf[operand]];
+  Range r = {off, off};
+  for (int i = 0; i < s->nbatch; i++) add(&r, (Range){0, s->batch[i] - 1}, batch[i]);
+  add(&r, (Range){0, rows - 1}, row);
+  add(&r, (Range){0, cols - 1}, col);
+  if (r.lo >= 0 && r.hi < b->bytes / dtype_size(s->dt)) return true;
+  return fail(c, "operand %d reaches elements [%lld, %lld] of %lld", operand, (long long)r.lo,
+              (long long)r.hi, (long long)(b->bytes / dtype_size(s->dt)));
+}
+
+static bool check_gemm(Check *c) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  const GemmSpec *s = &k->gemm;
+  if (k->nbuf != 3) return fail(c, "a matrix product has 3 operands, not %d", k->nbuf);
+  return check_matrix(c, s, 0, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k) &&
+         check_matrix(c, s, 1, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n) &&
+         check_matrix(c, s, 2, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n);
+}
+
+static bool check_conv(Check *c) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  ConvPlan plan = conv_plan(&k->conv, &c->p->target);
+  if (k->conv_step < 0 || k->conv_step >= plan.nstep)
+    return fail(c, "step %d of %d", k->conv_step, plan.nstep);
+  const ConvStep *st = &plan.step[k->conv_step];
+  if (k->nbuf != st->nin + st->nout || k->nout != st->nout)
+    return fail(c, "%d operands for step %s", k->nbuf, st->name);
+  const ConvSpec *s = &plan.spec;
+  int64_t bytes[] = {4 * s->n * s->c * s->h * s->w, 4 * s->k * s->c * s->kh * s->kw,
+                     4 * s->n * s->k * s->oh * s->ow, plan.tmp_bytes[0], plan.tmp_bytes[1]};
+  for (int i = 0; i < k->nbuf; i++) {
+    ConvOperand role = i < st->nin ? st->in[i] : st->out[i - st->nin];
+    if (c->p->buf.v[k->buf[i]].bytes < bytes[role])
+      return fail(c, "operand %d of step %s is too small", i, st->name);
+  }
+  return true;
+}
+
+static bool check_scatter(Check *c) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  const ScatterSpec *s = &k->scatter;
+  if (k->nbuf != 3) return fail(c, "scatter has 3 operands, not %d", k->nbuf);
+  int64_t need[] = {s->nidx * dtype_size(s->idx_dt), s->outer * s->nidx * s->inner * dtype_size(s->dt),
+                    s->outer * s->extent * s->inner * dtype_size(s->dt)};
+  for (int i = 0; i < 3; i++)
+    if (c->p->buf.v[k->buf[i]].bytes < need[i]) return fail(c, "operand %d is too small", i);
+  return true;
+}
+
+static bool check_buffers(Check *c) {
+  const Program *p = c->p;
+  const Kernel *k = &p->kernel.v[c->k];
+  if (k->nout < 1 || k->nout > k->nbuf) return fail(c, "%d of %d operands are written", k->nout, k->nbuf);
+  for (int i = 0; i < k->nbuf; i++) {
+    int b = k->buf[i];
+    if (b < 0 || b >= p->buf.n) return fail(c, "operand %d is buf%d of %d", i, b, p->buf.n);
+    if (p->buf.v[b].alias >= p->buf.n || p->buf.v[b].alias == b)
+      return fail(c, "buf%d shares memory with buf%d", b, p->buf.v[b].alias);
+  }
+  if (k->commit && c->k < p->ncompute) return fail(c, "writes state among the kernels that compute");
+  return true;
+}
+
+bool program_verify(const Program *p, char *err, size_t errlen) {
+  static bool (*const check[])(Check *) = {
+      [KK_LOOP] = check_loop, [KK_GEMM] = check_gemm, [KK_CONV] = check_conv, [KK_SCATTER] = check_scatter};
+  for (int k = 0; k < p->kernel.n; k++) {
+    Check c = {p, k, err, errlen};
+    if (!check_buffers(&c) || !check[p->kernel.v[k].kind](&c)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,85 @@
+Textual IR: reading, running, passes, and what is wrong with it.
+
+$ jepac ir sum.ir > again.ir && cmp sum.ir again.ir
+$ mkst '{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}' 24 > x.safetensors
+$ jepac run sum.ir --interp --inputs x.safetensors
+  y 0
+$ jepac run sum.ir --inputs x.safetensors
+  y 0
+$ jepac opt sum.ir --passes simplify,cse,dce -o opt.ir && jepac run opt.ir --interp --inputs x.safetensors
+  y 0
+$ jepac ir sum.ir --after dce | head -3
+  graph sum {
+    %0: f32[2,3] = arg "x"
+    %1: f32[3] = param "w" {init=fill(2)}
+$ jepac ir sum.ir --stage plan | head -1
+  arena 192 bytes, 3 buffers, 1 kernels
+
+$ jepac run nothere.ir
+  jepac: error: cannot read IR file nothere.ir: No such file or directory
+  exit 3
+$ jepac run sum.ir --entry summ --inputs x.safetensors
+  jepac: error: sum.ir has no graph 'summ'
+  jepac: note: did you mean 'sum'?
+  exit 2
+$ jepac run sum.ir --grad
+  jepac: error: --grad and --mode belong to model files: an IR file is one graph as it stands
+  exit 2
+$ : > empty.ir; jepac ir empty.ir
+  empty.ir:1:1: error: expected 'graph', but found the end of the file
+      
+      ^
+  exit 1
+$ head -c 60 sum.ir > cut.ir; jepac ir cut.ir
+  cut.ir:3:22: error: this string is not closed on its line or has a bad escape
+        %1: f32[3] = param "w
+                           ^
+  exit 1
+$ sed 's/mul %0/mull %0/' sum.ir > op.ir; jepac ir op.ir
+  op.ir:5:18: error: unknown operator 'mull'; did you mean 'mul'?
+        %3: f32[2,3] = mull %0, %2
+                       ^
+  exit 1
+$ sed 's/mul %0, %2/mul %0, %1/' sum.ir > shape.ir; jepac ir shape.ir
+  shape.ir:5:18: error: operands have shapes f32[2,3] and f32[3], which differ in rank
+        %3: f32[2,3] = mul %0, %1
+                       ^
+  exit 1
+$ sed 's/mul %0/mul %7/' sum.ir > undefined.ir; jepac ir undefined.ir
+  undefined.ir:5:22: error: %7 is not defined above this line
+        %3: f32[2,3] = mul %7, %2
+                           ^
+  exit 1
+$ sed 's/f32\[2,3\] = arg/f32[2,0] = arg/' sum.ir > zero.ir; jepac ir zero.ir
+  zero.ir:2:13: error: extent 0 of axis 1 is not positive
+        %0: f32[2,0] = arg "x"
+                  ^
+  exit 1
+$ sed 's/f32\[2,3\] = arg/f31[2,3] = arg/' sum.ir > type.ir; jepac ir type.ir
+  type.ir:2:7: error: unknown element type 'f31'; did you mean 'f32'?
+        %0: f31[2,3] = arg "x"
+            ^
+  exit 1
+$ sed 's/axes=\[0,1\]/axes=[0,2]/' sum.ir > axis.ir; jepac ir axis.ir
+  axis.ir:6:15: error: axis 2 in axes of reduce_sum is outside f32[2,3], which has 2 axes
+        %4: f32[] = reduce_sum %3 {axes=[0,2]}
+                    ^
+  exit 1
+$ sed 's/axes=/axis=/' sum.ir > attribute.ir; jepac ir attribute.ir
+  attribute.ir:6:30: error: reduce_sum has no attribute 'axis'; did you mean 'axes'?
+        %4: f32[] = reduce_sum %3 {axis=[0,1]}
+                                   ^
+  exit 1
+$ sed 's/f32\[\] = reduce/f32[2] = reduce/' sum.ir > wrong.ir; jepac ir wrong.ir
+  wrong.ir:6:16: error: the type is given as f32[2], but reduce_sum results in f32[]
+        %4: f32[2] = reduce_sum %3 {axes=[0,1]}
+                     ^
+  exit 1
+$ head -c 300 /dev/zero > nul.ir; jepac ir nul.ir
+  nul.ir:1:1: error: expected 'graph', but found byte 0x00
+      
+      ^
+  exit 1
+$ mkdir folder.ir; jepac ir folder.ir
+  jepac: error: cannot read IR file folder.ir: it is a folder
+  exit 3

@@ -1,0 +1,133 @@
+Wrong command lines: exit 2, one diagnostic, a hint where a name is close.
+
+$ jepac
+  usage: jepac COMMAND ...
+  
+    check    MODEL            parse, shapes, memory and FLOP estimate
+    train    MODEL            compile and train
+    eval     RUN              probes and protocols on a checkpoint
+    run      MODEL|FILE.ir    run one entry on given tensors
+    compile  MODEL            ahead-of-time compilation (not yet)
+    ir       MODEL|FILE.ir    print a stage of the compiler
+    opt      FILE.ir          run passes on textual IR
+    explain  MODEL            memory, time and fusion per model line (not yet)
+    verify   MODEL            compare passes, JIT and interpreter (not yet)
+    bench    MODEL            time the training step
+    reduce   MODEL -- CMD     smallest model file that still fails (not yet)
+    ckpt     ls|diff|convert  work with checkpoints (not yet)
+  
+  jepac COMMAND -h lists a command's options.
+  exit 2
+$ jepac --version
+  jepac 0.1
+$ jepac trian tiny.jepa
+  jepac: error: unknown command 'trian'
+  jepac: note: did you mean 'train'?
+  exit 2
+$ jepac frobnicate
+  jepac: error: unknown command 'frobnicate'
+  exit 2
+$ jepac explain tiny.jepa
+  jepac: error: 'explain' is not there yet
+  exit 2
+$ jepac compile tiny.jepa -o out
+  jepac: error: 'compile' is not there yet
+  exit 2
+$ jepac check
+  jepac: error: usage is jepac check MODEL
+  exit 2
+$ jepac check tiny.jepa tiny.jepa
+  jepac: error: unexpected argument 'tiny.jepa': usage is jepac check MODEL
+  exit 2
+$ jepac run tiny.jepa --inptus x.safetensors
+  jepac: error: unknown option '--inptus' for jepac run
+  jepac: note: did you mean '--inputs'?
+  exit 2
+$ jepac run tiny.jepa --inputs
+  jepac: error: --inputs needs a value: FILE
+  exit 2
+$ jepac check tiny.jepa --grad
+  jepac: error: unknown option '--grad' for jepac check
+  jepac: note: 'jepac check -h' lists the options
+  exit 2
+$ jepac run tiny.jepa --grad=yes
+  jepac: error: --grad takes no value
+  exit 2
+$ jepac check tiny.jepa -x
+  jepac: error: unknown option '-x' for jepac check
+  jepac: note: 'jepac check -h' lists the options
+  exit 2
+$ jepac check tiny.jepa --seed minus
+  jepac: error: --seed needs a whole number, not 'minus'
+  exit 2
+$ jepac check tiny.jepa --seed -1
+  jepac: error: --seed needs a whole number, not '-1'
+  exit 2
+$ jepac check tiny.jepa --threads 0
+  jepac: error: --threads needs a positive whole number, not '0'
+  exit 2
+$ jepac train tiny.jepa --steps 1e3
+  jepac: error: --steps needs a whole number, not '1e3'
+  exit 2
+$ jepac train tiny.jepa --steps 5 --epochs 1
+  jepac: error: --steps and --epochs exclude each other
+  exit 2
+$ jepac train tiny.jepa --max-memory lots
+  jepac: error: --max-memory needs a size such as 512M or 2G, not 'lots'
+  exit 2
+$ jepac train tiny.jepa --progress fancy
+  jepac: error: --progress is one of auto|plain|none, not 'fancy'
+  exit 2
+$ jepac run tiny.jepa --mode test
+  jepac: error: --mode is one of train|eval, not 'test'
+  exit 2
+$ jepac run tiny.jepa --set width
+  jepac: error: --set needs NAME=VALUE, not 'width'
+  exit 2
+$ jepac run tiny.jepa --set =3
+  jepac: error: --set needs NAME=VALUE, not '=3'
+  exit 2
+$ jepac check tiny.jepa --precision f16
+  jepac: error: --precision is one of f32|bf16, not 'f16'
+  exit 2
+$ jepac check tiny.jepa --precision bf16
+  jepac: error: --precision bf16 is not there yet
+  exit 2
+$ jepac ir tiny.jepa --stage assembly
+  jepac: error: --stage is one of graph|grad|kernels|plan|llvm|asm, not 'assembly'
+  exit 2
+$ jepac ir tiny.jepa --format dot
+  jepac: error: --format dot is not there yet
+  exit 2
+$ jepac ir tiny.jepa --after fuze
+  jepac: error: no pass is called 'fuze'
+  exit 2
+$ jepac ir tiny.jepa --after cse --stage plan
+  jepac: error: --after and --stage exclude each other
+  exit 2
+$ jepac ir tiny.jepa --entry forward --train-step
+  jepac: error: --entry and --train-step exclude each other
+  exit 2
+$ jepac opt sum.ir
+  jepac: error: jepac opt needs --passes A,B,C
+  exit 2
+$ jepac opt sum.ir --passes cse,dec
+  jepac: error: no pass is called 'dec'
+  exit 2
+$ jepac run sum.ir --steps 0
+  jepac: error: --steps needs at least 1
+  exit 2
+$ jepac run tiny.jepa --entry train_step --grad
+  jepac: error: --grad belongs to an entry, not to train_step
+  exit 2
+$ jepac bench tiny.jepa --steps 0
+  jepac: error: --steps needs at least 1
+  exit 2
+
+Help goes to standard output.
+
+$ jepac check -h | head -2
+  usage: jepac check MODEL [options]
+  parse, shapes, memory and FLOP estimate
+$ jepac help | tail -1
+  jepac COMMAND -h lists a command's options.

@@ -1,0 +1,106 @@
+/* In-process compile and run (jit_run.h). */
+#include "tests/unit/jit_run.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "codegen/codegen.h"
+#include "runtime/exec.h"
+
+static double get(DType dt, const void *p, int64_t i) {
+  switch (dt) {
+  case DT_F32: return ((const float *)p)[i];
+  case DT_F64: return ((const double *)p)[i];
+  case DT_I32: return ((const int32_t *)p)[i];
+  case DT_I64: return (double)((const int64_t *)p)[i];
+  case DT_U32: return ((const uint32_t *)p)[i];
+  case DT_BOOL: return ((const uint8_t *)p)[i];
+  case DT_BF16: {
+    uint32_t u = (uint32_t)((const uint16_t *)p)[i] << 16;
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+  }
+  default: bug("jit_run: element type");
+  }
+}
+
+static void put(DType dt, void *p, int64_t i, double x) {
+  switch (dt) {
+  case DT_F32: ((float *)p)[i] = (float)x; return;
+  case DT_F64: ((double *)p)[i] = x; return;
+  case DT_I32: ((int32_t *)p)[i] = (int32_t)x; return;
+  case DT_I64: ((int64_t *)p)[i] = (int64_t)x; return;
+  case DT_U32: ((uint32_t *)p)[i] = (uint32_t)x; return;
+  case DT_BOOL: ((uint8_t *)p)[i] = x != 0; return;
+  case DT_BF16: {
+    float f = (float)x;
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    ((uint16_t *)p)[i] = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+    return;
+  }
+  default: bug("jit_run: element type");
+  }
+}
+
+void jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {
+  Target t;
+  Diags *d = diags_new(a);
+  if (!target_named(how->cpu, &t)) bug("jit_run: cpu %s", how->cpu);
+  PipelineOptions po = {.verify_each = true, .conv = how->conv};
+  Status st;
+  Program *p = pipeline_lower(a, g, &t, &po, d, &st);
+  if (!p) bug("jit_run: lowering failed");
+  CodegenOptions co = {.threads = 1};
+  Plan *plan;
+  Code *code = codegen_jit(p, &co, a, d, &plan);
+  if (!code) {
+    diags_print(d, stderr);
+    bug("jit_run: code generation failed");
+  }
+  Session *s = session_new(plan, how->threads);
+  for (int i = 0; i < g->inputs.n; i++) {
+    SessionTensor x;
+    if (!session_tensor(s, g->inputs.v[i].name, &x)) bug("jit_run: no tensor %s", g->inputs.v[i].name);
+    int64_t n = shape_count(&x.shape);
+    for (int64_t j = 0; j < n; j++) put(x.dt, x.data, j, in[i].v[j]);
+  }
+  session_run(s, 0, plan->nstep);
+  for (int i = 0; i < g->outputs.n; i++) {
+    const Output *o = &g->outputs.v[i];
+    SessionTensor x;
+    bool found = false;
+    for (int k = 0; k < plan->ntensor && !found; k++) {
+      x = session_tensor_at(s, k);
+      bool result = x.kind == PT_RESULT;
+      found = o->state >= 0 ? !result && !strcmp(x.name, g->inputs.v[o->state].name)
+                            : result && !strcmp(x.name, o->name);
+    }
+    if (!found) bug("jit_run: no result %s", o->name);
+    out[i].dt = x.dt;
+    out[i].shape = x.shape;
+    int64_t n = shape_count(&x.shape);
+    out[i].v = NEWN(a, double, n);
+    for (int64_t j = 0; j < n; j++) out[i].v[j] = get(x.dt, x.data, j);
+  }
+  session_free(s);
+  codegen_free(code);
+}
+
+double relative_error(const Tensor64 *want, const Tensor64 *got) {
+  double e = 0, m = 0;
+  int64_t n = shape_count(&want->shape);
+  for (int64_t j = 0; j < n; j++) {
+    double x = want->v[j], y = got->v[j];
+    if (isnan(x) && isnan(y)) continue;
+    if (x == y) {
+      m += isinf(x) ? 0 : x * x;
+      continue;
+    }
+    if (!isfinite(x) || !isfinite(y)) return INFINITY;
+    e += (x - y) * (x - y);
+    m += x * x;
+  }
+  return sqrt(e) / (sqrt(m) + 1e-6 * sqrt((double)n) + 1e-30);
+}

@@ -1,0 +1,20 @@
+/* Runs a graph through the whole compiler in process, for tests: lower, generate code, execute once. */
+#ifndef JEPAC_TESTS_JIT_RUN_H
+#define JEPAC_TESTS_JIT_RUN_H
+
+#include "passes/pipeline.h"
+
+typedef struct {
+  const char *cpu; /* a name target_named knows */
+  int threads;
+  ConvAlgo conv;
+} JitRun;
+
+/* g has been through pipeline_graph. in: as graph_interp. out[i]: values of g's outputs as doubles; state
+   outputs are read back from the state. */
+void jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out);
+/* Root-mean-square difference relative to the root-mean-square of want; NaN where only one is NaN counts as
+ * infinite. */
+double relative_error(const Tensor64 *want, const Tensor64 *got);
+
+#endif

@@ -1,0 +1,128 @@
+/* Generated code against the oracle: every operator case with its gradients, and random graphs, on each
+   target this machine can run; bits do not depend on the number of threads. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/graph_gen.h"
+#include "tests/unit/jit_run.h"
+#include "tests/unit/op_cases.h"
+
+static void add_gradients(Graph *g) {
+  Val y = g->outputs.v[0].val;
+  if (!dtype_is_float(g_node(g, y)->dt)) return;
+  Ints all = ints_range(g_node(g, y)->shape.rank);
+  Val loss = g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, y), &all);
+  for (int i = 0, n = g->inputs.n; i < n; i++) {
+    Val x = g->inputs.v[i].val;
+    if (!dtype_is_float(g_node(g, x)->dt)) continue;
+    char name[32];
+    snprintf(name, sizeof name, "grad.%d", i);
+    g_output(g, name, g_binary(g, OP_grad, loss, x), -1);
+  }
+}
+
+static Graph *passes(Arena *a, const Graph *g) {
+  Diags *d = diags_new(a);
+  PipelineOptions opt = {.verify_each = true};
+  Graph *h = pipeline_graph(a, g, &opt, d);
+  ck_assert(h != NULL);
+  return h;
+}
+
+/* Largest error over the outputs beyond what rounding to f32 after every operator does by itself, against the
+   f64 oracle or the one that rounds, whichever is nearer: a comparison that falls on a tie may go either way,
+   and a sum may cancel. */
+static double worst(Arena *a, const Graph *h, const JitRun *how, uint64_t seed, const char **where) {
+  Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *got = NEWN(a, Tensor64, h->outputs.n + 1);
+  Tensor64 *want = NEWN(a, Tensor64, h->outputs.n + 1), *rounded = NEWN(a, Tensor64, h->outputs.n + 1);
+  op_case_inputs(h, a, seed, in);
+  graph_interp(h, in, want, a, false);
+  graph_interp(h, in, rounded, a, true);
+  jit_run(a, h, how, in, got);
+  double w = 0;
+  for (int i = 0; i < h->outputs.n; i++) {
+    double e = fmin(relative_error(&want[i], &got[i]), relative_error(&rounded[i], &got[i]));
+    if (e <= 4 * relative_error(&want[i], &rounded[i])) continue;
+    if (!(e <= w)) {
+      w = e;
+      *where = h->outputs.v[i].name;
+    }
+  }
+  return w;
+}
+
+static const char *const cpus[] = {"x86-64-v4", "x86-64-v3", "x86-64"};
+
+static bool runnable(const char *cpu) {
+  Target t, host = target_host();
+  return target_named(cpu, &t) && t.vector_bytes <= host.vector_bytes;
+}
+
+START_TEST(every_operator) {
+  if (!runnable(cpus[_i])) return;
+  for (int op = 0; op < OP_COUNT; op++)
+    for (int c = 0; c < op_case_count((OpId)op); c++) {
+      Arena *a = arena_new();
+      Graph *g = op_case_build(a, (OpId)op, c);
+      add_gradients(g);
+      const char *where = "";
+      double e = worst(a, passes(a, g), &(JitRun){cpus[_i], 1, CONV_AUTO}, 7, &where);
+      ck_assert_msg(e < 2e-4, "%s: %s case %d: %s differs by %g", cpus[_i], op_table[op].name, c, where, e);
+      arena_free(a);
+    }
+}
+END_TEST
+
+START_TEST(random_graphs) {
+  int n = getenv("JEPAC_RANDOM_GRAPHS") ? atoi(getenv("JEPAC_RANDOM_GRAPHS")) : 300;
+  int first = getenv("JEPAC_RANDOM_FIRST") ? atoi(getenv("JEPAC_RANDOM_FIRST")) : 0, failed = 0;
+  for (int seed = first; seed < first + n; seed++) {
+    Arena *a = arena_new();
+    const char *cpu = cpus[seed % 3], *where = "";
+    if (!runnable(cpu)) cpu = "x86-64";
+    Graph *h = passes(a, graph_gen(a, (uint64_t)seed, 8 + seed % 40));
+    double e = worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO}, (uint64_t)seed, &where);
+    if (!(e < 2e-3)) {
+      fprintf(stderr, "random graph %d on %s: %s differs by %g\n", seed, cpu, where, e);
+      failed++;
+    }
+    arena_free(a);
+  }
+  ck_assert_int_eq(failed, 0);
+}
+END_TEST
+
+START_TEST(threads_same_bits) {
+  for (int seed = 0; seed < 40; seed++) {
+    Arena *a = arena_new();
+    Graph *h = passes(a, graph_gen(a, (uint64_t)seed, 30));
+    Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *one = NEWN(a, Tensor64, h->outputs.n + 1);
+    Tensor64 *two = NEWN(a, Tensor64, h->outputs.n + 1);
+    op_case_inputs(h, a, 5, in);
+    const char *cpu = runnable("x86-64-v4") ? "x86-64-v4" : "x86-64";
+    jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO}, in, one);
+    jit_run(a, h, &(JitRun){cpu, 2, CONV_AUTO}, in, two);
+    for (int i = 0; i < h->outputs.n; i++)
+      ck_assert_msg(!memcmp(one[i].v, two[i].v, sizeof(double) * (size_t)shape_count(&one[i].shape)),
+                    "graph %d output %s", seed, h->outputs.v[i].name);
+    arena_free(a);
+  }
+}
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("jit");
+  TCase *t = tcase_create("jit");
+  tcase_set_timeout(t, 900);
+  tcase_add_loop_test(t, every_operator, 0, 3);
+  tcase_add_test(t, random_graphs);
+  tcase_add_test(t, threads_same_bits);
+  suite_add_tcase(s, t);
+  SRunner *r = srunner_create(s);
+  srunner_run_all(r, CK_ENV);
+  int failed = srunner_ntests_failed(r);
+  srunner_free(r);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
