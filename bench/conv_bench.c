@@ -3,14 +3,6 @@
    compile milliseconds a step; the best of R runs counts. Time is the thread's CPU time, so that a busy machine disturbs less. */
 #include "tests/unit/conv_harness.h"
 
-#include <time.h>
-
-static double cpu_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 typedef struct {
   const char *name;
   int n, c, h, k, kernel, stride, pad;

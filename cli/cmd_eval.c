@@ -151,7 +151,7 @@ static int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit;
 /* ---- class probe ---- */
 static Status class_features(Eval *e, bool train, int64_t limit, ProbeData *d) {
   Reader r;
-  Status s = open_reader(e, train, 1, false, &r);
+  Status s = open_reader(e, train, 2, false, &r);
   if (s) return s;
   *d = (ProbeData){.n = at_most(r.size, limit), .dim = e->dim};
   d->x = NEWN(e->c->arena, float, d->n * d->dim);

@@ -142,7 +142,7 @@ static Status save(Train *t) {
 
 static bool save_is_due(const Train *t) {
   double pause = 50 * t->save_seconds;
-  return now_seconds() - t->saved_at > (pause < 1 ? 1 : pause);
+  return now_seconds() - t->saved_at > (pause < 0.2 ? 0.2 : pause);
 }
 
 static double metric(const Train *t, int i) {

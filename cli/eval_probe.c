@@ -71,6 +71,7 @@ Status probe_run(Cli *c, const char *file, const ProbeData *train, const ProbeDa
              .opt = c->opt,
              .codegen = c->codegen}; /* the probe has settings of its own */
   own.opt.nset = 0;
+  own.opt.threads = 1; /* its kernels are too small to share */
   own.opt.set[own.opt.nset++] = (NameValue){"outputs", arena_printf(c->arena, "%lld", (long long)outputs)};
   KnownShape known[] = {{"x", DT_F32, {2, {BATCH, train->dim}}},
                         {train->label ? "label" : "y",

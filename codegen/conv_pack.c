@@ -138,21 +138,44 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
 }
 
 /* ---- transposes ---- */
+/* Shuffles a and b: result lane i is lane m[i] of their concatenation. */
+static LLVMValueRef shuffled(EmitModule *m, LLVMValueRef a, LLVMValueRef b, const int *lane, int n) {
+  LLVMValueRef mask[CONV_MAX_TILE];
+  for (int i = 0; i < n; i++) mask[i] = em_i32(m, lane[i]);
+  return LLVMBuildShuffleVector(m->b, a, b, LLVMConstVector(mask, (unsigned)n), "");
+}
+
 void conv_transpose(EmitModule *m, LLVMValueRef *v, int n) {
-  /* Butterfly: the stage of distance d exchanges the off-diagonal d x d blocks of each 2d x 2d block. */
-  for (int d = n / 2; d >= 1; d /= 2) {
-    LLVMValueRef lo[CONV_MAX_TILE], hi[CONV_MAX_TILE];
+  int lo[CONV_MAX_TILE], hi[CONV_MAX_TILE];
+  /* 4 x 4 blocks inside 128-bit parts, by unpacking singles and then pairs ... */
+  for (int width = 1; width <= 2; width *= 2) {
+    for (int i = 0; i < n; i++) {
+      int part = i / 4 * 4, pair = i % 4 / (2 * width), odd = i % (2 * width) / width, at = i % width;
+      lo[i] = part + pair * width + at + odd * n;
+      hi[i] = lo[i] + 2;
+    }
+    for (int g = 0; g < n; g += 4)
+      for (int i = 0; i < 2; i++) {
+        int x = g + (width == 1 ? 2 * i : i), y = x + width;
+        LLVMValueRef a = v[x], b = v[y];
+        v[x] = shuffled(m, a, b, lo, n), v[y] = shuffled(m, a, b, hi, n);
+      }
+    /* after the first pass v[g .. g+3] hold rows (0,1) low, (0,1) high, (2,3) low, (2,3) high */
+  }
+  for (int g = 0; g < n; g += 4) {
+    LLVMValueRef t = v[g + 1];
+    v[g + 1] = v[g + 2], v[g + 2] = t;
+  }
+  /* ... then the 128-bit parts as a butterfly: the stage of distance d exchanges off-diagonal d x d blocks of 2d x 2d. */
+  for (int d = n / 2; d >= 4; d /= 2) {
     for (int i = 0; i < n; i++) {
       bool up = (i / d) % 2;
-      lo[i] = em_i32(m, up ? n + i - d : i);
-      hi[i] = em_i32(m, up ? n + i : i + d);
+      lo[i] = up ? n + i - d : i, hi[i] = up ? n + i : i + d;
     }
-    LLVMValueRef mlo = LLVMConstVector(lo, (unsigned)n), mhi = LLVMConstVector(hi, (unsigned)n);
     for (int i = 0; i < n; i++) {
       if ((i / d) % 2) continue;
       LLVMValueRef a = v[i], b = v[i + d];
-      v[i] = LLVMBuildShuffleVector(m->b, a, b, mlo, "");
-      v[i + d] = LLVMBuildShuffleVector(m->b, a, b, mhi, "");
+      v[i] = shuffled(m, a, b, lo, n), v[i + d] = shuffled(m, a, b, hi, n);
     }
   }
 }

@@ -8,11 +8,15 @@
 enum { UNROLL = 160, AHEAD = 4 }; /* multiply-adds in a loop body, about; tiles prefetched ahead */
 
 /* ---- one-dimensional transforms ---- */
+typedef void (*Transform)(EmitModule *, const LLVMValueRef *, LLVMValueRef *);
+
 static LLVMValueRef scaled(EmitModule *m, double k, LLVMValueRef a, LLVMValueRef b) { /* k * a + b */
   return em_fma(m, em_const(m->vf32, k), a, b);
 }
 
-/* B^T d: 6 -> 6 */
+static LLVMValueRef times(EmitModule *m, double k, LLVMValueRef a) { return em_fmul(m, a, em_const(m->vf32, k)); }
+
+/* F(4,3), points 0 1 -1 2 -2 inf. B^T d: 6 -> 6 */
 static void source_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
   LLVMValueRef a = scaled(m, -4, d[2], d[4]), b = scaled(m, -4, d[1], d[3]), c = em_fsub(m, d[4], d[2]), e = em_fsub(m, d[3], d[1]);
   o[0] = scaled(m, 4, d[0], scaled(m, -5, d[2], d[4]));
@@ -40,47 +44,150 @@ static void gradient_1d(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
 
 /* G w: 3 -> 6 */
 static void weight_1d(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
-  LLVMTypeRef t = m->vf32;
-  LLVMValueRef s = em_fmul(m, em_fadd(m, w[0], w[2]), em_const(t, -1.0 / 6));
-  LLVMValueRef u = scaled(m, 1.0 / 24, w[0], em_fmul(m, w[2], em_const(t, 1.0 / 6)));
-  o[0] = em_fmul(m, w[0], em_const(t, 0.25)), o[5] = w[2];
+  LLVMValueRef s = times(m, -1.0 / 6, em_fadd(m, w[0], w[2])), u = scaled(m, 1.0 / 24, w[0], times(m, 1.0 / 6, w[2]));
+  o[0] = times(m, 0.25, w[0]), o[5] = w[2];
   o[1] = scaled(m, -1.0 / 6, w[1], s), o[2] = scaled(m, 1.0 / 6, w[1], s);
   o[3] = scaled(m, 1.0 / 12, w[1], u), o[4] = scaled(m, -1.0 / 12, w[1], u);
 }
 
 /* G^T u: 6 -> 3 */
 static void weight_back_1d(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *o) {
-  LLVMTypeRef t = m->vf32;
   LLVMValueRef a = em_fadd(m, u[1], u[2]), b = em_fsub(m, u[2], u[1]), c = em_fadd(m, u[3], u[4]), d = em_fsub(m, u[3], u[4]);
-  o[0] = scaled(m, 0.25, u[0], scaled(m, 1.0 / 24, c, em_fmul(m, a, em_const(t, -1.0 / 6))));
-  o[1] = scaled(m, 1.0 / 12, d, em_fmul(m, b, em_const(t, 1.0 / 6)));
+  o[0] = scaled(m, 0.25, u[0], scaled(m, 1.0 / 24, c, times(m, -1.0 / 6, a)));
+  o[1] = scaled(m, 1.0 / 12, d, times(m, 1.0 / 6, b));
   o[2] = scaled(m, 1.0 / 6, em_fsub(m, c, a), u[5]);
 }
 
-typedef void (*Transform)(EmitModule *, const LLVMValueRef *, LLVMValueRef *);
+/* F(4,2), points 0 1 -1 2 inf. B^T d: 5 -> 5 */
+static void pair_source(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  LLVMValueRef a = em_fsub(m, d[3], d[2]);
+  o[0] = scaled(m, 2, em_fsub(m, d[0], d[2]), em_fsub(m, d[3], d[1]));
+  o[1] = scaled(m, -2, d[1], a);
+  o[2] = scaled(m, 2, em_fsub(m, d[1], d[2]), a);
+  o[3] = em_fsub(m, d[3], d[1]);
+  o[4] = scaled(m, -2, o[3], em_fsub(m, d[4], d[2]));
+}
 
-/* d[from][from] -> o[to][to]: columns, then rows. Loads and stores go through the callers' pointers. */
-static void transform_2d(EmitModule *m, Transform f, int from, int to, const LLVMValueRef *row, LLVMValueRef out, int64_t plane) {
-  LLVMValueRef q[6][6], d[6], o[6];
-  for (int j = 0; j < from; j++) {
-    for (int i = 0; i < from; i++) d[i] = conv_vload(m, conv_atc(m, row[i], j * m->vl));
+/* A^T m: 5 -> 4 */
+static void pair_result(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  LLVMValueRef s = em_fadd(m, d[1], d[2]), t = em_fsub(m, d[1], d[2]);
+  o[0] = em_fadd(m, em_fadd(m, d[0], s), d[3]);
+  o[1] = scaled(m, 2, d[3], t);
+  o[2] = scaled(m, 4, d[3], s);
+  o[3] = scaled(m, 8, d[3], em_fadd(m, t, d[4]));
+}
+
+/* Stride 2: the source's even positions meet the outer taps, the odd ones the middle tap. 9 -> 9 */
+static void source2_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  LLVMValueRef even[5] = {d[0], d[2], d[4], d[6], d[8]};
+  pair_source(m, even, o);
+  for (int i = 0; i < 4; i++) o[5 + i] = d[2 * i + 1];
+}
+
+/* 9 -> 4 */
+static void result2_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  pair_result(m, d, o);
+  for (int i = 0; i < 4; i++) o[i] = em_fadd(m, o[i], d[5 + i]);
+}
+
+/* Its input gradient: odd positions come from the outer taps, even ones from the middle tap. 5 -> 9 */
+static void dx2_source_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  pair_source(m, d, o);
+  for (int i = 0; i < 4; i++) o[5 + i] = d[i];
+}
+
+/* 9 -> 8 */
+static void dx2_result_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  LLVMValueRef odd[4];
+  pair_result(m, d, odd);
+  for (int i = 0; i < 4; i++) o[2 * i] = d[5 + i], o[2 * i + 1] = odd[i];
+}
+
+/* A y and y: 4 -> 9 */
+static void gradient2_1d(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
+  LLVMValueRef e = em_fadd(m, y[0], y[2]), f = em_fadd(m, y[1], y[3]);
+  o[0] = y[0], o[4] = y[3];
+  o[1] = em_fadd(m, e, f), o[2] = em_fsub(m, e, f);
+  o[3] = scaled(m, 2, scaled(m, 4, y[3], y[1]), scaled(m, 4, y[2], y[0]));
+  for (int i = 0; i < 4; i++) o[5 + i] = y[i];
+}
+
+/* G (w0, w2) and w1 four times: 3 -> 9 */
+static void weight2_1d(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
+  o[0] = times(m, 0.5, w[0]), o[4] = w[2];
+  o[1] = times(m, -0.5, em_fadd(m, w[0], w[2]));
+  o[2] = times(m, -1.0 / 6, em_fsub(m, w[0], w[2]));
+  o[3] = scaled(m, 1.0 / 6, w[0], times(m, 1.0 / 3, w[2]));
+  for (int i = 0; i < 4; i++) o[5 + i] = w[1];
+}
+
+/* 9 -> 3 */
+static void weight2_back_1d(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *o) {
+  o[0] = scaled(m, 0.5, em_fsub(m, u[0], u[1]), times(m, 1.0 / 6, em_fsub(m, u[3], u[2])));
+  o[1] = em_fadd(m, em_fadd(m, u[5], u[6]), em_fadd(m, u[7], u[8]));
+  o[2] = em_fadd(m, u[4], scaled(m, -0.5, u[1], scaled(m, 1.0 / 6, u[2], times(m, 1.0 / 3, u[3]))));
+}
+
+/* The transforms of stride 1 and 2: source (x, or the incoming gradient), result (y, dx), gradient (DW), weights, weights back. */
+static const struct {
+  Transform source[2], result[2], gradient, weights, back; /* [dx] */
+} transforms[2] = {
+    {{source_1d, source_1d}, {result_1d, result_1d}, gradient_1d, weight_1d, weight_back_1d},
+    {{source2_1d, dx2_source_1d}, {result2_1d, dx2_result_1d}, gradient2_1d, weight2_1d, weight2_back_1d},
+};
+
+enum { POINTS = 9 };
+
+/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` floats apart. */
+typedef struct {
+  LLVMValueRef row, pitch;
+  int64_t col;
+} Grid;
+
+static LLVMValueRef grid_row(EmitModule *m, const Grid *g, LLVMValueRef i) {
+  return conv_at(m, g->row, LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch)) : em_imul(m, i, g->pitch));
+}
+
+/* in[from][from] -> out[to][to]: columns, then rows. Small transforms are straight code, larger ones loops over columns and over rows
+   with q[to][from] in memory between them. */
+static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, LLVMValueRef q, Grid out) {
+  LLVMValueRef d[POINTS], o[POINTS], mid[POINTS][POINTS], row[POINTS];
+  int L = m->vl;
+  bool straight = from <= 6 && to <= 6;
+  row[0] = in.row;
+  for (int i = 1; i < from; i++) row[i] = conv_at(m, row[i - 1], in.pitch);
+  ConvLoop l = {.once = true};
+  for (int j = 0; j < (straight ? from : 1); j++) {
+    LLVMValueRef at = straight ? em_i64(m, j) : conv_loop(m, &l, em_i64(m, from), 1);
+    for (int i = 0; i < from; i++) d[i] = conv_vload(m, conv_at(m, row[i], em_imulc(m, at, in.col)));
     f(m, d, o);
-    for (int i = 0; i < to; i++) q[i][j] = o[i];
+    for (int i = 0; i < to; i++) mid[i][j] = o[i];
+    for (int i = 0; i < to && !straight; i++) conv_vstore(m, o[i], conv_at(m, conv_atc(m, q, i * from * L), em_imulc(m, at, L)));
+    if (!straight) conv_end(m, &l, NULL, 0);
   }
-  for (int i = 0; i < to; i++) {
-    f(m, q[i], o);
-    for (int j = 0; j < to; j++) conv_vstore(m, o[j], conv_atc(m, out, (i * to + j) * plane));
+  for (int i = 0; i < (straight ? to : 1); i++) {
+    LLVMValueRef at = straight ? em_i64(m, i) : conv_loop(m, &l, em_i64(m, to), 1);
+    LLVMValueRef line = conv_at(m, q, em_imulc(m, at, from * L)), dst = grid_row(m, &out, at);
+    for (int j = 0; j < from; j++) d[j] = straight ? mid[i][j] : conv_vload(m, conv_atc(m, line, j * L));
+    f(m, d, o);
+    for (int j = 0; j < to; j++) conv_vstore(m, o[j], conv_atc(m, dst, j * out.col));
+    if (!straight) conv_end(m, &l, NULL, 0);
   }
+}
+
+/* Points x points planes as a grid. */
+static Grid planes(EmitModule *m, const ConvWino *g, LLVMValueRef p, int64_t plane) {
+  return (Grid){p, em_i64(m, g->points * plane), plane};
 }
 
 /* ---- tiles ---- */
 typedef struct {
-  LLVMValueRef image, h, w; /* first pixel of the tile; outside for tiles past the last */
+  LLVMValueRef image, h, w; /* tile row and column; far outside for tiles past the last */
 } Tile;
 
 static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, bool guard) {
   LLVMValueRef image = em_idivc(m, t, g->th * g->tw), r = em_imodc(m, t, g->th * g->tw);
-  Tile z = {image, em_imulc(m, em_idivc(m, r, g->tw), 4), em_imulc(m, em_imodc(m, r, g->tw), 4)};
+  Tile z = {image, em_idivc(m, r, g->tw), em_imodc(m, r, g->tw)};
   if (guard) { /* a tile past the end lies below its image: all zeros */
     LLVMValueRef past = LLVMBuildICmp(m->b, LLVMIntSGE, t, em_i64(m, g->tiles), "");
     z.image = em_imin(m, z.image, em_i64(m, g->n - 1));
@@ -89,9 +196,9 @@ static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, bool guard
   return z;
 }
 
-/* Row pointers of the size x size pixels at (h, w) of one channel block: in place where all lie inside, else of a zero-padded copy. */
-static void tile_rows(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h, LLVMValueRef w, int size,
-                      LLVMValueRef patch, LLVMValueRef *row) {
+/* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded copy. */
+static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h, LLVMValueRef w, int size,
+                        LLVMValueRef patch) {
   LLVMBuilderRef b = m->b;
   int L = m->vl;
   LLVMValueRef zero = em_i64(m, 0);
@@ -103,7 +210,7 @@ static void tile_rows(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, L
   em_if(m, &f, inside);
   em_else(m, &f);
   LLVMTypeRef vi = LLVMVectorType(m->i32, (unsigned)L);
-  LLVMValueRef mask[6], at[6];
+  LLVMValueRef mask[POINTS], at[POINTS];
   for (int j = 0; j < size; j++) {
     LLVMValueRef c = em_iaddc(m, w, j), ok = LLVMBuildICmp(b, LLVMIntULT, c, em_i64(m, nw), "");
     mask[j] = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L);
@@ -121,56 +228,53 @@ static void tile_rows(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, L
   }
   conv_end(m, &l, NULL, 0);
   em_endif(m, &f);
-  row[0] = em_merge(m, &f, place, patch);
-  LLVMValueRef pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
-  for (int k = 1; k < size; k++) row[k] = conv_at(m, row[k - 1], pitch);
+  LLVMValueRef first = em_merge(m, &f, place, patch), pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
+  return (Grid){first, pitch, L};
 }
 
-/* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of a tensor into planes out[36][cb][tile][lane]. */
-static void transform_block(EmitModule *m, const ConvWino *g, bool gradient, LLVMValueRef src, LLVMValueRef cb0, LLVMValueRef cb1,
-                            LLVMValueRef t0, LLVMValueRef patch, LLVMValueRef out) {
-  int L = m->vl, size = gradient ? 4 : 6;
+/* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient) into planes
+   out[plane][cb][tile][lane]. */
+static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool gradient, LLVMValueRef src, LLVMValueRef cb0,
+                            LLVMValueRef cb1, LLVMValueRef t0, LLVMValueRef work, LLVMValueRef out) {
+  int L = m->vl, size = gradient ? 4 : g->patch, step = gradient ? 4 : g->source_tile;
   int64_t ncb = gradient ? g->ocb : g->icb, nh = gradient ? g->oh : g->h, nw = gradient ? g->ow : g->w;
-  int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane;
-  Transform f = gradient ? gradient_1d : source_1d;
+  int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane, image = nh * nw * L;
+  Transform f = gradient ? transforms[g->stride - 1].gradient : transforms[g->stride - 1].source[dx];
   ConvLoop lb, lt;
   LLVMValueRef cb = em_iadd(m, cb0, conv_loop(m, &lb, em_isub(m, cb1, cb0), 1));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), g->tiles % g->block != 0);
-  LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L)), row[6];
-  tile_rows(m, base, nh, nw, em_iaddc(m, z.h, -pad), em_iaddc(m, z.w, -pad), size, patch, row);
+  LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), image));
+  Grid in = tile_pixels(m, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad), em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
   LLVMValueRef at = em_iadd(m, em_imulc(m, cb, g->vgroup), t); /* gradient tiles: one group */
   if (g->vgroup < g->block)
     at = em_iadd(m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)), em_imodc(m, t, g->vgroup));
-  LLVMValueRef to = conv_at(m, out, em_imulc(m, at, L));
   Tile ahead = tile_at(m, g, em_iaddc(m, em_iadd(m, t0, t), AHEAD), false);
-  LLVMValueRef next = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, ahead.image, ncb), cb), nh * nw * L));
-  next = conv_at(m, next, em_imulc(m, em_iadd(m, em_imulc(m, em_iaddc(m, ahead.h, pad), nw), ahead.w), L));
-  for (int i = 0; i < 4; i++)
-    for (int j = 0; j < 4 * L; j += 16) em_prefetch(m, conv_atc(m, next, i * nw * L + j), false, 3);
-  transform_2d(m, f, size, 6, row, to, plane);
+  LLVMValueRef next = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, ahead.image, ncb), cb), image));
+  next = conv_at(m, next, em_imulc(m, em_iadd(m, em_imulc(m, ahead.h, step * nw), em_imulc(m, ahead.w, step)), L));
+  for (int i = 0; i < step; i++)
+    for (int j = 0; j < step * L; j += 16) em_prefetch(m, conv_atc(m, next, i * nw * L + j), false, 3);
+  transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L), planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
   conv_end(m, &lt, NULL, 0);
   conv_end(m, &lb, NULL, 0);
 }
 
 /* ---- forward and input gradient ---- */
 /* Weights of `count` channels from c0 on to one block of produced channels: taps as vectors over produced channels (flipped for the
-   input gradient), transformed to u[36][c][lane]. */
+   input gradient), transformed to u[plane][c][lane]. */
 static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef w, LLVMValueRef ob, LLVMValueRef c0,
                               int64_t count, LLVMValueRef taps, LLVMValueRef u) {
   bool dx = s->kind == CONV_DX;
   int L = m->vl;
-  ConvLoop lc;
-  LLVMValueRef c = em_iadd(m, c0, conv_loop(m, &lc, em_i64(m, count), 1)), lane0 = em_imulc(m, ob, L), row[3];
-  for (int i = 0; i < 3; i++) {
-    row[i] = conv_atc(m, taps, i * 3 * L);
-    for (int j = 0; j < 3; j++) {
-      int tap = dx ? (2 - i) * 3 + 2 - j : i * 3 + j;
-      LLVMValueRef from = conv_atc(m, conv_at(m, w, em_imulc(m, c, dx ? s->c * 9 : 9)), tap);
-      conv_vstore(m, conv_lanes(m, from, lane0, g->cout, dx ? 9 : s->c * 9), conv_atc(m, row[i], j * L));
-    }
-  }
-  transform_2d(m, weight_1d, 3, 6, row, conv_at(m, u, em_imulc(m, c, L)), g->uplane);
+  ConvLoop lc, lt;
+  LLVMValueRef c = em_iadd(m, c0, conv_loop(m, &lc, em_i64(m, count), 1));
+  LLVMValueRef from = conv_at(m, w, em_imulc(m, c, dx ? s->c * 9 : 9));
+  LLVMValueRef t = conv_loop(m, &lt, em_i64(m, 9), 1), tap = dx ? em_isub(m, em_i64(m, 8), t) : t;
+  LLVMValueRef v = conv_lanes(m, conv_at(m, from, tap), em_imulc(m, ob, L), g->cout, dx ? 9 : s->c * 9);
+  conv_vstore(m, v, conv_at(m, taps, em_imulc(m, t, L)));
+  conv_end(m, &lt, NULL, 0);
+  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L}, conv_atc(m, taps, 9 * L),
+               planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
   conv_end(m, &lc, NULL, 0);
 }
 
@@ -186,11 +290,11 @@ static int unroll_for(int64_t n, int64_t work) {
   return u;
 }
 
-/* M[36][ob][block][lane] = V U for produced blocks kb .. kb + ob. */
+/* M[plane][ob][block][lane] = V U for produced blocks kb .. kb + ob. */
 static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef u, LLVMValueRef mm) {
   int n = g->rb * g->ob, L = m->vl, unroll = unroll_for(L, n);
   ConvLoop lp, lt, lb, lc;
-  LLVMValueRef p = conv_loop(m, &lp, em_i64(m, 36), 1);
+  LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->planes), 1);
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), g->rb);
   LLVMValueRef vp = conv_at(m, v, em_iadd(m, em_imulc(m, p, g->vplane), em_imulc(m, t, g->icb * L)));
   LLVMValueRef up = conv_at(m, u, em_imulc(m, p, g->uplane)), acc[CONV_MAX_TILE];
@@ -215,42 +319,35 @@ static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueR
 }
 
 /* Transforms the products of one produced block back and stores the tiles' pixels that exist. */
-static void results(EmitModule *m, const ConvWino *g, LLVMValueRef mm, LLVMValueRef t0, LLVMValueRef kb, LLVMValueRef patch,
+static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, LLVMValueRef t0, LLVMValueRef kb, LLVMValueRef work,
                     LLVMValueRef result) {
   LLVMBuilderRef b = m->b;
-  int L = m->vl;
-  bool ragged = g->oh % 4 || g->ow % 4;
+  int L = m->vl, size = g->out_tile;
+  bool ragged = g->oh % size || g->ow % size;
   LLVMValueRef count = em_imin(m, em_isub(m, em_i64(m, g->tiles), t0), em_i64(m, g->block));
   ConvLoop lt, lr, lc;
   LLVMValueRef t = conv_loop(m, &lt, g->tiles % g->block ? count : em_i64(m, g->block), 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), false);
+  LLVMValueRef h = em_imulc(m, z.h, size), w = em_imulc(m, z.w, size), full = NULL;
   LLVMValueRef dst = conv_at(m, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
-  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, z.h, g->ow), z.w), L));
-  LLVMValueRef full = NULL, to = dst, pitch = em_i64(m, g->ow * L);
+  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
+  Grid out = {dst, em_i64(m, g->ow * L), L};
   if (ragged) {
-    full = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntSLE, z.h, em_i64(m, g->oh - 4), ""),
-                        LLVMBuildICmp(b, LLVMIntSLE, z.w, em_i64(m, g->ow - 4), ""), "");
-    to = LLVMBuildSelect(b, full, dst, patch, "");
-    pitch = LLVMBuildSelect(b, full, pitch, em_i64(m, 4 * L), "");
+    full = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntSLE, h, em_i64(m, g->oh - size), ""),
+                        LLVMBuildICmp(b, LLVMIntSLE, w, em_i64(m, g->ow - size), ""), "");
+    out.row = LLVMBuildSelect(b, full, dst, work, "");
+    out.pitch = LLVMBuildSelect(b, full, out.pitch, em_i64(m, size * L), "");
   }
-  LLVMValueRef from = conv_at(m, mm, em_imulc(m, t, L)), q[4][6], d[6], o[6];
-  for (int j = 0; j < 6; j++) {
-    for (int i = 0; i < 6; i++) d[i] = conv_vload(m, conv_atc(m, from, (i * 6 + j) * g->mplane));
-    result_1d(m, d, o);
-    for (int i = 0; i < 4; i++) q[i][j] = o[i];
-  }
-  for (int i = 0; i < 4; i++) {
-    result_1d(m, q[i], o);
-    for (int j = 0; j < 4; j++) conv_vstore(m, o[j], conv_atc(m, to, j * L));
-    to = conv_at(m, to, pitch);
-  }
+  transform_2d(m, transforms[g->stride - 1].result[dx], g->points, size, planes(m, g, conv_at(m, mm, em_imulc(m, t, L)), g->mplane),
+               conv_atc(m, work, g->planes * L), out);
   if (ragged) {
     EmitIf f;
     em_if(m, &f, full);
     em_else(m, &f);
-    LLVMValueRef nr = em_imin(m, em_isub(m, em_i64(m, g->oh), z.h), em_i64(m, 4)), nc = em_imin(m, em_isub(m, em_i64(m, g->ow), z.w), em_i64(m, 4));
+    LLVMValueRef nr = em_imin(m, em_isub(m, em_i64(m, g->oh), h), em_i64(m, size));
+    LLVMValueRef nc = em_imin(m, em_isub(m, em_i64(m, g->ow), w), em_i64(m, size));
     LLVMValueRef r = conv_loop(m, &lr, nr, 1), c = conv_loop(m, &lc, nc, 1);
-    LLVMValueRef x = conv_vload(m, conv_at(m, patch, em_imulc(m, em_iadd(m, em_imulc(m, r, 4), c), L)));
+    LLVMValueRef x = conv_vload(m, conv_at(m, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L)));
     conv_vstore(m, x, conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L)));
     conv_end(m, &lc, NULL, 0);
     conv_end(m, &lr, NULL, 0);
@@ -260,7 +357,7 @@ static void results(EmitModule *m, const ConvWino *g, LLVMValueRef mm, LLVMValue
 }
 
 /* Transforms all of a step's source (and gradient) tiles into memory. */
-static void emit_in(EmitModule *m, const ConvWino *g, bool dw) {
+static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
   int64_t gx = conv_div_up(g->icb, g->fill_group), gy = conv_div_up(g->ocb, g->fill_group);
   EmitIf f;
   for (int part = 0; part < (dw ? 2 : 1); part++) {
@@ -270,55 +367,55 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dw) {
     LLVMValueRef blk = em_idivc(m, i, part ? gy : gx), cb0 = em_imulc(m, em_imodc(m, i, part ? gy : gx), g->fill_group);
     LLVMValueRef cb1 = em_imin(m, em_iaddc(m, cb0, g->fill_group), em_i64(m, part ? g->ocb : g->icb));
     LLVMValueRef out = conv_at(m, tmp, em_imulc(m, blk, 36 * (part ? g->mplane : g->vplane)));
-    transform_block(m, g, part, src, cb0, cb1, em_imulc(m, blk, g->block), m->scratch, out);
+    transform_block(m, g, dx, part, src, cb0, cb1, em_imulc(m, blk, g->block), m->scratch, out);
     if (dw && !part) em_else(m, &f);
   }
   if (dw) em_endif(m, &f);
 }
 
 /* Products and results of one block of tiles for produced blocks kb .. kb + ob. */
-static void multiply_block(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef u, LLVMValueRef t0, LLVMValueRef kb,
+static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef v, LLVMValueRef u, LLVMValueRef t0, LLVMValueRef kb,
                            LLVMValueRef mm, LLVMValueRef result) {
   product(m, g, v, u, mm);
   ConvLoop l;
   LLVMValueRef o = conv_loop(m, &l, em_i64(m, g->ob), 1);
-  results(m, g, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, em_iadd(m, kb, o), conv_atc(m, mm, 36 * g->mplane), result);
+  results(m, g, dx, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, em_iadd(m, kb, o), conv_atc(m, mm, g->planes * g->mplane), result);
   conv_end(m, &l, NULL, 0);
 }
 
-static void emit_main(EmitModule *m, const ConvWino *g) {
+static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
   LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 2);
-  LLVMValueRef v = m->scratch, mm = conv_atc(m, v, 36 * g->vplane), patch = conv_atc(m, mm, 36 * g->mplane);
+  LLVMValueRef v = m->scratch, mm = conv_atc(m, v, g->planes * g->vplane), patch = conv_atc(m, mm, g->planes * g->mplane);
   LLVMValueRef t0 = em_imulc(m, m->chunk, g->block);
-  transform_block(m, g, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, patch, v);
+  transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, patch, v);
   ConvLoop l;
   LLVMValueRef kb = conv_loop(m, &l, em_i64(m, g->ocb), g->ob);
   if (g->ocb % g->ob) kb = em_imin(m, kb, em_i64(m, g->ocb - g->ob));
-  multiply_block(m, g, v, conv_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, kb, mm, result);
+  multiply_block(m, g, dx, v, conv_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, kb, mm, result);
   conv_end(m, &l, NULL, 0);
 }
 
 static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMValueRef v = em_operand(m, 0), w = em_operand(m, 1), result = em_operand(m, 2);
-  LLVMValueRef u = m->scratch, mm = conv_atc(m, u, 36 * g->uplane), kb = em_imulc(m, m->chunk, g->ob);
+  LLVMValueRef u = m->scratch, mm = conv_atc(m, u, g->planes * g->uplane), kb = em_imulc(m, m->chunk, g->ob);
   ConvLoop lo, lt;
   LLVMValueRef o = conv_loop(m, &lo, em_i64(m, g->ob), 1);
-  transform_weights(m, s, g, w, em_iadd(m, kb, o), em_i64(m, 0), g->cin, conv_atc(m, mm, 36 * g->mplane),
+  transform_weights(m, s, g, w, em_iadd(m, kb, o), em_i64(m, 0), g->cin, conv_atc(m, mm, g->planes * g->mplane),
                     conv_at(m, u, em_imulc(m, o, g->cin * g->lanes)));
   conv_end(m, &lo, NULL, 0);
   LLVMValueRef blk = conv_loop(m, &lt, em_i64(m, g->nblock), 1);
-  multiply_block(m, g, conv_at(m, v, em_imulc(m, blk, 36 * g->vplane)), u, em_imulc(m, blk, g->block), kb, mm, result);
+  multiply_block(m, g, s->kind == CONV_DX, conv_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u, em_imulc(m, blk, g->block), kb, mm, result);
   conv_end(m, &lt, NULL, 0);
 }
 
 /* ---- weight gradient ---- */
-/* dU[36][kgroup][cgroup * L][lane] (+)= V^T D: over one block of tiles onto what is there, or over all of them from zero. v and d
+/* dU[plane][kgroup][cgroup * L][lane] (+)= V^T D: over one block of tiles onto what is there, or over all of them from zero. v and d
    point at the chunk's first channel blocks. */
 static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef d, LLVMValueRef du, bool all) {
   int n = g->rb * g->ob, L = m->vl, unroll = unroll_for(g->block, n);
   int64_t kstride = g->cgroup * L * L;
   ConvLoop lp, lk, lb, lc, lt, ln;
-  LLVMValueRef p = conv_loop(m, &lp, em_i64(m, 36), 1);
+  LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->planes), 1);
   LLVMValueRef kb = conv_loop(m, &lk, em_i64(m, g->kgroup), g->ob);
   LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, g->cgroup), 1);
   LLVMValueRef c0 = conv_loop(m, &lc, em_i64(m, L), g->rb);
@@ -332,7 +429,7 @@ static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVM
     acc[k] = all ? LLVMConstNull(m->vf32) : conv_vload(m, conv_atc(m, to, k / g->ob * L + k % g->ob * kstride));
   LLVMValueRef blk = conv_loop(m, &ln, em_i64(m, all ? g->nblock : 1), 1);
   conv_carry(m, &ln, acc, n);
-  vp = conv_at(m, vp, em_imulc(m, blk, 36 * g->vplane)), dp = conv_at(m, dp, em_imulc(m, blk, 36 * g->mplane));
+  vp = conv_at(m, vp, em_imulc(m, blk, g->planes * g->vplane)), dp = conv_at(m, dp, em_imulc(m, blk, g->planes * g->mplane));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), unroll);
   conv_carry(m, &lt, acc, n);
   LLVMValueRef vt = conv_at(m, vp, em_imulc(m, t, L)), dt = conv_at(m, dp, em_imulc(m, t, L));
@@ -351,45 +448,39 @@ static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVM
 
 static void emit_wgrad(EmitModule *m, const ConvWino *g) {
   LLVMValueRef x = em_operand(m, 0), y = em_operand(m, 1), tmp = em_operand(m, 2), zero = em_i64(m, 0);
-  LLVMValueRef v = m->scratch, d = conv_atc(m, v, 36 * g->vplane), patch = conv_atc(m, d, 36 * g->mplane);
-  LLVMValueRef du = conv_at(m, tmp, em_imulc(m, m->chunk, 36 * g->uplane)), first = em_imulc(m, m->chunk, g->per_split);
+  LLVMValueRef v = m->scratch, d = conv_atc(m, v, g->planes * g->vplane), patch = conv_atc(m, d, g->planes * g->mplane);
+  LLVMValueRef du = conv_at(m, tmp, em_imulc(m, m->chunk, g->planes * g->uplane)), first = em_imulc(m, m->chunk, g->per_split);
   ConvLoop lz, lt;
-  LLVMValueRef z = conv_loop(m, &lz, em_i64(m, 36 * g->uplane), g->lanes);
+  LLVMValueRef z = conv_loop(m, &lz, em_i64(m, g->planes * g->uplane), g->lanes);
   conv_vstore(m, LLVMConstNull(m->vf32), conv_at(m, du, z));
   conv_end(m, &lz, NULL, 0);
   LLVMValueRef count = em_imin(m, em_isub(m, em_i64(m, g->nblock), first), em_i64(m, g->per_split));
   LLVMValueRef t0 = em_imulc(m, em_iadd(m, first, conv_loop(m, &lt, count, 1)), g->block);
-  transform_block(m, g, false, x, zero, em_i64(m, g->icb), t0, patch, v);
-  transform_block(m, g, true, y, zero, em_i64(m, g->ocb), t0, patch, d);
+  transform_block(m, g, false, false, x, zero, em_i64(m, g->icb), t0, patch, v);
+  transform_block(m, g, false, true, y, zero, em_i64(m, g->ocb), t0, patch, d);
   wgrad_product(m, g, v, d, du, false);
   conv_end(m, &lt, NULL, 0);
 }
 
-/* Transforms the dU of one pair of channel blocks back, summing partials, and stores it row-major OIHW. taps: 9 * L * L floats. */
+/* Transforms the dU of one pair of channel blocks back, summing partials, and stores it row-major OIHW. scratch: 9 * L * L + work floats. */
 static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef from, LLVMValueRef ob, LLVMValueRef ib,
                          LLVMValueRef taps, LLVMValueRef w) {
   int L = m->vl;
-  ConvLoop lc, lp, lj;
+  LLVMValueRef work = conv_atc(m, taps, 9 * L * L);
+  ConvLoop lc, lp, ls, lj;
   LLVMValueRef c = conv_loop(m, &lc, em_i64(m, L), 1), at = conv_at(m, from, em_imulc(m, c, L));
-  LLVMValueRef v[36], q[3][6], d[6], o[6];
-  for (int i = 0; i < 36; i++) v[i] = conv_vload(m, conv_atc(m, at, i * g->uplane));
+  Grid in = planes(m, g, at, g->uplane), out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L};
   if (g->nsplit > 1) {
-    LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->nsplit - 1), 1);
-    conv_carry(m, &lp, v, 36);
-    LLVMValueRef part = conv_at(m, at, em_imulc(m, em_iaddc(m, p, 1), 36 * g->uplane));
-    for (int i = 0; i < 36; i++) v[i] = em_fadd(m, v[i], conv_vload(m, conv_atc(m, part, i * g->uplane)));
-    conv_end(m, &lp, v, 36);
+    LLVMValueRef i = conv_loop(m, &ls, em_i64(m, g->planes), 1), first = conv_at(m, at, em_imulc(m, i, g->uplane));
+    LLVMValueRef v = conv_vload(m, first), p = conv_loop(m, &lp, em_i64(m, g->nsplit - 1), 1);
+    conv_carry(m, &lp, &v, 1);
+    v = em_fadd(m, v, conv_vload(m, conv_at(m, first, em_imulc(m, em_iaddc(m, p, 1), g->planes * g->uplane))));
+    conv_end(m, &lp, &v, 1);
+    conv_vstore(m, v, conv_at(m, work, em_imulc(m, i, L)));
+    conv_end(m, &ls, NULL, 0);
+    in = planes(m, g, work, L);
   }
-  for (int j = 0; j < 6; j++) {
-    for (int i = 0; i < 6; i++) d[i] = v[i * 6 + j];
-    weight_back_1d(m, d, o);
-    for (int i = 0; i < 3; i++) q[i][j] = o[i];
-  }
-  LLVMValueRef to = conv_at(m, taps, em_imulc(m, c, 9 * L));
-  for (int i = 0; i < 3; i++) {
-    weight_back_1d(m, q[i], o);
-    for (int j = 0; j < 3; j++) conv_vstore(m, o[j], conv_atc(m, to, (i * 3 + j) * L));
-  }
+  transform_2d(m, transforms[g->stride - 1].back, g->points, 3, in, conv_atc(m, work, g->planes * L), out);
   conv_end(m, &lc, NULL, 0);
   /* taps[c, tap][k] to w[k][c, tap] */
   LLVMValueRef j = conv_loop(m, &lj, em_i64(m, 9), 1), row[CONV_MAX_TILE];
@@ -411,7 +502,7 @@ static void emit_wgrad_stationary(EmitModule *m, const ConvSpec *s, const ConvWi
   LLVMValueRef v = em_operand(m, 0), d = em_operand(m, 1), w = em_operand(m, 2);
   int64_t ncg = g->icb / g->cgroup, tiles = g->block * g->lanes, pair = g->lanes * g->lanes;
   LLVMValueRef kb0 = em_imulc(m, em_idivc(m, m->chunk, ncg), g->kgroup), cb0 = em_imulc(m, em_imodc(m, m->chunk, ncg), g->cgroup);
-  LLVMValueRef du = m->scratch, taps = conv_atc(m, du, 36 * g->uplane);
+  LLVMValueRef du = m->scratch, taps = conv_atc(m, du, g->planes * g->uplane);
   wgrad_product(m, g, conv_at(m, v, em_imulc(m, cb0, tiles)), conv_at(m, d, em_imulc(m, kb0, tiles)), du, true);
   ConvLoop lk, lc;
   LLVMValueRef k = conv_loop(m, &lk, em_i64(m, g->kgroup), 1), c = conv_loop(m, &lc, em_i64(m, g->cgroup), 1);
@@ -423,11 +514,11 @@ static void emit_wgrad_stationary(EmitModule *m, const ConvSpec *s, const ConvWi
 
 void conv_emit_winograd(EmitModule *m, const ConvPlan *plan, int step) {
   const ConvSpec *s = &plan->spec;
-  bool dw = s->kind == CONV_DW;
+  bool dw = s->kind == CONV_DW, dx = s->kind == CONV_DX;
   ConvWino g;
   conv_wino(s, m->target, &g);
   if (step == 0) {
-    if (g.stationary) emit_in(m, &g, dw);
+    if (g.stationary) emit_in(m, &g, dx, dw);
     else if (dw) emit_wgrad(m, &g);
     else emit_weights(m, s, &g);
   } else if (dw) {
@@ -435,6 +526,6 @@ void conv_emit_winograd(EmitModule *m, const ConvPlan *plan, int step) {
   } else if (g.stationary) {
     emit_main_stationary(m, s, &g);
   } else {
-    emit_main(m, &g);
+    emit_main(m, &g, dx);
   }
 }

@@ -1,4 +1,5 @@
-/* Syntax tree of model files, and the lexer's and parser's interface. The grammar stands above each function of parse.c. */
+/* Syntax tree of model files, and the lexer's and parser's interface. The grammar stands above each function
+ * of parse.c. */
 #ifndef JEPAC_FRONTEND_AST_H
 #define JEPAC_FRONTEND_AST_H
 
@@ -17,24 +18,24 @@ typedef struct {
 
 typedef enum {
   /* expressions */
-  AST_NUM,   /* num; name = unit ("epochs", "steps", "%") or NULL */
-  AST_STR,   /* name */
-  AST_NAME,  /* name */
-  AST_LIST,  /* kid... */
-  AST_COMP,  /* [kid0 for name in kid1 if kid2] */
-  AST_CALL,  /* kid0(kid1...), arguments are AST_ARG */
-  AST_ARG,   /* name (or NULL) = kid0 */
-  AST_SPREAD, /* *kid0 */
-  AST_INDEX, /* kid0[kid1, ...] */
-  AST_SLICE, /* kid0 : kid1 : kid2, each may be NULL */
-  AST_FIELD, /* kid0.name */
-  AST_UNARY, /* name kid0 */
-  AST_BINARY, /* kid0 name kid1 */
-  AST_RANGE, /* kid0 .. kid1 */
-  AST_COND,  /* if kid0 then kid1 else kid2 */
-  AST_TYPE,  /* name[kid...]; num = 1 when brackets stand there */
+  AST_NUM,      /* num; name = unit ("epochs", "steps", "%") or NULL */
+  AST_STR,      /* name */
+  AST_NAME,     /* name */
+  AST_LIST,     /* kid... */
+  AST_COMP,     /* [kid0 for name in kid1 if kid2] */
+  AST_CALL,     /* kid0(kid1...), arguments are AST_ARG */
+  AST_ARG,      /* name (or NULL) = kid0 */
+  AST_SPREAD,   /* *kid0 */
+  AST_INDEX,    /* kid0[kid1, ...] */
+  AST_SLICE,    /* kid0 : kid1 : kid2, each may be NULL */
+  AST_FIELD,    /* kid0.name */
+  AST_UNARY,    /* name kid0 */
+  AST_BINARY,   /* kid0 name kid1 */
+  AST_RANGE,    /* kid0 .. kid1 */
+  AST_COND,     /* if kid0 then kid1 else kid2 */
+  AST_TYPE,     /* name[kid...]; num = 1 when brackets stand there */
   AST_ELLIPSIS, /* ... in a type */
-  AST_STATE, /* param[...] = init as an expression: see AST_DECL_STATE */
+  AST_STATE,    /* param[...] = init as an expression: see AST_DECL_STATE */
   /* statements */
   AST_BLOCK,
   AST_ASSIGN,     /* kid0 = value; kid1... = AST_NAME targets */

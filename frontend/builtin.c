@@ -1,5 +1,5 @@
-/* Built-in functions: what the library's own text cannot say, such as asking a tensor for its shape. Everything else is
-   written in the language (std/). */
+/* Built-in functions: what the library's own text cannot say, such as asking a tensor for its shape.
+   Everything else is written in the language (std/). */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -19,7 +19,8 @@ static bool type_of(Elab *e, Call *c, Value v, DType *dt, Shape *shape) {
 }
 
 static void need_type(Elab *e, Call *c, Value v, DType *dt, Shape *shape) {
-  if (!type_of(e, c, v, dt, shape)) elab_error(e, c->frame, c->at, "this needs a tensor, not %s", value_text(e, v));
+  if (!type_of(e, c, v, dt, shape))
+    elab_error(e, c->frame, c->at, "this needs a tensor, not %s", value_text(e, v));
 }
 
 static Value b_rank(Elab *e, Call *c) {
@@ -46,7 +47,8 @@ static Value b_dtype(Elab *e, Call *c) {
 }
 
 static Value b_len(Elab *e, Call *c) {
-  if (c->arg[0].kind != V_LIST) elab_error(e, c->frame, c->at, "`len` needs a list, not %s", value_text(e, c->arg[0]));
+  if (c->arg[0].kind != V_LIST)
+    elab_error(e, c->frame, c->at, "`len` needs a list, not %s", value_text(e, c->arg[0]));
   return v_num(c->arg[0].u.list->n);
 }
 
@@ -94,7 +96,8 @@ static Value b_contains(Elab *e, Call *c) {
 
 static DType dtype_arg(Elab *e, Call *c, Value v) {
   if (v.kind == V_NONE) return DT_F32;
-  if (v.kind != V_DTYPE) elab_error(e, c->frame, c->at, "the element type must be one such as f32, not %s", value_text(e, v));
+  if (v.kind != V_DTYPE)
+    elab_error(e, c->frame, c->at, "the element type must be one such as f32, not %s", value_text(e, v));
   return v.u.dt;
 }
 
@@ -132,7 +135,8 @@ static Value b_reshape(Elab *e, Call *c) {
   }
   if (open >= 0) {
     if (count % known)
-      elab_error(e, c->frame, c->at, "%s does not divide into %s", value_text(e, c->arg[0]), shape_text(e, dt, &s));
+      elab_error(e, c->frame, c->at, "%s does not divide into %s", value_text(e, c->arg[0]),
+                 shape_text(e, dt, &s));
     s.dim[open] = count / known;
   }
   if (shape_eq(&s, &from)) return v_tensor(v);
@@ -163,7 +167,8 @@ static Value b_concat(Elab *e, Call *c) {
 static Value b_random_bits(Elab *e, Call *c) {
   Shape s = need_shape(e, c->frame, c->at, c->arg[0], "the shape");
   Module *m = c->frame->owner;
-  if (m && !m->path) elab_error(e, c->frame, c->at, "random numbers belong in a module that is a field of a model");
+  if (m && !m->path)
+    elab_error(e, c->frame, c->at, "random numbers belong in a module that is a field of a model");
   uint32_t call = m ? m->calls++ : e->stray_calls++;
   Val in[2] = {t_runtime(e, "seed"), t_runtime(e, "step")};
   Ints attr = ints1(stream_of("draw", m ? m->path : "", call));
@@ -179,7 +184,8 @@ static Value initializer(Elab *e, InitKind kind, double a, double b) {
 static Value b_uniform(Elab *e, Call *c) {
   double lo = need_num(e, c->frame, c->at, c->arg[0], "the lower bound");
   double hi = need_num(e, c->frame, c->at, c->arg[1], "the upper bound");
-  if (!(lo <= hi)) elab_error(e, c->frame, c->at, "the bounds %.10g and %.10g are the wrong way round", lo, hi);
+  if (!(lo <= hi))
+    elab_error(e, c->frame, c->at, "the bounds %.10g and %.10g are the wrong way round", lo, hi);
   return initializer(e, INIT_UNIFORM, lo, hi);
 }
 

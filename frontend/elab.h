@@ -1,5 +1,5 @@
-/* Elaboration: walks the syntax tree with values known when compiling (numbers, lists, modules) and tensors, which are
-   values of the graph under construction. Private to frontend/. */
+/* Elaboration: walks the syntax tree with values known when compiling (numbers, lists, modules) and tensors,
+   which are values of the graph under construction. Private to frontend/. */
 #ifndef JEPAC_FRONTEND_ELAB_H
 #define JEPAC_FRONTEND_ELAB_H
 
@@ -23,7 +23,7 @@ typedef enum {
   V_LIST,
   V_RECORD, /* list with names: several results */
   V_TENSOR,
-  V_EMPTY,  /* a tensor without elements, such as x[:, :0]; only concat and shape take it */
+  V_EMPTY, /* a tensor without elements, such as x[:, :0]; only concat and shape take it */
   V_STATE,
   V_MODULE, /* instance */
   V_MODEL,  /* declaration of a model, source or optimizer: calling makes an instance */
@@ -71,7 +71,8 @@ struct List {
   const char **name; /* V_RECORD */
 };
 
-/* A parameter, buffer or slot. Its graph input is made when it is first read, or all at once for a training step. */
+/* A parameter, buffer or slot. Its graph input is made when it is first read, or all at once for a training
+ * step. */
 struct State {
   InputKind kind;
   const char *name; /* NULL until its module has a path */
@@ -79,8 +80,8 @@ struct State {
   Shape shape;
   Init init;
   const Loc *loc;
-  Val input; /* -1 until read */
-  Val value; /* current value: the input, or what an update made of it */
+  Val input;     /* -1 until read */
+  Val value;     /* current value: the input, or what an update made of it */
   State *source; /* copy of this state by ema() */
 };
 
@@ -96,9 +97,9 @@ struct Module {
   const char *path; /* dotted field path, NULL until known */
   Module *scope;    /* enclosing instance whose names are visible (probes, train section) */
   Vars args, fields;
-  const Ast *each;  /* optimizers: what is done for each parameter */
-  bool probe;       /* belongs to a probe, so trains while the model is frozen */
-  uint32_t calls;   /* random streams handed out */
+  const Ast *each; /* optimizers: what is done for each parameter */
+  bool probe;      /* belongs to a probe, so trains while the model is frozen */
+  uint32_t calls;  /* random streams handed out */
   const Loc *site;
 };
 
@@ -106,16 +107,16 @@ struct Module {
 struct Frame {
   Frame *caller;
   Module *self;
-  Module *owner;   /* nearest enclosing instance: names random streams */
+  Module *owner; /* nearest enclosing instance: names random streams */
   Vars vars;
-  const Loc *site; /* call site: the up of every position below; for library code the position itself */
+  const Loc *site;  /* call site: the up of every position below; for library code the position itself */
   const char *what; /* "Linear" for messages */
-  bool library;    /* code of frontend/std */
+  bool library;     /* code of frontend/std */
   bool training;
-  bool fields;     /* assignments make fields of self */
-  bool record;     /* results keep their names even when there is one (entries) */
+  bool fields;       /* assignments make fields of self */
+  bool record;       /* results keep their names even when there is one (entries) */
   const Source *src; /* decides which dimensions are visible */
-  State *param;    /* the parameter an optimizer's `each` is run for */
+  State *param;      /* the parameter an optimizer's `each` is run for */
   bool returned;
   Value result;
 };
@@ -137,7 +138,8 @@ struct Call {
 
 typedef struct Builtin {
   const char *name;
-  const char *params; /* names separated by blanks; "name?" may be absent, "*" first takes any number of values */
+  const char
+      *params; /* names separated by blanks; "name?" may be absent, "*" first takes any number of values */
   Value (*fn)(Elab *e, Call *c);
 } Builtin;
 
@@ -152,10 +154,10 @@ typedef struct {
   const char *name;
   bool has;
   int64_t value;
-  const Ast *decl; /* dim declaration, or the extent in an entry's argument type */
+  const Ast *decl;           /* dim declaration, or the extent in an entry's argument type */
   VEC(const Source *) files; /* where it is declared */
-  const Ast *given;   /* expression that gave the value, or NULL */
-  const char *origin; /* words for a note: "given by --set" */
+  const Ast *given;          /* expression that gave the value, or NULL */
+  const char *origin;        /* words for a note: "given by --set" */
 } Dim;
 
 typedef struct {
@@ -177,7 +179,7 @@ struct Model {
   Globals library, user;
   VEC(Source *) files; /* what has been read, to read each once */
   VEC(Dim) dims;
-  const Ast *main;     /* the model trained, or the last with entries */
+  const Ast *main; /* the model trained, or the last with entries */
   VEC(const Ast *) entries;
   Ast *train;
   VEC(Ast *) main_args; /* AST_ARG: from the train section and --set */
@@ -190,16 +192,16 @@ struct Elab {
   Diags *diags;
   Graph *g;
   bool training;
-  bool frozen;         /* inside a probe or metric: model instances evaluate as in eval mode */
-  int depth;           /* nested evaluations */
+  bool frozen; /* inside a probe or metric: model instances evaluate as in eval mode */
+  int depth;   /* nested evaluations */
   int calls;
   int64_t fuel;
   uint32_t stray_calls; /* random streams outside any instance */
   VEC(Average) averages;
   /* train section */
   Vars binds;
-  bool entry_args;     /* entries take arguments of their own instead of binds */
-  Vars entry_results;  /* results of the entries called so far */
+  bool entry_args;    /* entries take arguments of their own instead of binds */
+  Vars entry_results; /* results of the entries called so far */
   Module *root;
 };
 
@@ -207,7 +209,8 @@ struct Elab {
 bool is_library(const Model *m, const Source *src);
 const Loc *elab_loc(Elab *e, const Frame *f, const Ast *at);
 const Loc *ast_loc(Elab *e, const Ast *at); /* without call site */
-void elab_report(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void elab_report(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* "`what` is f32[4,10]" where the value was made. */
@@ -245,7 +248,8 @@ bool eval_lookup(Elab *e, Frame *f, const char *name, Value *out);
 bool module_lookup(const Module *m, const char *name, Value *out);
 const char *word(Elab *e, const char *text); /* interned */
 Dim *find_dim(Model *m, const char *name);
-/* The number an extent of a type denotes; false when it is a name without a value (left to the caller to bind). */
+/* The number an extent of a type denotes; false when it is a name without a value (left to the caller to
+ * bind). */
 bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out);
 const Value *globals_find(const Globals *g, const char *name);
 Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Loc *site);
@@ -255,9 +259,10 @@ Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg,
 /* Calls a library function by name. */
 Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Value *v, int n);
 Value instantiate(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *arg, int narg);
-/* Checks v against a parameter's type, binding extents that have no value yet in f; complains at `at` in frame caller.
-   Returns v, converted where the type allows it. */
-Value check_type(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v, const char *what);
+/* Checks v against a parameter's type, binding extents that have no value yet in f; complains at `at` in
+   frame caller. Returns v, converted where the type allows it. */
+Value check_type(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v,
+                 const char *what);
 Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl);
 void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training);
 /* The main model with its settings, paths assigned. */
@@ -285,8 +290,8 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x);
 Value t_cast(Elab *e, Frame *f, const Ast *at, Value x, DType dt);
 Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, double x);
 Val t_runtime(Elab *e, const char *name);
-Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
-           const Shape *shape);
+Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm,
+           DType dt, const Shape *shape);
 const Node *t_type(const Elab *e, Val v);
 const char *shape_text(Elab *e, DType dt, const Shape *s);
 

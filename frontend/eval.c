@@ -1,4 +1,5 @@
-/* Evaluating expressions: names, lists, calls, fields and operators on values known when compiling; tensors go to tensor.c. */
+/* Evaluating expressions: names, lists, calls, fields and operators on values known when compiling; tensors
+ * go to tensor.c. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -113,7 +114,8 @@ static _Noreturn void unknown_name(Elab *e, Frame *f, const Ast *a) {
   Dim *d = f->library ? NULL : find_dim(e->m, a->name);
   if (d && !d->has && dim_visible(e, d, f->src)) {
     elab_report(e, f, a, "dimension `%s` has no value", a->name);
-    diag_note(e->diags, NULL, "give it one with --set %s=NUMBER, with inputs, or in the file: dim %s = NUMBER", a->name,
+    diag_note(e->diags, NULL,
+              "give it one with --set %s=NUMBER, with inputs, or in the file: dim %s = NUMBER", a->name,
               a->name);
     diag_throw(e->diags);
   }
@@ -167,7 +169,8 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
 
 /* ---- literals ---- */
 
-/* A number with a unit is a number of steps, a scalar of the graph: `20 epochs`, `500 steps`, `10%` of the run. */
+/* A number with a unit is a number of steps, a scalar of the graph: `20 epochs`, `500 steps`, `10%` of the
+ * run. */
 static Value eval_number(Elab *e, Frame *f, const Ast *a) {
   if (!a->name || !strcmp(a->name, "steps")) return v_num(a->num);
   bool percent = !strcmp(a->name, "%");
@@ -271,9 +274,9 @@ static const struct {
   OpId op;
   bool swap;
 } binary_ops[] = {
-    {"+", OP_add, 0}, {"-", OP_sub, 0}, {"*", OP_mul, 0}, {"/", OP_div, 0}, {"^", OP_pow, 0}, {"==", OP_eq, 0},
-    {"!=", OP_ne, 0}, {"<", OP_lt, 0},  {"<=", OP_le, 0}, {">", OP_lt, 1},  {">=", OP_le, 1}, {"and", OP_and, 0},
-    {"or", OP_or, 0},
+    {"+", OP_add, 0}, {"-", OP_sub, 0},   {"*", OP_mul, 0}, {"/", OP_div, 0}, {"^", OP_pow, 0},
+    {"==", OP_eq, 0}, {"!=", OP_ne, 0},   {"<", OP_lt, 0},  {"<=", OP_le, 0}, {">", OP_lt, 1},
+    {">=", OP_le, 1}, {"and", OP_and, 0}, {"or", OP_or, 0},
 };
 
 static bool is_numeric(Value v) { return v.kind == V_NUM || v.kind == V_TENSOR || v.kind == V_EMPTY; }
@@ -301,9 +304,11 @@ static Value eval_binary(Elab *e, Frame *f, const Ast *a) {
     if (!logic || y.kind != V_TENSOR)
       elab_error(e, f, a, "`%s` does not apply to %s and %s", a->name, value_text(e, x), value_text(e, y));
   }
+  if (!strcmp(a->name, "^") && y.kind == V_NUM && y.u.num == 2) return t_binary(e, f, a, OP_mul, x, x);
   for (size_t i = 0; i < sizeof binary_ops / sizeof *binary_ops; i++)
     if (!strcmp(a->name, binary_ops[i].text))
-      return binary_ops[i].swap ? t_binary(e, f, a, binary_ops[i].op, y, x) : t_binary(e, f, a, binary_ops[i].op, x, y);
+      return binary_ops[i].swap ? t_binary(e, f, a, binary_ops[i].op, y, x)
+                                : t_binary(e, f, a, binary_ops[i].op, x, y);
   bug("operator %s of the grammar has no meaning", a->name);
 }
 
@@ -318,11 +323,13 @@ static const Ast *declared_field(const Ast *decl, const char *name) {
 
 static Value module_field(Elab *e, Frame *f, const Ast *a, Module *m) {
   Value v;
-  if (!strcmp(m->decl->word, "source") && declared_field(m->decl, a->name)) return data_field(e, f, a, m, a->name);
+  if (!strcmp(m->decl->word, "source") && declared_field(m->decl, a->name))
+    return data_field(e, f, a, m, a->name);
   if (module_lookup(m, a->name, &v)) return decay(e, f, a, v);
   Names names = {0};
   module_names(e, m, &names);
-  elab_report(e, f, a, "%s has no field `%s`%s", m->decl->name, a->name, did_you_mean(e, a->name, names.v, names.n));
+  elab_report(e, f, a, "%s has no field `%s`%s", m->decl->name, a->name,
+              did_you_mean(e, a->name, names.v, names.n));
   diag_note(e->diags, ast_loc(e, m->decl), "%s is declared here", m->decl->name);
   diag_throw(e->diags);
 }
@@ -378,15 +385,16 @@ static Value eval_index(Elab *e, Frame *f, const Ast *a) {
     if (bound[i] < 0) bound[i] += l->n;
   }
   if (bound[0] < 0 || bound[1] > l->n || bound[0] > bound[1])
-    elab_error(e, f, ix, "slice %lld:%lld is outside a list of %d", (long long)bound[0], (long long)bound[1], l->n);
+    elab_error(e, f, ix, "slice %lld:%lld is outside a list of %d", (long long)bound[0], (long long)bound[1],
+               l->n);
   Value out = v_list(e, (int)(bound[1] - bound[0]));
   for (int i = 0; i < out.u.list->n; i++) out.u.list->v[i] = l->v[bound[0] + i];
   return out;
 }
 
 static bool callable(Value v) {
-  return v.kind == V_FUNC || v.kind == V_MODEL || v.kind == V_MODULE || v.kind == V_BUILTIN || v.kind == V_DTYPE ||
-         v.kind == V_PRIM;
+  return v.kind == V_FUNC || v.kind == V_MODEL || v.kind == V_MODULE || v.kind == V_BUILTIN ||
+         v.kind == V_DTYPE || v.kind == V_PRIM;
 }
 
 /* In `dropout(x, dropout)` the first word is the function, although a number of that name is nearer. */
@@ -423,12 +431,13 @@ static Value eval_call(Elab *e, Frame *f, const Ast *a) {
 
 Value eval(Elab *e, Frame *f, const Ast *a) {
   static Value (*const rules[])(Elab *, Frame *, const Ast *) = {
-      [AST_NUM] = eval_number,    [AST_STR] = eval_string,   [AST_NAME] = eval_name,
+      [AST_NUM] = eval_number,    [AST_STR] = eval_string,         [AST_NAME] = eval_name,
       [AST_LIST] = eval_list,     [AST_COMP] = eval_comprehension, [AST_CALL] = eval_call,
-      [AST_INDEX] = eval_index,   [AST_FIELD] = eval_field,  [AST_UNARY] = eval_unary,
-      [AST_BINARY] = eval_binary, [AST_RANGE] = eval_range,  [AST_COND] = eval_conditional,
+      [AST_INDEX] = eval_index,   [AST_FIELD] = eval_field,        [AST_UNARY] = eval_unary,
+      [AST_BINARY] = eval_binary, [AST_RANGE] = eval_range,        [AST_COND] = eval_conditional,
   };
-  if (a->kind >= (int)(sizeof rules / sizeof *rules) || !rules[a->kind]) bug("syntax node %d is no expression", a->kind);
+  if (a->kind >= (int)(sizeof rules / sizeof *rules) || !rules[a->kind])
+    bug("syntax node %d is no expression", a->kind);
   if (++e->depth > MAX_EVAL_DEPTH) elab_error(e, f, a, "nested too deeply");
   if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
   Value v = rules[a->kind](e, f, a);

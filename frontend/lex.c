@@ -1,5 +1,5 @@
-/* Lexer of model files: names, numbers, strings, punctuation; `#` starts a comment. Every token knows its position and
-   whether a line break stands before it, since line breaks end statements. */
+/* Lexer of model files: names, numbers, strings, punctuation; `#` starts a comment. Every token knows its
+   position and whether a line break stands before it, since line breaks end statements. */
 #include "frontend/ast.h"
 
 #include <ctype.h>
@@ -86,7 +86,8 @@ static bool lex_blank(Lexer *x) {
   return nl;
 }
 
-/* NUM := digits ["." digits] [("e"|"E") ["+"|"-"] digits]; "1..2" is a range, so a point needs a digit after it. */
+/* NUM := digits ["." digits] [("e"|"E") ["+"|"-"] digits]; "1..2" is a range, so a point needs a digit after
+ * it. */
 static void lex_number(Lexer *x, Token *t) {
   size_t start = x->at;
   while (is_digit(lex_peek(x, 0))) x->at++;
@@ -121,9 +122,9 @@ static void lex_string(Lexer *x, Token *t) {
 }
 
 static void lex_punct(Lexer *x, Token *t) {
-  static const char *const puncts[] = {"...", "..", "==", "!=", "<=", ">=", "{", "}", "(", ")", "[",
-                                       "]",   ",",  ":",  ".",  "=",  "<",  ">", "+", "-", "*", "/",
-                                       "@",   "^",  ";",  "%"};
+  static const char *const puncts[] = {"...", "..", "==", "!=", "<=", ">=", "{", "}", "(",
+                                       ")",   "[",  "]",  ",",  ":",  ".",  "=", "<", ">",
+                                       "+",   "-",  "*",  "/",  "@",  "^",  ";", "%"};
   for (size_t i = 0; i < sizeof puncts / sizeof *puncts; i++) {
     size_t n = strlen(puncts[i]);
     if (x->src->len - x->at >= n && !memcmp(x->src->text + x->at, puncts[i], n)) {

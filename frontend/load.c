@@ -1,4 +1,5 @@
-/* Loading a model file: reading it and what it uses, global names, dimensions, --set; the front door of the module. */
+/* Loading a model file: reading it and what it uses, global names, dimensions, --set; the front door of the
+ * module. */
 #include "frontend/elab.h"
 #include "frontend/std.h"
 
@@ -56,7 +57,8 @@ static void check_used_params(Elab *e, const Ast *decl) {
       elab_error(e, NULL, decl->kid[i], "`%s` never uses its parameter `%s`", decl->name, decl->kid[i]->name);
   const Ast *body = decl->kid[0];
   for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_FUNC && !strcmp(body->kid[i]->word, "fn")) check_used_params(e, body->kid[i]);
+    if (body->kid[i]->kind == AST_FUNC && !strcmp(body->kid[i]->word, "fn"))
+      check_used_params(e, body->kid[i]);
 }
 
 /* ---- files ---- */
@@ -65,7 +67,8 @@ static void add_dim(Elab *e, const Ast *decl, bool main_file) {
   Dim *d = find_dim(e->m, decl->name);
   if (d)
     for (int i = 0; i < d->files.n; i++)
-      if (d->files.v[i] == decl->src) elab_error(e, NULL, decl, "dimension `%s` is declared twice", decl->name);
+      if (d->files.v[i] == decl->src)
+        elab_error(e, NULL, decl, "dimension `%s` is declared twice", decl->name);
   if (!d) {
     Dim fresh = {.name = decl->name, .decl = decl};
     vec_push(e->m->arena, &e->m->dims, fresh);
@@ -89,7 +92,8 @@ static void load_used(Elab *e, const Ast *use) {
   Source *src = NULL;
   for (int i = 0; i < 2 && !src; i++) {
     if (!dirs[i] || (i == 1 && !strcmp(dirs[0], dirs[1]))) continue;
-    const char *path = !strcmp(dirs[i], ".") ? use->name : arena_printf(m->arena, "%s/%s", dirs[i], use->name);
+    const char *path =
+        !strcmp(dirs[i], ".") ? use->name : arena_printf(m->arena, "%s/%s", dirs[i], use->name);
     if (use->name[0] == '/') path = use->name;
     for (int k = 0; k < m->files.n; k++)
       if (!strcmp(m->files.v[k]->path, path)) return;
@@ -295,11 +299,12 @@ static void set_inside(Elab *e, Ast **slot, const char *path, Ast *value, const 
     if (decl->kid[i]->name == name) position = i;
   }
   if (position < 0)
-    elab_error(e, NULL, whole, "%s has no setting `%s`%s", call->kid[0]->name ? call->kid[0]->name : "this", name,
-               decl ? did_you_mean(e, name, names, decl->nkid - 1) : "");
+    elab_error(e, NULL, whole, "%s has no setting `%s`%s", call->kid[0]->name ? call->kid[0]->name : "this",
+               name, decl ? did_you_mean(e, name, names, decl->nkid - 1) : "");
   Ast *arg = NULL;
   for (int i = 1; i < call->nkid; i++)
-    if (call->kid[i]->kind == AST_ARG && (call->kid[i]->name ? call->kid[i]->name == name : i == position)) arg = call->kid[i];
+    if (call->kid[i]->kind == AST_ARG && (call->kid[i]->name ? call->kid[i]->name == name : i == position))
+      arg = call->kid[i];
   if (!arg) {
     arg = NEW(e->m->arena, Ast);
     *arg = *value;
@@ -374,9 +379,11 @@ static _Noreturn void unknown_setting(Elab *e, const NameValue *s) {
   for (int i = 0; i < m->dims.n; i++) vec_push(e->arena, &names, m->dims.v[i].name);
   for (int i = 1; m->main && i < m->main->nkid; i++) vec_push(e->arena, &names, m->main->kid[i]->name);
   for (int i = 0; m->train && i < m->train->kid[0]->nkid; i++)
-    if (m->train->kid[0]->kid[i]->kind == AST_ASSIGN) vec_push(e->arena, &names, m->train->kid[0]->kid[i]->kid[1]->name);
+    if (m->train->kid[0]->kid[i]->kind == AST_ASSIGN)
+      vec_push(e->arena, &names, m->train->kid[0]->kid[i]->kid[1]->name);
   for (int i = 0; m->train && train_setting_name(i); i++) vec_push(e->arena, &names, train_setting_name(i));
-  diag_error(e->diags, NULL, "--set %s: there is no dimension, model parameter or recipe setting of this name%s", s->name,
+  diag_error(e->diags, NULL,
+             "--set %s: there is no dimension, model parameter or recipe setting of this name%s", s->name,
              did_you_mean(e, s->name, names.v, names.n));
   diag_throw(e->diags);
 }
@@ -385,16 +392,19 @@ static void apply_set(Elab *e, Frame *f, const NameValue *s) {
   Model *m = e->m;
   const char *name = word(e, s->name);
   Source *src = NEW(m->arena, Source);
-  *src = (Source){arena_printf(m->arena, "--set %s", s->name), arena_strdup(m->arena, s->value), strlen(s->value)};
+  *src = (Source){arena_printf(m->arena, "--set %s", s->name), arena_strdup(m->arena, s->value),
+                  strlen(s->value)};
   Ast *value = parse_expression(m->arena, e->diags, m->names, src);
   Dim *d = find_dim(m, name);
   if (d) {
     int64_t n = need_int(e, f, value, eval(e, f, value), "a dimension");
-    if (n < 1 || n > ((int64_t)1 << 32)) elab_error(e, f, value, "dimension `%s` cannot be %lld", name, (long long)n);
+    if (n < 1 || n > ((int64_t)1 << 32))
+      elab_error(e, f, value, "dimension `%s` cannot be %lld", name, (long long)n);
     set_dim(d, n, NULL, "is given by --set");
     return;
   }
-  bool plain = value->kind == AST_NAME && strcmp(value->name, "true") && strcmp(value->name, "false") && strcmp(value->name, "none");
+  bool plain = value->kind == AST_NAME && strcmp(value->name, "true") && strcmp(value->name, "false") &&
+               strcmp(value->name, "none");
   if (plain && !find_dim(m, value->name)) value->kind = AST_STR; /* --set stem=narrow */
   if (!set_model(e, name, value) && !set_train(e, s->name, value)) unknown_setting(e, s);
 }

@@ -1,5 +1,6 @@
-/* Recursive-descent parser of model files. Each function is named after the grammar rule above it. Line breaks end
-   statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line. */
+/* Recursive-descent parser of model files. Each function is named after the grammar rule above it. Line
+   breaks end statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line.
+ */
 #include "frontend/ast.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@ typedef struct {
   Diags *diags;
   Intern *names;
   const Source *src;
-  Token *tok; /* the next token */
+  Token *tok;   /* the next token */
   int brackets; /* open ( and [: line breaks do not count inside */
   int depth;
 } Parser;
@@ -62,8 +63,8 @@ static void expect(Parser *p, const char *text, const char *where) {
 }
 
 static bool is_reserved(const char *s) {
-  static const char *const words[] = {"if",   "then",   "else",   "for", "in",   "and",   "or",
-                                      "not",  "return", "repeat", "use", "true", "false", "none"};
+  static const char *const words[] = {"if",  "then",   "else",   "for", "in",   "and",   "or",
+                                      "not", "return", "repeat", "use", "true", "false", "none"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (!strcmp(s, words[i])) return true;
   return false;
@@ -72,7 +73,8 @@ static bool is_reserved(const char *s) {
 static const char *expect_name(Parser *p, const char *what) {
   if (p->tok->kind != TK_NAME) expected(p, what);
   if (is_reserved(p->tok->text))
-    parse_error(p, p->tok, arena_printf(p->arena, "`%s` is a keyword and cannot be used as a name", p->tok->text));
+    parse_error(p, p->tok,
+                arena_printf(p->arena, "`%s` is a keyword and cannot be used as a name", p->tok->text));
   return (p->tok++)->text;
 }
 
@@ -184,7 +186,8 @@ static Ast *parse_index(Parser *p) {
   return finish(p, node(p, AST_SLICE, at), &kids);
 }
 
-/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr */
+/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr
+ */
 static Ast *parse_list(Parser *p) {
   Token *at = p->tok;
   AstVec kids = {0};
@@ -207,7 +210,8 @@ static Ast *parse_list(Parser *p) {
   return finish(p, list, &kids);
 }
 
-/* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit := epochs|steps|% */
+/* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
+ * epochs|steps|% */
 static Ast *parse_primary(Parser *p) {
   Token *at = p->tok;
   if (at->kind == TK_NUM) {
@@ -463,7 +467,8 @@ static void parse_params(Parser *p, AstVec *kids) {
     a->name = expect_name(p, "a parameter's name");
     for (int i = 1; i < kids->n; i++)
       if (kids->v[i]->name == a->name)
-        parse_error(p, p->tok - 1, arena_printf(p->arena, "there is already a parameter named `%s`", a->name));
+        parse_error(p, p->tok - 1,
+                    arena_printf(p->arena, "there is already a parameter named `%s`", a->name));
     if (accept(p, ":")) a->kid[0] = parse_type(p);
     if (accept(p, "=")) a->kid[1] = parse_expr(p);
     vec_push(p->arena, kids, finish(p, a, NULL));
@@ -562,18 +567,22 @@ static Ast *parse_probe(Parser *p) {
 
 static Ast *parse_plain_state(Parser *p) { return parse_state(p, NULL); }
 
-/* statement := assign | state | return | if | repeat | fn | ... : the word at its start decides, unless "=" or "," follows */
+/* statement := assign | state | return | if | repeat | fn | ... : the word at its start decides, unless "="
+ * or "," follows */
 static Ast *parse_statement(Parser *p) {
   static const struct {
     const char *word;
     Ast *(*parse)(Parser *);
   } rules[] = {
-      {"return", parse_return},     {"if", parse_if},          {"repeat", parse_repeat},
-      {"fn", parse_fn},             {"entry", parse_fn},       {"param", parse_plain_state},
-      {"buffer", parse_plain_state}, {"slot", parse_plain_state}, {"update", parse_update},
-      {"require", parse_require},   {"children", parse_children}, {"minimize", parse_minimize},
-      {"metric", parse_metric},     {"bind", parse_bind},      {"each", parse_each},
-      {"field", parse_field},       {"probe", parse_probe},
+      {"return", parse_return},      {"if", parse_if},
+      {"repeat", parse_repeat},      {"fn", parse_fn},
+      {"entry", parse_fn},           {"param", parse_plain_state},
+      {"buffer", parse_plain_state}, {"slot", parse_plain_state},
+      {"update", parse_update},      {"require", parse_require},
+      {"children", parse_children},  {"minimize", parse_minimize},
+      {"metric", parse_metric},      {"bind", parse_bind},
+      {"each", parse_each},          {"field", parse_field},
+      {"probe", parse_probe},
   };
   if (p->tok->kind != TK_NAME) expected(p, "a statement");
   if (!token_is(p->tok + 1, "=") && !token_is(p->tok + 1, ",")) {

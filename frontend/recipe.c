@@ -1,9 +1,11 @@
-/* The train section as numbers: settings, the data source with its typed fields, and the frame its equations run in. */
+/* The train section as numbers: settings, the data source with its typed fields, and the frame its equations
+ * run in. */
 #include "frontend/elab.h"
 
 #include <string.h>
 
-static const char *const setting_names[] = {"data", "optimizer", "batch", "epochs", "steps", "seed", "clip_norm", NULL};
+static const char *const setting_names[] = {"data",  "optimizer", "batch",     "epochs",
+                                            "steps", "seed",      "clip_norm", NULL};
 
 const char *train_setting_name(int i) { return setting_names[i]; }
 
@@ -16,7 +18,8 @@ bool is_train_setting(const char *name) {
 const Ast *train_setting(Elab *e, const char *name) {
   const Ast *block = e->m->train->kid[0];
   for (int i = 0; i < block->nkid; i++)
-    if (block->kid[i]->kind == AST_ASSIGN && !strcmp(block->kid[i]->kid[1]->name, name)) return block->kid[i]->kid[0];
+    if (block->kid[i]->kind == AST_ASSIGN && !strcmp(block->kid[i]->kid[1]->name, name))
+      return block->kid[i]->kid[0];
   return NULL;
 }
 
@@ -30,7 +33,8 @@ static void check_settings(Elab *e, Frame *f) {
       if (k->nkid > 2) elab_error(e, f, k, "a setting is one name and one value");
       if (!is_train_setting(k->kid[1]->name))
         elab_error(e, f, k->kid[1], "there is no setting `%s` in a train section%s", k->kid[1]->name,
-                   did_you_mean(e, k->kid[1]->name, setting_names, (int)(sizeof setting_names / sizeof *setting_names) - 1));
+                   did_you_mean(e, k->kid[1]->name, setting_names,
+                                (int)(sizeof setting_names / sizeof *setting_names) - 1));
       for (int j = 0; j < i; j++)
         if (block->kid[j]->kind == AST_ASSIGN && block->kid[j]->kid[1]->name == k->kid[1]->name)
           elab_error(e, f, k->kid[1], "`%s` is set twice", k->kid[1]->name);
@@ -46,7 +50,8 @@ static void check_settings(Elab *e, Frame *f) {
   }
   static const char *const needed[] = {"optimizer", "batch"};
   for (int i = 0; i < 2; i++)
-    if (!train_setting(e, needed[i])) elab_error(e, f, e->m->train, "the train section lacks `%s = ...`", needed[i]);
+    if (!train_setting(e, needed[i]))
+      elab_error(e, f, e->m->train, "the train section lacks `%s = ...`", needed[i]);
   if (!minimized) elab_error(e, f, e->m->train, "the train section lacks `minimize`");
 }
 
@@ -54,7 +59,8 @@ static int64_t count_setting(Elab *e, Frame *f, const char *name, int64_t absent
   const Ast *a = train_setting(e, name);
   if (!a) return absent;
   int64_t n = need_int(e, f, a, eval(e, f, a), arena_printf(e->arena, "`%s`", name));
-  if (n < least) elab_error(e, f, a, "`%s` is %lld, but must be at least %lld", name, (long long)n, (long long)least);
+  if (n < least)
+    elab_error(e, f, a, "`%s` is %lld, but must be at least %lld", name, (long long)n, (long long)least);
   return n;
 }
 
@@ -62,7 +68,8 @@ static int64_t count_setting(Elab *e, Frame *f, const char *name, int64_t absent
 
 static Shape field_shape(Elab *e, Frame *f, const Ast *type) {
   Shape s = {.rank = type->nkid};
-  for (int i = 0; i < type->nkid; i++) s.dim[i] = need_int(e, f, type->kid[i], eval(e, f, type->kid[i]), "an extent");
+  for (int i = 0; i < type->nkid; i++)
+    s.dim[i] = need_int(e, f, type->kid[i], eval(e, f, type->kid[i]), "an extent");
   return s;
 }
 
@@ -75,7 +82,8 @@ Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *n
   DType dt = type_dtype(e, own, decl);
   for (int i = 0; i < s.rank; i++)
     if (s.dim[i] < 1) {
-      elab_report(e, f, at, "the data has no `%s` with these settings: it would be %s", name, shape_text(e, dt, &s));
+      elab_report(e, f, at, "the data has no `%s` with these settings: it would be %s", name,
+                  shape_text(e, dt, &s));
       diag_note(e->diags, source->site, "%s is set up here", source->decl->name);
       diag_throw(e->diags);
     }
@@ -109,7 +117,9 @@ const Ast *main_entry(Elab *e, Frame *f) {
   const char *hint = value->kind == AST_FIELD && value->kid[0]->kind == AST_NAME
                          ? did_you_mean(e, value->kid[0]->name, names, count)
                          : "";
-  elab_error(e, f, value, "`minimize` names no entry of %s%s, such as `minimize forward.loss`", e->m->main->name, hint);
+  while (value->nkid && value->kid[0]) value = value->kid[0];
+  elab_error(e, f, value, "`minimize` names no entry of %s%s, such as `minimize forward.loss`",
+             e->m->main->name, hint);
 }
 
 Frame *train_frame(Elab *e) {
@@ -125,7 +135,8 @@ Frame *train_frame(Elab *e) {
   if (!data) return f;
   Value v = eval(e, f, data);
   if (v.kind != V_MODULE || strcmp(v.u.module->decl->word, "source"))
-    elab_error(e, f, data, "`data` must be a data source such as fashion_mnist(...), but is %s", value_text(e, v));
+    elab_error(e, f, data, "`data` must be a data source such as fashion_mnist(...), but is %s",
+               value_text(e, v));
   vars_set(e, &f->vars, word(e, "data"), v, data);
   return f;
 }
@@ -196,9 +207,7 @@ static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
     s.str = v.u.module->decl->name;
     settings_of_vars(e, f, &v.u.module->args, &s);
     break;
-  default:
-    s.kind = SET_STR;
-    s.str = v.kind == V_STR ? v.u.str : value_text(e, v);
+  default: s.kind = SET_STR; s.str = v.kind == V_STR ? v.u.str : value_text(e, v);
   }
   return s;
 }
@@ -231,7 +240,8 @@ static Setting setting_of_syntax(Elab *e, Frame *f, const char *name, const Ast 
 static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
   Module *source = vars_find(&f->vars, word(e, "data"))->u.module;
   *data = setting_of_value(e, f, &(Var){"data", v_module(source), train_setting(e, "data")});
-  r->data = (DataSpec){.source = source->decl->name, .set = data->item, .nset = data->nitem, .loc = source->site};
+  r->data =
+      (DataSpec){.source = source->decl->name, .set = data->item, .nset = data->nitem, .loc = source->site};
   VEC(DataField) fields = {0};
   Frame *own = frame_new(e, f, source->decl, source, source->site);
   const Ast *body = source->decl->kid[0];
@@ -259,7 +269,8 @@ const Recipe *recipe_build(Elab *e) {
   r->epochs = count_setting(e, f, "epochs", 0, 1);
   r->steps = count_setting(e, f, "steps", 0, 1);
   r->seed = count_setting(e, f, "seed", 0, 0);
-  if (!r->epochs && !r->steps) elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
+  if (!r->epochs && !r->steps)
+    elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
 
   Setting data = {.name = "data"};
   if (train_setting(e, "data")) describe_data(e, f, r, &data);

@@ -1,4 +1,5 @@
-/* Parameters, buffers and slots: making them, naming them by dotted field path, and averaged copies of modules. */
+/* Parameters, buffers and slots: making them, naming them by dotted field path, and averaged copies of
+ * modules. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -31,7 +32,9 @@ State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
   Value init = eval(e, f, decl->kid[1]);
   if (init.kind == V_NUM) s->init = (Init){.kind = INIT_FILL, .a = init.u.num};
   else if (init.kind == V_INIT) s->init = *init.u.init;
-  else elab_error(e, f, decl->kid[1], "the initial value must be a number or an initializer, but is %s", value_text(e, init));
+  else
+    elab_error(e, f, decl->kid[1], "the initial value must be a number or an initializer, but is %s",
+               value_text(e, init));
   s->loc = elab_loc(e, f, decl);
   s->input = s->value = -1;
   return s;
@@ -45,14 +48,21 @@ uint32_t stream_of(const char *salt, const char *path, uint32_t call) {
 Val state_value(Elab *e, const Frame *f, const Ast *at, State *s) {
   if (s->input >= 0) return s->value;
   if (!s->name)
-    elab_error(e, f, at, "this state has no name yet: a module with parameters must be a field of a model, and is applied in its functions");
+    elab_error(e, f, at,
+               "this state has no name yet: a module with parameters must be a field of a model, and is "
+               "applied in its functions");
   const Loc *saved = e->g->loc;
   Role role = e->g->role;
   e->g->loc = s->loc;
   e->g->role = ROLE_FORWARD;
-  Init init = s->init;
-  if (s->source) init = (Init){.kind = INIT_COPY, .from = s->source->name};
-  init.stream = stream_of("init", s->name, 0);
+  const State *own = s; /* a copy whose source this graph does not read starts from the same numbers by itself */
+  while (own->source) own = own->source;
+  Init init = own->init;
+  if (s->source && s->source->input >= 0) {
+    own = s;
+    init = (Init){.kind = INIT_COPY, .from = s->source->name};
+  }
+  init.stream = stream_of("init", own->name, 0);
   s->input = s->value = g_input(e->g, s->name, s->kind, s->dt, &s->shape, &init);
   e->g->loc = saved;
   e->g->role = role;
@@ -118,7 +128,8 @@ static Value clone(Cloner *c, Value v) {
   if (v.kind != V_STATE && v.kind != V_MODULE) return v;
   for (int i = 0; i < c->from.n; i++) {
     Value w = c->from.v[i];
-    if (w.kind == v.kind && (v.kind == V_STATE ? w.u.state == v.u.state : w.u.module == v.u.module)) return c->to.v[i];
+    if (w.kind == v.kind && (v.kind == V_STATE ? w.u.state == v.u.state : w.u.module == v.u.module))
+      return c->to.v[i];
   }
   Value copy = v;
   if (v.kind == V_STATE) {
@@ -177,6 +188,7 @@ Value make_average(Elab *e, Frame *f, const Ast *call) {
 void output_updates(Elab *e, const StateVec *states) {
   for (int i = 0; i < states->n; i++) {
     const State *s = states->v[i];
-    if (s->input >= 0 && s->value != s->input) g_output(e->g, s->name, s->value, g_node(e->g, s->input)->input);
+    if (s->input >= 0 && s->value != s->input)
+      g_output(e->g, s->name, s->value, g_node(e->g, s->input)->input);
   }
 }

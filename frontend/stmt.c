@@ -12,7 +12,8 @@ DType type_dtype(Elab *e, const Frame *f, const Ast *type) {
   DType dt = dtype_parse(type->name);
   if (dt != DT_NONE) return dt;
   static const char *const names[] = {"f32", "f64", "bf16", "i32", "i64", "u32", "bool"};
-  elab_error(e, f, type, "unknown element type `%s`%s", type->name, did_you_mean(e, type->name, names, 7));
+  elab_error(e, f, type, "unknown element type `%s`%s: there are f32, f64, bf16, i32, i64, u32 and bool",
+             type->name, did_you_mean(e, type->name, names, 7));
 }
 
 /* "f32[B, N = 3, 32]": the type as written, with what its names stand for. */
@@ -26,20 +27,24 @@ static const char *type_text(Elab *e, Frame *f, const Ast *type) {
     if (k->kind == AST_ELLIPSIS) s = arena_printf(e->arena, "%s%s...", s, sep);
     else if (k->kind == AST_NUM) s = arena_printf(e->arena, "%s%s%.10g", s, sep, k->num);
     else if (!eval_extent(e, f, k, &n)) s = arena_printf(e->arena, "%s%s%s", s, sep, k->name);
-    else s = arena_printf(e->arena, "%s%s%.*s = %lld", s, sep, k->end - k->begin, k->src->text + k->begin, (long long)n);
+    else
+      s = arena_printf(e->arena, "%s%s%.*s = %lld", s, sep, k->end - k->begin, k->src->text + k->begin,
+                       (long long)n);
   }
   return arena_printf(e->arena, "%s%s]", s, type->nkid ? "" : "[");
 }
 
-static _Noreturn void type_mismatch(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v,
-                                    const char *what, const char *why) {
-  elab_report(e, caller, at, "%s must be %s, but is %s%s", what, type_text(e, f, type), value_text(e, v), why);
+static _Noreturn void type_mismatch(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type,
+                                    Value v, const char *what, const char *why) {
+  elab_report(e, caller, at, "%s must be %s, but is %s%s", what, type_text(e, f, type), value_text(e, v),
+              why);
   elab_note_value(e, v, "the value");
   diag_note(e->diags, ast_loc(e, type), "the type is declared here");
   for (int i = 0; i < type->nkid; i++) {
     Dim *d = type->kid[i]->kind == AST_NAME ? find_dim(e->m, type->kid[i]->name) : NULL;
     if (!d || !d->has || !d->origin || f->library) continue;
-    diag_note(e->diags, d->given ? ast_loc(e, d->given) : NULL, "%s = %lld %s", d->name, (long long)d->value, d->origin);
+    diag_note(e->diags, d->given ? ast_loc(e, d->given) : NULL, "%s = %lld %s", d->name, (long long)d->value,
+              d->origin);
   }
   diag_throw(e->diags);
 }
@@ -80,12 +85,13 @@ static const struct {
   const char *name;
   ValueKind kind;
 } plain_types[] = {
-    {"number", V_NUM}, {"int", V_NUM},       {"bool", V_BOOL}, {"string", V_STR},
+    {"number", V_NUM},  {"int", V_NUM},   {"bool", V_BOOL},     {"string", V_STR},
     {"range", V_RANGE}, {"list", V_LIST}, {"module", V_MODULE}, {"init", V_INIT},
 };
 enum { PLAIN_TYPES = sizeof plain_types / sizeof *plain_types };
 
-Value check_type(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v, const char *what) {
+Value check_type(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *type, Value v,
+                 const char *what) {
   if (type->num) return check_tensor(e, f, caller, at, type, v, what);
   for (int i = 0; i < PLAIN_TYPES; i++) {
     if (strcmp(type->name, plain_types[i].name)) continue;
@@ -160,16 +166,19 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
       diag_throw(e->diags);
     }
     if (!from) v = eval(e, f, p->kid[1]);
-    bool none_default = v.kind == V_NONE && p->kid[1] && p->kid[1]->kind == AST_NAME && !strcmp(p->kid[1]->name, "none");
+    bool none_default =
+        v.kind == V_NONE && p->kid[1] && p->kid[1]->kind == AST_NAME && !strcmp(p->kid[1]->name, "none");
     if (p->kid[0] && !none_default)
-      v = check_type(e, f, from ? caller : f, from ? from : p, p->kid[0], v,
-                     arena_printf(e->arena, "`%s` of %s", p->name, decl->name));
+      v = check_type(
+          e, f, from ? caller : f, from ? from : p, p->kid[0], v,
+          arena_printf(e->arena, "`%s` of %s", p->name, f->self ? f->self->decl->name : decl->name));
     vars_set(e, &f->vars, p->name, v, from ? from : p);
   }
   for (int k = 0; k < narg; k++) {
     if (used[k]) continue;
     if (!arg[k].name) {
-      elab_report(e, caller, arg[k].at, "`%s` takes %d argument%s, but more are given", decl->name, n, n == 1 ? "" : "s");
+      elab_report(e, caller, arg[k].at, "`%s` takes %d argument%s, but more are given", decl->name, n,
+                  n == 1 ? "" : "s");
     } else {
       const char **names = NEWN(e->arena, const char *, n + 1);
       for (int i = 0; i < n; i++) names[i] = decl->kid[1 + i]->name;
@@ -187,7 +196,8 @@ static void enter_call(Elab *e, Frame *f, const Ast *at, const Ast *decl) {
   if (++e->calls > MAX_CALLS) elab_error(e, f, at, "calls of `%s` nest too deeply", decl->name);
 }
 
-static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Module *self, const Arg *arg, int narg) {
+static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Module *self, const Arg *arg,
+                           int narg) {
   enter_call(e, f, at, decl);
   Frame *callee = frame_new(e, f, decl, self, elab_loc(e, f, at));
   bind_params(e, callee, at, decl, arg, narg);
@@ -198,10 +208,12 @@ static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Mo
 }
 
 Value instantiate(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *arg, int narg) {
-  enter_call(e, f, at, decl);
   Module *m = NEW(e->arena, Module);
   m->decl = decl;
-  m->site = elab_loc(e, f, at);
+  m->probe = f->owner && f->owner->probe;
+  m->site = at ? elab_loc(e, f, at) : NULL;
+  if (!at) at = decl; /* the root: nobody in the file calls it */
+  enter_call(e, f, at, decl);
   Frame *body = frame_new(e, f, decl, m, m->site);
   bind_params(e, body, at, decl, arg, narg);
   m->args = body->vars;
@@ -249,7 +261,8 @@ static Value call_builtin(Elab *e, Frame *f, const Ast *at, const Builtin *b, co
   if (given != narg) {
     for (int k = next; k < narg; k++)
       if (arg[k].name && !strstr(b->params, arg[k].name))
-        elab_error(e, f, arg[k].at, "`%s` has no parameter `%s`; it takes (%s)", b->name, arg[k].name, b->params);
+        elab_error(e, f, arg[k].at, "`%s` has no parameter `%s`; it takes (%s)", b->name, arg[k].name,
+                   b->params);
     elab_error(e, f, at, "`%s` is given too many arguments; it takes (%s)", b->name, b->params);
   }
   return b->fn(e, &c);
@@ -290,11 +303,13 @@ static void assign(Elab *e, Frame *f, const char *name, Value v, const Ast *at) 
   if (!f->fields) {
     Value old;
     if (f->self && !f->library && module_lookup(f->self, name, &old) && old.kind == V_STATE)
-      elab_error(e, f, at, "`%s` is a state of %s; change it with `update %s = ...`", name, f->self->decl->name, name);
+      elab_error(e, f, at, "`%s` is a state of %s; change it with `update %s = ...`", name,
+                 f->self->decl->name, name);
     vars_set(e, &f->vars, name, v, at);
     return;
   }
-  if (vars_find(&f->self->fields, name)) elab_error(e, f, at, "`%s` is defined twice in %s", name, f->self->decl->name);
+  if (vars_find(&f->self->fields, name))
+    elab_error(e, f, at, "`%s` is defined twice in %s", name, f->self->decl->name);
   vars_set(e, &f->self->fields, name, v, at);
   if (f->self->path) assign_field_path(e, f->self, name, v);
 }
@@ -335,7 +350,8 @@ static State *update_target(Elab *e, Frame *f, const Ast *a) {
   const char *names[64];
   int n = 0;
   if (v && v->kind == V_STATE)
-    elab_error(e, f, a, "`%s` is a parameter: only the optimizer updates it (a buffer can be updated)", a->name);
+    elab_error(e, f, a, "`%s` is a parameter: only the optimizer updates it (a buffer can be updated)",
+               a->name);
   for (int i = 0; f->self && i < f->self->fields.n && n < 64; i++)
     if (f->self->fields.v[i].v.kind == V_STATE) names[n++] = f->self->fields.v[i].name;
   elab_error(e, f, a, "there is no buffer `%s` to update%s", a->name, did_you_mean(e, a->name, names, n));
@@ -350,7 +366,8 @@ static void exec_update(Elab *e, Frame *f, const Ast *a) {
   Val t = need_tensor(e, f, a->kid[0], v, "the new value");
   const Node *n = t_type(e, t), *o = t_type(e, old);
   if (n->dt != o->dt || !shape_eq(&n->shape, &o->shape)) {
-    elab_report(e, f, a, "`%s` is %s, but its new value is %s", a->name, value_text(e, v_tensor(old)), value_text(e, v));
+    elab_report(e, f, a, "`%s` is %s, but its new value is %s", a->name, value_text(e, v_tensor(old)),
+                value_text(e, v));
     elab_note_value(e, v, "the value");
     diag_throw(e->diags);
   }
@@ -444,11 +461,21 @@ static void exec_misplaced(Elab *e, Frame *f, const Ast *a) {
 
 void exec_statement(Elab *e, Frame *f, const Ast *a) {
   static void (*const rules[])(Elab *, Frame *, const Ast *) = {
-      [AST_ASSIGN] = exec_assign,     [AST_DECL_STATE] = exec_state,   [AST_UPDATE] = exec_update,
-      [AST_RETURN] = exec_return,     [AST_IF] = exec_if,              [AST_REPEAT] = exec_repeat,
-      [AST_REQUIRE] = exec_require,   [AST_CHILDREN] = exec_children,  [AST_EACH] = exec_each,
-      [AST_DECL_FIELD] = exec_declaration, [AST_FUNC] = exec_declaration, [AST_METRIC] = exec_misplaced,
-      [AST_BIND] = exec_misplaced,    [AST_MINIMIZE] = exec_misplaced, [AST_PROBE] = exec_misplaced,
+      [AST_ASSIGN] = exec_assign,
+      [AST_DECL_STATE] = exec_state,
+      [AST_UPDATE] = exec_update,
+      [AST_RETURN] = exec_return,
+      [AST_IF] = exec_if,
+      [AST_REPEAT] = exec_repeat,
+      [AST_REQUIRE] = exec_require,
+      [AST_CHILDREN] = exec_children,
+      [AST_EACH] = exec_each,
+      [AST_DECL_FIELD] = exec_declaration,
+      [AST_FUNC] = exec_declaration,
+      [AST_METRIC] = exec_misplaced,
+      [AST_BIND] = exec_misplaced,
+      [AST_MINIMIZE] = exec_misplaced,
+      [AST_PROBE] = exec_misplaced,
   };
   if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
   rules[a->kind](e, f, a);

@@ -1,4 +1,5 @@
-/* Tensor expressions: broadcasting as NumPy does it, operators of the table with named attributes, indexing, matrix products. */
+/* Tensor expressions: broadcasting as NumPy does it, operators of the table with named attributes, indexing,
+ * matrix products. */
 #include "frontend/elab.h"
 
 #include "ir/expr.h"
@@ -13,15 +14,16 @@ static void here(Elab *e, Frame *f, const Ast *at) {
   e->g->loc = elab_loc(e, f, at);
 }
 
-Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
-           const Shape *shape) {
+Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm,
+           DType dt, const Shape *shape) {
   char err[512];
   here(e, f, at);
   Val v = g_try(e->g, op, in, nin, attr, imm, dt, shape, err, sizeof err);
   if (v >= 0) return v;
   elab_report(e, f, at, "%s", err);
   for (int i = 0; i < nin && i < 3; i++)
-    elab_note_value(e, v_tensor(in[i]), nin == 1 ? "the operand" : arena_printf(e->arena, "operand %d", i + 1));
+    elab_note_value(e, v_tensor(in[i]),
+                    nin == 1 ? "the operand" : arena_printf(e->arena, "operand %d", i + 1));
   diag_throw(e->diags);
 }
 
@@ -74,7 +76,8 @@ static Value fold_numbers(OpId op, const Value *v, int n) {
 }
 
 static _Noreturn void bad_operand(Elab *e, Frame *f, const Ast *at, OpId op, Value v) {
-  if (v.kind == V_EMPTY) elab_error(e, f, at, "the operand %s of %s has no elements", value_text(e, v), op_table[op].name);
+  if (v.kind == V_EMPTY)
+    elab_error(e, f, at, "the operand %s of %s has no elements", value_text(e, v), op_table[op].name);
   elab_error(e, f, at, "%s does not apply to %s", op_table[op].name, value_text(e, v));
 }
 
@@ -82,7 +85,8 @@ Value t_map(Elab *e, Frame *f, const Ast *at, OpId op, const Value *given, int n
   const OpRow *row = &op_table[op];
   Value v[3];
   bool constant = true;
-  if (n != row->nin) elab_error(e, f, at, "%s takes %d operand%s, not %d", row->name, row->nin, row->nin == 1 ? "" : "s", n);
+  if (n != row->nin)
+    elab_error(e, f, at, "%s takes %d operand%s, not %d", row->name, row->nin, row->nin == 1 ? "" : "s", n);
   for (int i = 0; i < n; i++) {
     v[i] = given[i];
     if (v[i].kind == V_STATE) v[i] = v_tensor(state_value(e, f, at, v[i].u.state));
@@ -98,7 +102,8 @@ Value t_map(Elab *e, Frame *f, const Ast *at, OpId op, const Value *given, int n
     const Node *t = t_type(e, v[i].u.val);
     bool cond = row->type == TY_SELECT && i == 0;
     if (!cond && dt != DT_NONE && t->dt != dt) {
-      elab_report(e, f, at, "the operands have different element types, %s and %s", dtype_name(dt), dtype_name(t->dt));
+      elab_report(e, f, at, "the operands have different element types, %s and %s", dtype_name(dt),
+                  dtype_name(t->dt));
       for (int k = 0; k < n; k++) elab_note_value(e, v[k], arena_printf(e->arena, "operand %d", k + 1));
       diag_note(e->diags, NULL, "convert one of them, for example with %s(...)", dtype_name(dt));
       diag_throw(e->diags);
@@ -106,8 +111,8 @@ Value t_map(Elab *e, Frame *f, const Ast *at, OpId op, const Value *given, int n
     if (!cond) dt = t->dt;
     Shape out;
     if (!broadcast_shape(&shape, &t->shape, &out)) {
-      elab_report(e, f, at, "the shapes %s and %s do not fit together",
-                  value_text(e, v[first]), value_text(e, v[i]));
+      elab_report(e, f, at, "the shapes %s and %s do not fit together", value_text(e, v[first]),
+                  value_text(e, v[i]));
       for (int k = 0; k < n; k++) elab_note_value(e, v[k], arena_printf(e->arena, "operand %d", k + 1));
       diag_throw(e->diags);
     }
@@ -121,7 +126,8 @@ Value t_map(Elab *e, Frame *f, const Ast *at, OpId op, const Value *given, int n
       in[i] = broadcast_to(e, f, at, v[i].u.val, &shape);
     } else {
       double x = v[i].kind == V_BOOL ? v[i].u.b : v[i].u.num;
-      in[i] = t_node(e, f, at, OP_fill, NULL, 0, NULL, x, row->type == TY_SELECT && i == 0 ? DT_BOOL : dt, &shape);
+      in[i] = t_node(e, f, at, OP_fill, NULL, 0, NULL, x, row->type == TY_SELECT && i == 0 ? DT_BOOL : dt,
+                     &shape);
     }
   }
   return v_tensor(t_node(e, f, at, op, in, n, NULL, 0, DT_NONE, NULL));
@@ -176,7 +182,8 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
   if (row->nin >= 0 && nin != row->nin)
     elab_error(e, f, at, "%s takes %d operand%s, not %d", row->name, row->nin, row->nin == 1 ? "" : "s", nin);
   Val *in = NEWN(e->arena, Val, nin + 1);
-  for (int i = 0; i < nin; i++) in[i] = need_tensor(e, f, at, v[i], arena_printf(e->arena, "operand %d of %s", i + 1, row->name));
+  for (int i = 0; i < nin; i++)
+    in[i] = need_tensor(e, f, at, v[i], arena_printf(e->arena, "operand %d of %s", i + 1, row->name));
   for (int i = 0; i < nattr; i++) {
     char name[32];
     /* an empty list is what absent axes of a contraction mean; views need theirs */
@@ -195,19 +202,24 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
 /* ---- matrix products: a[..., m, k] @ b[k, n], or the leading axes of both equal ---- */
 
 Value t_matmul(Elab *e, Frame *f, const Ast *at, Value a, Value b) {
-  Val in[2] = {need_tensor(e, f, at, a, "the left side of @"), need_tensor(e, f, at, b, "the right side of @")};
+  Val in[2] = {need_tensor(e, f, at, a, "the left side of @"),
+               need_tensor(e, f, at, b, "the right side of @")};
   const Shape sa = t_type(e, in[0])->shape, sb = t_type(e, in[1])->shape;
   const char *why = NULL;
   if (sa.rank < 2 || sb.rank < 2) why = "both sides need at least two axes";
   else if (sb.rank > 2 && sa.rank != sb.rank) why = "they need equal leading axes";
   else if (sa.dim[sa.rank - 1] != sb.dim[sb.rank - 2])
-    why = arena_printf(e->arena, "the last axis of the left is %lld, but the second last of the right is %lld",
-                       (long long)sa.dim[sa.rank - 1], (long long)sb.dim[sb.rank - 2]);
+    why =
+        arena_printf(e->arena, "the last axis of the left is %lld, but the second last of the right is %lld",
+                     (long long)sa.dim[sa.rank - 1], (long long)sb.dim[sb.rank - 2]);
   else if (sb.rank > 2)
     for (int i = 0; i < sa.rank - 2; i++)
-      if (sa.dim[i] != sb.dim[i]) why = arena_printf(e->arena, "leading axis %d is %lld and %lld", i, (long long)sa.dim[i], (long long)sb.dim[i]);
+      if (sa.dim[i] != sb.dim[i])
+        why = arena_printf(e->arena, "leading axis %d is %lld and %lld", i, (long long)sa.dim[i],
+                           (long long)sb.dim[i]);
   if (why) {
-    elab_report(e, f, at, "cannot multiply %s @ %s: %s", value_text(e, v_tensor(in[0])), value_text(e, v_tensor(in[1])), why);
+    elab_report(e, f, at, "cannot multiply %s @ %s: %s", value_text(e, v_tensor(in[0])),
+                value_text(e, v_tensor(in[1])), why);
     elab_note_value(e, v_tensor(in[0]), "the left side");
     elab_note_value(e, v_tensor(in[1]), "the right side");
     diag_throw(e->diags);
@@ -254,8 +266,11 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
       if (k->kid[2]) step = need_int(e, f, k->kid[2], eval(e, f, k->kid[2]), "a step");
     }
     if (start < 0 || stop > s.dim[i] || start > stop || step < 1) {
-      if (drop) elab_report(e, f, k, "index %lld is outside axis %d of %s", (long long)start, i, value_text(e, x));
-      else elab_report(e, f, k, "slice %lld:%lld:%lld is outside axis %d of %s", (long long)start, (long long)stop, (long long)step, i, value_text(e, x));
+      if (drop)
+        elab_report(e, f, k, "index %lld is outside axis %d of %s", (long long)start, i, value_text(e, x));
+      else
+        elab_report(e, f, k, "slice %lld:%lld:%lld is outside axis %d of %s", (long long)start,
+                    (long long)stop, (long long)step, i, value_text(e, x));
       elab_note_value(e, x, "the operand");
       diag_throw(e->diags);
     }

@@ -1,4 +1,5 @@
-/* Graphs of entries and of the whole training step: objectives, gradients, clipping, optimizers, averages, metrics. */
+/* Graphs of entries and of the whole training step: objectives, gradients, clipping, optimizers, averages,
+ * metrics. */
 #include "frontend/elab.h"
 
 #include "ir/expr.h"
@@ -17,7 +18,7 @@ Module *elab_root(Elab *e, Frame *f) {
   /* the root's path is known before its body runs, so equations of its body may apply its modules */
   Frame top = *f;
   top.self = NULL;
-  Value v = instantiate(e, &top, m->train ? m->train : m->main, m->main, arg, m->main_args.n);
+  Value v = instantiate(e, &top, NULL, m->main, arg, m->main_args.n);
   assign_paths(e, v, "");
   return v.u.module;
 }
@@ -33,10 +34,12 @@ static Value entry_input(Elab *e, Frame *f, const Ast *param) {
     if (k->kind == AST_ELLIPSIS) elab_error(e, f, k, "an entry's argument needs every extent");
     if (!eval_extent(e, f, k, &s.dim[i])) {
       elab_report(e, f, k, "the extent `%s` of `%s` is not known", k->name, param->name);
-      diag_note(e->diags, NULL, "give it with --set %s=NUMBER, with inputs, or in the file: dim %s = NUMBER", k->name, k->name);
+      diag_note(e->diags, NULL, "give it with --set %s=NUMBER, with inputs, or in the file: dim %s = NUMBER",
+                k->name, k->name);
       diag_throw(e->diags);
     }
-    if (s.dim[i] < 1) elab_error(e, f, k, "axis %d of `%s` has the extent %lld", i, param->name, (long long)s.dim[i]);
+    if (s.dim[i] < 1)
+      elab_error(e, f, k, "axis %d of `%s` has the extent %lld", i, param->name, (long long)s.dim[i]);
   }
   DType dt = type_dtype(e, f, type);
   int known = g_find_input(e->g, param->name);
@@ -65,7 +68,8 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
     } else {
       Value *bound = vars_find(&e->binds, p->name);
       if (!bound) {
-        elab_report(e, f, at, "argument `%s` of entry `%s` is not bound: add `bind %s = ...`", p->name, decl->name, p->name);
+        elab_report(e, f, at, "argument `%s` of entry `%s` is not bound: add `bind %s = ...`", p->name,
+                    decl->name, p->name);
         diag_note(e->diags, ast_loc(e, p), "the argument");
         diag_throw(e->diags);
       }
@@ -74,7 +78,8 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
         if (e->binds.v[k].name == p->name) from = e->binds.v[k].at;
       v = *bound;
       if (p->kid[0])
-        v = check_type(e, callee, f, from, p->kid[0], v, arena_printf(e->arena, "argument `%s` of %s", p->name, decl->name));
+        v = check_type(e, callee, f, from, p->kid[0], v,
+                       arena_printf(e->arena, "argument `%s` of %s", p->name, decl->name));
     }
     vars_set(e, &callee->vars, p->name, v, p);
   }
@@ -84,8 +89,9 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
   for (int i = 0; i < r.u.list->n; i++) {
     if (!r.u.list->name[i])
       elab_error(e, NULL, decl, "result %d of entry `%s` needs a name: return NAME = ...", i + 1, decl->name);
-    r.u.list->v[i] = v_tensor(need_tensor(e, callee, decl, r.u.list->v[i],
-                                          arena_printf(e->arena, "result `%s` of %s", r.u.list->name[i], decl->name)));
+    r.u.list->v[i] =
+        v_tensor(need_tensor(e, callee, decl, r.u.list->v[i],
+                             arena_printf(e->arena, "result `%s` of %s", r.u.list->name[i], decl->name)));
   }
   vars_set(e, &e->entry_results, decl->name, r, decl);
   return r;
@@ -118,7 +124,8 @@ static void build_entry(Elab *e, const Request *q) {
     diag_throw(e->diags);
   }
   if (!decl) {
-    diag_error(e->diags, NULL, "%s has no entry `%s`%s", m->main->name, q->entry, did_you_mean(e, q->entry, names, n));
+    diag_error(e->diags, NULL, "%s has no entry `%s`%s", m->main->name, q->entry,
+               did_you_mean(e, q->entry, names, n));
     diag_throw(e->diags);
   }
   Frame f = {.src = m->files.v[0], .what = decl->name, .training = e->training};
@@ -137,7 +144,8 @@ static void build_entry(Elab *e, const Request *q) {
       if (s->kind != IN_PARAM || s->input < 0) continue;
       Val in[2] = {l->v[0].u.val, s->input};
       e->g->loc = s->loc;
-      g_output(e->g, arena_printf(e->arena, "grad.%s", s->name), g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL), -1);
+      g_output(e->g, arena_printf(e->arena, "grad.%s", s->name),
+               g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL), -1);
     }
   }
   output_updates(e, &states);
@@ -190,7 +198,8 @@ static bool *reached_from(Elab *e, Val loss) {
   return mark;
 }
 
-static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, Val loss, const StateVec *states, bool lint) {
+static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, Val loss,
+                           const StateVec *states, bool lint) {
   Elab *e = s->e;
   Objective o = {.name = name, .at = at, .loss = loss, .frame = f};
   need_loss(e, f, at, loss);
@@ -199,7 +208,9 @@ static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, V
     State *p = states->v[i];
     if (p->kind != IN_PARAM) continue;
     if (p->input <= loss && mark[p->input]) vec_push(e->arena, &o.params, p);
-    else if (lint) diag_warning(e->diags, p->loc, "parameter `%s` is reached by no objective, so it is not trained", p->name);
+    else if (lint)
+      diag_warning(e->diags, p->loc, "parameter `%s` is reached by no objective, so it is not trained",
+                   p->name);
   }
   if (!o.params.n) elab_error(e, f, at, "this loss depends on no parameter");
   return o;
@@ -226,25 +237,29 @@ static void main_objective(Step *s, bool lint) {
   vec_push(e->arena, &s->objectives, o);
 }
 
-/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train. */
+/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train.
+ */
 static void probe(Step *s, const Ast *a) {
   Elab *e = s->e;
   Module *m = NEW(e->arena, Module);
-  *m = (Module){.decl = a, .path = arena_printf(e->arena, "probe.%s", a->name), .scope = e->root, .probe = true};
+  *m = (Module){
+      .decl = a, .path = arena_printf(e->arena, "probe.%s", a->name), .scope = e->root, .probe = true};
   Frame *f = frame_new(e, s->f, a, m, NULL);
   f->fields = true;
   const char *loss_name = word(e, "loss");
   for (int i = 0; i < s->f->vars.n; i++) {
     Var v = s->f->vars.v[i];
     if (v.name == loss_name) continue;
-    if (v.v.kind == V_TENSOR && dtype_is_float(t_type(e, v.v.u.val)->dt)) v.v = t_map(e, f, a, OP_stop_gradient, &v.v, 1);
+    if (v.v.kind == V_TENSOR && dtype_is_float(t_type(e, v.v.u.val)->dt))
+      v.v = t_map(e, f, a, OP_stop_gradient, &v.v, 1);
     vec_push(e->arena, &f->vars, v);
   }
   Vars metrics = {0};
   const Ast *optimizer = NULL;
   for (int i = 0; i < a->kid[0]->nkid; i++) {
     const Ast *k = a->kid[0]->kid[i];
-    if (k->kind == AST_METRIC) vars_set(e, &metrics, k->name, v_tensor(metric_value(e, f, k, eval(e, f, k->kid[0]), k->name)), k);
+    if (k->kind == AST_METRIC)
+      vars_set(e, &metrics, k->name, v_tensor(metric_value(e, f, k, eval(e, f, k->kid[0]), k->name)), k);
     else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "optimizer")) optimizer = k->kid[0];
     else exec_statement(e, f, k);
   }
@@ -253,7 +268,8 @@ static void probe(Step *s, const Ast *a) {
   StateVec own = {0};
   collect_states(e, v_module(m), &own);
   force_states(s, &own);
-  Objective o = objective(s, arena_printf(e->arena, "%s.", m->path), a, f, need_tensor(e, f, a, *loss, "the loss"), &own, true);
+  Objective o = objective(s, arena_printf(e->arena, "%s.", m->path), a, f,
+                          need_tensor(e, f, a, *loss, "the loss"), &own, true);
   o.optimizer_at = optimizer;
   vec_push(e->arena, &s->objectives, o);
   for (int i = 0; i < metrics.n; i++)
@@ -266,7 +282,8 @@ static void probes_and_metrics(Step *s) {
   e->frozen = true;
   for (int i = 0; i < block->nkid; i++) {
     const Ast *k = block->kid[i];
-    if (k->kind == AST_METRIC) add_metric(s, k->name, metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
+    if (k->kind == AST_METRIC)
+      add_metric(s, k->name, metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
     if (k->kind == AST_PROBE) probe(s, k);
   }
   e->frozen = false;
@@ -289,7 +306,8 @@ static void optimize(Step *s, Objective *o, bool main) {
   Value opt = at ? eval(e, &plain, at) : call_library(e, &plain, o->at, "probe_optimizer", NULL, 0);
   if (!at) at = o->at;
   if (opt.kind != V_MODULE || !opt.u.module->each)
-    elab_error(e, f, at, "`optimizer` must be an optimizer such as adamw(...), but is %s", value_text(e, opt));
+    elab_error(e, f, at, "`optimizer` must be an optimizer such as adamw(...), but is %s",
+               value_text(e, opt));
   Module *m = opt.u.module;
   if (main) {
     Value all = v_list(e, o->params.n);
@@ -298,7 +316,8 @@ static void optimize(Step *s, Objective *o, bool main) {
     const Ast *clip = train_setting(e, "clip_norm");
     if (clip) {
       Value two[2] = {norm, eval(e, s->f, clip)};
-      if (two[1].kind == V_NUM && two[1].u.num <= 0) elab_error(e, s->f, clip, "`clip_norm` must be positive");
+      if (two[1].kind == V_NUM && two[1].u.num <= 0)
+        elab_error(e, s->f, clip, "`clip_norm` must be positive");
       Value factor = call_library(e, &plain, clip, "clip_factor", two, 2);
       for (int i = 0; i < o->params.n; i++) grad[i] = t_binary(e, &plain, clip, OP_mul, grad[i], factor);
     }
@@ -328,7 +347,8 @@ static void average(Step *s) {
     if (decay.kind == V_NUM && !(decay.u.num >= 0 && decay.u.num <= 1))
       elab_error(e, a->frame, a->decay, "the decay must be in 0..1, but is %.10g", decay.u.num);
     if (decay.kind != V_NUM && decay.kind != V_TENSOR)
-      elab_error(e, a->frame, a->decay, "the decay must be a number or a schedule, but is %s", value_text(e, decay));
+      elab_error(e, a->frame, a->decay, "the decay must be a number or a schedule, but is %s",
+                 value_text(e, decay));
     for (int k = 0; k < a->pairs.n; k++) {
       State *p = a->pairs.v[k].v.u.state;
       Value v[3] = {v_tensor(state_value(e, a->frame, a->decay, p)),
@@ -351,7 +371,8 @@ static void build_step(Elab *e, const Request *q) {
   collect_states(e, v_module(e->root), &all);
   force_states(&s, &all);
   s.f = train_frame(e);
-  if (q->bind_data && !train_setting(e, "data")) elab_error(e, NULL, m->train, "the train section lacks `data = ...`");
+  if (q->bind_data && !train_setting(e, "data"))
+    elab_error(e, NULL, m->train, "the train section lacks `data = ...`");
   e->entry_args = !q->bind_data;
   if (q->bind_data) eval_binds(e, s.f);
   main_objective(&s, q->bind_data);
@@ -368,7 +389,8 @@ static void build_step(Elab *e, const Request *q) {
   output_updates(e, &s.states);
 }
 
-static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*fn)(Elab *, const Request *), const Request *q) {
+static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*fn)(Elab *, const Request *),
+                    const Request *q) {
   Elab *e = NEW(m->arena, Elab);
   Graph *g = graph_new(m->arena, name);
   elab_start(e, m, d, g, training);

@@ -1,15 +1,29 @@
-/* Values: what they are called in messages, conversions with a clear complaint, and the messages themselves. */
+/* Values: what they are called in messages, conversions with a clear complaint, and the messages themselves.
+ */
 #include "frontend/elab.h"
 
 #include <math.h>
 #include <string.h>
 
 static const char *const kind_names[V_KINDS] = {
-    [V_NONE] = "none",         [V_BOOL] = "a truth value", [V_NUM] = "a number",   [V_STR] = "a string",
-    [V_DTYPE] = "an element type", [V_RANGE] = "a range",  [V_LIST] = "a list",    [V_RECORD] = "several results",
-    [V_TENSOR] = "a tensor",   [V_EMPTY] = "an empty tensor", [V_STATE] = "a state", [V_MODULE] = "a module",
-    [V_MODEL] = "a model",     [V_FUNC] = "a function",    [V_BUILTIN] = "a function", [V_PRIMS] = "the namespace prim",
-    [V_PRIM] = "an operator",  [V_INIT] = "an initializer",
+    [V_NONE] = "none",
+    [V_BOOL] = "a truth value",
+    [V_NUM] = "a number",
+    [V_STR] = "a string",
+    [V_DTYPE] = "an element type",
+    [V_RANGE] = "a range",
+    [V_LIST] = "a list",
+    [V_RECORD] = "several results",
+    [V_TENSOR] = "a tensor",
+    [V_EMPTY] = "an empty tensor",
+    [V_STATE] = "a state",
+    [V_MODULE] = "a module",
+    [V_MODEL] = "a model",
+    [V_FUNC] = "a function",
+    [V_BUILTIN] = "a function",
+    [V_PRIMS] = "the namespace prim",
+    [V_PRIM] = "an operator",
+    [V_INIT] = "an initializer",
 };
 
 const char *const *value_kind_names(void) { return kind_names; }
@@ -140,13 +154,15 @@ double need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *wha
 
 int64_t need_int(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
   double x = need_num(e, f, at, v, what);
-  if (x != floor(x) || fabs(x) > 0x1p53) elab_error(e, f, at, "%s must be a whole number, but is %.10g", what, x);
+  if (x != floor(x) || fabs(x) > 0x1p53)
+    elab_error(e, f, at, "%s must be a whole number, but is %.10g", what, x);
   return (int64_t)x;
 }
 
 bool need_bool(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
   if (v.kind == V_TENSOR)
-    elab_error(e, f, at, "%s must be known when compiling, but is %s (use where(...) to choose between tensors)", what,
+    elab_error(e, f, at,
+               "%s must be known when compiling, but is %s (use where(...) to choose between tensors)", what,
                value_text(e, v));
   if (v.kind != V_BOOL) elab_error(e, f, at, "%s must be true or false, but is %s", what, value_text(e, v));
   return v.u.b;
@@ -154,8 +170,7 @@ bool need_bool(Elab *e, const Frame *f, const Ast *at, Value v, const char *what
 
 Val need_tensor(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
   if (v.kind == V_STATE) return state_value(e, f, at, v.u.state);
-  if (v.kind == V_EMPTY)
-    elab_error(e, f, at, "%s has no elements: %s", what, value_text(e, v));
+  if (v.kind == V_EMPTY) elab_error(e, f, at, "%s has no elements: %s", what, value_text(e, v));
   if (v.kind != V_TENSOR) elab_error(e, f, at, "%s must be a tensor, but is %s", what, value_text(e, v));
   return v.u.val;
 }
@@ -163,7 +178,8 @@ Val need_tensor(Elab *e, const Frame *f, const Ast *at, Value v, const char *wha
 static const int64_t max_extent = (int64_t)1 << 40;
 
 Shape need_shape(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
-  if (v.kind != V_LIST) elab_error(e, f, at, "%s must be a list of extents, but is %s", what, value_text(e, v));
+  if (v.kind != V_LIST)
+    elab_error(e, f, at, "%s must be a list of extents, but is %s", what, value_text(e, v));
   if (v.u.list->n > MAX_RANK)
     elab_error(e, f, at, "%s has %d axes, but at most %d are supported", what, v.u.list->n, MAX_RANK);
   Shape s = {.rank = v.u.list->n};

@@ -41,6 +41,21 @@ void arena_free(Arena *a) {
   free(a);
 }
 
+void arena_reset(Arena *a) {
+  size_t total = 0;
+  for (Block *b = a->head; b; b = b->next) total += b->size;
+  if (a->head && a->head->next) { /* one block that holds as much as all of them did */
+    for (Block *b = a->head, *next; b; b = next) {
+      next = b->next;
+      free(b);
+    }
+    a->head = xrealloc(NULL, sizeof(Block) + total);
+    a->head->next = NULL;
+    a->head->size = total;
+  }
+  if (a->head) a->head->used = 0;
+}
+
 void *arena_alloc(Arena *a, size_t n) {
   n = (n + 15) & ~(size_t)15;
   Block *b = a->head;

@@ -26,6 +26,7 @@ typedef enum {
 typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_free(Arena *a);
+void arena_reset(Arena *a); /* frees everything allocated, keeps the memory for reuse */
 void *arena_alloc(Arena *a, size_t n); /* zeroed, 16-byte aligned; never NULL (aborts when memory is out) */
 char *arena_strdup(Arena *a, const char *s);
 char *arena_strndup(Arena *a, const char *s, size_t n);

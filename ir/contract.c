@@ -219,20 +219,22 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
 enum { PLANE_PAD = 16 }; /* floats: power-of-two plane distances would share cache sets */
 
 bool conv_wino_fits(const ConvSpec *s, const Target *t) {
-  if (s->kh != 3 || s->kw != 3 || s->stride[0] != 1 || s->stride[1] != 1 || s->pad[0] > 2 || s->pad[1] != s->pad[0]) return false;
+  int64_t st = s->stride[0], pad = s->pad[0];
+  if (s->kh != 3 || s->kw != 3 || s->stride[1] != st || s->pad[1] != pad) return false;
+  if (!(st == 1 && pad <= 2) && !(st == 2 && pad == 1)) return false;
   int L = target_lanes(t);
   if (s->xblock != L || s->yblock != L) return false;
   if (s->algo == CONV_WINOGRAD) return true;
   bool dx = s->kind == CONV_DX;
-  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = conv_div_up(h, 4), tw = conv_div_up(w, 4);
-  double waste = (double)(th * tw * 16) / (double)(h * w);
-  return waste < 2 && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
+  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, tile = dx && st == 2 ? 8 : 4, th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
+  double waste = (double)(th * tw * tile * tile) / (double)(h * w);
+  return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
 }
 
 static void wino_gather_blocks(const Target *t, ConvWino *g) {
   int L = g->lanes;
-  g->stationary = 36 * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
-  int64_t fit = t->l2 / 2 / (36 * 4 * g->cin); /* tiles whose V leaves room in L2 */
+  g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
+  int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin); /* tiles whose V leaves room in L2 */
   int64_t want = conv_min(conv_max(12, g->tiles / CHUNKS_WANTED), conv_max(24, conv_min(fit, 28)));
   if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
   double best = 1e300;
@@ -256,7 +258,7 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
   double best = 1e300;
   for (int64_t c = 1; c <= g->icb && g->stationary; c++)
     for (int64_t k = 1; k <= g->ocb; k++) {
-      if (g->icb % c || g->ocb % k || 36 * c * k * L * L * 4 > t->l2 * 5 / 4 || (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
+      if (g->icb % c || g->ocb % k || g->planes * c * k * L * L * 4 > t->l2 * 5 / 4 || (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
         continue;
       double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
       if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
@@ -268,7 +270,7 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
       double cost = step_cycles(rb, ob) / (rb * ob);
       if (cost < best) best = cost, g->rb = rb, g->ob = ob;
     }
-  int64_t fit = t->l2 * 5 / 8 / (36 * 4 * (g->cin + g->cout)), want = conv_max(64, conv_min(96, fit));
+  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)), want = conv_max(48, conv_min(96, fit));
   if (g->stationary) want = 128;
   want = conv_div_up(g->tiles, conv_div_up(g->tiles, want));
   g->block = conv_div_up(want, 4) * 4;
@@ -281,17 +283,20 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
 }
 
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
-  bool dx = s->kind == CONV_DX;
+  bool dx = s->kind == CONV_DX, two = s->stride[0] == 2;
   int L = target_lanes(t);
-  *g = (ConvWino){.lanes = L, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
+  *g = (ConvWino){.lanes = L, .stride = two ? 2 : 1, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
+  g->points = two ? 9 : 6, g->planes = g->points * g->points;
+  g->patch = two ? (dx ? 5 : 9) : 6, g->source_tile = two && !dx ? 8 : 4, g->out_tile = two && dx ? 8 : 4;
   g->icb = g->cin / L, g->ocb = g->cout / L;
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
-  g->pad = dx ? 2 - s->pad[0] : s->pad[0];
-  g->th = conv_div_up(g->oh, 4), g->tw = conv_div_up(g->ow, 4), g->tiles = s->n * g->th * g->tw;
+  g->pad = !dx ? s->pad[0] : two ? 0 : 2 - s->pad[0];
+  g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile), g->tiles = s->n * g->th * g->tw;
   (s->kind == CONV_DW ? wino_wgrad_blocks : wino_gather_blocks)(t, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD;
   g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
+  g->work = 2 * g->planes * L;
 }
 
 /* ---- plans ---- */
@@ -329,8 +334,8 @@ static void plan_wino(ConvPlan *p, const Target *t) {
   const ConvSpec *s = &p->spec;
   ConvWino g;
   conv_wino(s, t, &g);
-  int64_t L = g.lanes, patch = 36 * L, pairs = g.ocb * g.icb, fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
-          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = 36 * g.vplane, mm = 36 * g.mplane, u = 36 * g.uplane;
+  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb, fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
+          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = g.planes * g.vplane, mm = g.planes * g.mplane, u = g.planes * g.uplane;
   bool dw = s->kind == CONV_DW;
   ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
   p->nstep = 2;
@@ -345,17 +350,18 @@ static void plan_wino(ConvPlan *p, const Target *t) {
     b->nin = 2, b->nout = 1, b->flops = conv_flops(s);
     b->in[0] = CO_TMP0, b->in[1] = dw ? CO_TMP1 : CO_W, b->out[0] = dw ? CO_W : result;
     b->nchunk = dw ? (g.icb / g.cgroup) * (g.ocb / g.kgroup) : g.ocb / g.ob;
-    b->scratch = (u + (dw ? 9 * L * L : mm + conv_max(patch, 9 * L))) * 4;
+    b->scratch = (u + (dw ? 9 * L * L : mm) + patch) * 4;
   } else if (dw) {
     p->tmp_bytes[0] = u * g.nsplit * 4;
     *a = (ConvStep){.name = a->name, .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0}, .nchunk = g.nsplit,
-                    .scratch = (v + mm + patch) * 4, .flops = conv_flops(s)};
-    *b = (ConvStep){.name = b->name, .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = pairs, .scratch = 9 * L * L * 4};
+                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4, .flops = conv_flops(s)};
+    *b = (ConvStep){.name = b->name, .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = pairs,
+                    .scratch = (9 * L * L + patch) * 4};
   } else {
     p->tmp_bytes[0] = u * 4;
-    *a = (ConvStep){.name = a->name, .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = pairs, .scratch = 9 * L * 4};
+    *a = (ConvStep){.name = a->name, .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = pairs, .scratch = patch * 4};
     *b = (ConvStep){.name = b->name, .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result}, .nchunk = g.nblock,
-                    .scratch = (v + mm + patch) * 4, .flops = conv_flops(s)};
+                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4, .flops = conv_flops(s)};
   }
 }
 

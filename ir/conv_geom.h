@@ -58,10 +58,14 @@ typedef struct {
   int64_t acc;               /* floats of one split's accumulators */
 } ConvWgrad;
 
-/* Winograd F(4x4,3x3): tiles of 4x4 produced pixels (DW: of the incoming gradient) from 6x6 source pixels, 36 planes of products.
-   V[36][block / vgroup][icb][vgroup][lane] holds transformed source tiles, U[36][ocb][cin][lane] transformed weights. */
+/* Winograd: tiles of 4x4 (DX of stride 2: 8x8) produced pixels from a patch of source pixels, points x points planes of products.
+   Stride 1 is F(4x4,3x3) with 6 points a dimension; stride 2 splits a dimension's taps into the outer two, F(4,2) with 5 points, and
+   the middle one, 4 plain products. V[planes][block / vgroup][icb][vgroup][lane] holds transformed source tiles,
+   U[planes][ocb][cin][lane] transformed weights. */
 typedef struct {
-  int lanes;
+  int lanes, stride;
+  int points, planes;
+  int patch, source_tile, out_tile; /* source pixels a tile needs, their distance from tile to tile, produced pixels: a dimension */
   int64_t n, cin, cout, icb, ocb; /* forward: c, k; input gradient: k, c; weight gradient: c, k */
   int64_t h, w, oh, ow, pad;      /* source and produced images */
   int64_t th, tw, tiles;          /* tile rows and columns of an image; tiles of all images */
@@ -75,6 +79,7 @@ typedef struct {
   int64_t fill_group;             /* stationary: channel blocks a chunk of the transforming step */
   int64_t cgroup, kgroup;         /* DW: channel blocks a chunk accumulates */
   int64_t nsplit, per_split;      /* DW, not stationary: ranges of blocks with partial sums of their own */
+  int64_t work;                   /* floats of scratch for edge patches and between the passes of a transform */
 } ConvWino;
 
 bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */

@@ -5,6 +5,12 @@
 
 #include "passes/loop_build.h"
 
+static void *keep(Arena *a, const void *p, size_t n) {
+  void *q = arena_alloc(a, n);
+  if (n) memcpy(q, p, n);
+  return q;
+}
+
 int lb_emit(Build *b, KInst in) {
   vec_push(b->a, &b->inst, in);
   return b->inst.n - 1;
@@ -53,13 +59,10 @@ Access *lb_access_new(Build *b, int buf, const Ix *off, const Map *m, double fil
   x->buf = buf < 0 ? -1 : lb_operand(b, buf);
   x->off = off->a;
   x->nquot = off->nq;
-  Quot *q = NEWN(b->a, Quot, off->nq);
-  memcpy(q, off->q, sizeof(Quot) * (size_t)off->nq);
-  x->quot = q;
+  x->quot =
+      keep(b->a, off->q, sizeof(Quot) * (size_t)off->nq); /* own copies: finishing renumbers dims in place */
   x->nguard = m->ng;
-  Guard *g = NEWN(b->a, Guard, m->ng);
-  memcpy(g, m->g, sizeof(Guard) * (size_t)m->ng);
-  x->guard = g;
+  x->guard = keep(b->a, m->g, sizeof(Guard) * (size_t)m->ng);
   x->fill = fill;
   x->dyn = -1;
   return x;
@@ -73,7 +76,7 @@ int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear) {
   else if (!lb_storage_offset(b, &n->shape, l->block[v], m, &off)) return -1;
   bool seen = false;
   for (int i = 0; i < b->out->loads.n; i++) seen |= b->out->loads.v[i] == v;
-  if (!seen) vec_push(b->a, &b->out->loads, v);
+  if (!seen) vec_push(b->l->arena, &b->out->loads, v);
   KInst k = lb_inst0(KI_LOAD, n->dt, v);
   k.access = lb_access_new(b, lower_buf(l, v), &off, m, fill);
   return lb_emit(b, k);
@@ -107,14 +110,12 @@ static int build_new(Build *b, Val v, const Map *m) {
       const Ix *x = &m->ix[n->attr[0].v[0]];
       k.index = x->a;
       k.nquot = x->nq;
-      Quot *q = NEWN(b->a, Quot, x->nq);
-      memcpy(q, x->q, sizeof(Quot) * (size_t)x->nq);
-      k.quot = q;
+      k.quot = keep(b->a, x->q, sizeof(Quot) * (size_t)x->nq);
       return lb_emit(b, k);
     }
     if (n->op == OP_random_bits) {
       Ix lin;
-      if (!lb_linear_index(&n->shape, m, &lin)) return -1;
+      if (!lb_linear_index(b, &n->shape, m, &lin)) return -1;
       Map scalar;
       memset(&scalar, 0, sizeof scalar);
       int seed = lb_build(b, n->in[0], &scalar), step = lb_build(b, n->in[1], &scalar);
@@ -123,9 +124,7 @@ static int build_new(Build *b, Val v, const Map *m) {
       k.arg[1] = step;
       k.index = lin.a;
       k.nquot = lin.nq;
-      Quot *q = NEWN(b->a, Quot, lin.nq);
-      memcpy(q, lin.q, sizeof(Quot) * (size_t)lin.nq);
-      k.quot = q;
+      k.quot = keep(b->a, lin.q, sizeof(Quot) * (size_t)lin.nq);
       k.stream = (uint32_t)n->attr[0].v[0];
       return lb_emit(b, k);
     }
@@ -142,9 +141,9 @@ static bool map_eq(const Map *x, const Map *y) {
   if (x->rank != y->rank || x->ng != y->ng) return false;
   for (int i = 0; i < x->rank; i++)
     if (memcmp(&x->ix[i].a, &y->ix[i].a, sizeof(Affine)) || x->ix[i].nq != y->ix[i].nq ||
-        memcmp(x->ix[i].q, y->ix[i].q, sizeof(Quot) * (size_t)x->ix[i].nq))
+        (x->ix[i].nq && memcmp(x->ix[i].q, y->ix[i].q, sizeof(Quot) * (size_t)x->ix[i].nq)))
       return false;
-  return !memcmp(x->g, y->g, sizeof(Guard) * (size_t)x->ng);
+  return !x->ng || !memcmp(x->g, y->g, sizeof(Guard) * (size_t)x->ng);
 }
 
 int lb_build(Build *b, Val v, const Map *m) {
@@ -191,7 +190,7 @@ static bool storable(Build *b, Val v, const Map *m, bool row) {
   if (m->ng) return false;
   Ix lin;
   const Shape *s = &g_node(b->g, v)->shape;
-  if (!lb_linear_index(s, m, &lin) || lin.nq || lin.a.c) return false;
+  if (!lb_linear_index(b, s, m, &lin) || lin.nq || lin.a.c) return false;
   int64_t need = 1, left = 1;
   for (int d = 0; d < b->ndim; d++)
     if (b->size[d] > 1 && !(row && b->dom[b->dim_dom[d]].reduced)) left *= b->size[d];
@@ -215,20 +214,42 @@ static void begin(Build *b) {
       b->dim_dom[b->ndim++] = j;
     }
   }
-  b->inst.n = b->inst_homed.n = b->homed_inst.n = b->homed_map.n = 0;
-  memset(b->memo, 0, sizeof(Memo *) * (size_t)b->g->node.n);
+  b->a = b->l->attempt;
+  arena_reset(b->a);
+  memset(&b->inst, 0, sizeof b->inst);
+  memset(&b->inst_homed, 0, sizeof b->inst_homed);
+  memset(&b->homed_inst, 0, sizeof b->homed_inst);
+  memset(&b->homed_map, 0, sizeof b->homed_map);
+  b->memo = NEWN(b->a, Memo *, b->g->node.n);
   memset(&b->out->kernel, 0, sizeof b->out->kernel);
   b->out->kernel.kind = KK_LOOP;
   b->out->loads.n = b->out->stores.n = 0;
 }
 
+/* Copies the finished kernel out of the attempt's arena. */
+static void persist(Build *b) {
+  Arena *a = b->l->arena;
+  Kernel *k = &b->out->kernel;
+  k->buf = keep(a, k->buf, sizeof(int) * (size_t)k->nbuf);
+  k->loop.store = keep(a, k->loop.store, sizeof(KStore) * (size_t)k->loop.nstore);
+  k->loop.inst = keep(a, k->loop.inst, sizeof(KInst) * (size_t)k->loop.ninst);
+  for (int i = 0; i < k->loop.ninst; i++) {
+    KInst *in = &k->loop.inst[i];
+    in->quot = keep(a, in->quot, sizeof(Quot) * (size_t)in->nquot);
+    if (!in->access) continue;
+    Access *x = keep(a, in->access, sizeof *x);
+    x->quot = keep(a, x->quot, sizeof(Quot) * (size_t)x->nquot);
+    x->guard = keep(a, x->guard, sizeof(Guard) * (size_t)x->nguard);
+    in->access = x;
+  }
+}
+
 bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
-  Build *b = NEW(l->arena, Build);
+  Build build, *b = &build;
+  memset(b, 0, sizeof *b);
   b->l = l;
-  b->a = l->arena;
   b->g = l->g;
   b->out = out;
-  b->memo = NEWN(l->arena, Memo *, l->g->node.n);
   const Shape *s = &g_node(l->g, roots[0])->shape;
   b->nroot = b->ndom = s->rank;
   for (int i = 0; i < s->rank; i++) {
@@ -265,7 +286,7 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
   unsigned red = 0;
   for (int d = 0; d < b->ndim; d++)
     if (b->dom[b->dim_dom[d]].reduced) red |= 1u << d;
-  Dep *dep = NEWN(l->arena, Dep, b->inst.n);
+  Dep *dep = NEWN(b->a, Dep, b->inst.n);
   lb_analyse(b, red, dep);
   for (int i = 0; i < nroots + b->inst_homed.n; i++) {
     Val v = i < nroots ? roots[i] : b->inst_homed.v[i - nroots];
@@ -277,7 +298,7 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
     for (int j = 0; j < out->stores.n; j++) dup |= out->stores.v[j] == v;
     if (dup) continue;
     Ix lin;
-    lb_linear_index(&g_node(l->g, v)->shape, &m, &lin);
+    lb_linear_index(b, &g_node(l->g, v)->shape, &m, &lin);
     bool row = !(lb_affine_mask(&lin.a, b->ndim) &
                  red); /* of the place stored to; the value itself may be constant along a row */
     if (i >= nroots && !storable(b, v, &m, row)) { /* a map that repeats or skips elements */
@@ -299,7 +320,7 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
     k.sweep = sweep;
     k.access.off = off.a;
     k.access.dyn = -1;
-    vec_push(l->arena, &st, k);
+    vec_push(b->a, &st, k);
     vec_push(l->arena, &out->stores, v);
   }
   Kernel *kn = &out->kernel;
@@ -323,15 +344,16 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
   double bytes = 0;
   for (int i = 0; i < kn->nbuf; i++) bytes += (double)l->p->buf.v[kn->buf[i]].bytes;
   kn->bytes = bytes;
+  persist(b);
   return true;
 }
 
 Kernel loop_copy(Lower *l, int src, int dst) {
-  Build *b = NEW(l->arena, Build);
+  Build build, *b = &build;
   Built out;
+  memset(b, 0, sizeof *b);
   memset(&out, 0, sizeof out);
   b->l = l;
-  b->a = l->arena;
   b->g = l->g;
   b->out = &out;
   const Buf *from = &l->p->buf.v[src];
@@ -340,13 +362,12 @@ Kernel loop_copy(Lower *l, int src, int dst) {
     b->dom[i].n = 1;
     b->dom[i].part[0] = from->shape.dim[i];
   }
-  b->memo = NEWN(l->arena, Memo *, l->g->node.n);
   setjmp(b->again);
   begin(b);
   Map m;
   lb_identity_map(b, from->shape.rank, &m);
   Ix off;
-  KStore *st = NEW(l->arena, KStore);
+  KStore *st = NEW(b->a, KStore);
   KInst k = lb_inst0(KI_LOAD, from->dt, from->val);
   if (!lb_storage_offset(b, &from->shape, from->block, &m, &off)) bug("copy: source layout");
   k.access = lb_access_new(b, src, &off, &m, 0);
@@ -356,18 +377,20 @@ Kernel loop_copy(Lower *l, int src, int dst) {
   st->access.dyn = -1;
   st->access.buf = lb_operand(b, dst);
   out.kernel.nout = 1;
-  Dep *dep = NEWN(l->arena, Dep, 1);
+  Dep *dep = NEWN(b->a, Dep, 1);
   lb_analyse(b, 0, dep);
   lb_finish(b, st, 1);
   out.kernel.bytes = 2 * (double)from->bytes;
+  persist(b);
   return out.kernel;
 }
 
 bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis_dim, Val *base,
                  Affine *off) {
-  Build *b = NEW(l->arena, Build);
+  Build build, *b = &build;
+  memset(b, 0, sizeof *b);
   b->l = l;
-  b->a = l->arena;
+  b->a = l->attempt;
   b->g = l->g;
   b->ndim = ndim;
   for (int d = 0; d < ndim; d++) {
@@ -385,7 +408,7 @@ bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis
     if (op_table[n->op].kind != KIND_VIEW || n->op == OP_concat || n->op == OP_pad || n->op == OP_window ||
         l->stored[v]) {
       *base = v;
-      if (l->block[v] || !lb_linear_index(&n->shape, &m, &lin) || lin.nq) return false;
+      if (l->block[v] || !lb_linear_index(b, &n->shape, &m, &lin) || lin.nq) return false;
       *off = lin.a;
       return true;
     }
@@ -407,11 +430,11 @@ bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis
       for (int i = 0; i < from->rank; i++) {
         memset(&c.ix[i], 0, sizeof(Ix));
         c.ix[i].a.c = n->attr[0].v[i];
-        if (!lb_ix_axpy(&c.ix[i], n->attr[2].v[i], &m.ix[i])) return false;
+        if (!lb_ix_axpy(b, &c.ix[i], n->attr[2].v[i], &m.ix[i])) return false;
       }
       break;
     case OP_reshape:
-      if (!lb_linear_index(&n->shape, &m, &lin) || !lb_delinearize(b, lin, from, &c)) return false;
+      if (!lb_linear_index(b, &n->shape, &m, &lin) || !lb_delinearize(b, lin, from, &c)) return false;
       for (int i = 0; i < c.rank; i++)
         if (c.ix[i].nq) return false;
       break;

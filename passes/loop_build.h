@@ -12,15 +12,15 @@ enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096 };
 typedef struct {
   Affine a;
   int nq;
-  Quot q[MAX_QUOT];
-  bool exact[MAX_QUOT]; /* a guard of the map makes the division exact */
+  unsigned exact; /* bit i: a guard of the map makes division i exact */
+  const Quot *q;  /* shared between copies, never changed */
 } Ix;
 
 typedef struct {
   int rank;
   Ix ix[MAX_RANK];
   int ng;
-  Guard g[MAX_GUARD];
+  const Guard *g; /* shared between copies, never changed */
 } Map;
 
 typedef struct Memo {
@@ -67,19 +67,23 @@ typedef struct {
 /* ---- index arithmetic (loop_index.c) ---- */
 int64_t lb_affine_max(const Build *b, const Affine *e);
 int64_t lb_affine_min(const Build *b, const Affine *e);
-unsigned lb_affine_mask(const Affine *e, int nd); /* dims it depends on */
-bool lb_ix_axpy(Ix *y, int64_t s, const Ix *x);    /* y += s*x; false when quotients run out of room */
-/* q = floor(x / n), r = x mod n, for 0 <= x < extent (where guards hold); may split a dim and restart the build. */
+unsigned lb_affine_mask(const Affine *e, int nd);         /* dims it depends on */
+bool lb_ix_axpy(Build *b, Ix *y, int64_t s, const Ix *x); /* y += s*x; false when quotients run out of room */
+/* q = floor(x / n), r = x mod n, for 0 <= x < extent (where guards hold); may split a dim and restart the
+ * build. */
 bool lb_ix_divmod(Build *b, const Ix *x, int64_t n, int64_t extent, Ix *q, Ix *r);
 void lb_strides_of(const Shape *s, int64_t *st);
 /* Storage offset of the element of a (shape, block) buffer at map m. */
 bool lb_storage_offset(Build *b, const Shape *s, int block, const Map *m, Ix *off);
 bool lb_add_guard(Build *b, Map *m, Affine e, int64_t lo, int64_t hi, int64_t mod); /* false: no room */
-bool lb_linear_index(const Shape *s, const Map *m, Ix *lin);
+bool lb_linear_index(Build *b, const Shape *s, const Map *m, Ix *lin);
 bool lb_delinearize(Build *b, Ix lin, const Shape *s, Map *m);
 void lb_identity_map(const Build *b, int rank, Map *m);
 
-/* ---- instructions (loop_build.c); builders give an instruction number, or -1: cannot be expressed here ---- */
+Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact); /* floor(e / div) */
+
+/* ---- instructions (loop_build.c); builders give an instruction number, or -1: cannot be expressed here ----
+ */
 int lb_build(Build *b, Val v, const Map *m);
 int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear);
 bool lb_is_loaded(const Build *b, Val v); /* is v read from memory in this kernel? */

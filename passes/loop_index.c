@@ -24,17 +24,21 @@ static void lb_affine_axpy(Affine *y, int64_t s, const Affine *x) {
 }
 
 /* y += s*x; false when quotients run out of room. */
-bool lb_ix_axpy(Ix *y, int64_t s, const Ix *x) {
+bool lb_ix_axpy(Build *b, Ix *y, int64_t s, const Ix *x) {
   lb_affine_axpy(&y->a, s, &x->a);
   for (int i = 0; i < x->nq; i++) {
     Quot q = x->q[i];
     q.stride *= s;
-    if (x->exact[i] && q.stride % q.div == 0) {
+    if ((x->exact >> i & 1) && q.stride % q.div == 0) {
       lb_affine_axpy(&y->a, q.stride / q.div, &q.e);
     } else {
       if (y->nq == MAX_QUOT) return false;
-      y->exact[y->nq] = x->exact[i];
-      y->q[y->nq++] = q;
+      Quot *all = NEWN(b->a, Quot, y->nq + 1);
+      if (y->nq) memcpy(all, y->q, sizeof(Quot) * (size_t)y->nq);
+      all[y->nq] = q;
+      y->exact |= (x->exact >> i & 1) << y->nq;
+      y->q = all;
+      y->nq++;
     }
   }
   return true;
@@ -51,6 +55,17 @@ static void split_dim(Build *b, int d, int64_t f) {
   m->part[pos] /= f;
   m->n++;
   longjmp(b->again, 1);
+}
+
+Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact) {
+  Ix y;
+  memset(&y, 0, sizeof y);
+  Quot *q = NEW(b->a, Quot);
+  *q = (Quot){.e = *e, .div = div, .stride = 1};
+  y.nq = 1;
+  y.exact = exact;
+  y.q = q;
+  return y;
 }
 
 /* q = floor(x / n), r = x mod n, for 0 <= x < extent (where guards hold). */
@@ -81,11 +96,9 @@ bool lb_ix_divmod(Build *b, const Ix *x, int64_t n, int64_t extent, Ix *q, Ix *r
     if (k > 0 && n % k == 0 && n / k < b->size[d] && b->size[d] % (n / k) == 0) split_dim(b, d, n / k);
   }
   memset(q, 0, sizeof *q); /* no affine form: a quotient term */
-  q->nq = 1;
-  q->q[0] = (Quot){.e = x->a, .div = n, .stride = 1};
+  *q = lb_quotient(b, &x->a, n, false);
   *r = *x;
-  r->nq = 1;
-  r->q[0] = (Quot){.e = x->a, .div = n, .stride = -n};
+  lb_ix_axpy(b, r, -n, q);
   return true;
 }
 
@@ -106,9 +119,9 @@ bool lb_storage_offset(Build *b, const Shape *s, int block, const Map *m, Ix *of
     if (block && i == 1) {
       Ix q, r;
       if (!lb_ix_divmod(b, &m->ix[1], block, s->dim[1], &q, &r)) return false;
-      if (!lb_ix_axpy(off, st[1] * block, &q) || !lb_ix_axpy(off, 1, &r)) return false;
+      if (!lb_ix_axpy(b, off, st[1] * block, &q) || !lb_ix_axpy(b, off, 1, &r)) return false;
     } else if (s->dim[i] > 1) {
-      if (!lb_ix_axpy(off, st[i] * (block && i > 1 ? block : 1), &m->ix[i])) return false;
+      if (!lb_ix_axpy(b, off, st[i] * (block && i > 1 ? block : 1), &m->ix[i])) return false;
     }
   }
   return true;
@@ -117,16 +130,19 @@ bool lb_storage_offset(Build *b, const Shape *s, int block, const Map *m, Ix *of
 bool lb_add_guard(Build *b, Map *m, Affine e, int64_t lo, int64_t hi, int64_t mod) {
   if (mod <= 1 && lb_affine_min(b, &e) >= lo && lb_affine_max(b, &e) < hi) return true;
   if (m->ng == MAX_GUARD) return false;
-  m->g[m->ng++] = (Guard){e, lo, hi, mod};
+  Guard *all = NEWN(b->a, Guard, m->ng + 1);
+  if (m->ng) memcpy(all, m->g, sizeof(Guard) * (size_t)m->ng);
+  all[m->ng++] = (Guard){e, lo, hi, mod};
+  m->g = all;
   return true;
 }
 
-bool lb_linear_index(const Shape *s, const Map *m, Ix *lin) {
+bool lb_linear_index(Build *b, const Shape *s, const Map *m, Ix *lin) {
   memset(lin, 0, sizeof *lin);
   int64_t st[MAX_RANK];
   lb_strides_of(s, st);
   for (int i = 0; i < s->rank; i++)
-    if (s->dim[i] > 1 && !lb_ix_axpy(lin, st[i], &m->ix[i])) return false;
+    if (s->dim[i] > 1 && !lb_ix_axpy(b, lin, st[i], &m->ix[i])) return false;
   return true;
 }
 

@@ -14,7 +14,7 @@ int lb_build_guarded(Build *b, Val child, const Map *m, int ng_before, double fi
   memset(&none, 0, sizeof none);
   Map only = *m;
   only.ng = m->ng - ng_before;
-  memmove(only.g, m->g + ng_before, sizeof(Guard) * (size_t)only.ng);
+  only.g = m->g + ng_before;
   KInst k = lb_inst0(KI_GUARD, DT_BOOL, v);
   k.access = lb_access_new(b, -1, &none, &only, 0);
   int c = lb_emit(b, k);
@@ -45,7 +45,7 @@ static int build_reshape(Build *b, Val v, const Map *m) {
   c.rank = from->rank;
   if (same) return lb_build(b, a, &c);
   Ix lin;
-  if (!lb_linear_index(&n->shape, m, &lin)) return -1;
+  if (!lb_linear_index(b, &n->shape, m, &lin)) return -1;
   if (lb_is_loaded(b, a) && !b->l->block[a]) return lb_load(b, a, m, 0, &lin);
   c = *m;
   if (!lb_delinearize(b, lin, from, &c)) return -1;
@@ -76,7 +76,7 @@ static int build_concat(Build *b, Val v, const Map *m) {
       memset(&none, 0, sizeof none);
       Map only = c;
       only.ng = c.ng - before;
-      memmove(only.g, c.g + before, sizeof(Guard) * (size_t)only.ng);
+      only.g = c.g + before;
       KInst k = lb_inst0(KI_GUARD, DT_BOOL, v);
       k.access = lb_access_new(b, -1, &none, &only, 0);
       int cond = lb_emit(b, k);
@@ -110,7 +110,7 @@ int lb_build_view(Build *b, Val v, const Map *m) {
       Ix y;
       memset(&y, 0, sizeof y);
       y.a.c = n->attr[0].v[i];
-      if (!lb_ix_axpy(&y, n->attr[2].v[i], &m->ix[i])) return -1;
+      if (!lb_ix_axpy(b, &y, n->attr[2].v[i], &m->ix[i])) return -1;
       c.ix[i] = y;
     }
     return lb_build(b, a, &c);
@@ -120,7 +120,7 @@ int lb_build_view(Build *b, Val v, const Map *m) {
       Ix y;
       memset(&y, 0, sizeof y);
       y.a.c = from->dim[ax] - 1;
-      if (!lb_ix_axpy(&y, -1, &m->ix[ax])) return -1;
+      if (!lb_ix_axpy(b, &y, -1, &m->ix[ax])) return -1;
       c.ix[ax] = y;
     }
     return lb_build(b, a, &c);
@@ -132,14 +132,7 @@ int lb_build_view(Build *b, Val v, const Map *m) {
       x.a.c -= lo;
       if (x.nq && (lo || n->attr[1].v[i] || step > 1)) return -1;
       if (!x.nq && !lb_add_guard(b, &c, x.a, 0, (e - 1) * step + 1, step > 1 ? step : 0)) return -1;
-      if (step > 1) {
-        Ix y;
-        memset(&y, 0, sizeof y);
-        y.nq = 1;
-        y.exact[0] = true;
-        y.q[0] = (Quot){.e = x.a, .div = step, .stride = 1};
-        x = y;
-      }
+      if (step > 1) { x = lb_quotient(b, &x.a, step, true); }
       c.ix[i] = x;
     }
     return lb_build_guarded(b, a, &c, before, n->imm, v);
@@ -150,7 +143,8 @@ int lb_build_view(Build *b, Val v, const Map *m) {
       Ix x;
       memset(&x, 0, sizeof x);
       x.a.c = -n->attr[2].v[i];
-      if (!lb_ix_axpy(&x, n->attr[1].v[i], &m->ix[lead + i]) || !lb_ix_axpy(&x, 1, &m->ix[lead + k + i]))
+      if (!lb_ix_axpy(b, &x, n->attr[1].v[i], &m->ix[lead + i]) ||
+          !lb_ix_axpy(b, &x, 1, &m->ix[lead + k + i]))
         return -1;
       if (x.nq || !lb_add_guard(b, &c, x.a, 0, from->dim[lead + i], 0)) return -1;
       c.ix[lead + i] = x;
@@ -291,16 +285,9 @@ int lb_build_fold(Build *b, Val v, const Map *m) {
     int64_t stride = n->attr[1].v[i], pad = n->attr[2].v[i], o = from->dim[lead + i];
     Ix x = m->ix[lead + i];
     x.a.c += pad;
-    if (!lb_ix_axpy(&x, -1, &red[i]) || x.nq) return -1;
+    if (!lb_ix_axpy(b, &x, -1, &red[i]) || x.nq) return -1;
     if (!lb_add_guard(b, &c, x.a, 0, (o - 1) * stride + 1, stride > 1 ? stride : 0)) return -1;
-    if (stride > 1) {
-      Ix y;
-      memset(&y, 0, sizeof y);
-      y.nq = 1;
-      y.exact[0] = true;
-      y.q[0] = (Quot){.e = x.a, .div = stride, .stride = 1};
-      x = y;
-    }
+    if (stride > 1) { x = lb_quotient(b, &x.a, stride, true); }
     c.ix[lead + i] = x;
     c.ix[lead + k + i] = red[i];
   }

@@ -10,6 +10,7 @@ typedef VEC(Val) ValVec;
 
 typedef struct {
   Arena *arena;
+  Arena *attempt; /* of the loop kernel being built */
   const Graph *g;
   Program *p;
   ConvAlgo conv;

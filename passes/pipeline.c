@@ -74,10 +74,12 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
   int n = g->node.n;
   bool *nohome = NEWN(a, bool, n + 1), *noblock = NEWN(a, bool, n + 1);
   double start = now_seconds(), fused = 0, ordered = 0;
+  Arena *attempt = arena_new();
   Lower *l;
   for (;;) {
     l = NEW(a, Lower);
     l->arena = a;
+    l->attempt = attempt;
     l->g = g;
     l->conv = opt->conv;
     l->p = NEW(a, Program);
@@ -101,6 +103,7 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
     if (schedule(l, &culprit)) break;
     nohome[culprit] = true;
   }
+  arena_free(attempt);
   check(opt, l->p, "fuse");
   dump_program(opt, 20, "fuse", l->p);
   ordered = now_seconds();

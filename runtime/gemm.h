@@ -21,6 +21,9 @@ typedef struct {
 /* Loads OpenBLAS (libopenblas.so.0) once and sets it to one thread; ST_FILE with a message when it is
    missing. To be called before the first step_gemm of a product that is not tiny. */
 Status gemm_load(Diags *d);
+/* The kernels OpenBLAS runs on this CPU ("Haswell"; chosen by it, or by OPENBLAS_CORETYPE): results depend on
+   them. NULL before gemm_load. */
+const char *gemm_core(void);
 
 int64_t gemm_chunks(const GemmParam *p);  /* Step.nchunk: a function of the parameters only */
 int64_t gemm_scratch(const GemmParam *p); /* Step.scratch: room to pack matrices without a unit stride */

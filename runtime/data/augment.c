@@ -172,10 +172,8 @@ static void blur(Image *m, double sigma, float *room) {
       float *to = room + (size_t)y * w;
       for (int x = -radius; x < w + radius; x++)
         line[x + radius] = p[(size_t)y * w + (x < 0 || x >= w ? reflect(x, w) : x)];
-#pragma omp simd
       for (int x = 0; x < w; x++) to[x] = tap[0] * line[x + radius];
       for (int k = 1; k <= radius; k++)
-#pragma omp simd
         for (int x = 0; x < w; x++) to[x] += tap[k] * (line[x + radius - k] + line[x + radius + k]);
     }
     for (int y = 0; y < h; y++) {
@@ -184,7 +182,6 @@ static void blur(Image *m, double sigma, float *room) {
       for (int x = 0; x < w; x++) to[x] = tap[0] * mid[x];
       for (int k = 1; k <= radius; k++) {
         const float *a = room + (size_t)reflect(y - k, h) * w, *b = room + (size_t)reflect(y + k, h) * w;
-#pragma omp simd
         for (int x = 0; x < w; x++) to[x] += tap[k] * (a[x] + b[x]);
       }
     }

@@ -21,9 +21,6 @@ $ sed 's/ReLU/RelU/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:5:38: error: unknown name `RelU` (did you mean `ReLU`?)
         net = Sequential(Linear(8, width), RelU(), Linear(width, classes))
                                            ^
-  m.jepa:14:7: note: called from here
-      train Tiny {
-            ^
   exit 1
 $ sed 's/net(x)/nett(x)/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:8:14: error: unknown name `nett` (did you mean `net`?)
@@ -31,7 +28,7 @@ $ sed 's/net(x)/nett(x)/' tiny.jepa > m.jepa; jepac check m.jepa
                    ^
   exit 1
 $ sed 's/Linear(8, width)/Linear(9, width)/' tiny.jepa > m.jepa; jepac check m.jepa
-  m.jepa:8:14: error: `x` of forward must be f32[..., inputs = 9], but is f32[16,8]: axis 1 is 8, not 9
+  m.jepa:8:14: error: `x` of Linear must be f32[..., inputs = 9], but is f32[16,8]: axis 1 is 8, not 9
           logits = net(x)
                    ^
   std/nn.jepa:14:40: note: inside the library's forward
@@ -146,17 +143,11 @@ $ jepac check tiny.jepa --set width=0
   std/nn.jepa:20:18: note: inside the library's Linear
         weight = param[outputs, inputs] = if init == none then kaiming_uniform(inputs) else init
                        ^
-  tiny.jepa:14:7: note: called from here
-      train Tiny {
-            ^
   exit 1
 $ jepac check tiny.jepa --set width=wide
   tiny.jepa:5:30: error: `outputs` of Linear must be a number, but is "wide"
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                                    ^
-  tiny.jepa:14:7: note: called from here
-      train Tiny {
-            ^
   exit 1
 $ jepac check tiny.jepa --set B=0
   --set B:1:1: error: dimension `B` cannot be 0

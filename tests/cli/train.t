@@ -1,25 +1,72 @@
 Training: run folders, resuming, checkpoints that cannot be written, budgets, NaN.
 
 $ jepac train tiny.jepa -q --steps 4 --out run && ls run
+  checkpoint.safetensors
+  run.jsonl
+  run.svg
 $ jepac train tiny.jepa -q --steps 4 --out run
+  jepac: error: run already holds a run
+  jepac: note: --resume goes on with it; to begin anew remove it or choose another --out
+  exit 2
 $ jepac train tiny.jepa -q --steps 8 --out run --resume && grep -c '"step"' run/run.jsonl
+  8
 $ jepac train tiny.jepa -q --steps 8 --out run --resume --seed 5
+  jepac: error: run was trained with --seed 0
+  exit 2
 $ jepac train tiny.jepa -q --steps 8 --out run --resume --set width=8
+  jepac: error: run/checkpoint.safetensors: tensor net.0.weight is f32[16,8], but the model's is f32[8,8]
+  jepac: error: run/checkpoint.safetensors: tensor net.0.bias is f32[16], but the model's is f32[8]
+  jepac: error: run/checkpoint.safetensors: tensor net.2.weight is f32[10,16], but the model's is f32[10,8]
+  jepac: error: run/checkpoint.safetensors: tensor optimizer.net.0.weight.m is f32[16,8], but the model's is f32[8,8]
+  jepac: error: run/checkpoint.safetensors: tensor optimizer.net.0.weight.v is f32[16,8], but the model's is f32[8,8]
+  jepac: error: run/checkpoint.safetensors: tensor optimizer.net.0.bias.m is f32[16], but the model's is f32[8]
+  jepac: error: run/checkpoint.safetensors: tensor optimizer.net.0.bias.v is f32[16], but the model's is f32[8]
+  jepac: error: run/checkpoint.safetensors: tensor optimizer.net.2.weight.m is f32[10,16], but the model's is f32[10,8]
+  jepac: note: and 1 more differences
+  exit 3
 $ cp -r run cut && head -c 1000 run/checkpoint.safetensors > cut/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out cut --resume
+  jepac: error: cut/checkpoint.safetensors: no safetensors file, or truncated: its header claims 1720 bytes of a file of 1000
+  exit 3
 $ cp -r run lie && mkst '{}' 0 > lie/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out lie --resume
+  jepac: error: lie/checkpoint.safetensors: no checkpoint of jepac
+  exit 3
 $ : > file; jepac train tiny.jepa -q --steps 4 --out file/run
+  jepac: error: cannot make folder file/run: Not a directory
+  exit 3
 $ jepac train tiny.jepa -q --steps 4 --out a --log nothere/log.jsonl
+  jepac: error: cannot write nothere/log.jsonl: No such file or directory
+  exit 3
 $ jepac train tiny.jepa -q --steps 4 --out b --max-memory 1K; ls b
+  jepac: error: the program needs 0.0 MiB and --max-memory allows 0.0 MiB
 $ jepac train tiny.jepa -q --steps 4 --out c --set batch=300
+  tiny.jepa:15:15: error: a batch of 300, but synthetic has 256 samples
+        data      = synthetic(features = 8, length = 256)
+                    ^
+  exit 1
 $ jepac eval nothere
+  jepac: error: nothere is no folder of a run
+  exit 3
 $ mkdir empty; jepac eval empty
+  jepac: error: cannot read empty/checkpoint.safetensors: No such file or directory
+  exit 3
 $ jepac eval run
+  jepac: error: DIR/tiny.jepa has no entry 'encode'
+  jepac: note: eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]
+  exit 1
 
 A disk that is full while checkpointing leaves the last checkpoint.
 
 $ cp -r run full && (ulimit -f 4; jepac train tiny.jepa -q --steps 9 --out full --resume --log /dev/null) 2>&1 | cat; cmp run/checkpoint.safetensors full/checkpoint.safetensors; ls full
+  jepac: error: cannot write full/checkpoint.safetensors: File too large
+  checkpoint.safetensors
+  run.jsonl
+  run.svg
 $ (ulimit -f 4; jepac train tiny.jepa -q --steps 9 --out fresh --log /dev/null) 2>&1 | cat; ls fresh
+  jepac: error: cannot write fresh/checkpoint.safetensors: File too large
 
 Values that are not finite.
 
 $ sed 's/1e-3, warmup = 10/1e30, warmup = 0/' tiny.jepa > hot.jepa; jepac train hot.jepa -q --steps 50 --out hot 2>&1 | sed 's/step [0-9]*/step N/'; ls hot
+  jepac: error: step N: loss is not finite; hot holds the states before this step
+  checkpoint.safetensors
+  run.jsonl

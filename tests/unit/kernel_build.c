@@ -42,6 +42,7 @@ static bool has_r(const KB *b, const Affine *e) {
 }
 
 static int push(KB *b, KInst in) {
+  if (b->l.ninst == KB_MAX) bug("test kernel too large");
   in.val = -1;
   in.row = in.kind == KI_REDUCE || !has_r(b, &in.index);
   int n = in.kind == KI_MAP ? op_table[in.op].nin : in.kind == KI_RANDOM ? 2 : 0;

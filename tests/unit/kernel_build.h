@@ -5,7 +5,7 @@
 
 #include "codegen/codegen.h"
 
-enum { KB_MAX = 64 };
+enum { KB_MAX = 256 };
 typedef struct {
   Arena *arena;
   Program *program;
