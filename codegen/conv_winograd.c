@@ -4,6 +4,7 @@
    transformed tiles of the incoming gradient, summed over tiles, and transforms back once at the end.
    (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.) */
 #include "codegen/conv.h"
+#include <stdlib.h>
 
 enum { UNROLL = 160, AHEAD = 4 }; /* multiply-adds in a loop body, about; tiles prefetched ahead */
 
@@ -308,6 +309,7 @@ static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueR
   for (int k = 0; k < unroll; k++) {
     int64_t off[CONV_MAX_TILE];
     for (int i = 0; i < g->rb; i++) off[i] = i * L + k;
+    if (getenv("PF")) for (int o = 0; o < g->ob; o++) em_prefetch(m, conv_atc(m, uc, g->uplane + k * L + o * g->cin * L), false, atoi(getenv("PF")));
     conv_fma_tile(m, acc, vc, off, g->rb, uc, k * L, g->cin * L, g->ob);
   }
   conv_end(m, &lc, acc, n);
@@ -366,7 +368,7 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
     if (dw && !part) em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSLT, i, em_i64(m, g->nblock * gx), ""));
     LLVMValueRef blk = em_idivc(m, i, part ? gy : gx), cb0 = em_imulc(m, em_imodc(m, i, part ? gy : gx), g->fill_group);
     LLVMValueRef cb1 = em_imin(m, em_iaddc(m, cb0, g->fill_group), em_i64(m, part ? g->ocb : g->icb));
-    LLVMValueRef out = conv_at(m, tmp, em_imulc(m, blk, 36 * (part ? g->mplane : g->vplane)));
+    LLVMValueRef out = conv_at(m, tmp, em_imulc(m, blk, g->planes * (part ? g->mplane : g->vplane)));
     transform_block(m, g, dx, part, src, cb0, cb1, em_imulc(m, blk, g->block), m->scratch, out);
     if (dw && !part) em_else(m, &f);
   }

@@ -293,7 +293,7 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
     if (!kernel_is_compiled(&p->kernel.v[k])) continue;
     StrBuf key = {0};
     sb_put(&key, head.s, head.n);
-    kernel_key(p, &p->kernel.v[k], opt->check_bounds, &key);
+    kernel_key(p, &p->kernel.v[k], opt->check_bounds, !opt->check_bounds, &key);
     unit[k] = unit_of(&j, key.s, key.n, &p->kernel.v[k]);
   }
   sb_free(&head);

@@ -7,8 +7,9 @@
 #include "codegen/emit.h"
 
 /* ---- key.c: what a kernel's machine code depends on ---- */
-/* Canonical text of kernel k without its place in the model; equal texts mean equal code for one target. */
-void kernel_key(const Program *p, const Kernel *k, bool check, StrBuf *out);
+/* Canonical text of kernel k without its place in the model. With share, what is a parameter of the code is
+   left out: equal texts mean equal code for one target. */
+void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBuf *out);
 /* Compiler version, target and code generation options; the build of jepac's code generator too. */
 void target_key(const Target *t, StrBuf *out);
 

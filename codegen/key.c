@@ -2,6 +2,7 @@
  * cached on disk. */
 #define _GNU_SOURCE /* dl_iterate_phdr */
 #include "codegen/jit.h"
+#include "codegen/loop.h"
 
 #include <elf.h>
 #include <link.h>
@@ -53,9 +54,10 @@ static void put_inst(StrBuf *b, const LoopKernel *l, const KInst *in) {
   }
 }
 
-static void put_loop(StrBuf *b, const LoopKernel *l) {
-  sb_printf(b, "loop %d %d %d v%d c%lld [", l->ndim, l->npar, l->nsweep, l->vec, (long long)l->nchunk);
-  for (int d = 0; d < l->ndim; d++) sb_printf(b, "%lld ", (long long)l->size[d]);
+static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
+  sb_printf(b, "loop %d %d %d v%d ", l->ndim, l->npar, l->nsweep, l->vec);
+  if (!flat) sb_printf(b, "c%lld ", (long long)l->nchunk);
+  for (int d = 0; d < l->ndim && !flat; d++) sb_printf(b, "%lld ", (long long)l->size[d]);
   for (int i = 0; i < l->ninst; i++) put_inst(b, l, &l->inst[i]);
   for (int i = 0; i < l->nstore; i++) {
     sb_printf(b, "\nstore %d %d ", l->store[i].inst, l->store[i].sweep);
@@ -80,10 +82,10 @@ static void put_gemm(StrBuf *b, const GemmSpec *s) {
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
-void kernel_key(const Program *p, const Kernel *k, bool check, StrBuf *out) {
+void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBuf *out) {
   const ScatterSpec *s = &k->scatter;
   switch (k->kind) {
-  case KK_LOOP: put_loop(out, &k->loop); break;
+  case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
   case KK_CONV: put_conv(out, &k->conv, k->conv_step); break;
   case KK_GEMM: put_gemm(out, &k->gemm); break;
   case KK_SCATTER:

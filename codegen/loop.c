@@ -108,6 +108,33 @@ static void mark_needs(LoopCtx *c) {
   }
 }
 
+enum { FLAT_MIN = 64 };
+static bool plain(const Access *a) {
+  return !a->nquot && !a->nguard && a->dyn < 0 && (a->off.k[0] == 0 || a->off.k[0] == 1);
+}
+
+bool loop_is_flat(const LoopKernel *l) {
+  if (l->ndim != 1 || l->vec != 0 || l->size[0] < FLAT_MIN) return false;
+  for (int i = 0; i < l->ninst; i++) {
+    const KInst *in = &l->inst[i];
+    if (in->kind == KI_INDEX || in->kind == KI_GUARD || in->kind == KI_RANDOM || in->op == OP_argmax)
+      return false;
+    if (in->kind == KI_LOAD && !plain(in->access)) return false;
+  }
+  for (int i = 0; i < l->nstore; i++)
+    if (!plain(&l->store[i].access)) return false;
+  return true;
+}
+
+static int64_t tile_of(int64_t size, int64_t pieces, int vl) {
+  int64_t unit = 4 * vl, tile = (size + pieces - 1) / pieces;
+  return (tile + unit - 1) / unit * unit;
+}
+
+FlatParam loop_flat_param(const LoopKernel *l, const Target *t) {
+  return (FlatParam){l->size[0], tile_of(l->size[0], l->nchunk > 1 ? l->nchunk : 1, target_lanes(t))};
+}
+
 /* Rough instruction count of the vector body, and whether it gathers. */
 static int body_cost(const LoopCtx *c, bool *gathers) {
   int cost = 0;
@@ -151,7 +178,7 @@ static void choose_width(LoopCtx *c) {
     c->width = (int)pow2;
     for (int u = most; u > 1 && pow2 == vl; u /= 2) {
       int64_t w = (int64_t)u * vl, waste = (size + w - 1) / w * w - size;
-      if (w > size || waste * 8 > size) continue;
+      if (!c->flat && (w > size || waste * 8 > size)) continue;
       c->width = (int)w;
       break;
     }
@@ -284,6 +311,11 @@ static void level_end(LoopCtx *c, Level *l, Acc *acc, int n) {
       if (acc[k].v[j]) acc[k].v[j] = l->loop.carry[at++];
 }
 
+static LLVMValueRef extent(LoopCtx *c, int d) {
+  if (!c->flat) return em_i64(c->m, c->l->size[d]);
+  return em_load(c->m, c->m->i64, c->m->param, 8);
+}
+
 /* Runs body over [lo, hi) of the vector dim: whole groups, then a masked one. lo is a multiple of the width.
  */
 static void vector_loop(LoopCtx *c, LLVMValueRef lo, LLVMValueRef hi, Acc *acc, int nacc, const Acc *out,
@@ -301,7 +333,7 @@ static void vector_loop(LoopCtx *c, LLVMValueRef lo, LLVMValueRef hi, Acc *acc, 
     body(c, acc, out);
     level_end(c, &l, acc, nacc);
   }
-  if (size % w) {
+  if (c->flat || size % w) {
     LLVMValueRef i = level_begin(c, &l, whole, hi, w, acc, nacc);
     c->mask = em_tail_mask(m, em_isub(m, hi, i), c->width);
     enter(c, c->vec, i);
@@ -382,7 +414,7 @@ static void outer_dims(LoopCtx *c, int d, int split, int64_t block, Acc *out) {
     outer_dims(c, d + 1, split, block, out);
     level_end(c, &l, out, 1);
   } else if (block) {
-    LLVMValueRef hi = em_i64(m, c->l->size[d]), lo = level_begin(c, &l, em_i64(m, 0), hi, block, out, 1);
+    LLVMValueRef hi = extent(c, d), lo = level_begin(c, &l, em_i64(m, 0), hi, block, out, 1);
     LLVMValueRef end = em_imin(m, em_iaddc(m, lo, block), hi);
     acc_inner(c, &in);
     last_dim(c, lo, end, &in, out);
@@ -421,7 +453,7 @@ static void run_sweep(LoopCtx *c, int s) {
   if (c->nred && l->ndim > l->npar) {
     int64_t step = last == c->vec ? c->width : 1, trips = (l->size[last] + step - 1) / step;
     split = last;
-    if (trips > LONG_TRIPS) block = BLOCK_TRIPS * step;
+    if (c->flat || trips > LONG_TRIPS) block = BLOCK_TRIPS * step;
     else
       while (split > l->npar && trips * l->size[split - 1] <= INNER_TRIPS) trips *= l->size[--split];
   }
@@ -476,15 +508,20 @@ static void p_space(LoopCtx *c) {
   bool vec_p = c->vec >= 0 && c->vec < l->npar;
   int cut = l->npar - vec_p, prefix = 0;
   int64_t count = 1, tiles = 1, tile = 0;
-  LLVMValueRef lo = em_i64(m, 0), hi = em_i64(m, vec_p ? l->size[c->vec] : 0);
+  LLVMValueRef lo = em_i64(m, 0), hi = vec_p ? extent(c, c->vec) : lo;
+  if (c->flat && vec_p) { /* chunks are tiles; one chunk covers everything */
+    lo = em_imul(m, m->chunk, em_load(m, m->i64, em_gep(m, m->i64, m->param, em_i64(m, 1)), 8));
+    hi = em_imin(m, em_iadd(m, lo, em_load(m, m->i64, em_gep(m, m->i64, m->param, em_i64(m, 1)), 8)), hi);
+    p_dims(c, 0, lo, hi);
+    return;
+  }
   if (l->nchunk <= 1) {
     p_dims(c, 0, lo, hi);
     return;
   }
   while (prefix < cut && count % l->nchunk && count < 4 * l->nchunk) count *= l->size[prefix++];
   if (vec_p && count < l->nchunk && prefix == cut) {
-    int64_t pieces = (l->nchunk + count - 1) / count, unit = 4 * m->vl;
-    tile = ((l->size[c->vec] + pieces - 1) / pieces + unit - 1) / unit * unit;
+    tile = tile_of(l->size[c->vec], (l->nchunk + count - 1) / count, m->vl);
     tiles = (l->size[c->vec] + tile - 1) / tile;
   }
   for (int i = 0; i < l->ninst; i++) /* one level for all of the prefix */
@@ -515,6 +552,7 @@ void loop_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, con
   LoopCtx *c = NEW(a, LoopCtx);
   *c = (LoopCtx){.m = m, .p = p, .k = k, .l = l, .a = a, .check = check, .lanes = 1};
   c->vec = l->vec >= 0 && l->size[l->vec] > 1 ? l->vec : -1;
+  c->flat = !check && loop_is_flat(l);
   c->info = NEWN(a, InstInfo, l->ninst + 1);
   c->val = NEWN(a, LLVMValueRef, l->ninst + 1);
   c->wide = NEWN(a, LLVMValueRef, l->ninst + 1);

@@ -8,6 +8,13 @@
 
 /* Emits kernel k (KK_LOOP) of p as function `symbol`. check: every access is tested against its buffer. */
 void loop_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, const char *symbol);
+/* Kernels over one dim with plain accesses share code whatever their extent: it arrives in Step.param as
+ * FlatParam. */
+typedef struct {
+  int64_t size, tile; /* extent; elements a chunk */
+} FlatParam;
+bool loop_is_flat(const LoopKernel *l);
+FlatParam loop_flat_param(const LoopKernel *l, const Target *t);
 
 /* ---- shared pieces ---- */
 /* An affine expression under evaluation: its value over the dims entered so far. Pointers advance by

@@ -1,5 +1,6 @@
 /* Program -> Plan: steps with operand offsets, the tensors a caller sees, and the identity of the whole. */
 #include "codegen/jit.h"
+#include "codegen/loop.h"
 #include "ir/contract.h"
 #include "runtime/gemm.h"
 
@@ -75,7 +76,14 @@ static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
              .flops = k->flops,
              .bytes = k->bytes};
   switch (k->kind) {
-  case KK_LOOP: st.nchunk = k->loop.nchunk > 1 ? k->loop.nchunk : 1; break;
+  case KK_LOOP:
+    st.nchunk = k->loop.nchunk > 1 ? k->loop.nchunk : 1;
+    if (loop_is_flat(&k->loop)) {
+      FlatParam *f = NEW(a, FlatParam);
+      *f = loop_flat_param(&k->loop, &p->target);
+      st.param = f;
+    }
+    break;
   case KK_CONV: {
     ConvPlan plan = conv_plan(&k->conv, &p->target);
     st.nchunk = plan.step[k->conv_step].nchunk;
@@ -145,7 +153,7 @@ static uint64_t identity(const Program *p, const Plan *plan) {
   StrBuf b = {0};
   target_key(&p->target, &b);
   for (int k = 0; k < p->kernel.n; k++) {
-    kernel_key(p, &p->kernel.v[k], false, &b);
+    kernel_key(p, &p->kernel.v[k], false, false, &b);
     for (int i = 0; i < plan->step[k].noperand; i++)
       sb_printf(&b, " %lld", (long long)plan->step[k].operand[i]);
     sb_put(&b, "\n", 1);

@@ -1,6 +1,7 @@
 /* Plans of convolutions: which algorithm, which blocks, how many chunks. Everything is decided from shape and target by simple cost
    models fitted to measurements, never by thread count, so a plan is part of a program's numeric identity. */
 #include "ir/conv_geom.h"
+#include <stdlib.h>
 
 enum { CHUNKS_WANTED = 16 };
 
@@ -245,6 +246,7 @@ static void wino_gather_blocks(const Target *t, ConvWino *g) {
       double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob * conv_div_up(g->tiles, block) * block;
       if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
     }
+  if (getenv("RB")) g->rb = atoi(getenv("RB")), g->ob = atoi(getenv("OB")), g->block = conv_div_up(atoi(getenv("T")), g->rb) * g->rb;
   g->nblock = conv_div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;

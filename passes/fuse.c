@@ -29,6 +29,7 @@ typedef struct {
   const Graph *g;
   int n;
   RootSet *k;
+  Val *first_use; /* earliest kernel that needs the value, contractions included */
   int *uses;
   float *leaf;  /* large operands read an element when computed in place */
   float *flops; /* operations an element when computed in place */
@@ -143,6 +144,7 @@ static void decide_one(Fuse *f, Val v) {
   if (kind == KIND_INPUT || kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER) return;
   bool many = s->n > MAX_K;
   Val h = s->n && !many ? first_root(s) : -1;
+  if (h > f->first_use[v]) h = -1; /* a product needs it before */
   if (kind == KIND_REDUCE || kind == KIND_FOLD) {
     bool inl = h >= 0 && !l->nohome[v] && can_inline_reduce(f, v, h);
     l->row_inline[v] = inl;
@@ -175,7 +177,8 @@ static void decide(Fuse *f) {
     OpKind kind = op_table[x->op].kind;
     bool own = l->stored[v] && l->home[v] < 0;
     for (int i = 0; i < x->nin; i++) {
-      Val u = x->in[i];
+      Val u = x->in[i], use = own ? v : l->stored[v] ? l->home[v] : f->first_use[v];
+      if (use < f->first_use[u]) f->first_use[u] = use;
       if (kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER) continue; /* they read buffers */
       if (own) {
         set_add(&f->k[u], v);
@@ -295,6 +298,8 @@ void fuse(Lower *l) {
   f->n = l->g->node.n;
   f->k = NEWN(l->arena, RootSet, f->n);
   f->uses = NEWN(l->arena, int, f->n);
+  f->first_use = NEWN(l->arena, Val, f->n);
+  for (int v = 0; v < f->n; v++) f->first_use[v] = f->n;
   f->leaf = NEWN(l->arena, float, f->n);
   f->flops = NEWN(l->arena, float, f->n);
   f->stamp = NEWN(l->arena, int, f->n);

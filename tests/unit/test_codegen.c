@@ -523,7 +523,18 @@ static double ulp_of(double want) {
 
 static double sigmoid64(double x) { return 1 / (1 + exp(-x)); }
 
-static StepFn compile_map(const Target *t, OpId op, int nin, int64_t n, KB **out, Code **code) {
+/* A compiled kernel and how to call it. */
+typedef struct {
+  StepFn fn;
+  const void *param;
+  int64_t chunks;
+} Compiled;
+
+static void call(const Compiled *f, void *const *ptr) {
+  for (int64_t c = 0; c < f->chunks; c++) f->fn(ptr, c, NULL, f->param);
+}
+
+static Compiled compile_map(const Target *t, OpId op, int nin, int64_t n, KB **out, Code **code) {
   KB *b = *out = kb_new(t, 1, 1, &n, 0, 0);
   Affine e = aff(0, 1, 0, 0, 0);
   int x[2] = {0};
@@ -532,7 +543,7 @@ static StepFn compile_map(const Target *t, OpId op, int nin, int64_t n, KB **out
   Plan *plan;
   *code = codegen_jit(kb_program(b), &plain, b->arena, diags_new(b->arena), &plan);
   if (!*code) bug("a test kernel does not compile");
-  return plan->step[0].fn;
+  return (Compiled){plan->step[0].fn, plan->step[0].param, plan->step[0].nchunk};
 }
 
 START_TEST(test_vector_math) {
@@ -553,7 +564,7 @@ START_TEST(test_vector_math) {
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
       KB *b;
       Code *code;
-      StepFn fn = compile_map(&t[i], cases[c].op, 1, N, &b, &code);
+      Compiled fn = compile_map(&t[i], cases[c].op, 1, N, &b, &code);
       double worst = 0;
       float at = 0;
       for (int round = 0; round < 24; round++) {
@@ -565,7 +576,7 @@ START_TEST(test_vector_math) {
           if (cases[c].op == OP_log && round % 2) x[j] = fabsf(x[j]);
         }
         for (int j = 0; j < NSPECIAL && !round; j++) x[j] = special[j];
-        fn((void *[]){x, y}, 0, NULL, NULL);
+        call(&fn, (void *[]){x, y});
         for (int j = 0; j < N; j++) {
           double want = cases[c].fn((double)x[j]);
           if (isnan(want))
@@ -601,7 +612,7 @@ START_TEST(test_vector_pow) {
   for (int i = targets(t); i-- > 0;) {
     KB *b;
     Code *code;
-    StepFn fn = compile_map(&t[i], OP_pow, 2, N, &b, &code);
+    Compiled fn = compile_map(&t[i], OP_pow, 2, N, &b, &code);
     uint32_t r = 1;
     for (int j = 0; j < N; j++) {
       r = r * 1664525u + 1013904223u;
@@ -613,7 +624,7 @@ START_TEST(test_vector_pow) {
         y[j] = special[j % NS];
       }
     }
-    fn((void *[]){x, y, z}, 0, NULL, NULL);
+    call(&fn, (void *[]){x, y, z});
     for (int j = 0; j < N; j++) {
       float want = (float)pow((double)x[j], (double)y[j]);
       bool ok = isnan(want) ? isnan(z[j])
@@ -633,8 +644,8 @@ START_TEST(test_nan_in_extremes) { /* relu, max, min and clamps keep NaN */
     for (int k = 0; k < 2; k++) {
       KB *b;
       Code *code;
-      StepFn fn = compile_map(&t[i], k ? OP_max : OP_min, 2, 5, &b, &code);
-      fn((void *[]){x, y, z}, 0, NULL, NULL);
+      Compiled fn = compile_map(&t[i], k ? OP_max : OP_min, 2, 5, &b, &code);
+      call(&fn, (void *[]){x, y, z});
       for (int j = 0; j < 5; j++) {
         double want = op_eval_leaf(k ? OP_max : OP_min, (double[]){(double)x[j], (double)y[j]});
         ck_assert(isnan(want) ? isnan(z[j]) : (double)z[j] == want);
@@ -754,7 +765,7 @@ START_TEST(test_bounds_check_stops) {
   float x[128] = {0}, y[128];
   Plan *plan;
   Code *c = codegen_jit(kb_program(b), &o, b->arena, diags_new(b->arena), &plan);
-  plan->step[0].fn((void *[]){x, y}, 0, NULL, NULL); /* exits 70 */
+  plan->step[0].call(&fn, (void *[]){x, y}); /* exits 70 */
   codegen_free(c);
 }
 END_TEST
@@ -786,24 +797,23 @@ START_TEST(test_verifier_finds) {
 END_TEST
 
 /* ---- measurements ---- */
-static double best_of(StepFn fn, void *const *ptr, int64_t chunks) {
+static double best_of(Compiled f, void *const *ptr) {
   double best = 1e9;
   for (int i = 0; i < 30; i++) {
     double s = now_seconds();
-    for (int64_t c = 0; c < chunks; c++) fn(ptr, c, NULL, NULL);
+    call(&f, ptr);
     s = now_seconds() - s;
     if (s < best) best = s;
   }
   return best;
 }
 
-static StepFn compile_timed(KB *b, Code **code, int64_t *chunks, const char *what) {
+static Compiled compile_timed(KB *b, Code **code, const char *what) {
   Plan *plan;
   double s = now_seconds();
   *code = codegen_jit(kb_program(b), &plain, b->arena, diags_new(b->arena), &plan);
   printf("%-28s compile %.1f ms\n", what, (now_seconds() - s) * 1e3);
-  *chunks = plan->step[0].nchunk;
-  return plan->step[0].fn;
+  return (Compiled){plan->step[0].fn, plan->step[0].param, plan->step[0].nchunk};
 }
 
 static void *big(size_t n) {
@@ -817,16 +827,15 @@ static void bench(void) {
   for (int i = targets(t); i-- > 0;) {
     if (!t[i].fma) continue;
     Code *code;
-    int64_t chunks;
     printf("%s\n", t[i].cpu);
     for (int64_t n = 1 << 14; n <= 1 << 24; n <<= 10) {
       KB *b = kb_new(&t[i], 1, 1, &n, 0, 0);
       Affine e = aff(0, 1, 0, 0, 0);
       int x = kb_load(b, kb_buf(b, DT_F32, n, false), e), y = kb_load(b, kb_buf(b, DT_F32, n, false), e);
       kb_store(b, kb_buf(b, DT_F32, n, true), e, kb_map(b, OP_relu, kb_map(b, OP_add, x, y, 0), 0, 0), 0);
-      StepFn fn = compile_timed(b, &code, &chunks, "add + relu");
+      Compiled fn = compile_timed(b, &code, "add + relu");
       void *p[] = {big((size_t)n * 4), big((size_t)n * 4), big((size_t)n * 4)};
-      double s = best_of(fn, p, chunks), c = 1e9;
+      double s = best_of(fn, p), c = 1e9;
       for (int k = 0; k < 10; k++) {
         double a = now_seconds();
         memcpy(p[2], p[0], (size_t)n * 4);
@@ -842,9 +851,9 @@ static void bench(void) {
     int v = kb_load(b, kb_buf(b, DT_F32, N * 64 * HW, false), (Affine){0, {HW * q, 1, C * HW * q, q}});
     kb_store(b, kb_buf(b, DT_F32, 64, true), aff(0, q, 1, 0, 0), kb_reduce(b, OP_reduce_sum, v, 0), 0);
     kb_store(b, kb_buf(b, DT_F32, 64, true), aff(0, q, 1, 0, 0), kb_reduce(b, OP_reduce_m2, v, 0), 0);
-    StepFn fn = compile_timed(b, &code, &chunks, "batch norm statistics");
+    Compiled fn = compile_timed(b, &code, "batch norm statistics");
     void *p[] = {big((size_t)(N * 64 * HW) * 4), big(256), big(256)};
-    printf("  [64,64,32,32]: %.1f GB/s\n", 4e-9 * (double)(N * 64 * HW) / best_of(fn, p, chunks));
+    printf("  [64,64,32,32]: %.1f GB/s\n", 4e-9 * (double)(N * 64 * HW) / best_of(fn, p));
     int64_t rows = 512, d = 640;
     b = kb_new(&t[i], 1, 2, (int64_t[]){rows, d}, 1, 2);
     v = kb_load(b, kb_buf(b, DT_F32, rows * d, false), aff(0, d, 1, 0, 0));
@@ -853,23 +862,23 @@ static void bench(void) {
     int rs = kb_map(b, OP_rsqrt, kb_map(b, OP_add, var, kb_imm(b, DT_F32, 1e-5), 0), 0, 0);
     kb_store(b, kb_buf(b, DT_F32, rows * d, true), aff(0, d, 1, 0, 0),
              kb_map(b, OP_mul, kb_map(b, OP_sub, v, mean, 0), rs, 0), 1);
-    fn = compile_timed(b, &code, &chunks, "layer norm");
+    fn = compile_timed(b, &code, "layer norm");
     void *pl[] = {big((size_t)(rows * d) * 4), big((size_t)(rows * d) * 4)};
-    printf("  [512,640]: %.1f GB/s\n", 8e-9 * (double)(rows * d) / best_of(fn, pl, chunks));
+    printf("  [512,640]: %.1f GB/s\n", 8e-9 * (double)(rows * d) / best_of(fn, pl));
     int64_t sm = 64;
     b = kb_new(&t[i], 1, 2, (int64_t[]){4096, sm}, 1, 3);
     v = kb_load(b, kb_buf(b, DT_F32, 4096 * sm, false), aff(0, sm, 1, 0, 0));
     int ex = kb_map(b, OP_exp, kb_map(b, OP_sub, v, kb_reduce(b, OP_reduce_max, v, 0), 0), 0, 0);
     kb_store(b, kb_buf(b, DT_F32, 4096 * sm, true), aff(0, sm, 1, 0, 0),
              kb_map(b, OP_div, ex, kb_reduce(b, OP_reduce_sum, ex, 1), 0), 2);
-    fn = compile_timed(b, &code, &chunks, "softmax");
+    fn = compile_timed(b, &code, "softmax");
     void *ps[] = {big((size_t)(4096 * sm) * 4), big((size_t)(4096 * sm) * 4)};
-    printf("  [4096,64]: %.2f ns an element\n", 1e9 * best_of(fn, ps, chunks) / (4096.0 * (double)sm));
+    printf("  [4096,64]: %.2f ns an element\n", 1e9 * best_of(fn, ps) / (4096.0 * (double)sm));
     static const OpId ops[] = {OP_exp, OP_log, OP_tanh, OP_erf, OP_sin, OP_pow};
     for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
       fn = compile_map(&t[i], ops[k], op_table[ops[k]].nin, 1 << 14, &b, &code);
       void *pm[] = {big(1 << 16), big(1 << 16), big(1 << 16)};
-      printf("  %s %.3f ns\n", op_table[ops[k]].name, best_of(fn, pm, 1) * 1e9 / (1 << 14));
+      printf("  %s %.3f ns\n", op_table[ops[k]].name, best_of(fn, pm) * 1e9 / (1 << 14));
     }
   }
 }
