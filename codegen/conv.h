@@ -1,5 +1,6 @@
-/* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the other declarations are
-   shared by the files of this emitter (conv_pack.c: layouts; conv_direct.c: direct kernels; conv_winograd.c: F(4x4,3x3)). */
+/* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the
+   other declarations are shared by the files of this emitter (conv_pack.c: layouts; conv_direct.c: direct
+   kernels; conv_winograd.c: F(4x4,3x3)). */
 #ifndef JEPAC_CODEGEN_CONV_H
 #define JEPAC_CODEGEN_CONV_H
 
@@ -19,8 +20,8 @@ LLVMValueRef conv_vload(EmitModule *m, LLVMValueRef p);
 void conv_vstore(EmitModule *m, LLVMValueRef v, LLVMValueRef p);
 
 /* acc[i * nb + o] += broadcast(a + aoff[i]) * vector(b + o * bstride), all offsets constant. */
-void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na, LLVMValueRef b,
-                   int64_t boff, int64_t bstride, int nb);
+void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na,
+                   LLVMValueRef b, int64_t boff, int64_t bstride, int nb);
 /* A loop over [0, count) by step; emitted straight when it runs once for sure. */
 typedef struct {
   EmitLoop loop;
@@ -32,13 +33,15 @@ void conv_carry(EmitModule *m, ConvLoop *l, LLVMValueRef *acc, int n);
 void conv_next(ConvLoop *l, LLVMValueRef *acc, int n);
 void conv_end(EmitModule *m, ConvLoop *l, LLVMValueRef *acc, int n);
 
-/* Copies blocks [cb0, cb0 + ncb) of one image into scratch (see ConvFill); row0 is the source coordinate of scratch row 0. */
-void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb, LLVMValueRef row0,
-               LLVMValueRef dst);
+/* Copies blocks [cb0, cb0 + ncb) of one image into scratch (see ConvFill); row0 is the source coordinate of
+ * scratch row 0. */
+void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb,
+               LLVMValueRef row0, LLVMValueRef dst);
 /* Transposes n vectors of n lanes in registers. */
 void conv_transpose(EmitModule *m, LLVMValueRef *v, int n);
 
-/* Steps on weights. Forward packing is w[k][j] -> [kb][j][lane] (j = c, r, s); the gradient's is w[k][c][t] -> [cb][k][t][lane]. */
+/* Steps on weights. Forward packing is w[k][j] -> [kb][j][lane] (j = c, r, s); the gradient's is w[k][c][t]
+ * -> [cb][k][t][lane]. */
 void conv_emit_pack(EmitModule *m, const ConvPlan *plan);
 /* Sums `parts` partials `stride` floats apart in [kb][c][t][lane] and stores them as OIHW. */
 void conv_emit_sum(EmitModule *m, const ConvPlan *plan);

@@ -1,14 +1,15 @@
-/* Direct convolution kernels. Forward and input gradient are one gather kernel: a chunk copies its images (or a band of one) into
-   zero-padded channel-blocked scratch, then register tiles of ph x pw pixels by ob channel vectors run over channels and taps with
-   broadcast multiply-adds. A strided input gradient is one such kernel per residue of the stride, each with its own taps. The weight
-   gradient keeps tiles of channels by channel vectors in registers over the pixels of an L1-sized block.
-   (Georganas et al., Anatomy of High-Performance Deep Learning Convolutions on SIMD Architectures, 2018.) */
+/* Direct convolution kernels. Forward and input gradient are one gather kernel: a chunk copies its images (or
+   a band of one) into zero-padded channel-blocked scratch, then register tiles of ph x pw pixels by ob
+   channel vectors run over channels and taps with broadcast multiply-adds. A strided input gradient is one
+   such kernel per residue of the stride, each with its own taps. The weight gradient keeps tiles of channels
+   by channel vectors in registers over the pixels of an L1-sized block. (Georganas et al., Anatomy of
+   High-Performance Deep Learning Convolutions on SIMD Architectures, 2018.) */
 #include "codegen/conv.h"
 
 enum { UNROLL = 320 }; /* multiply-adds in a loop body, about */
 
-void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na, LLVMValueRef b,
-                   int64_t boff, int64_t bstride, int nb) {
+void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na,
+                   LLVMValueRef b, int64_t boff, int64_t bstride, int nb) {
   LLVMValueRef v[8];
   for (int o = 0; o < nb; o++) v[o] = conv_vload(m, conv_atc(m, b, boff + o * bstride));
   for (int i = 0; i < na; i++) {
@@ -28,27 +29,31 @@ typedef struct {
   const ConvSpec *s;
   ConvGather g;
   LLVMValueRef src, weights, dst, image0, nimage, row0, kb0, nkb;
-  int64_t wblock;  /* floats of packed weights a produced channel block */
-  int64_t dpitch, dblock, dimage; /* produced tensor (or its scratch): floats a row, a channel block, an image */
+  int64_t wblock; /* floats of packed weights a produced channel block */
+  int64_t dpitch, dblock,
+      dimage; /* produced tensor (or its scratch): floats a row, a channel block, an image */
 } Gather;
 
 /* The reduction of one tile: source at `in`, weights at `w`; accumulators in registers. */
-static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, const ConvPhase *pw, ConvTile t, LLVMValueRef in,
-                          LLVMValueRef w, LLVMValueRef *acc) {
+static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, const ConvPhase *pw,
+                          ConvTile t, LLVMValueRef in, LLVMValueRef w, LLVMValueRef *acc) {
   const ConvGather *g = &z->g;
   const ConvFill *f = &g->fill;
   int na = t.ph * t.pw, n = na * t.ob, L = m->vl;
-  int64_t pitch = f->cols * f->ib, taps = ph->ntap * pw->ntap, kernel = z->s->kh * z->s->kw, pixel[CONV_MAX_TILE];
+  int64_t pitch = f->cols * f->ib, taps = ph->ntap * pw->ntap, kernel = z->s->kh * z->s->kw,
+          pixel[CONV_MAX_TILE];
   for (int i = 0; i < na; i++)
     pixel[i] = (i / t.pw) * g->source_step[0] * pitch + (i % t.pw) * g->source_step[1] * f->ib;
-  /* Taps of neighbouring pixels read the same source values; in one block the selector would keep those broadcasts in registers it
-     does not have. So overlapping taps are loops, and only lone taps unroll over channels. */
+  /* Taps of neighbouring pixels read the same source values; in one block the selector would keep those
+     broadcasts in registers it does not have. So overlapping taps are loops, and only lone taps unroll over
+     channels. */
   int unroll = taps > 1 ? 1 : divisor_up_to(f->ib, conv_max(1, UNROLL / n));
 
   ConvLoop lb, lc, lr, ls;
   LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, f->icb), 1);
   conv_carry(m, &lb, acc, n);
-  LLVMValueRef inb = conv_at(m, in, em_imulc(m, cb, f->rows * pitch)), wb = conv_at(m, w, em_imulc(m, cb, f->ib * kernel * L));
+  LLVMValueRef inb = conv_at(m, in, em_imulc(m, cb, f->rows * pitch)),
+               wb = conv_at(m, w, em_imulc(m, cb, f->ib * kernel * L));
   inb = conv_atc(m, inb, (ph->off - f->lo[0]) * pitch + (pw->off - f->lo[1]) * f->ib);
   wb = conv_atc(m, wb, (ph->wfirst * z->s->kw + pw->wfirst) * L);
   LLVMValueRef c = conv_loop(m, &lc, em_i64(m, f->ib), unroll);
@@ -60,7 +65,8 @@ static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, c
   LLVMValueRef wr = conv_at(m, wc, em_imulc(m, r, ph->wstep * z->s->kw * L));
   LLVMValueRef s = conv_loop(m, &ls, em_i64(m, pw->ntap), 1);
   conv_carry(m, &ls, acc, n);
-  LLVMValueRef ins = conv_at(m, inr, em_imulc(m, s, pw->offstep * f->ib)), ws = conv_at(m, wr, em_imulc(m, s, pw->wstep * L));
+  LLVMValueRef ins = conv_at(m, inr, em_imulc(m, s, pw->offstep * f->ib)),
+               ws = conv_at(m, wr, em_imulc(m, s, pw->wstep * L));
   for (int u = 0; u < unroll; u++) {
     int64_t off[CONV_MAX_TILE];
     for (int k = 0; k < na; k++) off[k] = pixel[k] + u;
@@ -81,7 +87,8 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   LLVMValueRef left = em_isub(m, em_i64(m, ph->count), z->row0);
   LLVMValueRef rows = g->nband == 1 ? em_i64(m, ph->count) : em_imin(m, left, em_i64(m, g->band));
   ConvLoop lk, li, lp, lq;
-  /* The last tile of each dimension moves back to end at the edge: it repeats a few results instead of needing other code. */
+  /* The last tile of each dimension moves back to end at the edge: it repeats a few results instead of
+   * needing other code. */
   LLVMValueRef kb = conv_loop(m, &lk, z->nkb, t.ob);
   kb = em_imin(m, kb, em_iaddc(m, z->nkb, -t.ob));
   LLVMValueRef w = conv_at(m, z->weights, em_imulc(m, em_iadd(m, z->kb0, kb), z->wblock));
@@ -94,7 +101,8 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   LLVMValueRef acc[CONV_MAX_TILE];
   for (int k = 0; k < n; k++) acc[k] = LLVMConstNull(m->vf32);
   if (ph->ntap && pw->ntap) {
-    LLVMValueRef at = em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch), em_imulc(m, q, g->source_step[1] * g->fill.ib));
+    LLVMValueRef at =
+        em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch), em_imulc(m, q, g->source_step[1] * g->fill.ib));
     LLVMValueRef in = conv_at(m, conv_at(m, m->scratch, em_imulc(m, i, g->image)), at);
     gather_reduce(m, z, ph, pw, t, in, w, acc);
   }
@@ -106,7 +114,10 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   out = conv_atc(m, out, ph->start * z->dpitch + pw->start * L);
   for (int k = 0; k < n; k++) {
     int64_t px = k / t.ob;
-    conv_vstore(m, acc[k], conv_atc(m, out, (px / t.pw) * ph->step * z->dpitch + (px % t.pw) * pw->step * L + (k % t.ob) * z->dblock));
+    conv_vstore(
+        m, acc[k],
+        conv_atc(m, out,
+                 (px / t.pw) * ph->step * z->dpitch + (px % t.pw) * pw->step * L + (k % t.ob) * z->dblock));
   }
   conv_end(m, &lq, NULL, 0);
   conv_end(m, &lp, NULL, 0);
@@ -126,12 +137,14 @@ static void gather_unpack(EmitModule *m, const Gather *z, LLVMValueRef result) {
   ConvLoop li, lk, lr, lq;
   LLVMValueRef i = conv_loop(m, &li, z->nimage, 1);
   LLVMValueRef k = conv_loop(m, &lk, nk, 1);
-  LLVMValueRef src = conv_at(m, conv_at(m, z->dst, em_imulc(m, i, z->dimage)), em_imulc(m, em_idivc(m, k, L), z->dblock));
+  LLVMValueRef src =
+      conv_at(m, conv_at(m, z->dst, em_imulc(m, i, z->dimage)), em_imulc(m, em_idivc(m, k, L), z->dblock));
   src = conv_at(m, src, em_imodc(m, k, L));
   LLVMValueRef dst = conv_at(m, result, em_imulc(m, em_iadd(m, z->image0, i), g->cout * g->oh * g->ow));
   dst = conv_at(m, dst, em_imulc(m, em_iadd(m, k0, k), g->oh * g->ow));
   LLVMValueRef r = conv_loop(m, &lr, nrow, 1);
-  LLVMValueRef from = conv_at(m, src, em_imulc(m, r, z->dpitch)), to = conv_at(m, dst, em_imulc(m, em_iadd(m, first, r), g->ow));
+  LLVMValueRef from = conv_at(m, src, em_imulc(m, r, z->dpitch)),
+               to = conv_at(m, dst, em_imulc(m, em_iadd(m, first, r), g->ow));
   LLVMValueRef q = conv_loop(m, &lq, em_i64(m, g->ow), 1);
   em_store(m, em_load(m, m->f32, conv_at(m, from, em_imulc(m, q, L)), 4), conv_at(m, to, q), 4);
   conv_end(m, &lq, NULL, 0);
@@ -151,12 +164,14 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
   z.wblock = f->icb * f->ib * s->kh * s->kw * m->vl;
   LLVMValueRef kg = em_imodc(m, m->chunk, g->nkgroup), rest = em_idivc(m, m->chunk, g->nkgroup);
   LLVMValueRef band = em_imodc(m, rest, g->nband), group = em_idivc(m, rest, g->nband);
-  z.kb0 = em_imulc(m, kg, g->kgroup), z.row0 = em_imulc(m, band, g->band), z.image0 = em_imulc(m, group, g->group);
+  z.kb0 = em_imulc(m, kg, g->kgroup), z.row0 = em_imulc(m, band, g->band),
+  z.image0 = em_imulc(m, group, g->group);
   int64_t n = s->n;
   z.nkb = em_imin(m, em_isub(m, em_i64(m, g->ocb), z.kb0), em_i64(m, g->kgroup));
   if (g->nkgroup == 1) z.kb0 = em_i64(m, 0), z.nkb = em_i64(m, g->ocb);
   if (g->nband == 1) z.row0 = em_i64(m, 0);
-  z.nimage = n % g->group ? em_imin(m, em_isub(m, em_i64(m, n), z.image0), em_i64(m, g->group)) : em_i64(m, g->group);
+  z.nimage = n % g->group ? em_imin(m, em_isub(m, em_i64(m, n), z.image0), em_i64(m, g->group))
+                          : em_i64(m, g->group);
   if (g->oblock) {
     z.dpitch = g->ow * m->vl, z.dblock = g->oh * z.dpitch, z.dimage = g->ocb * z.dblock;
     z.dst = conv_at(m, result, em_imulc(m, z.image0, z.dimage));
@@ -168,7 +183,8 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
   LLVMValueRef i = conv_loop(m, &l, z.nimage, 1);
   LLVMValueRef image = conv_at(m, src, em_imulc(m, em_iadd(m, z.image0, i), f->c * f->h * f->w));
   LLVMValueRef top = em_iaddc(m, em_imulc(m, z.row0, g->source_step[0]), f->lo[0]);
-  conv_fill(m, f, image, em_i64(m, 0), em_i64(m, f->icb), top, conv_at(m, m->scratch, em_imulc(m, i, g->image)));
+  conv_fill(m, f, image, em_i64(m, 0), em_i64(m, f->icb), top,
+            conv_at(m, m->scratch, em_imulc(m, i, g->image)));
   conv_end(m, &l, NULL, 0);
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) gather_phase(m, &z, a, b);
@@ -179,14 +195,16 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
 typedef struct {
   const ConvSpec *s;
   ConvWgrad g;
-  LLVMValueRef x, y, acc;        /* scratch, first pixel's vector of block 0, accumulators of the chunk's first blocks */
+  LLVMValueRef x, y,
+      acc; /* scratch, first pixel's vector of block 0, accumulators of the chunk's first blocks */
   LLVMValueRef images, rows, ncb; /* of this pixel block */
   int64_t ximage, ypitch, yblock, yimage;
 } Wgrad;
 
-/* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators. */
-static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int64_t *xoff, LLVMValueRef y, LLVMValueRef acc,
-                       const int64_t *accoff, int rb, int ob) {
+/* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators.
+ */
+static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int64_t *xoff, LLVMValueRef y,
+                       LLVMValueRef acc, const int64_t *accoff, int rb, int ob) {
   const ConvWgrad *g = &z->g;
   const ConvSpec *s = z->s;
   int n = rb * ob, L = m->vl;
@@ -200,10 +218,12 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
   LLVMValueRef xi = conv_at(m, x, em_imulc(m, i, z->ximage)), yi = conv_at(m, y, em_imulc(m, i, z->yimage));
   LLVMValueRef p = conv_loop(m, &lp, z->rows, 1);
   conv_carry(m, &lp, a, n);
-  LLVMValueRef xp = conv_at(m, xi, em_imulc(m, p, g->step[0] * pitch)), yp = conv_at(m, yi, em_imulc(m, p, z->ypitch));
+  LLVMValueRef xp = conv_at(m, xi, em_imulc(m, p, g->step[0] * pitch)),
+               yp = conv_at(m, yi, em_imulc(m, p, z->ypitch));
   LLVMValueRef q = conv_loop(m, &lq, em_i64(m, s->ow), unroll);
   conv_carry(m, &lq, a, n);
-  LLVMValueRef xq = conv_at(m, xp, em_imulc(m, q, g->step[1] * g->fx.ib)), yq = conv_at(m, yp, em_imulc(m, q, L));
+  LLVMValueRef xq = conv_at(m, xp, em_imulc(m, q, g->step[1] * g->fx.ib)),
+               yq = conv_at(m, yp, em_imulc(m, q, L));
   for (int u = 0; u < unroll; u++) {
     int64_t off[CONV_MAX_TILE];
     for (int k = 0; k < rb; k++) off[k] = xoff[k] + u * g->step[1] * g->fx.ib;
@@ -219,7 +239,8 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
 static void wgrad_flat(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueRef acc, int ob) {
   const ConvWgrad *g = &z->g;
   const ConvSpec *s = z->s;
-  int64_t ib = g->fx.ib, pitch = g->fx.cols * ib, L = m->vl, kh = g->flat_rows ? s->kh : 1, entries = ib * s->kw * kh;
+  int64_t ib = g->fx.ib, pitch = g->fx.cols * ib, L = m->vl, kh = g->flat_rows ? s->kh : 1,
+          entries = ib * s->kw * kh;
   ConvLoop l;
   LLVMValueRef r = conv_loop(m, &l, em_i64(m, g->flat_rows ? 1 : s->kh), 1);
   LLVMValueRef x = conv_at(m, z->x, em_imulc(m, r, pitch)), to = conv_at(m, acc, em_imulc(m, r, s->kw * L));
@@ -273,7 +294,9 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
   z.ncb = em_imin(m, em_isub(m, em_i64(m, g->fx.icb), cb0), em_i64(m, g->cgroup));
   if (g->nkgroup == 1) kb0 = em_i64(m, 0), nkb = em_i64(m, g->ocb);
   if (g->ncgroup == 1) cb0 = em_i64(m, 0), z.ncb = em_i64(m, g->fx.icb);
-  z.acc = conv_at(m, tmp, em_iadd(m, em_imulc(m, split, g->acc), em_iadd(m, em_imulc(m, kb0, panel), em_imulc(m, cb0, cpanel))));
+  z.acc = conv_at(
+      m, tmp,
+      em_iadd(m, em_imulc(m, split, g->acc), em_iadd(m, em_imulc(m, kb0, panel), em_imulc(m, cb0, cpanel))));
   ConvLoop lk, lz, lt, li, lv;
   LLVMValueRef kb = conv_loop(m, &lk, nkb, 1);
   LLVMValueRef j = conv_loop(m, &lz, em_imulc(m, z.ncb, cpanel), L);
@@ -287,9 +310,12 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
   LLVMValueRef t0 = em_imulc(m, split, g->per_split);
   LLVMValueRef nt = em_imin(m, em_isub(m, em_i64(m, g->nblock), t0), em_i64(m, g->per_split));
   LLVMValueRef t = em_iadd(m, t0, conv_loop(m, &lt, nt, 1));
-  LLVMValueRef image0 = em_imulc(m, em_idivc(m, t, g->nband), g->images), p0 = em_imulc(m, em_imodc(m, t, g->nband), g->band);
-  z.images = s->n % g->images ? em_imin(m, em_isub(m, em_i64(m, s->n), image0), em_i64(m, g->images)) : em_i64(m, g->images);
-  z.rows = s->oh % g->band ? em_imin(m, em_isub(m, em_i64(m, s->oh), p0), em_i64(m, g->band)) : em_i64(m, g->band);
+  LLVMValueRef image0 = em_imulc(m, em_idivc(m, t, g->nband), g->images),
+               p0 = em_imulc(m, em_imodc(m, t, g->nband), g->band);
+  z.images = s->n % g->images ? em_imin(m, em_isub(m, em_i64(m, s->n), image0), em_i64(m, g->images))
+                              : em_i64(m, g->images);
+  z.rows =
+      s->oh % g->band ? em_imin(m, em_isub(m, em_i64(m, s->oh), p0), em_i64(m, g->band)) : em_i64(m, g->band);
   LLVMValueRef i = conv_loop(m, &li, z.images, 1), image = em_iadd(m, image0, i);
   LLVMValueRef top = em_iaddc(m, em_imulc(m, p0, g->step[0]), g->fx.lo[0]);
   conv_fill(m, &g->fx, conv_at(m, x, em_imulc(m, image, s->c * s->h * s->w)), cb0, z.ncb, top,
@@ -304,15 +330,19 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
   }
   conv_end(m, &li, NULL, 0);
   if (!g->fy.rows)
-    z.y = conv_at(m, y, em_iadd(m, em_imulc(m, image0, z.yimage), em_iadd(m, em_imulc(m, kb0, z.yblock), em_imulc(m, p0, z.ypitch))));
+    z.y = conv_at(m, y,
+                  em_iadd(m, em_imulc(m, image0, z.yimage),
+                          em_iadd(m, em_imulc(m, kb0, z.yblock), em_imulc(m, p0, z.ypitch))));
   /* Whole groups of ob vectors, then the rest one by one in a loop of their own. */
   LLVMValueRef whole = em_imulc(m, em_idivc(m, nkb, g->ob), g->ob);
   for (int part = 0; part < (g->ob > 1 ? 2 : 1); part++) {
     if (part && g->nkgroup == 1 && g->ocb % g->ob == 0) break;
     if (part && g->ocb % g->ob == 0 && g->kgroup % g->ob == 0) break;
-    LLVMValueRef from = part ? whole : em_i64(m, 0), v = conv_loop(m, &lv, em_isub(m, part ? nkb : whole, from), part ? 1 : g->ob);
+    LLVMValueRef from = part ? whole : em_i64(m, 0),
+                 v = conv_loop(m, &lv, em_isub(m, part ? nkb : whole, from), part ? 1 : g->ob);
     v = em_iadd(m, from, v);
-    LLVMValueRef yv = conv_at(m, z.y, em_imulc(m, v, z.yblock)), av = conv_at(m, z.acc, em_imulc(m, v, panel));
+    LLVMValueRef yv = conv_at(m, z.y, em_imulc(m, v, z.yblock)),
+                 av = conv_at(m, z.acc, em_imulc(m, v, panel));
     (g->flat ? wgrad_flat : wgrad_blocked)(m, &z, yv, av, part ? 1 : g->ob);
     conv_end(m, &lv, NULL, 0);
   }

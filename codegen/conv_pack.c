@@ -1,8 +1,10 @@
-/* Data movement around convolution kernels: zero-padded copies of image bands into scratch, packing of weights, sums of partial
-   weight gradients, and the small IR helpers those and the kernels share. */
+/* Data movement around convolution kernels: zero-padded copies of image bands into scratch, packing of
+   weights, sums of partial weight gradients, and the small IR helpers those and the kernels share. */
 #include "codegen/conv.h"
 
-LLVMValueRef conv_at(EmitModule *m, LLVMValueRef base, LLVMValueRef index) { return em_gep(m, m->f32, base, index); }
+LLVMValueRef conv_at(EmitModule *m, LLVMValueRef base, LLVMValueRef index) {
+  return em_gep(m, m->f32, base, index);
+}
 
 LLVMValueRef conv_atc(EmitModule *m, LLVMValueRef base, int64_t index) {
   return index ? em_gep(m, m->f32, base, em_i64(m, index)) : base;
@@ -13,7 +15,8 @@ void conv_vstore(EmitModule *m, LLVMValueRef v, LLVMValueRef p) { em_store(m, v,
 
 /* ---- loops ---- */
 LLVMValueRef conv_loop(EmitModule *m, ConvLoop *l, LLVMValueRef count, int64_t step) {
-  l->once = LLVMIsAConstantInt(count) && LLVMConstIntGetSExtValue(count) <= step && LLVMConstIntGetSExtValue(count) > 0;
+  l->once = LLVMIsAConstantInt(count) && LLVMConstIntGetSExtValue(count) <= step &&
+            LLVMConstIntGetSExtValue(count) > 0;
   if (l->once) {
     l->loop.ncarry = 0;
     return em_i64(m, 0);
@@ -53,7 +56,8 @@ static void zero_run(EmitModule *m, LLVMValueRef dst, int64_t n) {
   for (int64_t i = whole; i < n; i++) em_store(m, em_f32(m, 0), conv_atc(m, dst, i), 4);
 }
 
-/* The source columns a scratch row holds: first scratch column, its source column, how many, and their distances. */
+/* The source columns a scratch row holds: first scratch column, its source column, how many, and their
+ * distances. */
 typedef struct {
   int64_t first, from, count, src_step, dst_step;
 } Columns;
@@ -71,8 +75,10 @@ static Columns columns_of(const ConvFill *f) {
   return c;
 }
 
-/* One row of one channel block; src points at the row of the block (blocked) or of its first channel (row-major). */
-static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMValueRef src, LLVMValueRef nchan, LLVMValueRef dst) {
+/* One row of one channel block; src points at the row of the block (blocked) or of its first channel
+ * (row-major). */
+static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMValueRef src, LLVMValueRef nchan,
+                     LLVMValueRef dst) {
   LLVMValueRef from, to = conv_atc(m, dst, c->first * f->ib);
   ConvLoop l, lc;
   if (f->block) {
@@ -103,8 +109,8 @@ static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMVal
   conv_end(m, &lc, NULL, 0);
 }
 
-void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb, LLVMValueRef row0,
-               LLVMValueRef dst) {
+void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb,
+               LLVMValueRef row0, LLVMValueRef dst) {
   Columns c = columns_of(f);
   ConvLoop lb, lr;
   LLVMValueRef cb = conv_loop(m, &lb, ncb, 1), block = em_iadd(m, cb0, cb);
@@ -166,7 +172,8 @@ void conv_transpose(EmitModule *m, LLVMValueRef *v, int n) {
     LLVMValueRef t = v[g + 1];
     v[g + 1] = v[g + 2], v[g + 2] = t;
   }
-  /* ... then the 128-bit parts as a butterfly: the stage of distance d exchanges off-diagonal d x d blocks of 2d x 2d. */
+  /* ... then the 128-bit parts as a butterfly: the stage of distance d exchanges off-diagonal d x d blocks of
+   * 2d x 2d. */
   for (int d = n / 2; d >= 4; d /= 2) {
     for (int i = 0; i < n; i++) {
       bool up = (i / d) % 2;
@@ -181,8 +188,10 @@ void conv_transpose(EmitModule *m, LLVMValueRef *v, int n) {
 }
 
 /* ---- weights ---- */
-/* w[k][j] -> tmp[kb][j][lane] for one kb: transposed tiles; rows k past the end and columns j past the end are zero. */
-static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w, LLVMValueRef tmp) {
+/* w[k][j] -> tmp[kb][j][lane] for one kb: transposed tiles; rows k past the end and columns j past the end
+ * are zero. */
+static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
+                         LLVMValueRef tmp) {
   int L = m->vl;
   int64_t cols = s->c * s->kh * s->kw, total = g->fill.icb * g->fill.ib * s->kh * s->kw;
   LLVMValueRef k0 = em_imulc(m, m->chunk, L), dst = conv_at(m, tmp, em_imulc(m, m->chunk, total * L));
@@ -198,7 +207,8 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
       LLVMValueRef p = conv_at(m, w, em_iadd(m, em_imulc(m, kk, cols), j));
       v[i] = tail ? em_masked_load(m, m->vf32, p, 4, mask, NULL) : conv_vload(m, p);
       if (s->k % L)
-        v[i] = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), ""), v[i], LLVMConstNull(m->vf32), "");
+        v[i] = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), ""), v[i],
+                               LLVMConstNull(m->vf32), "");
     }
     conv_transpose(m, v, L);
     for (int i = 0; i < (part ? (int)rest : L); i++)
@@ -222,7 +232,8 @@ LLVMValueRef conv_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef c0, int64_t 
 }
 
 /* w[k][c][t] -> tmp[cb][k][t][lane] for one cb. */
-static void pack_gradient(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w, LLVMValueRef tmp) {
+static void pack_gradient(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
+                          LLVMValueRef tmp) {
   int L = m->vl;
   int64_t taps = s->kh * s->kw, panel = g->fill.icb * g->fill.ib * taps * L;
   LLVMValueRef c0 = em_imulc(m, m->chunk, L), dst = conv_at(m, tmp, em_imulc(m, m->chunk, panel));

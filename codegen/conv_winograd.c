@@ -1,10 +1,10 @@
-/* Winograd convolution F(4x4,3x3): 36 products a 4x4 tile and channel pair instead of 144. A chunk transforms a block of source tiles
-   into V (36 planes in thread scratch), multiplies plane by plane with the transformed weights, and transforms the products back.
-   The input gradient is the same with flipped, transposed weights. The weight gradient multiplies transformed source tiles with
-   transformed tiles of the incoming gradient, summed over tiles, and transforms back once at the end.
-   (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.) */
+/* Winograd convolution F(4x4,3x3): 36 products a 4x4 tile and channel pair instead of 144. A chunk transforms
+   a block of source tiles into V (36 planes in thread scratch), multiplies plane by plane with the
+   transformed weights, and transforms the products back. The input gradient is the same with flipped,
+   transposed weights. The weight gradient multiplies transformed source tiles with transformed tiles of the
+   incoming gradient, summed over tiles, and transforms back once at the end. (Lavin and Gray, Fast Algorithms
+   for Convolutional Neural Networks, 2015.) */
 #include "codegen/conv.h"
-#include <stdlib.h>
 
 enum { UNROLL = 160, AHEAD = 4 }; /* multiply-adds in a loop body, about; tiles prefetched ahead */
 
@@ -15,11 +15,14 @@ static LLVMValueRef scaled(EmitModule *m, double k, LLVMValueRef a, LLVMValueRef
   return em_fma(m, em_const(m->vf32, k), a, b);
 }
 
-static LLVMValueRef times(EmitModule *m, double k, LLVMValueRef a) { return em_fmul(m, a, em_const(m->vf32, k)); }
+static LLVMValueRef times(EmitModule *m, double k, LLVMValueRef a) {
+  return em_fmul(m, a, em_const(m->vf32, k));
+}
 
 /* F(4,3), points 0 1 -1 2 -2 inf. B^T d: 6 -> 6 */
 static void source_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
-  LLVMValueRef a = scaled(m, -4, d[2], d[4]), b = scaled(m, -4, d[1], d[3]), c = em_fsub(m, d[4], d[2]), e = em_fsub(m, d[3], d[1]);
+  LLVMValueRef a = scaled(m, -4, d[2], d[4]), b = scaled(m, -4, d[1], d[3]), c = em_fsub(m, d[4], d[2]),
+               e = em_fsub(m, d[3], d[1]);
   o[0] = scaled(m, 4, d[0], scaled(m, -5, d[2], d[4]));
   o[1] = em_fadd(m, a, b), o[2] = em_fsub(m, a, b);
   o[3] = scaled(m, 2, e, c), o[4] = scaled(m, -2, e, c);
@@ -28,7 +31,8 @@ static void source_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
 
 /* A^T m: 6 -> 4 */
 static void result_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
-  LLVMValueRef s = em_fadd(m, d[1], d[2]), t = em_fsub(m, d[1], d[2]), u = em_fadd(m, d[3], d[4]), v = em_fsub(m, d[3], d[4]);
+  LLVMValueRef s = em_fadd(m, d[1], d[2]), t = em_fsub(m, d[1], d[2]), u = em_fadd(m, d[3], d[4]),
+               v = em_fsub(m, d[3], d[4]);
   o[0] = em_fadd(m, em_fadd(m, d[0], s), u);
   o[1] = scaled(m, 2, v, t);
   o[2] = scaled(m, 4, u, s);
@@ -37,7 +41,8 @@ static void result_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
 
 /* A y: 4 -> 6 */
 static void gradient_1d(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
-  LLVMValueRef e = em_fadd(m, y[0], y[2]), f = em_fadd(m, y[1], y[3]), g = scaled(m, 4, y[2], y[0]), h = scaled(m, 4, y[3], y[1]);
+  LLVMValueRef e = em_fadd(m, y[0], y[2]), f = em_fadd(m, y[1], y[3]), g = scaled(m, 4, y[2], y[0]),
+               h = scaled(m, 4, y[3], y[1]);
   o[0] = y[0], o[5] = y[3];
   o[1] = em_fadd(m, e, f), o[2] = em_fsub(m, e, f);
   o[3] = scaled(m, 2, h, g), o[4] = scaled(m, -2, h, g);
@@ -45,7 +50,8 @@ static void gradient_1d(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
 
 /* G w: 3 -> 6 */
 static void weight_1d(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
-  LLVMValueRef s = times(m, -1.0 / 6, em_fadd(m, w[0], w[2])), u = scaled(m, 1.0 / 24, w[0], times(m, 1.0 / 6, w[2]));
+  LLVMValueRef s = times(m, -1.0 / 6, em_fadd(m, w[0], w[2])),
+               u = scaled(m, 1.0 / 24, w[0], times(m, 1.0 / 6, w[2]));
   o[0] = times(m, 0.25, w[0]), o[5] = w[2];
   o[1] = scaled(m, -1.0 / 6, w[1], s), o[2] = scaled(m, 1.0 / 6, w[1], s);
   o[3] = scaled(m, 1.0 / 12, w[1], u), o[4] = scaled(m, -1.0 / 12, w[1], u);
@@ -53,7 +59,8 @@ static void weight_1d(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
 
 /* G^T u: 6 -> 3 */
 static void weight_back_1d(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *o) {
-  LLVMValueRef a = em_fadd(m, u[1], u[2]), b = em_fsub(m, u[2], u[1]), c = em_fadd(m, u[3], u[4]), d = em_fsub(m, u[3], u[4]);
+  LLVMValueRef a = em_fadd(m, u[1], u[2]), b = em_fsub(m, u[2], u[1]), c = em_fadd(m, u[3], u[4]),
+               d = em_fsub(m, u[3], u[4]);
   o[0] = scaled(m, 0.25, u[0], scaled(m, 1.0 / 24, c, times(m, -1.0 / 6, a)));
   o[1] = scaled(m, 1.0 / 12, d, times(m, 1.0 / 6, b));
   o[2] = scaled(m, 1.0 / 6, em_fsub(m, c, a), u[5]);
@@ -129,7 +136,8 @@ static void weight2_back_1d(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *
   o[2] = em_fadd(m, u[4], scaled(m, -0.5, u[1], scaled(m, 1.0 / 6, u[2], times(m, 1.0 / 3, u[3]))));
 }
 
-/* The transforms of stride 1 and 2: source (x, or the incoming gradient), result (y, dx), gradient (DW), weights, weights back. */
+/* The transforms of stride 1 and 2: source (x, or the incoming gradient), result (y, dx), gradient (DW),
+ * weights, weights back. */
 static const struct {
   Transform source[2], result[2], gradient, weights, back; /* [dx] */
 } transforms[2] = {
@@ -139,18 +147,21 @@ static const struct {
 
 enum { POINTS = 9 };
 
-/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` floats apart. */
+/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` floats
+ * apart. */
 typedef struct {
   LLVMValueRef row, pitch;
   int64_t col;
 } Grid;
 
 static LLVMValueRef grid_row(EmitModule *m, const Grid *g, LLVMValueRef i) {
-  return conv_at(m, g->row, LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch)) : em_imul(m, i, g->pitch));
+  return conv_at(m, g->row,
+                 LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch))
+                                              : em_imul(m, i, g->pitch));
 }
 
-/* in[from][from] -> out[to][to]: columns, then rows. Small transforms are straight code, larger ones loops over columns and over rows
-   with q[to][from] in memory between them. */
+/* in[from][from] -> out[to][to]: columns, then rows. Small transforms are straight code, larger ones loops
+   over columns and over rows with q[to][from] in memory between them. */
 static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, LLVMValueRef q, Grid out) {
   LLVMValueRef d[POINTS], o[POINTS], mid[POINTS][POINTS], row[POINTS];
   int L = m->vl;
@@ -163,7 +174,8 @@ static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, 
     for (int i = 0; i < from; i++) d[i] = conv_vload(m, conv_at(m, row[i], em_imulc(m, at, in.col)));
     f(m, d, o);
     for (int i = 0; i < to; i++) mid[i][j] = o[i];
-    for (int i = 0; i < to && !straight; i++) conv_vstore(m, o[i], conv_at(m, conv_atc(m, q, i * from * L), em_imulc(m, at, L)));
+    for (int i = 0; i < to && !straight; i++)
+      conv_vstore(m, o[i], conv_at(m, conv_atc(m, q, i * from * L), em_imulc(m, at, L)));
     if (!straight) conv_end(m, &l, NULL, 0);
   }
   for (int i = 0; i < (straight ? to : 1); i++) {
@@ -197,9 +209,10 @@ static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, bool guard
   return z;
 }
 
-/* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded copy. */
-static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h, LLVMValueRef w, int size,
-                        LLVMValueRef patch) {
+/* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded
+ * copy. */
+static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h,
+                        LLVMValueRef w, int size, LLVMValueRef patch) {
   LLVMBuilderRef b = m->b;
   int L = m->vl;
   LLVMValueRef zero = em_i64(m, 0);
@@ -221,7 +234,8 @@ static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw,
   LLVMValueRef i = conv_loop(m, &l, em_i64(m, size), 1);
   LLVMValueRef r = em_iadd(m, h, i), ok = LLVMBuildICmp(b, LLVMIntULT, r, em_i64(m, nh), "");
   LLVMValueRef line = conv_at(m, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
-  LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L), to = conv_at(m, patch, em_imulc(m, i, size * L));
+  LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L),
+               to = conv_at(m, patch, em_imulc(m, i, size * L));
   for (int j = 0; j < size; j++) {
     LLVMValueRef v = em_load(m, vi, conv_at(m, line, at[j]), 4);
     v = LLVMBuildAnd(b, v, LLVMBuildAnd(b, rowmask, mask[j], ""), "");
@@ -229,14 +243,16 @@ static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw,
   }
   conv_end(m, &l, NULL, 0);
   em_endif(m, &f);
-  LLVMValueRef first = em_merge(m, &f, place, patch), pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
+  LLVMValueRef first = em_merge(m, &f, place, patch),
+               pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
   return (Grid){first, pitch, L};
 }
 
-/* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient) into planes
-   out[plane][cb][tile][lane]. */
-static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool gradient, LLVMValueRef src, LLVMValueRef cb0,
-                            LLVMValueRef cb1, LLVMValueRef t0, LLVMValueRef work, LLVMValueRef out) {
+/* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient)
+   into planes out[plane][cb][tile][lane]. */
+static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool gradient, LLVMValueRef src,
+                            LLVMValueRef cb0, LLVMValueRef cb1, LLVMValueRef t0, LLVMValueRef work,
+                            LLVMValueRef out) {
   int L = m->vl, size = gradient ? 4 : g->patch, step = gradient ? 4 : g->source_tile;
   int64_t ncb = gradient ? g->ocb : g->icb, nh = gradient ? g->oh : g->h, nw = gradient ? g->ow : g->w;
   int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane, image = nh * nw * L;
@@ -246,25 +262,31 @@ static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool grad
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), g->tiles % g->block != 0);
   LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), image));
-  Grid in = tile_pixels(m, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad), em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
+  Grid in = tile_pixels(m, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
+                        em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
   LLVMValueRef at = em_iadd(m, em_imulc(m, cb, g->vgroup), t); /* gradient tiles: one group */
   if (g->vgroup < g->block)
-    at = em_iadd(m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)), em_imodc(m, t, g->vgroup));
+    at = em_iadd(
+        m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)),
+        em_imodc(m, t, g->vgroup));
   Tile ahead = tile_at(m, g, em_iaddc(m, em_iadd(m, t0, t), AHEAD), false);
   LLVMValueRef next = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, ahead.image, ncb), cb), image));
-  next = conv_at(m, next, em_imulc(m, em_iadd(m, em_imulc(m, ahead.h, step * nw), em_imulc(m, ahead.w, step)), L));
+  next = conv_at(m, next,
+                 em_imulc(m, em_iadd(m, em_imulc(m, ahead.h, step * nw), em_imulc(m, ahead.w, step)), L));
   for (int i = 0; i < step; i++)
     for (int j = 0; j < step * L; j += 16) em_prefetch(m, conv_atc(m, next, i * nw * L + j), false, 3);
-  transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L), planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
+  transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L),
+               planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
   conv_end(m, &lt, NULL, 0);
   conv_end(m, &lb, NULL, 0);
 }
 
 /* ---- forward and input gradient ---- */
-/* Weights of `count` channels from c0 on to one block of produced channels: taps as vectors over produced channels (flipped for the
-   input gradient), transformed to u[plane][c][lane]. */
-static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef w, LLVMValueRef ob, LLVMValueRef c0,
-                              int64_t count, LLVMValueRef taps, LLVMValueRef u) {
+/* Weights of `count` channels from c0 on to one block of produced channels: taps as vectors over produced
+   channels (flipped for the input gradient), transformed to u[plane][c][lane]. */
+static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef w,
+                              LLVMValueRef ob, LLVMValueRef c0, int64_t count, LLVMValueRef taps,
+                              LLVMValueRef u) {
   bool dx = s->kind == CONV_DX;
   int L = m->vl;
   ConvLoop lc, lt;
@@ -274,15 +296,16 @@ static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *
   LLVMValueRef v = conv_lanes(m, conv_at(m, from, tap), em_imulc(m, ob, L), g->cout, dx ? 9 : s->c * 9);
   conv_vstore(m, v, conv_at(m, taps, em_imulc(m, t, L)));
   conv_end(m, &lt, NULL, 0);
-  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L}, conv_atc(m, taps, 9 * L),
-               planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
+  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L},
+               conv_atc(m, taps, 9 * L), planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
   conv_end(m, &lc, NULL, 0);
 }
 
 static void emit_weights(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMValueRef w = em_operand(m, 0), u = em_operand(m, 1);
   LLVMValueRef ob = em_idivc(m, m->chunk, g->icb), c0 = em_imulc(m, em_imodc(m, m->chunk, g->icb), g->lanes);
-  transform_weights(m, s, g, w, ob, c0, g->lanes, m->scratch, conv_at(m, u, em_imulc(m, ob, g->cin * g->lanes)));
+  transform_weights(m, s, g, w, ob, c0, g->lanes, m->scratch,
+                    conv_at(m, u, em_imulc(m, ob, g->cin * g->lanes)));
 }
 
 static int unroll_for(int64_t n, int64_t work) {
@@ -309,7 +332,6 @@ static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueR
   for (int k = 0; k < unroll; k++) {
     int64_t off[CONV_MAX_TILE];
     for (int i = 0; i < g->rb; i++) off[i] = i * L + k;
-    if (getenv("PF")) for (int o = 0; o < g->ob; o++) em_prefetch(m, conv_atc(m, uc, g->uplane + k * L + o * g->cin * L), false, atoi(getenv("PF")));
     conv_fma_tile(m, acc, vc, off, g->rb, uc, k * L, g->cin * L, g->ob);
   }
   conv_end(m, &lc, acc, n);
@@ -321,8 +343,8 @@ static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueR
 }
 
 /* Transforms the products of one produced block back and stores the tiles' pixels that exist. */
-static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, LLVMValueRef t0, LLVMValueRef kb, LLVMValueRef work,
-                    LLVMValueRef result) {
+static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, LLVMValueRef t0,
+                    LLVMValueRef kb, LLVMValueRef work, LLVMValueRef result) {
   LLVMBuilderRef b = m->b;
   int L = m->vl, size = g->out_tile;
   bool ragged = g->oh % size || g->ow % size;
@@ -331,7 +353,8 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
   LLVMValueRef t = conv_loop(m, &lt, g->tiles % g->block ? count : em_i64(m, g->block), 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), false);
   LLVMValueRef h = em_imulc(m, z.h, size), w = em_imulc(m, z.w, size), full = NULL;
-  LLVMValueRef dst = conv_at(m, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
+  LLVMValueRef dst =
+      conv_at(m, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
   dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
   Grid out = {dst, em_i64(m, g->ow * L), L};
   if (ragged) {
@@ -340,8 +363,9 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
     out.row = LLVMBuildSelect(b, full, dst, work, "");
     out.pitch = LLVMBuildSelect(b, full, out.pitch, em_i64(m, size * L), "");
   }
-  transform_2d(m, transforms[g->stride - 1].result[dx], g->points, size, planes(m, g, conv_at(m, mm, em_imulc(m, t, L)), g->mplane),
-               conv_atc(m, work, g->planes * L), out);
+  transform_2d(m, transforms[g->stride - 1].result[dx], g->points, size,
+               planes(m, g, conv_at(m, mm, em_imulc(m, t, L)), g->mplane), conv_atc(m, work, g->planes * L),
+               out);
   if (ragged) {
     EmitIf f;
     em_if(m, &f, full);
@@ -366,7 +390,8 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
     LLVMValueRef src = em_operand(m, part), tmp = em_operand(m, (dw ? 2 : 1) + part);
     LLVMValueRef i = em_iaddc(m, m->chunk, part ? -g->nblock * gx : 0);
     if (dw && !part) em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSLT, i, em_i64(m, g->nblock * gx), ""));
-    LLVMValueRef blk = em_idivc(m, i, part ? gy : gx), cb0 = em_imulc(m, em_imodc(m, i, part ? gy : gx), g->fill_group);
+    LLVMValueRef blk = em_idivc(m, i, part ? gy : gx),
+                 cb0 = em_imulc(m, em_imodc(m, i, part ? gy : gx), g->fill_group);
     LLVMValueRef cb1 = em_imin(m, em_iaddc(m, cb0, g->fill_group), em_i64(m, part ? g->ocb : g->icb));
     LLVMValueRef out = conv_at(m, tmp, em_imulc(m, blk, g->planes * (part ? g->mplane : g->vplane)));
     transform_block(m, g, dx, part, src, cb0, cb1, em_imulc(m, blk, g->block), m->scratch, out);
@@ -376,18 +401,20 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
 }
 
 /* Products and results of one block of tiles for produced blocks kb .. kb + ob. */
-static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef v, LLVMValueRef u, LLVMValueRef t0, LLVMValueRef kb,
-                           LLVMValueRef mm, LLVMValueRef result) {
+static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef v, LLVMValueRef u,
+                           LLVMValueRef t0, LLVMValueRef kb, LLVMValueRef mm, LLVMValueRef result) {
   product(m, g, v, u, mm);
   ConvLoop l;
   LLVMValueRef o = conv_loop(m, &l, em_i64(m, g->ob), 1);
-  results(m, g, dx, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, em_iadd(m, kb, o), conv_atc(m, mm, g->planes * g->mplane), result);
+  results(m, g, dx, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, em_iadd(m, kb, o),
+          conv_atc(m, mm, g->planes * g->mplane), result);
   conv_end(m, &l, NULL, 0);
 }
 
 static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
   LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 2);
-  LLVMValueRef v = m->scratch, mm = conv_atc(m, v, g->planes * g->vplane), patch = conv_atc(m, mm, g->planes * g->mplane);
+  LLVMValueRef v = m->scratch, mm = conv_atc(m, v, g->planes * g->vplane),
+               patch = conv_atc(m, mm, g->planes * g->mplane);
   LLVMValueRef t0 = em_imulc(m, m->chunk, g->block);
   transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, patch, v);
   ConvLoop l;
@@ -402,18 +429,20 @@ static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWin
   LLVMValueRef u = m->scratch, mm = conv_atc(m, u, g->planes * g->uplane), kb = em_imulc(m, m->chunk, g->ob);
   ConvLoop lo, lt;
   LLVMValueRef o = conv_loop(m, &lo, em_i64(m, g->ob), 1);
-  transform_weights(m, s, g, w, em_iadd(m, kb, o), em_i64(m, 0), g->cin, conv_atc(m, mm, g->planes * g->mplane),
-                    conv_at(m, u, em_imulc(m, o, g->cin * g->lanes)));
+  transform_weights(m, s, g, w, em_iadd(m, kb, o), em_i64(m, 0), g->cin,
+                    conv_atc(m, mm, g->planes * g->mplane), conv_at(m, u, em_imulc(m, o, g->cin * g->lanes)));
   conv_end(m, &lo, NULL, 0);
   LLVMValueRef blk = conv_loop(m, &lt, em_i64(m, g->nblock), 1);
-  multiply_block(m, g, s->kind == CONV_DX, conv_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u, em_imulc(m, blk, g->block), kb, mm, result);
+  multiply_block(m, g, s->kind == CONV_DX, conv_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u,
+                 em_imulc(m, blk, g->block), kb, mm, result);
   conv_end(m, &lt, NULL, 0);
 }
 
 /* ---- weight gradient ---- */
-/* dU[plane][kgroup][cgroup * L][lane] (+)= V^T D: over one block of tiles onto what is there, or over all of them from zero. v and d
-   point at the chunk's first channel blocks. */
-static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef d, LLVMValueRef du, bool all) {
+/* dU[plane][kgroup][cgroup * L][lane] (+)= V^T D: over one block of tiles onto what is there, or over all of
+   them from zero. v and d point at the chunk's first channel blocks. */
+static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef d, LLVMValueRef du,
+                          bool all) {
   int n = g->rb * g->ob, L = m->vl, unroll = unroll_for(g->block, n);
   int64_t kstride = g->cgroup * L * L;
   ConvLoop lp, lk, lb, lc, lt, ln;
@@ -421,17 +450,20 @@ static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVM
   LLVMValueRef kb = conv_loop(m, &lk, em_i64(m, g->kgroup), g->ob);
   LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, g->cgroup), 1);
   LLVMValueRef c0 = conv_loop(m, &lc, em_i64(m, L), g->rb);
-  LLVMValueRef vp = conv_at(m, conv_at(m, v, em_imulc(m, p, g->vplane)), em_iadd(m, em_imulc(m, cb, g->block * L), c0));
+  LLVMValueRef vp =
+      conv_at(m, conv_at(m, v, em_imulc(m, p, g->vplane)), em_iadd(m, em_imulc(m, cb, g->block * L), c0));
   LLVMValueRef dp = conv_at(m, conv_at(m, d, em_imulc(m, p, g->mplane)), em_imulc(m, kb, g->block * L));
   LLVMValueRef to = conv_at(m, conv_at(m, du, em_imulc(m, p, g->uplane)), em_imulc(m, kb, kstride));
   to = conv_at(m, to, em_imulc(m, em_iadd(m, em_imulc(m, cb, L), c0), L));
   LLVMValueRef acc[CONV_MAX_TILE];
   int64_t off[CONV_MAX_TILE];
   for (int k = 0; k < n; k++)
-    acc[k] = all ? LLVMConstNull(m->vf32) : conv_vload(m, conv_atc(m, to, k / g->ob * L + k % g->ob * kstride));
+    acc[k] =
+        all ? LLVMConstNull(m->vf32) : conv_vload(m, conv_atc(m, to, k / g->ob * L + k % g->ob * kstride));
   LLVMValueRef blk = conv_loop(m, &ln, em_i64(m, all ? g->nblock : 1), 1);
   conv_carry(m, &ln, acc, n);
-  vp = conv_at(m, vp, em_imulc(m, blk, g->planes * g->vplane)), dp = conv_at(m, dp, em_imulc(m, blk, g->planes * g->mplane));
+  vp = conv_at(m, vp, em_imulc(m, blk, g->planes * g->vplane)),
+  dp = conv_at(m, dp, em_imulc(m, blk, g->planes * g->mplane));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), unroll);
   conv_carry(m, &lt, acc, n);
   LLVMValueRef vt = conv_at(m, vp, em_imulc(m, t, L)), dt = conv_at(m, dp, em_imulc(m, t, L));
@@ -450,8 +482,10 @@ static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVM
 
 static void emit_wgrad(EmitModule *m, const ConvWino *g) {
   LLVMValueRef x = em_operand(m, 0), y = em_operand(m, 1), tmp = em_operand(m, 2), zero = em_i64(m, 0);
-  LLVMValueRef v = m->scratch, d = conv_atc(m, v, g->planes * g->vplane), patch = conv_atc(m, d, g->planes * g->mplane);
-  LLVMValueRef du = conv_at(m, tmp, em_imulc(m, m->chunk, g->planes * g->uplane)), first = em_imulc(m, m->chunk, g->per_split);
+  LLVMValueRef v = m->scratch, d = conv_atc(m, v, g->planes * g->vplane),
+               patch = conv_atc(m, d, g->planes * g->mplane);
+  LLVMValueRef du = conv_at(m, tmp, em_imulc(m, m->chunk, g->planes * g->uplane)),
+               first = em_imulc(m, m->chunk, g->per_split);
   ConvLoop lz, lt;
   LLVMValueRef z = conv_loop(m, &lz, em_i64(m, g->planes * g->uplane), g->lanes);
   conv_vstore(m, LLVMConstNull(m->vf32), conv_at(m, du, z));
@@ -464,19 +498,22 @@ static void emit_wgrad(EmitModule *m, const ConvWino *g) {
   conv_end(m, &lt, NULL, 0);
 }
 
-/* Transforms the dU of one pair of channel blocks back, summing partials, and stores it row-major OIHW. scratch: 9 * L * L + work floats. */
-static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef from, LLVMValueRef ob, LLVMValueRef ib,
-                         LLVMValueRef taps, LLVMValueRef w) {
+/* Transforms the dU of one pair of channel blocks back, summing partials, and stores it row-major OIHW.
+ * scratch: 9 * L * L + work floats. */
+static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef from,
+                         LLVMValueRef ob, LLVMValueRef ib, LLVMValueRef taps, LLVMValueRef w) {
   int L = m->vl;
   LLVMValueRef work = conv_atc(m, taps, 9 * L * L);
   ConvLoop lc, lp, ls, lj;
   LLVMValueRef c = conv_loop(m, &lc, em_i64(m, L), 1), at = conv_at(m, from, em_imulc(m, c, L));
   Grid in = planes(m, g, at, g->uplane), out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L};
   if (g->nsplit > 1) {
-    LLVMValueRef i = conv_loop(m, &ls, em_i64(m, g->planes), 1), first = conv_at(m, at, em_imulc(m, i, g->uplane));
+    LLVMValueRef i = conv_loop(m, &ls, em_i64(m, g->planes), 1),
+                 first = conv_at(m, at, em_imulc(m, i, g->uplane));
     LLVMValueRef v = conv_vload(m, first), p = conv_loop(m, &lp, em_i64(m, g->nsplit - 1), 1);
     conv_carry(m, &lp, &v, 1);
-    v = em_fadd(m, v, conv_vload(m, conv_at(m, first, em_imulc(m, em_iaddc(m, p, 1), g->planes * g->uplane))));
+    v = em_fadd(m, v,
+                conv_vload(m, conv_at(m, first, em_imulc(m, em_iaddc(m, p, 1), g->planes * g->uplane))));
     conv_end(m, &lp, &v, 1);
     conv_vstore(m, v, conv_at(m, work, em_imulc(m, i, L)));
     conv_end(m, &ls, NULL, 0);
@@ -486,7 +523,8 @@ static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LL
   conv_end(m, &lc, NULL, 0);
   /* taps[c, tap][k] to w[k][c, tap] */
   LLVMValueRef j = conv_loop(m, &lj, em_i64(m, 9), 1), row[CONV_MAX_TILE];
-  for (int i = 0; i < L; i++) row[i] = conv_vload(m, conv_at(m, taps, em_imulc(m, em_iaddc(m, em_imulc(m, j, L), i), L)));
+  for (int i = 0; i < L; i++)
+    row[i] = conv_vload(m, conv_at(m, taps, em_imulc(m, em_iaddc(m, em_imulc(m, j, L), i), L)));
   conv_transpose(m, row, L);
   LLVMValueRef dst = conv_at(m, w, em_imulc(m, ob, L * s->c * 9));
   dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, ib, 9), j), L));
@@ -503,9 +541,11 @@ static void emit_sum(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
 static void emit_wgrad_stationary(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMValueRef v = em_operand(m, 0), d = em_operand(m, 1), w = em_operand(m, 2);
   int64_t ncg = g->icb / g->cgroup, tiles = g->block * g->lanes, pair = g->lanes * g->lanes;
-  LLVMValueRef kb0 = em_imulc(m, em_idivc(m, m->chunk, ncg), g->kgroup), cb0 = em_imulc(m, em_imodc(m, m->chunk, ncg), g->cgroup);
+  LLVMValueRef kb0 = em_imulc(m, em_idivc(m, m->chunk, ncg), g->kgroup),
+               cb0 = em_imulc(m, em_imodc(m, m->chunk, ncg), g->cgroup);
   LLVMValueRef du = m->scratch, taps = conv_atc(m, du, g->planes * g->uplane);
-  wgrad_product(m, g, conv_at(m, v, em_imulc(m, cb0, tiles)), conv_at(m, d, em_imulc(m, kb0, tiles)), du, true);
+  wgrad_product(m, g, conv_at(m, v, em_imulc(m, cb0, tiles)), conv_at(m, d, em_imulc(m, kb0, tiles)), du,
+                true);
   ConvLoop lk, lc;
   LLVMValueRef k = conv_loop(m, &lk, em_i64(m, g->kgroup), 1), c = conv_loop(m, &lc, em_i64(m, g->cgroup), 1);
   LLVMValueRef from = conv_at(m, du, em_imulc(m, em_iadd(m, em_imulc(m, k, g->cgroup), c), pair));

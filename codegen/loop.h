@@ -63,6 +63,7 @@ typedef struct {
   int vec;    /* vector dim, -1 none */
   int width;  /* lanes of the vector dim */
   int lanes;  /* lanes now: width, or 1 while a single point is evaluated */
+  bool flat;  /* the extent is a parameter */
   int unroll; /* points of the innermost R dim at once */
   InstInfo *info;
   AccessLin *store_at;

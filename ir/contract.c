@@ -1,18 +1,19 @@
-/* Plans of convolutions: which algorithm, which blocks, how many chunks. Everything is decided from shape and target by simple cost
-   models fitted to measurements, never by thread count, so a plan is part of a program's numeric identity. */
+/* Plans of convolutions: which algorithm, which blocks, how many chunks. Everything is decided from shape and
+   target by simple cost models fitted to measurements, never by thread count, so a plan is part of a
+   program's numeric identity. */
 #include "ir/conv_geom.h"
-#include <stdlib.h>
 
 enum { CHUNKS_WANTED = 16 };
 
-/* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector width. */
+/* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
+ * width. */
 static void fill_blocks(ConvFill *f, int lanes) {
   f->ib = f->block ? f->block : f->c <= 2 * lanes ? f->c : lanes;
   f->icb = conv_div_up(f->c, f->ib);
 }
 
-/* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency, and vectors streaming
-   from L2 cost extra. */
+/* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency,
+   and vectors streaming from L2 cost extra. */
 static double step_cycles(int rb, int ob) {
   double fma = rb * ob / 2.0, load = (rb + ob) * 0.55, c = fma > load ? fma : load;
   return (c < 4 ? 4 : c) + 0.35 * ob;
@@ -23,7 +24,8 @@ static bool tile_fits(const Target *t, int rb, int ob) {
   return rb * ob + ob + temps <= t->registers;
 }
 
-static ConvTile pick_tile(const Target *t, int64_t rows, int64_t min_rows, int64_t cols, int64_t kb, int64_t max_ob) {
+static ConvTile pick_tile(const Target *t, int64_t rows, int64_t min_rows, int64_t cols, int64_t kb,
+                          int64_t max_ob) {
   ConvTile best = {1, 1, 1};
   double best_cost = 1e300;
   for (int ob = 1; ob <= 4 && ob <= max_ob; ob++)
@@ -36,7 +38,8 @@ static ConvTile pick_tile(const Target *t, int64_t rows, int64_t min_rows, int64
   return best;
 }
 
-/* Phases of one dimension d of the forward pass (one) or of the input gradient (one for each residue of the stride). */
+/* Phases of one dimension d of the forward pass (one) or of the input gradient (one for each residue of the
+ * stride). */
 static void phases_forward(const ConvSpec *s, int d, ConvGather *g) {
   int64_t k = d ? s->kw : s->kh;
   g->nphase[d] = 1;
@@ -61,8 +64,9 @@ static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
   g->nphase[d] = (int)conv_min(st, size);
   for (int a = 0; a < g->nphase[d]; a++) {
     int64_t first = (a + pad) % st;
-    g->phase[d][a] = (ConvPhase){a,     st, conv_div_up(size - a, st), first < k ? conv_div_up(k - first, st) : 0,
-                                 first, st, (a + pad - first) / st,    -1};
+    g->phase[d][a] =
+        (ConvPhase){a,     st, conv_div_up(size - a, st), first < k ? conv_div_up(k - first, st) : 0,
+                    first, st, (a + pad - first) / st,    -1};
   }
 }
 
@@ -104,13 +108,15 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
   g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
   ConvTile guess = pick_tile(t, rows, rows, cols, g->ocb, g->ocb);
-  /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few chunks. */
+  /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few
+   * chunks. */
   g->band = rows;
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
     g->band = conv_div_up(g->band, 2);
   double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
   int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
-  while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph) g->band = conv_div_up(g->band, 2);
+  while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph)
+    g->band = conv_div_up(g->band, 2);
   g->nband = conv_div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
@@ -127,8 +133,9 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
-      g->tile[a][b] = pick_tile(t, conv_min(g->band, g->phase[0][a].count), conv_max(1, conv_min(g->band, least)),
-                                g->phase[1][b].count, g->kgroup, least_kb);
+      g->tile[a][b] =
+          pick_tile(t, conv_min(g->band, g->phase[0][a].count), conv_max(1, conv_min(g->band, least)),
+                    g->phase[1][b].count, g->kgroup, least_kb);
     }
 }
 
@@ -158,7 +165,8 @@ static void pick_blocked(const Target *t, ConvWgrad *g) {
     for (int rb = 1; rb <= g->fx.ib && tile_fits(t, rb, ob); rb++) {
       if (g->fx.ib % rb) continue;
       int64_t rest = g->kgroup % ob;
-      double cost = (step_cycles(rb, ob) * (g->kgroup / ob) + (rest ? step_cycles(rb, (int)rest) : 0)) * (g->fx.ib / rb);
+      double cost = (step_cycles(rb, ob) * (g->kgroup / ob) + (rest ? step_cycles(rb, (int)rest) : 0)) *
+                    (g->fx.ib / rb);
       if (cost < best) best = cost, g->rb = rb, g->ob = ob;
     }
 }
@@ -179,7 +187,8 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   int64_t per = s->kh * s->kw * g->fx.ib * g->lanes * 4; /* accumulator bytes of a pair of channel blocks */
   g->acc = g->ocb * g->fx.icb * per / 4;
 
-  /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough chunks; all by bytes moved. */
+  /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough
+   * chunks; all by bytes moved. */
   int64_t pixels = s->n * s->oh * s->ow;
   double x = (double)s->n * s->h * s->w * s->c * 4, y = (double)pixels * s->k * 4, best = 1e300;
   double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
@@ -195,7 +204,8 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
         if (cg * kg * per > t->l2 / 2) bytes += 8 * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
         if (nc * nk * ns < wanted) bytes += 2 * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
         bytes += flops / 4 * (waste - 1) + (kg % 2 && kg > 1 ? flops / 100 : 0) + (kg == 1 ? flops / 100 : 0);
-        if (bytes < best) best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
+        if (bytes < best)
+          best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
       }
   if (g->flat) pick_flat(s, t, g);
   else pick_blocked(t, g);
@@ -227,8 +237,12 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   if (s->xblock != L || s->yblock != L) return false;
   if (s->algo == CONV_WINOGRAD) return true;
   bool dx = s->kind == CONV_DX;
-  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, tile = dx && st == 2 ? 8 : 4, th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
+  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, tile = dx && st == 2 ? 8 : 4,
+          th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
   double waste = (double)(th * tw * tile * tile) / (double)(h * w);
+  /* The 81 planes of a strided weight gradient pay only where they are written once. */
+  if (s->kind == CONV_DW && st == 2 && (s->c < 64 || s->n * th * tw * (s->c + s->k) >= 16 * s->c * s->k))
+    return false;
   return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
 }
 
@@ -243,10 +257,10 @@ static void wino_gather_blocks(const Target *t, ConvWino *g) {
     for (int rb = 1; tile_fits(t, rb, ob); rb++) {
       if (g->stationary && g->ocb % ob) continue;
       int64_t block = conv_div_up(want, rb) * rb;
-      double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob * conv_div_up(g->tiles, block) * block;
+      double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob *
+                    conv_div_up(g->tiles, block) * block;
       if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
     }
-  if (getenv("RB")) g->rb = atoi(getenv("RB")), g->ob = atoi(getenv("OB")), g->block = conv_div_up(atoi(getenv("T")), g->rb) * g->rb;
   g->nblock = conv_div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
@@ -260,7 +274,8 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
   double best = 1e300;
   for (int64_t c = 1; c <= g->icb && g->stationary; c++)
     for (int64_t k = 1; k <= g->ocb; k++) {
-      if (g->icb % c || g->ocb % k || g->planes * c * k * L * L * 4 > t->l2 * 5 / 4 || (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
+      if (g->icb % c || g->ocb % k || g->planes * c * k * L * L * 4 > t->l2 * 5 / 4 ||
+          (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
         continue;
       double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
       if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
@@ -279,7 +294,8 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
   g->nblock = conv_div_up(g->tiles, g->block);
   g->mplane = g->ocb * g->block * L + PLANE_PAD;
   g->uplane = g->cgroup * g->kgroup * L * L + (g->stationary ? PLANE_PAD : 0);
-  g->nsplit = g->stationary ? 1 : conv_max(1, conv_min(conv_min(CHUNKS_WANTED, g->nblock), products / (4 * weights)));
+  g->nsplit =
+      g->stationary ? 1 : conv_max(1, conv_min(conv_min(CHUNKS_WANTED, g->nblock), products / (4 * weights)));
   g->per_split = conv_div_up(g->nblock, g->nsplit);
   g->nsplit = conv_div_up(g->nblock, g->per_split);
 }
@@ -287,13 +303,15 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   bool dx = s->kind == CONV_DX, two = s->stride[0] == 2;
   int L = target_lanes(t);
-  *g = (ConvWino){.lanes = L, .stride = two ? 2 : 1, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
+  *g = (ConvWino){
+      .lanes = L, .stride = two ? 2 : 1, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
   g->points = two ? 9 : 6, g->planes = g->points * g->points;
   g->patch = two ? (dx ? 5 : 9) : 6, g->source_tile = two && !dx ? 8 : 4, g->out_tile = two && dx ? 8 : 4;
   g->icb = g->cin / L, g->ocb = g->cout / L;
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->pad = !dx ? s->pad[0] : two ? 0 : 2 - s->pad[0];
-  g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile), g->tiles = s->n * g->th * g->tw;
+  g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),
+  g->tiles = s->n * g->th * g->tw;
   (s->kind == CONV_DW ? wino_wgrad_blocks : wino_gather_blocks)(t, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD;
@@ -302,7 +320,9 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
 }
 
 /* ---- plans ---- */
-static double conv_flops(const ConvSpec *s) { return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw; }
+static double conv_flops(const ConvSpec *s) {
+  return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
+}
 
 static void plan_gather(ConvPlan *p, const Target *t) {
   const ConvSpec *s = &p->spec;
@@ -312,10 +332,20 @@ static void plan_gather(ConvPlan *p, const Target *t) {
   int64_t panel = g.fill.icb * g.fill.ib * s->kh * s->kw * g.lanes * 4;
   p->tmp_bytes[0] = g.ocb * panel;
   p->nstep = 2;
-  p->step[0] = (ConvStep){.name = "pack", .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = g.ocb,
+  p->step[0] = (ConvStep){.name = "pack",
+                          .nin = 1,
+                          .nout = 1,
+                          .in = {CO_W},
+                          .out = {CO_TMP0},
+                          .nchunk = g.ocb,
                           .scratch = g.lanes * g.lanes * 4};
-  p->step[1] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result},
-                          .nchunk = g.ngroup * g.nband * g.nkgroup, .scratch = g.group * (g.image + g.out_scratch) * 4,
+  p->step[1] = (ConvStep){.name = "main",
+                          .nin = 2,
+                          .nout = 1,
+                          .in = {source, CO_TMP0},
+                          .out = {result},
+                          .nchunk = g.ngroup * g.nband * g.nkgroup,
+                          .scratch = g.group * (g.image + g.out_scratch) * 4,
                           .flops = conv_flops(s)};
 }
 
@@ -325,10 +355,22 @@ static void plan_wgrad(ConvPlan *p, const Target *t) {
   conv_wgrad(s, t, &g);
   p->tmp_bytes[0] = (g.acc * g.nsplit + g.lanes * g.lanes) * 4;
   p->nstep = 2;
-  int64_t x = g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib, y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
-  p->step[0] = (ConvStep){.name = "main", .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0},
-                          .nchunk = g.nsplit * g.ncgroup * g.nkgroup, .scratch = (x + y + 32) * 4, .flops = conv_flops(s)};
-  p->step[1] = (ConvStep){.name = "sum", .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = g.ocb,
+  int64_t x = g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib,
+          y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
+  p->step[0] = (ConvStep){.name = "main",
+                          .nin = 2,
+                          .nout = 1,
+                          .in = {CO_X, CO_Y},
+                          .out = {CO_TMP0},
+                          .nchunk = g.nsplit * g.ncgroup * g.nkgroup,
+                          .scratch = (x + y + 32) * 4,
+                          .flops = conv_flops(s)};
+  p->step[1] = (ConvStep){.name = "sum",
+                          .nin = 1,
+                          .nout = 1,
+                          .in = {CO_TMP0},
+                          .out = {CO_W},
+                          .nchunk = g.ocb,
                           .scratch = g.lanes * g.lanes * 4};
 }
 
@@ -336,8 +378,10 @@ static void plan_wino(ConvPlan *p, const Target *t) {
   const ConvSpec *s = &p->spec;
   ConvWino g;
   conv_wino(s, t, &g);
-  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb, fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
-          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = g.planes * g.vplane, mm = g.planes * g.mplane, u = g.planes * g.uplane;
+  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb,
+          fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
+          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = g.planes * g.vplane,
+          mm = g.planes * g.mplane, u = g.planes * g.uplane;
   bool dw = s->kind == CONV_DW;
   ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
   p->nstep = 2;
@@ -355,15 +399,38 @@ static void plan_wino(ConvPlan *p, const Target *t) {
     b->scratch = (u + (dw ? 9 * L * L : mm) + patch) * 4;
   } else if (dw) {
     p->tmp_bytes[0] = u * g.nsplit * 4;
-    *a = (ConvStep){.name = a->name, .nin = 2, .nout = 1, .in = {CO_X, CO_Y}, .out = {CO_TMP0}, .nchunk = g.nsplit,
-                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4, .flops = conv_flops(s)};
-    *b = (ConvStep){.name = b->name, .nin = 1, .nout = 1, .in = {CO_TMP0}, .out = {CO_W}, .nchunk = pairs,
+    *a = (ConvStep){.name = a->name,
+                    .nin = 2,
+                    .nout = 1,
+                    .in = {CO_X, CO_Y},
+                    .out = {CO_TMP0},
+                    .nchunk = g.nsplit,
+                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
+                    .flops = conv_flops(s)};
+    *b = (ConvStep){.name = b->name,
+                    .nin = 1,
+                    .nout = 1,
+                    .in = {CO_TMP0},
+                    .out = {CO_W},
+                    .nchunk = pairs,
                     .scratch = (9 * L * L + patch) * 4};
   } else {
     p->tmp_bytes[0] = u * 4;
-    *a = (ConvStep){.name = a->name, .nin = 1, .nout = 1, .in = {CO_W}, .out = {CO_TMP0}, .nchunk = pairs, .scratch = patch * 4};
-    *b = (ConvStep){.name = b->name, .nin = 2, .nout = 1, .in = {source, CO_TMP0}, .out = {result}, .nchunk = g.nblock,
-                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4, .flops = conv_flops(s)};
+    *a = (ConvStep){.name = a->name,
+                    .nin = 1,
+                    .nout = 1,
+                    .in = {CO_W},
+                    .out = {CO_TMP0},
+                    .nchunk = pairs,
+                    .scratch = patch * 4};
+    *b = (ConvStep){.name = b->name,
+                    .nin = 2,
+                    .nout = 1,
+                    .in = {source, CO_TMP0},
+                    .out = {result},
+                    .nchunk = g.nblock,
+                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
+                    .flops = conv_flops(s)};
   }
 }
 

@@ -1,5 +1,6 @@
-/* Geometry and blocking behind conv_plan(), shared by the planner (ir/contract.c) and the emitters (codegen/conv_*.c). Both derive
-   it from the same ConvSpec and Target, so a plan and its code always agree. Offsets count floats unless named bytes. */
+/* Geometry and blocking behind conv_plan(), shared by the planner (ir/contract.c) and the emitters
+   (codegen/conv_*.c). Both derive it from the same ConvSpec and Target, so a plan and its code always agree.
+   Offsets count floats unless named bytes. */
 #ifndef JEPAC_IR_CONV_GEOM_H
 #define JEPAC_IR_CONV_GEOM_H
 
@@ -7,8 +8,8 @@
 
 enum { CONV_PHASES = 4 }; /* input gradients of larger strides dilate the incoming gradient instead */
 
-/* One dimension of one phase: produced coordinates start + i * step (i < count); the j-th of ntap taps reads source coordinate
-   i * source_step + off + j * offstep under kernel position wfirst + j * wstep. */
+/* One dimension of one phase: produced coordinates start + i * step (i < count); the j-th of ntap taps reads
+   source coordinate i * source_step + off + j * offstep under kernel position wfirst + j * wstep. */
 typedef struct {
   int64_t start, step, count, ntap, wfirst, wstep, off, offstep;
 } ConvPhase;
@@ -17,12 +18,12 @@ typedef struct {
   int ph, pw, ob; /* a register tile: ph x pw pixels by ob channel vectors */
 } ConvTile;
 
-/* How source images reach thread scratch: [cb][rows][cols][ib] with zeros outside the extent. Scratch column j holds source column
-   (lo + j) * sub / dil where that is whole and inside. */
+/* How source images reach thread scratch: [cb][rows][cols][ib] with zeros outside the extent. Scratch column
+   j holds source column (lo + j) * sub / dil where that is whole and inside. */
 typedef struct {
-  int64_t c, h, w;  /* the source tensor */
+  int64_t c, h, w; /* the source tensor */
   int block;
-  int64_t ib, icb;  /* scratch channel block and number of blocks */
+  int64_t ib, icb; /* scratch channel block and number of blocks */
   int64_t lo[2], sub[2], dil[2];
   int64_t rows, cols;
 } ConvFill;
@@ -37,49 +38,54 @@ typedef struct {
   int nphase[2];
   ConvPhase phase[2][CONV_PHASES];
   ConvTile tile[CONV_PHASES][CONV_PHASES];
-  int64_t band, nband;       /* phase rows a chunk */
-  int64_t group, ngroup;     /* images a chunk */
-  int64_t kgroup, nkgroup;   /* produced channel blocks a chunk */
-  int64_t image;             /* floats of scratch an image */
-  int64_t out_scratch;       /* floats of scratch an image for a row-major result, else 0 */
+  int64_t band, nband;     /* phase rows a chunk */
+  int64_t group, ngroup;   /* images a chunk */
+  int64_t kgroup, nkgroup; /* produced channel blocks a chunk */
+  int64_t image;           /* floats of scratch an image */
+  int64_t out_scratch;     /* floats of scratch an image for a row-major result, else 0 */
 } ConvGather;
 
-/* Weight gradient: accumulators [kb][c][r][s][lane] summed over pixel blocks of `images` images by `band` rows. */
+/* Weight gradient: accumulators [kb][c][r][s][lane] summed over pixel blocks of `images` images by `band`
+ * rows. */
 typedef struct {
   int lanes;
-  ConvFill fx, fy;           /* fy.rows == 0: read in place */
+  ConvFill fx, fy; /* fy.rows == 0: read in place */
   int64_t ocb, step[2];
   int64_t images, band, nband, nblock;
   int64_t nsplit, per_split; /* pixel blocks are cut into splits with partial sums of their own */
   int64_t cgroup, ncgroup, kgroup, nkgroup; /* channel blocks a chunk */
-  bool flat;                 /* few channels: a register tile runs over (channel, tap) pairs */
-  bool flat_rows;            /* ... of all kernel rows, else of one */
-  int rb, ob;                /* register tile: rb broadcast values by ob vectors */
-  int64_t acc;               /* floats of one split's accumulators */
+  bool flat;                                /* few channels: a register tile runs over (channel, tap) pairs */
+  bool flat_rows;                           /* ... of all kernel rows, else of one */
+  int rb, ob;                               /* register tile: rb broadcast values by ob vectors */
+  int64_t acc;                              /* floats of one split's accumulators */
 } ConvWgrad;
 
-/* Winograd: tiles of 4x4 (DX of stride 2: 8x8) produced pixels from a patch of source pixels, points x points planes of products.
-   Stride 1 is F(4x4,3x3) with 6 points a dimension; stride 2 splits a dimension's taps into the outer two, F(4,2) with 5 points, and
-   the middle one, 4 plain products. V[planes][block / vgroup][icb][vgroup][lane] holds transformed source tiles,
-   U[planes][ocb][cin][lane] transformed weights. */
+/* Winograd: tiles of 4x4 (DX of stride 2: 8x8) produced pixels from a patch of source pixels, points x points
+   planes of products. Stride 1 is F(4x4,3x3) with 6 points a dimension; stride 2 splits a dimension's taps
+   into the outer two, F(4,2) with 5 points, and the middle one, 4 plain products. V[planes][block /
+   vgroup][icb][vgroup][lane] holds transformed source tiles, U[planes][ocb][cin][lane] transformed weights.
+ */
 typedef struct {
   int lanes, stride;
   int points, planes;
-  int patch, source_tile, out_tile; /* source pixels a tile needs, their distance from tile to tile, produced pixels: a dimension */
-  int64_t n, cin, cout, icb, ocb; /* forward: c, k; input gradient: k, c; weight gradient: c, k */
-  int64_t h, w, oh, ow, pad;      /* source and produced images */
-  int64_t th, tw, tiles;          /* tile rows and columns of an image; tiles of all images */
-  int64_t block, nblock;          /* tiles a block */
-  int64_t vgroup;                 /* tiles that lie together for one channel block: a register tile's, or (DW) all of a block */
-  int rb, ob;                     /* register tile: rb broadcast values by ob vectors */
-  int64_t vplane, mplane, uplane; /* floats from one plane to the next (mplane: of M, or of the transformed gradient) */
-  /* Many weights for few tiles: V of all tiles (DW: and the transformed gradient) goes to memory in a step of its own, and a chunk
-     of the main step keeps its share of the transformed weights in scratch. */
+  int patch, source_tile, out_tile; /* source pixels a tile needs, their distance from tile to tile, produced
+                                       pixels: a dimension */
+  int64_t n, cin, cout, icb, ocb;   /* forward: c, k; input gradient: k, c; weight gradient: c, k */
+  int64_t h, w, oh, ow, pad;        /* source and produced images */
+  int64_t th, tw, tiles;            /* tile rows and columns of an image; tiles of all images */
+  int64_t block, nblock;            /* tiles a block */
+  int64_t
+      vgroup; /* tiles that lie together for one channel block: a register tile's, or (DW) all of a block */
+  int rb, ob; /* register tile: rb broadcast values by ob vectors */
+  int64_t vplane, mplane,
+      uplane; /* floats from one plane to the next (mplane: of M, or of the transformed gradient) */
+  /* Many weights for few tiles: V of all tiles (DW: and the transformed gradient) goes to memory in a step of
+     its own, and a chunk of the main step keeps its share of the transformed weights in scratch. */
   bool stationary;
-  int64_t fill_group;             /* stationary: channel blocks a chunk of the transforming step */
-  int64_t cgroup, kgroup;         /* DW: channel blocks a chunk accumulates */
-  int64_t nsplit, per_split;      /* DW, not stationary: ranges of blocks with partial sums of their own */
-  int64_t work;                   /* floats of scratch for edge patches and between the passes of a transform */
+  int64_t fill_group;        /* stationary: channel blocks a chunk of the transforming step */
+  int64_t cgroup, kgroup;    /* DW: channel blocks a chunk accumulates */
+  int64_t nsplit, per_split; /* DW, not stationary: ranges of blocks with partial sums of their own */
+  int64_t work;              /* floats of scratch for edge patches and between the passes of a transform */
 } ConvWino;
 
 bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */

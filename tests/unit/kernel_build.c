@@ -271,3 +271,33 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
   codegen_free(code);
   return ok;
 }
+
+int kb_targets(Target t[3]) {
+  int n = 0;
+  Target host = target_host();
+  if (host.vector_bytes >= 16) target_named("x86-64", &t[n++]);
+  if (host.vector_bytes >= 32) target_named("haswell", &t[n++]);
+  if (host.vector_bytes >= 64) t[n++] = host;
+  return n;
+}
+
+void kb_call(const KBCode *f, void *const *ptr) {
+  for (int64_t c = 0; c < f->chunks; c++) f->fn(ptr, c, NULL, f->param);
+}
+
+KBCode kb_compile(KB *b, Code **code) {
+  CodegenOptions o = {NULL, 1, false};
+  Plan *plan;
+  *code = codegen_jit(kb_program(b), &o, b->arena, diags_new(b->arena), &plan);
+  if (!*code) bug("a test kernel does not compile");
+  return (KBCode){plan->step[0].fn, plan->step[0].param, plan->step[0].nchunk};
+}
+
+KBCode kb_compile_map(const Target *t, OpId op, int nin, int64_t n, KB **out, Code **code) {
+  KB *b = *out = kb_new(t, 1, 1, &n, 0, 0);
+  Affine e = aff(0, 1, 0, 0, 0);
+  int x[2] = {0};
+  for (int i = 0; i < nin; i++) x[i] = kb_load(b, kb_buf(b, DT_F32, n, false), e);
+  kb_store(b, kb_buf(b, DT_F32, n, true), e, kb_map(b, op, x[0], x[1], 0), 0);
+  return kb_compile(b, code);
+}

@@ -43,6 +43,19 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
 /* The program of the kernel (finished). */
 Program *kb_program(KB *b);
 
+/* Targets this machine can run, the simplest first. */
+int kb_targets(Target out[3]);
+/* A compiled kernel and how to call it. */
+typedef struct {
+  StepFn fn;
+  const void *param;
+  int64_t chunks;
+} KBCode;
+void kb_call(const KBCode *f, void *const *ptr);
+KBCode kb_compile(KB *b, Code **code);
+/* y = op(x...) on n f32. */
+KBCode kb_compile_map(const Target *t, OpId op, int nin, int64_t n, KB **out, Code **code);
+
 /* Typed memory <-> f64. */
 void store_f64(void *p, DType dt, int64_t i, double v);
 double load_f64(const void *p, DType dt, int64_t i);
