@@ -1,4 +1,4 @@
-/* jepac's commands: docs/cli.md lists them, this table is where they are. */
+/* The program's front door: a table with a row for each command. */
 #include "cli/cli.h"
 
 #include <errno.h>

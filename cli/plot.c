@@ -40,6 +40,13 @@ static Series *find_series(Arena *a, Run *r, const char *name) {
   return &r->s[r->n++];
 }
 
+static bool is_drawn(const char *key) {
+  static const char *const skip[] = {"step", "loader_wait_s", "peak_bytes"};
+  for (size_t i = 0; i < sizeof skip / sizeof *skip; i++)
+    if (!strcmp(key, skip[i])) return false;
+  return true;
+}
+
 static void read_records(Arena *a, const Source *src, Run *r) {
   for (const char *p = src->text, *end; *p; p = *end ? end + 1 : end) {
     end = p + strcspn(p, "\n");
@@ -48,12 +55,21 @@ static void read_records(Arena *a, const Source *src, Run *r) {
     const char *key;
     if (json_is_number(step)) {
       json_object_foreach(o, key, v) {
-        Series *s = strcmp(key, "step") && json_is_number(v) ? find_series(a, r, key) : NULL;
+        Series *s = is_drawn(key) && json_is_number(v) ? find_series(a, r, key) : NULL;
         Point at = {json_number_value(step), json_number_value(v)};
         if (s && isfinite(at.y)) vec_push(a, &s->point, at);
       }
     }
     json_decref(o);
+  }
+}
+
+/* Text with the characters that mean something in XML written as entities. */
+static void put_text(StrBuf *b, const char *s) {
+  for (; *s; s++) {
+    if (*s == '<') sb_printf(b, "&lt;");
+    else if (*s == '&') sb_printf(b, "&amp;");
+    else sb_put(b, s, 1);
   }
 }
 
@@ -86,7 +102,9 @@ static void draw_panel(StrBuf *b, const Series *s, double ox, double oy, double 
   lo = floor(lo / step + 1e-9) * step;
   hi = ceil(hi / step - 1e-9) * step;
   double left = ox + LEFT, bottom = oy + TOP + h;
-  sb_printf(b, "<text x=\"%.1f\" y=\"%.1f\" class=\"name\">%s</text>\n", left, oy + TOP - 12, s->name);
+  sb_printf(b, "<text x=\"%.1f\" y=\"%.1f\" class=\"name\">", left, oy + TOP - 12);
+  put_text(b, s->name);
+  sb_printf(b, "</text>\n");
   for (double y = lo; y <= hi + step / 2; y += step) {
     double py = bottom - (y - lo) / (hi - lo) * h;
     sb_printf(b, "<path class=\"grid\" d=\"M%.1f %.1fh%.1f\"/>\n", left, py, w);
@@ -123,8 +141,10 @@ Status plot_run(Arena *a, const char *title, const char *jsonl, const char *svg,
             "<style>.name{font-size:13px;font-weight:bold}.grid{stroke:#ddd}.line{fill:none;stroke:#1f5fa8;"
             "stroke-width:1.5}</style>\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"%d\" y=\"28\" "
-            "font-size=\"16\">%s (steps)</text>\n",
-            2 * PANEL_W, HEAD + (rows ? rows : 1) * PANEL_H, LEFT, title);
+            "font-size=\"16\">",
+            2 * PANEL_W, HEAD + (rows ? rows : 1) * PANEL_H, LEFT);
+  put_text(&b, title);
+  sb_printf(&b, "</text>\n");
   for (int i = 0; i < r->n; i++)
     if (r->s[i].point.n) {
       draw_panel(&b, &r->s[i], n % 2 * PANEL_W, HEAD + n / 2 * PANEL_H, xlast);

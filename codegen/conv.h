@@ -30,7 +30,6 @@ typedef struct {
 LLVMValueRef conv_loop(EmitModule *m, ConvLoop *l, LLVMValueRef count, int64_t step);
 /* Carries acc[0..n) through the loop: call right after conv_loop and right before conv_end. */
 void conv_carry(EmitModule *m, ConvLoop *l, LLVMValueRef *acc, int n);
-void conv_next(ConvLoop *l, LLVMValueRef *acc, int n);
 void conv_end(EmitModule *m, ConvLoop *l, LLVMValueRef *acc, int n);
 
 /* Copies blocks [cb0, cb0 + ncb) of one image into scratch (see ConvFill); row0 is the source coordinate of
@@ -40,15 +39,17 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
 /* Transposes n vectors of n lanes in registers. */
 void conv_transpose(EmitModule *m, LLVMValueRef *v, int n);
 
-/* Steps on weights. Forward packing is w[k][j] -> [kb][j][lane] (j = c, r, s); the gradient's is w[k][c][t]
- * -> [cb][k][t][lane]. */
-void conv_emit_pack(EmitModule *m, const ConvPlan *plan);
-/* Sums `parts` partials `stride` floats apart in [kb][c][t][lane] and stores them as OIHW. */
-void conv_emit_sum(EmitModule *m, const ConvPlan *plan);
 /* A vector over lanes i of w[(lane0 + i) * stride], zero from `count` lanes on. */
 LLVMValueRef conv_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef lane0, int64_t count, int64_t stride);
-void conv_emit_winograd(EmitModule *m, const ConvPlan *plan, int step);
+
+/* ---- step bodies ---- */
+/* Packs weights: forward w[k][j] -> [kb][j][lane] (j = c, r, s), input gradient w[k][c][t] ->
+ * [cb][k][t][lane]. */
+void conv_emit_pack(EmitModule *m, const ConvPlan *plan);
+/* Sums the partial weight gradients [split][kb][c][t][lane] and stores them as OIHW. */
+void conv_emit_sum(EmitModule *m, const ConvPlan *plan);
 void conv_emit_gather(EmitModule *m, const ConvPlan *plan);
 void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan);
+void conv_emit_winograd(EmitModule *m, const ConvPlan *plan, int step);
 
 #endif

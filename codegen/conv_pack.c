@@ -29,13 +29,9 @@ void conv_carry(EmitModule *m, ConvLoop *l, LLVMValueRef *acc, int n) {
   for (int i = 0; i < n; i++) acc[i] = l->loop.carry[em_loop_carry(m, &l->loop, acc[i])];
 }
 
-void conv_next(ConvLoop *l, LLVMValueRef *acc, int n) {
-  for (int i = 0; i < n && !l->once; i++) l->loop.next[i] = acc[i];
-}
-
 void conv_end(EmitModule *m, ConvLoop *l, LLVMValueRef *acc, int n) {
   if (l->once) return;
-  conv_next(l, acc, n);
+  for (int i = 0; i < n; i++) l->loop.next[i] = acc[i];
   em_loop_end(m, &l->loop);
   for (int i = 0; i < n; i++) acc[i] = l->loop.carry[i];
 }
@@ -64,14 +60,12 @@ typedef struct {
 
 static Columns columns_of(const ConvFill *f) {
   Columns c = {.src_step = f->sub[1], .dst_step = f->dil[1]};
-  int64_t last = -1;
   for (int64_t j = 0; j < f->cols; j++) {
     int64_t v = f->lo[1] + j;
     if (v < 0 || v % f->dil[1] || v / f->dil[1] * f->sub[1] >= f->w) continue;
     if (!c.count) c.first = j, c.from = v / f->dil[1] * f->sub[1];
-    c.count++, last = j;
+    c.count++;
   }
-  (void)last;
   return c;
 }
 
@@ -119,8 +113,8 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
   LLVMValueRef nchan = f->icb == 1 ? em_i64(m, f->c) : em_imin(m, left, em_i64(m, f->ib));
   LLVMValueRef to = conv_at(m, dst, em_imulc(m, cb, f->rows * f->cols * f->ib));
   LLVMValueRef i = conv_loop(m, &lr, em_i64(m, f->rows), 1);
-  LLVMValueRef v = em_iadd(m, row0, i), row = to;
-  row = conv_at(m, to, em_imulc(m, i, f->cols * f->ib));
+  LLVMValueRef v = em_iadd(m, row0, i);
+  LLVMValueRef row = conv_at(m, to, em_imulc(m, i, f->cols * f->ib));
   int64_t limit = f->dil[0] > 1 ? (f->h - 1) * f->dil[0] + 1 : (f->h - 1) / f->sub[0] + 1;
   LLVMValueRef ok = LLVMBuildICmp(m->b, LLVMIntULT, v, em_i64(m, limit), "");
   if (f->dil[0] > 1) {

@@ -248,6 +248,18 @@ static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw,
   return (Grid){first, pitch, L};
 }
 
+/* Prefetches the step x step pixels of the tile AHEAD tiles after t in block cb of a tensor (any address will
+ * do past the end). */
+static void prefetch_tile(EmitModule *m, const ConvWino *g, LLVMValueRef tensor, int64_t ncb, LLVMValueRef cb,
+                          LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
+  int L = m->vl;
+  Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD), false);
+  LLVMValueRef p = conv_at(m, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+  p = conv_at(m, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
+  for (int i = 0; i < step; i++)
+    for (int j = 0; j < step * L; j += 16) em_prefetch(m, conv_atc(m, p, i * nw * L + j), write, 3);
+}
+
 /* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient)
    into planes out[plane][cb][tile][lane]. */
 static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool gradient, LLVMValueRef src,
@@ -255,13 +267,13 @@ static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool grad
                             LLVMValueRef out) {
   int L = m->vl, size = gradient ? 4 : g->patch, step = gradient ? 4 : g->source_tile;
   int64_t ncb = gradient ? g->ocb : g->icb, nh = gradient ? g->oh : g->h, nw = gradient ? g->ow : g->w;
-  int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane, image = nh * nw * L;
+  int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane;
   Transform f = gradient ? transforms[g->stride - 1].gradient : transforms[g->stride - 1].source[dx];
   ConvLoop lb, lt;
   LLVMValueRef cb = em_iadd(m, cb0, conv_loop(m, &lb, em_isub(m, cb1, cb0), 1));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), g->tiles % g->block != 0);
-  LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), image));
+  LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
   Grid in = tile_pixels(m, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
                         em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
   LLVMValueRef at = em_iadd(m, em_imulc(m, cb, g->vgroup), t); /* gradient tiles: one group */
@@ -269,12 +281,7 @@ static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool grad
     at = em_iadd(
         m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)),
         em_imodc(m, t, g->vgroup));
-  Tile ahead = tile_at(m, g, em_iaddc(m, em_iadd(m, t0, t), AHEAD), false);
-  LLVMValueRef next = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, ahead.image, ncb), cb), image));
-  next = conv_at(m, next,
-                 em_imulc(m, em_iadd(m, em_imulc(m, ahead.h, step * nw), em_imulc(m, ahead.w, step)), L));
-  for (int i = 0; i < step; i++)
-    for (int j = 0; j < step * L; j += 16) em_prefetch(m, conv_atc(m, next, i * nw * L + j), false, 3);
+  prefetch_tile(m, g, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
   transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L),
                planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
   conv_end(m, &lt, NULL, 0);
@@ -356,6 +363,7 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
   LLVMValueRef dst =
       conv_at(m, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
   dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
+  prefetch_tile(m, g, result, g->ocb, kb, em_iadd(m, t0, t), g->oh, g->ow, size, true);
   Grid out = {dst, em_i64(m, g->ow * L), L};
   if (ragged) {
     full = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntSLE, h, em_i64(m, g->oh - size), ""),
@@ -439,10 +447,16 @@ static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWin
 }
 
 /* ---- weight gradient ---- */
-/* dU[plane][kgroup][cgroup * L][lane] (+)= V^T D: over one block of tiles onto what is there, or over all of
-   them from zero. v and d point at the chunk's first channel blocks. */
+/* The vector at p, or zero where the bits of `keep` are. */
+static LLVMValueRef kept(EmitModule *m, LLVMValueRef p, LLVMValueRef keep) {
+  LLVMValueRef v = em_load(m, LLVMTypeOf(keep), p, 4);
+  return LLVMBuildBitCast(m->b, LLVMBuildAnd(m->b, v, keep, ""), m->vf32, "");
+}
+
+/* dU[plane][kgroup][cgroup * L][lane] (+)= V^T D: over one block of tiles onto what is there where `keep` has
+   bits, or (NULL) over all blocks from zero. v and d point at the chunk's first channel blocks. */
 static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef d, LLVMValueRef du,
-                          bool all) {
+                          LLVMValueRef keep) {
   int n = g->rb * g->ob, L = m->vl, unroll = unroll_for(g->block, n);
   int64_t kstride = g->cgroup * L * L;
   ConvLoop lp, lk, lb, lc, lt, ln;
@@ -459,8 +473,8 @@ static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVM
   int64_t off[CONV_MAX_TILE];
   for (int k = 0; k < n; k++)
     acc[k] =
-        all ? LLVMConstNull(m->vf32) : conv_vload(m, conv_atc(m, to, k / g->ob * L + k % g->ob * kstride));
-  LLVMValueRef blk = conv_loop(m, &ln, em_i64(m, all ? g->nblock : 1), 1);
+        keep ? kept(m, conv_atc(m, to, k / g->ob * L + k % g->ob * kstride), keep) : LLVMConstNull(m->vf32);
+  LLVMValueRef blk = conv_loop(m, &ln, em_i64(m, keep ? 1 : g->nblock), 1);
   conv_carry(m, &ln, acc, n);
   vp = conv_at(m, vp, em_imulc(m, blk, g->planes * g->vplane)),
   dp = conv_at(m, dp, em_imulc(m, blk, g->planes * g->mplane));
@@ -486,15 +500,14 @@ static void emit_wgrad(EmitModule *m, const ConvWino *g) {
                patch = conv_atc(m, d, g->planes * g->mplane);
   LLVMValueRef du = conv_at(m, tmp, em_imulc(m, m->chunk, g->planes * g->uplane)),
                first = em_imulc(m, m->chunk, g->per_split);
-  ConvLoop lz, lt;
-  LLVMValueRef z = conv_loop(m, &lz, em_i64(m, g->planes * g->uplane), g->lanes);
-  conv_vstore(m, LLVMConstNull(m->vf32), conv_at(m, du, z));
-  conv_end(m, &lz, NULL, 0);
+  ConvLoop lt;
   LLVMValueRef count = em_imin(m, em_isub(m, em_i64(m, g->nblock), first), em_i64(m, g->per_split));
-  LLVMValueRef t0 = em_imulc(m, em_iadd(m, first, conv_loop(m, &lt, count, 1)), g->block);
+  LLVMValueRef blk = conv_loop(m, &lt, count, 1), t0 = em_imulc(m, em_iadd(m, first, blk), g->block);
   transform_block(m, g, false, false, x, zero, em_i64(m, g->icb), t0, patch, v);
   transform_block(m, g, false, true, y, zero, em_i64(m, g->ocb), t0, patch, d);
-  wgrad_product(m, g, v, d, du, false);
+  /* the first block starts from zero: what memory holds is masked away */
+  LLVMValueRef later = LLVMBuildICmp(m->b, LLVMIntNE, blk, zero, "");
+  wgrad_product(m, g, v, d, du, em_splat(m, LLVMBuildSExt(m->b, later, m->i32, ""), m->vl));
   conv_end(m, &lt, NULL, 0);
 }
 
@@ -545,7 +558,7 @@ static void emit_wgrad_stationary(EmitModule *m, const ConvSpec *s, const ConvWi
                cb0 = em_imulc(m, em_imodc(m, m->chunk, ncg), g->cgroup);
   LLVMValueRef du = m->scratch, taps = conv_atc(m, du, g->planes * g->uplane);
   wgrad_product(m, g, conv_at(m, v, em_imulc(m, cb0, tiles)), conv_at(m, d, em_imulc(m, kb0, tiles)), du,
-                true);
+                NULL);
   ConvLoop lk, lc;
   LLVMValueRef k = conv_loop(m, &lk, em_i64(m, g->kgroup), 1), c = conv_loop(m, &lc, em_i64(m, g->cgroup), 1);
   LLVMValueRef from = conv_at(m, du, em_imulc(m, em_iadd(m, em_imulc(m, k, g->cgroup), c), pair));

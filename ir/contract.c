@@ -294,8 +294,9 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
   g->nblock = conv_div_up(g->tiles, g->block);
   g->mplane = g->ocb * g->block * L + PLANE_PAD;
   g->uplane = g->cgroup * g->kgroup * L * L + (g->stationary ? PLANE_PAD : 0);
-  g->nsplit =
-      g->stationary ? 1 : conv_max(1, conv_min(conv_min(CHUNKS_WANTED, g->nblock), products / (4 * weights)));
+  g->nsplit = g->stationary
+                  ? 1
+                  : conv_max(1, conv_min(conv_min(CHUNKS_WANTED / 2, g->nblock), products / (4 * weights)));
   g->per_split = conv_div_up(g->nblock, g->nsplit);
   g->nsplit = conv_div_up(g->nblock, g->per_split);
 }

@@ -31,24 +31,26 @@ static void *symbol(void *lib, const char *name) {
   return p;
 }
 
-static bool has_avx2(void) {
+/* OpenBLAS takes SSE kernels for CPUs newer than itself. Its AVX-512 kernels pay where 512-bit units are
+   twice as wide (Intel); where they are not (AMD), its AVX2 kernels were faster on nearly all of our shapes
+   (docs/performance.md). NULL: let it choose. */
+static const char *best_core(void) {
 #ifdef __x86_64__
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
+  if (__builtin_cpu_is("intel") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    return "SkylakeX";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
 #endif
+  return NULL;
 }
 
 static void load(void) {
   const char *before = getenv("OPENBLAS_NUM_THREADS");
   if (!before)
     setenv("OPENBLAS_NUM_THREADS", "1", 1); /* else loading it starts threads that are never used */
-  /* OpenBLAS takes SSE kernels for CPUs newer than itself, and its AVX-512 kernels were slower than these on nearly all of our
-     shapes (docs/performance.md). The choice decides bits, so it follows the instruction set alone. */
-  bool choose = !getenv("OPENBLAS_CORETYPE") && has_avx2();
-  if (choose) setenv("OPENBLAS_CORETYPE", "Haswell", 1);
+  const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : best_core();
+  if (core) setenv("OPENBLAS_CORETYPE", core, 1);
   void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (choose) unsetenv("OPENBLAS_CORETYPE");
+  if (core) unsetenv("OPENBLAS_CORETYPE");
   if (!before) unsetenv("OPENBLAS_NUM_THREADS");
   if (!lib) {
     const char *why = dlerror();

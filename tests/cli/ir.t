@@ -12,8 +12,15 @@ $ jepac ir sum.ir --after dce | head -3
   graph sum {
     %0: f32[2,3] = arg "x"
     %1: f32[3] = param "w" {init=fill(2)}
-$ jepac ir sum.ir --stage plan | head -1
-  arena 192 bytes, 3 buffers, 1 kernels
+$ jepac ir sum.ir --stage plan | head -1 | cut -d' ' -f1
+  arena
+$ jepac run sum.ir --interp -q --inputs x.safetensors --outputs y.npy && jepac run sum.ir --inputs y.npy
+  jepac: error: y.npy: input 'x' is f64[], but sum needs f32[2,3]
+  exit 3
+$ jepac ir tiny.jepa --train-step --stage plan --dump-ir dump > plan.txt && ls dump | sed -n -e 1p -e '$p' | sed 's,^[0-9]*,N,'
+  N-simplify.ir
+  N-memplan.ir
+$ for s in graph grad kernels plan llvm asm; do jepac ir tiny.jepa --stage $s -o stage.txt && test -s stage.txt || echo no $s; done
 
 $ jepac run nothere.ir
   jepac: error: cannot read IR file nothere.ir: No such file or directory

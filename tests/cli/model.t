@@ -1,13 +1,11 @@
 Model files: exit 1 with file, line, column and caret; exit 3 when there is no file.
 
-$ jepac check tiny.jepa
+$ jepac check tiny.jepa | grep -v -e kernels -e arena
   tiny.jepa
     entry forward(x: f32[16,8], label: i64[16]) -> loss: f32[], logits: f32[16,10]   13.0 kFLOP
     train Tiny on synthetic, batch 16, 2 epochs
     parameters   314 in 4 tensors, 1.23 KiB
     optimizer    628 in 8 tensors, 2.45 KiB
-    work         35.6 kFLOP a step, 23 kernels
-    memory       7.88 KiB (arena)
 $ jepac check nothere.jepa
   jepac: error: cannot read model nothere.jepa: No such file or directory
   exit 3
@@ -188,4 +186,12 @@ $ mkst '{"label":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},"x":{"dtype":
   exit 3
 $ mkst '{"label":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},"y":{"dtype":"F32","shape":[2,8],"data_offsets":[16,80]}}' 80 > bad.safetensors; jepac run tiny.jepa --inputs bad.safetensors
   jepac: error: bad.safetensors lacks input 'x': f32[2,8]
+  exit 3
+
+An entry that reads only a copy of other states; one array without a name.
+
+$ mkst '{"x":{"dtype":"F32","shape":[4,1,28,28],"data_offsets":[0,12544]}}' 12544 > images.safetensors
+$ jepac run $ROOT/models/seq_jepa_demo.jepa --entry target --inputs images.safetensors --outputs z.npy && jepac run $ROOT/models/seq_jepa_demo.jepa --entry encode --inputs images.safetensors --outputs e.npy && cmp z.npy e.npy
+$ jepac run tiny.jepa --inputs z.npy
+  jepac: error: z.npy lacks input 'x': f32[16,8]
   exit 3

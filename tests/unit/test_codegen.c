@@ -741,6 +741,14 @@ static void bench(void) {
     fn = compile_timed(b, &code, "softmax");
     void *ps[] = {big((size_t)(4096 * sm) * 4), big((size_t)(4096 * sm) * 4)};
     printf("  [4096,64]: %.2f ns an element\n", 1e9 * best_of(fn, ps) / (4096.0 * (double)sm));
+    int64_t many = 1 << 16;
+    b = kb_new(&t[i], 1, 1, &many, 0, 0);
+    int seed = kb_load(b, kb_buf(b, DT_I64, 1, false), zero);
+    kb_store(b, kb_buf(b, DT_U32, many, true), aff(0, 1, 0, 0, 0),
+             kb_random(b, seed, seed, 3, aff(0, 1, 0, 0, 0)), 0);
+    fn = compile_timed(b, &code, "random_bits");
+    void *pr[] = {big(64), big((size_t)many * 4)};
+    printf("  %.2f ns\n", 1e9 * best_of(fn, pr) / (double)many);
     static const OpId ops[] = {OP_exp, OP_log, OP_tanh, OP_erf, OP_sin, OP_pow};
     for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
       fn = kb_compile_map(&t[i], ops[k], op_table[ops[k]].nin, 1 << 14, &b, &code);
