@@ -1,4 +1,5 @@
-/* jepac bench: time, memory and work of one training step on synthetic inputs. */
+/* jepac bench: time, memory and work of one training step on synthetic inputs; of the first entry in eval mode
+   when the file trains nothing. */
 #include "cli/cli.h"
 #include "runtime/metrics.h"
 #include "runtime/rng.h"
@@ -58,9 +59,8 @@ Status cmd_bench(Cli *c) {
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
   if (s) return s;
-  const Recipe *recipe = frontend_recipe(m, c->diags);
-  if (!recipe) return ST_MODEL;
-  const Graph *g = frontend_train_step(m, c->diags, false);
+  const Recipe *recipe = cli_recipe(c, m);
+  const Graph *g = cli_model_graph(c, m, recipe != NULL);
   if (!g) return ST_MODEL;
   Compiled k;
   if ((s = cli_compile(c, g, &k))) return s;

@@ -1,8 +1,33 @@
-/* Text of the kernel level: a header a kernel with its operands and loop dims, then instructions and stores,
-   each with the model line of the value it computes. */
+/* Text of the kernel level (ir/kread.c reads it back; print -> read -> print is the identity):
+
+     program train_step target=host vector=64 kernels=2 compute=1 arena=4096
+     buf3: f32[4,16,8,8]/16 temp 16384 bytes @4096 k0..k1 %17
+     k0 loop over 4xv16 reduce 3 chunks=4 (buf0: f32[4,16], buf1: f32[3] -> buf3: f32[4,16]) flops=9  # %17 m.jepa:3
+         %0: f32 = buf0[16*i0 + i1]  # %12 m.jepa:2
+       %1: f32 = reduce_sum %0 {sweep=0}
+       buf3[i0] = %1
+
+   then the graph the program came from, which holds names, types, initial values and model lines; "# %17" is the
+   graph value a line computes. Instructions indented by two are rows, by four belong to a sweep. */
+#include "ir/ops_impl.h"
 #include "ir/kernel.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+static void put_number(StrBuf *b, double v) {
+  char text[40];
+  for (int p = 6; p <= 17; p++) {
+    snprintf(text, sizeof text, "%.*g", p, v);
+    if (strtod(text, NULL) == v) break;
+  }
+  sb_printf(b, "%s", text);
+}
+
+const char *const kernel_kind_names[4] = {"loop", "gemm", "conv", "scatter"};
+const char *const buf_kind_names[3] = {"temp", "input", "result"};
+const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
+const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
 
 static void put_affine(StrBuf *b, const Affine *e) {
   bool first = true;
@@ -47,7 +72,8 @@ static void put_access(StrBuf *b, const Kernel *k, const Access *a) {
   if (!a->nguard) return;
   sb_printf(b, " where ");
   put_guards(b, a);
-  sb_printf(b, " else %.9g", a->fill);
+  sb_printf(b, " else ");
+  put_number(b, a->fill);
 }
 
 static const char *base_name(const char *path) {
@@ -55,9 +81,22 @@ static const char *base_name(const char *path) {
   return slash ? slash + 1 : path;
 }
 
-static void put_where(StrBuf *b, const Loc *loc, Role role) {
+/* "# %17 resnet.jepa:31'": the value and its model line. A kernel that carries another value's line names that
+   one too: "# %17 at %12 ...". */
+static void put_where(StrBuf *b, const Program *p, Val val, const Loc *loc, Role role) {
+  const Graph *g = p->graph;
+  Val at = val;
+  if (!g) return;
+  if (val < 0 || g_node(g, val)->loc != loc || g_node(g, val)->role != role)
+    for (at = 0; at < g->node.n; at++)
+      if (g_node(g, at)->loc == loc && g_node(g, at)->role == role) break;
+  if (at == g->node.n) at = -1;
+  if (val < 0 && at < 0) return;
+  sb_printf(b, "  #");
+  if (val >= 0) sb_printf(b, " %%%d", val);
+  if (at != val && at >= 0) sb_printf(b, " at %%%d", at);
   if (loc && loc->src)
-    sb_printf(b, "  # %s:%d%s", base_name(loc->src->path), loc->line, role == ROLE_GRADIENT ? "'" : "");
+    sb_printf(b, " %s:%d%s", base_name(loc->src->path), loc->line, role == ROLE_GRADIENT ? "'" : "");
 }
 
 static void put_inst(StrBuf *b, const Program *p, const Kernel *k, int i) {
@@ -65,13 +104,19 @@ static void put_inst(StrBuf *b, const Program *p, const Kernel *k, int i) {
   sb_printf(b, "  %s%%%d: %s = ", in->row ? "" : "  ", i, dtype_name(in->dt));
   switch (in->kind) {
   case KI_LOAD: put_access(b, k, in->access); break;
-  case KI_IMM: sb_printf(b, "%.9g", in->imm); break;
+  case KI_IMM:
+    sb_printf(b, "imm ");
+    put_number(b, in->imm);
+    break;
   case KI_INDEX:
     sb_printf(b, "index ");
     put_affine(b, &in->index);
     put_quots(b, in->quot, in->nquot);
     break;
-  case KI_GUARD: put_guards(b, in->access); break;
+  case KI_GUARD:
+    sb_printf(b, "guard ");
+    put_guards(b, in->access);
+    break;
   case KI_RANDOM:
     sb_printf(b, "random_bits %%%d, %%%d {stream=%u} at ", in->arg[0], in->arg[1], in->stream);
     put_affine(b, &in->index);
@@ -86,12 +131,13 @@ static void put_inst(StrBuf *b, const Program *p, const Kernel *k, int i) {
     if (in->op == OP_argmax) {
       sb_printf(b, " at ");
       put_affine(b, &in->index);
+      put_quots(b, in->quot, in->nquot);
     }
     break;
   }
   if (in->val >= 0 && p->graph) {
     const Node *n = g_node(p->graph, in->val);
-    put_where(b, n->loc, n->role);
+    put_where(b, p, in->val, n->loc, n->role);
   }
   sb_printf(b, "\n");
 }
@@ -117,30 +163,43 @@ static void put_dims(StrBuf *b, const LoopKernel *l) {
               : d          ? "x"
                            : " over ",
               d == l->vec ? "v" : "", (long long)l->size[d]);
-  if (l->nsweep > 1) sb_printf(b, " sweeps=%d", l->nsweep);
-  if (l->nchunk > 1) sb_printf(b, " chunks=%lld", (long long)l->nchunk);
+  if (l->nsweep != (l->ndim > l->npar)) sb_printf(b, " sweeps=%d", l->nsweep);
+  if (l->nchunk != 1) sb_printf(b, " chunks=%lld", (long long)l->nchunk);
+}
+
+static void put_list(StrBuf *b, const char *name, const int64_t *v, int n) {
+  sb_printf(b, " %s=[", name);
+  for (int i = 0; i < n; i++) sb_printf(b, "%s%lld", i ? "," : "", (long long)v[i]);
+  sb_printf(b, "]");
 }
 
 static void put_gemm(StrBuf *b, const GemmSpec *s) {
-  sb_printf(b, " [");
-  for (int i = 0; i < s->nbatch; i++) sb_printf(b, "%lld,", (long long)s->batch[i]);
-  sb_printf(b, "%lld,%lld,%lld] strides a=%lld,%lld b=%lld,%lld c=%lld,%lld", (long long)s->m,
-            (long long)s->n, (long long)s->k, (long long)s->a_m, (long long)s->a_k, (long long)s->b_k,
-            (long long)s->b_n, (long long)s->c_m, (long long)s->c_n);
+  sb_printf(b, " %s", dtype_name(s->dt));
+  put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
+  put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);
+  put_list(b, "b", (int64_t[]){s->b_off, s->b_k, s->b_n}, 3);
+  put_list(b, "c", (int64_t[]){s->c_off, s->c_m, s->c_n}, 3);
+  if (!s->nbatch) return;
+  put_list(b, "batch", s->batch, s->nbatch);
+  put_list(b, "a_batch", s->a_batch, s->nbatch);
+  put_list(b, "b_batch", s->b_batch, s->nbatch);
+  put_list(b, "c_batch", s->c_batch, s->nbatch);
+}
+
+static void put_scatter(StrBuf *b, const ScatterSpec *s) {
+  sb_printf(b, " %s index %s", dtype_name(s->dt), dtype_name(s->idx_dt));
+  put_list(b, "shape", (int64_t[]){s->outer, s->extent, s->inner, s->nidx}, 4);
 }
 
 static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
-  static const char *const kinds[] = {"conv2d", "conv2d_dx", "conv2d_dw"}, *const algos[] = {"auto", "direct",
-                                                                                             "winograd"};
   ConvPlan plan = conv_plan(&k->conv, &p->target);
   const ConvSpec *s = &plan.spec;
-  sb_printf(
-      b,
-      " %s.%s %s x=[%lld,%lld,%lld,%lld] w=[%lld,%lld,%lld,%lld] stride=%lld,%lld pad=%lld,%lld chunks=%lld",
-      kinds[s->kind], plan.step[k->conv_step].name, algos[s->algo], (long long)s->n, (long long)s->c,
-      (long long)s->h, (long long)s->w, (long long)s->k, (long long)s->c, (long long)s->kh, (long long)s->kw,
-      (long long)s->stride[0], (long long)s->stride[1], (long long)s->pad[0], (long long)s->pad[1],
-      (long long)plan.step[k->conv_step].nchunk);
+  sb_printf(b, " %s.%s %s", conv_kind_names[s->kind], plan.step[k->conv_step].name, conv_algo_names[s->algo]);
+  put_list(b, "x", (int64_t[]){s->n, s->c, s->h, s->w, s->xblock}, 5);
+  put_list(b, "w", (int64_t[]){s->k, s->c, s->kh, s->kw}, 4);
+  put_list(b, "y", (int64_t[]){s->n, s->k, s->oh, s->ow, s->yblock}, 5);
+  put_list(b, "stride", s->stride, 2);
+  put_list(b, "pad", s->pad, 2);
 }
 
 static void put_operands(StrBuf *b, const Program *p, const Kernel *k) {
@@ -148,37 +207,55 @@ static void put_operands(StrBuf *b, const Program *p, const Kernel *k) {
   sb_printf(b, " (");
   for (int i = 0; i < k->nbuf; i++) {
     const Buf *x = &p->buf.v[k->buf[i]];
-    sb_printf(b, "%s%sbuf%d", i == k->nbuf - k->nout ? (i ? " -> " : "-> ") : i ? ", " : "", "", k->buf[i]);
-    if (x->val >= 0 || x->shape.rank) sb_printf(b, ": %s", type_str(x->dt, &x->shape, type));
-    else sb_printf(b, ": %lld bytes", (long long)x->bytes);
+    sb_printf(b, "%sbuf%d", i == k->nbuf - k->nout ? (i ? " -> " : "-> ") : i ? ", " : "", k->buf[i]);
+    if (x->dt != DT_NONE) sb_printf(b, ": %s", type_str(x->dt, &x->shape, type));
     if (x->block) sb_printf(b, "/%d", x->block);
-    sb_printf(b, "@%lld", (long long)x->offset);
   }
   sb_printf(b, ")");
 }
 
 static void put_kernel(StrBuf *b, const Program *p, int i) {
-  static const char *const kinds[] = {"loop", "gemm", "conv", "scatter"};
   const Kernel *k = &p->kernel.v[i];
-  sb_printf(b, "k%d %s", i, kinds[k->kind]);
+  sb_printf(b, "k%d %s", i, kernel_kind_names[k->kind]);
   if (k->kind == KK_LOOP) put_dims(b, &k->loop);
   if (k->kind == KK_GEMM) put_gemm(b, &k->gemm);
   if (k->kind == KK_CONV) put_conv(b, p, k);
-  if (k->kind == KK_SCATTER)
-    sb_printf(b, " [%lld,%lld,%lld] from %lld", (long long)k->scatter.outer, (long long)k->scatter.extent,
-              (long long)k->scatter.inner, (long long)k->scatter.nidx);
+  if (k->kind == KK_SCATTER) put_scatter(b, &k->scatter);
   put_operands(b, p, k);
   if (k->commit) sb_printf(b, " commit");
-  put_where(b, k->loc, k->role);
+  sb_printf(b, " flops=");
+  put_number(b, k->flops);
+  sb_printf(b, " bytes=");
+  put_number(b, k->bytes);
+  put_where(b, p, k->val, k->loc, k->role);
   sb_printf(b, "\n");
   if (k->kind == KK_LOOP) put_loop(b, p, k);
 }
 
+/* Lifetimes and offsets are known once the arena is planned. */
+static void put_buf(StrBuf *b, const Program *p, int i) {
+  const Buf *x = &p->buf.v[i];
+  char type[128];
+  sb_printf(b, "buf%d: %s", i, x->dt == DT_NONE ? "raw" : type_str(x->dt, &x->shape, type));
+  if (x->block) sb_printf(b, "/%d", x->block);
+  sb_printf(b, " %s", buf_kind_names[x->kind]);
+  if (x->kind == BUF_INPUT) sb_printf(b, " %d", x->input);
+  if (x->kind == BUF_RESULT) sb_printf(b, " %d", x->result);
+  sb_printf(b, " %lld bytes", (long long)x->bytes);
+  if (x->dt == DT_NONE && x->shape.rank) put_list(b, "shape", x->shape.dim, x->shape.rank);
+  if (p->arena_bytes) sb_printf(b, " @%lld k%d..k%d", (long long)x->offset, x->first, x->last);
+  if (x->alias >= 0) sb_printf(b, " in buf%d", x->alias);
+  if (x->val >= 0) sb_printf(b, " %%%d", x->val);
+  sb_printf(b, "\n");
+}
+
 void program_print(const Program *p, StrBuf *out) {
   sb_printf(out, "program %s target=%s vector=%d kernels=%d compute=%d arena=%lld\n",
-            p->graph ? p->graph->name : "", p->target.cpu, p->target.vector_bytes, p->kernel.n, p->ncompute,
-            (long long)p->arena_bytes);
-  for (int b = 0; b < p->buf.n; b++)
-    if (p->buf.v[b].alias >= 0) sb_printf(out, "buf%d is buf%d\n", b, p->buf.v[b].alias);
+            p->graph ? p->graph->name : "none", p->target.cpu, p->target.vector_bytes, p->kernel.n,
+            p->ncompute, (long long)p->arena_bytes);
+  for (int b = 0; b < p->buf.n; b++) put_buf(out, p, b);
   for (int k = 0; k < p->kernel.n; k++) put_kernel(out, p, k);
+  if (!p->graph) return;
+  sb_printf(out, "\n");
+  graph_print(p->graph, out);
 }
