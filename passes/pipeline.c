@@ -6,8 +6,8 @@
 #include "passes/lower.h"
 #include "passes/pass.h"
 
-static const char *const graph_passes[] = {"simplify", "cse",      "autodiff", "strip", "simplify",
-                                           "cse",      "simplify", "canon",    "cse",   "dce"};
+static const char *const graph_passes[] = {"simplify", "cse",   "autodiff", "strip", "simplify", "cse",
+                                           "simplify", "canon", "cse",      "dce",   "remat"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 typedef struct {

@@ -36,6 +36,11 @@ static const PassRow table[] = {
      .fn = pass_canon,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
      .doc = "Brings operands of matrix products into an order a product can read."},
+    {.name = "remat",
+     .fn = pass_remat,
+     .needs = PROP_EXPANDED,
+     .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
+     .doc = "Computes cheap activations again in the backward pass instead of keeping them."},
 };
 enum { PASSES = sizeof table / sizeof *table };
 
