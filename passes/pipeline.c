@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "passes/lower.h"
-#include "passes/pass.h"
+#include "passes/remat.h"
 
 static const char *const graph_passes[] = {"simplify", "cse",   "autodiff", "strip", "simplify", "cse",
                                            "simplify", "canon", "cse",      "dce",   "remat"};
@@ -69,8 +69,7 @@ static void check(const PipelineOptions *opt, const Program *p, const char *afte
   if (opt->verify_each && !program_verify(p, err, sizeof err)) bug("after %s: %s", after, err);
 }
 
-Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
-                        Status *status) {
+static Program *lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt) {
   int n = g->node.n;
   bool *nohome = NEWN(a, bool, n + 1), *noblock = NEWN(a, bool, n + 1);
   double start = now_seconds(), fused = 0, ordered = 0;
@@ -104,22 +103,75 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
     nohome[culprit] = true;
   }
   arena_free(attempt);
-  check(opt, l->p, "fuse");
-  dump_program(opt, 20, "fuse", l->p);
   ordered = now_seconds();
+  check(opt, l->p, "fuse");
   memplan(l);
-  check(opt, l->p, "memplan");
-  dump_program(opt, 21, "memplan", l->p);
   if (opt->time_passes)
     fprintf(stderr, "%-12s %10.3f\n%-12s %10.3f\n%-12s %10.3f   %d kernels, %.1f MiB\n", "fuse",
             (fused - start) * 1e3, "schedule", (ordered - fused) * 1e3, "memplan",
             (now_seconds() - ordered) * 1e3, l->p->kernel.n, (double)l->p->arena_bytes / 1048576);
-  if (opt->max_memory > 0 && l->p->arena_bytes > opt->max_memory) {
-    diag_error(d, NULL, "the program needs %.1f MiB and --max-memory allows %.1f MiB",
-               (double)l->p->arena_bytes / 1048576, (double)opt->max_memory / 1048576);
+  return l->p;
+}
+
+static bool live_at(const Buf *b, int k) {
+  return b->kind != BUF_INPUT && b->alias < 0 && b->first >= 0 && b->first <= k && b->last >= k;
+}
+
+static void over_budget(const Program *p, int64_t budget, Diags *d) {
+  diag_error(d, NULL, "the program needs %.1f MiB and --max-memory allows %.1f MiB",
+             (double)p->arena_bytes / 1048576, (double)budget / 1048576);
+  int64_t state = 0, most = -1;
+  int peak = 0;
+  for (int i = 0; i < p->graph->inputs.n; i++) {
+    const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
+    state += shape_count(&n->shape) * dtype_size(n->dt);
+  }
+  diag_note(d, NULL, "%.1f MiB of it are inputs, parameters and optimizer state", (double)state / 1048576);
+  for (int k = 0; k < p->kernel.n; k++) {
+    int64_t sum = 0;
+    for (int b = 0; b < p->buf.n; b++) sum += live_at(&p->buf.v[b], k) ? p->buf.v[b].bytes : 0;
+    if (sum > most) {
+      most = sum;
+      peak = k;
+    }
+  }
+  int64_t below = INT64_MAX;
+  int last = -1;
+  for (int shown = 0; shown < 8; shown++) { /* the largest live at the peak, each once */
+    int best = -1;
+    for (int b = 0; b < p->buf.n; b++) {
+      const Buf *x = &p->buf.v[b];
+      if (!live_at(x, peak) || x->bytes > below || (x->bytes == below && b <= last)) continue;
+      if (best < 0 || x->bytes > p->buf.v[best].bytes) best = b;
+    }
+    if (best < 0) break;
+    const Buf *x = &p->buf.v[best];
+    char type[128];
+    const Loc *loc = x->val >= 0 ? g_node(p->graph, x->val)->loc : NULL;
+    diag_note(d, loc, "%.1f MiB live at the peak: %s %s", (double)x->bytes / 1048576,
+              x->val >= 0 ? op_table[g_node(p->graph, x->val)->op].name : "workspace",
+              type_str(x->dt, &x->shape, type));
+    below = x->bytes;
+    last = best;
+  }
+}
+
+Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
+                        Status *status) {
+  Program *best = lower(a, g, t, opt);
+  /* over the byte budget: recompute more, level by level */
+  for (int level = 2; opt->max_memory > 0 && best->arena_bytes > opt->max_memory && level <= remat_levels();
+       level++) {
+    Program *p = lower(a, remat_graph(a, g, level, REMAT_MIN_BYTES), t, opt);
+    if (p->arena_bytes < best->arena_bytes) best = p;
+  }
+  if (opt->max_memory > 0 && best->arena_bytes > opt->max_memory) {
+    over_budget(best, opt->max_memory, d);
     *status = ST_BUDGET;
     return NULL;
   }
+  check(opt, best, "memplan");
+  dump_program(opt, 21, "memplan", best);
   *status = ST_OK;
-  return l->p;
+  return best;
 }

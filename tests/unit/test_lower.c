@@ -4,8 +4,10 @@
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "passes/lower.h"
+#include "passes/remat.h"
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
 
@@ -98,6 +100,35 @@ START_TEST(random_regressions) {
 }
 END_TEST
 
+/* At every level, with even the smallest value worth recomputing: the same bits, and at some level something
+ * was recomputed. */
+START_TEST(rematerialization_keeps_bits) {
+  int copied = 0;
+  for (int seed = 0; seed < 200; seed++) {
+    Arena *a = arena_new();
+    Diags *d = diags_new(a);
+    PipelineOptions opt = {.verify_each = true};
+    Graph *h = pipeline_graph(a, graph_gen(a, (uint64_t)seed, 8 + seed % 40), &opt, d);
+    Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *want = NEWN(a, Tensor64, h->outputs.n + 1);
+    Tensor64 *got = NEWN(a, Tensor64, h->outputs.n + 1);
+    op_case_inputs(h, a, 7, in);
+    graph_interp(h, in, want, a, false);
+    for (int level = 1; level <= remat_levels(); level++) {
+      Graph *r = remat_graph(a, h, level, 1);
+      char err[256];
+      ck_assert_msg(graph_verify(r, err, sizeof err), "graph %d level %d: %s", seed, level, err);
+      copied += r->node.n - h->node.n;
+      graph_interp(r, in, got, a, false);
+      for (int i = 0; i < h->outputs.n; i++)
+        ck_assert_msg(!memcmp(want[i].v, got[i].v, sizeof(double) * (size_t)shape_count(&want[i].shape)),
+                      "graph %d level %d", seed, level);
+    }
+    arena_free(a);
+  }
+  ck_assert_int_gt(copied, 100);
+}
+END_TEST
+
 START_TEST(pack_disjoint) {
   Extent e[] = {{100, 0, 1, 0}, {100, 1, 2, 0}, {100, 2, 3, 0}, {50, 0, 3, 0}};
   int64_t total = memplan_pack(e, 4, 1);
@@ -141,6 +172,7 @@ int main(void) {
   tcase_set_timeout(t, 300);
   tcase_add_test(t, pack_disjoint);
   tcase_add_test(t, pack_random);
+  tcase_add_test(t, rematerialization_keeps_bits);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, random_regressions);
   tcase_add_test(t, ops_avx512);

@@ -1,0 +1,14 @@
+/* Rematerialization at a chosen level (passes/remat.c). */
+#ifndef JEPAC_PASSES_REMAT_H
+#define JEPAC_PASSES_REMAT_H
+
+#include "passes/pass.h"
+
+enum { REMAT_MIN_BYTES = 1 << 18 }; /* smaller values are not worth a kernel */
+
+/* Level 1: cheap elementwise values; each further level recomputes more. The result computes the same bits.
+ */
+Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes);
+int remat_levels(void);
+
+#endif
