@@ -236,6 +236,16 @@ static LLVMValueRef to_storage(EmitModule *m, DType dt, LLVMValueRef v) {
   return LLVMBuildTrunc(m->b, v, em_vec(m->i16, n), "");
 }
 
+/* What lanes that are not loaded hold: the fill value where a guard fails, one past the end of a row. One,
+   not zero: LLVM 19 takes a quotient of lanes it knows to be zero for zero and then drops the select that
+   keeps such lanes out of a sum. */
+static LLVMValueRef passive_lanes(LoopCtx *c, DType dt, LLVMValueRef fill, bool guarded, LLVMValueRef tail) {
+  LLVMValueRef f = em_splat(c->m, fill, c->lanes);
+  if (!tail) return f;
+  LLVMValueRef one = em_splat(c->m, fill_value(c->m, dt, 1), c->lanes);
+  return guarded ? LLVMBuildSelect(c->m->b, tail, f, one, "") : one;
+}
+
 static LLVMValueRef load(LoopCtx *c, const Access *a, const AccessLin *at, DType dt) {
   EmitModule *m = c->m;
   unsigned align = (unsigned)dtype_size(dt);
@@ -253,7 +263,8 @@ static LLVMValueRef load(LoopCtx *c, const Access *a, const AccessLin *at, DType
     if (!mask) mask = em_bits(em_vec(m->i1, c->lanes), 1);
     LLVMValueRef ptrs = LLVMBuildGEP2(m->b, r.elem, r.p, p, 1, "");
     LLVMTypeRef ov[] = {vt, LLVMTypeOf(ptrs)};
-    LLVMValueRef args[] = {ptrs, em_i32(m, (int)align), mask, em_splat(m, fill, c->lanes)};
+    LLVMValueRef args[] = {ptrs, em_i32(m, (int)align), mask,
+                           passive_lanes(c, dt, fill, g.mask || g.cond, tail)};
     v = em_intrinsic(m, "llvm.masked.gather", ov, 2, args, 4);
   } else {
     LLVMValueRef cond = g.cond;
@@ -268,7 +279,7 @@ static LLVMValueRef load(LoopCtx *c, const Access *a, const AccessLin *at, DType
         v = LLVMBuildSelect(m->b, g.mask, em_splat(m, v, c->lanes), em_splat(m, fill, c->lanes), "");
     } else {
       LLVMValueRef mask = both(c, g.mask, tail);
-      v = mask ? em_masked_load(m, vt, p, align, mask, g.mask ? em_splat(m, fill, c->lanes) : NULL)
+      v = mask ? em_masked_load(m, vt, p, align, mask, passive_lanes(c, dt, fill, g.mask, tail))
                : em_load(m, vt, p, align);
     }
   }
