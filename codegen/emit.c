@@ -256,22 +256,10 @@ LLVMValueRef em_imodc(EmitModule *m, LLVMValueRef a, int64_t c) {
 }
 
 /* ---- floating point ---- */
-static LLVMValueRef contract(LLVMValueRef v) {
-  if (LLVMIsAInstruction(v)) LLVMSetFastMathFlags(v, LLVMFastMathAllowContract);
-  return v;
-}
-LLVMValueRef em_fadd(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
-  return contract(LLVMBuildFAdd(m->b, a, b, ""));
-}
-LLVMValueRef em_fsub(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
-  return contract(LLVMBuildFSub(m->b, a, b, ""));
-}
-LLVMValueRef em_fmul(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
-  return contract(LLVMBuildFMul(m->b, a, b, ""));
-}
-LLVMValueRef em_fdiv(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
-  return contract(LLVMBuildFDiv(m->b, a, b, ""));
-}
+LLVMValueRef em_fadd(EmitModule *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(m->b, a, b, ""); }
+LLVMValueRef em_fsub(EmitModule *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFSub(m->b, a, b, ""); }
+LLVMValueRef em_fmul(EmitModule *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(m->b, a, b, ""); }
+LLVMValueRef em_fdiv(EmitModule *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFDiv(m->b, a, b, ""); }
 LLVMValueRef em_fma(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
   if (!m->target->fma) return em_fadd(m, em_fmul(m, a, b), c);
   LLVMTypeRef t = LLVMTypeOf(a);

@@ -1,7 +1,9 @@
 /* Building blocks for emitters of LLVM IR: a module under construction, loops with carried values, explicit
    vectors of any lane count, masks, fused multiply-add, intrinsics. IR built here needs no IR passes:
-   constants fold while building, loops are bottom-tested, values are SSA from the start. Arithmetic carries
-   the `contract` flag only, so the backend may fuse a multiply and an add but never reorders a sum. */
+   constants fold while building, loops are bottom-tested, values are SSA from the start. Arithmetic
+   carries no fast-math flags: a multiply and an add become one instruction only where em_fma() says so, so
+   the same expression has the same bits in every kernel that computes it (masks such as x == max(x) depend on
+   it). */
 #ifndef JEPAC_CODEGEN_EMIT_H
 #define JEPAC_CODEGEN_EMIT_H
 

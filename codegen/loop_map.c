@@ -20,10 +20,9 @@ static LLVMValueRef pick(EmitModule *m, LLVMValueRef cond, LLVMValueRef a, LLVMV
   static LLVMValueRef leaf_##NAME(EmitModule *m, DType dt, LLVMValueRef *x) {                                \
     return dtype_is_float(dt) ? (FLOAT) : (INT);                                                             \
   }
-/* No contraction: a value recomputed in another kernel must have the same bits there (masks compare them). */
-LEAF(add, LLVMBuildFAdd(m->b, x[0], x[1], ""), LLVMBuildAdd(m->b, x[0], x[1], ""))
-LEAF(sub, LLVMBuildFSub(m->b, x[0], x[1], ""), LLVMBuildSub(m->b, x[0], x[1], ""))
-LEAF(mul, LLVMBuildFMul(m->b, x[0], x[1], ""), LLVMBuildMul(m->b, x[0], x[1], ""))
+LEAF(add, em_fadd(m, x[0], x[1]), LLVMBuildAdd(m->b, x[0], x[1], ""))
+LEAF(sub, em_fsub(m, x[0], x[1]), LLVMBuildSub(m->b, x[0], x[1], ""))
+LEAF(mul, em_fmul(m, x[0], x[1]), LLVMBuildMul(m->b, x[0], x[1], ""))
 LEAF(neg, LLVMBuildFNeg(m->b, x[0], ""), LLVMBuildSub(m->b, zero_like(x[0]), x[0], ""))
 LEAF(eq, LLVMBuildFCmp(m->b, LLVMRealOEQ, x[0], x[1], ""), LLVMBuildICmp(m->b, LLVMIntEQ, x[0], x[1], ""))
 LEAF(ne, LLVMBuildFCmp(m->b, LLVMRealUNE, x[0], x[1], ""), LLVMBuildICmp(m->b, LLVMIntNE, x[0], x[1], ""))

@@ -152,7 +152,7 @@ int lb_build(Build *b, Val v, const Map *m) {
     if (map_eq(&e->map, m)) return e->inst;
   int r;
   if (lb_is_loaded(b, v)) {
-    r = lb_load(b, v, m, 0, NULL);
+    r = lb_load(b, v, m, PASSIVE, NULL);
     if (r < 0 && !l->block[v]) return -1;
     if (r < 0) { /* an index map that blocked storage cannot follow: lower again with this value row-major */
       l->noblock[v] = l->restart = true;

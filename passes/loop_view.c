@@ -46,7 +46,7 @@ static int build_reshape(Build *b, Val v, const Map *m) {
   if (same) return lb_build(b, a, &c);
   Ix lin;
   if (!lb_linear_index(b, &n->shape, m, &lin)) return -1;
-  if (lb_is_loaded(b, a) && !b->l->block[a]) return lb_load(b, a, m, 0, &lin);
+  if (lb_is_loaded(b, a) && !b->l->block[a]) return lb_load(b, a, m, PASSIVE, &lin);
   c = *m;
   if (!lb_delinearize(b, lin, from, &c)) return -1;
   return lb_build(b, a, &c);
@@ -318,7 +318,7 @@ int lb_build_gather(Build *b, Val v, const Map *m) {
     if (i == axis) memset(&mx.ix[i], 0, sizeof(Ix));
     else mx.ix[i] = m->ix[i < axis ? i : i + is->rank - 1];
   }
-  int r = lb_load(b, x, &mx, 0, NULL);
+  int r = lb_load(b, x, &mx, PASSIVE, NULL);
   if (r < 0) return -1;
   int64_t st[MAX_RANK];
   lb_strides_of(xs, st);

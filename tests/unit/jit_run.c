@@ -102,5 +102,5 @@ double relative_error(const Tensor64 *want, const Tensor64 *got) {
     e += (x - y) * (x - y);
     m += x * x;
   }
-  return sqrt(e) / (sqrt(m) + 1e-6 * sqrt((double)n) + 1e-30);
+  return sqrt(e) / (sqrt(m) + 1e-3 * sqrt((double)n));
 }
