@@ -19,31 +19,44 @@ enum {
   CMD_IR = 1 << 4,
   CMD_OPT = 1 << 5,
   CMD_BENCH = 1 << 6,
+  CMD_EXPLAIN = 1 << 7,
+  CMD_VERIFY = 1 << 8,
+  CMD_REDUCE = 1 << 9,
+  CMD_CKPT = 1 << 11,
+  CMD_FMT = 1 << 12,
+  CMD_COMPILE = 1 << 10,
+  CMD_RENDER = 1 << 13,
   CMD_ALL = 0xffff
 };
 
 enum { MAX_SET = 64 };
 
 typedef struct {
-  const char *arg[2]; /* positional arguments */
+  const char *arg[3]; /* positional arguments */
   int narg;
   NameValue set[MAX_SET];
   int nset;
   int64_t seed, threads, epochs, steps, max_memory; /* -1: not given */
+  int64_t objects, views, size, classes;                /* 0: not given */
   const char *precision, *dump_ir, *conv;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *inputs, *outputs, *params_out;
-  const char *after, *stage, *format, *passes;
+  const char *after, *stage, *format, *passes, *trace, *diagnostics;
+  char **command; /* what follows -- ; NULL: nothing */
+  const char *jit_debug, *emit, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
-  bool resume, json, grad, interp, train_step;
+  bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check;
 } Options;
 
 typedef struct {
   Arena *arena;
   Diags *diags;
   Options opt;
+  const Target *target;      /* compiled for; NULL: this machine */
   Status status;             /* of the last failure reported with cli_fail */
   void *dump;                /* numbering of --dump-ir files */
+  void (*stage_hook)(void *ctx, int number, const char *pass, const char *text); /* receives the dumps, or NULL */
+  void *stage_ctx;
   const CodegenApi *codegen; /* NULL until the module is loaded */
 } Cli;
 
@@ -58,8 +71,11 @@ typedef struct {
 extern const Command command_table[];
 const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
-    cmd_opt(Cli *c), cmd_bench(Cli *c);
+    cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
+    cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c);
 
+/* An exit with 70 from now on leaves a folder that reproduces it. */
+void cli_reproduce_bugs(Cli *c, int argc, char **argv);
 /* Reports one error and returns s. */
 Status cli_fail(Cli *c, Status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -75,6 +91,7 @@ Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, M
 const Recipe *cli_recipe(Cli *c, Model *m);
 /* All graph passes up to stop_after (NULL: all), or only those the interpreter needs. NULL after reporting.
  */
+Status cli_dump_end(Cli *c); /* the page of --dump-ir, when anything was dumped */
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after);
 Graph *cli_expand(Cli *c, const Graph *g);
 Status cli_lower(Cli *c, const Graph *g, Program **p);
@@ -88,6 +105,7 @@ typedef struct {
   double seconds; /* spent in passes and code generation */
 } Compiled;
 Status cli_compile(Cli *c, const Graph *g, Compiled *out);
+Status cli_compile_program(Cli *c, Program *p, Compiled *out);
 void cli_release(Compiled *c);
 /* The code generator, loading its module at the first call; NULL after reporting. */
 const CodegenApi *cli_codegen(Cli *c);
@@ -97,13 +115,22 @@ const CodegenApi *cli_codegen(Cli *c);
 const Graph *cli_model_graph(Cli *c, Model *m, bool train_step);
 /* The graph of an IR file (--entry when there are several). */
 Status cli_read_ir(Cli *c, const char *path, Graph **out); /* cmd_ir.c */
+/* The program of an IR file of the kernel level, its memory planned with plan; NULL when the file holds graphs. */
+Status cli_read_program(Cli *c, const char *path, bool plan, Program **out);
 uint64_t cli_seed(Cli *c, const Recipe *r);                /* --seed, else the recipe's, else 0 */
+
+/* ---- nonfinite.c ---- */
+/* After session_step said ST_NONFINITE: replays the step and adds notes on the first operator at fault. */
+void cli_explain_nonfinite(Cli *c, const Compiled *k);
 
 /* ---- tensors of a session ---- */
 const PlanTensor *cli_tensor(const Session *s, PlanTensorKind kind, const char *name,
                              void **data); /* NULL when absent */
 void cli_set_runtime(Session *s, const char *name,
                      int64_t value); /* seed, step, ...; absent ones are ignored */
+
+/* Numbers that depend on seed and name only: floats are normal, integers 0 or 1. */
+void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, double *out);
 
 /* ---- tensors.c ---- */
 /* Copies n elements between types of one family (float, integer, bool); false when they differ or a value

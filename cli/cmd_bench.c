@@ -1,6 +1,7 @@
 /* jepac bench: time, memory and work of one training step on synthetic inputs; of the first entry in eval mode
    when the file trains nothing. */
 #include "cli/cli.h"
+#include "cli/trace.h"
 #include "runtime/metrics.h"
 #include "runtime/rng.h"
 
@@ -84,6 +85,15 @@ Status cmd_bench(Cli *c) {
   double median = n % 2 ? t[n / 2] : (t[n / 2 - 1] + t[n / 2]) / 2;
   int64_t rss = peak_memory();
   if (c->opt.verbose) print_roofline(c, k.session, c->opt.json ? stderr : stdout);
+  if (c->opt.trace) {
+    Trace *trace = trace_new(c, &k);
+    for (int64_t i = 0; i < 5; i++) {
+      cli_set_runtime(k.session, "step", n + i);
+      trace_step(trace, n + i);
+      session_run(k.session, 0, k.plan->nstep);
+    }
+    if ((s = trace_write(trace, c->opt.trace))) return s;
+  }
   if (c->opt.json) {
     printf("{\"step_min_s\": %.9g, \"step_median_s\": %.9g, \"first_step_s\": %.9g, \"compile_s\": %.9g, "
            "\"peak_rss_bytes\": %lld, "

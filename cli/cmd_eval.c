@@ -157,7 +157,10 @@ static Status class_features(Eval *e, bool train, int64_t limit, ProbeData *d) {
   d->x = NEWN(e->c->arena, float, d->n * d->dim);
   d->label = NEWN(e->c->arena, int64_t, d->n);
   for (int64_t i = 0; i + BATCH <= d->n; i += BATCH) {
-    loader_next(r.loader, r.dst);
+    if ((s = loader_next(r.loader, r.dst))) {
+      loader_close(r.loader);
+      return s;
+    }
     memcpy(d->x + i * d->dim, apply(&e->encode, r.image, NULL, BATCH), (size_t)(BATCH * d->dim) * 4);
     memcpy(d->label + i, r.label, BATCH * sizeof *d->label);
   }
@@ -196,7 +199,10 @@ static Status view_features(Eval *e, Compiled *k, bool train, int64_t images, in
   *param = NEWN(a, float, *n *views *A);
   if (first) *first = NEWN(a, float, *n *row);
   for (int64_t i = 0; i + BATCH <= *n; i += BATCH) {
-    loader_next(r.loader, r.dst);
+    if ((s = loader_next(r.loader, r.dst))) {
+      loader_close(r.loader);
+      return s;
+    }
     for (int64_t b = 0; b < BATCH; b++) {
       if (first) memcpy(*first + (i + b) * row, r.views + b * views * row, (size_t)row * 4);
       for (int64_t v = 1; v < views; v++)

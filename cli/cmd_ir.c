@@ -1,5 +1,6 @@
 /* jepac ir: any stage of the compiler as text; jepac opt: passes on textual IR. */
 #include "cli/cli.h"
+#include "passes/lower.h"
 #include "passes/pass.h"
 
 #include <string.h>
@@ -27,6 +28,23 @@ Status cli_read_ir(Cli *c, const char *path, Graph **out) {
   const char *near = nearest_name(c->opt.entry, names, n);
   if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
   return ST_USAGE;
+}
+
+Status cli_read_program(Cli *c, const char *path, bool plan, Program **out) {
+  *out = NULL;
+  Status s = cli_check_readable(c, path, "IR file");
+  if (s) return s;
+  const Source *src = source_read(c->arena, path);
+  if (!src) return cli_fail(c, ST_FILE, "cannot read %s", path);
+  if (!program_is_text(src)) return ST_OK;
+  Program *p = program_read(c->arena, src, c->diags);
+  if (!p) return ST_MODEL;
+  if (plan && !p->arena_bytes) { /* dumped before memory was planned */
+    Lower l = {.arena = c->arena, .p = p};
+    memplan(&l);
+  }
+  *out = p;
+  return ST_OK;
 }
 
 static Status write_buffer(Cli *c, StrBuf *b) {
@@ -73,7 +91,7 @@ static void print_plan(const Program *p, StrBuf *b) {
     if (u->alias >= 0) sb_printf(b, " in b%d", u->alias);
     sb_put(b, "\n", 1);
   }
-  static const char *const what[] = {"loop", "gemm", "conv", "scatter"};
+  static const char *const what[KERNEL_KINDS] = {"loop", "gemm", "conv", "scatter", "extern"};
   for (int i = 0; i < p->kernel.n; i++) {
     const Kernel *k = &p->kernel.v[i];
     if (i == 0 || i == p->ncompute) sb_printf(b, "\n%s\n", i < p->ncompute ? "compute" : "commit");
@@ -83,6 +101,21 @@ static void print_plan(const Program *p, StrBuf *b) {
       sb_printf(b, "   # %s:%d%s", k->loc->src->path, k->loc->line, k->role == ROLE_GRADIENT ? "'" : "");
     sb_put(b, "\n", 1);
   }
+}
+
+static Status write_program(Cli *c, Program *p, const char *stage) {
+  StrBuf b = {0};
+  if (!strcmp(stage, "kernels")) {
+    program_print(p, &b);
+  } else if (!strcmp(stage, "plan")) {
+    print_plan(p, &b);
+  } else {
+    const CodegenApi *api = cli_codegen(c);
+    if (!api) return ST_FILE;
+    Status s = api->text(p, !strcmp(stage, "asm"), &b, c->diags);
+    if (s) return s;
+  }
+  return write_buffer(c, &b);
 }
 
 Status cmd_ir(Cli *c) {
@@ -103,29 +136,24 @@ Status cmd_ir(Cli *c) {
     return ST_USAGE;
   }
   const Graph *g;
+  Program *p = NULL;
+  Status s;
+  if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], !strcmp(stage, "plan"), &p))) return s;
+  if (p && !c->opt.stage && !after) stage = "kernels";
+  if (p && (after || !strcmp(stage, "graph") || !strcmp(stage, "grad")))
+    return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
+  if (p) return write_program(c, p, stage);
   if (!strcmp(stage, "grad")) {
     c->opt.grad = !c->opt.train_step;
     after = "autodiff";
   }
-  Status s = load_graph(c, &g);
-  if (s) return s;
+  if ((s = load_graph(c, &g))) return s;
   if (!strcmp(stage, "graph") && !after) return write_graph(c, g);
   g = cli_passes(c, g, after);
   if (!g) return ST_MODEL;
   if (after) return write_graph(c, g);
-  Program *p;
   if ((s = cli_lower(c, g, &p))) return s;
-  StrBuf b = {0};
-  if (!strcmp(stage, "kernels")) {
-    program_print(p, &b);
-  } else if (!strcmp(stage, "plan")) {
-    print_plan(p, &b);
-  } else {
-    const CodegenApi *api = cli_codegen(c);
-    if (!api) return ST_FILE;
-    if ((s = api->text(p, !strcmp(stage, "asm"), &b, c->diags))) return s;
-  }
-  return write_buffer(c, &b);
+  return write_program(c, p, stage);
 }
 
 Status cmd_opt(Cli *c) {

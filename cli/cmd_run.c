@@ -9,7 +9,8 @@ typedef struct {
   Cli *c;
   Model *model; /* NULL for a FILE.ir */
   const Graph *g;
-  StTensor *in; /* --inputs */
+  Program *program; /* of a FILE.ir of the kernel level, else NULL */
+  StTensor *in;     /* --inputs */
   int nin;
   StFile *params; /* --params or NULL */
   bool train_step;
@@ -51,9 +52,11 @@ static Status graph_from_ir(Run *r) {
   if (c->opt.grad || c->opt.mode)
     return cli_fail(c, ST_USAGE,
                     "--grad and --mode belong to model files: an IR file is one graph as it stands");
-  Graph *g;
-  Status s = cli_read_ir(c, c->opt.arg[0], &g);
-  r->g = g;
+  Status s = cli_read_program(c, c->opt.arg[0], true, &r->program);
+  if (s) return s;
+  Graph *g = NULL;
+  if (!r->program) s = cli_read_ir(c, c->opt.arg[0], &g);
+  r->g = r->program ? r->program->graph : g;
   return s;
 }
 
@@ -95,6 +98,7 @@ static Status check_inputs(Run *r) {
     const StTensor *t = NULL;
     for (int k = 0; k < r->nin; k++)
       if (!strcmp(r->in[k].name, in->name)) t = &r->in[k];
+    if (!t && c->opt.random) continue;
     if (!t && !c->opt.inputs)
       return cli_fail(c, ST_USAGE, "%s needs --inputs with '%s': %s", r->g->name, in->name, want);
     if (!t) return cli_fail(c, ST_FILE, "%s lacks input '%s': %s", c->opt.inputs, in->name, want);
@@ -114,7 +118,32 @@ static Status check_inputs(Run *r) {
   return ST_OK;
 }
 
+/* An argument that --random fills: no file holds it. */
+static bool is_random(const Run *r, const char *name) {
+  for (int i = 0; i < r->nin; i++)
+    if (!strcmp(r->in[i].name, name)) return false;
+  return r->c->opt.random;
+}
+
+static void set_random(Run *r, Session *s) {
+  const Plan *p = session_plan(s);
+  for (int i = 0; i < p->ntensor; i++) {
+    SessionTensor t = session_tensor_at(s, i);
+    if (t.kind != PT_ARG || !is_random(r, t.name)) continue;
+    int64_t n = shape_count(&t.shape);
+    double *v = NEWN(r->c->arena, double, n + 1);
+    cli_random_values(t.name, t.dt, n, r->seed, v);
+    int64_t *whole = NEWN(r->c->arena, int64_t, n + 1);
+    for (int64_t k = 0; k < n; k++) whole[k] = (int64_t)v[k];
+    if (dtype_is_float(t.dt)) cli_convert(t.dt, t.data, DT_F64, v, n);
+    else if (dtype_is_int(t.dt)) cli_convert(t.dt, t.data, DT_I64, whole, n);
+    else
+      for (int64_t k = 0; k < n; k++) ((uint8_t *)t.data)[k] = v[k] != 0;
+  }
+}
+
 static void set_inputs(Run *r, Session *s) {
+  set_random(r, s);
   for (int i = 0; i < r->nin; i++) {
     void *at;
     const PlanTensor *t = cli_tensor(s, PT_ARG, r->in[i].name, &at);
@@ -180,10 +209,11 @@ static void load_f64(Run *r, const Graph *g, const Session *store, Tensor64 *in,
 
 static Status interpret(Run *r) {
   Cli *c = r->c;
-  const Graph *g = cli_expand(c, r->g);
+  const Graph *g = r->program ? r->g : cli_expand(c, r->g);
   if (!g) return ST_MODEL;
   Session *store = cli_store(c, g, r->seed);
   if (!store) return ST_BUDGET;
+  set_random(r, store);
   Tensor64 *in = NEWN(c->arena, Tensor64, g->inputs.n + 1), *out = NEWN(c->arena, Tensor64, g->outputs.n + 1);
   load_f64(r, g, store, in, c->arena);
   Status s = ST_OK;
@@ -193,7 +223,8 @@ static Status interpret(Run *r) {
       if (g->inputs.v[i].kind == IN_RUNTIME)
         in[i].v[0] = (double)*(const int64_t *)session_tensor_at(store, i).data;
     Arena *temp = arena_new();
-    graph_interp(g, in, out, temp, false);
+    if (r->program) program_interp(r->program, in, out, temp);
+    else graph_interp(g, in, out, temp, false);
     for (int i = 0; i < g->outputs.n; i++) {
       const Output *o = &g->outputs.v[i];
       if (o->state < 0 && !out[i].shape.rank && r->train_step && !isfinite(out[i].v[0]))
@@ -221,7 +252,7 @@ static Status interpret(Run *r) {
 /* ---- compiled ---- */
 static Status execute(Run *r, Compiled *k) {
   Cli *c = r->c;
-  Status s = cli_compile(c, r->g, k);
+  Status s = r->program ? cli_compile_program(c, r->program, k) : cli_compile(c, r->g, k);
   if (s) return s;
   session_init_states(k->session, r->seed);
   if (r->params) cli_set_states(k->session, r->params);

@@ -3,6 +3,7 @@
    cost about 2 % of the time. */
 #include "cli/cli.h"
 #include "cli/plot.h"
+#include "cli/trace.h"
 #include "runtime/checkpoint.h"
 #include "runtime/data/loader.h"
 #include "runtime/file.h"
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RECORDS = 500, MAX_METRICS = 64 };
+enum { RECORDS = 500, MAX_METRICS = 64, TRACED = 10 };
 
 typedef struct {
   Cli *c;
@@ -28,12 +29,15 @@ typedef struct {
   void **field; /* where the loader puts each field of the data source; NULL: not used */
   int *metric;  /* plan tensors of the scalar results, in order */
   int nmetric;
+  float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch;
   CheckpointInfo info;
   RunLog *log;
   Progress *progress;
   double saved_at, save_seconds, logged_at;
   int64_t logged_step;
+  Trace *trace; /* of --profile, while it records */
+  int traced;
 } Train;
 
 static volatile sig_atomic_t stop_signal; /* set by the handler only */
@@ -86,6 +90,10 @@ static void bind_tensors(Train *t) {
   for (int i = 0; i < p->ntensor; i++)
     if (p->tensor[i].kind == PT_RESULT && !p->tensor[i].shape.rank && p->tensor[i].dt == DT_F32)
       t->metric[t->nmetric++] = i;
+  t->watched = NEWN(t->c->arena, float *, t->recipe->nmonitor + 1);
+  for (int i = 0; i < t->recipe->nmonitor; i++)
+    cli_tensor(s, PT_RESULT, arena_printf(t->c->arena, "monitor.%s", t->recipe->monitor[i].name),
+               (void **)&t->watched[i]);
 }
 
 /* --set pairs, one a line: with the model file's path all that eval needs to elaborate the same model. */
@@ -164,6 +172,35 @@ static Status record(Train *t) {
   return runlog_record(t->log, t->step, m, n, t->c->diags);
 }
 
+/* The monitor whose value the step just done took out of its bounds, or NULL. */
+static const Monitor *tripped(const Train *t, double *value) {
+  for (int i = 0; i < t->recipe->nmonitor; i++) {
+    const Monitor *m = &t->recipe->monitor[i];
+    *value = (double)*t->watched[i];
+    if (t->step > monitor_start(m, t->per_epoch, t->total) && (*value < m->lo || *value > m->hi)) return m;
+  }
+  return NULL;
+}
+
+static Status stop_at_monitor(Train *t, const Monitor *m, double value) {
+  Cli *c = t->c;
+  progress_pause(t->progress);
+  Status s = record(t);
+  if (!s) s = save(t);
+  if (s) return s;
+  diag_error(c->diags, m->loc, "step %lld: `%s` is %.4g, outside %.4g..%.4g", (long long)t->step - 1, m->name,
+             value, m->lo, m->hi);
+  diag_note(c->diags, NULL, "the run stops here; %s holds the states and the log", t->folder);
+  return ST_MONITOR;
+}
+
+static Status end_trace(Train *t) {
+  if (!t->trace) return ST_OK;
+  Status s = trace_write(t->trace, arena_printf(t->c->arena, "%s/trace.json", t->folder));
+  t->trace = NULL;
+  return s;
+}
+
 static Status train_steps(Train *t) {
   Cli *c = t->c;
   Session *s = t->k.session;
@@ -174,19 +211,32 @@ static Status train_steps(Train *t) {
   loader_seek(t->loader, t->step);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
+  if (c->opt.profile) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal) {
     int bad = -1;
-    loader_next(t->loader, t->field);
+    Status loaded = loader_next(t->loader, t->field);
+    if (loaded) {
+      progress_pause(t->progress);
+      return loaded;
+    }
     cli_set_runtime(s, "step", t->step);
+    if (t->trace) trace_step(t->trace, t->step);
     if (session_step(s, t->metric, t->nmetric, &bad)) {
       progress_pause(t->progress);
       Status saved = save(t); /* the states this step began with, so that --resume meets it again */
       if (saved) return saved;
-      return cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
-                      (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
+      cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
+               (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
+      cli_explain_nonfinite(c, &t->k);
+      return ST_NONFINITE;
     }
     t->step++;
+    Status traced = t->trace && ++t->traced == TRACED ? end_trace(t) : ST_OK;
+    if (traced) return traced;
     progress_update(t->progress, t->step, t->nmetric ? metric(t, 0) : 0);
+    double value;
+    const Monitor *m = tripped(t, &value);
+    if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
     if (!st && save_is_due(t)) st = save(t);
     if (st) {
@@ -195,7 +245,8 @@ static Status train_steps(Train *t) {
     }
   }
   progress_pause(t->progress);
-  return save(t);
+  Status traced = end_trace(t);
+  return traced ? traced : save(t);
 }
 
 static void print_summary(Train *t, int64_t first, double seconds) {

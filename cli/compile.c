@@ -1,6 +1,7 @@
 /* The road from a model file to a session, for every command that needs one: frontend -> pipeline -> codegen
    -> Session. The code generator is a module of its own, opened here when first needed. */
 #include "cli/cli.h"
+#include "cli/html.h"
 #include "passes/pass.h"
 #include "runtime/file.h"
 
@@ -40,7 +41,11 @@ Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, M
   Status s = cli_check_readable(c, path, "model");
   if (s) return s;
   FrontendOptions *o = NEW(c->arena, FrontendOptions);
-  *o = (FrontendOptions){c->opt.set, c->opt.nset, known, nknown, cli_std_dir(c->arena)};
+  *o = (FrontendOptions){.set = c->opt.set,
+                         .nset = c->opt.nset,
+                         .known = known,
+                         .nknown = nknown,
+                         .std_dir = cli_std_dir(c->arena)};
   *m = frontend_load(c->arena, c->diags, path, o);
   return *m ? ST_OK : ST_MODEL;
 }
@@ -77,6 +82,7 @@ const Graph *cli_model_graph(Cli *c, Model *m, bool train_step) {
 typedef struct {
   Cli *c;
   int number;
+  HtmlDump *html;
 } Dump;
 
 static void dump_pass(void *ctx, int number, const char *pass, const char *text) {
@@ -84,6 +90,12 @@ static void dump_pass(void *ctx, int number, const char *pass, const char *text)
   Dump *d = ctx;
   const char *path = arena_printf(d->c->arena, "%s/%03d-%s.ir", d->c->opt.dump_ir, ++d->number, pass);
   cli_write_text(d->c, path, text, strlen(text));
+  html_dump_stage(d->html, pass, text);
+}
+
+Status cli_dump_end(Cli *c) {
+  const Dump *d = c->dump;
+  return d ? html_dump_write(d->html, c->opt.dump_ir) : ST_OK;
 }
 
 static PipelineOptions pipeline_options(Cli *c) {
@@ -96,11 +108,15 @@ static PipelineOptions pipeline_options(Cli *c) {
     o.conv = !strcmp(c->opt.conv, "direct")     ? CONV_DIRECT
              : !strcmp(c->opt.conv, "winograd") ? CONV_WINOGRAD
                                                 : CONV_AUTO;
-  if (c->opt.dump_ir) {
+  if (c->stage_hook) {
+    o.dump = c->stage_hook;
+    o.dump_ctx = c->stage_ctx;
+  } else if (c->opt.dump_ir) {
     if (!c->dump) {
       if (file_make_folder(c->opt.dump_ir, c->diags)) return o;
       Dump *d = NEW(c->arena, Dump);
       d->c = c;
+      d->html = html_dump_new(c);
       c->dump = d;
     }
     o.dump = dump_pass;
@@ -112,6 +128,7 @@ static PipelineOptions pipeline_options(Cli *c) {
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after) {
   PipelineOptions o = pipeline_options(c);
   o.stop_after = stop_after;
+  if (c->dump && !c->stage_hook) html_dump_graph(((Dump *)c->dump)->html, g);
   return diags_errors(c->diags) ? NULL : pipeline_graph(c->arena, g, &o, c->diags);
 }
 
@@ -123,7 +140,7 @@ Graph *cli_expand(Cli *c, const Graph *g) {
 Status cli_lower(Cli *c, const Graph *g, Program **p) {
   PipelineOptions o = pipeline_options(c);
   if (diags_errors(c->diags)) return ST_FILE;
-  Target t = target_host();
+  Target t = c->target ? *c->target : target_host();
   Status s = ST_MODEL;
   *p = pipeline_lower(c->arena, g, &t, &o, c->diags, &s);
   return *p ? ST_OK : s ? s : ST_MODEL;
@@ -171,11 +188,24 @@ Status cli_compile(Cli *c, const Graph *g, Compiled *out) {
   double start = now_seconds();
   const Graph *opt = cli_passes(c, g, NULL);
   if (!opt) return ST_MODEL;
-  Status s = cli_lower(c, opt, &out->program);
-  if (s) return s;
+  Program *p;
+  Status s = cli_lower(c, opt, &p);
+  if (!s) s = cli_compile_program(c, p, out);
+  if (!s) out->seconds = now_seconds() - start;
+  return s;
+}
+
+Status cli_compile_program(Cli *c, Program *p, Compiled *out) {
+  *out = (Compiled){.program = p};
+  double start = now_seconds();
   const CodegenApi *api = cli_codegen(c);
   if (!api) return ST_FILE;
-  CodegenOptions o = {cache_folder(c), cli_threads(c), false};
+  const char *debug = c->opt.jit_debug;
+  CodegenOptions o = {.cache_dir = cache_folder(c),
+                      .threads = cli_threads(c),
+                      .debug = !debug                  ? DEBUG_NONE
+                               : !strcmp(debug, "gdb") ? DEBUG_GDB
+                                                       : DEBUG_PERF};
   out->api = api;
   out->code = api->jit(out->program, &o, c->arena, c->diags, &out->plan);
   if (!out->code) return ST_MODEL;

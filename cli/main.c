@@ -12,14 +12,16 @@ const Command command_table[] = {
     {"train", CMD_TRAIN, cmd_train, 1, 1, "MODEL", "compile and train"},
     {"eval", CMD_EVAL, cmd_eval, 1, 1, "RUN", "probes and protocols on a checkpoint"},
     {"run", CMD_RUN, cmd_run, 1, 1, "MODEL|FILE.ir", "run one entry on given tensors"},
-    {"compile", 0, NULL, 0, 0, "MODEL", "ahead-of-time compilation"},
+    {"compile", CMD_COMPILE, cmd_compile, 1, 1, "MODEL", "a library that needs no jepac"},
     {"ir", CMD_IR, cmd_ir, 1, 1, "MODEL|FILE.ir", "print a stage of the compiler"},
     {"opt", CMD_OPT, cmd_opt, 1, 1, "FILE.ir", "run passes on textual IR"},
-    {"explain", 0, NULL, 0, 0, "MODEL", "memory, time and fusion per model line"},
-    {"verify", 0, NULL, 0, 0, "MODEL", "compare passes, JIT and interpreter"},
+    {"explain", CMD_EXPLAIN, cmd_explain, 1, 1, "MODEL|FILE.ir", "memory, time and fusion per model line"},
+    {"verify", CMD_VERIFY, cmd_verify, 1, 1, "MODEL|FILE.ir", "compare passes, JIT and interpreter"},
     {"bench", CMD_BENCH, cmd_bench, 1, 1, "MODEL", "time the training step"},
-    {"reduce", 0, NULL, 0, 0, "MODEL -- CMD", "smallest model file that still fails"},
-    {"ckpt", 0, NULL, 0, 0, "ls|diff|convert", "work with checkpoints"},
+    {"render", CMD_RENDER, cmd_render, 0, 0, "", "write a data set of rendered objects in known rotations"},
+    {"reduce", CMD_REDUCE, cmd_reduce, 1, 1, "MODEL -- CMD", "smallest model file that still fails"},
+    {"ckpt", CMD_CKPT, cmd_ckpt, 1, 3, "ls|diff|convert", "list, compare and convert tensor files"},
+    {"fmt", CMD_FMT, cmd_fmt, 1, 1, "MODEL", "lay out a model file"},
     {0},
 };
 
@@ -78,7 +80,9 @@ static Status dispatch(Cli *c, int argc, char **argv) {
     options_help(k, stdout);
     return ST_OK;
   }
-  return k->run(c);
+  s = k->run(c);
+  Status dumped = cli_dump_end(c);
+  return s ? s : dumped;
 }
 
 int main(int argc, char **argv) {
@@ -88,11 +92,13 @@ int main(int argc, char **argv) {
   Cli *c = NEW(a, Cli);
   c->arena = a;
   c->diags = diags_new(a);
+  cli_reproduce_bugs(c, argc, argv);
   Status s = dispatch(c, argc, argv);
   if ((fflush(stdout) || ferror(stdout)) && !s)
     s = cli_fail(c, ST_FILE, "cannot write to standard output: %s", strerror(errno));
   if (!s && diags_errors(c->diags)) s = ST_MODEL;
-  diags_print(c->diags, stderr);
+  if (c->opt.diagnostics && !strcmp(c->opt.diagnostics, "json")) diags_print_json(c->diags, stderr);
+  else diags_print(c->diags, stderr);
   arena_free(a);
   return (int)s;
 }

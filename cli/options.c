@@ -19,10 +19,10 @@ typedef struct {
 
 #define AT(FIELD) offsetof(Options, FIELD)
 static const OptionRow option_table[] = {
-    {"entry", 0, OPT_TEXT, CMD_RUN | CMD_IR, AT(entry), "NAME", "which entry (default: the first)"},
-    {"train-step", 0, OPT_FLAG, CMD_IR, AT(train_step), NULL, "the whole optimizer step"},
-    {"grad", 0, OPT_FLAG, CMD_RUN | CMD_IR, AT(grad), NULL, "also gradients of the first result"},
-    {"mode", 0, OPT_CHOICE, CMD_RUN | CMD_IR, AT(mode), "train|eval",
+    {"entry", 0, OPT_TEXT, CMD_RUN | CMD_IR | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(entry), "NAME", "which entry (default: the first)"},
+    {"train-step", 0, OPT_FLAG, CMD_IR | CMD_COMPILE, AT(train_step), NULL, "the whole optimizer step"},
+    {"grad", 0, OPT_FLAG, CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_VERIFY, AT(grad), NULL, "also gradients of the first result"},
+    {"mode", 0, OPT_CHOICE, CMD_RUN | CMD_IR | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(mode), "train|eval",
      "batch norm, dropout (default: train with --grad or --train-step, else eval)"},
     {"params", 0, OPT_TEXT, CMD_RUN, AT(params), "FILE",
      "states, a .safetensors file (default: initialized from --seed)"},
@@ -46,11 +46,34 @@ static const OptionRow option_table[] = {
     {"stage", 0, OPT_CHOICE, CMD_IR, AT(stage), "graph|grad|kernels|plan|llvm|asm",
      "which stage (default: graph)"},
     {"format", 0, OPT_CHOICE, CMD_IR, AT(format), "text|dot|html|json", "how"},
+    {"emit", 0, OPT_TEXT, CMD_COMPILE, AT(emit), "KIND,...", "obj, lib, header, ll, asm (default: obj,lib,header)"},
+    {"target-cpu", 0, OPT_TEXT, CMD_COMPILE, AT(target_cpu), "CPU", "x86-64-v3, znver4, ... (default: this machine)"},
+    {"target-triple", 0, OPT_TEXT, CMD_COMPILE, AT(target_triple), "TRIPLE",
+     "x86_64-linux-gnu or aarch64-linux-gnu"},
+    {"output", 'o', OPT_TEXT, CMD_COMPILE, AT(out), "DIR", "folder for the files"},
     {"passes", 0, OPT_TEXT, CMD_OPT, AT(passes), "A,B,C", "graph passes to run, in order"},
+    {"random", 0, OPT_FLAG, CMD_RUN, AT(random), NULL, "random inputs, from --seed and their names"},
+    {"memory", 0, OPT_FLAG, CMD_EXPLAIN, AT(memory), NULL, "the arena over time, what is live at the peak"},
+    {"time", 0, OPT_FLAG, CMD_EXPLAIN, AT(time), NULL, "operations, bytes, roofline and measured time"},
+    {"fusion", 0, OPT_FLAG, CMD_EXPLAIN, AT(fusion), NULL, "why values are fused or stored"},
+    {"trace", 0, OPT_TEXT, CMD_EXPLAIN, AT(trace), "FILE", "measured times, from bench --trace or train --profile"},
+    {"output", 'o', OPT_TEXT, CMD_EXPLAIN, AT(out), "FILE.svg", "picture of --memory"},
+    {"output", 'o', OPT_TEXT, CMD_REDUCE | CMD_FMT, AT(out), "FILE", "instead of standard output"},
+    {"check", 0, OPT_FLAG, CMD_FMT, AT(check), NULL, "only say whether the layout would change (exit 1)"},
+    {"trace", 0, OPT_TEXT, CMD_BENCH, AT(trace), "FILE", "kernels by thread, for Perfetto or chrome://tracing"},
+    {"profile", 0, OPT_FLAG, CMD_TRAIN, AT(profile), NULL, "the first steps as a trace in RUN/trace.json"},
     {"output", 'o', OPT_TEXT, CMD_IR | CMD_OPT, AT(out), "FILE", "instead of standard output"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
     {"conv", 0, OPT_CHOICE, CMD_ALL & ~CMD_OPT, AT(conv), "auto|direct|winograd", "convolution algorithm"},
+    {"jit-debug", 0, OPT_CHOICE, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(jit_debug), "gdb|perf",
+     "kernels by name and model line in gdb, or in perf (record -k 1, then inject --jit)"},
+    {"diagnostics", 0, OPT_CHOICE, CMD_ALL, AT(diagnostics), "text|json", "form of errors and warnings"},
     {"set", 0, OPT_SET, CMD_ALL, 0, "NAME=VALUE", "a dimension, model parameter or recipe setting"},
+    {"out", 0, OPT_TEXT, CMD_RENDER, AT(out), "DIR", "folder to write the data set to (needed)"},
+    {"objects", 0, OPT_COUNT, CMD_RENDER, AT(objects), "N", "objects, of all classes in turn (needed)"},
+    {"views", 0, OPT_COUNT, CMD_RENDER, AT(views), "V", "pictures of each object (default: 50)"},
+    {"size", 0, OPT_COUNT, CMD_RENDER, AT(size), "S", "pictures are S x S (default: 128)"},
+    {"classes", 0, OPT_COUNT, CMD_RENDER, AT(classes), "K", "the first K classes (default: all)"},
     {"seed", 0, OPT_NATURAL, CMD_ALL, AT(seed), "N", "of all random numbers"},
     {"threads", 0, OPT_COUNT, CMD_ALL, AT(threads), "N", "results do not depend on it"},
     {"precision", 0, OPT_CHOICE, CMD_ALL, AT(precision), "f32|bf16", "of stored activations"},
@@ -177,6 +200,10 @@ Status options_parse(Cli *c, const Command *cmd, int argc, char **argv) {
   o->seed = o->threads = o->epochs = o->steps = o->max_memory = -1;
   for (int i = 0; i < argc; i++) {
     const char *word = argv[i], *value;
+    if (!strcmp(word, "--") && cmd->bit == CMD_REDUCE) {
+      if (i + 1 < argc) o->command = argv + i + 1;
+      break;
+    }
     if (word[0] != '-' || !word[1]) {
       if (o->narg >= cmd->nmax)
         return cli_fail(c, ST_USAGE, "unexpected argument '%s': usage is jepac %s %s", word, cmd->name,

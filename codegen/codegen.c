@@ -6,6 +6,22 @@
 
 #include <string.h>
 
+/* fn[k]: the user's function of extern kernels, for plan_build. */
+static bool resolve_externs(const Program *p, Diags *d, StepFn *fn) {
+  for (int k = 0; k < p->kernel.n; k++) {
+    const Kernel *kn = &p->kernel.v[k];
+    if (kn->kind != KK_EXTERN) continue;
+    char err[512];
+    ExternFn f = extern_resolve(kn->ext->library, kn->ext->symbol, err, sizeof err);
+    if (!f) {
+      diag_error(d, kn->loc, "%s", err);
+      return false;
+    }
+    fn[k] = (StepFn)f;
+  }
+  return true;
+}
+
 Code *codegen_jit(const Program *p, const CodegenOptions *opt, Arena *a, Diags *d, Plan **plan) {
   StepFn *fn = NEWN(a, StepFn, p->kernel.n + 1);
   for (int k = 0; k < p->kernel.n; k++)
@@ -14,6 +30,10 @@ Code *codegen_jit(const Program *p, const CodegenOptions *opt, Arena *a, Diags *
       break;
     }
   Code *c = jit_program(p, opt, d, fn);
+  if (c && !resolve_externs(p, d, fn)) {
+    codegen_free(c);
+    return NULL;
+  }
   if (c) *plan = plan_build(p, a, fn);
   return c;
 }
@@ -60,4 +80,4 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
 }
 
 extern const CodegenApi codegen_api;
-const CodegenApi codegen_api = {codegen_jit, codegen_free, codegen_text};
+const CodegenApi codegen_api = {codegen_jit, codegen_free, codegen_text, codegen_aot_target, codegen_aot};

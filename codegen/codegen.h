@@ -6,10 +6,13 @@
 #include "ir/kernel.h"
 #include "runtime/abi.h"
 
+typedef enum { DEBUG_NONE, DEBUG_GDB, DEBUG_PERF } CodegenDebug;
+
 typedef struct {
   const char *cache_dir; /* object cache folder, NULL = none */
   int threads;           /* compile in parallel */
   bool check_bounds;     /* every access is checked against its buffer; failures abort with the kernel's name */
+  CodegenDebug debug;    /* kernels appear in gdb or perf by name and model line; no cache, no sharing */
 } CodegenOptions;
 
 typedef struct Code Code; /* owns the machine code a Plan points into */
@@ -20,10 +23,30 @@ void codegen_free(Code *c);
 /* LLVM IR or assembly of the whole program as text into out. */
 Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d);
 
+/* ---- ahead of time (aot.c): a library that needs neither jepac nor LLVM ---- */
+typedef struct {
+  const char *prefix;        /* of its C names and files: an identifier */
+  const char *function;      /* "forward": PREFIX_forward runs the program once */
+  const char *title;         /* where it came from, for comments */
+  const char *cpu, *triple;  /* NULL: this machine's */
+  bool object, archive, header, llvm, assembly; /* which files; archive: also pkg-config and CMake files */
+} AotOptions;
+typedef struct {
+  const char *name, *data;
+  size_t size;
+} AotFile;
+enum { AOT_FILES = 8 };
+/* What the program must be lowered for. ST_USAGE after reporting an unknown CPU or triple. */
+Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d);
+/* The files' contents in arena a. */
+Status codegen_aot(const Program *p, const AotOptions *opt, Arena *a, Diags *d, AotFile file[AOT_FILES], int *n);
+
 typedef struct {         /* what the module exports, found with dlsym("codegen_api") */
   Code *(*jit)(const Program *, const CodegenOptions *, Arena *, Diags *, Plan **);
   void (*free)(Code *);
   Status (*text)(const Program *, bool, StrBuf *, Diags *);
+  Status (*aot_target)(const AotOptions *, Target *, Diags *);
+  Status (*aot)(const Program *, const AotOptions *, Arena *, Diags *, AotFile *, int *);
 } CodegenApi;
 
 #endif

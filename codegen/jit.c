@@ -8,7 +8,6 @@
 #include "ir/contract.h"
 
 #include <dirent.h>
-#include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
 #include <math.h>
 #include <pthread.h>
@@ -37,7 +36,7 @@ typedef struct {
   const Kernel *kernel;
   char *key;
   size_t keylen;
-  char symbol[40]; /* "jk_" and 32 digits */
+  char symbol[64]; /* "jk_" and 32 digits; for debuggers the kernel's name */
   LLVMMemoryBufferRef object;
   bool cached;
 } Unit;
@@ -52,7 +51,7 @@ typedef struct {
 } Job;
 
 static int unit_of(Job *j, char *key, size_t n, const Kernel *k) {
-  for (int i = 0; i < j->nunit; i++)
+  for (int i = 0; i < j->nunit && !j->opt->debug; i++)
     if (j->unit[i].keylen == n && !memcmp(j->unit[i].key, key, n)) {
       free(key);
       return i;
@@ -61,6 +60,11 @@ static int unit_of(Job *j, char *key, size_t n, const Kernel *k) {
   *u = (Unit){.kernel = k, .key = key, .keylen = n};
   snprintf(u->symbol, sizeof u->symbol, "jk_%016llx%016llx", (unsigned long long)hash_bytes(key, n, 1),
            (unsigned long long)hash_bytes(key, n, 0x5bd1e9955bd1e995u));
+  if (j->opt->debug) {
+    Arena *a = arena_new();
+    snprintf(u->symbol, sizeof u->symbol, "%s", kernel_name(j->p, (int)(k - j->p->kernel.v), a));
+    arena_free(a);
+  }
   return j->nunit++;
 }
 
@@ -80,6 +84,8 @@ static void make_folders(const char *path) {
   }
   mkdir(b, 0777);
 }
+
+static bool has_cache(const Job *j) { return j->opt->cache_dir && !j->opt->debug; }
 
 static void cache_path(const Job *j, const Unit *u, char out[PATH_BYTES]) {
   snprintf(out, PATH_BYTES, "%s/%s.o", j->opt->cache_dir, u->symbol);
@@ -161,6 +167,7 @@ static void compile_unit(Job *j, Unit *u, LLVMTargetMachineRef tm) {
   EmitModule m;
   em_open(&m, &j->p->target, tm, u->symbol);
   kernel_emit(&m, j->p, u->kernel, j->opt->check_bounds, u->symbol);
+  if (j->opt->debug) debug_describe(&m, u->kernel, u->symbol);
 #ifdef JEPAC_DEBUG
   em_verify(&m);
 #endif
@@ -175,13 +182,13 @@ static void *compile_some(void *arg) {
   LLVMTargetMachineRef tm = NULL;
   for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->nunit;) {
     Unit *u = &j->unit[i];
-    if (j->opt->cache_dir && (u->object = cache_read(j, u))) {
+    if (has_cache(j) && (u->object = cache_read(j, u))) {
       u->cached = true;
       continue;
     }
     if (!tm) tm = em_target_machine(&j->p->target);
     compile_unit(j, u, tm);
-    if (j->opt->cache_dir) cache_write(j, u);
+    if (has_cache(j)) cache_write(j, u);
   }
   if (tm) LLVMDisposeTargetMachine(tm);
   return NULL;
@@ -192,7 +199,7 @@ static void compile_all(Job *j) {
   pthread_t thread[MAX_THREADS];
   int n = j->opt->threads < j->nunit ? j->opt->threads : j->nunit, started = 0;
   if (n > MAX_THREADS) n = MAX_THREADS;
-  if (j->opt->cache_dir) make_folders(j->opt->cache_dir);
+  if (has_cache(j)) make_folders(j->opt->cache_dir);
   while (started + 1 < n && !pthread_create(&thread[started], NULL, compile_some, j)) started++;
   compile_some(j);
   for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
@@ -258,10 +265,14 @@ void codegen_free(Code *c) {
   free(c);
 }
 
+static LLVMErrorRef create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit) {
+  return debug ? debug_create_jit(debug, jit) : LLVMOrcCreateLLJIT(jit, NULL);
+}
+
 static Code *link_units(Job *j, Diags *d, StepFn *address) {
   Code *c = calloc(1, sizeof *c);
   if (!c) bug("out of memory");
-  if (failed(d, LLVMOrcCreateLLJIT(&c->jit, NULL)) || failed(d, define_imports(c->jit))) goto error;
+  if (failed(d, create_jit(j->opt->debug, &c->jit)) || failed(d, define_imports(c->jit))) goto error;
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
   for (int i = 0; i < j->nunit; i++) {
     LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(c->jit, lib, j->unit[i].object);

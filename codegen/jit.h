@@ -6,6 +6,8 @@
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
 
+#include <llvm-c/LLJIT.h>
+
 /* ---- key.c: what a kernel's machine code depends on ---- */
 /* Canonical text of kernel k without its place in the model. With share, what is a parameter of the code is
    left out: equal texts mean equal code for one target. */
@@ -19,6 +21,12 @@ void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, c
 
 /* Addresses fn[i] of the code of kernel i (NULL where not compiled). NULL after reporting. */
 Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn);
+
+/* ---- debug.c ---- */
+/* Debug information for all functions of m: kernel k, called name, at its model line. */
+void debug_describe(EmitModule *m, const Kernel *k, const char *name);
+/* An LLJIT that tells gdb or perf of the code it links. */
+LLVMErrorRef debug_create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit);
 
 /* ---- plan.c ---- */
 Plan *plan_build(const Program *p, Arena *a, const StepFn *fn);

@@ -88,6 +88,8 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
   case KK_CONV: put_conv(out, &k->conv, k->conv_step); break;
   case KK_GEMM: put_gemm(out, &k->gemm); break;
+  case KERNEL_KINDS: break;
+  case KK_EXTERN: sb_printf(out, "extern %s %s", k->ext->library, k->ext->symbol); break;
   case KK_SCATTER:
     sb_printf(out, "scatter %s %s %lld %lld %lld %lld", dtype_name(s->dt), dtype_name(s->idx_dt),
               (long long)s->outer, (long long)s->extent, (long long)s->inner, (long long)s->nidx);

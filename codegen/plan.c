@@ -2,6 +2,7 @@
 #include "codegen/jit.h"
 #include "codegen/loop.h"
 #include "ir/contract.h"
+#include "runtime/extern.h"
 #include "runtime/gemm.h"
 
 #include <string.h>
@@ -64,6 +65,15 @@ static void scatter_step(const ScatterSpec *s, Step *st, Arena *a) {
   st->nchunk = scatter_chunks(g);
 }
 
+/* fn is the user's function; its step function has the same type of pointer. */
+static void extern_step(const Program *p, const Kernel *k, Step *st, Arena *a) {
+  ExternParam *e = NEW(a, ExternParam);
+  *e = (ExternParam){(ExternFn)st->fn, k->nbuf, p->buf.v[k->buf[k->nbuf - 1]].shape};
+  st->fn = step_extern;
+  st->param = e;
+  st->nchunk = 1;
+}
+
 static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
   int64_t *operand = NEWN(a, int64_t, k->nbuf + 1);
@@ -99,6 +109,8 @@ static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
     break;
   }
   case KK_SCATTER: scatter_step(&k->scatter, &st, a); break;
+  case KK_EXTERN: extern_step(p, k, &st, a); break;
+  case KERNEL_KINDS: break;
   }
   return st;
 }
@@ -126,7 +138,8 @@ static int tensors(const Program *p, PlanTensor *t) {
                           .init_b = in->init.b,
                           .init_stream = in->init.stream,
                           .init_from = -1,
-                          .trained = in->kind == IN_PARAM};
+                          .trained = in->kind == IN_PARAM,
+                          .slot = in->kind == IN_SLOT};
     if (in->init.kind == INIT_COPY && in->init.from) t[n - 1].init_from = g_find_input(g, in->init.from);
     for (int b = 0; b < p->buf.n; b++)
       if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i && p->buf.v[root_of(p, b)].offset != at)

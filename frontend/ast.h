@@ -52,6 +52,9 @@ typedef enum {
   AST_BIND,       /* kid... = AST_ARG */
   AST_MINIMIZE,   /* kid0 */
   AST_PROBE,      /* name, kid0 = block */
+  AST_OBJECTIVE,  /* name, kid0 = block */
+  AST_MONITOR,    /* kid0 = first step checked or NULL; kid1... = AST_BOUND */
+  AST_BOUND,      /* name = kid0 in kid1 */
   /* declarations */
   AST_FILE,
   AST_USE,   /* name = path */

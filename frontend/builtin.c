@@ -163,6 +163,60 @@ static Value b_concat(Elab *e, Call *c) {
   return v_tensor(t_node(e, c->frame, c->at, OP_concat, in.v, in.n, &attr, 0, DT_NONE, NULL));
 }
 
+static const char *need_text(Elab *e, Call *c, Value v, const char *what) {
+  if (v.kind != V_STR || !*v.u.str)
+    elab_error(e, c->frame, c->at, "%s must be a string, not %s", what, value_text(e, v));
+  return v.u.str;
+}
+
+/* A function is looked for when the model is read, so that a mistake has a line. */
+static void need_function(Elab *e, Call *c, const char *library, const char *symbol) {
+  char err[512];
+  if (!extern_resolve(library, symbol, err, sizeof err)) elab_error(e, c->frame, c->at, "%s", err);
+}
+
+/* extern(x, ..., library, symbol, shape, dtype, vjp): vjp has an entry for each operand, a symbol or none */
+static Value b_extern(Elab *e, Call *c) {
+  enum { MOST = 32 };
+  Val in[MOST];
+  Extern x = {need_text(e, c, c->arg[0], "the library"), need_text(e, c, c->arg[1], "the symbol"), NULL};
+  Shape s = need_shape(e, c->frame, c->at, c->arg[2], "the shape");
+  DType dt = dtype_arg(e, c, c->arg[3]);
+  if (c->nrest > MOST) elab_error(e, c->frame, c->at, "an extern has at most %d operands", MOST);
+  for (int i = 0; i < c->nrest; i++) {
+    in[i] = need_tensor(e, c->frame, c->rest[i].at, c->rest[i].v, "an operand of extern");
+    if (t_type(e, in[i])->dt == DT_BF16) elab_error(e, c->frame, c->rest[i].at, "C has no type for bf16: cast the operand");
+  }
+  for (int i = 0; i < s.rank; i++)
+    if (s.dim[i] < 1) elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));
+  if (strchr(x.library, '/') && x.library[0] != '/') { /* beside the model file */
+    const char *path = c->at->src->path, *slash = strrchr(path, '/');
+    x.library = slash ? arena_printf(e->arena, "%.*s/%s", (int)(slash - path), path, x.library) : x.library;
+  }
+  need_function(e, c, x.library, x.symbol);
+  if (c->arg[4].kind != V_NONE) {
+    List one = {.n = 1, .v = &c->arg[4]};
+    const List *l = c->arg[4].kind == V_LIST ? c->arg[4].u.list : &one;
+    if (l->n != c->nrest)
+      elab_error(e, c->frame, c->at, "vjp names %d derivatives for %d operands", l->n, c->nrest);
+    StrBuf b = {0};
+    for (int i = 0; i < l->n; i++) {
+      bool none = l->v[i].kind == V_NONE;
+      const char *name = none ? "-" : need_text(e, c, l->v[i], "a derivative");
+      if (!none) need_function(e, c, x.library, name);
+      sb_printf(&b, "%s%s", i ? "," : "", name);
+    }
+    x.vjp = arena_strdup(e->arena, b.s ? b.s : "");
+    sb_free(&b);
+    if (!l->n) x.vjp = NULL;
+  }
+  Val v = t_node(e, c->frame, c->at, OP_extern, in, c->nrest, NULL, 0, dt, &s);
+  Extern *ext = NEW(e->arena, Extern);
+  *ext = x;
+  g_node(e->g, v)->ext = ext;
+  return v_tensor(v);
+}
+
 /* random_bits(shape): a stream of its own for each call, named by the module's path */
 static Value b_random_bits(Elab *e, Call *c) {
   Shape s = need_shape(e, c->frame, c->at, c->arg[0], "the shape");
@@ -210,6 +264,7 @@ static const Builtin builtins[] = {
     {"fill", "shape value dtype?", b_fill},
     {"reshape", "x shape", b_reshape},
     {"concat", "* axis?", b_concat},
+    {"extern", "* library symbol shape dtype? vjp?", b_extern},
     {"random_bits", "shape", b_random_bits},
     {"uniform", "low high", b_uniform},
     {"normal", "mean std", b_normal},

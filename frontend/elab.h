@@ -131,7 +131,7 @@ typedef struct {
 struct Call {
   Frame *frame;
   const Ast *at;
-  Value arg[4];
+  Value arg[5];
   const Arg *rest; /* trailing positional arguments of a variadic built-in */
   int nrest;
 };

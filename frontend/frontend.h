@@ -22,6 +22,7 @@ typedef struct {
   const KnownShape *known;  /* for example the tensors of --inputs */
   int nknown;
   const char *std_dir;      /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
+  const char *text;         /* the main file's text; NULL: read from its path */
 } FrontendOptions;
 
 typedef struct Model Model;

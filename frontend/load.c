@@ -417,7 +417,8 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training) {
 
 static void load(Elab *e, const char *path) {
   Model *m = e->m;
-  Source *src = source_read(m->arena, path);
+  Source *src = m->opt.text ? NEW(m->arena, Source) : source_read(m->arena, path);
+  if (m->opt.text) *src = (Source){path, m->opt.text, strlen(m->opt.text)};
   if (!src) {
     diag_error(e->diags, NULL, "cannot read %s: %s", path, strerror(errno));
     diag_throw(e->diags);

@@ -496,7 +496,7 @@ static Ast *parse_fn(Parser *p) {
   return finish(p, a, &kids);
 }
 
-/* Statements introduced by a word and holding one value each. */
+/* Statements introduced by a word. */
 static Ast *parse_require(Parser *p) {
   Token *at = p->tok++;
   Ast *cond = parse_expr(p);
@@ -555,14 +555,39 @@ static Ast *parse_field(Parser *p) {
   return a;
 }
 
-/* probe := "probe" NAME block */
-static Ast *parse_probe(Parser *p) {
+/* section := ("probe" | "objective") NAME block */
+static Ast *parse_section(Parser *p, AstKind kind, const char *what) {
   Token *at = p->tok++;
-  const char *name = expect_name(p, "the probe's name");
-  Ast *a = node1(p, AST_PROBE, at, parse_block(p));
+  const char *name = expect_name(p, what);
+  Ast *a = node1(p, kind, at, parse_block(p));
   a->name = name;
-  a->word = "probe";
+  a->word = at->text;
   return a;
+}
+
+static Ast *parse_probe(Parser *p) { return parse_section(p, AST_PROBE, "the probe's name"); }
+static Ast *parse_objective(Parser *p) { return parse_section(p, AST_OBJECTIVE, "the objective's name"); }
+
+/* monitor := "monitor" ["after" expr] "{" {NAME "=" expr "in" expr} "}" */
+static Ast *parse_monitor(Parser *p) {
+  Token *at = p->tok++;
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, accept(p, "after") ? parse_expr(p) : NULL);
+  expect(p, "{", "before the monitored values");
+  while (!token_is(p->tok, "}")) {
+    Token *row = p->tok;
+    const char *name = expect_name(p, "a name for the monitored value");
+    expect(p, "=", "after the name");
+    Ast *value = parse_expr(p);
+    expect(p, "in", "and the bounds, such as `in 0.2..0.8`");
+    Ast *bound = node2(p, AST_BOUND, row, value, parse_expr(p));
+    bound->name = name;
+    vec_push(p->arena, &kids, bound);
+    if (!accept(p, ",") && !accept(p, ";") && !p->tok->nl && !token_is(p->tok, "}"))
+      expected(p, "the end of the statement");
+  }
+  p->tok++;
+  return finish(p, node(p, AST_MONITOR, at), &kids);
 }
 
 static Ast *parse_plain_state(Parser *p) { return parse_state(p, NULL); }
@@ -582,7 +607,8 @@ static Ast *parse_statement(Parser *p) {
       {"children", parse_children},  {"minimize", parse_minimize},
       {"metric", parse_metric},      {"bind", parse_bind},
       {"each", parse_each},          {"field", parse_field},
-      {"probe", parse_probe},
+      {"probe", parse_probe},        {"objective", parse_objective},
+      {"monitor", parse_monitor},
   };
   if (p->tok->kind != TK_NAME) expected(p, "a statement");
   if (!token_is(p->tok + 1, "=") && !token_is(p->tok + 1, ",")) {

@@ -44,6 +44,8 @@ static void check_settings(Elab *e, Frame *f) {
       break;
     case AST_BIND:
     case AST_PROBE:
+    case AST_OBJECTIVE:
+    case AST_MONITOR:
     case AST_METRIC: break;
     default: elab_error(e, f, k, "this statement does not belong in a train section");
     }
@@ -255,6 +257,45 @@ static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
   r->data.nfield = fields.n;
 }
 
+/* ---- monitors ---- */
+
+/* `after` is a number of steps, epochs, or percent of the run: all known to the runtime only. */
+static void monitor_after(Elab *e, Frame *f, const Ast *a, Monitor *m) {
+  static const char *const units[] = {[UNIT_STEPS] = "steps", [UNIT_EPOCHS] = "epochs", [UNIT_PERCENT] = "%"};
+  if (!a) return;
+  if (a->kind == AST_NUM) {
+    m->after = a->num;
+    for (int i = 0; i < 3; i++)
+      if (a->name && !strcmp(a->name, units[i])) m->unit = (StepUnit)i;
+  } else {
+    m->after = need_num(e, f, a, eval(e, f, a), "the first step of a monitor");
+  }
+  if (m->after < 0) elab_error(e, f, a, "a monitor cannot begin before the first step");
+}
+
+static void build_monitors(Elab *e, Frame *f, Recipe *r) {
+  const Ast *block = e->m->train->kid[0];
+  VEC(Monitor) all = {0};
+  for (int i = 0; i < block->nkid; i++) {
+    const Ast *k = block->kid[i];
+    if (k->kind != AST_MONITOR) continue;
+    for (int j = 1; j < k->nkid; j++) {
+      const Ast *row = k->kid[j];
+      Value v = eval(e, f, row->kid[1]);
+      if (v.kind != V_RANGE)
+        elab_error(e, f, row->kid[1], "the bounds must be a range such as 0.2..0.8, but are %s",
+                   value_text(e, v));
+      for (int n = 0; n < all.n; n++)
+        if (all.v[n].name == row->name) elab_error(e, f, row, "`%s` is monitored twice", row->name);
+      Monitor m = {.name = row->name, .lo = v.u.range.lo, .hi = v.u.range.hi, .loc = elab_loc(e, f, row)};
+      monitor_after(e, f, k->kid[0], &m);
+      vec_push(e->arena, &all, m);
+    }
+  }
+  r->monitor = all.v;
+  r->nmonitor = all.n;
+}
+
 const Recipe *recipe_build(Elab *e) {
   Model *m = e->m;
   Recipe *r = NEW(e->arena, Recipe);
@@ -272,6 +313,8 @@ const Recipe *recipe_build(Elab *e) {
   if (!r->epochs && !r->steps)
     elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
 
+  build_monitors(e, f, r);
+
   Setting data = {.name = "data"};
   if (train_setting(e, "data")) describe_data(e, f, r, &data);
 
@@ -288,6 +331,15 @@ const Recipe *recipe_build(Elab *e) {
   for (int i = 0; i < m->dims.n; i++) {
     if (!m->dims.v[i].has) continue;
     Setting s = {.name = m->dims.v[i].name, .kind = SET_NUM, .num = (double)m->dims.v[i].value};
+    vec_push(e->arena, &set, s);
+  }
+  for (int i = 0; i < r->nmonitor; i++) {
+    const Monitor *w = &r->monitor[i];
+    Setting s = {.name = arena_printf(e->arena, "monitor.%s", w->name),
+                 .kind = SET_RANGE,
+                 .num = w->lo,
+                 .hi = w->hi,
+                 .loc = w->loc};
     vec_push(e->arena, &set, s);
   }
   r->set = set.v;

@@ -476,6 +476,8 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_BIND] = exec_misplaced,
       [AST_MINIMIZE] = exec_misplaced,
       [AST_PROBE] = exec_misplaced,
+      [AST_OBJECTIVE] = exec_misplaced,
+      [AST_MONITOR] = exec_misplaced,
   };
   if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
   rules[a->kind](e, f, a);

@@ -157,9 +157,10 @@ typedef struct {
   const char *name; /* of the metric "loss": "probe.class." in front of a probe's */
   const Ast *at;
   Val loss;
+  bool shared; /* a group of the main loss's parameters, clipped together with the others */
   StateVec params;
-  Value optimizer; /* V_NONE until built */
-  const Ast *optimizer_at;
+  Value *grad;
+  const Ast *optimizer_at, *clip;
   Frame *frame;
 } Objective;
 
@@ -185,6 +186,12 @@ static Val metric_value(Elab *e, Frame *f, const Ast *at, Value v, const char *n
   return t_cast(e, f, at, v_tensor(t), DT_F32).u.val;
 }
 
+static bool has_state(const StateVec *v, const State *p) {
+  for (int i = 0; i < v->n; i++)
+    if (v->v[i] == p) return true;
+  return false;
+}
+
 /* Which values the loss depends on differentiably. */
 static bool *reached_from(Elab *e, Val loss) {
   bool *mark = NEWN(e->arena, bool, loss + 1);
@@ -198,15 +205,16 @@ static bool *reached_from(Elab *e, Val loss) {
   return mark;
 }
 
+/* The parameters among states that loss depends on; claimed ones belong to another objective. */
 static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, Val loss,
-                           const StateVec *states, bool lint) {
+                           const StateVec *states, const StateVec *claimed, bool lint) {
   Elab *e = s->e;
   Objective o = {.name = name, .at = at, .loss = loss, .frame = f};
   need_loss(e, f, at, loss);
   bool *mark = reached_from(e, loss);
   for (int i = 0; i < states->n; i++) {
     State *p = states->v[i];
-    if (p->kind != IN_PARAM) continue;
+    if (p->kind != IN_PARAM || (claimed && has_state(claimed, p))) continue;
     if (p->input <= loss && mark[p->input]) vec_push(e->arena, &o.params, p);
     else if (lint)
       diag_warning(e->diags, p->loc, "parameter `%s` is reached by no objective, so it is not trained",
@@ -214,6 +222,84 @@ static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, V
   }
   if (!o.params.n) elab_error(e, f, at, "this loss depends on no parameter");
   return o;
+}
+
+/* ---- parameter groups and further objectives ---- */
+
+typedef struct {
+  const Ast *minimize, *params, *optimizer, *clip;
+} ObjectiveText;
+
+/* The statements of an `objective` block. */
+static ObjectiveText objective_text(Step *s, const Ast *a) {
+  Elab *e = s->e;
+  ObjectiveText t = {0};
+  const struct {
+    const char *name;
+    const Ast **slot;
+  } setting[] = {{"params", &t.params}, {"optimizer", &t.optimizer}, {"clip_norm", &t.clip}};
+  for (int i = 0; i < a->kid[0]->nkid; i++) {
+    const Ast *k = a->kid[0]->kid[i], **slot = NULL;
+    if (k->kind == AST_MINIMIZE) slot = &t.minimize;
+    for (int j = 0; j < 3; j++)
+      if (k->kind == AST_ASSIGN && k->nkid == 2 && !strcmp(k->kid[1]->name, setting[j].name))
+        slot = setting[j].slot;
+    if (!slot)
+      elab_error(e, s->f, k, "an objective has `params`, `minimize`, `optimizer` and `clip_norm`, not this");
+    if (*slot) elab_error(e, s->f, k, "objective `%s` says this twice", a->name);
+    *slot = k->kid[0];
+  }
+  if (!t.params || !t.optimizer)
+    elab_error(e, s->f, a, "objective `%s` lacks `%s = ...`", a->name, t.params ? "optimizer" : "params");
+  return t;
+}
+
+/* The parameters of a list of modules and parameters. */
+static StateVec listed_params(Step *s, const Ast *at) {
+  Elab *e = s->e;
+  StateVec found = {0}, out = {0};
+  Value v = eval(e, s->f, at), one = v_list(e, 1);
+  if (v.kind != V_LIST) one.u.list->v[0] = v;
+  const List *l = v.kind == V_LIST ? v.u.list : one.u.list;
+  for (int i = 0; i < l->n; i++) {
+    State *read = NULL;
+    for (int k = 0; k < s->states.n && l->v[i].kind == V_TENSOR; k++)
+      if (s->states.v[k]->input == l->v[i].u.val) read = s->states.v[k];
+    if (read) vec_push(e->arena, &found, read);
+    else if (l->v[i].kind == V_MODULE || l->v[i].kind == V_LIST) collect_states(e, l->v[i], &found);
+    else elab_error(e, s->f, at, "`params` lists modules and parameters, not %s", value_text(e, l->v[i]));
+  }
+  for (int i = 0; i < found.n; i++)
+    if (found.v[i]->kind == IN_PARAM) vec_push(e->arena, &out, found.v[i]);
+  if (!out.n) elab_error(e, s->f, at, "`params` names no parameter");
+  return out;
+}
+
+/* Objectives take their parameters before the main one does; theirs is the main loss unless they minimize
+   another. */
+static StateVec add_objectives(Step *s, Val loss, bool lint) {
+  Elab *e = s->e;
+  const Ast *block = e->m->train->kid[0];
+  StateVec claimed = {0};
+  for (int i = 0; i < block->nkid; i++) {
+    const Ast *a = block->kid[i];
+    if (a->kind != AST_OBJECTIVE) continue;
+    ObjectiveText t = objective_text(s, a);
+    StateVec own = listed_params(s, t.params);
+    for (int k = 0; k < own.n; k++) {
+      if (has_state(&claimed, own.v[k]))
+        elab_error(e, s->f, t.params, "`%s` belongs to two objectives", own.v[k]->name);
+      vec_push(e->arena, &claimed, own.v[k]);
+    }
+    Val v = t.minimize ? need_tensor(e, s->f, t.minimize, eval(e, s->f, t.minimize), "the loss") : loss;
+    const char *name = arena_printf(e->arena, "objective.%s.", a->name);
+    Objective o = objective(s, name, t.minimize ? t.minimize : a, s->f, v, &own, NULL, lint);
+    o.optimizer_at = t.optimizer;
+    o.clip = t.clip;
+    o.shared = !t.minimize && !t.clip;
+    vec_push(e->arena, &s->objectives, o);
+  }
+  return claimed;
 }
 
 static void force_states(Step *s, const StateVec *states) {
@@ -232,9 +318,15 @@ static void main_objective(Step *s, bool lint) {
   Value r = call_entry(e, s->f, at, e->root, entry);
   for (int i = 0; i < r.u.list->n; i++) vars_set(e, &s->f->vars, r.u.list->name[i], r.u.list->v[i], entry);
   Val loss = need_tensor(e, s->f, at, eval(e, s->f, at), "the loss");
-  Objective o = objective(s, "", at, s->f, loss, &s->states, lint);
-  o.optimizer_at = train_setting(e, "optimizer");
-  vec_push(e->arena, &s->objectives, o);
+  StateVec model = s->states;
+  Objective main = {0};
+  vec_push(e->arena, &s->objectives, main);
+  StateVec claimed = add_objectives(s, loss, lint);
+  main = objective(s, "", at, s->f, loss, &model, &claimed, lint);
+  main.optimizer_at = train_setting(e, "optimizer");
+  main.clip = train_setting(e, "clip_norm");
+  main.shared = true;
+  s->objectives.v[0] = main;
 }
 
 /* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train.
@@ -255,12 +347,13 @@ static void probe(Step *s, const Ast *a) {
     vec_push(e->arena, &f->vars, v);
   }
   Vars metrics = {0};
-  const Ast *optimizer = NULL;
+  const Ast *optimizer = NULL, *clip = NULL;
   for (int i = 0; i < a->kid[0]->nkid; i++) {
     const Ast *k = a->kid[0]->kid[i];
     if (k->kind == AST_METRIC)
       vars_set(e, &metrics, k->name, v_tensor(metric_value(e, f, k, eval(e, f, k->kid[0]), k->name)), k);
     else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "optimizer")) optimizer = k->kid[0];
+    else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "clip_norm")) clip = k->kid[0];
     else exec_statement(e, f, k);
   }
   Value *loss = vars_find(&m->fields, loss_name);
@@ -269,8 +362,9 @@ static void probe(Step *s, const Ast *a) {
   collect_states(e, v_module(m), &own);
   force_states(s, &own);
   Objective o = objective(s, arena_printf(e->arena, "%s.", m->path), a, f,
-                          need_tensor(e, f, a, *loss, "the loss"), &own, true);
+                          need_tensor(e, f, a, *loss, "the loss"), &own, NULL, true);
   o.optimizer_at = optimizer;
+  o.clip = clip;
   vec_push(e->arena, &s->objectives, o);
   for (int i = 0; i < metrics.n; i++)
     add_metric(s, arena_printf(e->arena, "%s.%s", m->path, metrics.v[i].name), metrics.v[i].v.u.val);
@@ -285,56 +379,90 @@ static void probes_and_metrics(Step *s) {
     if (k->kind == AST_METRIC)
       add_metric(s, k->name, metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
     if (k->kind == AST_PROBE) probe(s, k);
+    for (int j = 1; k->kind == AST_MONITOR && j < k->nkid; j++) {
+      const Ast *row = k->kid[j];
+      add_metric(s, arena_printf(e->arena, "monitor.%s", row->name),
+                 metric_value(e, s->f, row, eval(e, s->f, row->kid[0]), row->name));
+    }
   }
   e->frozen = false;
 }
 
-/* Runs the optimizer's `each` block for every parameter of an objective. */
-static void optimize(Step *s, Objective *o, bool main) {
+static void differentiate(Step *s, Objective *o) {
   Elab *e = s->e;
-  Frame *f = o->frame;
-  Value *grad = NEWN(e->arena, Value, o->params.n);
+  o->grad = NEWN(e->arena, Value, o->params.n);
   e->g->role = ROLE_GRADIENT;
   for (int i = 0; i < o->params.n; i++) {
     Val in[2] = {o->loss, o->params.v[i]->input};
     e->g->loc = o->params.v[i]->loc;
-    grad[i] = v_tensor(g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL));
+    o->grad[i] = v_tensor(g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL));
   }
   e->g->role = ROLE_UPDATE;
-  const Ast *at = o->optimizer_at;
+}
+
+/* Clips the gradients of n objectives by their common norm, which it returns. */
+static Value clip(Step *s, Objective **o, int n, const Ast *limit) {
+  Elab *e = s->e;
+  Frame plain = *s->f;
+  int total = 0, k = 0;
+  for (int i = 0; i < n; i++) total += o[i]->params.n;
+  Value all = v_list(e, total);
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < o[i]->params.n; j++) all.u.list->v[k++] = o[i]->grad[j];
+  Value norm =
+      call_library(e, &plain, o[0]->optimizer_at ? o[0]->optimizer_at : o[0]->at, "global_norm", &all, 1);
+  if (!limit) return norm;
+  Value two[2] = {norm, eval(e, s->f, limit)};
+  if (two[1].kind == V_NUM && two[1].u.num <= 0) elab_error(e, s->f, limit, "`clip_norm` must be positive");
+  Value factor = call_library(e, &plain, limit, "clip_factor", two, 2);
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < o[i]->params.n; j++)
+      o[i]->grad[j] = t_binary(e, &plain, limit, OP_mul, o[i]->grad[j], factor);
+  return norm;
+}
+
+/* Runs the optimizer's `each` block for every parameter of an objective. */
+static void optimize(Step *s, Objective *o) {
+  Elab *e = s->e;
+  Frame *f = o->frame;
   Frame plain = *s->f; /* an optimizer is written in the section's scope, and is no field of a probe */
+  const Ast *at = o->optimizer_at;
   Value opt = at ? eval(e, &plain, at) : call_library(e, &plain, o->at, "probe_optimizer", NULL, 0);
   if (!at) at = o->at;
   if (opt.kind != V_MODULE || !opt.u.module->each)
     elab_error(e, f, at, "`optimizer` must be an optimizer such as adamw(...), but is %s",
                value_text(e, opt));
   Module *m = opt.u.module;
-  if (main) {
-    Value all = v_list(e, o->params.n);
-    for (int i = 0; i < o->params.n; i++) all.u.list->v[i] = grad[i];
-    Value norm = call_library(e, &plain, at, "global_norm", &all, 1);
-    const Ast *clip = train_setting(e, "clip_norm");
-    if (clip) {
-      Value two[2] = {norm, eval(e, s->f, clip)};
-      if (two[1].kind == V_NUM && two[1].u.num <= 0)
-        elab_error(e, s->f, clip, "`clip_norm` must be positive");
-      Value factor = call_library(e, &plain, clip, "clip_factor", two, 2);
-      for (int i = 0; i < o->params.n; i++) grad[i] = t_binary(e, &plain, clip, OP_mul, grad[i], factor);
-    }
-    Value *lr = vars_find(&m->args, word(e, "lr"));
-    if (lr) add_metric(s, "lr", metric_value(e, &plain, at, *lr, "lr"));
-    add_metric(s, "grad_norm", norm.u.val);
-  }
+  Value *lr = o == s->objectives.v ? vars_find(&m->args, word(e, "lr")) : NULL;
+  if (lr) add_metric(s, "lr", metric_value(e, &plain, at, *lr, "lr"));
   for (int i = 0; i < o->params.n; i++) {
     State *p = o->params.v[i];
     Frame *body = frame_new(e, s->f, m->decl, m, m->site);
     body->param = p;
     vars_set(e, &body->vars, m->each->word, (Value){.kind = V_STATE, .u.state = p}, m->each);
-    vars_set(e, &body->vars, m->each->name, grad[i], m->each);
+    vars_set(e, &body->vars, m->each->name, o->grad[i], m->each);
     exec_block(e, body, m->each->kid[0]);
     for (int k = 0; k < body->vars.n; k++)
       if (body->vars.v[k].v.kind == V_STATE && body->vars.v[k].v.u.state->kind == IN_SLOT)
         vec_push(e->arena, &s->states, body->vars.v[k].v.u.state);
+  }
+}
+
+/* Gradients, clipping and updates of all objectives; metrics `lr` and `grad_norm` of the main one. */
+static void optimize_all(Step *s) {
+  Elab *e = s->e;
+  int n = s->objectives.n, nmain = 0;
+  Objective *o = s->objectives.v, **main = NEWN(e->arena, Objective *, n);
+  for (int i = 0; i < n; i++) {
+    differentiate(s, &o[i]);
+    if (o[i].shared) main[nmain++] = &o[i];
+  }
+  Value norm = clip(s, main, nmain, o[0].clip);
+  for (int i = 0; i < n; i++) {
+    Objective *one = &o[i];
+    if (!one->shared && one->clip) clip(s, &one, 1, one->clip);
+    optimize(s, one);
+    if (i == 0) add_metric(s, "grad_norm", norm.u.val);
   }
 }
 
@@ -379,13 +507,15 @@ static void build_step(Elab *e, const Request *q) {
   if (q->bind_data) probes_and_metrics(&s);
   Vars extra = s.metrics;
   s.metrics = (Vars){0};
-  for (int i = 0; i < s.objectives.n; i++) optimize(&s, &s.objectives.v[i], i == 0);
+  optimize_all(&s);
   average(&s);
   g_output(e->g, "loss", s.objectives.v[0].loss, -1);
   for (int i = 0; i < s.metrics.n; i++) g_output(e->g, s.metrics.v[i].name, s.metrics.v[i].v.u.val, -1);
   for (int i = 0; i < extra.n; i++) g_output(e->g, extra.v[i].name, extra.v[i].v.u.val, -1);
-  for (int i = 1; i < s.objectives.n; i++)
+  for (int i = 1; i < s.objectives.n; i++) {
+    if (s.objectives.v[i].loss == s.objectives.v[0].loss) continue; /* a group of parameters */
     g_output(e->g, arena_printf(e->arena, "%sloss", s.objectives.v[i].name), s.objectives.v[i].loss, -1);
+  }
   output_updates(e, &s.states);
 }
 

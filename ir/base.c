@@ -237,6 +237,32 @@ void diags_print(const Diags *d, FILE *f) {
   }
 }
 
+static void json_text(const char *s, FILE *f) {
+  fputc('"', f);
+  for (; *s; s++) {
+    unsigned char ch = (unsigned char)*s;
+    if (ch == '"' || ch == '\\') fprintf(f, "\\%c", ch);
+    else if (ch < 32) fprintf(f, "\\u%04x", ch);
+    else fputc(ch, f);
+  }
+  fputc('"', f);
+}
+
+void diags_print_json(const Diags *d, FILE *f) {
+  static const char *const word[] = {"error", "warning", "note"};
+  for (int i = 0; i < d->msg.n; i++) {
+    const Message *m = &d->msg.v[i];
+    fprintf(f, "{\"kind\": \"%s\", \"text\": ", word[m->kind]);
+    json_text(m->text, f);
+    if (m->loc && m->loc->src) {
+      fputs(", \"file\": ", f);
+      json_text(m->loc->src->path, f);
+      fprintf(f, ", \"line\": %d, \"col\": %d", m->loc->line, m->loc->col);
+    }
+    fputs("}\n", f);
+  }
+}
+
 _Noreturn void bug(const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);

@@ -81,6 +81,7 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...)
 #define diag_note(D, L, ...) diag_report((D), DIAG_NOTE, (L), __VA_ARGS__)
 int diags_errors(const Diags *d);
 void diags_print(const Diags *d, FILE *f);
+void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
 
 /* Non-local exit for parsers and elaborators: the public entry point of a module saves *diags_trap(d), points it
    at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting. */

@@ -94,6 +94,7 @@ Val g_copy_node(Graph *g, const Graph *src, Val v, const Val *in) {
     c = g_input(g, i->name, i->kind, n->dt, &n->shape, &i->init);
   } else {
     c = g_add(g, n->op, in, n->nin, n->attr, n->imm, n->dt, &n->shape);
+    g_node(g, c)->ext = n->ext;
   }
   g->loc = loc;
   g->role = role;
@@ -107,6 +108,15 @@ int g_find_input(const Graph *g, const char *name) {
 }
 
 /* ---- shorthands ---- */
+Val g_extern(Graph *g, const Extern *ext, const Val *in, int nin, DType dt, const Shape *shape) {
+  Val v = g_add(g, OP_extern, in, nin, NULL, 0, dt, shape);
+  Extern *e = NEW(g->arena, Extern);
+  *e = (Extern){arena_strdup(g->arena, ext->library), arena_strdup(g->arena, ext->symbol),
+                ext->vjp ? arena_strdup(g->arena, ext->vjp) : NULL};
+  g_node(g, v)->ext = e;
+  return v;
+}
+
 Val g_unary(Graph *g, OpId op, Val a) { return g_add(g, op, &a, 1, NULL, 0, DT_NONE, NULL); }
 Val g_binary(Graph *g, OpId op, Val a, Val b) {
   return g_add(g, op, (Val[]){a, b}, 2, NULL, 0, DT_NONE, NULL);

@@ -4,6 +4,7 @@
 #ifndef JEPAC_IR_GRAPH_H
 #define JEPAC_IR_GRAPH_H
 
+#include "ir/extern.h"
 #include "ir/ops.h"
 
 typedef struct {
@@ -21,6 +22,7 @@ typedef struct Node {
   const Val *in;
   const Ints *attr;  /* op_nattr(op) lists, named by the table row; NULL when there are none */
   double imm;        /* fill value of fill, pad, window */
+  const Extern *ext; /* OP_extern: what to call, else NULL */
   int input;         /* OP_input: index into Graph.inputs, else -1 */
   const Loc *loc;    /* model line; never NULL for values from a model file */
   Role role;
@@ -77,6 +79,7 @@ int g_find_input(const Graph *g, const char *name); /* index or -1 */
 static inline Node *g_node(const Graph *g, Val v) { return &g->node.v[v]; }
 
 /* Shorthands (all go through g_add). */
+Val g_extern(Graph *g, const Extern *ext, const Val *in, int nin, DType dt, const Shape *shape);
 Val g_unary(Graph *g, OpId op, Val a);
 Val g_binary(Graph *g, OpId op, Val a, Val b);
 Val g_select(Graph *g, Val c, Val a, Val b);

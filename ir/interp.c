@@ -420,6 +420,16 @@ static void eval_scatter(Eval *e) {
   round_all(e);
 }
 
+static void eval_extern(Eval *e) {
+  DType *dt = NEWN(e->scratch, DType, e->n->nin + 1);
+  int64_t *count = NEWN(e->scratch, int64_t, e->n->nin + 1);
+  for (int i = 0; i < e->n->nin; i++) {
+    dt[i] = g_node(e->g, e->n->in[i])->dt;
+    count[i] = shape_count(&g_node(e->g, e->n->in[i])->shape);
+  }
+  extern_eval(e->n->ext, e->n->nin, dt, count, e->in, e->n->dt, &e->n->shape, e->out);
+}
+
 /* Operators with an evaluator of their own; other elementwise rows walk their expression. */
 typedef void EvalFn(Eval *);
 static EvalFn *const eval_fn[OP_COUNT] = {
@@ -435,7 +445,7 @@ static EvalFn *const eval_fn[OP_COUNT] = {
     [OP_argmax] = eval_reduce,       [OP_dot_general] = eval_dot,
     [OP_conv2d] = eval_conv,         [OP_conv2d_dx] = eval_conv,
     [OP_conv2d_dw] = eval_conv,      [OP_gather] = eval_gather,
-    [OP_scatter_add] = eval_scatter,
+    [OP_scatter_add] = eval_scatter, [OP_extern] = eval_extern,
 };
 
 static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool round_f32) {

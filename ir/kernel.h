@@ -108,7 +108,7 @@ typedef struct {
   DType idx_dt, dt;
 } ScatterSpec;
 
-typedef enum { KK_LOOP, KK_GEMM, KK_CONV, KK_SCATTER } KernelKind;
+typedef enum { KK_LOOP, KK_GEMM, KK_CONV, KK_SCATTER, KK_EXTERN, KERNEL_KINDS } KernelKind;
 
 typedef struct {
   KernelKind kind;
@@ -117,6 +117,7 @@ typedef struct {
   ConvSpec conv;      /* KK_CONV: one step of it */
   int conv_step;      /* which ConvStep of conv_plan() */
   ScatterSpec scatter;
+  const Extern *ext;  /* KK_EXTERN: one result, row-major operands */
   int *buf;           /* operands: indices into Program.buf */
   int nbuf;
   int nout;           /* the last nout operands are written */
@@ -154,7 +155,12 @@ typedef struct {
 } Program;
 
 /* ---- text, checks and the slow interpreter of this level ---- */
+extern const char *const kernel_kind_names[KERNEL_KINDS], *const buf_kind_names[3], *const conv_kind_names[3],
+    *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);
+/* Reads back what program_print wrote, the graph included (ir/kread.c); NULL after reporting. */
+Program *program_read(Arena *a, const Source *src, Diags *d);
+bool program_is_text(const Source *src); /* the file begins with a program, not a graph */
 bool program_verify(const Program *p, char *err, size_t errlen); /* SSA order, accesses inside buffers, chunk ranges */
 /* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. */
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem);

@@ -211,12 +211,27 @@ static void run_scatter(const ScatterSpec *s, double *const *mem) {
     }
 }
 
+static void run_extern(const Program *p, const Kernel *k, double *const *mem) {
+  Arena *a = arena_new();
+  int n = k->nbuf - 1;
+  DType *dt = NEWN(a, DType, n + 1);
+  int64_t *count = NEWN(a, int64_t, n + 1);
+  for (int i = 0; i < n; i++) {
+    dt[i] = p->buf.v[k->buf[i]].dt;
+    count[i] = shape_count(&p->buf.v[k->buf[i]].shape);
+  }
+  const Buf *out = &p->buf.v[k->buf[n]];
+  extern_eval(k->ext, n, dt, count, (const double *const *)mem, out->dt, &out->shape, mem[n]);
+  arena_free(a);
+}
+
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem) {
-  (void)p;
   switch (k->kind) {
   case KK_LOOP: run_loop(&k->loop, mem); return;
   case KK_GEMM: run_gemm(&k->gemm, mem); return;
   case KK_SCATTER: run_scatter(&k->scatter, mem); return;
+  case KK_EXTERN: run_extern(p, k, mem); return;
+  case KERNEL_KINDS:
   case KK_CONV:
     break; /* steps share packed temporaries: passes/program_interp.c evaluates a convolution as a whole */
   }

@@ -2,13 +2,13 @@
 
      program train_step target=host vector=64 kernels=2 compute=1 arena=4096
      buf3: f32[4,16,8,8]/16 temp 16384 bytes @4096 k0..k1 %17
-     k0 loop over 4xv16 reduce 3 chunks=4 (buf0: f32[4,16], buf1: f32[3] -> buf3: f32[4,16]) flops=9  # %17 m.jepa:3
+     k0 loop over 4xv16 reduce 3 chunks=4 (buf0: f32[4,16] -> buf3: f32[4,16]) flops=9  # %17 m.jepa:3
          %0: f32 = buf0[16*i0 + i1]  # %12 m.jepa:2
        %1: f32 = reduce_sum %0 {sweep=0}
        buf3[i0] = %1
 
-   then the graph the program came from, which holds names, types, initial values and model lines; "# %17" is the
-   graph value a line computes. Instructions indented by two are rows, by four belong to a sweep. */
+   then the graph the program came from, which holds names, types, initial values and model lines; "# %17" is
+   the graph value a line computes. Instructions indented by two are rows, by four belong to a sweep. */
 #include "ir/ops_impl.h"
 #include "ir/kernel.h"
 
@@ -24,7 +24,7 @@ static void put_number(StrBuf *b, double v) {
   sb_printf(b, "%s", text);
 }
 
-const char *const kernel_kind_names[4] = {"loop", "gemm", "conv", "scatter"};
+const char *const kernel_kind_names[KERNEL_KINDS] = {"loop", "gemm", "conv", "scatter", "extern"};
 const char *const buf_kind_names[3] = {"temp", "input", "result"};
 const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
 const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
@@ -81,22 +81,22 @@ static const char *base_name(const char *path) {
   return slash ? slash + 1 : path;
 }
 
-/* "# %17 resnet.jepa:31'": the value and its model line. A kernel that carries another value's line names that
-   one too: "# %17 at %12 ...". */
+/* "# %17 resnet.jepa:31 ; grad": the value, its model line and role. A kernel that carries another value's
+   line names that one too: "# %17 at %12 ...". */
 static void put_where(StrBuf *b, const Program *p, Val val, const Loc *loc, Role role) {
   const Graph *g = p->graph;
   Val at = val;
   if (!g) return;
-  if (val < 0 || g_node(g, val)->loc != loc || g_node(g, val)->role != role)
-    for (at = 0; at < g->node.n; at++)
-      if (g_node(g, at)->loc == loc && g_node(g, at)->role == role) break;
-  if (at == g->node.n) at = -1;
-  if (val < 0 && at < 0) return;
+  if (val < 0 || g_node(g, val)->loc != loc) {
+    for (at = 0; at < g->node.n && g_node(g, at)->loc != loc; at++) {}
+    if (at == g->node.n) at = -1;
+  }
+  if (val < 0 && at < 0 && role == ROLE_FORWARD) return;
   sb_printf(b, "  #");
   if (val >= 0) sb_printf(b, " %%%d", val);
   if (at != val && at >= 0) sb_printf(b, " at %%%d", at);
-  if (loc && loc->src)
-    sb_printf(b, " %s:%d%s", base_name(loc->src->path), loc->line, role == ROLE_GRADIENT ? "'" : "");
+  if (loc && loc->src) sb_printf(b, " %s:%d", base_name(loc->src->path), loc->line);
+  if (role != ROLE_FORWARD) sb_printf(b, " ; %s", role_names[role]);
 }
 
 static void put_inst(StrBuf *b, const Program *p, const Kernel *k, int i) {
@@ -221,6 +221,7 @@ static void put_kernel(StrBuf *b, const Program *p, int i) {
   if (k->kind == KK_GEMM) put_gemm(b, &k->gemm);
   if (k->kind == KK_CONV) put_conv(b, p, k);
   if (k->kind == KK_SCATTER) put_scatter(b, &k->scatter);
+  if (k->kind == KK_EXTERN) sb_printf(b, " \"%s\" \"%s\"", k->ext->library, k->ext->symbol);
   put_operands(b, p, k);
   if (k->commit) sb_printf(b, " commit");
   sb_printf(b, " flops=");

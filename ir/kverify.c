@@ -283,6 +283,14 @@ static bool check_scatter(Check *c) {
   return true;
 }
 
+static bool check_extern(Check *c) {
+  const Kernel *k = &c->p->kernel.v[c->k];
+  if (!k->ext || k->nout != 1) return fail(c, "an extern call has a function and one result");
+  for (int i = 0; i < k->nbuf; i++)
+    if (c->p->buf.v[k->buf[i]].block) return fail(c, "operand %d of an extern call is blocked", i);
+  return true;
+}
+
 static bool check_buffers(Check *c) {
   const Program *p = c->p;
   const Kernel *k = &p->kernel.v[c->k];
@@ -299,7 +307,8 @@ static bool check_buffers(Check *c) {
 
 bool program_verify(const Program *p, char *err, size_t errlen) {
   static bool (*const check[])(Check *) = {
-      [KK_LOOP] = check_loop, [KK_GEMM] = check_gemm, [KK_CONV] = check_conv, [KK_SCATTER] = check_scatter};
+      [KK_LOOP] = check_loop, [KK_GEMM] = check_gemm, [KK_CONV] = check_conv, [KK_SCATTER] = check_scatter,
+      [KK_EXTERN] = check_extern};
   for (int k = 0; k < p->kernel.n; k++) {
     Check c = {p, k, err, errlen};
     if (!check_buffers(&c) || !check[p->kernel.v[k].kind](&c)) return false;

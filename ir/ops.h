@@ -16,7 +16,8 @@ typedef enum {
   KIND_MAP,     /* elementwise: out[i] = expr(in[i]...) */
   KIND_SOURCE,  /* no tensor operand: fill, iota, random_bits */
   KIND_VIEW,    /* pure index map (reshape ... window, concat) */
-  KIND_FOLD, KIND_REDUCE, KIND_DOT, KIND_CONV, KIND_GATHER, KIND_SCATTER
+  KIND_FOLD, KIND_REDUCE, KIND_DOT, KIND_CONV, KIND_GATHER, KIND_SCATTER,
+  KIND_EXTERN   /* a call of the user's library */
 } OpKind;
 
 typedef enum { TY_SAME = 1, TY_BOOL, TY_SELECT, TY_EXPLICIT, TY_OTHER } TypeRule;

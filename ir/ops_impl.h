@@ -69,5 +69,6 @@ VJP(conv_dx);
 VJP(conv_dw);
 VJP(gather);
 VJP(scatter);
+VJP(extern);
 
 #endif

@@ -104,6 +104,18 @@ static void print_attrs(StrBuf *out, const Node *n) {
   sb_printf(out, "}");
 }
 
+static void print_extern(StrBuf *out, const Extern *e) {
+  sb_printf(out, " {library=");
+  print_quoted(out, e->library);
+  sb_printf(out, ", symbol=");
+  print_quoted(out, e->symbol);
+  if (e->vjp) {
+    sb_printf(out, ", vjp=");
+    print_quoted(out, e->vjp);
+  }
+  sb_printf(out, "}");
+}
+
 void graph_print(const Graph *g, StrBuf *out) {
   sb_printf(out, "graph ");
   print_name(out, g->name);
@@ -121,6 +133,7 @@ void graph_print(const Graph *g, StrBuf *out) {
       sb_printf(out, "%s", op_table[n->op].name);
       for (int i = 0; i < n->nin; i++) sb_printf(out, "%s%%%d", i ? ", " : " ", n->in[i]);
       print_attrs(out, n);
+      if (n->ext) print_extern(out, n->ext);
     }
     if (n->loc || n->role != ROLE_FORWARD) sb_printf(out, "  #");
     if (n->loc) {

@@ -462,6 +462,26 @@ static Val finish_input(Reader *r, const char *at, InputKind kind, DType dt, con
   return g_input(r->g, name, kind, dt, s, &init);
 }
 
+static Extern *read_extern(Reader *r, const char *op_at) {
+  static const char *const names[3] = {"library", "symbol", "vjp"};
+  Extern *e = NEW(r->a, Extern);
+  const char **field[3] = {&e->library, &e->symbol, &e->vjp};
+  expect(r, '{', "before the library and symbol");
+  do {
+    skip_blanks(r);
+    const char *at = r->p, *name = read_word(r, "an attribute's name");
+    int a = 0;
+    while (a < 3 && strcmp(name, names[a]) != 0) a++;
+    if (a == 3) bad_attr(r, at, "extern", name, names, 3);
+    if (*field[a]) fail(r, at, "attribute '%s' is given twice", name);
+    expect(r, '=', "after the attribute's name");
+    *field[a] = read_string(r, name);
+  } while (eat(r, ','));
+  expect(r, '}', "after the attributes");
+  if (!e->library || !e->symbol) fail(r, op_at, "extern needs a library and a symbol");
+  return e;
+}
+
 static Val finish_node(Reader *r, const char *at, OpId op, DType dt, const Shape *s) {
   VEC(Val) in = {0};
   Ints attr[MAX_ATTRS] = {{0}};
@@ -470,11 +490,14 @@ static Val finish_node(Reader *r, const char *at, OpId op, DType dt, const Shape
   if (peek(r) == '%') do {
       vec_push(r->a, &in, read_value(r));
     } while (eat(r, ','));
-  read_attrs(r, op, attr, &imm, at);
+  Extern *ext = NULL;
+  if (op == OP_extern) ext = read_extern(r, at);
+  else read_attrs(r, op, attr, &imm, at);
   read_trailer(r, &r->g->loc, &r->g->role);
   char err[512];
   Val v = g_try(r->g, op, in.v, in.n, attr, imm, dt, s, err, sizeof err);
   if (v < 0) fail(r, at, "%s", err);
+  g_node(r->g, v)->ext = ext;
   return v;
 }
 

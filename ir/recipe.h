@@ -32,6 +32,16 @@ typedef struct {
   const Loc *loc;
 } DataSpec;
 
+/* A value of the training step ("monitor.NAME") that stops the run when it leaves lo..hi. */
+typedef enum { UNIT_STEPS, UNIT_EPOCHS, UNIT_PERCENT } StepUnit; /* percent of the run */
+typedef struct {
+  const char *name;          /* "spread" */
+  double lo, hi;
+  double after;              /* checked from this step on */
+  StepUnit unit;
+  const Loc *loc;
+} Monitor;
+
 typedef struct {
   const char *model;         /* name of the model trained */
   DataSpec data;
@@ -40,8 +50,12 @@ typedef struct {
   int64_t seed;
   const Setting *set;        /* the whole resolved section for run.jsonl */
   int nset;
+  const Monitor *monitor;
+  int nmonitor;
 } Recipe;
 
 const Setting *setting_find(const Setting *set, int n, const char *name); /* NULL when absent */
+/* The first step at which a monitor is checked. */
+int64_t monitor_start(const Monitor *m, int64_t steps_per_epoch, int64_t total_steps);
 
 #endif

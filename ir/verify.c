@@ -53,6 +53,12 @@ static bool verify_node(const Check *c, Val v) {
     if (n->in[i] < 0 || n->in[i] >= v)
       return fail(c, where, "operand %d is %%%d, which is not defined before it", i + 1, n->in[i]);
   if (!verify_attrs(c, where, n)) return false;
+  if ((n->op == OP_extern) != (n->ext != NULL))
+    return fail(c, where, n->ext ? "has a library function, which it does not use" : "names no function");
+  if (n->ext && (!n->ext->library || !*n->ext->library || !n->ext->symbol || !*n->ext->symbol))
+    return fail(c, where, "names no library or no function");
+  if (n->ext && n->ext->vjp && extern_vjp_count(n->ext->vjp) != n->nin)
+    return fail(c, where, "has %d operands, but %d derivatives", n->nin, extern_vjp_count(n->ext->vjp));
   if (n->op == OP_input) {
     if (n->input < 0 || n->input >= g->inputs.n || g->inputs.v[n->input].val != v)
       return fail(c, where, "input %d of the table is not this value", n->input);

@@ -2,6 +2,8 @@
    into graph nodes; structured rows name one of the builders below. Everything is built from ordinary
    operators, so derivatives can be differentiated again. The rules are the usual vector-Jacobian products
    (Griewank and Walther, "Evaluating Derivatives", 2008). */
+#include <string.h>
+
 #include "ir/vjp.h"
 
 #include "ir/expr.h"
@@ -51,7 +53,7 @@ bool op_vjp(Graph *g, Val y, Val gy, Val *gin) {
   const Node n = *g_node(g, y);
   const OpRow *row = &op_table[n.op];
   for (int i = 0; i < n.nin; i++) gin[i] = -1;
-  if (!op_vjp_is_defined(n.op)) return false;
+  if (!op_vjp_is_defined(n.op) || (n.ext && !n.ext->vjp)) return false;
   if (row->vjp_fn) {
     row->vjp_fn(g, y, gy, gin);
     return true;
@@ -296,4 +298,19 @@ VJP(gather) {
 VJP(scatter) {
   Val idx = operand(g, y, 0);
   gin[1] = g_add(g, OP_gather, (Val[]){gy, idx}, 2, attr_of(g, y, 0), 0, DT_NONE, NULL);
+}
+
+/* ---- extern ---- */
+void vjp_extern(Graph *g, Val y, Val gy, Val *gin) {
+  const Node n = *g_node(g, y);
+  Val *in = NEWN(g->arena, Val, n.nin + 2);
+  memcpy(in, n.in, sizeof *in * (size_t)n.nin);
+  in[n.nin] = y;
+  in[n.nin + 1] = gy;
+  for (int i = 0; i < n.nin; i++) {
+    char name[256];
+    Extern e = {n.ext->library, extern_vjp(n.ext->vjp, i, name, sizeof name), NULL};
+    const Node x = *g_node(g, n.in[i]);
+    gin[i] = e.symbol && dtype_is_float(x.dt) ? g_extern(g, &e, in, n.nin + 2, x.dt, &x.shape) : -1;
+  }
 }

@@ -63,6 +63,14 @@ static void must_store(Fuse *f) {
       l->stored[v] = l->stored[x->in[0]] = l->stored[x->in[1]] = true;
       l->block[v] = l->block[x->in[0]] = l->block[x->in[1]] = 0;
       break;
+    case KIND_EXTERN:
+      l->stored[v] = true;
+      l->block[v] = 0;
+      for (int i = 0; i < x->nin; i++) {
+        l->stored[x->in[i]] = true;
+        l->block[x->in[i]] = 0;
+      }
+      break;
     case KIND_GATHER:
       l->stored[x->in[0]] = true;
       l->block[x->in[0]] = 0;
@@ -141,7 +149,8 @@ static void decide_one(Fuse *f, Val v) {
   const Graph *g = f->g;
   RootSet *s = &f->k[v];
   OpKind kind = kind_of(g, v);
-  if (kind == KIND_INPUT || kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER) return;
+  if (kind == KIND_INPUT || kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER || kind == KIND_EXTERN)
+    return;
   bool many = s->n > MAX_K;
   Val h = s->n && !many ? first_root(s) : -1;
   if (h > f->first_use[v]) h = -1; /* a product needs it before */
@@ -179,7 +188,7 @@ static void decide(Fuse *f) {
     for (int i = 0; i < x->nin; i++) {
       Val u = x->in[i], use = own ? v : l->stored[v] ? l->home[v] : f->first_use[v];
       if (use < f->first_use[u]) f->first_use[u] = use;
-      if (kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER) continue; /* they read buffers */
+      if (kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER || kind == KIND_EXTERN) continue; /* they read buffers */
       if (own) {
         set_add(&f->k[u], v);
       } else if (l->stored[v]) { /* computed in its home */
@@ -280,6 +289,7 @@ static void make(Fuse *f, Val v) {
   case KIND_DOT: lower_dot(l, v); return;
   case KIND_CONV: lower_conv(l, v); return;
   case KIND_SCATTER: lower_scatter(l, v); return;
+  case KIND_EXTERN: lower_extern(l, v); return;
   default: break;
   }
   if (x->op == OP_reshape && l->stored[x->in[0]] && !l->block[v] && !l->block[x->in[0]]) {

@@ -54,6 +54,7 @@ bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis
 void lower_dot(Lower *l, Val v);
 void lower_conv(Lower *l, Val v);
 void lower_scatter(Lower *l, Val v);
+void lower_extern(Lower *l, Val v);
 /* True when the dot's operand i can be read through its views; then *base is the value that must be stored.
  */
 bool dot_operand_base(Lower *l, Val v, int i, Val *base);

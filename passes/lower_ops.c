@@ -256,3 +256,19 @@ void lower_scatter(Lower *l, Val v) {
   lower_push(l, &k, v);
   l->kernel_of[v] = l->p->kernel.n - 1;
 }
+
+/* ---- extern ---- */
+
+void lower_extern(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  Kernel k;
+  memset(&k, 0, sizeof k);
+  k.kind = KK_EXTERN;
+  k.ext = n->ext;
+  int *buf = NEWN(l->arena, int, n->nin + 1);
+  for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
+  buf[n->nin] = lower_buf(l, v);
+  push_operands(l, &k, buf, n->nin + 1, 1);
+  lower_push(l, &k, v);
+  l->kernel_of[v] = l->p->kernel.n - 1;
+}

@@ -36,6 +36,7 @@ typedef struct {
   uint32_t init_stream;
   int init_from; /* copy: index of the other tensor */
   bool trained;  /* parameter (not a buffer or slot) */
+  bool slot;     /* optimizer state */
 } PlanTensor;
 
 typedef struct {

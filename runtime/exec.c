@@ -28,6 +28,11 @@ typedef struct {
   atomic_int sleepers;
 } Barrier;
 
+typedef struct {
+  _Alignas(CACHE_LINE) SessionEvent *v; /* grown by its own thread */
+  int n, cap;
+} EventList;
+
 struct Session {
   Barrier barrier;
   const Plan *plan;
@@ -39,7 +44,8 @@ struct Session {
   void *const **operand; /* per step */
   atomic_llong *next;    /* per step and thread: next chunk of the thread's range */
   double *step_min, mark;
-  bool profile;
+  bool profile, trace;
+  EventList *events; /* per thread, while tracing */
 };
 
 /* ---- memory ---- */
@@ -124,6 +130,8 @@ void session_free(Session *s) {
   free(s->operand);
   free(s->next);
   free(s->step_min);
+  for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
+  free(s->events);
   free(s);
 }
 
@@ -162,7 +170,20 @@ static void barrier_wait(Barrier *b, int team, int spins) {
   atomic_fetch_sub(&b->sleepers, 1);
 }
 
-static void run_chunks(Session *s, int i, int me, int team) {
+static void add_event(Session *s, int me, int step, int chunks, double begin) {
+  EventList *l = &s->events[me];
+  if (l->n == l->cap) {
+    int cap = l->cap ? 2 * l->cap : 1024;
+    SessionEvent *v = realloc(l->v, sizeof *v * (size_t)cap);
+    if (!v) return; /* the trace ends here */
+    l->v = v;
+    l->cap = cap;
+  }
+  l->v[l->n++] = (SessionEvent){step, chunks, begin, now_seconds()};
+}
+
+static int run_chunks(Session *s, int i, int me, int team) {
+  int done = 0;
   const Step *st = &s->plan->step[i];
   atomic_llong *next = s->next + (size_t)i * (size_t)s->threads;
   void *scratch = s->scratch + s->scratch_stride * me;
@@ -173,8 +194,10 @@ static void run_chunks(Session *s, int i, int me, int team) {
       int64_t c = lo + atomic_fetch_add_explicit(&next[owner], 1, memory_order_relaxed);
       if (c >= hi) break;
       st->fn(s->operand[i], c, scratch, st->param);
+      done++;
     }
   }
+  return done;
 }
 
 static void profile_mark(Session *s, int i) {
@@ -187,8 +210,15 @@ static void run_steps(Session *s, int first, int last, int me, int team) {
   const Step *step = s->plan->step;
   for (int i = first; i < last; i++) {
     bool alone = step[i].nchunk <= 1;
-    if (!alone) run_chunks(s, i, me, team);
-    else if (me == 0 && step[i].nchunk == 1) step[i].fn(s->operand[i], 0, s->scratch, step[i].param);
+    double begin = s->trace ? now_seconds() : 0;
+    int done = 0;
+    if (!alone) {
+      done = run_chunks(s, i, me, team);
+    } else if (me == 0 && step[i].nchunk == 1) {
+      step[i].fn(s->operand[i], 0, s->scratch, step[i].param);
+      done = 1;
+    }
+    if (s->trace && done) add_event(s, me, i, done, begin);
     if (s->profile || i + 1 == last || !(alone && step[i + 1].nchunk <= 1))
       barrier_wait(&s->barrier, team, s->spins);
     if (s->profile && me == 0) profile_mark(s, i);
@@ -222,6 +252,29 @@ Status session_step(Session *s, const int *watch, int nwatch, int *bad) {
   }
   session_run(s, s->plan->ncompute, s->plan->nstep);
   return ST_OK;
+}
+
+static void free_events(Session *s) {
+  for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
+  free(s->events);
+  s->events = NULL;
+}
+
+void session_trace(Session *s, bool on) {
+  s->trace = on;
+  if (!on) return;
+  free_events(s);
+  if (posix_memalign((void **)&s->events, CACHE_LINE, sizeof *s->events * (size_t)s->threads)) {
+    s->events = NULL;
+    s->trace = false;
+    return;
+  }
+  memset(s->events, 0, sizeof *s->events * (size_t)s->threads);
+}
+
+const SessionEvent *session_events(const Session *s, int thread, int *n) {
+  *n = s->events ? s->events[thread].n : 0;
+  return *n ? s->events[thread].v : NULL;
 }
 
 void session_profile(Session *s, bool on) { s->profile = on; }

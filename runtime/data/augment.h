@@ -3,16 +3,37 @@
 #define JEPAC_RUNTIME_DATA_AUGMENT_H
 
 #include "ir/recipe.h"
+#include "runtime/data/pixels.h"
 #include "runtime/rng.h"
 
-enum { MAX_AUGMENT = 8, MAX_COMPONENTS = 4 * MAX_AUGMENT };
+enum { MAX_AUGMENT = 8, MAX_COMPONENTS = 4 * MAX_AUGMENT, MAX_VIEWS = 256 };
 
-typedef enum { AUG_ROTATE, AUG_CROP, AUG_JITTER, AUG_BLUR } AugmentKind;
+typedef enum {
+  AUG_ROTATE,
+  AUG_CROP,
+  AUG_FLIP,
+  AUG_JITTER,
+  AUG_GREY,
+  AUG_BLUR,
+  AUG_SOLARIZE,
+  AUG_SACCADE,
+  AUG_KINDS
+} AugmentKind;
+
+typedef enum { SALIENCY_SPECTRAL, SALIENCY_UNIFORM, SALIENCY_MAPS } Saliency;
+
 typedef struct {
   AugmentKind kind;
-  double lo, hi;             /* rotate: degrees; crop: area fraction; blur: sigma */
+  bool action;               /* its parameters are components */
+  double p;                  /* probability that it is done */
+  double lo, hi;             /* rotate: degrees; crop: area fraction; blur: sigma; solarize: threshold */
   double ratio_lo, ratio_hi; /* crop */
   double amount[4];          /* jitter: brightness, contrast, saturation, hue */
+  Filter filter;             /* crop */
+  int kernel;                /* blur */
+  int patch;                 /* saccade, with the next two */
+  double inhibit;
+  Saliency saliency;
 } Augment;
 
 typedef struct {
@@ -21,20 +42,23 @@ typedef struct {
   int channels, height, width; /* of the image */
   int size;                    /* of the view: size x size */
   int components;              /* numbers that describe a view */
+  const Augment *saccade;      /* NULL: none; needs a fixation for each view */
 } Augmenter;
 
-/* From the setting `actions`; ST_MODEL after reporting a setting it does not know. */
-Status augmenter_init(Augmenter *g, const Setting *actions, int channels, int height, int width, int size,
+typedef struct {
+  int y, x;
+} Fixation;
+
+/* From a list of augmentations; ST_MODEL after reporting a setting it does not know. The augmenter must not
+ * move. */
+Status augmenter_init(Augmenter *g, const Setting *list, int channels, int height, int width, int size,
                       Diags *d);
 
 /* Floats of working memory a call needs. */
 int64_t augment_room(const Augmenter *g);
 /* image: C planes of height x width in 0..1. view: C planes of size x size in 0..1. param: `components`
  * numbers. */
-void augment_view(const Augmenter *g, Rng *r, const float *image, float *view, double *param, float *room);
-
-/* Resize with the triangle filter, widened when shrinking (Pillow's BILINEAR); room: at least channels * h *
- * out floats. */
-void image_resize(const float *in, int channels, int h, int w, float *out, int size, float *room);
+void augment_view(const Augmenter *g, Rng *r, const float *image, Fixation at, float *view, double *param,
+                  float *room);
 
 #endif

@@ -5,15 +5,18 @@
 #include "runtime/data/source.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_FIELDS = 16, MAX_WORKERS = 16, AHEAD = 3 };
 
-typedef enum { SLOT_EMPTY, SLOT_FILLING, SLOT_READY } SlotState;
+typedef enum { SLOT_EMPTY, SLOT_FILLING, SLOT_READY } SlotState; /* a failed batch is ready, too */
 typedef struct {
   SlotState state;
   int64_t number;
+  bool failed;
+  Reason why; /* when failed */
   char *data; /* the wanted fields, one after the other */
 } Slot;
 
@@ -39,6 +42,11 @@ struct Loader {
   int64_t produce, consume, generation;
   bool stop;
   double waited;
+
+  Diags *diags;      /* of the thread that opened the loader; used by it alone */
+  _Atomic bool *bad; /* samples found unreadable; NULL unless they may be skipped */
+  Reason first_bad;  /* with the lock */
+  int64_t skipped;   /* the same */
 };
 
 static void *xmalloc(size_t n) {
@@ -84,6 +92,7 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
   l->spec = spec;
   l->batch = batch;
   l->seed = seed;
+  l->diags = d;
   l->workers = 1;
   pthread_mutex_init(&l->lock, NULL);
   pthread_cond_init(&l->ready, NULL);
@@ -97,6 +106,10 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
   }
   if (*st == ST_OK) {
     l->steps = l->set.samples / batch;
+    if (l->set.skip_bad) {
+      l->bad = xmalloc((size_t)l->set.samples * sizeof *l->bad);
+      for (int64_t i = 0; i < l->set.samples; i++) atomic_init(&l->bad[i], false);
+    }
     return l;
   }
   loader_close(l);
@@ -112,6 +125,7 @@ void loader_configure(Loader *l, bool sequential, int threads) {
 int64_t loader_size(const Loader *l) { return l->set.samples; }
 int64_t loader_steps_per_epoch(const Loader *l) { return l->steps; }
 double loader_waited(const Loader *l) { return l->waited; }
+int64_t loader_skipped(const Loader *l) { return l->skipped; }
 
 /* ---- the workers ---- */
 /* The samples' order in an epoch: Fisher and Yates's shuffle. */
@@ -130,23 +144,48 @@ typedef struct {
   uint32_t *order;
   int64_t epoch; /* of order, -1 when none yet */
   float *room;
+  Loader *loader;
 } Worker;
 
-static void fill_batch(const Loader *l, Worker *w, int64_t number, char *data) {
+static void note_bad(Loader *l, int64_t sample, const Reason *why) {
+  pthread_mutex_lock(&l->lock);
+  if (!atomic_exchange(&l->bad[sample], true) && l->skipped++ == 0) l->first_bad = *why;
+  pthread_mutex_unlock(&l->lock);
+}
+
+/* One sample, or where unreadable ones may be skipped the next that can be read. */
+static bool fill_sample(Worker *w, Fill *f, Reason *why) {
+  Loader *l = w->loader;
+  for (int64_t tries = 0; tries < l->set.samples; tries++) {
+    bool known = l->bad && atomic_load(&l->bad[f->sample]);
+    if (!known && l->set.fill(&l->set, f, why)) return true;
+    if (!l->bad) return false;
+    if (!known) note_bad(l, f->sample, why);
+    f->sample = (f->sample + 1) % l->set.samples;
+  }
+  pthread_mutex_lock(&l->lock);
+  snprintf(why->text, sizeof why->text, "none of the samples can be read; the first: %.400s",
+           l->first_bad.text);
+  pthread_mutex_unlock(&l->lock);
+  return false;
+}
+
+static bool fill_batch(const Loader *l, Worker *w, int64_t number, char *data, Reason *why) {
   int64_t epoch = number / l->steps, first = number % l->steps * l->batch;
   if (epoch != w->epoch && !(l->sequential && w->epoch >= 0)) make_order(l, epoch, w->order);
   w->epoch = epoch;
   for (int64_t i = 0; i < l->batch; i++) {
-    void *out[FIELD_KINDS] = {0};
+    Fill sample = {l->seed, epoch, number, i, w->order[first + i], {0}, w->room};
     for (int f = 0; f < l->spec->nfield; f++)
-      if (l->offset[f] >= 0) out[l->kind[f]] = data + l->offset[f] + i * l->sample_bytes[f];
-    l->set.fill(&l->set, l->seed, epoch, number, i, w->order[first + i], out, w->room);
+      if (l->offset[f] >= 0) sample.out[l->kind[f]] = data + l->offset[f] + i * l->sample_bytes[f];
+    if (!fill_sample(w, &sample, why)) return false;
   }
+  return true;
 }
 
 static void *work(void *arg) {
   Loader *l = arg;
-  Worker w = {.epoch = -1};
+  Worker w = {.epoch = -1, .loader = l};
   w.order = xmalloc((size_t)l->set.samples * sizeof *w.order);
   w.room = xmalloc((size_t)l->set.room * sizeof *w.room);
   pthread_mutex_lock(&l->lock);
@@ -160,7 +199,7 @@ static void *work(void *arg) {
     s->state = SLOT_FILLING;
     s->number = l->produce++;
     pthread_mutex_unlock(&l->lock);
-    fill_batch(l, &w, s->number, s->data);
+    s->failed = !fill_batch(l, &w, s->number, s->data, &s->why);
     pthread_mutex_lock(&l->lock);
     s->state = generation == l->generation ? SLOT_READY : SLOT_EMPTY;
     if (s->state == SLOT_READY) pthread_cond_broadcast(&l->ready);
@@ -199,7 +238,7 @@ void loader_seek(Loader *l, int64_t step) {
   pthread_mutex_unlock(&l->lock);
 }
 
-void loader_next(Loader *l, void *const *dst) {
+Status loader_next(Loader *l, void *const *dst) {
   if (!l->started) start(l, dst);
   pthread_mutex_lock(&l->lock);
   Slot *s = &l->slot[l->consume % l->ring];
@@ -209,6 +248,10 @@ void loader_next(Loader *l, void *const *dst) {
     l->waited += now_seconds() - from;
   }
   pthread_mutex_unlock(&l->lock);
+  if (s->failed) { /* it stays: the next call fails alike */
+    diag_error(l->diags, NULL, "%s", s->why.text);
+    return ST_FILE;
+  }
   for (int f = 0; f < l->spec->nfield; f++) {
     if (!dst[f]) continue;
     if (l->offset[f] < 0) bug("field %s wanted after the first batch", l->spec->field[f].name);
@@ -219,6 +262,7 @@ void loader_next(Loader *l, void *const *dst) {
   l->consume++;
   pthread_cond_broadcast(&l->space);
   pthread_mutex_unlock(&l->lock);
+  return ST_OK;
 }
 
 void loader_close(Loader *l) {
@@ -228,7 +272,11 @@ void loader_close(Loader *l) {
   pthread_cond_broadcast(&l->space);
   pthread_mutex_unlock(&l->lock);
   for (int i = 0; i < l->running; i++) pthread_join(l->thread[i], NULL);
+  if (l->skipped)
+    diag_warning(l->diags, NULL, "%lld of %lld samples could not be read and were skipped; the first: %s",
+                 (long long)l->skipped, (long long)l->set.samples, l->first_bad.text);
   for (int i = 0; i < l->ring; i++) free(l->slot[i].data);
+  free(l->bad);
   pthread_mutex_destroy(&l->lock);
   pthread_cond_destroy(&l->ready);
   pthread_cond_destroy(&l->space);

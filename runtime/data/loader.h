@@ -24,9 +24,13 @@ int64_t loader_steps_per_epoch(const Loader *l); /* whole batches; the samples l
 /* The next batch is batch number `step` of the run. */
 void loader_seek(Loader *l, int64_t step);
 /* Copies the next batch: dst[i] receives field i of the spec, or is NULL when it is not wanted. The fields
-   wanted in the first call are those that are prepared; later calls may want fewer. */
-void loader_next(Loader *l, void *const *dst);
+   wanted in the first call are those that are prepared; later calls may want fewer. ST_FILE after reporting a
+   sample that cannot be read, to the Diags the loader was opened with. */
+Status loader_next(Loader *l, void *const *dst);
 
 double loader_waited(const Loader *l); /* seconds spent in loader_next waiting for a batch, in all */
+/* Samples that could not be read and were replaced, as the setting skip_bad allows; loader_close warns of
+ * them. */
+int64_t loader_skipped(const Loader *l);
 
 #endif

@@ -1,286 +1,264 @@
-/* The sources: Fashion-MNIST (Xiao et al. 2017; Debian package dataset-fashion-mnist), CIFAR-100 (Krizhevsky
-   2009, binary version) and synthetic data. Files are read whole into memory as bytes; a sample is turned
-   into floats when it is used. */
+/* The table of sources, the settings image sources share, and the views of an image: bytes to floats,
+   augmented, normalised, with the parameters as actions. */
 #include "runtime/data/source.h"
-#include "runtime/data/idx.h"
-#include "runtime/file.h"
+#include "runtime/data/array.h"
+#include "runtime/data/cache.h"
+#include "runtime/data/saliency.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static double number(const DataSpec *spec, const char *name, double absent) {
-  const Setting *s = setting_find(spec->set, spec->nset, name);
+/* ---- settings and messages ---- */
+static const Setting *find(const Opening *o, const char *name) {
+  return setting_find(o->spec->set, o->spec->nset, name);
+}
+
+double source_number(const Opening *o, const char *name, double absent) {
+  const Setting *s = find(o, name);
   return s && s->kind == SET_NUM ? s->num : absent;
 }
 
+const char *source_word(const Opening *o, const char *name, const char *absent) {
+  const Setting *s = find(o, name);
+  return s && s->kind == SET_STR ? s->str : absent;
+}
+
+static Status report(const Opening *o, Status st, const Loc *loc, const char *fmt, va_list ap) {
+  char text[2048];
+  vsnprintf(text, sizeof text, fmt, ap);
+  diag_error(o->d, loc, "%s", text);
+  return st;
+}
+
+Status source_wrong(const Opening *o, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  Status st = report(o, ST_MODEL, o->spec->loc, fmt, ap);
+  va_end(ap);
+  return st;
+}
+
+Status source_bad(const Opening *o, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  Status st = report(o, ST_FILE, NULL, fmt, ap);
+  va_end(ap);
+  return st;
+}
+
 /* ---- where files are ---- */
-/* folder/name, or NULL when there is no such file. */
-static char *existing(Arena *a, const char *folder, const char *name) {
+char *source_file(Arena *a, const char *folder, const char *name) {
   char *p = arena_printf(a, "%s/%s", folder, name);
   return access(p, F_OK) == 0 ? p : NULL;
 }
 
-/* Folder holding `name`: the user's (or its subfolder `sub`), else datasets/sub in the places the XDG base
-   directory specification lists for shared data. NULL when not found. */
-static const char *find_folder(Arena *a, const char *folder, const char *sub, const char *name) {
-  if (folder) {
-    const char *inner = arena_printf(a, "%s/%s", folder, sub);
-    return existing(a, inner, name) ? inner : folder;
+static bool has_one(Arena *a, const char *folder, const char *const *names) {
+  for (; *names; names++)
+    if (source_file(a, folder, *names)) return true;
+  return false;
+}
+
+const char *source_folder(const Opening *o, const char *title, const char *sub, const char *const *names,
+                          const char *layout) {
+  if (o->folder) {
+    const char *inner = arena_printf(o->a, "%s/%s", o->folder, sub);
+    if (has_one(o->a, o->folder, names)) return o->folder;
+    if (has_one(o->a, inner, names)) return inner;
+    source_bad(o, "%s is not in %s: it has no %s", title, o->folder, names[0]);
+  } else {
+    const char *dirs = getenv("XDG_DATA_DIRS");
+    if (!dirs || !*dirs) dirs = "/usr/local/share:/usr/share";
+    for (const char *p = dirs; *p;) {
+      size_t n = strcspn(p, ":");
+      const char *dir = arena_printf(o->a, "%.*s/datasets/%s", (int)n, p, sub);
+      if (has_one(o->a, dir, names)) return dir;
+      p += n + (p[n] == ':');
+    }
+    source_bad(o, "%s is not installed: name its folder by --data", title);
   }
-  const char *dirs = getenv("XDG_DATA_DIRS");
-  if (!dirs || !*dirs) dirs = "/usr/local/share:/usr/share";
-  for (const char *p = dirs; *p;) {
-    size_t n = strcspn(p, ":");
-    const char *dir = arena_printf(a, "%.*s/datasets/%s", (int)n, p, sub);
-    if (existing(a, dir, name)) return dir;
-    p += n + (p[n] == ':');
-  }
+  diag_note(o->d, NULL, "expected: %s", layout);
   return NULL;
 }
 
-/* ---- images in memory ---- */
-static void fill_image(const DataSet *s, uint64_t seed, int64_t epoch, int64_t step, int64_t place,
-                       int64_t sample, void *const out[FIELD_KINDS], float *room) {
-  (void)step;
-  (void)place;
-  int plane = s->height * s->width, n = s->channels * plane, cut = s->size * s->size, m = s->channels * cut;
-  const uint8_t *p = s->pixel + sample * n;
-  float *image = room, *view = image + n, *work = view + m;
-  if (out[FIELD_LABEL]) *(int64_t *)out[FIELD_LABEL] = s->label[sample];
-  if (!out[FIELD_IMAGE] && !out[FIELD_VIEWS] && !out[FIELD_ACTIONS]) return;
+/* ---- views ---- */
+void source_normalise(const DataSet *s, const float *from, float *to, int side) {
+  int plane = side * side;
+  for (int c = 0; c < s->channels; c++)
+    for (int i = c * plane; i < (c + 1) * plane; i++) to[i] = from[i] * s->scale[c] + s->shift[c];
+}
+
+static void find_fixations(const DataSet *s, const Fill *f, const Image *image, Fixation *at, float *room) {
+  const Augment *a = s->augment.saccade;
+  int n = s->height * s->width;
+  float *map = room;
+  if (a->saliency == SALIENCY_SPECTRAL) {
+    saliency_spectral(image, map, room + n);
+  } else if (a->saliency == SALIENCY_MAPS) {
+    const float *from = s->map + (size_t)f->sample * s->map_h * s->map_w;
+    for (int i = 0; i < n; i++)
+      map[i] = from[i / s->width * s->map_h / s->height * s->map_w + i % s->width * s->map_w / s->width];
+  } else {
+    for (int i = 0; i < n; i++) map[i] = 1;
+  }
+  Rng r = rng_stream(f->seed, (uint32_t)f->epoch, (uint32_t)f->sample, 0xfffffffeu);
+  saliency_fixations(&r, map, s->height, s->width, a->inhibit, s->views, at);
+}
+
+static bool fill_image(const DataSet *s, const Fill *f, Reason *why) {
+  int n = s->channels * s->height * s->width, cut = s->channels * s->size * s->size, a = s->components;
+  float *image = f->room, *view = image + n, *work = view + cut;
+  bool views = f->out[FIELD_VIEWS] || f->out[FIELD_ACTIONS] || f->out[FIELD_PARAMS];
+  if (f->out[FIELD_LABEL]) *(int64_t *)f->out[FIELD_LABEL] = s->label[f->sample];
+  if (!f->out[FIELD_IMAGE] && !views) return true;
+  const uint8_t *p = s->pixels(s, f->sample, (uint8_t *)work, why);
+  if (!p) return false;
   for (int i = 0; i < n; i++) image[i] = (float)p[i] / 255.0f;
-  if (out[FIELD_IMAGE]) {
-    const float *from = image;
-    if (s->height != s->size || s->width != s->size) {
-      image_resize(image, s->channels, s->height, s->width, view, s->size, work);
-      from = view;
-    }
-    float *to = out[FIELD_IMAGE];
-    for (int i = 0; i < m; i++) to[i] = from[i] * s->scale[i / cut] + s->shift[i / cut];
+  Image whole = {s->channels, s->height, s->width, image};
+  if (f->out[FIELD_IMAGE]) {
+    Image small = {s->channels, s->size, s->size, view};
+    bool same = s->height == s->size && s->width == s->size;
+    if (!same) pixels_resize(&whole, (Box){0, 0, s->height, s->width}, FILTER_BILINEAR, &small, work);
+    source_normalise(s, same ? image : view, f->out[FIELD_IMAGE], s->size);
   }
   double before[MAX_COMPONENTS], now[MAX_COMPONENTS];
-  for (int v = 0; v < s->views && (out[FIELD_VIEWS] || out[FIELD_ACTIONS]); v++) {
-    Rng r = rng_stream(seed, (uint32_t)epoch, (uint32_t)sample, (uint32_t)v);
-    augment_view(&s->augment, &r, image, view, now, work);
-    if (out[FIELD_VIEWS]) {
-      float *to = (float *)out[FIELD_VIEWS] + (int64_t)v * m;
-      for (int c = 0; c < s->channels; c++)
-        for (int i = c * cut; i < (c + 1) * cut; i++) to[i] = view[i] * s->scale[c] + s->shift[c];
-    }
-    if (out[FIELD_ACTIONS] && v > 0) {
-      float *to = (float *)out[FIELD_ACTIONS] + (int64_t)(v - 1) * s->components;
-      for (int i = 0; i < s->components; i++) to[i] = (float)(now[i] - before[i]);
-    }
+  Fixation at[MAX_VIEWS] = {{0, 0}};
+  if (views && s->augment.saccade) find_fixations(s, f, &whole, at, work);
+  for (int v = 0; v < s->views && views; v++) {
+    Rng r = rng_stream(f->seed, (uint32_t)f->epoch, (uint32_t)f->sample, (uint32_t)v);
+    const Augmenter *g = v + 1 == s->views ? s->last : &s->augment;
+    augment_view(g, &r, image, at[v], view, now, work);
+    if (f->out[FIELD_VIEWS])
+      source_normalise(s, view, (float *)f->out[FIELD_VIEWS] + (int64_t)v * cut, s->size);
+    for (int i = 0; i < a && f->out[FIELD_PARAMS]; i++)
+      ((float *)f->out[FIELD_PARAMS])[v * a + i] = (float)now[i];
+    for (int i = 0; i < a && f->out[FIELD_ACTIONS] && v > 0; i++)
+      ((float *)f->out[FIELD_ACTIONS])[(v - 1) * a + i] = (float)(now[i] - before[i]);
     memcpy(before, now, sizeof before);
   }
+  return true;
 }
 
-/* Settings common to image sources, once the images are there. */
-static Status image_settings(DataSet *s, const DataSpec *spec, const double *mean, const double *std,
-                             Diags *d) {
-  s->views = (int)number(spec, "views", 1);
-  s->size = (int)number(spec, "size", s->height);
-  if (s->views < 1 || s->size < 1 || s->size > 4096) {
-    diag_error(d, spec->loc, "%s needs at least one view and a size of 1 to 4096", spec->source);
-    return ST_MODEL;
-  }
-  const Setting *m = setting_find(spec->set, spec->nset, "mean"),
-                *q = setting_find(spec->set, spec->nset, "std");
+/* ---- settings of image sources ---- */
+static bool list_of(const Opening *o, const char *name, const double *absent, double *out) {
+  const Setting *s = find(o, name);
+  if (s && s->kind == SET_LIST && s->nitem != o->s->channels) return false;
+  for (int c = 0; c < o->s->channels; c++) out[c] = s && s->kind == SET_LIST ? s->item[c].num : absent[c];
+  return true;
+}
+
+Status source_views(Opening *o, int size, const double *mean, const double *std) {
+  DataSet *s = o->s;
+  double mu[4], sd[4], views = source_number(o, "views", 1), wanted = source_number(o, "size", size);
+  if (!(views >= 1 && views <= MAX_VIEWS && wanted >= 1 && wanted <= 4096))
+    return source_wrong(o, "%s needs 1 to %d views and a size of 1 to 4096", o->spec->source, MAX_VIEWS);
+  s->views = (int)views;
+  s->size = (int)wanted;
+  if (!list_of(o, "mean", mean, mu) || !list_of(o, "std", std, sd))
+    return source_wrong(o, "mean and std need one number a channel (%d)", s->channels);
   for (int c = 0; c < s->channels; c++) {
-    double mu = m && m->kind == SET_LIST && m->nitem == s->channels ? m->item[c].num : mean[c];
-    double sd = q && q->kind == SET_LIST && q->nitem == s->channels ? q->item[c].num : std[c];
-    if (!(sd > 0)) {
-      diag_error(d, q ? q->loc : spec->loc, "the standard deviations must be positive");
-      return ST_MODEL;
-    }
-    s->scale[c] = (float)(1 / sd);
-    s->shift[c] = (float)(-mu / sd);
+    if (!(sd[c] > 0)) return source_wrong(o, "the standard deviations must be positive");
+    s->scale[c] = (float)(1 / sd[c]);
+    s->shift[c] = (float)(-mu[c] / sd[c]);
   }
-  Status st = augmenter_init(&s->augment, setting_find(spec->set, spec->nset, "actions"), s->channels,
-                             s->height, s->width, s->size, d);
-  s->components = s->augment.components;
-  s->room = (int64_t)s->channels * (s->height * s->width + s->size * s->size) + augment_room(&s->augment);
-  s->fill = fill_image;
-  return st;
-}
-
-static Status check_labels(const DataSet *s, const char *path, Diags *d) {
-  for (int64_t i = 0; i < s->samples; i++)
-    if (s->label[i] >= s->classes) {
-      diag_error(d, NULL, "%s: label %d of sample %lld is not below %d", path, s->label[i], (long long)i,
-                 s->classes);
-      return ST_FILE;
-    }
   return ST_OK;
 }
 
-/* ---- fashion_mnist ---- */
-static Status read_fashion(DataSet *s, const char *folder, bool train, Arena *a, Diags *d) {
-  const char *part = train ? "train" : "t10k";
-  const char *images = arena_printf(a, "%s-images-idx3-ubyte", part);
-  const char *labels = arena_printf(a, "%s-labels-idx1-ubyte", part);
-  const char *dir = find_folder(a, folder, "fashion-mnist", arena_printf(a, "%s.gz", images));
-  if (!dir) {
-    diag_error(
-        d, NULL,
-        "Fashion-MNIST is not installed: install the Debian package dataset-fashion-mnist, or name a folder "
-        "with its files by --data");
-    return ST_FILE;
-  }
-  const char *pi = existing(a, dir, images), *pl = existing(a, dir, labels);
-  if (!pi) pi = arena_printf(a, "%s/%s.gz", dir, images);
-  if (!pl) pl = arena_printf(a, "%s/%s.gz", dir, labels);
-  IdxFile x, y;
-  if (idx_read(pi, 3, &x, d) != ST_OK) return ST_FILE;
-  s->owned[0] = x.data;
-  if (idx_read(pl, 1, &y, d) != ST_OK) return ST_FILE;
-  s->owned[1] = y.data;
-  if (x.dim[0] != y.dim[0]) {
-    diag_error(d, NULL, "%s holds %lld images, but %s holds %lld labels", pi, (long long)x.dim[0], pl,
-               (long long)y.dim[0]);
-    return ST_FILE;
-  }
-  if (x.dim[0] < 1 || x.dim[1] != 28 || x.dim[2] != 28) {
-    diag_error(d, NULL, "%s: images of %lld x %lld, expected 28 x 28", pi, (long long)x.dim[1],
-               (long long)x.dim[2]);
-    return ST_FILE;
-  }
-  s->samples = x.dim[0];
-  s->pixel = x.data;
-  s->label = y.data;
-  return check_labels(s, pl, d);
+static Status open_maps(Opening *o, const char *home) {
+  DataSet *s = o->s;
+  const char *path = arena_printf(o->a, "%s/saliency-%s.npy", home, o->train ? "train" : "test");
+  MappedFile *m = &s->mapped[1];
+  Array a;
+  if (file_map(m, path, o->d) != ST_OK) return ST_FILE;
+  const char *wrong = array_parse(m->p, m->n, &a);
+  if (wrong) return source_bad(o, "%s: %s", path, wrong);
+  if (a.kind != 'f' || a.size != 4 || (uintptr_t)a.data % sizeof(float) || a.shape.rank != 3 ||
+      a.shape.dim[1] < 1 || a.shape.dim[2] < 1 || a.shape.dim[1] > 4096 || a.shape.dim[2] > 4096)
+    return source_bad(o, "%s: saliency maps are f32[samples, height, width]", path);
+  if (a.shape.dim[0] != s->samples)
+    return source_bad(o, "%s holds %lld maps, but there are %lld images", path, (long long)a.shape.dim[0],
+                      (long long)s->samples);
+  s->map_h = (int)a.shape.dim[1];
+  s->map_w = (int)a.shape.dim[2];
+  s->map = (const float *)(const void *)a.data;
+  for (int64_t i = 0; i < a.count; i++)
+    if (!(s->map[i] >= 0 && s->map[i] <= 1e30f))
+      return source_bad(o, "%s: saliency %g of image %lld is negative or not finite", path, (double)s->map[i],
+                        (long long)(i / (s->map_h * s->map_w)));
+  return ST_OK;
 }
 
-static Status open_fashion(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d) {
-  static const double mean[] = {0.2860}, std[] = {0.3530};
-  s->classes = 10;
-  s->channels = 1;
-  s->height = s->width = 28;
-  Arena *a = arena_new();
-  Status st = read_fashion(s, folder, train, a, d);
-  arena_free(a);
-  return st == ST_OK ? image_settings(s, spec, mean, std, d) : st;
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+Status source_images(Opening *o, int size, const double *mean, const double *std, const char *home) {
+  DataSet *s = o->s;
+  Status st = source_views(o, size, mean, std);
+  if (st) return st;
+  const Setting *target = find(o, "target");
+  bool own = target && target->kind == SET_LIST && target->nitem > 0;
+  st = augmenter_init(&s->augment, find(o, "actions"), s->channels, s->height, s->width, s->size, o->d);
+  if (st == ST_OK && own)
+    st = augmenter_init(&s->target, target, s->channels, s->height, s->width, s->size, o->d);
+  if (st) return st;
+  s->last = own ? &s->target : &s->augment;
+  s->components = s->augment.components;
+  if (s->last->components != s->components || !s->last->saccade != !s->augment.saccade)
+    return source_wrong(o,
+                        "the actions of the last view (`target`) have %d components, those of the others %d",
+                        s->last->components, s->components);
+  if (s->augment.saccade && s->augment.saccade->saliency == SALIENCY_MAPS && (st = open_maps(o, home)))
+    return st;
+  int64_t pixels = (int64_t)s->height * s->width,
+          work = most(augment_room(&s->augment), s->channels * pixels);
+  if (s->augment.saccade) work = most(work, pixels + saliency_room(s->channels, s->height, s->width));
+  s->room = s->channels * (pixels + (int64_t)s->size * s->size) + work;
+  s->fill = fill_image;
+  return ST_OK;
 }
 
-/* ---- cifar100 ---- */
-static Status read_cifar(DataSet *s, const char *folder, bool train, Arena *a, Diags *d) {
-  enum { PIXELS = 3 * 32 * 32, RECORD = PIXELS + 2 }; /* coarse label, fine label, red, green, blue planes */
-  const char *name = train ? "train.bin" : "test.bin";
-  const char *dir = find_folder(a, folder, "cifar-100-binary", name);
-  if (!dir) {
-    diag_error(d, NULL,
-               "CIFAR-100 is not installed: name a folder with train.bin and test.bin (its binary version) "
-               "by --data");
-    return ST_FILE;
-  }
-  const char *path = arena_printf(a, "%s/%s", dir, name);
-  MappedFile m;
-  if (file_map(&m, path, d) != ST_OK) return ST_FILE;
-  Status st = ST_FILE;
-  if (m.n == 0 || m.n % RECORD) {
-    diag_error(d, NULL, "%s: its %zu bytes are no whole number of CIFAR-100 records of %d (truncated?)", path,
-               m.n, RECORD);
-  } else {
-    s->samples = (int64_t)(m.n / RECORD);
-    uint8_t *pixel = s->owned[0] = malloc((size_t)s->samples * PIXELS);
-    uint8_t *label = s->owned[1] = malloc((size_t)s->samples);
-    if (pixel && label) {
-      for (int64_t i = 0; i < s->samples; i++) {
-        label[i] = m.p[i * RECORD + 1];
-        memcpy(pixel + i * PIXELS, m.p + i * RECORD + 2, PIXELS);
-      }
-      s->pixel = pixel;
-      s->label = label;
-      st = check_labels(s, path, d);
-    } else {
-      diag_error(d, NULL, "%s: out of memory", path);
-    }
-  }
-  file_unmap(&m);
-  return st;
-}
-
-static Status open_cifar(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d) {
-  static const double mean[] = {0.4914, 0.4822, 0.4465}, std[] = {0.247, 0.243, 0.261};
-  s->classes = 100;
-  s->channels = 3;
-  s->height = s->width = 32;
-  Arena *a = arena_new();
-  Status st = read_cifar(s, folder, train, a, d);
-  arena_free(a);
-  return st == ST_OK ? image_settings(s, spec, mean, std, d) : st;
-}
-
-/* ---- synthetic ---- */
-static void fill_normal(float *p, int64_t n, uint64_t seed, int64_t step, int64_t place, FieldKind kind) {
-  Rng r = rng_stream(seed, (uint32_t)step, (uint32_t)place, 0xffff0000u | (uint32_t)kind);
-  for (int64_t i = 0; i < n; i++) p[i] = (float)rng_normal(&r);
-}
-
-static void fill_synthetic(const DataSet *s, uint64_t seed, int64_t epoch, int64_t step, int64_t place,
-                           int64_t sample, void *const out[FIELD_KINDS], float *room) {
-  (void)epoch;
-  (void)sample;
-  (void)room;
-  int64_t image = (int64_t)s->channels * s->size * s->size;
-  int64_t n[FIELD_KINDS] = {[FIELD_IMAGE] = image,
-                            [FIELD_VIEWS] = image * s->views,
-                            [FIELD_ACTIONS] = (int64_t)(s->views - 1) * s->components,
-                            [FIELD_X] = s->features};
-  for (int k = 0; k < FIELD_KINDS; k++)
-    if (out[k] && k != FIELD_LABEL) fill_normal(out[k], n[k], seed, step, place, (FieldKind)k);
-  if (out[FIELD_LABEL]) {
-    Rng r = rng_stream(seed, (uint32_t)step, (uint32_t)place, 0xffff0000u | FIELD_LABEL);
-    *(int64_t *)out[FIELD_LABEL] = rng_below(&r, (uint32_t)s->classes);
-  }
-}
-
-static Status open_synthetic(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d) {
-  (void)folder;
-  (void)train;
-  s->views = (int)number(spec, "views", 1);
-  s->size = (int)number(spec, "size", 32);
-  s->channels = (int)number(spec, "channels", 3);
-  s->components = (int)number(spec, "action_dim", 0);
-  s->classes = (int)number(spec, "classes", 10);
-  s->features = (int64_t)number(spec, "features", 0);
-  s->samples = (int64_t)number(spec, "length", 1024);
-  s->fill = fill_synthetic;
-  if (s->views >= 1 && s->size >= 1 && s->channels >= 1 && s->components >= 0 && s->classes >= 1 &&
-      s->features >= 0 && s->samples >= 1)
-    return ST_OK;
-  diag_error(d, spec->loc, "the sizes of synthetic data must be positive");
-  return ST_MODEL;
+Status source_check_labels(const Opening *o, const char *path) {
+  for (int64_t i = 0; i < o->s->samples; i++)
+    if (o->s->label[i] < 0 || o->s->label[i] >= o->s->classes)
+      return source_bad(o, "%s: label %d of sample %lld is not below %d", path, o->s->label[i], (long long)i,
+                        o->s->classes);
+  return ST_OK;
 }
 
 /* ---- all of them ---- */
 static const struct {
   const char *name;
-  Status (*open)(DataSet *, const DataSpec *, const char *, bool, Diags *);
-} sources[] = {{"fashion_mnist", open_fashion}, {"cifar100", open_cifar}, {"synthetic", open_synthetic}};
+  Status (*open)(Opening *);
+} sources[] = {{"fashion_mnist", open_fashion}, {"cifar100", open_cifar},      {"stl10", open_stl},
+               {"tinyimagenet", open_tiny},     {"image_folder", open_folder}, {"diebench", open_diebench},
+               {"synthetic", open_synthetic}};
 
 Status dataset_open(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d) {
   enum { N = sizeof sources / sizeof *sources };
   const char *name[N];
-  *s = (DataSet){0};
+  *s = (DataSet){.arena = arena_new()};
+  Opening o = {s, spec, folder, train, s->arena, d};
   for (int i = 0; i < N; i++) {
     name[i] = sources[i].name;
-    if (!strcmp(name[i], spec->source)) return sources[i].open(s, spec, folder, train, d);
+    if (!strcmp(name[i], spec->source)) return sources[i].open(&o);
   }
   const char *near = nearest_name(spec->source, name, N);
-  diag_error(d, spec->loc, "no data source %s%s%s", spec->source, near ? "; did you mean " : "",
-             near ? near : "");
-  return ST_MODEL;
+  return source_wrong(&o, "no data source %s%s%s", spec->source, near ? "; did you mean " : "",
+                      near ? near : "");
 }
 
 void dataset_close(DataSet *s) {
-  free(s->owned[0]);
-  free(s->owned[1]);
+  for (int i = 0; i < 2; i++) {
+    free(s->owned[i]);
+    file_unmap(&s->mapped[i]);
+  }
+  cache_free(s->cache);
+  if (s->arena) arena_free(s->arena);
   *s = (DataSet){0};
 }
 
 int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) {
+  bool actions = s->components >= 1, images = s->label != NULL;
   struct {
     const char *name;
     FieldKind kind;
@@ -290,11 +268,8 @@ int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) 
   } field[] = {
       {"image", FIELD_IMAGE, DT_F32, true, {3, {s->channels, s->size, s->size}}},
       {"views", FIELD_VIEWS, DT_F32, true, {4, {s->views, s->channels, s->size, s->size}}},
-      {"actions",
-       FIELD_ACTIONS,
-       DT_F32,
-       s->views >= 2 && s->components >= 1,
-       {2, {s->views - 1, s->components}}},
+      {"actions", FIELD_ACTIONS, DT_F32, s->views >= 2 && actions, {2, {s->views - 1, s->components}}},
+      {"params", FIELD_PARAMS, DT_F32, images && actions, {2, {s->views, s->components}}},
       {"label", FIELD_LABEL, DT_I64, true, {0, {0}}},
       {"x", FIELD_X, DT_F32, s->features >= 1, {1, {s->features}}},
   };

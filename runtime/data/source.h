@@ -1,26 +1,63 @@
-/* Data sources: what the loader asks of each (docs/data-sources.md). */
+/* Data sources: what the loader asks of each, and what they share (docs/data-sources.md). */
 #ifndef JEPAC_RUNTIME_DATA_SOURCE_H
 #define JEPAC_RUNTIME_DATA_SOURCE_H
 
 #include "runtime/data/augment.h"
+#include "runtime/data/picture.h"
+#include "runtime/file.h"
 
-typedef enum { FIELD_IMAGE, FIELD_VIEWS, FIELD_ACTIONS, FIELD_LABEL, FIELD_X, FIELD_KINDS } FieldKind;
+typedef enum {
+  FIELD_IMAGE,
+  FIELD_VIEWS,
+  FIELD_ACTIONS,
+  FIELD_PARAMS,
+  FIELD_LABEL,
+  FIELD_X,
+  FIELD_KINDS
+} FieldKind;
 
-/* An opened source; read-only while loading, so any number of threads may fill from it. */
+/* One sample to make. */
+typedef struct {
+  uint64_t seed;
+  int64_t epoch, step, place; /* place: in the batch */
+  int64_t sample;
+  void *out[FIELD_KINDS]; /* NULL or where that field's sample goes */
+  float *room;
+} Fill;
+
+/* An opened source; read-only while loading but for the cache, so any number of threads may fill from it. */
 typedef struct DataSet DataSet;
+typedef struct Cache Cache;
 struct DataSet {
   int64_t samples;
   int classes, channels, height, width, size, views, components;
-  int64_t features;     /* synthetic: extent of x */
-  const uint8_t *pixel; /* samples x channels x height x width */
-  const uint8_t *label;
-  float scale[3], shift[3]; /* 0..1 -> normalised: p * scale + shift */
-  Augmenter augment;
+  int64_t features;         /* synthetic: extent of x */
+  float scale[4], shift[4]; /* 0..1 -> normalised: p * scale + shift */
+  const int32_t *label;
+  bool skip_bad;
   int64_t room; /* floats of working memory a fill needs */
+  /* false: the sample cannot be read, with the reason. */
+  bool (*fill)(const DataSet *s, const Fill *f, Reason *why);
+
+  /* Of image sources: the pixels of a sample, channels x height x width bytes, perhaps made in `bytes`; NULL
+     with the reason. */
+  const uint8_t *(*pixels)(const DataSet *s, int64_t sample, uint8_t *bytes, Reason *why);
+  Augmenter augment, target; /* target: of the last view */
+  Augmenter *last;           /* &target or &augment */
+  const float *map;          /* saliency maps, map_h x map_w each; NULL: none */
+  int map_h, map_w;
+
+  const uint8_t *record; /* samples in memory: `stride` bytes apart */
+  int64_t stride;
+  const char *const *path; /* files: a picture each, or a folder each */
+  bool exact;              /* pictures of another size are refused rather than resized */
+  int per_object;          /* diebench: pictures in a folder */
+  bool colour;
+  Cache *cache;
+
+  Arena *arena; /* freed with the data set */
+  MappedFile mapped[2];
   void *owned[2];
-  /* Writes one sample; out[kind] is NULL or where that field's sample goes. */
-  void (*fill)(const DataSet *s, uint64_t seed, int64_t epoch, int64_t step, int64_t place, int64_t sample,
-               void *const out[FIELD_KINDS], float *room);
 };
 
 /* folder: --data, or NULL. ST_FILE or ST_MODEL after reporting. */
@@ -30,5 +67,45 @@ void dataset_close(DataSet *s);
 /* Which field a name stands for, with the element type and the shape of one sample that this source gives it;
  * -1: none. */
 int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample);
+
+/* ---- what the sources share ---- */
+typedef struct {
+  DataSet *s;
+  const DataSpec *spec;
+  const char *folder; /* --data, or NULL */
+  bool train;
+  Arena *a; /* the data set's */
+  Diags *d;
+} Opening;
+
+Status open_fashion(Opening *o), open_cifar(Opening *o), open_stl(Opening *o); /* arrays.c */
+Status open_tiny(Opening *o), open_folder(Opening *o);                         /* folders.c */
+Status open_diebench(Opening *o);                                              /* diebench.c */
+Status open_synthetic(Opening *o);                                             /* synthetic.c */
+
+double source_number(const Opening *o, const char *name, double absent);
+const char *source_word(const Opening *o, const char *name, const char *absent);
+/* Reports at the model's line and returns ST_MODEL. */
+Status source_wrong(const Opening *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Reports and returns ST_FILE. */
+Status source_bad(const Opening *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* folder/name, or NULL when there is no such file. */
+char *source_file(Arena *a, const char *folder, const char *name);
+/* Folder holding `name`: the user's (or its subfolder `sub`), else datasets/sub in the places the XDG base
+   directory specification lists for shared data. NULL when none of them has it, after reporting what is
+   expected. */
+const char *source_folder(const Opening *o, const char *title, const char *sub, const char *const *names,
+                          const char *layout);
+
+/* Views, size, mean, std; height and width are set. */
+Status source_views(Opening *o, int size, const double *mean, const double *std);
+/* The same and the augmentations: from then on the source fills from its pixels. home: where saliency maps
+ * lie. */
+Status source_images(Opening *o, int size, const double *mean, const double *std, const char *home);
+
+/* bytes -> normalised floats */
+void source_normalise(const DataSet *s, const float *from, float *to, int side);
+Status source_check_labels(const Opening *o, const char *path);
 
 #endif

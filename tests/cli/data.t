@@ -6,7 +6,8 @@ $ mkidx good 16 16 && jepac train image.jepa -q --data good --out run && ls run
   run.svg
 
 $ jepac train image.jepa -q --data nothere --out bad
-  jepac: error: cannot read nothere/train-images-idx3-ubyte.gz: No such file or directory
+  jepac: error: Fashion-MNIST is not in nothere: it has no train-images-idx3-ubyte.gz
+  jepac: note: expected: the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each perhaps with .gz, as in the Debian package dataset-fashion-mnist
   exit 3
 $ mkidx d 16 16 && rm d/train-labels-idx1-ubyte.gz && jepac train image.jepa -q --data d --out bad
   jepac: error: cannot read d/train-labels-idx1-ubyte.gz: No such file or directory
@@ -20,7 +21,7 @@ $ mkidx d 4 4 && jepac train image.jepa -q --data d --out bad
                     ^
   exit 1
 $ mkidx d 0 0 && jepac train image.jepa -q --data d --out bad
-  jepac: error: d/train-images-idx3-ubyte.gz: images of 28 x 28, expected 28 x 28
+  jepac: error: d/train-images-idx3-ubyte.gz holds no images
   exit 3
 $ mkidx d 16 16 && head -c 40 good/train-images-idx3-ubyte.gz > d/train-images-idx3-ubyte.gz; jepac train image.jepa -q --data d --out bad
   jepac: error: d/train-images-idx3-ubyte.gz: truncated: its header declares 12544 bytes but it holds 3357

@@ -17,7 +17,7 @@ $ jepac ir sum.ir --stage plan | head -1 | cut -d' ' -f1
 $ jepac run sum.ir --interp -q --inputs x.safetensors --outputs y.npy && jepac run sum.ir --inputs y.npy
   jepac: error: y.npy: input 'x' is f64[], but sum needs f32[2,3]
   exit 3
-$ jepac ir tiny.jepa --train-step --stage plan --dump-ir dump > plan.txt && ls dump | sed -n -e 1p -e '$p' | sed 's,^[0-9]*,N,'
+$ jepac ir tiny.jepa --train-step --stage plan --dump-ir dump > plan.txt && ls dump | grep ir$ | sed -n -e 1p -e '$p' | sed 's,^[0-9]*,N,'
   N-simplify.ir
   N-memplan.ir
 $ for s in graph grad kernels plan llvm asm; do jepac ir tiny.jepa --stage $s -o stage.txt && test -s stage.txt || echo no $s; done

@@ -66,7 +66,7 @@ $ (ulimit -f 4; jepac train tiny.jepa -q --steps 9 --out fresh --log /dev/null) 
 
 Values that are not finite.
 
-$ sed 's/1e-3, warmup = 10/1e30, warmup = 0/' tiny.jepa > hot.jepa; jepac train hot.jepa -q --steps 50 --out hot 2>&1 | sed 's/step [0-9]*/step N/'; ls hot
+$ sed 's/1e-3, warmup = 10/1e30, warmup = 0/' tiny.jepa > hot.jepa; jepac train hot.jepa -q --steps 50 --out hot 2>&1 | sed -n 's/step [0-9]*: /step N: /p'; ls hot
   jepac: error: step N: loss is not finite; hot holds the states before this step
   checkpoint.safetensors
   run.jsonl

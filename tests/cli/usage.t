@@ -7,14 +7,16 @@ $ jepac
     train    MODEL            compile and train
     eval     RUN              probes and protocols on a checkpoint
     run      MODEL|FILE.ir    run one entry on given tensors
-    compile  MODEL            ahead-of-time compilation (not yet)
+    compile  MODEL            a library that needs no jepac
     ir       MODEL|FILE.ir    print a stage of the compiler
     opt      FILE.ir          run passes on textual IR
-    explain  MODEL            memory, time and fusion per model line (not yet)
-    verify   MODEL            compare passes, JIT and interpreter (not yet)
+    explain  MODEL|FILE.ir    memory, time and fusion per model line
+    verify   MODEL|FILE.ir    compare passes, JIT and interpreter
     bench    MODEL            time the training step
-    reduce   MODEL -- CMD     smallest model file that still fails (not yet)
-    ckpt     ls|diff|convert  work with checkpoints (not yet)
+    render                    write a data set of rendered objects in known rotations
+    reduce   MODEL -- CMD     smallest model file that still fails
+    ckpt     ls|diff|convert  list, compare and convert tensor files
+    fmt      MODEL            lay out a model file
   
   jepac COMMAND -h lists a command's options.
   exit 2
@@ -27,12 +29,12 @@ $ jepac trian tiny.jepa
 $ jepac frobnicate
   jepac: error: unknown command 'frobnicate'
   exit 2
-$ jepac explain tiny.jepa
-  jepac: error: 'explain' is not there yet
-  exit 2
 $ jepac compile tiny.jepa -o out
-  jepac: error: 'compile' is not there yet
-  exit 2
+  out/tiny.o
+  out/libtiny.a
+  out/tiny.pc
+  out/tinyConfig.cmake
+  out/tiny.h
 $ jepac check
   jepac: error: usage is jepac check MODEL
   exit 2

@@ -12,7 +12,8 @@ A case is a directory of safetensors files (f32 unless said otherwise):
     outputs_eval   the same in eval mode, from the same params
     grads     grad.<parameter> of the loss in train mode
     buffers1  buffers after one train-mode forward (cases with batch norm)
-and for seq_jepa, where 10 steps of AdamW + EMA run on the same inputs,
+and for seq_jepa, where 10 steps of AdamW + EMA run on the same inputs, and byol, where
+the two optimizers of baselines.py do,
     after     parameters and buffers after those steps
     losses.json    the loss of each step, before its update
 Everything is computed in f64 from values that were first rounded to f32, then
@@ -39,6 +40,7 @@ import pathlib
 import torch
 from safetensors.torch import save_file
 
+import baselines
 import reference as ref
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -118,6 +120,7 @@ CASES = {
         inputs=lambda: seq_jepa_inputs(4, 3, 16, 4),
         returns=["loss", "agg", "z"],
     ),
+    **baselines.CASES,
 }
 
 FULL = dict(
@@ -144,7 +147,7 @@ def perturb(model):
         elif tensor.dim() == 1:
             # norm gains; the zero-initialised ones become about a half
             tensor.copy_(0.75 + 0.25 * tensor + 0.2 * torch.randn_like(tensor))
-        elif name.startswith("target_encoder."):
+        elif name.startswith("target_"):
             tensor.add_(0.2 * tensor.std() * torch.randn_like(tensor))
         tensor.copy_(tensor.float())
 
@@ -248,9 +251,12 @@ def compute(spec, model, inputs):
     if buffers:
         files["buffers1"] = buffers
     losses = None
-    if isinstance(model, ref.SeqJEPA):
+    if type(model) in (ref.SeqJEPA, baselines.BYOL):
         model.load_state_dict(start)
-        losses = train(model, inputs)
+        if type(model) is ref.SeqJEPA:
+            losses = train(model, inputs)
+        else:
+            losses = baselines.train(model, inputs, STEPS, EMA_DECAY)
         files["after"] = model.state_dict()
     return files, losses
 
@@ -303,7 +309,8 @@ def write(name, spec, folder, seed, check, kinks=True):
     case["inputs"] = {k: list(v.shape) for k, v in inputs.items()}
     case["zero_gradient"] = zero_gradients(files["grads"])
     if losses:
-        case["train"] = dict(RECIPE, ema_decay=EMA_DECAY, steps=STEPS)
+        recipe = RECIPE if name.startswith("seq_jepa") else {}
+        case["train"] = dict(recipe, ema_decay=EMA_DECAY, steps=STEPS)
         (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
     (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
     size = sum(f.stat().st_size for f in folder.iterdir())

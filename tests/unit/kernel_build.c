@@ -286,7 +286,7 @@ void kb_call(const KBCode *f, void *const *ptr) {
 }
 
 KBCode kb_compile(KB *b, Code **code) {
-  CodegenOptions o = {NULL, 1, false};
+  CodegenOptions o = {.threads = 1};
   Plan *plan;
   *code = codegen_jit(kb_program(b), &o, b->arena, diags_new(b->arena), &plan);
   if (!*code) bug("a test kernel does not compile");

@@ -317,6 +317,14 @@ static Val build_scatter(Graph *g, int which) {
   return g_add(g, OP_scatter_add, (Val[]){idx, y}, 2, &axis, 0, DT_F32, &gather_cases[which].x);
 }
 
+/* bcopy(from, to, bytes) of the C library copies a bool array */
+static Val build_extern(Graph *g, int which) {
+  (void)which;
+  Shape s = {1, {5}};
+  Val x = g_input(g, "x", IN_ARG, DT_BOOL, &s, NULL);
+  return g_extern(g, &(Extern){"libc.so.6", "bcopy", NULL}, &x, 1, DT_BOOL, &s);
+}
+
 /* ---- the table ---- */
 typedef struct {
   int n;
@@ -349,6 +357,7 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_conv2d_dw] = {COUNT(conv_cases), build_conv_dw},
     [OP_gather] = {COUNT(gather_cases), build_gather},
     [OP_scatter_add] = {COUNT(gather_cases), build_scatter},
+    [OP_extern] = {1, build_extern},
 };
 
 int op_case_count(OpId op) {

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const CodegenOptions plain = {NULL, 1, false};
+static const CodegenOptions plain = {.threads = 1};
 
 static void agree(KB *b, double tol, const char *what) {
   char err[256];
@@ -519,7 +519,7 @@ START_TEST(test_object_cache) {
   char dir[] = "/tmp/jepac_cache_XXXXXX", err[256], cmd[600], path[64];
   ck_assert_ptr_nonnull(mkdtemp(dir));
   snprintf(path, sizeof path, "%s/a/b", dir);
-  CodegenOptions o = {path, 2, false};
+  CodegenOptions o = {.cache_dir = path, .threads = 2};
   for (int round = 0; round < 3; round++) {
     KB *b = small_kernel(3);
     ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s", err);
@@ -592,7 +592,7 @@ static void *compile_and_check(void *arg) {
   bool ok = true;
   for (int i = 0; i < 5; i++) {
     KB *b = small_kernel(*(int *)arg + i);
-    CodegenOptions o = {NULL, 2, false};
+    CodegenOptions o = {.threads = 2};
     ok &= kb_agree(b, &o, 1e-6, err, sizeof err);
     kb_free(b);
   }
@@ -626,7 +626,7 @@ END_TEST
 
 START_TEST(test_bounds_check_stops) {
   KB *b = small_kernel(3);
-  CodegenOptions o = {NULL, 1, true};
+  CodegenOptions o = {.threads = 1, .check_bounds = true};
   char err[256];
   ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s", err);
   kb_program(b)->kernel.v[0].loop.size[0] = 101; /* behind the verifier's back */

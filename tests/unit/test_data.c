@@ -188,7 +188,7 @@ static void one_view(int channels, int side, int size, Setting actions, const fl
   ck_assert_int_eq(augmenter_init(&g, &actions, channels, side, side, size, diags), ST_OK);
   float *room = malloc((size_t)augment_room(&g) * sizeof *room);
   Rng r = rng_stream(1, 2, 3, 4);
-  augment_view(&g, &r, image, view, param, room);
+  augment_view(&g, &r, image, (Fixation){0, 0}, view, param, room);
   free(room);
 }
 
@@ -220,11 +220,11 @@ START_TEST(rotation_is_counter_clockwise) {
 END_TEST
 
 START_TEST(crop_reads_the_box_it_reports) {
-  float *in = NEWN(arena, float, 28 * 28), out[14 * 14], again[28 * 28];
+  float *in = NEWN(arena, float, 28 * 28), out[56 * 56], again[28 * 28];
   double u[4];
   for (int i = 0; i < 28 * 28; i++) in[i] = (float)(i % 28) / 28 + (float)(i / 28) / 56;
-  for (int size = 14; size <= 28; size += 14) {
-    float *to = size == 14 ? out : again;
+  for (int size = 28; size <= 56; size += 28) {
+    float *to = size == 56 ? out : again;
     Setting a[] = {range("scale", 0.3, 0.5), range("ratio", 0.75, 1.33)}, c = call("crop", 2, a);
     one_view(1, 28, size, list("actions", 1, &c), in, to, u);
     for (int i = 0; i < 4; i++)
@@ -300,13 +300,14 @@ START_TEST(colour_jitter) {
 END_TEST
 
 START_TEST(resize_like_pillow) { /* values of PIL.Image.resize(..., BILINEAR) in mode F */
-  static const float in[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  float out[36], room[4 * 6];
-  image_resize(in, 1, 4, 4, out, 2, room);
+  float pixel[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, out[36], room[256];
+  Image in = {1, 4, 4, pixel}, small = {1, 2, 2, out}, big = {1, 6, 6, out};
+  ck_assert_int_le(pixels_room(1, 6), 256);
+  pixels_resize(&in, (Box){0, 0, 4, 4}, FILTER_BILINEAR, &small, room);
   ck_assert_float_eq_tol(out[0], 3.5714286f, 1e-5);
   ck_assert_float_eq_tol(out[1], 5.1428571f, 1e-5);
   ck_assert_float_eq_tol(out[3], 11.4285717f, 1e-5);
-  image_resize(in, 1, 4, 4, out, 6, room);
+  pixels_resize(&in, (Box){0, 0, 4, 4}, FILTER_BILINEAR, &big, room);
   ck_assert_float_eq_tol(out[0], 0, 1e-6);
   ck_assert_float_eq_tol(out[1], 0.5f, 1e-5);
   ck_assert_float_eq_tol(out[35], 15, 1e-5);
@@ -318,10 +319,10 @@ START_TEST(bad_augmentations) {
   Setting r = range("scale", 0, 2), c = call("crop", 1, &r), l = list("actions", 1, &c);
   ck_assert_int_eq(augmenter_init(&g, &l, 1, 28, 28, 28, diags), ST_MODEL);
   expect_error("crop", "out of range");
-  c = call("flip", 0, &r);
+  c = call("flop", 0, &r);
   l = list("actions", 1, &c);
   ck_assert_int_eq(augmenter_init(&g, &l, 1, 28, 28, 28, diags), ST_MODEL);
-  expect_error("flip", "rotate");
+  expect_error("flop; did you mean flip", "rotate");
 }
 END_TEST
 
@@ -465,7 +466,7 @@ START_TEST(loader_bad_data) {
   DataSpec spec = spec_of("fashion_mnist", 28);
   ck_assert_ptr_null(loader_open(&spec, folder, B, 1, true, diags, &st));
   ck_assert_int_eq(st, ST_FILE);
-  expect_error("train-images-idx3-ubyte", "No such file");
+  expect_error("it has no train-images-idx3-ubyte", "expected: the four IDX files");
   setenv("XDG_DATA_DIRS", "/nowhere:/no", 1);
   ck_assert_ptr_null(loader_open(&spec, NULL, B, 1, true, diags, &st));
   unsetenv("XDG_DATA_DIRS");

@@ -467,6 +467,81 @@ START_TEST(probes) {
 }
 END_TEST
 
+/* A group of parameters and an objective of its own, each with its optimizer; clipping together and apart. */
+START_TEST(objectives_and_groups) {
+  Ctx c = load_text(
+      "model M() {\n  a = Linear(1, 1, bias = false)\n  b = Linear(1, 1, bias = false)\n"
+      "  c = Linear(1, 1, bias = false)\n  entry f(x: f32[1, 1]) {\n"
+      "    return loss = sum(a(x)) + sum(b(x)), other = sum(c(x))\n  }\n}\n"
+      "train M {\n  minimize f.loss\n  optimizer = sgd(lr = 1)\n  clip_norm = 1\n  batch = 1, steps = 1\n"
+      "  objective slow { params = [b], optimizer = sgd(lr = 0.1) }\n"
+      "  objective other { params = [c.weight], minimize f.other, optimizer = sgd(lr = 1), clip_norm = 0.5 "
+      "}\n}\n",
+      NULL, 0);
+  ok(&c, c.m);
+  Graph *g = frontend_train_step(c.m, c.d, false);
+  ok(&c, g);
+  double x[] = {3};
+  Tensor64 *out = run(&c, &g, (Given[]){{"x", x, 1}}, 1);
+  double together = 1 / (sqrt(18) + 1e-6), apart = 0.5 / (3 + 1e-6);
+  close_to(result(g, out, "grad_norm")[0], sqrt(18));
+  close_to(result(g, out, "a.weight")[0], -3 * together);
+  close_to(result(g, out, "b.weight")[0], -0.3 * together);
+  close_to(result(g, out, "c.weight")[0], -3 * apart);
+  close_to(result(g, out, "objective.other.loss")[0], 0);
+  for (int i = 0; i < g->outputs.n; i++) ck_assert_str_ne(g->outputs.v[i].name, "objective.slow.loss");
+  arena_free(c.a);
+}
+END_TEST
+
+START_TEST(monitors) {
+  Ctx c = load_text(ONE_WEIGHT("sgd()", "  data = synthetic(features = 2)\n  bind x = data.x[0]\n"
+                                        "  monitor { size = norm(data.x) in 0.5..2 }\n"
+                                        "  monitor after 10% { one = 1 in 0..inf }\n"
+                                        "  monitor after 3 epochs { two = 2 in -1..2, three = 3 in 0..4 }\n"),
+                    NULL, 0);
+  ok(&c, c.m);
+  const Recipe *r = frontend_recipe(c.m, c.d);
+  ok(&c, r);
+  ck_assert_int_eq(r->nmonitor, 4);
+  static const struct {
+    const char *name;
+    double lo, hi;
+    int64_t start;
+  } want[] = {{"size", 0.5, 2, 0}, {"one", 0, INFINITY, 21}, {"two", -1, 2, 24}, {"three", 0, 4, 24}};
+  for (int i = 0; i < 4; i++) {
+    const Monitor *m = &r->monitor[i];
+    ck_assert_str_eq(m->name, want[i].name);
+    ck_assert(m->lo == want[i].lo && m->hi == want[i].hi);
+    ck_assert_int_eq(monitor_start(m, 8, 201), want[i].start);
+  }
+  Graph *g = frontend_train_step(c.m, c.d, true);
+  ok(&c, g);
+  double x[] = {3, 4};
+  Tensor64 *out = run(&c, &g, (Given[]){{"data.x", x, 2}}, 1);
+  close_to(result(g, out, "monitor.size")[0], 5);
+  close_to(result(g, out, "monitor.three")[0], 3);
+  arena_free(c.a);
+}
+END_TEST
+
+/* Four points on two axes: the covariance has eigenvalues 3 : 1 : 0. */
+START_TEST(effective_rank_of_known_spectrum) {
+  Ctx c = load_text("model M() {\n  entry f(x: f32[4, 3], y: f32[2, 3]) {\n"
+                    "    return rank = effective_rank(x), line = effective_rank(y)\n  }\n}\n",
+                    NULL, 0);
+  ok(&c, c.m);
+  Graph *g = frontend_entry(c.m, c.d, "f", false, false);
+  ok(&c, g);
+  double a = sqrt(3), x[] = {1 + a, 2, 5, 1 - a, 2, 5, 1, 3, 5, 1, 1, 5}, y[] = {0, 0, 0, 1, 2, 3};
+  Tensor64 *out = run(&c, &g, (Given[]){{"x", x, 12}, {"y", y, 6}}, 2);
+  double entropy = -0.75 * log(0.75) - 0.25 * log(0.25);
+  ck_assert(fabs(result(g, out, "rank")[0] / exp(entropy) - 1) < 0.02);
+  ck_assert(fabs(result(g, out, "line")[0] - 1) < 0.02);
+  arena_free(c.a);
+}
+END_TEST
+
 START_TEST(unreached_parameters_are_reported) {
   Ctx c = load_text("model M() {\n  a = Linear(2, 2)\n  b = Linear(2, 2)\n"
                     "  entry f(x: f32[B, 2]) { return loss = mean(a(x) + stop_gradient(b(x))) }\n}\n"
@@ -660,6 +735,9 @@ int main(void) {
   tcase_add_test(t, sgd_momentum_and_clipping);
   tcase_add_test(t, schedules);
   tcase_add_test(t, probes);
+  tcase_add_test(t, objectives_and_groups);
+  tcase_add_test(t, monitors);
+  tcase_add_test(t, effective_rank_of_known_spectrum);
   tcase_add_test(t, unreached_parameters_are_reported);
   tcase_add_test(t, recipe_of_the_demo);
   tcase_add_test(t, inputs_bind_dimensions);

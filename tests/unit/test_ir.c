@@ -100,6 +100,7 @@ static const Sample samples[] = {
      2.0 * 2 * 4 * 4 * 7 * 27},
     {"gather", {"f32[5,6]", "i64[2,3]"}, "{axis=[1]}", "f32[5,2,3]", 0},
     {"scatter_add", {"i32[4]", "f32[4,6]"}, "{axis=[0]}", "f32[10,6]", 24},
+    {"extern", {"f32[4]"}, "{library=\"libc.so.6\", symbol=\"bcopy\", vjp=\"-\"}", "f32[4]", 0},
 };
 enum { NSAMPLES = sizeof samples / sizeof *samples };
 

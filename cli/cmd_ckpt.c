@@ -1,0 +1,209 @@
+/* jepac ckpt: what a checkpoint or tensor file holds, where two differ first, and the same tensors in another
+   form: .safetensors under PyTorch's names, or a folder of .npy files, both ways. */
+#include "cli/cli.h"
+#include "runtime/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct {
+  const char *path;
+  VEC(StTensor) t;
+} Tensors;
+
+static int by_name(const void *x, const void *y) {
+  return strcmp(((const StTensor *)x)->name, ((const StTensor *)y)->name);
+}
+
+/* A folder of .npy files: the tensor a.b.c is a.b.c.npy. */
+static Status open_npy_folder(Cli *c, const char *path, Tensors *out) {
+  DIR *d = opendir(path);
+  if (!d) return cli_fail(c, ST_FILE, "cannot read %s: %s", path, strerror(errno));
+  Status s = ST_OK;
+  for (struct dirent *e; !s && (e = readdir(d));) {
+    if (!cli_has_suffix(e->d_name, ".npy")) continue;
+    StTensor t;
+    s = npy_read(arena_printf(c->arena, "%s/%s", path, e->d_name), &t, c->arena, c->diags);
+    t.name = arena_strndup(c->arena, e->d_name, strlen(e->d_name) - 4);
+    if (!s) vec_push(c->arena, &out->t, t);
+  }
+  closedir(d);
+  if (!s && !out->t.n)
+    s = cli_fail(c, ST_FILE, "%s holds neither checkpoint.safetensors nor .npy files", path);
+  return s;
+}
+
+static Status open_tensors(Cli *c, const char *path, Tensors *out) {
+  *out = (Tensors){.path = path};
+  const char *file = path;
+  Status s = ST_OK;
+  if (cli_is_folder(path)) {
+    file = arena_printf(c->arena, "%s/checkpoint.safetensors", path);
+    if (access(file, F_OK)) s = open_npy_folder(c, path, out);
+  }
+  if (!s && !out->t.n && cli_has_suffix(file, ".npy")) {
+    StTensor t;
+    if ((s = npy_read(file, &t, c->arena, c->diags))) return s;
+    t.name = "data";
+    vec_push(c->arena, &out->t, t);
+  } else if (!s && !out->t.n) {
+    if ((s = cli_check_readable(c, file, "tensor file"))) return s;
+    StFile *f = st_open(file, c->diags); /* open until the program ends: the tensors are its mapping */
+    if (!f) return ST_FILE;
+    for (int i = 0; i < st_count(f); i++) vec_push(c->arena, &out->t, *st_tensor(f, i));
+  }
+  if (!s) qsort(out->t.v, (size_t)out->t.n, sizeof *out->t.v, by_name);
+  return s;
+}
+
+typedef struct {
+  double min, max, mean, std;
+  int64_t bad; /* NaN and infinities */
+} Stats;
+
+static Stats stats(const double *v, int64_t n) {
+  Stats s = {INFINITY, -INFINITY, 0, 0, 0};
+  double m2 = 0, count = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (!isfinite(v[i])) {
+      s.bad++;
+      continue;
+    }
+    s.min = fmin(s.min, v[i]);
+    s.max = fmax(s.max, v[i]);
+    double d = v[i] - s.mean;
+    s.mean += d / ++count;
+    m2 += d * (v[i] - s.mean);
+  }
+  s.std = count > 0 ? sqrt(m2 / count) : NAN;
+  if (count == 0) s.min = s.max = s.mean = NAN;
+  return s;
+}
+
+static double *values(Arena *a, const StTensor *t) {
+  int64_t n = shape_count(&t->shape);
+  double *v = NEWN(a, double, n + 1);
+  cli_to_f64(v, t->dt, t->data, n);
+  return v;
+}
+
+static Status list(Cli *c) {
+  Tensors t;
+  Status s = open_tensors(c, c->opt.arg[1], &t);
+  if (s) return s;
+  int64_t bytes = 0, elements = 0;
+  printf("%-44s %-18s %12s %12s %12s %12s\n", "tensor", "type", "min", "max", "mean", "std");
+  for (int i = 0; i < t.t.n; i++) {
+    const StTensor *x = &t.t.v[i];
+    Arena *a = arena_new();
+    Stats st = stats(values(a, x), shape_count(&x->shape));
+    char type[128];
+    printf("%-44s %-18s %12.5g %12.5g %12.5g %12.5g", x->name, type_str(x->dt, &x->shape, type), st.min,
+           st.max, st.mean, st.std);
+    if (st.bad) printf("  %lld not finite", (long long)st.bad);
+    printf("\n");
+    bytes += x->bytes;
+    elements += shape_count(&x->shape);
+    arena_free(a);
+  }
+  printf("%d tensors, %lld elements, %s\n", t.t.n, (long long)elements, cli_human_bytes(c->arena, bytes));
+  return ST_OK;
+}
+
+static void print_difference(const StTensor *x, const StTensor *y) {
+  Arena *a = arena_new();
+  char tx[128], ty[128];
+  if (!shape_eq(&x->shape, &y->shape) || x->dt != y->dt) {
+    printf("%s: %s against %s\n", x->name, type_str(x->dt, &x->shape, tx), type_str(y->dt, &y->shape, ty));
+  } else {
+    int64_t n = shape_count(&x->shape), differ = 0, first = -1;
+    double *u = values(a, x), *v = values(a, y), most = 0, scale = 0;
+    for (int64_t i = 0; i < n; i++) {
+      scale = fmax(scale, fabs(u[i]));
+      if (u[i] == v[i] || (isnan(u[i]) && isnan(v[i]))) continue;
+      if (first < 0) first = i;
+      differ++;
+      double d = fabs(u[i] - v[i]);
+      most = isnan(d) ? INFINITY : fmax(most, d);
+    }
+    Stats s = stats(u, n), t = stats(v, n);
+    printf("%s %s: %lld of %lld elements differ, by %.4g at most (%.3g of the largest); first [%lld]: %.9g "
+           "against %.9g; "
+           "mean %.6g against %.6g, std %.6g against %.6g\n",
+           x->name, type_str(x->dt, &x->shape, tx), (long long)differ, (long long)n, most,
+           scale > 0 ? most / scale : most, (long long)first, first < 0 ? 0 : u[first],
+           first < 0 ? 0 : v[first], s.mean, t.mean, s.std, t.std);
+  }
+  arena_free(a);
+}
+
+static Status diff(Cli *c) {
+  Tensors x, y;
+  Status s = open_tensors(c, c->opt.arg[1], &x);
+  if (s || (s = open_tensors(c, c->opt.arg[2], &y))) return s;
+  int differ = 0, shown = 0, most = c->opt.verbose ? INT32_MAX : 1;
+  for (int i = 0, j = 0; i < x.t.n || j < y.t.n;) {
+    int order = i == x.t.n ? 1 : j == y.t.n ? -1 : strcmp(x.t.v[i].name, y.t.v[j].name);
+    const StTensor *u = &x.t.v[i], *v = &y.t.v[j];
+    if (order) {
+      if (shown++ < most)
+        printf("%s: only in %s\n", order < 0 ? u->name : v->name, order < 0 ? x.path : y.path);
+      differ++;
+    } else if (u->dt != v->dt || !shape_eq(&u->shape, &v->shape) ||
+               memcmp(u->data, v->data, (size_t)u->bytes)) {
+      if (shown++ < most) print_difference(u, v);
+      differ++;
+    }
+    i += order <= 0;
+    j += order >= 0;
+  }
+  if (!differ) printf("equal: %d tensors\n", x.t.n);
+  else printf("%d tensors differ%s\n", differ, differ > shown || shown > most ? " (-v shows all)" : "");
+  return differ ? ST_VERIFY : ST_OK;
+}
+
+static Status convert(Cli *c) {
+  Tensors t;
+  const char *out = c->opt.arg[2];
+  Status s = open_tensors(c, c->opt.arg[1], &t);
+  if (s) return s;
+  if (cli_has_suffix(out, ".safetensors")) return st_write(out, t.t.v, t.t.n, NULL, 0, c->diags);
+  if (cli_has_suffix(out, ".npy")) {
+    if (t.t.n != 1)
+      return cli_fail(c, ST_USAGE, "one .npy file holds one tensor, but %s has %d", t.path, t.t.n);
+    return npy_write(out, &t.t.v[0], c->diags);
+  }
+  if ((s = file_make_folder(out, c->diags))) return s;
+  for (int i = 0; i < t.t.n && !s; i++) {
+    if (strchr(t.t.v[i].name, '/'))
+      return cli_fail(c, ST_FILE, "'%s' cannot be a file's name", t.t.v[i].name);
+    s = npy_write(arena_printf(c->arena, "%s/%s.npy", out, t.t.v[i].name), &t.t.v[i], c->diags);
+  }
+  return s;
+}
+
+Status cmd_ckpt(Cli *c) {
+  static const struct {
+    const char *name;
+    int nargs;
+    Status (*run)(Cli *);
+    const char *usage;
+  } verb[] = {{"ls", 2, list, "ls RUN|FILE"},
+              {"diff", 3, diff, "diff A B"},
+              {"convert", 3, convert, "convert RUN|FILE|DIR FILE.safetensors|FILE.npy|DIR"}};
+  const char *names[3];
+  for (int i = 0; i < 3; i++) {
+    names[i] = verb[i].name;
+    if (strcmp(c->opt.arg[0], verb[i].name)) continue;
+    if (c->opt.narg != verb[i].nargs) return cli_fail(c, ST_USAGE, "usage is jepac ckpt %s", verb[i].usage);
+    return verb[i].run(c);
+  }
+  const char *near = nearest_name(c->opt.arg[0], names, 3);
+  cli_fail(c, ST_USAGE, "jepac ckpt knows ls, diff and convert, not '%s'", c->opt.arg[0]);
+  if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+  return ST_USAGE;
+}

@@ -1,0 +1,120 @@
+/* jepac compile: an entry or the training step as a C library that stands alone. The code generator makes the
+   files' contents (codegen/aot.c); a C compiler, where there is one, links the shared library. */
+#include "cli/cli.h"
+#include "runtime/file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static Status parse_emit(Cli *c, AotOptions *o) {
+  static const char *const names[] = {"obj", "lib", "header", "ll", "asm"};
+  bool *flag[] = {&o->object, &o->archive, &o->header, &o->llvm, &o->assembly};
+  enum { N = sizeof names / sizeof *names };
+  const char *s = c->opt.emit ? c->opt.emit : "obj,lib,header";
+  while (*s) {
+    const char *word = arena_strndup(c->arena, s, strcspn(s, ","));
+    int i = 0;
+    while (i < N && strcmp(word, names[i])) i++;
+    if (i == N) {
+      const char *near = nearest_name(word, names, N);
+      cli_fail(c, ST_USAGE, "--emit takes obj, lib, header, ll and asm, not '%s'", word);
+      if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+      return ST_USAGE;
+    }
+    *flag[i] = true;
+    s += strlen(word);
+    if (*s == ',') s++;
+  }
+  return ST_OK;
+}
+
+/* "models/seq-jepa.jepa" -> "seq_jepa" */
+static const char *identifier(Arena *a, const char *path) {
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+  char *s = arena_printf(a, "%s%.*s", isdigit((unsigned char)*base) ? "_" : "",
+                         (int)(dot && dot > base ? (size_t)(dot - base) : strlen(base)), base);
+  for (char *p = s; *p; p++)
+    if (!isalnum((unsigned char)*p)) *p = '_';
+  return s;
+}
+
+/* ---- the shared library ---- */
+static const char *c_compiler(const Cli *c) {
+  const char *cc = getenv("CC"), *triple = c->opt.target_triple;
+  if (cc && *cc) return cc;
+#ifdef __x86_64__
+  if (triple && !strncmp(triple, "x86_64", 6)) triple = NULL;
+#endif
+  return triple ? arena_printf(c->arena, "%s-gcc", triple) : "cc";
+}
+
+static Status link_shared(Cli *c, const char *name) {
+  const char *cc = c_compiler(c), *folder = c->opt.out;
+  char *soname = arena_printf(c->arena, "-Wl,-soname,lib%s.so", name),
+       *from = arena_printf(c->arena, "%s/lib%s.a", folder, name),
+       *to = arena_printf(c->arena, "%s/lib%s.so", folder, name);
+  char *const argv[] = {
+      (char *)cc, "-shared", soname, "-o", to, "-Wl,--whole-archive", from, "-Wl,--no-whole-archive",
+      "-lm",      NULL};
+  pid_t pid;
+  int err = posix_spawnp(&pid, cc, NULL, NULL, argv, environ), status = 0;
+  if (err) {
+    diag_warning(c->diags, NULL, "lib%s.so is not made: cannot run the C compiler %s: %s", name, cc,
+                 strerror(err));
+    return ST_OK;
+  }
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+    diag_warning(c->diags, NULL, "lib%s.so is not made: cannot run the C compiler %s", name, cc);
+    return ST_OK;
+  }
+  return status ? cli_fail(c, ST_FILE, "%s could not link %s", cc, to) : ST_OK;
+}
+
+/* ---- the command ---- */
+static Status write_file(Cli *c, const AotFile *f) {
+  const char *path = arena_printf(c->arena, "%s/%s", c->opt.out, f->name);
+  Status s = cli_write_text(c, path, f->data, f->size);
+  if (!s && !c->opt.quiet) printf("%s\n", path);
+  return s;
+}
+
+Status cmd_compile(Cli *c) {
+  AotOptions o = {.prefix = identifier(c->arena, c->opt.arg[0]),
+                  .title = c->opt.arg[0],
+                  .cpu = c->opt.target_cpu,
+                  .triple = c->opt.target_triple};
+  if (!c->opt.out) return cli_fail(c, ST_USAGE, "jepac compile needs -o DIR");
+  if (c->opt.entry && c->opt.train_step)
+    return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
+  Status s = parse_emit(c, &o);
+  if (s) return s;
+  const CodegenApi *api = cli_codegen(c);
+  if (!api) return ST_FILE;
+  Target target;
+  if ((s = api->aot_target(&o, &target, c->diags))) return s;
+  c->target = &target;
+  Model *m;
+  if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
+  bool train = c->opt.train_step || (c->opt.entry && !strcmp(c->opt.entry, "train_step"));
+  const Graph *g = cli_model_graph(c, m, train);
+  if (!g) return c->status ? c->status : ST_MODEL;
+  o.function = train ? "train_step" : c->opt.entry ? c->opt.entry : frontend_entry_name(m, 0);
+  Program *p;
+  if (!(g = cli_passes(c, g, NULL))) return ST_MODEL;
+  if ((s = cli_lower(c, g, &p))) return s;
+  AotFile file[AOT_FILES];
+  int n = 0;
+  if ((s = api->aot(p, &o, c->arena, c->diags, file, &n))) return s;
+  if ((s = file_make_folder(c->opt.out, c->diags))) return s;
+  for (int i = 0; i < n && !s; i++) s = write_file(c, &file[i]);
+  if (!s && o.archive) s = link_shared(c, o.prefix);
+  return s;
+}

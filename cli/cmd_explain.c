@@ -1,0 +1,179 @@
+/* jepac explain: where memory, time and kernel boundaries come from, by model line. This file chooses the
+   program and explains memory: what is live when, who holds the peak, and the arena as a picture. */
+#include "cli/explain.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static Status subject(Cli *c, bool bind_data, const Graph **g) {
+  Status s;
+  *g = NULL;
+  if (cli_has_suffix(c->opt.arg[0], ".ir")) {
+    Graph *read;
+    s = cli_read_ir(c, c->opt.arg[0], &read);
+    *g = read;
+    return s;
+  }
+  Model *m;
+  if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
+  bool step = c->opt.entry ? !strcmp(c->opt.entry, "train_step") : !c->opt.grad && cli_recipe(c, m);
+  *g = step && !c->opt.entry ? frontend_train_step(m, c->diags, bind_data) : cli_model_graph(c, m, step);
+  return *g ? ST_OK : c->status ? c->status : ST_MODEL;
+}
+
+Status cli_subject(Cli *c, const Graph **g) { return subject(c, true, g); }
+
+static Status subject_program(Cli *c, bool bind_data, Program **p) {
+  const Graph *g;
+  Status s = subject(c, bind_data, &g);
+  if (s) return s;
+  if (!(g = cli_passes(c, g, NULL))) return ST_MODEL;
+  return cli_lower(c, g, p);
+}
+
+/* ---- memory ---- */
+typedef struct {
+  int64_t bytes[4]; /* by role; the last: states and inputs */
+  int64_t total;
+} Held;
+
+enum { HELD_STATE = 3, BAR = 48, ROWS = 24 };
+
+typedef struct {
+  const Program *p;
+  int *first, *last;
+  int64_t *live; /* per kernel: bytes of buffers in use */
+  int64_t always;
+  int peak;
+} Memory;
+
+static Memory measure(const Program *p, Arena *a) {
+  Memory m = {.p = p, .first = NEWN(a, int, p->buf.n + 1), .last = NEWN(a, int, p->buf.n + 1)};
+  m.live = NEWN(a, int64_t, p->kernel.n + 1);
+  program_lifetimes(p, m.first, m.last);
+  for (int i = 0; i < p->graph->inputs.n; i++) {
+    const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
+    m.always += (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+  }
+  for (int b = 0; b < p->buf.n; b++) {
+    if (p->buf.v[b].alias >= 0 || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
+    for (int k = m.first[b]; k <= m.last[b] && k < p->kernel.n; k++) m.live[k] += p->buf.v[b].bytes;
+  }
+  for (int k = 0; k < p->kernel.n; k++)
+    if (m.live[k] > m.live[m.peak]) m.peak = k;
+  return m;
+}
+
+static void print_curve(Cli *c, const Memory *m) {
+  int n = m->p->kernel.n, per = (n + ROWS - 1) / ROWS;
+  int64_t top = m->always + m->live[m->peak];
+  printf("\n%-14s %10s  (one # is %s)\n", "kernels", "live", cli_human_bytes(c->arena, top / BAR));
+  for (int k = 0; k < n; k += per) {
+    int64_t most = 0;
+    bool peak = false;
+    for (int j = k; j < k + per && j < n; j++) {
+      if (m->live[j] > most) most = m->live[j];
+      peak |= j == m->peak;
+    }
+    most += m->always;
+    const char *range = arena_printf(c->arena, "k%d..k%d", k, k + per - 1 < n ? k + per - 1 : n - 1);
+    printf("%-14s %10s  ", range, cli_human_bytes(c->arena, most));
+    for (int i = 0; i < (int)((double)most / (double)top * BAR + 0.5); i++) putchar('#');
+    printf("%s\n", peak ? " <- peak" : "");
+  }
+}
+
+typedef struct {
+  const Held *h;
+  int line;
+} HeldRow;
+
+static int by_total(const void *x, const void *y) {
+  const HeldRow *a = x, *b = y;
+  if (a->h->total != b->h->total) return a->h->total < b->h->total ? 1 : -1;
+  return a->line - b->line;
+}
+
+static void print_holders(Cli *c, const Memory *m, Lines *t) {
+  const Program *p = m->p;
+  Held *h = NEWN(c->arena, Held, 4096);
+  for (int i = 0; i < p->graph->inputs.n; i++) {
+    const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
+    int line = lines_find(t, n->loc);
+    int64_t bytes = (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    if (line < 4096) h[line].bytes[HELD_STATE] += bytes, h[line].total += bytes;
+  }
+  for (int b = 0; b < p->buf.n; b++) {
+    const Buf *x = &p->buf.v[b];
+    if (x->alias >= 0 || x->kind == BUF_INPUT || m->first[b] < 0 || m->first[b] > m->peak ||
+        m->last[b] < m->peak)
+      continue;
+    const Kernel *k = &p->kernel.v[m->first[b]];
+    const Node *n = x->val >= 0 ? g_node(p->graph, x->val) : NULL;
+    int line = lines_find(t, n ? n->loc : k->loc);
+    if (line < 4096) h[line].bytes[n ? n->role : k->role] += x->bytes, h[line].total += x->bytes;
+  }
+  HeldRow *row = NEWN(c->arena, HeldRow, t->v.n);
+  int n = 0;
+  for (int i = 0; i < t->v.n && i < 4096; i++)
+    if (h[i].total) row[n++] = (HeldRow){&h[i], i};
+  qsort(row, (size_t)n, sizeof *row, by_total);
+  printf("\nlive at the peak, k%d:\n%-26s %10s %10s %10s %10s  %s\n", m->peak, "line", "forward", "gradient",
+         "update", "states", "");
+  for (int i = 0; i < n; i++) {
+    printf("%-26.26s", lines_name(t, row[i].line));
+    for (int r = 0; r < 4; r++)
+      printf(" %10s", row[i].h->bytes[r] ? cli_human_bytes(c->arena, row[i].h->bytes[r]) : "");
+    printf("  %.60s\n", lines_text(t, row[i].line));
+  }
+}
+
+Status explain_memory(Cli *c, const Program *p, Lines *t) {
+  Memory m = measure(p, c->arena);
+  if (!p->kernel.n) {
+    printf("nothing to run\n");
+    return ST_OK;
+  }
+  const char *name = program_kernel_name(p, m.peak, c->arena);
+  int at = lines_find(t, p->kernel.v[m.peak].loc);
+  printf("arena    %s\n", cli_human_bytes(c->arena, p->arena_bytes));
+  printf("always   %s of parameters, optimizer state and inputs\n", cli_human_bytes(c->arena, m.always));
+  printf("peak     %s in %s (%s): arena over peak %.3f\n",
+         cli_human_bytes(c->arena, m.always + m.live[m.peak]), name, lines_name(t, at),
+         (double)p->arena_bytes / (double)(m.always + m.live[m.peak]));
+  print_curve(c, &m);
+  print_holders(c, &m, t);
+  if (!c->opt.out) return ST_OK;
+  StrBuf b = {0};
+  memory_svg(p, t, &b);
+  Status s = cli_write_text(c, c->opt.out, b.s, b.n);
+  sb_free(&b);
+  return s;
+}
+
+Status cmd_explain(Cli *c) {
+  int modes = c->opt.memory + c->opt.time + c->opt.fusion;
+  if (modes > 1) return cli_fail(c, ST_USAGE, "--memory, --time and --fusion exclude each other");
+  if (c->opt.out && !c->opt.memory) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
+  if (c->opt.trace && !c->opt.time) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
+  Program *p = NULL;
+  Status s;
+  if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], true, &p))) return s;
+  if (!p && (s = subject_program(c, true, &p))) return s;
+  if (c->opt.trace && !access(c->opt.trace, R_OK) &&
+      !trace_is_of(c->opt.trace, p)) { /* bench binds no data */
+    Program *other;
+    if ((s = subject_program(c, false, &other))) return s;
+    if (trace_is_of(c->opt.trace, other)) p = other;
+  }
+  Lines *t = lines_new(c->arena);
+  if (c->opt.time) return explain_time(c, p, t);
+  if (c->opt.fusion) return explain_fusion(c, p, t);
+  if (c->opt.memory) return explain_memory(c, p, t);
+  if ((s = explain_memory(c, p, t))) return s;
+  printf("\n");
+  if ((s = explain_time(c, p, t))) return s;
+  printf("\n");
+  return explain_fusion(c, p, t);
+}

@@ -1,0 +1,42 @@
+/* jepac render: a data set of rendered objects. */
+#include "cli/cli.h"
+#include "runtime/render/dataset.h"
+#include "runtime/render/shapes.h"
+
+#include <unistd.h>
+
+/* A line that overwrites itself, on a terminal. */
+static void show(int64_t done, int64_t objects) {
+  if (done % 16 && done < objects) return;
+  fprintf(stderr, "\r%lld of %lld objects%s", (long long)done, (long long)objects,
+          done == objects ? "\n" : "");
+}
+
+Status cmd_render(Cli *c) {
+  enum { MAX_VIEWS = 1000, MAX_SIZE = 1024, MAX_OBJECTS = 10000000 };
+  const Options *o = &c->opt;
+  RenderJob j = {.folder = o->out,
+                 .objects = o->objects,
+                 .views = (int)(o->views ? o->views : 50),
+                 .size = (int)(o->size ? o->size : 128),
+                 .classes = (int)(o->classes ? o->classes : shapes_count()),
+                 .seed = cli_seed(c, NULL)};
+  if (!o->out) return cli_fail(c, ST_USAGE, "render needs --out DIR");
+  if (!o->objects) return cli_fail(c, ST_USAGE, "render needs --objects N");
+  if (o->objects < 2 || o->objects > MAX_OBJECTS)
+    return cli_fail(c, ST_USAGE, "--objects is 2 to %d, not %lld: some train, some validate", MAX_OBJECTS,
+                    (long long)o->objects);
+  if (o->views > MAX_VIEWS) return cli_fail(c, ST_USAGE, "--views is at most %d", MAX_VIEWS);
+  if (j.size < 8 || o->size > MAX_SIZE) return cli_fail(c, ST_USAGE, "--size is 8 to %d", MAX_SIZE);
+  if (o->classes > shapes_count())
+    return cli_fail(c, ST_USAGE, "--classes is at most %d, as many as there are", shapes_count());
+  if (!o->quiet && isatty(2)) j.progress = show;
+  double from = now_seconds();
+  Status s = render_dataset(&j, c->diags);
+  if (s) return s;
+  double seconds = now_seconds() - from;
+  if (!o->quiet)
+    printf("%lld objects of %d classes, %lld pictures in %s (%.0f a second)\n", (long long)j.objects,
+           j.classes, (long long)j.objects * j.views, o->out, (double)(j.objects * j.views) / seconds);
+  return ST_OK;
+}

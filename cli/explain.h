@@ -1,0 +1,22 @@
+/* Parts of jepac explain. */
+#ifndef JEPAC_CLI_EXPLAIN_H
+#define JEPAC_CLI_EXPLAIN_H
+
+#include "cli/cli.h"
+#include "cli/lines.h"
+
+Status explain_memory(Cli *c, const Program *p, Lines *t);
+Status explain_time(Cli *c, const Program *p, Lines *t);
+Status explain_fusion(Cli *c, const Program *p, Lines *t);
+/* The arena as an SVG picture: kernels from left to right, offsets upwards, a rectangle a buffer. */
+void memory_svg(const Program *p, Lines *t, StrBuf *out);
+
+/* ---- the program explain, verify and the viewer look at ---- */
+/* The graph of a model (--entry, else the optimizer step, else the first entry) or of an IR file. */
+Status cli_subject(Cli *c, const Graph **g);
+/* Times of each kernel in seconds from a trace of this program; NULL when none is given. */
+Status cli_read_trace(Cli *c, const char *path, const Program *p, double **seconds);
+bool trace_is_of(const char *path, const Program *p); /* false also when it cannot be read */
+uint64_t program_hash(const Program *p); /* which program a trace belongs to */
+
+#endif

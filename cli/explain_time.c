@@ -1,0 +1,205 @@
+/* jepac explain --time: work, roofline time and measured time by model line. The roof is what one thread of
+   this machine reaches in a large matrix product and in a long copy, times the threads used (Williams,
+   Waterman, Patterson: "Roofline", CACM 2009). */
+#include "cli/explain.h"
+#include "runtime/gemm.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+uint64_t program_hash(const Program *p) {
+  StrBuf b = {0};
+  program_print(p, &b);
+  uint64_t h = hash_bytes(b.s, b.n, 0);
+  sb_free(&b);
+  return h;
+}
+
+/* ---- traces (cli/trace.c writes them) ---- */
+static bool hash_matches(const char *hash, const Program *p) {
+  char want[32];
+  snprintf(want, sizeof want, "%016llx", (unsigned long long)program_hash(p));
+  return !strcmp(hash, want);
+}
+
+bool trace_is_of(const char *path, const Program *p) {
+  json_error_t err;
+  json_t *j = json_load_file(path, 0, &err);
+  const char *hash = "";
+  bool is = j && !json_unpack(j, "{s:{s:s}}", "otherData", "program", &hash) && hash_matches(hash, p);
+  json_decref(j);
+  return is;
+}
+
+Status cli_read_trace(Cli *c, const char *path, const Program *p, double **seconds) {
+  *seconds = NULL;
+  if (!path) return ST_OK;
+  Status s = cli_check_readable(c, path, "trace");
+  if (s) return s;
+  json_error_t err;
+  json_t *j = json_load_file(path, 0, &err);
+  const char *hash = "";
+  json_t *events = json_object_get(j, "traceEvents");
+  if (!j || !json_is_array(events) || json_unpack(j, "{s:{s:s}}", "otherData", "program", &hash) != 0) {
+    json_decref(j);
+    return cli_fail(c, ST_FILE, "%s is no trace of jepac", path);
+  }
+  if (!hash_matches(hash, p)) {
+    json_decref(j);
+    return cli_fail(c, ST_FILE, "%s is the trace of another program (another model, --set or jepac)", path);
+  }
+  /* A kernel's time in one step is from its first thread's begin to its last thread's end; the best step
+   * counts. */
+  double *best = NEWN(c->arena, double, p->kernel.n + 1), *begin = NEWN(c->arena, double, p->kernel.n + 1),
+         *end = NEWN(c->arena, double, p->kernel.n + 1);
+  int *step = NEWN(c->arena, int, p->kernel.n + 1);
+  for (int k = 0; k < p->kernel.n; k++) best[k] = INFINITY, step[k] = -1;
+  size_t i;
+  json_t *e;
+  json_array_foreach(events, i, e) {
+    int k = -1, at = -1;
+    double ts, dur;
+    if (json_unpack(e, "{s:F, s:F, s:{s:i, s:i}}", "ts", &ts, "dur", &dur, "args", "kernel", &k, "step",
+                    &at) ||
+        k < 0 || k >= p->kernel.n)
+      continue;
+    if (step[k] != at) {
+      if (step[k] >= 0) best[k] = fmin(best[k], end[k] - begin[k]);
+      step[k] = at;
+      begin[k] = ts;
+      end[k] = ts + dur;
+    }
+    begin[k] = fmin(begin[k], ts);
+    end[k] = fmax(end[k], ts + dur);
+  }
+  for (int k = 0; k < p->kernel.n; k++) {
+    if (step[k] >= 0) best[k] = fmin(best[k], end[k] - begin[k]);
+    best[k] = isfinite(best[k]) ? best[k] * 1e-6 : 0;
+  }
+  json_decref(j);
+  *seconds = best;
+  return ST_OK;
+}
+
+/* ---- the roof ---- */
+typedef struct {
+  double flops, bytes; /* a second */
+} Roof;
+
+static Status measure_roof(Cli *c, Roof *r) {
+  enum { N = 384, COPY = 1 << 25 };
+  Status s = gemm_load(c->diags);
+  if (s) return s;
+  GemmParam g = {
+      .dt = DT_F32, .m = N, .n = N, .k = N, .a_m = N, .a_k = 1, .b_k = N, .b_n = 1, .c_m = N, .c_n = 1};
+  float *m = NEWN(c->arena, float, 3 * N * N);
+  for (int i = 0; i < 2 * N * N; i++) m[i] = 1;
+  void *ptr[] = {m, m + N * N, m + 2 * N * N},
+       *scratch = arena_alloc(c->arena, (size_t)gemm_scratch(&g) + 64);
+  scratch = (void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+  double best = INFINITY, copy = INFINITY;
+  for (int round = 0; round < 8; round++) {
+    double start = now_seconds();
+    for (int64_t k = 0; k < gemm_chunks(&g); k++) step_gemm(ptr, k, scratch, &g);
+    best = fmin(best, now_seconds() - start);
+  }
+  char *x = malloc(2 * (size_t)COPY);
+  if (!x) return cli_fail(c, ST_BUDGET, "no memory to measure the roof");
+  memset(x, 1, 2 * (size_t)COPY);
+  for (int round = 0; round < 4; round++) {
+    double start = now_seconds();
+    memcpy(x + COPY, x, COPY);
+    __asm__ volatile("" : : "r"(x) : "memory"); /* nobody reads the copy */
+    copy = fmin(copy, now_seconds() - start);
+  }
+  free(x);
+  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  int threads = cli_threads(c) ? cli_threads(c) : cpus > 0 ? (int)cpus : 1;
+  *r = (Roof){2.0 * N * N * N / best * threads, 2.0 * COPY / copy};
+  return ST_OK;
+}
+
+/* ---- the table ---- */
+typedef struct {
+  double flops, bytes, roof, measured;
+} Cost;
+
+typedef struct {
+  Cost role[3], all;
+  int line;
+} LineCost;
+
+static int by_cost(const void *x, const void *y) {
+  const LineCost *a = x, *b = y;
+  double d = b->all.measured - a->all.measured;
+  if (d == 0) d = b->all.roof - a->all.roof;
+  return d > 0 ? 1 : d < 0 ? -1 : a->line - b->line;
+}
+
+static void add(Cost *c, double flops, double bytes, double roof, double measured) {
+  c->flops += flops;
+  c->bytes += bytes;
+  c->roof += roof;
+  c->measured += measured;
+}
+
+static void print_cost(Cli *c, const Cost *x, bool measured) {
+  printf(" %8s %8s %8.3f", x->flops ? cli_human_count(c->arena, x->flops) : "",
+         x->bytes ? cli_human_count(c->arena, x->bytes) : "", x->roof * 1e3);
+  if (measured) printf(" %8.3f", x->measured * 1e3);
+}
+
+Status explain_time(Cli *c, const Program *p, Lines *t) {
+  enum { SHARES = 256 };
+  double *seconds;
+  Roof roof = {0};
+  Status s = cli_read_trace(c, c->opt.trace, p, &seconds);
+  if (s || (s = measure_roof(c, &roof))) return s;
+  Share *share = NEWN(c->arena, Share, SHARES);
+  int cap = 1;
+  for (int k = 0; k < p->kernel.n; k++) program_shares(p, k, t, share, SHARES); /* finds all lines */
+  cap = t->v.n;
+  LineCost *row = NEWN(c->arena, LineCost, cap + 1), total = {0};
+  for (int i = 0; i < cap; i++) row[i].line = i;
+  for (int k = 0; k < p->kernel.n; k++) {
+    int n = program_shares(p, k, t, share, SHARES);
+    double whole = 0;
+    for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
+    double bound = fmax(p->kernel.v[k].flops / roof.flops, p->kernel.v[k].bytes / roof.bytes);
+    for (int i = 0; i < n; i++) {
+      double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
+      double took = seconds ? seconds[k] * part : 0;
+      add(&row[share[i].line].role[share[i].role], share[i].flops, share[i].bytes, bound * part, took);
+      add(&row[share[i].line].all, share[i].flops, share[i].bytes, bound * part, took);
+      add(&total.role[share[i].role], share[i].flops, share[i].bytes, bound * part, took);
+      add(&total.all, share[i].flops, share[i].bytes, bound * part, took);
+    }
+  }
+  qsort(row, (size_t)cap, sizeof *row, by_cost);
+  printf("roof     %.0f GFLOP/s, %.1f GB/s (one matrix product, one copy on this machine)\n",
+         roof.flops * 1e-9, roof.bytes * 1e-9);
+  printf("%-26s %-9s %8s %8s %8s%s  %s\n", "line", "", "FLOP", "bytes", "roof ms", seconds ? "  meas ms" : "",
+         "");
+  for (int i = 0; i < cap; i++) {
+    bool first = true;
+    for (int r = 0; r < 3; r++) {
+      if (!row[i].role[r].flops && !row[i].role[r].bytes && !row[i].role[r].roof) continue;
+      printf("%-26.26s %-9s", first ? lines_name(t, row[i].line) : "", role_word((Role)r));
+      print_cost(c, &row[i].role[r], seconds != NULL);
+      printf("  %.56s\n", first ? lines_text(t, row[i].line) : "");
+      first = false;
+    }
+  }
+  for (int r = 0; r < 3; r++) {
+    printf("%-26s %-9s", r ? "" : "all", role_word((Role)r));
+    print_cost(c, &total.role[r], seconds != NULL);
+    printf("\n");
+  }
+  printf("%-26s %-9s", "", "sum");
+  print_cost(c, &total.all, seconds != NULL);
+  printf("\n");
+  return ST_OK;
+}

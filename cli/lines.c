@@ -1,0 +1,154 @@
+/* Model lines and what belongs to them (lines.h). */
+#include "cli/lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+Lines *lines_new(Arena *a) {
+  Lines *t = NEW(a, Lines);
+  t->arena = a;
+  vec_push(a, &t->v, (ModelLine){0});
+  return t;
+}
+
+static bool in_library(const Loc *l) { return !l->src || !strncmp(l->src->path, "std/", 4); }
+
+int lines_find(Lines *t, const Loc *loc) {
+  const Loc *l = loc;
+  while (l && in_library(l) && l->up) l = l->up;
+  if (!l || !l->src) return 0;
+  for (int i = 1; i < t->v.n; i++)
+    if (t->v.v[i].line == l->line && !strcmp(t->v.v[i].path, l->src->path)) return i;
+  ModelLine m = {l->src->path, l->line, l->src};
+  vec_push(t->arena, &t->v, m);
+  return t->v.n - 1;
+}
+
+const char *lines_name(const Lines *t, int i) {
+  const ModelLine *m = &t->v.v[i];
+  if (!m->path) return "(no line)";
+  const char *slash = strrchr(m->path, '/');
+  return arena_printf(t->arena, "%s:%d", slash ? slash + 1 : m->path, m->line);
+}
+
+const char *lines_text(const Lines *t, int i) {
+  const ModelLine *m = &t->v.v[i];
+  if (!m->src || !m->src->text) return "";
+  const char *p = m->src->text;
+  for (int n = 1; n < m->line; n++) {
+    p = strchr(p, '\n');
+    if (!p) return "";
+    p++;
+  }
+  p += strspn(p, " \t");
+  return arena_strndup(t->arena, p, strcspn(p, "\r\n"));
+}
+
+typedef struct {
+  const ModelLine *m;
+  int index;
+} Ordered;
+
+static int by_place(const void *x, const void *y) {
+  const Ordered *a = x, *b = y;
+  if (!a->m->path || !b->m->path) return (a->m->path != NULL) - (b->m->path != NULL);
+  int c = strcmp(a->m->path, b->m->path);
+  return c ? c : a->m->line - b->m->line;
+}
+
+int *lines_order(const Lines *t) {
+  Ordered *o = NEWN(t->arena, Ordered, t->v.n);
+  int *order = NEWN(t->arena, int, t->v.n);
+  for (int i = 0; i < t->v.n; i++) o[i] = (Ordered){&t->v.v[i], i};
+  qsort(o, (size_t)t->v.n, sizeof *o, by_place);
+  for (int i = 0; i < t->v.n; i++) order[i] = o[i].index;
+  return order;
+}
+
+const char *role_word(Role r) {
+  return r == ROLE_GRADIENT ? "gradient" : r == ROLE_UPDATE ? "update" : "forward";
+}
+
+/* ---- programs ---- */
+int program_root(const Program *p, int b) {
+  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
+  return b;
+}
+
+void program_lifetimes(const Program *p, int *first, int *last) {
+  for (int b = 0; b < p->buf.n; b++) first[b] = last[b] = -2;
+  for (int k = 0; k < p->kernel.n; k++)
+    for (int i = 0; i < p->kernel.v[k].nbuf; i++) {
+      int b = program_root(p, p->kernel.v[k].buf[i]);
+      if (first[b] == -2) first[b] = k;
+      last[b] = k;
+    }
+  for (int b = 0; b < p->buf.n; b++) {
+    int r = program_root(p, b);
+    if (p->buf.v[b].kind != BUF_TEMP) last[r] = p->kernel.n;
+    if (p->buf.v[b].kind == BUF_INPUT) first[r] = -1;
+  }
+}
+
+Val program_buf_val(const Program *p, int b) {
+  const Buf *x = &p->buf.v[b];
+  return x->kind == BUF_INPUT ? p->graph->inputs.v[x->input].val : x->val;
+}
+
+const char *program_kernel_name(const Program *p, int k, Arena *a) {
+  const Kernel *kn = &p->kernel.v[k];
+  const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
+  if (kn->kind != KK_CONV) return arena_printf(a, "k%d_%s", k, op);
+  ConvPlan plan = conv_plan(&kn->conv, &p->target);
+  return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);
+}
+
+static Share *share_of(Share *out, int *n, int max, int line, Role role) {
+  for (int i = 0; i < *n; i++)
+    if (out[i].line == line && out[i].role == role) return &out[i];
+  if (*n == max) return &out[max - 1];
+  out[*n] = (Share){line, role, 0, 0};
+  return &out[(*n)++];
+}
+
+int program_shares(const Program *p, int k, Lines *t, Share *out, int max) {
+  const Kernel *kn = &p->kernel.v[k];
+  int n = 0;
+  Share *own = share_of(out, &n, max, lines_find(t, kn->loc), kn->role);
+  if (kn->kind != KK_LOOP) {
+    own->flops = kn->flops;
+    own->bytes = kn->bytes;
+    return n;
+  }
+  const LoopKernel *l = &kn->loop;
+  double rows = 1, points = 1, flops = 0, bytes = 0;
+  for (int d = 0; d < l->ndim; d++) {
+    if (d < l->npar) rows *= (double)l->size[d];
+    points *= (double)l->size[d];
+  }
+  for (int i = 0; i < l->ninst; i++) {
+    const KInst *in = &l->inst[i];
+    double times = in->row && in->kind != KI_REDUCE ? rows : points;
+    int line = own->line;
+    Role role = kn->role;
+    if (in->val >= 0) {
+      const Node *v = g_node(p->graph, in->val);
+      line = lines_find(t, v->loc);
+      role = v->role;
+    }
+    Share *s = share_of(out, &n, max, line, role);
+    double f = in->kind == KI_MAP || in->kind == KI_REDUCE ? op_table[in->op].flops * times : 0;
+    double b = in->kind == KI_LOAD ? (double)dtype_size(in->dt) * times : 0;
+    for (int j = 0; j < l->nstore; j++)
+      if (l->store[j].inst == i) b += (double)dtype_size(in->dt) * (in->row ? rows : points);
+    s->flops += f;
+    s->bytes += b;
+    flops += f;
+    bytes += b;
+  }
+  for (int i = 0; i < n; i++) { /* the kernel's own totals, divided in these proportions */
+    out[i].flops = flops > 0 ? out[i].flops * kn->flops / flops : i ? 0 : kn->flops;
+    out[i].bytes = bytes > 0 ? out[i].bytes * kn->bytes / bytes : i ? 0 : kn->bytes;
+  }
+  return n;
+}

@@ -1,0 +1,46 @@
+/* Model lines: what each value, kernel and byte of a program is shown under. */
+#ifndef JEPAC_CLI_LINES_H
+#define JEPAC_CLI_LINES_H
+
+#include "ir/kernel.h"
+
+typedef struct {
+  const char *path; /* NULL: no line known (line 0 of the table) */
+  int line;
+  const Source *src;
+} ModelLine;
+
+typedef struct {
+  Arena *arena;
+  VEC(ModelLine) v;
+} Lines;
+
+Lines *lines_new(Arena *a);
+/* The number of the line that loc belongs to: the innermost call site outside the language's own library. */
+int lines_find(Lines *t, const Loc *loc);
+const char *lines_name(const Lines *t, int i); /* "resnet.jepa:31" */
+const char *lines_text(const Lines *t,
+                       int i); /* the line as written, without its indentation; "" when unknown */
+/* Numbers in order of file and line. */
+int *lines_order(const Lines *t);
+
+const char *role_word(Role r); /* "forward", "gradient", "update" */
+
+/* ---- what a program's buffers and kernels cost ---- */
+int program_root(const Program *p, int b); /* the buffer whose memory b uses */
+/* Kernel that first writes and kernel that last uses each root buffer; inputs and states live always: -1 and
+   kernel.n. Arrays have one entry a buffer. */
+void program_lifetimes(const Program *p, int *first, int *last);
+/* The value a buffer belongs to, an input's own value for inputs; -1 for temporaries of kernels. */
+Val program_buf_val(const Program *p, int b);
+const char *program_kernel_name(const Program *p, int k, Arena *a); /* "k12_conv2d.main" as profiles say */
+
+/* The work of kernel k by the lines of its instructions. */
+typedef struct {
+  int line;
+  Role role;
+  double flops, bytes;
+} Share;
+int program_shares(const Program *p, int k, Lines *t, Share *out, int max);
+
+#endif

@@ -1,0 +1,232 @@
+/* Where a NaN or an infinity came from. A training step that ends in one has committed nothing, so its
+   compute section is run again, kernel by kernel, and every written buffer is looked at. The kernel that
+   first writes a non-finite element is then taken apart: its operators are evaluated one by one (f32
+   rounding, ir/interp.c) on the operands it read, and the first that makes a NaN from numbers without one, or
+   an infinity from finite numbers, is named with its model line. Infinite constants (masks) are no fault. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+  int64_t n, nan, inf;
+  double lo, hi; /* of the finite elements */
+} Stat;
+
+static Stat stat_of(const double *v, int64_t n) {
+  Stat s = {.n = n, .lo = INFINITY, .hi = -INFINITY};
+  for (int64_t i = 0; i < n; i++) {
+    if (isnan(v[i])) s.nan++;
+    else if (isinf(v[i])) s.inf++;
+    else {
+      if (v[i] < s.lo) s.lo = v[i];
+      if (v[i] > s.hi) s.hi = v[i];
+    }
+  }
+  return s;
+}
+
+static const char *stat_text(Arena *a, const Stat *s) {
+  const char *bad = s->nan || s->inf ? arena_printf(a, ", %lld NaN, %lld infinite of %lld", (long long)s->nan,
+                                                    (long long)s->inf, (long long)s->n)
+                                     : "";
+  if (s->lo > s->hi) return arena_printf(a, "no finite element%s", bad);
+  return arena_printf(a, "min %.6g, max %.6g%s", s->lo, s->hi, bad);
+}
+
+typedef struct {
+  Cli *c;
+  const Compiled *k;
+  Arena *a; /* of the search */
+} Search;
+
+/* ---- buffers ---- */
+static int root_of(const Program *p, int b) {
+  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
+  return b;
+}
+
+/* The elements of buffer b in row-major order. */
+static double *read_buffer(Search *s, int b) {
+  const Program *p = s->k->program;
+  const Buf *u = &p->buf.v[b];
+  int64_t n = shape_count(&u->shape);
+  SessionTensor first = session_tensor_at(s->k->session, 0);
+  const char *arena = (char *)first.data - s->k->plan->tensor[0].offset;
+  double *raw = NEWN(s->a, double, n + 1);
+  cli_to_f64(raw, u->dt, arena + p->buf.v[root_of(p, b)].offset, n);
+  if (!u->block) return raw;
+  double *v = NEWN(s->a, double, n + 1);
+  const int64_t *d = u->shape.dim;
+  int64_t q = u->block, area = d[2] * d[3], i = 0; /* [N][C/q][H][W][q] */
+  for (int64_t image = 0; image < d[0]; image++)
+    for (int64_t ch = 0; ch < d[1]; ch++)
+      for (int64_t at = 0; at < area; at++)
+        v[i++] = raw[((image * (d[1] / q) + ch / q) * area + at) * q + ch % q];
+  return v;
+}
+
+/* ---- reports ---- */
+static void describe(Search *s, const char *what, const Node *n, const double *v) {
+  char type[128];
+  Stat st = stat_of(v, shape_count(&n->shape));
+  diag_note(s->c->diags, n->loc, "%s, %s: %s", what, type_str(n->dt, &n->shape, type), stat_text(s->a, &st));
+}
+
+static void blame(Search *s, const Node *n, const double *v) {
+  char type[128];
+  Stat st = stat_of(v, shape_count(&n->shape));
+  diag_note(s->c->diags, n->loc, "the first bad value is the %s of `%s`, %s: %s",
+            n->role == ROLE_GRADIENT ? "gradient through an operator,"
+            : n->role == ROLE_UPDATE ? "update's result"
+                                     : "result",
+            op_table[n->op].name, type_str(n->dt, &n->shape, type), stat_text(s->a, &st));
+}
+
+static const char *operand_name(Search *s, int i, const Node *n) {
+  const Graph *g = s->k->program->graph;
+  return n->op == OP_input
+             ? arena_printf(s->a, "operand %d, `%s`", i + 1, g->inputs.v[n->input].name)
+             : arena_printf(s->a, "operand %d, the result of `%s`", i + 1, op_table[n->op].name);
+}
+
+/* ---- inside a kernel ---- */
+typedef struct {
+  Search *s;
+  const Kernel *k;
+  Graph *part;   /* the kernel's operators alone */
+  Val *map;      /* value of the whole graph -> value of the part, -1 not there */
+  VEC(Val) back; /* the other way round */
+  VEC(Tensor64) in;
+} Part;
+
+static Val take(Part *p, Val v) {
+  const Program *prog = p->s->k->program;
+  const Node *n = g_node(prog->graph, v);
+  if (p->map[v] >= 0) return p->map[v];
+  int leaf = -1;
+  for (int i = 0; i < p->k->nbuf - p->k->nout && leaf < 0; i++)
+    if (prog->buf.v[p->k->buf[i]].val == v) leaf = p->k->buf[i];
+  if (leaf >= 0) {
+    const char *name = arena_printf(p->s->a, "v%d", v);
+    p->map[v] = g_input(p->part, name, IN_ARG, n->dt, &n->shape, NULL);
+    Tensor64 t = {n->dt, n->shape, read_buffer(p->s, leaf)};
+    vec_push(p->s->a, &p->in, t);
+  } else {
+    if (n->op == OP_input) return -1; /* read under another name */
+    Val *in = NEWN(p->s->a, Val, n->nin + 1);
+    for (int i = 0; i < n->nin; i++)
+      if ((in[i] = take(p, n->in[i])) < 0) return -1;
+    p->map[v] = g_copy_node(p->part, prog->graph, v, in);
+  }
+  while (p->back.n <= p->map[v]) vec_push(p->s->a, &p->back, v);
+  return p->map[v];
+}
+
+/* Names the operator at fault; false when the kernel does not tell. */
+static bool blame_part(Search *s, const Kernel *k) {
+  const Program *prog = s->k->program;
+  const Graph *g = prog->graph;
+  Part p = {.s = s, .k = k, .part = graph_new(s->a, "part"), .map = NEWN(s->a, Val, g->node.n + 1)};
+  for (int v = 0; v < g->node.n; v++) p.map[v] = -1;
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++)
+    if (prog->buf.v[k->buf[i]].val >= 0 && take(&p, prog->buf.v[k->buf[i]].val) < 0) return false;
+  int n = p.part->node.n;
+  for (Val v = 0; v < n; v++) g_output(p.part, arena_printf(s->a, "v%d", v), v, -1);
+  Tensor64 *out = NEWN(s->a, Tensor64, n + 1);
+  graph_interp(p.part, p.in.v, out, s->a, true);
+  Stat *st = NEWN(s->a, Stat, n + 1);
+  for (Val v = 0; v < n; v++) {
+    const Node *x = g_node(p.part, v);
+    st[v] = stat_of(out[v].v, shape_count(&x->shape));
+    if (x->op == OP_input || x->nin == 0 || !dtype_is_float(x->dt)) continue;
+    bool nan = false, inf = false;
+    for (int i = 0; i < x->nin; i++) {
+      nan |= st[x->in[i]].nan > 0;
+      inf |= st[x->in[i]].inf > 0;
+    }
+    if (!(st[v].nan && !nan) && !(st[v].inf && !nan && !inf)) continue;
+    blame(s, x, out[v].v);
+    for (int i = 0; i < x->nin; i++)
+      describe(s, operand_name(s, i, g_node(g, p.back.v[x->in[i]])), g_node(p.part, x->in[i]),
+               out[x->in[i]].v);
+    return true;
+  }
+  return false;
+}
+
+/* Library calls and convolutions compute one operator: its stored operands tell. */
+static void blame_kernel(Search *s, const Kernel *k, int bad) {
+  const Program *p = s->k->program;
+  const Node *n = g_node(p->graph, k->val >= 0 ? k->val : p->buf.v[bad].val);
+  blame(s, n, read_buffer(s, bad));
+  for (int i = 0; i < k->nbuf - k->nout; i++) {
+    Val v = p->buf.v[k->buf[i]].val;
+    if (v < 0) continue; /* packed weights, partial sums */
+    const Node *x = g_node(p->graph, v);
+    describe(s, operand_name(s, i, x), x, read_buffer(s, k->buf[i]));
+  }
+}
+
+/* ---- the search ---- */
+/* Does kernel k write what its operands did not hold? */
+static int bad_buffer(Search *s, const Kernel *k) {
+  const Program *p = s->k->program;
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const Buf *u = &p->buf.v[k->buf[i]];
+    if (u->val < 0 || !dtype_is_float(u->dt)) continue;
+    Stat st = stat_of(read_buffer(s, k->buf[i]), shape_count(&u->shape));
+    if (st.nan || st.inf) return k->buf[i];
+  }
+  return -1;
+}
+
+static bool operands_finite(Search *s, const Kernel *k) {
+  const Program *p = s->k->program;
+  for (int i = 0; i < k->nbuf - k->nout; i++) {
+    const Buf *u = &p->buf.v[k->buf[i]];
+    if (u->val < 0 || !dtype_is_float(u->dt)) continue;
+    Stat st = stat_of(read_buffer(s, k->buf[i]), shape_count(&u->shape));
+    if (st.nan || st.inf) return false;
+  }
+  return true;
+}
+
+static bool blame_inputs(Search *s) {
+  const Graph *g = s->k->program->graph;
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    const Node *n = g_node(g, in->val);
+    SessionTensor t = session_tensor_at(s->k->session, i);
+    if (!dtype_is_float(t.dt)) continue;
+    int64_t count = shape_count(&t.shape);
+    double *v = NEWN(s->a, double, count + 1);
+    cli_to_f64(v, t.dt, t.data, count);
+    Stat st = stat_of(v, count);
+    if (st.nan || st.inf) {
+      describe(s, arena_printf(s->a, "`%s` is not finite before the step", in->name), n, v);
+      return true;
+    }
+    arena_reset(s->a);
+  }
+  return false;
+}
+
+void cli_explain_nonfinite(Cli *c, const Compiled *k) {
+  Search s = {c, k, arena_new()};
+  const Program *p = k->program;
+  bool found = blame_inputs(&s);
+  for (int i = 0; i < p->ncompute && !found; i++) {
+    const Kernel *kn = &p->kernel.v[i];
+    session_run(k->session, i, i + 1);
+    int bad = bad_buffer(&s, kn);
+    if (bad >= 0 && kn->kind == KK_LOOP) found = blame_part(&s, kn);
+    if (bad >= 0 && !found && operands_finite(&s, kn)) {
+      blame_kernel(&s, kn, bad);
+      found = true;
+    }
+    arena_reset(s.a);
+  }
+  if (!found) diag_note(c->diags, NULL, "a second run of this step met no operator that made it");
+  arena_free(s.a);
+}

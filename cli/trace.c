@@ -1,0 +1,72 @@
+/* Writes what the runtime recorded: a slice a kernel and thread, named by its model line. */
+#include "cli/trace.h"
+#include "cli/explain.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+  int64_t step;
+  double begin;
+} Start;
+
+struct Trace {
+  Cli *c;
+  const Compiled *k;
+  VEC(Start) start;
+};
+
+Trace *trace_new(Cli *c, const Compiled *k) {
+  Trace *t = NEW(c->arena, Trace);
+  t->c = c;
+  t->k = k;
+  session_trace(k->session, true);
+  return t;
+}
+
+void trace_step(Trace *t, int64_t step) {
+  Start s = {step, now_seconds()};
+  vec_push(t->c->arena, &t->start, s);
+}
+
+static void put_event(const Trace *t, json_t *out, const SessionEvent *e, int thread, const Start *at) {
+  const Kernel *k = &t->k->program->kernel.v[e->step];
+  const Step *s = &t->k->plan->step[e->step];
+  char name[200];
+  snprintf(name, sizeof name, "%s %s", s->where && *s->where ? s->where : "(no line)", s->name);
+  json_array_append_new(
+      out, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:i, s:I, s:i, s:s, s:f, s:f}}", "name", name,
+                     "cat", role_word(k->role), "ph", "X", "pid", 1, "tid", thread, "ts",
+                     (e->begin - t->start.v[0].begin) * 1e6, "dur", (e->end - e->begin) * 1e6, "args",
+                     "kernel", e->step, "step", (json_int_t)at->step, "chunks", e->chunks, "line",
+                     s->where ? s->where : "", "flops", s->flops, "bytes", s->bytes));
+}
+
+Status trace_write(Trace *t, const char *path) {
+  Session *s = t->k->session;
+  session_trace(s, false);
+  json_t *events = json_array();
+  char hash[32];
+  snprintf(hash, sizeof hash, "%016llx", (unsigned long long)program_hash(t->k->program));
+  for (int i = 0; i < session_threads(s); i++) {
+    int n, at = 0;
+    const SessionEvent *e = session_events(s, i, &n);
+    json_array_append_new(events,
+                          json_pack("{s:s, s:s, s:i, s:i, s:{s:o}}", "name", "thread_name", "ph", "M", "pid",
+                                    1, "tid", i, "args", "name", json_sprintf("thread %d", i)));
+    for (int j = 0; j < n && t->start.n; j++) {
+      while (at + 1 < t->start.n && t->start.v[at + 1].begin <= e[j].begin) at++;
+      put_event(t, events, &e[j], i, &t->start.v[at]);
+    }
+  }
+  json_t *all =
+      json_pack("{s:o, s:s, s:{s:s, s:s, s:i}}", "traceEvents", events, "displayTimeUnit", "ms", "otherData",
+                "program", hash, "model", t->c->opt.arg[0], "kernels", t->k->plan->nstep);
+  char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
+  json_decref(all);
+  if (!text) bug("a trace could not be written as JSON");
+  Status st = cli_write_text(t->c, path, text, strlen(text));
+  free(text);
+  return st;
+}

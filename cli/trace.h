@@ -1,0 +1,13 @@
+/* Traces of runs in the format of Chrome's tracing and Perfetto ("Trace Event Format"). */
+#ifndef JEPAC_CLI_TRACE_H
+#define JEPAC_CLI_TRACE_H
+
+#include "cli/cli.h"
+
+typedef struct Trace Trace;
+/* Begins to record what the session's threads do. */
+Trace *trace_new(Cli *c, const Compiled *k);
+void trace_step(Trace *t, int64_t step);        /* the next events belong to this optimizer step */
+Status trace_write(Trace *t, const char *path); /* ends the recording */
+
+#endif

@@ -1,0 +1,311 @@
+/* jepac verify, second half: each compiled kernel on the operands it meets in a run, against the kernel
+   interpreter in f64; and gradients against finite differences.
+
+   A kernel may differ by an error budget: what its result changes by when every operand moves by an ulp,
+   times a constant for the roundings inside, plus a share of its largest element. */
+#include "cli/verify.h"
+#include "passes/pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MARGIN = 64 };
+static const double ulp = 6e-8, share = 4e-6, conv_share = 2e-4; /* Winograd's transforms cancel more */
+
+typedef struct {
+  Verify *v;
+  const Program *p;
+  Session *s;
+  Arena *a;
+  double **mem, **moved; /* per root buffer, before the kernel: values, and values moved by an ulp */
+} Walk;
+
+static char *arena_at(const Walk *w, int64_t offset) {
+  /* the first plan tensor shows where the arena begins */
+  SessionTensor t = session_tensor_at(w->s, 0);
+  return (char *)t.data - session_plan(w->s)->tensor[0].offset + offset;
+}
+
+static int64_t elements(const Buf *b) { return b->bytes / dtype_size(b->dt); }
+
+static double *snapshot(const Walk *w, int b, bool move) {
+  const Buf *x = &w->p->buf.v[b];
+  int64_t n = elements(x);
+  double *v = NEWN(w->a, double, n + 1);
+  cli_to_f64(v, x->dt, arena_at(w, w->p->buf.v[program_root(w->p, b)].offset), n);
+  uint64_t h = 88172645463325252u + (uint64_t)b;
+  for (int64_t i = 0; move && dtype_is_float(x->dt) && i < n; i++) {
+    h ^= h << 13, h ^= h >> 7, h ^= h << 17;
+    v[i] *= 1 + (h & 1 ? ulp : -ulp);
+  }
+  return v;
+}
+
+static int64_t stored_at(const Buf *b, int64_t i) { /* row-major element i of a blocked buffer */
+  if (!b->block) return i;
+  const int64_t *d = b->shape.dim;
+  int64_t x = i % d[3], y = i / d[3] % d[2], c = i / (d[3] * d[2]) % d[1], n = i / (d[3] * d[2] * d[1]),
+          q = b->block;
+  return (((n * (d[1] / q) + c / q) * d[2] + y) * d[3] + x) * q + c % q;
+}
+
+static Tensor64 row_major(const Walk *w, int b, const double *v) {
+  const Buf *x = &w->p->buf.v[b];
+  int64_t n = shape_count(&x->shape);
+  Tensor64 t = {x->dt, x->shape, NEWN(w->a, double, n + 1)};
+  for (int64_t i = 0; i < n; i++) t.v[i] = v[stored_at(x, i)];
+  return t;
+}
+
+/* A convolution as a whole: its graph node on the operands of its steps. */
+static bool conv_operands(const Walk *w, Val val, int buf[3]) {
+  const Graph *g = w->p->graph;
+  const Node *n = g_node(g, val);
+  const Val want[3] = {n->in[0], n->in[1], val};
+  for (int i = 0; i < 3; i++) {
+    buf[i] = -1;
+    for (int k = 0; k < w->p->kernel.n; k++) {
+      const Kernel *kn = &w->p->kernel.v[k];
+      if (kn->kind != KK_CONV || kn->val != val) continue;
+      for (int j = 0; j < kn->nbuf; j++)
+        if (program_buf_val(w->p, kn->buf[j]) == want[i]) buf[i] = kn->buf[j];
+    }
+    if (buf[i] < 0) return false;
+  }
+  return true;
+}
+
+static double *conv_interp(Walk *w, Val val, const int buf[3], bool move) {
+  const Graph *g = w->p->graph;
+  const Node *n = g_node(g, val);
+  Graph *one = graph_new(w->a, "conv");
+  Tensor64 in[2], out;
+  Val at[2];
+  for (int i = 0; i < 2; i++) {
+    double **mem = move ? w->moved : w->mem;
+    in[i] = row_major(w, buf[i], mem[program_root(w->p, buf[i])]);
+    at[i] = g_input(one, i ? "b" : "a", IN_ARG, in[i].dt, &in[i].shape, &(Init){0});
+  }
+  g_output(one, "y", g_copy_node(one, g, val, at), -1);
+  graph_interp(one, in, &out, w->a, false);
+  double *stored = NEWN(w->a, double, shape_count(&n->shape) + 1);
+  const Buf *b = &w->p->buf.v[buf[2]];
+  for (int64_t i = 0; i < shape_count(&n->shape); i++) stored[stored_at(b, i)] = out.v[i];
+  return stored;
+}
+
+static bool first_step(const Program *p, int k) {
+  for (int i = 0; i < k; i++)
+    if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
+  return true;
+}
+
+static bool last_step(const Program *p, int k) {
+  for (int i = k + 1; i < p->kernel.n; i++)
+    if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
+  return true;
+}
+
+static Status judge(Walk *w, int k, int b, const double *want, const double *near) {
+  const Buf *x = &w->p->buf.v[b];
+  const Kernel *kn = &w->p->kernel.v[k];
+  double *got = snapshot(w, b, false), scale = 0, moved = 0, most = 0;
+  int64_t n = shape_count(&x->shape), at = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (isfinite(want[i])) scale = fmax(scale, fabs(want[i]));
+    if (isfinite(want[i]) && isfinite(near[i])) moved = fmax(moved, fabs(want[i] - near[i]));
+    double d = got[i] == want[i] || (isnan(got[i]) && isnan(want[i])) ? 0 : fabs(got[i] - want[i]);
+    if (isnan(d)) d = INFINITY;
+    if (d > most) most = d, at = i;
+  }
+  double allowed = MARGIN * moved + scale * (kn->kind == KK_CONV ? conv_share : share) + 1e-37;
+  if (!dtype_is_float(x->dt)) allowed = moved > 0 ? moved : 0.5;
+  w->v->worst = fmax(w->v->worst, most / allowed);
+  if (most <= allowed) return ST_OK;
+  Cli *c = w->v->c;
+  char type[128];
+  cli_fail(c, ST_VERIFY,
+           "kernel %s computes buf%d: %s wrongly: element %lld is %.9g, the interpreter says %.9g (allowed: "
+           "+-%.2g)",
+           program_kernel_name(w->p, k, c->arena), b, type_str(x->dt, &x->shape, type), (long long)at,
+           got[at], want[at], allowed);
+  diag_note(c->diags, kn->loc, "%s part of %s", role_word(kn->role),
+            lines_name(w->v->lines, lines_find(w->v->lines, kn->loc)));
+  return ST_VERIFY;
+}
+
+static void fault(Walk *w, int k) {
+  Verify *v = w->v;
+  if (!v->fault || strncmp(v->fault, "kernel=", 7) || atoi(v->fault + 7) != k) return;
+  const Kernel *kn = &w->p->kernel.v[k];
+  const Buf *b = &w->p->buf.v[kn->buf[kn->nbuf - 1]];
+  if (b->dt != DT_F32) return;
+  float *x = (float *)(void *)arena_at(w, w->p->buf.v[program_root(w->p, kn->buf[kn->nbuf - 1])].offset);
+  x[elements(b) / 2] = x[elements(b) / 2] * 1.5f + 1;
+  v->fault = NULL;
+}
+
+static Status one_kernel(Walk *w, int k) {
+  const Program *p = w->p;
+  const Kernel *kn = &p->kernel.v[k];
+  bool conv = kn->kind == KK_CONV;
+  int buf[3];
+  if (conv && !conv_operands(w, kn->val, buf))
+    bug("verify: the operands of %%%d are not all in memory", kn->val);
+  if (!conv || first_step(p, k)) {
+    int n = conv ? 3 : kn->nbuf;
+    for (int i = 0; i < n; i++) {
+      int b = conv ? buf[i] : kn->buf[i], r = program_root(p, b);
+      w->mem[r] = snapshot(w, b, false);
+      w->moved[r] = snapshot(w, b, true);
+    }
+  }
+  session_run(w->s, k, k + 1);
+  fault(w, k);
+  if (conv) {
+    if (!last_step(p, k)) return ST_OK;
+    return judge(w, k, buf[2], conv_interp(w, kn->val, buf, false), conv_interp(w, kn->val, buf, true));
+  }
+  double **x = NEWN(w->a, double *, kn->nbuf + 1), **y = NEWN(w->a, double *, kn->nbuf + 1);
+  for (int i = 0; i < kn->nbuf; i++) {
+    x[i] = w->mem[program_root(p, kn->buf[i])];
+    y[i] = w->moved[program_root(p, kn->buf[i])];
+  }
+  kernel_interp(p, kn, x);
+  kernel_interp(p, kn, y);
+  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    Status s = judge(w, k, kn->buf[i], x[i], y[i]);
+    if (s) return s;
+  }
+  return ST_OK;
+}
+
+Status verify_kernels(Verify *v, Program *p) {
+  Cli *c = v->c;
+  Compiled k;
+  Tensor64 *in = verify_inputs(v, p->graph);
+  if (!in) return ST_BUDGET;
+  Status s = cli_compile_program(c, p, &k);
+  if (s) return s;
+  if (!k.plan->ntensor) return ST_OK;
+  Walk w = {.v = v,
+            .p = p,
+            .s = k.session,
+            .mem = NEWN(c->arena, double *, p->buf.n + 1),
+            .moved = NEWN(c->arena, double *, p->buf.n + 1)};
+  for (int i = 0; i < p->graph->inputs.n; i++) { /* plan tensors begin with the graph's inputs */
+    SessionTensor t = session_tensor_at(k.session, i);
+    int64_t n = shape_count(&t.shape);
+    if (t.dt == DT_BOOL)
+      for (int64_t j = 0; j < n; j++) ((uint8_t *)t.data)[j] = in[i].v[j] != 0;
+    else if (dtype_is_float(t.dt)) cli_convert(t.dt, t.data, DT_F64, in[i].v, n);
+    else {
+      int64_t *whole = NEWN(c->arena, int64_t, n + 1);
+      for (int64_t j = 0; j < n; j++) whole[j] = (int64_t)in[i].v[j];
+      cli_convert(t.dt, t.data, DT_I64, whole, n);
+    }
+  }
+  for (int i = 0; i < p->kernel.n && !s; i++) {
+    w.a = p->kernel.v[i].kind == KK_CONV ? c->arena
+                                         : arena_new(); /* a convolution's operands live over its steps */
+    s = one_kernel(&w, i);
+    if (w.a != c->arena) arena_free(w.a);
+    v->kernels++;
+  }
+  if (!s && !c->opt.quiet) printf("code   %-12d ok   %.2g of the error budget\n", p->kernel.n, v->worst);
+  cli_release(&k);
+  return s;
+}
+
+/* ---- gradients ---- */
+/* A stop_gradient lies between x and y: finite differences would see through it. */
+static bool is_stopped(Arena *a, const Graph *g, Val x, Val y) {
+  bool *reached = NEWN(a, bool, g->node.n + 1), *needed = NEWN(a, bool, g->node.n + 1);
+  reached[x] = needed[y] = true;
+  for (Val v = 0; v < g->node.n; v++)
+    for (int k = 0; k < g_node(g, v)->nin; k++) reached[v] |= reached[g_node(g, v)->in[k]];
+  for (Val v = y; v >= 0; v--)
+    for (int k = 0; k < g_node(g, v)->nin && needed[v]; k++) needed[g_node(g, v)->in[k]] = true;
+  for (Val v = 0; v < g->node.n; v++)
+    if (g_node(g, v)->op == OP_stop_gradient && reached[v] && needed[v]) return true;
+  return false;
+}
+
+/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x.
+ */
+Status verify_gradients(Verify *v, const Graph *g) {
+  Cli *c = v->c;
+  Arena *a = arena_new();
+  enum { MOST = 64, MOST_WORK = 200000000 };
+  Val of[MOST], by[MOST];
+  int n = 0, skipped = 0;
+  for (Val x = 0; x < g->node.n; x++) {
+    const Node *node = g_node(g, x);
+    if (node->op != OP_grad || g_node(g, node->in[1])->op != OP_input || g_node(g, node->in[0])->shape.rank)
+      continue;
+    if (n == MOST) break;
+    of[n] = x;
+    by[n++] = node->in[1];
+  }
+  Graph *slopes = graph_new(a, g->name), *heights = graph_new(a, g->name);
+  for (Val x = 0; x < g->node.n; x++) {
+    g_copy_node(slopes, g, x, g_node(g, x)->in);
+    g_copy_node(heights, g, x, g_node(g, x)->in);
+  }
+  for (int i = 0; i < n; i++) {
+    g_output(slopes, "gradient", of[i], -1);
+    g_output(heights, "of", g_node(g, of[i])->in[0], -1);
+  }
+  Status s = ST_OK;
+  const Graph *e = n ? cli_expand(c, slopes) : NULL, *f = n ? pass_dce(a, heights, c->diags) : NULL;
+  if (f) f = cli_expand(c, f); /* cheap: without the gradients */
+  Tensor64 *at = e ? verify_inputs(v, e) : NULL, *in = f ? verify_inputs(v, f) : NULL;
+  Tensor64 *slope = NEWN(a, Tensor64, n + 1), *here = NEWN(a, Tensor64, n + 1),
+           *up = NEWN(a, Tensor64, n + 1), *down = NEWN(a, Tensor64, n + 1);
+  if (at && in) {
+    graph_interp(e, at, slope, a, false);
+    graph_interp(f, in, here, a, false);
+  }
+  double worst = 0;
+  Arena *t = arena_new();
+  /* of a large model only some parameters, evenly spread */
+  int stride = 1 + (int)(2 * v->flops * n / MOST_WORK), tried = 0;
+  for (int i = 0; at && in && i < n && !s; i += stride, tried++) {
+    const char *name = g->inputs.v[g_node(g, by[i])->input].name;
+    int input = g_find_input(f, name);
+    int64_t count = shape_count(&in[input].shape);
+    double *old = in[input].v, *d = NEWN(t, double, count + 1), *moved = NEWN(t, double, count + 1), sum = 0,
+           h = 1e-5;
+    cli_random_values(name, DT_F32, count, v->seed + 1, d);
+    for (int64_t k = 0; k < count; k++) sum += d[k] * slope[i].v[k];
+    in[input].v = moved;
+    for (int64_t k = 0; k < count; k++) moved[k] = old[k] + h * d[k];
+    graph_interp(f, in, up, t, false);
+    for (int64_t k = 0; k < count; k++) moved[k] = old[k] - h * d[k];
+    graph_interp(f, in, down, t, false);
+    in[input].v = old;
+    double ahead = (up[i].v[0] - here[i].v[0]) / h, behind = (here[i].v[0] - down[i].v[0]) / h;
+    double want = (ahead + behind) / 2;
+    arena_reset(t);
+    double error = fabs(want - sum) / fmax(fmax(fabs(want), fabs(sum)), 1e-4);
+    bool kink = fabs(ahead - behind) > 0.1 * fmax(fabs(ahead), fabs(behind)); /* of relu or max, within h */
+    bool good = error < 2e-2;
+    if (good) worst = fmax(worst, error);
+    if (!good && (kink || is_stopped(a, g, by[i], g_node(g, of[i])->in[0]))) {
+      skipped++;
+      good = true;
+    }
+    if (good) continue;
+    s = cli_fail(c, ST_VERIFY,
+                 "the derivative by %s is wrong: along a random direction %.6g, by finite differences %.6g",
+                 name, sum, want);
+    diag_note(c->diags, g_node(g, by[i])->loc, "declared here");
+  }
+  if (!s && n && !c->opt.quiet)
+    printf("grad   %-12d ok   error %.1e%s\n", tried - skipped, worst,
+           skipped ? ", the others stand behind stop_gradient or at a kink" : "");
+  arena_free(t);
+  arena_free(a);
+  return s;
+}

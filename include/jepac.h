@@ -1,0 +1,111 @@
+/* libjepac: the compiler as a library. A model is loaded from text or a file, its entries compiled to
+   sessions, and a session's tensors are memory the program reads and writes.
+
+   Any number of models may be loaded and compiled at the same time on different threads; one model, and one
+   session, belong to one thread at a time. Sessions are freed before their model. Functions that can fail
+   return a jepac_status (0 is success) or NULL, and jepac_message then says what is wrong with file, line and
+   column. A state that can only be an error of jepac itself ends the process with status 70. */
+#ifndef JEPAC_H
+#define JEPAC_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define JEPAC_API __attribute__((visibility("default")))
+#else
+#define JEPAC_API
+#endif
+
+typedef struct jepac_model jepac_model;
+typedef struct jepac_session jepac_session;
+
+typedef enum {
+  JEPAC_OK = 0,
+  JEPAC_MODEL = 1,     /* error in the model file */
+  JEPAC_USAGE = 2,     /* no such entry, setting or tensor */
+  JEPAC_FILE = 3,      /* a file cannot be read or written */
+  JEPAC_NONFINITE = 4, /* a scalar result is NaN or infinite: no state has changed */
+  JEPAC_BUDGET = 6     /* not enough memory */
+} jepac_status;
+
+typedef struct {          /* all may be 0 */
+  const char *const *set; /* "NAME=VALUE": dimensions, model parameters, recipe settings; NULL-terminated */
+  const char
+      *models_dir;       /* where `use "nn/..."` looks after the file's own folder; 0: the installed models */
+  const char *cache_dir; /* compiled kernels are kept here; 0: nowhere */
+  int threads;           /* 0: one for each CPU */
+} jepac_options;
+
+JEPAC_API const char *jepac_version(void);
+
+/* ---- models ---- */
+/* Never NULL: jepac_load_status tells whether it can be used. name stands in messages; files that the text
+   uses are looked up from its folder. */
+JEPAC_API jepac_model *jepac_load_text(const char *text, const char *name, const jepac_options *opt);
+JEPAC_API jepac_model *jepac_load_file(const char *path, const jepac_options *opt);
+JEPAC_API jepac_status jepac_load_status(const jepac_model *m);
+/* Everything reported since the last call, as text; valid until the next call with this model. */
+JEPAC_API const char *jepac_message(jepac_model *m);
+JEPAC_API void jepac_model_free(jepac_model *m);
+
+JEPAC_API int jepac_entry_count(const jepac_model *m);
+JEPAC_API const char *jepac_entry_name(const jepac_model *m, int i);
+
+/* ---- sessions ---- */
+enum {
+  JEPAC_TRAIN = 1, /* train mode: dropout, batch statistics */
+  JEPAC_GRAD = 2   /* results grad.<parameter> of the first scalar result */
+};
+/* An entry, or "train_step": the whole optimizer step on the entry's arguments. NULL after reporting. */
+JEPAC_API jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags);
+JEPAC_API void jepac_session_free(jepac_session *s);
+
+typedef enum { JEPAC_INPUT, JEPAC_STATE, JEPAC_RUNTIME, JEPAC_RESULT } jepac_kind;
+typedef enum {
+  JEPAC_F32 = 1,
+  JEPAC_F64,
+  JEPAC_BF16,
+  JEPAC_I32,
+  JEPAC_I64,
+  JEPAC_U32,
+  JEPAC_BOOL /* one byte */
+} jepac_type;
+
+typedef struct {
+  const char *name;
+  jepac_kind kind;
+  jepac_type type;
+  int rank;
+  int64_t dim[8];
+  int64_t bytes;
+  void *data; /* row-major, inside the session; stays in place */
+} jepac_tensor;
+
+JEPAC_API int jepac_tensor_count(const jepac_session *s);
+JEPAC_API jepac_tensor jepac_tensor_at(const jepac_session *s, int i);
+/* A kind-independent look-up: 0 and *out untouched when there is no such tensor. */
+JEPAC_API int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out);
+/* Sets a run-time number (seed, step, steps_per_epoch, total_steps); those the program does not read are
+ * ignored. */
+JEPAC_API void jepac_set_number(jepac_session *s, const char *name, int64_t value);
+
+/* Initial values for all states. */
+JEPAC_API void jepac_init(jepac_session *s, uint64_t seed);
+/* One call: inputs to results; new states are stored unless a scalar result is not finite. */
+JEPAC_API jepac_status jepac_run(jepac_session *s);
+/* Copies the states both sessions have, by name (from training to evaluation); returns how many. */
+JEPAC_API int jepac_copy_states(jepac_session *to, const jepac_session *from);
+/* All states as a .safetensors file. Loading needs every parameter and buffer; optimizer state may be
+ * missing. */
+JEPAC_API jepac_status jepac_save(jepac_session *s, const char *path);
+JEPAC_API jepac_status jepac_load(jepac_session *s, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

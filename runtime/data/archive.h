@@ -1,0 +1,11 @@
+/* One file out of a tar archive, compressed or not (libarchive). */
+#ifndef JEPAC_RUNTIME_DATA_ARCHIVE_H
+#define JEPAC_RUNTIME_DATA_ARCHIVE_H
+
+#include "ir/base.h"
+
+/* The member called `name`, in whatever folder of the archive; malloc'ed. Members are only read, never
+   written to disk; still an archive with a path that leads outside is refused. ST_FILE after reporting. */
+Status archive_member(const char *path, const char *name, int64_t most, uint8_t **data, int64_t *n, Diags *d);
+
+#endif

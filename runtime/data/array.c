@@ -1,0 +1,112 @@
+/* The npy format: magic, version, header length, a Python dictionary literal with the keys descr,
+   fortran_order and shape, then the elements. */
+#include "runtime/data/array.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Position after "'key':" and white space, or NULL. */
+static const char *value_of(const char *header, const char *key) {
+  char quoted[32];
+  snprintf(quoted, sizeof quoted, "'%s':", key);
+  const char *p = strstr(header, quoted);
+  if (!p) return NULL;
+  p += strlen(quoted);
+  return p + strspn(p, " ");
+}
+
+static const char *parse_header(const char *h, Array *out) {
+  const char *descr = value_of(h, "descr"), *order = value_of(h, "fortran_order"), *p = value_of(h, "shape");
+  if (!descr || !order || !p || *p++ != '(') return "its header lacks descr, fortran_order or shape";
+  if (descr[0] != '\'' || !strchr("<|", descr[1]) || !descr[1]) return "its elements are not little-endian";
+  out->kind = descr[2];
+  long size = strtol(descr + 3, NULL, 10);
+  bool number = (strchr("iu", out->kind) && (size == 1 || size == 2 || size == 4 || size == 8)) ||
+                (out->kind == 'f' && (size == 4 || size == 8)) || (out->kind == 'b' && size == 1);
+  bool text = strchr("US", out->kind) && size > 0 && size < 65536;
+  if (!out->kind || (!number && !text)) return "its elements are neither numbers nor text";
+  out->size = (int)(out->kind == 'U' ? 4 * size : size);
+  if (strncmp(order, "False", 5)) return "it is in Fortran order; only C order is supported";
+  out->count = 1;
+  out->shape.rank = 0;
+  while (*(p += strspn(p, " ,")) != ')') {
+    int64_t dim = 0;
+    if (!isdigit((unsigned char)*p)) return "its shape is not a list of sizes";
+    for (; isdigit((unsigned char)*p); p++)
+      if (__builtin_mul_overflow(dim, (int64_t)10, &dim) || __builtin_add_overflow(dim, *p - '0', &dim))
+        return "its shape overflows";
+    if (out->shape.rank == MAX_RANK) return "it has too many dimensions";
+    if (__builtin_mul_overflow(out->count, dim, &out->count)) return "its shape overflows";
+    out->shape.dim[out->shape.rank++] = dim;
+  }
+  return NULL;
+}
+
+const char *array_parse(const uint8_t *p, size_t n, Array *out) {
+  char header[4096];
+  if (n < 12 || memcmp(p, "\x93NUMPY", 6)) return "no npy file";
+  if (p[6] != 1 && p[6] != 2) return "only npy versions 1 and 2 are supported";
+  size_t start = p[6] == 1 ? 10 : 12, length = p[8] | (size_t)p[9] << 8;
+  if (p[6] == 2) length |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
+  if (length >= sizeof header) return "its header is too long";
+  if (start + length > n) return "its header is truncated";
+  memcpy(header, p + start, length);
+  header[length] = 0;
+  const char *wrong = parse_header(header, out);
+  if (wrong) return wrong;
+  int64_t bytes, have = (int64_t)(n - start - length);
+  if (__builtin_mul_overflow(out->count, (int64_t)out->size, &bytes)) return "its shape overflows";
+  if (bytes > have) return "it is shorter than its shape says (truncated?)";
+  if (bytes < have) return "it is longer than its shape says";
+  out->data = p + start + length;
+  return NULL;
+}
+
+double array_number(const Array *a, int64_t i) {
+  const uint8_t *p = a->data + i * a->size;
+  uint64_t u = 0;
+  for (int k = 0; k < a->size && k < 8; k++) u |= (uint64_t)p[k] << (8 * k);
+  if (a->kind == 'f' && a->size == 8) {
+    double x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+  }
+  if (a->kind == 'f') {
+    uint32_t low = (uint32_t)u;
+    float x;
+    memcpy(&x, &low, sizeof x);
+    return x;
+  }
+  if (a->kind != 'i') return (double)u;
+  int unused = 64 - 8 * a->size;
+  return (double)((int64_t)(u << unused) >> unused);
+}
+
+static size_t put_utf8(uint32_t c, char out[4]) {
+  if (c < 0x80) {
+    out[0] = (char)c;
+    return 1;
+  }
+  int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+  static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
+  out[0] = (char)(lead[more] | (c >> (6 * more) & 0x3f));
+  for (int k = 1; k <= more; k++) out[k] = (char)(0x80 | (c >> (6 * (more - k)) & 0x3f));
+  return (size_t)more + 1;
+}
+
+bool array_text(const Array *a, int64_t i, char *out, size_t room) {
+  const uint8_t *p = a->data + i * a->size;
+  size_t n = 0;
+  if (a->kind != 'U' && a->kind != 'S') return false;
+  int step = a->kind == 'U' ? 4 : 1;
+  for (int k = 0; k < a->size && n + 5 < room; k += step) {
+    uint32_t c = p[k];
+    for (int b = 1; b < step; b++) c |= (uint32_t)p[k + b] << (8 * b);
+    if (!c) break; /* padding */
+    if (step == 1) out[n++] = (char)c;
+    else n += put_utf8(c, out + n);
+  }
+  out[n] = 0;
+  return true;
+}

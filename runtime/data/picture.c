@@ -1,0 +1,268 @@
+/* Decoding keeps no state between pictures, so any number of threads may do it. Damage that libjpeg only
+   warns of (data that end early) is an error here: such a picture has grey areas that nobody would notice. */
+#include "runtime/data/picture.h"
+#include "runtime/data/pixels.h"
+
+#include <errno.h>
+#include <jpeglib.h>
+
+#include <jerror.h>
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_SIDE = 16384, MAX_FILE = 1 << 28 };
+
+/* Interleaved pixels. */
+typedef struct {
+  int w, h;
+  uint8_t *p; /* malloc'ed */
+} Raw;
+
+uint8_t *picture_file(const char *path, size_t most, size_t *n, Reason *why) {
+  FILE *f = fopen(path, "rb");
+  uint8_t *p = NULL;
+  size_t cap = 0;
+  int err = f ? 0 : errno;
+  *n = 0;
+  while (!err) {
+    if (*n == cap) {
+      cap = cap ? 2 * cap : 16384;
+      uint8_t *more = cap <= 2 * most + 16384 ? realloc(p, cap) : NULL;
+      err = more ? 0 : *n > most ? EFBIG : ENOMEM;
+      if (!more) break;
+      p = more;
+    }
+    size_t got = fread(p + *n, 1, cap - *n, f);
+    *n += got;
+    if (!got) {
+      err = ferror(f) ? EIO : *n > most ? EFBIG : 0;
+      break;
+    }
+  }
+  if (f) fclose(f);
+  if (!err) return p;
+  snprintf(why->text, sizeof why->text, "cannot read %s: %s", path, strerror(err));
+  free(p);
+  return NULL;
+}
+
+/* ---- JPEG ---- */
+typedef struct {
+  struct jpeg_error_mgr base; /* first: libjpeg's pointer is to it */
+  jmp_buf trap;
+  char text[JMSG_LENGTH_MAX];
+} JpegTrap;
+
+static void jpeg_failed(j_common_ptr j) {
+  JpegTrap *t = (JpegTrap *)(void *)j->err;
+  t->base.format_message(j, t->text);
+  longjmp(t->trap, 1);
+}
+
+static void jpeg_said(j_common_ptr j, int level) {
+  if (level < 0 && (j->err->msg_code == JWRN_JPEG_EOF || j->err->msg_code == JWRN_HIT_MARKER)) jpeg_failed(j);
+}
+
+static struct jpeg_error_mgr *jpeg_trap(JpegTrap *t) {
+  jpeg_std_error(&t->base);
+  t->base.error_exit = jpeg_failed;
+  t->base.emit_message = jpeg_said;
+  t->text[0] = 0;
+  return &t->base;
+}
+
+/* The smallest eighth of the full size at which the shorter side is still twice what is wanted. */
+static unsigned eighths(unsigned w, unsigned h, unsigned want) {
+  unsigned side = w < h ? w : h, k = 1;
+  while (k < 8 && side * k / 8 < 2 * want) k++;
+  return k;
+}
+
+/* NULL, or what is wrong (in text). raw->p is to be freed either way. */
+static const char *jpeg_decode(const uint8_t *data, size_t n, int channels, int want, Raw *raw,
+                               char text[200]) {
+  struct jpeg_decompress_struct j;
+  JpegTrap trap;
+  j.err = jpeg_trap(&trap);
+  if (setjmp(trap.trap)) {
+    jpeg_destroy_decompress(&j);
+    snprintf(text, 200, "%s", trap.text);
+    return text;
+  }
+  jpeg_create_decompress(&j);
+  jpeg_mem_src(&j, data, (unsigned long)n);
+  jpeg_read_header(&j, TRUE);
+  if (j.image_width > MAX_SIDE || j.image_height > MAX_SIDE) {
+    snprintf(text, 200, "it has %u x %u pixels; at most %d a side are supported", j.image_width,
+             j.image_height, MAX_SIDE);
+    jpeg_destroy_decompress(&j);
+    return text;
+  }
+  j.out_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  j.scale_num = want ? eighths(j.image_width, j.image_height, (unsigned)want) : 8;
+  j.scale_denom = 8;
+  j.dct_method = JDCT_ISLOW;
+  jpeg_start_decompress(&j);
+  raw->w = (int)j.output_width;
+  raw->h = (int)j.output_height;
+  size_t row = (size_t)raw->w * (size_t)channels;
+  raw->p = malloc(row * (size_t)raw->h);
+  if (!raw->p) {
+    jpeg_destroy_decompress(&j);
+    return "out of memory";
+  }
+  while (j.output_scanline < j.output_height) {
+    JSAMPROW to = raw->p + j.output_scanline * row;
+    jpeg_read_scanlines(&j, &to, 1);
+  }
+  jpeg_finish_decompress(&j);
+  jpeg_destroy_decompress(&j);
+  return NULL;
+}
+
+bool picture_jpeg(int width, int height, int quality, const uint8_t *rgb, uint8_t **data, size_t *n) {
+  struct jpeg_compress_struct j;
+  JpegTrap trap;
+  unsigned long bytes = 0;
+  unsigned char *buffer = NULL;
+  unsigned char **out = &buffer; /* libjpeg writes here, also when it jumps */
+  j.err = jpeg_trap(&trap);
+  if (setjmp(trap.trap)) {
+    jpeg_destroy_compress(&j);
+    free(*out);
+    return false;
+  }
+  jpeg_create_compress(&j);
+  jpeg_mem_dest(&j, out, &bytes);
+  j.image_width = (JDIMENSION)width;
+  j.image_height = (JDIMENSION)height;
+  j.input_components = 3;
+  j.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&j);
+  jpeg_set_quality(&j, quality, TRUE);
+  j.dct_method = JDCT_ISLOW;
+  jpeg_start_compress(&j, TRUE);
+  while (j.next_scanline < j.image_height) {
+    JSAMPROW from = (JSAMPROW)(uintptr_t)(rgb + (size_t)j.next_scanline * (size_t)width * 3);
+    jpeg_write_scanlines(&j, &from, 1);
+  }
+  jpeg_finish_compress(&j);
+  jpeg_destroy_compress(&j);
+  *data = *out;
+  *n = bytes;
+  return true;
+}
+
+/* ---- PNG ---- */
+typedef struct {
+  jmp_buf trap;
+  char *text;
+  const uint8_t *p;
+  size_t left;
+} PngSource;
+
+static void png_failed(png_structp png, png_const_charp text) {
+  PngSource *s = png_get_error_ptr(png);
+  snprintf(s->text, 200, "%s", text);
+  longjmp(s->trap, 1);
+}
+
+static void png_said(png_structp png, png_const_charp text) {
+  (void)png;
+  (void)text;
+}
+
+static void png_more(png_structp png, png_bytep to, size_t n) {
+  PngSource *s = png_get_io_ptr(png);
+  if (n > s->left) png_error(png, "it ends too early (truncated?)");
+  memcpy(to, s->p, n);
+  s->p += n;
+  s->left -= n;
+}
+
+static const char *png_decode(const uint8_t *data, size_t n, int channels, int want, Raw *raw,
+                              char text[200]) {
+  (void)want;
+  PngSource s = {.text = text, .p = data, .left = n};
+  png_bytep *volatile rows = NULL;
+  png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, png_failed, png_said);
+  png_infop info = png ? png_create_info_struct(png) : NULL;
+  if (!info || setjmp(s.trap)) {
+    png_destroy_read_struct(&png, info ? &info : NULL, NULL);
+    free((void *)rows);
+    return info ? text : "out of memory";
+  }
+  png_set_read_fn(png, &s, png_more);
+  png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
+  png_read_info(png, info);
+  png_set_expand(png);
+  png_set_strip_16(png);
+  png_set_strip_alpha(png);
+  if (channels == 3) png_set_gray_to_rgb(png);
+  else if (png_get_color_type(png, info) & PNG_COLOR_MASK_COLOR) png_set_rgb_to_gray(png, 1, 0.299, 0.587);
+  png_set_interlace_handling(png);
+  png_read_update_info(png, info);
+  raw->w = (int)png_get_image_width(png, info);
+  raw->h = (int)png_get_image_height(png, info);
+  size_t row = png_get_rowbytes(png, info);
+  if (row != (size_t)raw->w * (size_t)channels) png_error(png, "its pixels have an unexpected format");
+  raw->p = malloc(row * (size_t)raw->h);
+  rows = malloc((size_t)raw->h * sizeof *rows);
+  if (!raw->p || !rows) png_error(png, "out of memory");
+  for (int y = 0; y < raw->h; y++) rows[y] = raw->p + (size_t)y * row;
+  png_read_image(png, (png_bytepp)rows);
+  png_read_end(png, NULL);
+  png_destroy_read_struct(&png, &info, NULL);
+  free((void *)rows);
+  return NULL;
+}
+
+/* ---- both ---- */
+static const struct {
+  const char *magic;
+  size_t n;
+  const char *(*decode)(const uint8_t *, size_t, int, int, Raw *, char *);
+} formats[] = {{"\xff\xd8\xff", 3, jpeg_decode}, {"\x89PNG\r\n\x1a\n", 8, png_decode}};
+
+/* The centred square, resized. false: out of memory. */
+static bool square(const Raw *raw, int channels, int side, uint8_t *out) {
+  size_t from = (size_t)raw->w * (size_t)raw->h, to = (size_t)side * (size_t)side;
+  int cut = raw->w < raw->h ? raw->w : raw->h, big = cut > side ? cut : side;
+  Box box = {(raw->h - cut) / 2, (raw->w - cut) / 2, cut, cut};
+  float *room = malloc((from + to + (size_t)pixels_room(1, big)) * sizeof *room);
+  if (!room) return false;
+  Image in = {1, raw->h, raw->w, room}, small = {1, side, side, room + from};
+  for (int c = 0; c < channels; c++) {
+    for (size_t i = 0; i < from; i++) in.p[i] = raw->p[i * (size_t)channels + (size_t)c];
+    pixels_resize(&in, box, FILTER_BILINEAR, &small, small.p + to);
+    for (size_t i = 0; i < to; i++) out[(size_t)c * to + i] = (uint8_t)(small.p[i] + 0.5f);
+  }
+  free(room);
+  return true;
+}
+
+bool picture_read(const char *path, int channels, int side, bool exact, uint8_t *out, Reason *why) {
+  size_t n, k = 0, count = sizeof formats / sizeof *formats, plane = (size_t)side * (size_t)side;
+  char text[200] = "";
+  Raw raw = {0};
+  uint8_t *data = picture_file(path, MAX_FILE, &n, why);
+  if (!data) return false;
+  const char *wrong = NULL;
+  while (k < count && (n < formats[k].n || memcmp(data, formats[k].magic, formats[k].n))) k++;
+  if (k == count) wrong = "it is neither JPEG nor PNG";
+  else wrong = formats[k].decode(data, n, channels, exact ? 0 : side, &raw, text);
+  free(data);
+  if (!wrong && raw.w == side && raw.h == side) {
+    for (size_t i = 0; i < plane; i++)
+      for (int c = 0; c < channels; c++) out[(size_t)c * plane + i] = raw.p[i * (size_t)channels + (size_t)c];
+  } else if (!wrong && exact) {
+    snprintf(text, sizeof text, "it has %d x %d pixels, expected %d x %d", raw.w, raw.h, side, side);
+    wrong = text;
+  } else if (!wrong && !square(&raw, channels, side, out)) {
+    wrong = "out of memory";
+  }
+  free(raw.p);
+  if (wrong) snprintf(why->text, sizeof why->text, "%.280s: %s", path, wrong);
+  return !wrong;
+}

@@ -1,0 +1,39 @@
+/* Standard normal numbers and uniform labels: a pure function of seed and step. */
+#include "runtime/data/source.h"
+
+static void fill_normal(float *p, int64_t n, const Fill *f, FieldKind kind) {
+  Rng r = rng_stream(f->seed, (uint32_t)f->step, (uint32_t)f->place, 0xffff0000u | (uint32_t)kind);
+  for (int64_t i = 0; i < n; i++) p[i] = (float)rng_normal(&r);
+}
+
+static bool fill_synthetic(const DataSet *s, const Fill *f, Reason *why) {
+  (void)why;
+  int64_t image = (int64_t)s->channels * s->size * s->size;
+  int64_t n[FIELD_KINDS] = {[FIELD_IMAGE] = image,
+                            [FIELD_VIEWS] = image * s->views,
+                            [FIELD_ACTIONS] = (int64_t)(s->views - 1) * s->components,
+                            [FIELD_X] = s->features};
+  for (int k = 0; k < FIELD_KINDS; k++)
+    if (f->out[k] && k != FIELD_LABEL) fill_normal(f->out[k], n[k], f, (FieldKind)k);
+  if (f->out[FIELD_LABEL]) {
+    Rng r = rng_stream(f->seed, (uint32_t)f->step, (uint32_t)f->place, 0xffff0000u | FIELD_LABEL);
+    *(int64_t *)f->out[FIELD_LABEL] = rng_below(&r, (uint32_t)s->classes);
+  }
+  return true;
+}
+
+Status open_synthetic(Opening *o) {
+  DataSet *s = o->s;
+  s->views = (int)source_number(o, "views", 1);
+  s->size = (int)source_number(o, "size", 32);
+  s->channels = (int)source_number(o, "channels", 3);
+  s->components = (int)source_number(o, "action_dim", 0);
+  s->classes = (int)source_number(o, "classes", 10);
+  s->features = (int64_t)source_number(o, "features", 0);
+  s->samples = (int64_t)source_number(o, "length", 1024);
+  s->fill = fill_synthetic;
+  if (s->views >= 1 && s->size >= 1 && s->channels >= 1 && s->components >= 0 && s->classes >= 1 &&
+      s->features >= 0 && s->samples >= 1)
+    return ST_OK;
+  return source_wrong(o, "the sizes of synthetic data must be positive");
+}

@@ -1,0 +1,67 @@
+jepac compile: a model file as a C library.
+
+$ jepac compile tiny.jepa -o lib --train-step
+  lib/tiny.o
+  lib/libtiny.a
+  lib/tiny.pc
+  lib/tinyConfig.cmake
+  lib/tiny.h
+$ ls lib
+  libtiny.a
+  libtiny.so
+  tiny.h
+  tiny.o
+  tiny.pc
+  tinyConfig.cmake
+$ grep -e '^int ' -e '^const' -e '^/\* x:' -e TINY_NET_0_WEIGHT lib/tiny.h
+  int tiny_init(void *arena, uint64_t seed);
+  int tiny_train_step(void *arena);
+  const tiny_tensor *tiny_tensors(int32_t *count);
+  /* x: f32[16,8] */
+  #define TINY_NET_0_WEIGHT_COUNT 128
+$ jepac compile tiny.jepa -o lib2 --set B=4 --emit ll,asm,header --target-cpu x86-64-v3
+  lib2/tiny.h
+  lib2/tiny.ll
+  lib2/tiny.s
+$ grep -c -e '@tiny_forward(ptr' -e 'target-cpu"="x86-64"' lib2/tiny.ll
+  2
+$ jepac compile tiny.jepa -o lib -q --set B=4 --emit obj; ls lib2
+  tiny.h
+  tiny.ll
+  tiny.s
+
+What is not understood.
+
+$ jepac compile tiny.jepa
+  jepac: error: jepac compile needs -o DIR
+  exit 2
+$ jepac compile tiny.jepa -o lib --emit obj,hedder
+  jepac: error: --emit takes obj, lib, header, ll and asm, not 'hedder'
+  jepac: note: did you mean 'header'?
+  exit 2
+$ jepac compile tiny.jepa -o lib --target-cpu z80
+  jepac: error: unknown CPU 'z80' for x86_64
+  jepac: note: there are x86-64, x86-64-v3, x86-64-v4, haswell, znver3, znver4, host, ...
+  exit 2
+$ jepac compile tiny.jepa -o lib --target-triple sparc-sun-solaris
+  jepac: error: unknown target 'sparc-sun-solaris'
+  jepac: note: there are x86_64-linux-gnu and aarch64-linux-gnu
+  exit 2
+$ jepac compile tiny.jepa -o lib --entry forwrd
+  jepac: error: tiny.jepa has no entry 'forwrd'
+  jepac: note: did you mean 'forward'?
+  exit 2
+$ touch file; jepac compile tiny.jepa -o file --set B=4
+  jepac: error: cannot make folder file: Not a directory
+  exit 3
+$ jepac compile nothere.jepa -o lib
+  jepac: error: cannot read model nothere.jepa: No such file or directory
+  exit 3
+
+Without a C compiler there is no shared library, which is said.
+
+$ CC=./nothere jepac compile tiny.jepa -o lib3 -q --set B=4 --emit lib; ls lib3
+  jepac: warning: libtiny.so is not made: cannot run the C compiler ./nothere: No such file or directory
+  libtiny.a
+  tiny.pc
+  tinyConfig.cmake

@@ -1,0 +1,32 @@
+jepac explain: memory, time and fusion by model line, and traces.
+
+$ jepac explain tiny.jepa --memory -o m.svg | grep -c -e ' <- peak' -e '^live at the peak' -e '^tiny.jepa:8 .*net(x)$' -e '^tiny.jepa:18 .*adamw'
+  4
+$ grep -c '<rect x=.*tiny.jepa:8' m.svg | awk '{ print ($1 > 3) }' && tail -1 m.svg
+  1
+  </svg>
+$ jepac explain tiny.jepa --fusion > f.txt && grep -c '^tiny.jepa:8 ' f.txt && grep -o 'relu f32.16,16. .* for k[0-9]*: a matrix product reads its operands from memory' f.txt | cut -c1-16
+  1
+  relu f32[16,16] 
+$ grep -c -e 'k0_dot_general' -e 'has a kernel of its own' f.txt | awk '{ print ($1 > 2) }'
+  1
+$ jepac explain tiny.jepa --time | sed -n -e '2s/ .*//p' -e '/^all/s/ .*//p'
+  line
+  all
+$ jepac bench tiny.jepa --steps 2 --trace t.json > bench.txt && jepac explain tiny.jepa --time --trace t.json | grep -c 'meas ms'
+  1
+$ grep -o '"name":"tiny.jepa:8 k0_dot_general","cat":"forward","ph":"X","pid":1,"tid":0' t.json | uniq
+  "name":"tiny.jepa:8 k0_dot_general","cat":"forward","ph":"X","pid":1,"tid":0
+$ jepac explain tiny.jepa --time --trace t.json --set width=8
+  jepac: error: t.json is the trace of another program (another model, --set or jepac)
+  exit 3
+$ jepac train tiny.jepa -q --steps 3 --out run --profile && jepac explain tiny.jepa --time --trace run/trace.json | grep -c 'meas ms'
+  1
+$ jepac explain sum.ir --memory | grep -c '<- peak'
+  1
+$ jepac explain tiny.jepa --time --fusion
+  jepac: error: --memory, --time and --fusion exclude each other
+  exit 2
+$ jepac explain tiny.jepa --time --trace tiny.jepa
+  jepac: error: tiny.jepa is no trace of jepac
+  exit 3

@@ -1,0 +1,52 @@
+An operator of the user's shared library: the same numbers as the language's own, forward and backward, in compiled code, in the interpreter, and from dumped IR.
+
+$ mkextern; mkst '{"x":{"dtype":"F32","shape":[4,8],"data_offsets":[0,128]}}' 128 > zero.safetensors
+$ jepac check extern.jepa --set B=4 | grep -c entry
+  2
+$ jepac run extern.jepa --set B=4 --entry native --grad --inputs zero.safetensors --outputs a.safetensors -q; echo $?
+  0
+$ jepac run extern.jepa --entry forward --grad --inputs zero.safetensors --outputs b.safetensors -q; cmp a.safetensors b.safetensors && echo same
+  same
+$ jepac run extern.jepa --entry forward --grad --interp --inputs zero.safetensors --outputs c.safetensors -q; echo $?
+  0
+$ jepac ir extern.jepa --set B=4 --entry forward --grad -o dump.ir; grep -c 'library="./libsquare.so"' dump.ir
+  1
+$ jepac opt dump.ir --passes autodiff,strip,simplify,cse,dce -o opt.ir; grep -o 'extern.*}' opt.ir
+  extern %6 {library="./libsquare.so", symbol="square", vjp="square_vjp"}
+  extern %6, %7, %16 {library="./libsquare.so", symbol="square_vjp"}
+$ jepac run dump.ir --inputs zero.safetensors --outputs d.safetensors -q; cmp a.safetensors d.safetensors && echo same
+  same
+$ jepac ir extern.jepa --set B=4 --entry forward --grad --stage kernels -o kernels.ir; grep -o 'extern "[^(]*' kernels.ir
+  extern "./libsquare.so" "square" 
+  extern "./libsquare.so" "square_vjp" 
+$ jepac run kernels.ir --inputs zero.safetensors --outputs e.safetensors -q; cmp a.safetensors e.safetensors && echo same
+  same
+
+A library made from it calls the function directly.
+
+$ jepac compile extern.jepa --set B=4 --entry forward -o lib -q --emit obj; nm -u lib/extern.o | grep square
+                   U square
+
+What is wrong with a declaration is said with its line.
+
+$ sed 's#./libsquare#./libcube#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -2; jepac run m.jepa --inputs zero.safetensors >/dev/null 2>&1; echo $?
+  m.jepa:4:16: error: cannot load the library: ./libcube.so: cannot open shared object file: No such file or directory
+      fn square(x) = extern(x, library = "./libcube.so", symbol = "square", shape = shape(x), vjp = ["square_vjp"])
+  1
+$ sed 's#"square"#"cube"#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -2
+  m.jepa:4:16: error: library ./libsquare.so has no function 'cube'
+      fn square(x) = extern(x, library = "./libsquare.so", symbol = "cube", shape = shape(x), vjp = ["square_vjp"])
+$ sed 's#\["square_vjp"\]#["square_vjp", none]#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -2
+  m.jepa:4:16: error: vjp names 2 derivatives for 1 operands
+      fn square(x) = extern(x, library = "./libsquare.so", symbol = "square", shape = shape(x), vjp = ["square_vjp", none])
+$ sed 's#shape = shape(x)#shape = "wide"#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -2
+  m.jepa:4:16: error: the shape must be a list of extents, but is "wide"
+      fn square(x) = extern(x, library = "./libsquare.so", symbol = "square", shape = "wide", vjp = ["square_vjp"])
+$ sed 's#, vjp = .*#)#' extern.jepa > m.jepa; jepac run m.jepa --grad --inputs zero.safetensors; jepac run m.jepa --inputs zero.safetensors -q && echo fine without
+  m.jepa:4:16: error: operator extern has no derivative
+      fn square(x) = extern(x, library = "./libsquare.so", symbol = "square", shape = shape(x))
+                     ^
+  fine without
+$ sed 's#libsquare.so#nothere.so#' dump.ir > m.ir; jepac run m.ir --inputs zero.safetensors; echo $?
+  extern.jepa:4:16: error: cannot load the library: ./nothere.so: cannot open shared object file: No such file or directory
+  1

@@ -1,0 +1,71 @@
+jepac reduce, ckpt, fmt, and diagnostics for programs.
+
+$ sed 's/net(x)/nett(x)/' tiny.jepa > bad.jepa; jepac reduce bad.jepa -o small.jepa -- sh -c 'jepac check "$0" 2>&1 | grep "unknown name .nett" && exit 9' bad.jepa 2>&1 | sed 's/, [0-9]* candidates//'; cat small.jepa; ls reduce.* 2>&1 | sed 's/.*: //'
+  549 -> 127 bytes, exit code 9
+  model Tiny(width = 1, classes = 1) {
+    net = Sequential( Linear(width, classes))
+    entry forward() {
+      logits = nett()
+    }
+  }
+  No such file or directory
+$ jepac reduce tiny.jepa -- jepac check tiny.jepa
+  jepac: error: jepac does not fail on this model
+  exit 2
+$ jepac reduce tiny.jepa -- false
+  jepac: error: the command does not name tiny.jepa
+  exit 2
+$ jepac reduce tiny.jepa
+  jepac: error: usage is jepac reduce MODEL [-o FILE] -- CMD with MODEL in it
+  exit 2
+
+$ jepac train tiny.jepa -q --steps 4 --out run && cp -r run more && jepac train tiny.jepa -q --steps 6 --out more --resume && jepac ckpt ls run | sed -n -e '1s/ .*//p' -e '/^net.0.weight/s/  */ /gp' -e '$p' | cut -d' ' -f1-4
+  tensor
+  net.0.weight f32[16,8] -0.34921 0.34913
+  12 tensors, 942 elements,
+$ jepac ckpt diff run run
+  equal: 12 tensors
+$ jepac ckpt diff run more | sed 's/: .*//'; jepac ckpt diff run more -v | grep -c 'elements differ, by'
+  net.0.bias f32[16]
+  12 tensors differ (-v shows all)
+  12
+$ jepac ckpt convert run npy && ls npy | wc -l && jepac ckpt convert npy back.safetensors && jepac ckpt diff run back.safetensors
+  12
+  equal: 12 tensors
+$ rm npy/net.0.bias.npy; jepac ckpt diff run npy
+  net.0.bias: only in run
+  1 tensors differ
+  exit 5
+$ jepac ckpt list run
+  jepac: error: jepac ckpt knows ls, diff and convert, not 'list'
+  jepac: note: did you mean 'ls'?
+  exit 2
+$ jepac ckpt ls nothere
+  jepac: error: cannot read tensor file nothere: No such file or directory
+  exit 3
+
+$ printf 'dim   B   \n\n\n\nmodel M(width=3,classes = 2){\n# note\n      net = Linear( width ,classes)   # end\n fn forward(x)=\n     net(x)\n   long = f(1,\n            2)\n }' > ugly.jepa; jepac fmt ugly.jepa
+  dim   B
+  
+  model M(width = 3, classes = 2) {
+    # note
+    net = Linear(width, classes)   # end
+    fn forward(x) =
+       net(x)
+    long = f(1,
+              2)
+  }
+$ jepac fmt ugly.jepa -o ugly.jepa && jepac fmt ugly.jepa --check && jepac fmt tiny.jepa --check
+$ for f in $ROOT/models/*.jepa $ROOT/models/*/*.jepa $ROOT/frontend/std/*.jepa; do jepac fmt $f > a.jepa && jepac fmt a.jepa | cmp - a.jepa || echo $f; done
+$ echo 'model M { x = $ }' > bad.jepa; jepac fmt bad.jepa
+  bad.jepa:1:15: error: unexpected character '$'
+      model M { x = $ }
+                    ^
+  exit 1
+
+$ sed 's/net(x)/nett(x)/' tiny.jepa > m.jepa; jepac check m.jepa --diagnostics json
+  {"kind": "error", "text": "unknown name `nett` (did you mean `net`?)", "file": "m.jepa", "line": 8, "col": 14}
+  exit 1
+$ jepac check nothere.jepa --diagnostics=json
+  {"kind": "error", "text": "cannot read model nothere.jepa: No such file or directory"}
+  exit 3

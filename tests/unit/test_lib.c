@@ -1,0 +1,165 @@
+/* libjepac (include/jepac.h): text to numbers, errors as text, save and load, two compilations and two
+   sessions at the same time. */
+#include <check.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "include/jepac.h"
+
+static const char fit[] =
+    "dim B = 8\n"
+    "model Fit(width = 16) {\n"
+    "  net = Sequential(Linear(2, width), Tanh(), Linear(width, 1))\n"
+    "  entry forward(x: f32[B, 2], y: f32[B, 1]) {\n    fit = net(x)\n    loss = mse(fit, y)\n    return "
+    "loss, fit\n  }\n"
+    "}\n"
+    "train Fit {\n  data = synthetic(features = 2, length = 64)\n  bind x = data.x, y = data.x[:, :1]\n"
+    "  minimize forward.loss\n  optimizer = adamw(lr = 1e-2)\n  batch = 8, epochs = 1\n}\n";
+
+static float *f32(jepac_session *s, const char *name) {
+  jepac_tensor t;
+  ck_assert_msg(jepac_find(s, name, &t) && t.type == JEPAC_F32, "no f32 tensor %s", name);
+  return t.data;
+}
+
+static void batch(jepac_session *s) {
+  for (int i = 0; i < 8; i++) {
+    float a = (float)i / 4 - 1, b = (float)(i * 5 % 8) / 4 - 1;
+    f32(s, "x")[2 * i] = a;
+    f32(s, "x")[2 * i + 1] = b;
+    f32(s, "y")[i] = a * b;
+  }
+}
+
+/* The loss after 60 steps from one seed. */
+static float train(jepac_session *s, uint64_t seed) {
+  jepac_init(s, seed);
+  for (int i = 0; i < 60; i++) {
+    batch(s);
+    jepac_set_number(s, "step", i);
+    ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+  }
+  return *f32(s, "loss");
+}
+
+START_TEST(trains_saves_and_loads) {
+  char path[] = "/tmp/jepac-lib-XXXXXX";
+  close(mkstemp(path));
+  const char *set[] = {"width=24", NULL};
+  jepac_options o = {.set = set, .threads = 1};
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &o);
+  ck_assert_msg(!jepac_load_status(m), "%s", jepac_message(m));
+  ck_assert_int_eq(jepac_entry_count(m), 1);
+  ck_assert_str_eq(jepac_entry_name(m, 0), "forward");
+  ck_assert(!jepac_entry_name(m, 1));
+  jepac_session *step = jepac_compile(m, "train_step", 0), *eval = jepac_compile(m, "forward", JEPAC_GRAD);
+  ck_assert(step && eval);
+  float loss = train(step, 1);
+  ck_assert(loss < 0.2f);
+  jepac_tensor t;
+  ck_assert(jepac_find(step, "net.0.weight", &t) && t.rank == 2 && t.dim[0] == 24 && t.kind == JEPAC_STATE);
+  ck_assert_int_eq(jepac_save(step, path), JEPAC_OK);
+  ck_assert_int_eq(jepac_load(eval, path), JEPAC_OK);
+  ck_assert(!memcmp(f32(eval, "net.0.weight"), f32(step, "net.0.weight"), (size_t)t.bytes));
+  batch(eval);
+  ck_assert_int_eq(jepac_run(eval), JEPAC_OK);
+  ck_assert(*f32(eval, "loss") < loss * 1.5f);
+  ck_assert(isfinite(*f32(eval, "grad.net.0.bias")));
+  memset(f32(eval, "net.0.weight"), 0, (size_t)t.bytes);
+  ck_assert_int_eq(jepac_copy_states(eval, step), 4);
+  ck_assert(f32(eval, "net.0.weight")[0] != 0);
+  /* a checkpoint of another shape changes nothing */
+  jepac_model *other = jepac_load_text(fit, "fit.jepa", NULL);
+  jepac_session *narrow = jepac_compile(other, "forward", 0);
+  jepac_init(narrow, 3);
+  float before = f32(narrow, "net.0.weight")[0];
+  ck_assert_int_eq(jepac_load(narrow, path), JEPAC_FILE);
+  ck_assert(strstr(jepac_message(other), "but the model needs f32[16"));
+  ck_assert(f32(narrow, "net.0.weight")[0] == before);
+  unlink(path);
+  jepac_session_free(narrow);
+  jepac_model_free(other);
+  jepac_session_free(step);
+  jepac_session_free(eval);
+  jepac_model_free(m);
+}
+END_TEST
+
+START_TEST(errors_are_text) {
+  jepac_model *m = jepac_load_text("model M {\n  entry forward(x: f32[3]) {\n    return relo(x)\n  }\n}\n",
+                                   "m.jepa", NULL);
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_OK); /* entries are elaborated when compiled */
+  ck_assert(!jepac_compile(m, "forward", 0));
+  const char *text = jepac_message(m);
+  ck_assert_msg(strstr(text, "m.jepa:3:12: error: unknown name `relo`"), "%s", text);
+  ck_assert_str_eq(jepac_message(m), "");
+  ck_assert(!jepac_compile(m, "forwrd", 0));
+  ck_assert(strstr(jepac_message(m), "did you mean 'forward'?"));
+  jepac_model_free(m);
+  m = jepac_load_text("model {", "m.jepa", NULL);
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_MODEL);
+  ck_assert(strstr(jepac_message(m), "m.jepa:1:7: error"));
+  ck_assert(!jepac_compile(m, "forward", 0));
+  jepac_model_free(m);
+  m = jepac_load_file("nothere.jepa", NULL);
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_FILE);
+  jepac_model_free(m);
+  const char *set[] = {"width", NULL};
+  m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.set = set});
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_USAGE);
+  jepac_model_free(m);
+}
+END_TEST
+
+START_TEST(a_bad_step_changes_nothing) {
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 1});
+  jepac_session *s = jepac_compile(m, "train_step", 0);
+  train(s, 1);
+  float weight = f32(s, "net.0.weight")[0];
+  f32(s, "x")[3] = NAN;
+  ck_assert_int_eq(jepac_run(s), JEPAC_NONFINITE);
+  ck_assert(strstr(jepac_message(m), "not finite"));
+  ck_assert(f32(s, "net.0.weight")[0] == weight);
+  jepac_session_free(s);
+  jepac_model_free(m);
+}
+END_TEST
+
+static void *compile_and_train(void *out) {
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 1});
+  jepac_session *s = jepac_load_status(m) ? NULL : jepac_compile(m, "train_step", 0);
+  *(float *)out = s ? train(s, 1) : NAN;
+  jepac_session_free(s);
+  jepac_model_free(m);
+  return NULL;
+}
+
+START_TEST(side_by_side) {
+  enum { N = 4 };
+  pthread_t thread[N];
+  float loss[N], alone;
+  compile_and_train(&alone);
+  for (int i = 0; i < N; i++) ck_assert(!pthread_create(&thread[i], NULL, compile_and_train, &loss[i]));
+  for (int i = 0; i < N; i++) pthread_join(thread[i], NULL);
+  for (int i = 0; i < N; i++) ck_assert_msg(loss[i] == alone, "thread %d: %g, alone %g", i, loss[i], alone);
+}
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("lib");
+  TCase *t = tcase_create("lib");
+  tcase_set_timeout(t, 60);
+  tcase_add_test(t, trains_saves_and_loads);
+  tcase_add_test(t, errors_are_text);
+  tcase_add_test(t, a_bad_step_changes_nothing);
+  tcase_add_test(t, side_by_side);
+  suite_add_tcase(s, t);
+  SRunner *r = srunner_create(s);
+  srunner_run_all(r, CK_NORMAL);
+  int bad = srunner_ntests_failed(r);
+  srunner_free(r);
+  return bad != 0;
+}
