@@ -247,8 +247,10 @@ int lb_build_reduce(Build *b, Val v, const Map *m) {
     count *= ext[i];
     is_axis[axes->v[i]] = true;
   }
+  int others = 0;
+  for (int i = 0; i < b->inst.n; i++) others += b->inst.v[i].kind == KI_REDUCE;
   memset(red, 0, sizeof red);
-  if (count > 1 && !reduced_dims(b, m, ext, axes->n, red)) return -1;
+  if (count > 1 && (others >= MAX_REDUCE || !reduced_dims(b, m, ext, axes->n, red))) return -1;
   Map c = *m;
   c.rank = from->rank;
   for (int i = 0, k = 0, r = 0; i < from->rank; i++) {

@@ -117,16 +117,24 @@ static bool live_at(const Buf *b, int k) {
   return b->kind != BUF_INPUT && b->alias < 0 && b->first >= 0 && b->first <= k && b->last >= k;
 }
 
+/* "12.3 MiB" or "4.5 KiB" into buf. */
+static const char *human(int64_t n, char buf[static 32]) {
+  if (n >= 1 << 20) snprintf(buf, 32, "%.1f MiB", (double)n / 1048576);
+  else snprintf(buf, 32, "%.1f KiB", (double)n / 1024);
+  return buf;
+}
+
 static void over_budget(const Program *p, int64_t budget, Diags *d) {
-  diag_error(d, NULL, "the program needs %.1f MiB and --max-memory allows %.1f MiB",
-             (double)p->arena_bytes / 1048576, (double)budget / 1048576);
+  char need[32], may[32];
+  diag_error(d, NULL, "the program needs %s and --max-memory allows %s", human(p->arena_bytes, need),
+             human(budget, may));
   int64_t state = 0, most = -1;
   int peak = 0;
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
     state += shape_count(&n->shape) * dtype_size(n->dt);
   }
-  diag_note(d, NULL, "%.1f MiB of it are inputs, parameters and optimizer state", (double)state / 1048576);
+  diag_note(d, NULL, "%s of it are inputs, parameters and optimizer state", human(state, need));
   for (int k = 0; k < p->kernel.n; k++) {
     int64_t sum = 0;
     for (int b = 0; b < p->buf.n; b++) sum += live_at(&p->buf.v[b], k) ? p->buf.v[b].bytes : 0;
@@ -148,7 +156,7 @@ static void over_budget(const Program *p, int64_t budget, Diags *d) {
     const Buf *x = &p->buf.v[best];
     char type[128];
     const Loc *loc = x->val >= 0 ? g_node(p->graph, x->val)->loc : NULL;
-    diag_note(d, loc, "%.1f MiB live at the peak: %s %s", (double)x->bytes / 1048576,
+    diag_note(d, loc, "%s live at the peak: %s %s", human(x->bytes, need),
               x->val >= 0 ? op_table[g_node(p->graph, x->val)->op].name : "workspace",
               type_str(x->dt, &x->shape, type));
     below = x->bytes;

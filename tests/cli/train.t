@@ -37,7 +37,26 @@ $ jepac train tiny.jepa -q --steps 4 --out a --log nothere/log.jsonl
   jepac: error: cannot write nothere/log.jsonl: No such file or directory
   exit 3
 $ jepac train tiny.jepa -q --steps 4 --out b --max-memory 1K; ls b
-  jepac: error: the program needs 0.0 MiB and --max-memory allows 0.0 MiB
+  jepac: error: the program needs 7.9 KiB and --max-memory allows 1.0 KiB
+  jepac: note: 4.3 KiB of it are inputs, parameters and optimizer state
+  tiny.jepa:8:14: note: 1.0 KiB live at the peak: dot_general f32[16,16]
+          logits = net(x)
+                   ^
+  tiny.jepa:8:14: note: 1.0 KiB live at the peak: dot_general f32[16,16]
+          logits = net(x)
+                   ^
+  tiny.jepa:8:14: note: 0.6 KiB live at the peak: dot_general f32[10,16]
+          logits = net(x)
+                   ^
+  tiny.jepa:8:14: note: 0.6 KiB live at the peak: dot_general f32[16,10]
+          logits = net(x)
+                   ^
+  tiny.jepa:8:14: note: 0.0 KiB live at the peak: reduce_sum f32[10]
+          logits = net(x)
+                   ^
+  tiny.jepa:9:12: note: 0.0 KiB live at the peak: mul f32[]
+          loss = cross_entropy(logits, label)
+                 ^
 $ jepac train tiny.jepa -q --steps 4 --out c --set batch=300
   tiny.jepa:15:15: error: a batch of 300, but synthetic has 256 samples
         data      = synthetic(features = 8, length = 256)

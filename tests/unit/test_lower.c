@@ -129,6 +129,35 @@ START_TEST(rematerialization_keeps_bits) {
 }
 END_TEST
 
+/* More reductions over one space than a kernel can hold accumulators for. */
+START_TEST(many_reductions) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "many");
+  Shape s = {2, {5, 7}};
+  Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), total = -1;
+  Ints all = ints2(0, 1);
+  for (int i = 0; i < 40; i++) {
+    Val y = g_reduce(g, OP_reduce_sum,
+                     g_unary(g, OP_tanh, g_binary(g, OP_mul, x, g_fill_like(g, x, i + 0.5))), &all);
+    total = total < 0 ? y : g_binary(g, OP_add, total, y);
+  }
+  g_output(g, "y", total, -1);
+  Target t;
+  ck_assert(target_named("x86-64-v3", &t));
+  compare(g, "many reductions", a, &t);
+  Diags *d = diags_new(a);
+  Status st;
+  PipelineOptions opt = {.verify_each = true};
+  Program *p = pipeline_lower(a, pipeline_graph(a, g, &opt, d), &t, &opt, d, &st);
+  for (int k = 0; k < p->kernel.n; k++) {
+    int n = 0;
+    for (int i = 0; i < p->kernel.v[k].loop.ninst; i++) n += p->kernel.v[k].loop.inst[i].kind == KI_REDUCE;
+    ck_assert_int_le(n, 24);
+  }
+  arena_free(a);
+}
+END_TEST
+
 START_TEST(pack_disjoint) {
   Extent e[] = {{100, 0, 1, 0}, {100, 1, 2, 0}, {100, 2, 3, 0}, {50, 0, 3, 0}};
   int64_t total = memplan_pack(e, 4, 1);
@@ -173,6 +202,7 @@ int main(void) {
   tcase_add_test(t, pack_disjoint);
   tcase_add_test(t, pack_random);
   tcase_add_test(t, rematerialization_keeps_bits);
+  tcase_add_test(t, many_reductions);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, random_regressions);
   tcase_add_test(t, ops_avx512);
