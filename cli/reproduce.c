@@ -54,9 +54,10 @@ static void put_word(StrBuf *b, const char *word) {
 }
 
 static void write_case(int status, void *arg) {
+  if (status != ST_BUG) return; /* after main has returned, arg is gone; bug() exits from inside it */
   Case *r = arg;
   Cli *c = r->c;
-  if (status != ST_BUG || !c->opt.narg || !c->opt.arg[0]) return;
+  if (!c->opt.narg || !c->opt.arg[0]) return;
   r->folder = arena_printf(c->arena, "jepac-bug-%ld", (long)getpid());
   if (mkdir(r->folder, 0777)) return;
   const char *model = c->opt.arg[0], *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
