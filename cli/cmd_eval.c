@@ -111,6 +111,7 @@ static DataSpec with_views(Eval *e, int64_t views) {
     f[i].shape.dim[0] = BATCH;
     if (!strcmp(f[i].name, "views")) f[i].shape.dim[1] = views;
     if (!strcmp(f[i].name, "actions")) f[i].shape.dim[1] = views - 1;
+    if (!strcmp(f[i].name, "params")) f[i].shape.dim[1] = views;
   }
   d.set = set;
   d.field = f;
