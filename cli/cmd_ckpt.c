@@ -13,6 +13,7 @@
 typedef struct {
   const char *path;
   VEC(StTensor) t;
+  StFile *file; /* the tensors are its mapping; closed when the command ends */
 } Tensors;
 
 static int by_name(const void *x, const void *y) {
@@ -52,7 +53,7 @@ static Status open_tensors(Cli *c, const char *path, Tensors *out) {
     vec_push(c->arena, &out->t, t);
   } else if (!s && !out->t.n) {
     if ((s = cli_check_readable(c, file, "tensor file"))) return s;
-    StFile *f = st_open(file, c->diags); /* open until the program ends: the tensors are its mapping */
+    StFile *f = out->file = st_open(file, c->diags);
     if (!f) return ST_FILE;
     for (int i = 0; i < st_count(f); i++) vec_push(c->arena, &out->t, *st_tensor(f, i));
   }
@@ -91,10 +92,10 @@ static double *values(Arena *a, const StTensor *t) {
   return v;
 }
 
-static Status list(Cli *c) {
-  Tensors t;
-  Status s = open_tensors(c, c->opt.arg[1], &t);
+static Status list(Cli *c, Tensors *open) {
+  Status s = open_tensors(c, c->opt.arg[1], &open[0]);
   if (s) return s;
+  const Tensors t = open[0];
   int64_t bytes = 0, elements = 0;
   printf("%-44s %-18s %12s %12s %12s %12s\n", "tensor", "type", "min", "max", "mean", "std");
   for (int i = 0; i < t.t.n; i++) {
@@ -141,10 +142,10 @@ static void print_difference(const StTensor *x, const StTensor *y) {
   arena_free(a);
 }
 
-static Status diff(Cli *c) {
-  Tensors x, y;
-  Status s = open_tensors(c, c->opt.arg[1], &x);
-  if (s || (s = open_tensors(c, c->opt.arg[2], &y))) return s;
+static Status diff(Cli *c, Tensors *open) {
+  Status s = open_tensors(c, c->opt.arg[1], &open[0]);
+  if (s || (s = open_tensors(c, c->opt.arg[2], &open[1]))) return s;
+  const Tensors x = open[0], y = open[1];
   int differ = 0, shown = 0, most = c->opt.verbose ? INT32_MAX : 1;
   for (int i = 0, j = 0; i < x.t.n || j < y.t.n;) {
     int order = i == x.t.n ? 1 : j == y.t.n ? -1 : strcmp(x.t.v[i].name, y.t.v[j].name);
@@ -166,11 +167,11 @@ static Status diff(Cli *c) {
   return differ ? ST_VERIFY : ST_OK;
 }
 
-static Status convert(Cli *c) {
-  Tensors t;
+static Status convert(Cli *c, Tensors *open) {
   const char *out = c->opt.arg[2];
-  Status s = open_tensors(c, c->opt.arg[1], &t);
+  Status s = open_tensors(c, c->opt.arg[1], &open[0]);
   if (s) return s;
+  const Tensors t = open[0];
   if (cli_has_suffix(out, ".safetensors")) return st_write(out, t.t.v, t.t.n, NULL, 0, c->diags);
   if (cli_has_suffix(out, ".npy")) {
     if (t.t.n != 1)
@@ -190,7 +191,7 @@ Status cmd_ckpt(Cli *c) {
   static const struct {
     const char *name;
     int nargs;
-    Status (*run)(Cli *);
+    Status (*run)(Cli *, Tensors *);
     const char *usage;
   } verb[] = {{"ls", 2, list, "ls RUN|FILE"},
               {"diff", 3, diff, "diff A B"},
@@ -200,7 +201,11 @@ Status cmd_ckpt(Cli *c) {
     names[i] = verb[i].name;
     if (strcmp(c->opt.arg[0], verb[i].name)) continue;
     if (c->opt.narg != verb[i].nargs) return cli_fail(c, ST_USAGE, "usage is jepac ckpt %s", verb[i].usage);
-    return verb[i].run(c);
+    Tensors open[2] = {{0}, {0}};
+    Status s = verb[i].run(c, open);
+    for (int k = 0; k < 2; k++)
+      if (open[k].file) st_close(open[k].file);
+    return s;
   }
   const char *near = nearest_name(c->opt.arg[0], names, 3);
   cli_fail(c, ST_USAGE, "jepac ckpt knows ls, diff and convert, not '%s'", c->opt.arg[0]);

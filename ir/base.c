@@ -1,5 +1,5 @@
-/* Arenas (block lists, as in Hanson's "Fast allocation and deallocation of memory based on object lifetimes"),
-   growable arrays, and diagnostics with carets. */
+/* Arenas (block lists, as in Hanson's "Fast allocation and deallocation of memory based on object
+   lifetimes"), growable arrays, and diagnostics with carets. */
 #include "ir/base.h"
 
 #include <errno.h>
@@ -225,10 +225,8 @@ void diags_print(const Diags *d, FILE *f) {
   for (int i = 0; i < d->msg.n; i++) {
     const Message *m = &d->msg.v[i];
     if (m->loc && m->loc->src) {
-      if (m->loc->col > 0)
-        fprintf(f, "%s:%d:%d: ", m->loc->src->path, m->loc->line, m->loc->col);
-      else
-        fprintf(f, "%s:%d: ", m->loc->src->path, m->loc->line);
+      if (m->loc->col > 0) fprintf(f, "%s:%d:%d: ", m->loc->src->path, m->loc->line, m->loc->col);
+      else fprintf(f, "%s:%d: ", m->loc->src->path, m->loc->line);
     } else {
       fputs("jepac: ", f);
     }
@@ -292,7 +290,14 @@ const char *nearest_name(const char *name, const char *const *cand, int n) {
         prev = up;
       }
     }
-    if (row[ln] < best_d) {
+    /* of equally near ones that with the name's first letter, then its length, then the first in the alphabet
+     */
+    bool nearer = row[ln] < best_d;
+    if (best && row[ln] == best_d) {
+      int a = (cand[i][0] == name[0]) * 2 + (lc == ln), b = (best[0] == name[0]) * 2 + (strlen(best) == ln);
+      nearer = a != b ? a > b : strcmp(cand[i], best) < 0;
+    }
+    if (nearer) {
       best_d = row[ln];
       best = cand[i];
     }

@@ -62,12 +62,12 @@ $ sed 's/ReLU()/ReLU(/' tiny.jepa > m.jepa; jepac check m.jepa
                                                 ^
   exit 1
 $ sed 's/return loss, logits/return los, logits/' tiny.jepa > m.jepa; jepac check m.jepa
-  m.jepa:10:12: error: unknown name `los` (did you mean `loss`?)
+  m.jepa:10:12: error: unknown name `los` (did you mean `log`?)
           return los, logits
                  ^
   exit 1
 $ sed 's/adamw/adamv/' tiny.jepa > m.jepa; jepac check m.jepa
-  m.jepa:18:15: error: unknown name `adamv` (did you mean `adam`?)
+  m.jepa:18:15: error: unknown name `adamv` (did you mean `adamw`?)
         optimizer = adamv(lr = warmup_cosine(1e-3, warmup = 10))
                     ^
   exit 1

@@ -29,26 +29,26 @@ $ jepac train turn.jepa -q --data d --out run && ls run
   checkpoint.safetensors
   run.jsonl
   run.svg
-$ rm d/goblet/*/latent_*; jepac train turn.jepa -q --data d --out bad 2>err; echo $?; sed 's/[0-9]*\/latent_[0-3]/N\/latent_K/' err
+$ rm -rf bad; rm d/goblet/*/latent_*; jepac train turn.jepa -q --data d --out bad 2>err; echo $?; sed 's/[0-9]*\/latent_[0-3]/N\/latent_K/' err
   3
   jepac: error: cannot read d/goblet/N/latent_K.npy: No such file or directory
 $ jepac train turn.jepa -q --data d --out skipped --set data.skip_bad=true 2>err; echo $?; sed 's/[0-9]*\/latent_[0-3]/N\/latent_K/' err
   0
   jepac: warning: 3 of 15 samples could not be read and were skipped; the first: cannot read d/goblet/N/latent_K.npy: No such file or directory
-$ for k in 0 1 2 3; do truncate -s 300 e/mug/00000/image_$k.jpg; done; jepac train turn.jepa -q --data e --out bad 2>err; echo $?; sed 's/image_[0-3]/image_K/' err
+$ rm -rf bad; for k in 0 1 2 3; do truncate -s 300 e/mug/00000/image_$k.jpg; done; jepac train turn.jepa -q --data e --out bad 2>err; echo $?; sed 's/image_[0-3]/image_K/' err
   3
   jepac: error: e/mug/00000/image_K.jpg: Premature end of JPEG file
-$ rm -r e/mug/00000; jepac train turn.jepa -q --data e --out bad
+$ rm -rf bad; rm -r e/mug/00000; jepac train turn.jepa -q --data e --out bad
   jepac: error: e/train_images.npy: object 0: there is no folder e/mug/00000
   exit 3
-$ rm e/train_labels.npy; jepac train turn.jepa -q --data e --out bad
+$ rm -rf bad; rm e/train_labels.npy; jepac train turn.jepa -q --data e --out bad
   jepac: error: cannot read e/train_labels.npy: No such file or directory
   exit 3
-$ jepac train turn.jepa -q --data nothere --out bad
+$ rm -rf bad; jepac train turn.jepa -q --data nothere --out bad
   jepac: error: 3DIEBench is not in nothere: it has no train_images.npy
   jepac: note: expected: train_images.npy, train_labels.npy, val_images.npy, val_labels.npy, and for each object a folder with image_0.jpg, latent_0.npy, image_1.jpg and so on; `jepac render` makes such a data set
   exit 3
-$ jepac train turn.jepa -q --data d --out bad --set data.per_object=1
+$ rm -rf bad; jepac train turn.jepa -q --data d --out bad --set data.per_object=1
   turn.jepa:12:15: error: 2 views are asked for, but an object has 1 pictures
         data      = diebench(views = 2, size = 24, per_object = 4, classes = 5)
                     ^
