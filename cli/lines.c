@@ -69,12 +69,6 @@ const char *role_word(Role r) {
   return r == ROLE_GRADIENT ? "gradient" : r == ROLE_UPDATE ? "update" : "forward";
 }
 
-/* ---- programs ---- */
-int program_root(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
-  return b;
-}
-
 void program_lifetimes(const Program *p, int *first, int *last) {
   for (int b = 0; b < p->buf.n; b++) first[b] = last[b] = -2;
   for (int k = 0; k < p->kernel.n; k++)

@@ -27,7 +27,6 @@ int *lines_order(const Lines *t);
 const char *role_word(Role r); /* "forward", "gradient", "update" */
 
 /* ---- what a program's buffers and kernels cost ---- */
-int program_root(const Program *p, int b); /* the buffer whose memory b uses */
 /* Kernel that first writes and kernel that last uses each root buffer; inputs and states live always: -1 and
    kernel.n. Arrays have one entry a buffer. */
 void program_lifetimes(const Program *p, int *first, int *last);

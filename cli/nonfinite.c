@@ -40,12 +40,6 @@ typedef struct {
   Arena *a; /* of the search */
 } Search;
 
-/* ---- buffers ---- */
-static int root_of(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
-  return b;
-}
-
 /* The elements of buffer b in row-major order. */
 static double *read_buffer(Search *s, int b) {
   const Program *p = s->k->program;
@@ -54,7 +48,7 @@ static double *read_buffer(Search *s, int b) {
   SessionTensor first = session_tensor_at(s->k->session, 0);
   const char *arena = (char *)first.data - s->k->plan->tensor[0].offset;
   double *raw = NEWN(s->a, double, n + 1);
-  cli_to_f64(raw, u->dt, arena + p->buf.v[root_of(p, b)].offset, n);
+  cli_to_f64(raw, u->dt, arena + p->buf.v[program_root(p, b)].offset, n);
   if (!u->block) return raw;
   double *v = NEWN(s->a, double, n + 1);
   const int64_t *d = u->shape.dim;

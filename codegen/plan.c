@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-static int root_of(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
-  return b;
-}
-
 static const char *basename_of(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash ? slash + 1 : path;
@@ -77,7 +72,7 @@ static void extern_step(const Program *p, const Kernel *k, Step *st, Arena *a) {
 static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
   int64_t *operand = NEWN(a, int64_t, k->nbuf + 1);
-  for (int j = 0; j < k->nbuf; j++) operand[j] = p->buf.v[root_of(p, k->buf[j])].offset;
+  for (int j = 0; j < k->nbuf; j++) operand[j] = p->buf.v[program_root(p, k->buf[j])].offset;
   Step st = {.fn = fn,
              .operand = operand,
              .noperand = k->nbuf,
@@ -142,7 +137,7 @@ static int tensors(const Program *p, PlanTensor *t) {
                           .slot = in->kind == IN_SLOT};
     if (in->init.kind == INIT_COPY && in->init.from) t[n - 1].init_from = g_find_input(g, in->init.from);
     for (int b = 0; b < p->buf.n; b++)
-      if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i && p->buf.v[root_of(p, b)].offset != at)
+      if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i && p->buf.v[program_root(p, b)].offset != at)
         bug("input %s is not where the arena's layout puts it", in->name);
     at += (shape_count(&node->shape) * dtype_size(node->dt) + 63) / 64 * 64;
   }
@@ -156,7 +151,7 @@ static int tensors(const Program *p, PlanTensor *t) {
                           .kind = PT_RESULT,
                           .dt = node->dt,
                           .shape = node->shape,
-                          .offset = p->buf.v[root_of(p, b)].offset,
+                          .offset = p->buf.v[program_root(p, b)].offset,
                           .init_from = -1};
   }
   return n;

@@ -2,15 +2,14 @@
 
    A loop kernel is
        for p in P (parallel dims 0..npar-1)
-         for sweep s = 0..nsweep-1: for r in R (dims npar..ndim-1): accumulate the reductions and do the full stores of s
-         row stores
-   Every address is affine in the loop dims, plus rare quotient terms. An instruction is "row" when it depends on P dims and
-   finished reductions only; others are evaluated inside a sweep, on demand, again in each sweep that needs them. Plain elementwise
-   kernels have no R dims and no sweeps: everything is row. Softmax, layer norm and their gradients are kernels of several
-   sweeps over a short row.
+         for sweep s = 0..nsweep-1: for r in R (dims npar..ndim-1): accumulate the reductions and do the full
+   stores of s row stores Every address is affine in the loop dims, plus rare quotient terms. An instruction
+   is "row" when it depends on P dims and finished reductions only; others are evaluated inside a sweep, on
+   demand, again in each sweep that needs them. Plain elementwise kernels have no R dims and no sweeps:
+   everything is row. Softmax, layer norm and their gradients are kernels of several sweeps over a short row.
 
-   Blocked layout: a rank-4 [N,C,H,W] buffer with block b > 0 is stored [N][C/b][H][W][b] (C divisible by b); loop kernels see only
-   addresses, so the builder (passes/fuse*.c) splits the C loop into C/b and b. */
+   Blocked layout: a rank-4 [N,C,H,W] buffer with block b > 0 is stored [N][C/b][H][W][b] (C divisible by b);
+   loop kernels see only addresses, so the builder (passes/fuse*.c) splits the C loop into C/b and b. */
 #ifndef JEPAC_IR_KERNEL_H
 #define JEPAC_IR_KERNEL_H
 
@@ -25,25 +24,26 @@ typedef struct {
 
 typedef struct {
   Affine e;
-  int64_t lo, hi;     /* holds when lo <= e < hi ... */
-  int64_t mod;        /* ... and, when mod > 1, e mod mod == 0 (e >= 0 there) */
+  int64_t lo, hi; /* holds when lo <= e < hi ... */
+  int64_t mod;    /* ... and, when mod > 1, e mod mod == 0 (e >= 0 there) */
 } Guard;
 
 typedef struct {
-  Affine e;           /* never negative where the guards hold */
+  Affine e;            /* never negative where the guards hold */
   int64_t div, stride; /* adds stride * floor(e / div) */
 } Quot;
 
-/* The address of one element of operand `buf`, in elements. Where a guard fails a load gives `fill` and touches nothing (stores
-   have no guards). */
+/* The address of one element of operand `buf`, in elements. Where a guard fails a load gives `fill` and
+   touches nothing (stores have no guards). */
 typedef struct {
-  int buf;            /* index into Kernel.buf */
+  int buf; /* index into Kernel.buf */
   Affine off;
   int nquot, nguard;
   const Quot *quot;
   const Guard *guard;
   double fill;
-  int dyn;            /* gather: instruction holding an index to add dyn_stride times, clamped to [0, dyn_extent); else -1 */
+  int dyn; /* gather: instruction holding an index to add dyn_stride times, clamped to [0, dyn_extent); else
+              -1 */
   int64_t dyn_stride, dyn_extent;
 } Access;
 
@@ -54,43 +54,44 @@ typedef enum {
   KI_GUARD,  /* bool: all guards of access hold (concat's choice of operand); nothing is read */
   KI_RANDOM, /* u32 philox(index, step = arg[1], stream, seed = arg[0]) */
   KI_MAP,    /* elementwise operator op of arg[] */
-  KI_REDUCE  /* op (reduce_sum, reduce_max, reduce_min, reduce_m2, argmax) of arg[0] over all R dims, in sweep `sweep`; argmax counts
-                positions by `index` */
+  KI_REDUCE  /* op (reduce_sum, reduce_max, reduce_min, reduce_m2, argmax) of arg[0] over all R dims, in sweep
+                `sweep`; argmax counts  positions by `index` */
 } KInstKind;
 
 typedef struct {
   KInstKind kind;
   DType dt;
   OpId op;
-  int arg[3];         /* earlier instructions */
+  int arg[3]; /* earlier instructions */
   bool row;
-  int sweep;          /* KI_REDUCE */
+  int sweep; /* KI_REDUCE */
   const Access *access;
   Affine index;
   int nquot;
-  const Quot *quot;   /* of KI_INDEX and KI_RANDOM, as in Access */
+  const Quot *quot; /* of KI_INDEX and KI_RANDOM, as in Access */
   uint32_t stream;
   double imm;
-  Val val;            /* graph value this computes, for dumps; -1 none */
+  Val val; /* graph value this computes, for dumps; -1 none */
 } KInst;
 
 typedef struct {
-  int inst;           /* row instruction: stored once per P point; otherwise at every point of sweep `sweep` */
+  int inst; /* row instruction: stored once per P point; otherwise at every point of sweep `sweep` */
   int sweep;
-  Access access;      /* no guards */
+  Access access; /* no guards */
 } KStore;
 
 typedef struct {
   int ndim, npar, nsweep;
   int64_t size[KDIM];
-  int vec;            /* loop dim to vectorise: the last P dim or the last R dim, whose strides are mostly 0 or 1; -1 none */
+  int vec; /* loop dim to vectorise: the last P dim or the last R dim, whose strides are mostly 0 or 1; -1
+              none */
   KInst *inst;
   int ninst;
   KStore *store;
   int nstore;
-  int64_t nchunk;     /* The P dims but for a vectorised one, flattened, are cut into nchunk equal ranges (rounded up; the last may be
-                         shorter or empty). When their product is 1 and vec is a P dim, the vec dim is cut instead, into ranges
-                         rounded up to whole vectors. Fixed by shape. */
+  int64_t nchunk; /* The P dims but for a vectorised one, flattened, are cut into nchunk equal ranges (rounded
+                     up; the last may be shorter or empty). When their product is 1 and vec is a P dim, the
+                     vec dim is cut instead, into ranges rounded up to whole vectors. Fixed by shape. */
 } LoopKernel;
 
 /* C[b..., m, n] = sum_k A[b..., m, k] B[b..., k, n], all element strides. */
@@ -114,17 +115,17 @@ typedef struct {
   KernelKind kind;
   LoopKernel loop;
   GemmSpec gemm;
-  ConvSpec conv;      /* KK_CONV: one step of it */
-  int conv_step;      /* which ConvStep of conv_plan() */
+  ConvSpec conv; /* KK_CONV: one step of it */
+  int conv_step; /* which ConvStep of conv_plan() */
   ScatterSpec scatter;
-  const Extern *ext;  /* KK_EXTERN: one result, row-major operands */
-  int *buf;           /* operands: indices into Program.buf */
+  const Extern *ext; /* KK_EXTERN: one result, row-major operands */
+  int *buf;          /* operands: indices into Program.buf */
   int nbuf;
-  int nout;           /* the last nout operands are written */
+  int nout; /* the last nout operands are written */
   const Loc *loc;
   Role role;
-  Val val;            /* root value, for dumps */
-  bool commit;        /* writes state: runs after the finite check */
+  Val val;     /* root value, for dumps */
+  bool commit; /* writes state: runs after the finite check */
   double flops, bytes;
 } Kernel;
 
@@ -134,13 +135,13 @@ typedef struct {
   BufKind kind;
   DType dt;
   Shape shape;
-  int block;          /* channel block, 0 = row-major */
+  int block; /* channel block, 0 = row-major */
   int64_t bytes;
-  int input;          /* BUF_INPUT: graph input number */
-  int result;         /* BUF_RESULT: graph output number */
-  int alias;          /* shares the memory of this buffer (always an earlier root buffer), or -1 */
-  int first, last;    /* kernels that write first and use last */
-  int64_t offset;     /* arena bytes, set by memplan */
+  int input;       /* BUF_INPUT: graph input number */
+  int result;      /* BUF_RESULT: graph output number */
+  int alias;       /* shares the memory of this buffer (always an earlier root buffer), or -1 */
+  int first, last; /* kernels that write first and use last */
+  int64_t offset;  /* arena bytes, set by memplan */
   Val val;
 } Buf;
 
@@ -150,18 +151,25 @@ typedef struct {
   Target target;
   VEC(Buf) buf;
   VEC(Kernel) kernel;
-  int ncompute;       /* kernels before this one write no state */
+  int ncompute; /* kernels before this one write no state */
   int64_t arena_bytes;
 } Program;
 
+/* The buffer whose memory buffer b lies in: itself unless it is an alias. */
+static inline int program_root(const Program *p, int b) {
+  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
+  return b;
+}
+
 /* ---- text, checks and the slow interpreter of this level ---- */
-extern const char *const kernel_kind_names[KERNEL_KINDS], *const buf_kind_names[3], *const conv_kind_names[3],
-    *const conv_algo_names[3];
+extern const char *const kernel_kind_names[KERNEL_KINDS],
+    *const buf_kind_names[3], *const conv_kind_names[3], *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);
 /* Reads back what program_print wrote, the graph included (ir/kread.c); NULL after reporting. */
 Program *program_read(Arena *a, const Source *src, Diags *d);
 bool program_is_text(const Source *src); /* the file begins with a program, not a graph */
-bool program_verify(const Program *p, char *err, size_t errlen); /* SSA order, accesses inside buffers, chunk ranges */
+bool program_verify(const Program *p, char *err,
+                    size_t errlen); /* SSA order, accesses inside buffers, chunk ranges */
 /* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. */
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem);
 

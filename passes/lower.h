@@ -66,6 +66,8 @@ void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val
 /* schedule.c: orders kernels, resolves state updates (in place where possible) and results. False when
  *kernels form a cycle: culprit is a value to mark nohome. */
 bool schedule(Lower *l, Val *culprit);
+/* Does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
+bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
 
 /* memplan.c */
 typedef struct {

@@ -7,13 +7,6 @@
 
 #include "passes/lower.h"
 
-bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
-
-static int root_of(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
-  return b;
-}
-
 typedef struct {
   int64_t bytes;
   int index;
@@ -58,7 +51,7 @@ static void lifetimes(Program *p) {
   for (int b = 0; b < p->buf.n; b++) p->buf.v[b].first = p->buf.v[b].last = -1;
   for (int k = 0; k < p->kernel.n; k++)
     for (int i = 0; i < p->kernel.v[k].nbuf; i++) {
-      Buf *b = &p->buf.v[root_of(p, p->kernel.v[k].buf[i])];
+      Buf *b = &p->buf.v[program_root(p, p->kernel.v[k].buf[i])];
       if (b->first < 0) b->first = k;
       b->last = k;
     }
@@ -73,7 +66,7 @@ static void reuse_dying_operands(Program *p) {
       Buf *out = &p->buf.v[kn->buf[o]];
       if (out->kind != BUF_TEMP || out->alias >= 0 || out->first != k) continue;
       for (int i = 0; i < kn->nbuf - kn->nout; i++) {
-        int in = root_of(p, kn->buf[i]);
+        int in = program_root(p, kn->buf[i]);
         Buf *b = &p->buf.v[in];
         if (b->kind != BUF_TEMP || b->last != k || b->first == k || b->bytes != out->bytes ||
             b->dt != out->dt)
@@ -111,6 +104,6 @@ void memplan(Lower *l) {
   }
   int64_t total = memplan_pack(e, n, align);
   for (int i = 0; i < n; i++) p->buf.v[which[i]].offset = base + e[i].offset;
-  for (int b = 0; b < p->buf.n; b++) p->buf.v[b].offset = p->buf.v[root_of(p, b)].offset;
+  for (int b = 0; b < p->buf.n; b++) p->buf.v[b].offset = p->buf.v[program_root(p, b)].offset;
   p->arena_bytes = base + (total + align - 1) / align * align;
 }

@@ -4,11 +4,6 @@
 
 #include "passes/pipeline.h"
 
-static int root_of(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
-  return b;
-}
-
 /* The buffer holding graph value v. */
 static int buf_of(const Program *p, Val v) {
   for (int b = 0; b < p->buf.n; b++)
@@ -34,7 +29,7 @@ static void run_conv(const Program *p, int k, double *const *mem) {
   int bx = buf_of(p, s->kind == CONV_DX ? kn->val : n->in[0]);
   int bw = buf_of(p, s->kind == CONV_DW ? kn->val : n->in[1]);
   int by = buf_of(p, s->kind == CONV_FWD ? kn->val : s->kind == CONV_DX ? n->in[0] : n->in[1]);
-  double *x = mem[root_of(p, bx)], *w = mem[root_of(p, bw)], *y = mem[root_of(p, by)];
+  double *x = mem[program_root(p, bx)], *w = mem[program_root(p, bw)], *y = mem[program_root(p, by)];
   const Buf *fx = &p->buf.v[bx], *fw = &p->buf.v[bw], *fy = &p->buf.v[by];
   double *out = s->kind == CONV_FWD ? y : s->kind == CONV_DX ? x : w;
   const Shape *os = s->kind == CONV_FWD ? &fy->shape : s->kind == CONV_DX ? &fx->shape : &fw->shape;
@@ -69,7 +64,7 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
   for (int k = 0; k < p->kernel.n; k++) {
     const Kernel *kn = &p->kernel.v[k];
     double **m = NEWN(a, double *, kn->nbuf + 1);
-    for (int i = 0; i < kn->nbuf; i++) m[i] = mem[root_of(p, kn->buf[i])];
+    for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
     if (kn->kind == KK_CONV) run_conv(p, k, mem);
     else kernel_interp(p, kn, m);
   }

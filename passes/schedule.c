@@ -18,16 +18,11 @@ typedef struct {
   int *mark, tick;
 } Sched;
 
-static int root_buf(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
-  return b;
-}
-
 static void note_kernel(Sched *s, int k) {
   Kernel *kn = &s->p->kernel.v[k];
   for (int i = 0; i < kn->nbuf; i++) {
-    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[root_buf(s->p, kn->buf[i])]
-                                         : &s->readers[root_buf(s->p, kn->buf[i])];
+    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[program_root(s->p, kn->buf[i])]
+                                         : &s->readers[program_root(s->p, kn->buf[i])];
     vec_push(s->l->arena, v, k);
   }
 }
@@ -38,7 +33,7 @@ static bool reaches(Sched *s, int from, int to) {
   s->mark[from] = s->tick;
   const Kernel *k = &s->p->kernel.v[from];
   for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
-    const IntVec *r = &s->readers[root_buf(s->p, k->buf[i])];
+    const IntVec *r = &s->readers[program_root(s->p, k->buf[i])];
     for (int j = 0; j < r->n; j++)
       if (reaches(s, r->v[j], to)) return true;
   }
@@ -49,7 +44,6 @@ static bool reaches(Sched *s, int from, int to) {
 
 static bool affine_same(const Affine *a, const Affine *b) { return !memcmp(a, b, sizeof *a); }
 
-/* Does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
 bool reads_in_place(const Program *p, const Kernel *k, int in, int out) {
   if (k->kind != KK_LOOP || k->loop.nsweep) return false;
   const Affine *st = NULL;
@@ -58,7 +52,7 @@ bool reads_in_place(const Program *p, const Kernel *k, int in, int out) {
   if (!st) return false;
   for (int i = 0; i < k->loop.ninst; i++) {
     const Access *x = k->loop.inst[i].access;
-    if (k->loop.inst[i].kind != KI_LOAD || root_buf(p, k->buf[x->buf]) != in) continue;
+    if (k->loop.inst[i].kind != KI_LOAD || program_root(p, k->buf[x->buf]) != in) continue;
     if (x->nguard || x->nquot || x->dyn >= 0 || !affine_same(&x->off, st)) return false;
   }
   return true;
@@ -137,7 +131,7 @@ static void pull(bool *commit, Sched *s, int k) {
   commit[k] = true;
   const Kernel *kn = &s->p->kernel.v[k];
   for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-    const IntVec *r = &s->readers[root_buf(s->p, kn->buf[i])];
+    const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
     for (int j = 0; j < r->n; j++) pull(commit, s, r->v[j]);
   }
   for (int j = 0; j < s->succ[k].n; j++) pull(commit, s, s->succ[k].v[j]);
@@ -152,7 +146,7 @@ static bool on_cycle(Sched *s, const int *left, Val *culprit) {
     if (!left[a]) continue;
     const Kernel *kn = &s->p->kernel.v[a];
     for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *r = &s->readers[root_buf(s->p, kn->buf[i])];
+      const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
       for (int j = 0; j < r->n; j++)
         if (r->v[j] != a && left[r->v[j]]) pred[r->v[j]] = a;
     }
@@ -205,7 +199,7 @@ bool schedule(Lower *l, Val *culprit) {
     left[k] = 1;
     const Kernel *kn = &p->kernel.v[k];
     for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *r = &s->readers[root_buf(p, kn->buf[i])];
+      const IntVec *r = &s->readers[program_root(p, kn->buf[i])];
       for (int j = 0; j < r->n; j++)
         if (r->v[j] != k) npred[r->v[j]]++;
     }
@@ -229,7 +223,7 @@ bool schedule(Lower *l, Val *culprit) {
     left[best] = 0;
     const Kernel *kn = &p->kernel.v[best];
     for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *r = &s->readers[root_buf(p, kn->buf[i])];
+      const IntVec *r = &s->readers[program_root(p, kn->buf[i])];
       for (int j = 0; j < r->n; j++)
         if (r->v[j] != best) npred[r->v[j]]--;
     }
