@@ -55,8 +55,8 @@ typedef struct {
   const Target *target;      /* compiled for; NULL: this machine */
   Status status;             /* of the last failure reported with cli_fail */
   void *dump;                /* numbering of --dump-ir files */
-  void (*stage_hook)(void *ctx, int number, const char *pass, const char *text); /* receives the dumps, or NULL */
-  void *stage_ctx;
+  bool (*watch)(void *ctx, const PassResult *r); /* looks at what each pass makes, or NULL */
+  void *watch_ctx;
   const CodegenApi *codegen; /* NULL until the module is loaded */
 } Cli;
 

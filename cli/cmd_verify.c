@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum { MOST_GFLOP = 4 };
-static const double tolerance = 1e-7; /* of the largest element; both sides compute in f64 */
 
 Tensor64 *verify_inputs(Verify *v, const Graph *g) {
   Arena *a = v->c->arena;
@@ -41,80 +40,23 @@ Tensor64 *verify_inputs(Verify *v, const Graph *g) {
   return in;
 }
 
-double verify_distance_at(const double *a, const double *b, int64_t n, int64_t *at) {
+double verify_distance(const Tensor64 *x, const Tensor64 *y) {
+  if (!shape_eq(&x->shape, &y->shape)) return INFINITY;
+  const double *a = x->v, *b = y->v;
   double most = 0, scale = 0;
-  *at = 0;
+  int64_t n = shape_count(&x->shape);
   for (int64_t i = 0; i < n; i++)
     if (isfinite(a[i])) scale = fmax(scale, fabs(a[i]));
   for (int64_t i = 0; i < n; i++) {
     double d = a[i] == b[i] || (isnan(a[i]) && isnan(b[i])) ? 0 : fabs(a[i] - b[i]);
     if (isnan(d)) d = INFINITY;
-    if (d > most) {
-      most = d;
-      *at = i;
-    }
+    if (d > most) most = d;
   }
   return most > 0 ? most / fmax(scale, 1e-30) : 0;
 }
 
-double verify_distance(const Tensor64 *a, const Tensor64 *b) {
-  int64_t at;
-  if (!shape_eq(&a->shape, &b->shape)) return INFINITY;
-  return verify_distance_at(a->v, b->v, shape_count(&a->shape), &at);
-}
-
-/* ---- faults, for the test ---- */
-static bool damage_graph(Graph *g) {
-  bool *live = calloc((size_t)g->node.n + 1, sizeof *live);
-  if (!live) return false;
-  int found = -1, seen = 0, want = 0;
-  for (int i = 0; i < g->outputs.n; i++) live[g->outputs.v[i].val] = true;
-  for (int round = 0; round < 2; round++) {
-    for (Val v = g->node.n - 1; v >= 0; v--) {
-      const Node *n = g_node(g, v);
-      for (int i = 0; i < n->nin && live[v]; i++) live[n->in[i]] = true;
-      if (!live[v] || !dtype_is_float(n->dt) || (n->op != OP_add && n->op != OP_sub)) continue;
-      if (round && seen++ == want / 2) found = v;
-      if (!round) want++;
-    }
-  }
-  free(live);
-  if (found < 0) return false;
-  Node *n = g_node(g, found);
-  n->op = n->op == OP_add ? OP_sub : OP_add;
-  return true;
-}
-
-static bool damage_program(Program *p) {
-  for (int k = p->kernel.n / 2; k < p->kernel.n; k++)
-    for (int i = 0; i < p->kernel.v[k].loop.ninst && p->kernel.v[k].kind == KK_LOOP; i++) {
-      KInst *in = &p->kernel.v[k].loop.inst[i];
-      if (in->kind != KI_MAP || (in->op != OP_add && in->op != OP_mul) || !dtype_is_float(in->dt)) continue;
-      in->op = OP_sub;
-      return true;
-    }
-  return false;
-}
-
-/* ---- stages ---- */
-typedef struct {
-  const char *pass, *text;
-} Stage;
-
-typedef struct {
-  Arena *arena;
-  VEC(Stage) v;
-} Stages;
-
-static void keep_stage(void *ctx, int number, const char *pass, const char *text) {
-  Stages *s = ctx;
-  (void)number;
-  Stage x = {arena_strdup(s->arena, pass), arena_strdup(s->arena, text)};
-  vec_push(s->arena, &s->v, x);
-}
-
-/* All values of g. */
-static Tensor64 *all_values(Arena *a, const Graph *g, const Tensor64 *in) {
+/* ---- graphs ---- */
+Tensor64 *verify_values(Arena *a, const Graph *g, const Tensor64 *in) {
   Graph *all = graph_new(a, g->name);
   for (Val v = 0; v < g->node.n; v++) g_copy_node(all, g, v, g_node(g, v)->in);
   for (Val v = 0; v < g->node.n; v++) g_output(all, "v", v, -1);
@@ -126,7 +68,7 @@ static Tensor64 *all_values(Arena *a, const Graph *g, const Tensor64 *in) {
 static bool has_equal(const Graph *h, const Tensor64 *values, const Tensor64 *x) {
   for (Val v = 0; v < h->node.n; v++)
     if (shape_count(&values[v].shape) == shape_count(&x->shape) &&
-        verify_distance(&(Tensor64){x->dt, x->shape, values[v].v}, x) < tolerance)
+        verify_distance(&(Tensor64){x->dt, x->shape, values[v].v}, x) < VERIFY_TOLERANCE)
       return true;
   return false;
 }
@@ -136,7 +78,7 @@ static bool has_equal(const Graph *h, const Tensor64 *values, const Tensor64 *x)
 static Val culprit(Verify *v, const Graph *before, const Graph *after, const Tensor64 *in_before,
                    const Tensor64 *in_after) {
   Arena *a = v->c->arena;
-  Tensor64 *x = all_values(a, before, in_before), *y = all_values(a, after, in_after);
+  Tensor64 *x = verify_values(a, before, in_before), *y = verify_values(a, after, in_after);
   bool *known = NEWN(a, bool, after->node.n + 1);
   Val first = -1;
   for (Val n = 0; n < after->node.n; n++) known[n] = has_equal(before, x, &y[n]);
@@ -164,11 +106,6 @@ static Status mismatch(Verify *v, const char *pass, const Output *o, double erro
   return ST_VERIFY;
 }
 
-typedef struct {
-  const Graph *g; /* with gradients expanded */
-  Tensor64 *in, *out;
-} Evaluated;
-
 /* Inputs a pass dropped are found by name. */
 static Evaluated evaluate(Verify *v, const Graph *g) {
   Evaluated e = {0};
@@ -185,7 +122,7 @@ static int find_output(const Graph *g, const Output *o) {
   return -1;
 }
 
-static Status compare(Verify *v, const char *pass, const Evaluated *before, const Graph *g,
+Status verify_results(Verify *v, const char *pass, const Evaluated *before, const Graph *g,
                       const Tensor64 *out, const Evaluated *after) {
   double worst = 0;
   for (int i = 0; i < before->g->outputs.n; i++) {
@@ -194,125 +131,78 @@ static Status compare(Verify *v, const char *pass, const Evaluated *before, cons
     if (k < 0) return cli_fail(v->c, ST_VERIFY, "pass %s lost the result %s", pass, o->name);
     double e = verify_distance(&before->out[i], &out[k]);
     worst = fmax(worst, e);
-    if (e <= tolerance) continue;
+    if (e <= VERIFY_TOLERANCE) continue;
     Val c = after ? culprit(v, before->g, after->g, before->in, after->in) : -1;
     return mismatch(v, pass, o, e, c >= 0 ? g_node(after->g, c) : NULL);
   }
-  v->stages++;
-  if (!v->c->opt.quiet) printf("pass   %-12s ok   error %.1e\n", pass, worst);
+  v->error = worst;
   return ST_OK;
 }
 
-/* A program that computes something else than its graph: the first kernel whose value is wrong. */
-static Status program_stage(Verify *v, const char *pass, const Evaluated *before, const Program *p) {
-  Arena *a = v->c->arena;
-  Evaluated now = {.g = p->graph, .in = verify_inputs(v, p->graph)};
-  now.out = NEWN(a, Tensor64, p->graph->outputs.n + 1);
-  program_interp(p, now.in, now.out, a);
-  Status s = compare(v, pass, before, p->graph, now.out, NULL);
-  if (!s) return s;
-  Tensor64 *value = all_values(a, p->graph, now.in);
-  for (int k = 0; k < p->kernel.n; k++) { /* each kernel alone, on the graph's own values */
-    const Kernel *kn = &p->kernel.v[k];
-    double **mem = NEWN(a, double *, kn->nbuf + 1);
-    bool plain = kn->kind != KK_CONV;
-    for (int i = 0; i < kn->nbuf && plain; i++) {
-      const Buf *b = &p->buf.v[kn->buf[i]];
-      Val x = i < kn->nbuf - kn->nout ? program_buf_val(p, kn->buf[i]) : b->val;
-      int64_t n = b->bytes / dtype_size(b->dt);
-      plain = x >= 0 && !b->block;
-      mem[i] = NEWN(a, double, n + 1);
-      if (plain && i < kn->nbuf - kn->nout) memcpy(mem[i], value[x].v, sizeof(double) * (size_t)n);
-    }
-    if (!plain) continue;
-    kernel_interp(p, kn, mem);
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const Buf *b = &p->buf.v[kn->buf[i]];
-      Val x = b->val;
-      for (int j = 0; j < p->graph->outputs.n && b->kind == BUF_INPUT; j++)
-        if (p->graph->outputs.v[j].state == b->input) x = p->graph->outputs.v[j].val;
-      const Tensor64 *want = &value[x];
-      if (verify_distance(want, &(Tensor64){want->dt, want->shape, mem[i]}) <= tolerance) continue;
-      diag_note(v->c->diags, kn->loc, "first wrong kernel: %s, %s part", program_kernel_name(p, k, a),
-                role_word(kn->role));
-      return s;
-    }
-  }
+typedef struct {
+  Verify *v;
+  Evaluated now;
+  uint64_t text; /* hash of the graph it evaluates */
+  int number;
+  Status status;
+} Watch;
+
+static uint64_t text_of(const Graph *g) {
+  StrBuf b = {0};
+  graph_print(g, &b);
+  uint64_t h = hash_bytes(b.s, b.n, 0);
+  sb_free(&b);
+  return h;
+}
+
+static Status graph_stage(Watch *w, const PassResult *r, bool *same) {
+  uint64_t text = text_of(r->graph);
+  *same = text == w->text;
+  w->text = text;
+  if (*same) return ST_OK;
+  Evaluated next = evaluate(w->v, r->graph);
+  if (!next.g) return ST_MODEL;
+  Status s = verify_results(w->v, r->pass, &w->now, next.g, next.out, &next);
+  w->now = next;
   return s;
 }
 
-/* No two buffers in use at one time may share bytes. */
-static Status check_memory(Verify *v, const Program *p) {
-  Arena *a = v->c->arena;
-  int *first = NEWN(a, int, p->buf.n + 1), *last = NEWN(a, int, p->buf.n + 1);
-  program_lifetimes(p, first, last);
-  for (int i = 0; i < p->buf.n; i++)
-    for (int j = 0; j < i; j++) {
-      const Buf *x = &p->buf.v[i], *y = &p->buf.v[j];
-      if (x->alias >= 0 || y->alias >= 0 || first[i] < -1 || first[j] < -1) continue;
-      if (x->kind == BUF_INPUT && y->kind == BUF_INPUT && x->input == y->input) continue;
-      if (last[i] < first[j] || last[j] < first[i] || x->offset + x->bytes <= y->offset ||
-          y->offset + y->bytes <= x->offset)
-        continue;
-      int k = first[i] > first[j] ? first[i] : first[j];
-      cli_fail(v->c, ST_VERIFY, "pass memplan gives buf%d and buf%d, both in use in %s, the same memory", j,
-               i, program_kernel_name(p, k < 0 ? 0 : k, a));
-      diag_note(v->c->diags, p->kernel.v[k < 0 ? 0 : k].loc, "written here");
-      return ST_VERIFY;
+static bool watch(void *ctx, const PassResult *r) {
+  Watch *w = ctx;
+  Verify *v = w->v;
+  bool same = false;
+  v->error = -1;
+  if (v->fault && !strncmp(v->fault, "pass=", 5) && atoi(v->fault + 5) == ++w->number) {
+    v->fault = NULL;
+    if (!verify_damage(r)) {
+      w->status = cli_fail(v->c, ST_USAGE, "pass %s has nothing to damage", r->pass);
+      return false;
     }
-  return ST_OK;
-}
-
-static bool damage_plan(Program *p) {
-  for (int i = p->buf.n - 1; i >= 0; i--)
-    for (int j = 0; j < i; j++) {
-      Buf *x = &p->buf.v[i], *y = &p->buf.v[j];
-      if (x->kind != BUF_TEMP || y->kind != BUF_TEMP || x->alias >= 0 || y->alias >= 0 ||
-          x->first > y->last || y->first > x->last || x->first < 0 || y->first < 0)
-        continue;
-      x->offset = y->offset;
-      return true;
-    }
-  return false;
+  }
+  w->status = r->graph   ? graph_stage(w, r, &same)
+              : r->block ? verify_layout(v, r)
+                         : verify_program(v, r, &w->now);
+  if (w->status) return false;
+  v->stages++;
+  if (v->c->opt.quiet) return true;
+  printf("pass   %-12s ok   ", r->pass);
+  if (same) printf("unchanged\n");
+  else if (v->error < 0)
+    printf("%s\n", r->block ? "fits its values" : r->new_kernels ? "each kernel alone" : "in order");
+  else printf("error %.1e\n", v->error);
+  return true;
 }
 
 Status verify_stages(Verify *v, const Graph *g, Program **last) {
   Cli *c = v->c;
-  Stages st = {.arena = c->arena};
-  Evaluated now = evaluate(v, g);
-  if (!now.g) return ST_MODEL;
-  c->stage_hook = keep_stage;
-  c->stage_ctx = &st;
+  Watch w = {.v = v, .now = evaluate(v, g), .text = text_of(g)};
+  if (!w.now.g) return ST_MODEL;
+  c->watch = watch;
+  c->watch_ctx = &w;
   const Graph *done = cli_passes(c, g, NULL);
-  if (!done) return ST_MODEL;
-  Status s = cli_lower(c, done, last);
-  c->stage_hook = NULL;
-  if (s) return s;
-  for (int i = 0; i < st.v.n && !s; i++) {
-    const char *pass = st.v.v[i].pass;
-    Source *src = NEW(c->arena, Source);
-    *src =
-        (Source){arena_printf(c->arena, "%03d-%s.ir", i + 1, pass), st.v.v[i].text, strlen(st.v.v[i].text)};
-    bool damage = v->fault && !strcmp(v->fault, pass), damaged = true;
-    if (program_is_text(src)) {
-      Program *p = program_read(c->arena, src, c->diags);
-      if (!p) bug("the dump after %s does not read back", pass);
-      if (damage) damaged = p->arena_bytes ? damage_plan(p) : damage_program(p);
-      s = program_stage(v, pass, &now, p);
-      if (!s && p->arena_bytes) s = check_memory(v, p);
-    } else {
-      Graph *h;
-      if (graph_read(c->arena, src, c->diags, &h, 1) != 1) bug("the dump after %s does not read back", pass);
-      if (damage) damaged = damage_graph(h);
-      Evaluated next = evaluate(v, h);
-      if (!next.g) return ST_MODEL;
-      s = compare(v, pass, &now, next.g, next.out, &next);
-      now = next;
-    }
-    if (damage && !damaged) return cli_fail(c, ST_USAGE, "pass %s has nothing to damage", pass);
-    if (damage) v->fault = NULL;
-  }
-  return s;
+  Status s = done ? cli_lower(c, done, last) : ST_MODEL;
+  c->watch = NULL;
+  return w.status ? w.status : s;
 }
 
 /* ---- the command ---- */
@@ -339,7 +229,8 @@ Status cmd_verify(Cli *c) {
   if ((s = verify_stages(&v, g, &p))) return s;
   if ((s = verify_kernels(&v, p))) return s;
   if (v.fault)
-    return cli_fail(c, ST_USAGE, "JEPAC_FAULT names no pass that changed something: '%s'", v.fault);
+    return cli_fail(c, ST_USAGE, "JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not '%s'",
+                    v.fault);
   printf("ok     %d passes and %d kernels; largest error %.2g of what is allowed\n", v.stages, v.kernels,
          v.worst);
   return ST_OK;

@@ -108,10 +108,9 @@ static PipelineOptions pipeline_options(Cli *c) {
     o.conv = !strcmp(c->opt.conv, "direct")     ? CONV_DIRECT
              : !strcmp(c->opt.conv, "winograd") ? CONV_WINOGRAD
                                                 : CONV_AUTO;
-  if (c->stage_hook) {
-    o.dump = c->stage_hook;
-    o.dump_ctx = c->stage_ctx;
-  } else if (c->opt.dump_ir) {
+  o.watch = c->watch;
+  o.watch_ctx = c->watch_ctx;
+  if (c->opt.dump_ir) {
     if (!c->dump) {
       if (file_make_folder(c->opt.dump_ir, c->diags)) return o;
       Dump *d = NEW(c->arena, Dump);
@@ -128,7 +127,7 @@ static PipelineOptions pipeline_options(Cli *c) {
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after) {
   PipelineOptions o = pipeline_options(c);
   o.stop_after = stop_after;
-  if (c->dump && !c->stage_hook) html_dump_graph(((Dump *)c->dump)->html, g);
+  if (c->dump) html_dump_graph(((Dump *)c->dump)->html, g);
   return diags_errors(c->diags) ? NULL : pipeline_graph(c->arena, g, &o, c->diags);
 }
 

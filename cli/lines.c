@@ -89,6 +89,14 @@ Val program_buf_val(const Program *p, int b) {
   return x->kind == BUF_INPUT ? p->graph->inputs.v[x->input].val : x->val;
 }
 
+int64_t program_stored_at(const Buf *b, int64_t i) {
+  if (!b->block) return i;
+  const int64_t *d = b->shape.dim; /* [N][C/q][H][W][q] */
+  int64_t x = i % d[3], y = i / d[3] % d[2], c = i / (d[3] * d[2]) % d[1], n = i / (d[3] * d[2] * d[1]),
+          q = b->block;
+  return (((n * (d[1] / q) + c / q) * d[2] + y) * d[3] + x) * q + c % q;
+}
+
 const char *program_kernel_name(const Program *p, int k, Arena *a) {
   const Kernel *kn = &p->kernel.v[k];
   const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";

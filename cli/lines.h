@@ -32,6 +32,8 @@ const char *role_word(Role r); /* "forward", "gradient", "update" */
 void program_lifetimes(const Program *p, int *first, int *last);
 /* The value a buffer belongs to, an input's own value for inputs; -1 for temporaries of kernels. */
 Val program_buf_val(const Program *p, int b);
+/* Where row-major element i of a buffer lies in it (channel blocks). */
+int64_t program_stored_at(const Buf *b, int64_t i);
 const char *program_kernel_name(const Program *p, int k, Arena *a); /* "k12_conv2d.main" as profiles say */
 
 /* The work of kernel k by the lines of its instructions. */

@@ -4,6 +4,7 @@
    rounding, ir/interp.c) on the operands it read, and the first that makes a NaN from numbers without one, or
    an infinity from finite numbers, is named with its model line. Infinite constants (masks) are no fault. */
 #include "cli/cli.h"
+#include "cli/lines.h"
 
 #include <math.h>
 #include <string.h>
@@ -51,12 +52,7 @@ static double *read_buffer(Search *s, int b) {
   cli_to_f64(raw, u->dt, arena + p->buf.v[program_root(p, b)].offset, n);
   if (!u->block) return raw;
   double *v = NEWN(s->a, double, n + 1);
-  const int64_t *d = u->shape.dim;
-  int64_t q = u->block, area = d[2] * d[3], i = 0; /* [N][C/q][H][W][q] */
-  for (int64_t image = 0; image < d[0]; image++)
-    for (int64_t ch = 0; ch < d[1]; ch++)
-      for (int64_t at = 0; at < area; at++)
-        v[i++] = raw[((image * (d[1] / q) + ch / q) * area + at) * q + ch % q];
+  for (int64_t i = 0; i < n; i++) v[i] = raw[program_stored_at(u, i)];
   return v;
 }
 

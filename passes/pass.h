@@ -39,6 +39,9 @@ typedef struct {
   /* Called with each pass that changed the printed graph; number counts passes from 1. */
   void (*dump)(void *ctx, int number, const char *pass, const Graph *g);
   void *dump_ctx;
+  /* Called with every pass's result before the next pass reads it; false stops. */
+  bool (*watch)(void *ctx, const char *pass, Graph *g);
+  void *watch_ctx;
   PassTime *times; /* NULL, or room for one entry a pass */
 } PassOptions;
 

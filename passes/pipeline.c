@@ -10,9 +10,15 @@ static const char *const graph_passes[] = {"simplify", "cse",   "autodiff", "str
                                            "simplify", "canon", "cse",      "dce",   "remat"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
+static bool watch(const PipelineOptions *o, PassResult r) { return !o->watch || o->watch(o->watch_ctx, &r); }
+
 typedef struct {
   const PipelineOptions *opt;
 } DumpCtx;
+
+static bool watch_graph(void *ctx, const char *pass, Graph *g) {
+  return watch(((DumpCtx *)ctx)->opt, (PassResult){.pass = pass, .graph = g});
+}
 
 static void dump_graph(void *ctx, int number, const char *pass, const Graph *g) {
   const PipelineOptions *o = ((DumpCtx *)ctx)->opt;
@@ -36,6 +42,8 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
   PassOptions po = {.verify_each = opt->verify_each,
                     .dump = opt->dump ? dump_graph : NULL,
                     .dump_ctx = &ctx,
+                    .watch = opt->watch ? watch_graph : NULL,
+                    .watch_ctx = &ctx,
                     .times = times};
   int n = NGRAPH;
   if (opt->stop_after) {
@@ -69,11 +77,11 @@ static void check(const PipelineOptions *opt, const Program *p, const char *afte
   if (opt->verify_each && !program_verify(p, err, sizeof err)) bug("after %s: %s", after, err);
 }
 
-static Program *lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt) {
+/* NULL when the watcher stops it. */
+static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t, const PipelineOptions *opt) {
   int n = g->node.n;
   bool *nohome = NEWN(a, bool, n + 1), *noblock = NEWN(a, bool, n + 1);
   double start = now_seconds(), fused = 0, ordered = 0;
-  Arena *attempt = arena_new();
   Lower *l;
   for (;;) {
     l = NEW(a, Lower);
@@ -95,17 +103,20 @@ static Program *lower(Arena *a, const Graph *g, const Target *t, const PipelineO
     l->buf = filled(a, n, -1);
     l->kernel_of = filled(a, n, -1);
     layout_assign(l);
+    if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->block})) return NULL;
     fuse(l);
     fused = now_seconds();
     if (l->restart) continue;
+    if (!watch(opt, (PassResult){.pass = "fuse", .program = l->p, .new_kernels = true})) return NULL;
     Val culprit = -1;
     if (schedule(l, &culprit)) break;
     nohome[culprit] = true;
   }
-  arena_free(attempt);
   ordered = now_seconds();
   check(opt, l->p, "fuse");
+  if (!watch(opt, (PassResult){.pass = "schedule", .program = l->p, .ordered = true})) return NULL;
   memplan(l);
+  if (!watch(opt, (PassResult){.pass = "memplan", .program = l->p, .ordered = true})) return NULL;
   if (opt->time_passes)
     fprintf(stderr, "%-12s %10.3f\n%-12s %10.3f\n%-12s %10.3f   %d kernels, %.1f MiB\n", "fuse",
             (fused - start) * 1e3, "schedule", (ordered - fused) * 1e3, "memplan",
@@ -166,12 +177,19 @@ static void over_budget(const Program *p, int64_t budget, Diags *d) {
 
 Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
                         Status *status) {
-  Program *best = lower(a, g, t, opt);
+  Arena *attempt = arena_new();
+  Program *best = lower(a, attempt, g, t, opt);
   /* over the byte budget: recompute more, level by level */
-  for (int level = 2; opt->max_memory > 0 && best->arena_bytes > opt->max_memory && level <= remat_levels();
+  for (int level = 2;
+       opt->max_memory > 0 && best && best->arena_bytes > opt->max_memory && level <= remat_levels();
        level++) {
-    Program *p = lower(a, remat_graph(a, g, level, REMAT_MIN_BYTES), t, opt);
-    if (p->arena_bytes < best->arena_bytes) best = p;
+    Program *p = lower(a, attempt, remat_graph(a, g, level, REMAT_MIN_BYTES), t, opt);
+    if (!p || p->arena_bytes < best->arena_bytes) best = p;
+  }
+  arena_free(attempt);
+  if (!best) {
+    *status = ST_VERIFY;
+    return NULL;
   }
   if (opt->max_memory > 0 && best->arena_bytes > opt->max_memory) {
     over_budget(best, opt->max_memory, d);

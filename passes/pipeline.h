@@ -4,12 +4,25 @@
 
 #include "ir/kernel.h"
 
+/* What a pass made, before the next one reads it: jepac verify compares, and its test puts faults in. */
+typedef struct {
+  const char *pass;
+  Graph *graph;     /* of a graph pass; else NULL */
+  const Graph *of;  /* layout: the graph it lays out ... */
+  int *block;       /* ... and the channel block of each value; else NULL */
+  Program *program; /* of a later pass; else NULL */
+  bool ordered;     /* its kernels are in the order in which they run */
+  bool new_kernels; /* the pass makes or changes kernels */
+} PassResult;
+
 typedef struct {
   bool verify_each;       /* verify after every pass (always on in debug builds) */
   const char *stop_after; /* stop after the pass of this name, NULL = run all */
   /* Called after each pass that changed something, with the stage's text. */
   void (*dump)(void *ctx, int number, const char *pass, const char *text);
   void *dump_ctx;
+  bool (*watch)(void *ctx, const PassResult *r); /* false stops with ST_VERIFY */
+  void *watch_ctx;
   bool time_passes;   /* print a table of pass times to stderr */
   ConvAlgo conv;      /* --conv direct|auto */
   int64_t max_memory; /* arena budget in bytes, 0 = none */
@@ -22,6 +35,9 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
 Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
                         Status *status);
 /* f64 evaluation of a lowered program through kernel_interp, for tests: in/out as graph_interp. */
+/* One kernel of it; mem: the storage of each root buffer, in storage order. A convolution is computed by its
+ * last step. */
+void program_interp_kernel(const Program *p, int k, double *const *mem);
 void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *a);
 
 #endif

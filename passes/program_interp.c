@@ -1,5 +1,6 @@
 /* Runs a lowered program in f64 through the kernel interpreter: the check between the graph oracle and
    generated code. A convolution is evaluated as a whole at its last step. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "passes/pipeline.h"
@@ -51,6 +52,19 @@ static void run_conv(const Program *p, int k, double *const *mem) {
               }
 }
 
+void program_interp_kernel(const Program *p, int k, double *const *mem) {
+  const Kernel *kn = &p->kernel.v[k];
+  if (kn->kind == KK_CONV) {
+    run_conv(p, k, mem);
+    return;
+  }
+  double **m = malloc(sizeof *m * (size_t)kn->nbuf);
+  if (!m) bug("program_interp: out of memory");
+  for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
+  kernel_interp(p, kn, m);
+  free(m);
+}
+
 void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *a) {
   const Graph *g = p->graph;
   double **mem = NEWN(a, double *, p->buf.n + 1);
@@ -61,13 +75,7 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
     if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].val == g->inputs.v[p->buf.v[b].input].val)
       memcpy(mem[b], in[p->buf.v[b].input].v, sizeof(double) * (size_t)n);
   }
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    double **m = NEWN(a, double *, kn->nbuf + 1);
-    for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
-    if (kn->kind == KK_CONV) run_conv(p, k, mem);
-    else kernel_interp(p, kn, m);
-  }
+  for (int k = 0; k < p->kernel.n; k++) program_interp_kernel(p, k, mem);
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];
     const Node *n = g_node(g, o->val);

@@ -122,6 +122,7 @@ Graph *passes_run(Arena *a, const Graph *in, const char *const *names, int n, co
     double start = now_seconds();
     next = row->fn(a, g, d);
     if (!next) return NULL;
+    if (opt->watch && !opt->watch(opt->watch_ctx, row->name, next)) return NULL;
     if (opt->times) opt->times[i] = (PassTime){row->name, now_seconds() - start, g->node.n, next->node.n};
     if (opt->verify_each) verify_after(row, next, row->gives | (before & row->keeps));
     if (opt->dump && !same_text(g, next)) opt->dump(opt->dump_ctx, i + 1, row->name, next);

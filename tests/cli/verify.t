@@ -4,27 +4,40 @@ $ jepac verify tiny.jepa | tail -1 | cut -d';' -f1 | sed 's/[0-9][0-9]* passes a
   ok     N passes and N kernels
 $ jepac verify tiny.jepa | grep -c -e '^grad  *4 .*ok' -e '^pass  *autodiff  *ok' -e '^pass  *memplan  *ok' -e '^code '
   4
-$ for p in simplify cse autodiff strip; do JEPAC_FAULT=$p jepac verify tiny.jepa -q 2>&1 | grep -o -e "pass $p changes" -e 'first wrong value: .* tiny.jepa:[0-9]*'; done | sed 's/: [a-z]* in the [a-z]* part of/: X in/'
-  pass simplify changes
-  first wrong value: X in tiny.jepa:18
-  pass cse changes
-  first wrong value: X in tiny.jepa:18
-  pass autodiff changes
-  first wrong value: X in tiny.jepa:18
-  pass strip changes
-  first wrong value: X in tiny.jepa:18
-$ JEPAC_FAULT=memplan jepac verify tiny.jepa -q 2>&1 | grep -o -e 'pass memplan gives' -e 'the same memory'
-  pass memplan gives
-  the same memory
-$ JEPAC_FAULT=kernel=3 jepac verify tiny.jepa -q > out.txt 2>&1; echo $?; grep -o -e 'kernel k3_[a-z_]* computes' -e 'part of tiny.jepa:[0-9]*' out.txt
-  5
-  kernel k3_reduce_sum computes
-  part of tiny.jepa:9
-$ JEPAC_FAULT=nothing jepac verify tiny.jepa -q
-  jepac: error: JEPAC_FAULT names no pass that changed something: 'nothing'
+
+A fault in any one pass, and its model line: every pass of the pipeline in turn.
+
+$ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass rest; do n=$((n + 1)); JEPAC_FAULT=pass=$n jepac verify tiny.jepa -q > out.txt 2>&1; rc=$?; [ $rc = 5 ] && grep -q "error: pass $pass " out.txt && grep -q -e 'note: first wrong value: .* tiny.jepa:[0-9]' -e 'note: .* part of tiny.jepa:[0-9]' out.txt && echo "$pass: named" || { echo "$pass: exit $rc"; cat out.txt; }; done < passes.txt
+  simplify: named
+  cse: named
+  autodiff: named
+  strip: named
+  simplify: named
+  cse: named
+  simplify: named
+  canon: named
+  cse: named
+  dce: named
+  remat: named
+  layout: named
+  fuse: named
+  schedule: named
+  memplan: named
+$ JEPAC_FAULT=pass=99 jepac verify tiny.jepa -q
+  jepac: error: JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not 'pass=99'
   exit 2
+$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon remat; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
+
+A fault in each kernel's code, convolutions among them.
+
+$ JEPAC_FAULT=kernels jepac verify tiny.jepa -q | sed 's/;.*//'
+  faults 34 of 34 found
+  ok     15 passes and 23 kernels
+$ JEPAC_FAULT=kernels jepac verify $ROOT/models/cnn.jepa --set batch=4 -q | sed 's/;.*//'
+  faults 104 of 104 found
+  ok     15 passes and 72 kernels
 $ jepac verify sum.ir -q | sed 's/;.*//'
-  ok     1 passes and 1 kernels
+  ok     15 passes and 1 kernels
 $ jepac verify $ROOT/models/seq_jepa.jepa --set batch=2048 -q 2>&1 | head -1 | sed 's/takes .* even/takes X even/'
   jepac: error: verify interprets the model, and this one takes X even without its gradients
 

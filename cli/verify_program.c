@@ -1,0 +1,177 @@
+/* jepac verify: what the passes below the graph make. A layout must be one that buffers can have; each kernel
+   alone must compute its part of the graph; in order, each must find in memory what it reads; the whole must
+   give the graph's results. */
+#include "cli/verify.h"
+
+#include <string.h>
+
+Status verify_layout(Verify *v, const PassResult *r) {
+  for (Val x = 0; x < r->of->node.n; x++) {
+    const Node *n = g_node(r->of, x);
+    int q = r->block[x];
+    if (!q || (q > 0 && n->op != OP_input && n->shape.rank == 4 && n->shape.dim[1] % q == 0)) continue;
+    char type[128];
+    cli_fail(v->c, ST_VERIFY,
+             "pass %s stores %s, the result of %s, in channel blocks of %d, which do not fit it", r->pass,
+             type_str(n->dt, &n->shape, type), op_table[n->op].name, q);
+    diag_note(v->c->diags, n->loc, "in the %s part of %s", role_word(n->role),
+              lines_name(v->lines, lines_find(v->lines, n->loc)));
+    return ST_VERIFY;
+  }
+  return ST_OK;
+}
+
+static Status blame(Verify *v, const Program *p, int k, const char *what) {
+  const Kernel *kn = &p->kernel.v[k];
+  diag_note(v->c->diags, kn->loc, "%s kernel: %s, %s part of %s", what,
+            program_kernel_name(p, k, v->c->arena), role_word(kn->role),
+            lines_name(v->lines, lines_find(v->lines, kn->loc)));
+  return ST_VERIFY;
+}
+
+/* ---- each kernel alone ---- */
+/* The value that kernel output b stands for: a state's buffer holds its new value. */
+static Val written_val(const Program *p, int b) {
+  const Buf *x = &p->buf.v[b];
+  for (int j = 0; j < p->graph->outputs.n && x->kind == BUF_INPUT; j++)
+    if (p->graph->outputs.v[j].state == x->input) return p->graph->outputs.v[j].val;
+  return x->val;
+}
+
+static void load(const Buf *b, const Tensor64 *t, double *mem) {
+  int64_t n = shape_count(&t->shape);
+  for (int64_t i = 0; i < n; i++) mem[program_stored_at(b, i)] = t->v[i];
+}
+
+static bool last_step(const Program *p, int k) {
+  for (int i = k + 1; i < p->kernel.n; i++)
+    if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
+  return true;
+}
+
+/* Runs kernel k on the graph's own values; the steps of a convolution together. */
+static Status one_alone(Verify *v, const Program *p, int k, const char *pass, const Tensor64 *value,
+                        Arena *a) {
+  const Kernel *kn = &p->kernel.v[k];
+  bool conv = kn->kind == KK_CONV;
+  if (conv && !last_step(p, k)) return ST_OK;
+  double **mem = NEWN(a, double *, p->buf.n + 1);
+  for (int i = 0; i < p->kernel.n; i++) {
+    const Kernel *s = &p->kernel.v[i];
+    if (i != k && !(conv && s->kind == KK_CONV && s->val == kn->val)) continue;
+    for (int j = 0; j < s->nbuf; j++) {
+      const Buf *b = &p->buf.v[s->buf[j]];
+      int r = program_root(p, s->buf[j]);
+      Val x = program_buf_val(p, s->buf[j]);
+      if (!mem[r]) mem[r] = NEWN(a, double, p->buf.v[r].bytes + 1); /* a byte an element at least */
+      if (j < s->nbuf - s->nout && x >= 0) load(b, &value[x], mem[r]);
+    }
+  }
+  program_interp_kernel(p, k, mem);
+  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    const Buf *b = &p->buf.v[kn->buf[i]];
+    Val x = written_val(p, kn->buf[i]);
+    if (x < 0) continue;
+    int64_t n = shape_count(&b->shape);
+    const double *m = mem[program_root(p, kn->buf[i])];
+    double *got = NEWN(a, double, n + 1);
+    for (int64_t j = 0; j < n; j++) got[j] = m[program_stored_at(b, j)];
+    double e = verify_distance(&value[x], &(Tensor64){value[x].dt, value[x].shape, got});
+    if (e <= VERIFY_TOLERANCE) continue;
+    cli_fail(v->c, ST_VERIFY, "pass %s makes a kernel that computes %s wrongly: relative error %.3g", pass,
+             op_table[g_node(p->graph, x)->op].name, e);
+    return blame(v, p, k, "first wrong");
+  }
+  return ST_OK;
+}
+
+static Status each_alone(Verify *v, const Program *p, const char *pass) {
+  Arena *all = arena_new(), *a = arena_new();
+  Tensor64 *in = verify_inputs(v, p->graph), *value = in ? verify_values(all, p->graph, in) : NULL;
+  Status s = in ? ST_OK : ST_BUDGET;
+  for (int k = 0; k < p->kernel.n && !s; k++) {
+    s = one_alone(v, p, k, pass, value, a);
+    arena_reset(a);
+  }
+  arena_free(a);
+  arena_free(all);
+  return s;
+}
+
+/* ---- in order ---- */
+typedef struct {
+  const Program *p;
+  int *holds;   /* per root buffer: the buffer whose contents are in it, -1 none */
+  int *state;   /* per graph input: the same */
+  bool *writes; /* per buffer: some kernel writes it */
+} Memory;
+
+static int *cell(Memory *m, int b) {
+  const Buf *x = &m->p->buf.v[program_root(m->p, b)];
+  return x->kind == BUF_INPUT ? &m->state[x->input] : &m->holds[program_root(m->p, b)];
+}
+
+/* A reshape that no kernel writes has the contents of what it lies in. */
+static int contents(const Memory *m, int b) {
+  while (!m->writes[b] && m->p->buf.v[b].alias >= 0) b = m->p->buf.v[b].alias;
+  return b;
+}
+
+/* Every kernel, in turn, must find its operands written and not yet written over. */
+static Status in_order(Verify *v, const Program *p, const char *pass) {
+  Arena *a = v->c->arena;
+  Memory m = {.p = p, .holds = NEWN(a, int, p->buf.n + 1), .writes = NEWN(a, bool, p->buf.n + 1)};
+  m.state = NEWN(a, int, p->graph->inputs.n + 1);
+  for (int b = 0; b < p->buf.n; b++) m.holds[b] = -1;
+  for (int k = 0; k < p->kernel.n; k++)
+    for (int i = 0; i < p->kernel.v[k].nout; i++)
+      m.writes[p->kernel.v[k].buf[p->kernel.v[k].nbuf - 1 - i]] = true;
+  for (int b = p->buf.n - 1; b >= 0; b--)
+    if (p->buf.v[b].kind == BUF_INPUT && !m.writes[b]) m.state[p->buf.v[b].input] = b;
+  for (int k = 0; k < p->kernel.n; k++) {
+    const Kernel *kn = &p->kernel.v[k];
+    for (int i = 0; i < kn->nbuf - kn->nout; i++) {
+      int b = contents(&m, kn->buf[i]), have = *cell(&m, b);
+      if (have == b) continue;
+      cli_fail(v->c, ST_VERIFY, "pass %s lets %s read buf%d when %s", pass, program_kernel_name(p, k, a), b,
+               have < 0 ? "nothing is written there yet"
+                        : arena_printf(a, "buf%d has taken its place", have));
+      return blame(v, p, k, "the reading");
+    }
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) *cell(&m, kn->buf[i]) = kn->buf[i];
+  }
+  return ST_OK;
+}
+
+/* No two buffers in use at one time may share bytes. */
+static Status no_overlap(Verify *v, const Program *p, const char *pass) {
+  Arena *a = v->c->arena;
+  int *first = NEWN(a, int, p->buf.n + 1), *last = NEWN(a, int, p->buf.n + 1);
+  program_lifetimes(p, first, last);
+  for (int i = 0; i < p->buf.n; i++)
+    for (int j = 0; j < i; j++) {
+      const Buf *x = &p->buf.v[i], *y = &p->buf.v[j];
+      if (x->alias >= 0 || y->alias >= 0 || first[i] < -1 || first[j] < -1) continue;
+      if (x->kind == BUF_INPUT && y->kind == BUF_INPUT && x->input == y->input) continue;
+      if (last[i] < first[j] || last[j] < first[i] || x->offset + x->bytes <= y->offset ||
+          y->offset + y->bytes <= x->offset)
+        continue;
+      int k = first[i] > first[j] ? first[i] : first[j];
+      cli_fail(v->c, ST_VERIFY, "pass %s gives buf%d and buf%d, both in use in %s, the same memory", pass, j,
+               i, program_kernel_name(p, k < 0 ? 0 : k, a));
+      return blame(v, p, k < 0 ? 0 : k, "the writing");
+    }
+  return ST_OK;
+}
+
+Status verify_program(Verify *v, const PassResult *r, const Evaluated *before) {
+  const Program *p = r->program;
+  Status s = r->new_kernels ? each_alone(v, p, r->pass) : ST_OK;
+  if (!s && r->ordered) s = in_order(v, p, r->pass);
+  if (s || !p->arena_bytes) return s;
+  if ((s = no_overlap(v, p, r->pass))) return s;
+  Tensor64 *in = verify_inputs(v, p->graph), *out = NEWN(v->c->arena, Tensor64, p->graph->outputs.n + 1);
+  if (!in) return ST_BUDGET;
+  program_interp(p, in, out, v->c->arena);
+  return verify_results(v, r->pass, before, p->graph, out, NULL);
+}
