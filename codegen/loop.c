@@ -41,6 +41,7 @@ static int inst_args(const KInst *in, int out[4]) {
 
 static void analyse(LoopCtx *c) {
   const LoopKernel *l = c->l;
+  unsigned hoisted = c->one_group ? 1u << c->vec : 0;
   for (int i = 0; i < l->ninst; i++) {
     const KInst *in = &l->inst[i];
     InstInfo *info = &c->info[i];
@@ -49,8 +50,9 @@ static void analyse(LoopCtx *c) {
     if (in->kind == KI_GUARD) dims = dims_of_access(in->access, l->ndim, false);
     if (in->kind == KI_INDEX || in->kind == KI_RANDOM)
       dims = dims_of(&in->index, l->ndim) | dims_of_quots(in->quot, in->nquot, l->ndim);
-    info->level = dims ? 31 - __builtin_clz(dims) : -1;
     info->varies = c->vec >= 0 && (dims >> c->vec & 1);
+    dims &= ~hoisted;
+    info->level = dims ? 31 - __builtin_clz(dims) : -1;
     if (in->kind == KI_REDUCE) {
       info->level = l->npar - 1;
       info->stage = in->sweep + 1;
@@ -246,7 +248,11 @@ static void emit_rows(LoopCtx *c, int level, int stage) {
   for (int i = 0; i < c->l->ninst; i++) {
     const InstInfo *info = &c->info[i];
     bool here = stage ? info->level < c->l->npar : info->level == level;
-    if (info->used && here && info->stage == stage && c->l->inst[i].kind != KI_REDUCE) loop_emit_inst(c, i);
+    if (!info->used || !here || info->stage != stage || c->l->inst[i].kind == KI_REDUCE) continue;
+    int lanes = c->lanes;
+    if (c->one_group && info->varies) c->lanes = c->width;
+    loop_emit_inst(c, i);
+    c->lanes = lanes;
   }
 }
 
@@ -560,6 +566,8 @@ void loop_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, con
   analyse(c);
   mark_used(c);
   choose_width(c);
+  c->one_group = c->vec >= 0 && c->vec < l->npar && !c->flat && l->size[c->vec] == c->width;
+  if (c->one_group) analyse(c);
   mark_needs(c);
   lin_setup(c);
   emit_rows(c, -1, 0);

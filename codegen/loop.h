@@ -60,11 +60,13 @@ typedef struct {
   const LoopKernel *l;
   Arena *a;
   bool check;
-  int vec;    /* vector dim, -1 none */
-  int width;  /* lanes of the vector dim */
-  int lanes;  /* lanes now: width, or 1 while a single point is evaluated */
-  bool flat;  /* the extent is a parameter */
-  int unroll; /* points of the innermost R dim at once */
+  int vec;        /* vector dim, -1 none */
+  int width;      /* lanes of the vector dim */
+  bool one_group; /* the vector dim is a P dim of `width` points: what varies along it alone leaves the loops
+                   */
+  int lanes;      /* lanes now: width, or 1 while a single point is evaluated */
+  bool flat;      /* the extent is a parameter */
+  int unroll;     /* points of the innermost R dim at once */
   InstInfo *info;
   AccessLin *store_at;
   bool *
