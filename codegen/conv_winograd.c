@@ -147,17 +147,18 @@ static const struct {
 
 enum { POINTS = 9 };
 
-/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` floats
+/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` elements
  * apart. */
 typedef struct {
   LLVMValueRef row, pitch;
   int64_t col;
+  bool bf16;
 } Grid;
 
 static LLVMValueRef grid_row(EmitModule *m, const Grid *g, LLVMValueRef i) {
-  return conv_at(m, g->row,
-                 LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch))
-                                              : em_imul(m, i, g->pitch));
+  return conv_tat(m, g->bf16, g->row,
+                  LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch))
+                                               : em_imul(m, i, g->pitch));
 }
 
 /* in[from][from] -> out[to][to]: columns, then rows. Small transforms are straight code, larger ones loops
@@ -167,11 +168,12 @@ static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, 
   int L = m->vl;
   bool straight = from <= 6 && to <= 6;
   row[0] = in.row;
-  for (int i = 1; i < from; i++) row[i] = conv_at(m, row[i - 1], in.pitch);
+  for (int i = 1; i < from; i++) row[i] = conv_tat(m, in.bf16, row[i - 1], in.pitch);
   ConvLoop l = {.once = true};
   for (int j = 0; j < (straight ? from : 1); j++) {
     LLVMValueRef at = straight ? em_i64(m, j) : conv_loop(m, &l, em_i64(m, from), 1);
-    for (int i = 0; i < from; i++) d[i] = conv_vload(m, conv_at(m, row[i], em_imulc(m, at, in.col)));
+    for (int i = 0; i < from; i++)
+      d[i] = conv_tload(m, in.bf16, conv_tat(m, in.bf16, row[i], em_imulc(m, at, in.col)), L);
     f(m, d, o);
     for (int i = 0; i < to; i++) mid[i][j] = o[i];
     for (int i = 0; i < to && !straight; i++)
@@ -183,14 +185,15 @@ static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, 
     LLVMValueRef line = conv_at(m, q, em_imulc(m, at, from * L)), dst = grid_row(m, &out, at);
     for (int j = 0; j < from; j++) d[j] = straight ? mid[i][j] : conv_vload(m, conv_atc(m, line, j * L));
     f(m, d, o);
-    for (int j = 0; j < to; j++) conv_vstore(m, o[j], conv_atc(m, dst, j * out.col));
+    for (int j = 0; j < to; j++)
+      conv_tstore(m, out.bf16, o[j], conv_tat(m, out.bf16, dst, em_i64(m, j * out.col)));
     if (!straight) conv_end(m, &l, NULL, 0);
   }
 }
 
 /* Points x points planes as a grid. */
 static Grid planes(EmitModule *m, const ConvWino *g, LLVMValueRef p, int64_t plane) {
-  return (Grid){p, em_i64(m, g->points * plane), plane};
+  return (Grid){p, em_i64(m, g->points * plane), plane, false};
 }
 
 /* ---- tiles ---- */
@@ -198,20 +201,21 @@ typedef struct {
   LLVMValueRef image, h, w; /* tile row and column; far outside for tiles past the last */
 } Tile;
 
-static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, bool guard) {
-  LLVMValueRef image = em_idivc(m, t, g->th * g->tw), r = em_imodc(m, t, g->th * g->tw);
-  Tile z = {image, em_idivc(m, r, g->tw), em_imodc(m, r, g->tw)};
-  if (guard) { /* a tile past the end lies below its image: all zeros */
-    LLVMValueRef past = LLVMBuildICmp(m->b, LLVMIntSGE, t, em_i64(m, g->tiles), "");
-    z.image = em_imin(m, z.image, em_i64(m, g->n - 1));
+/* Tile t; with an `end`, tiles from there on lie below the image before it: all zeros. */
+static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, LLVMValueRef end) {
+  if (end) {
+    LLVMValueRef last = em_iaddc(m, end, -1), past = LLVMBuildICmp(m->b, LLVMIntSGT, t, last, "");
+    Tile z = tile_at(m, g, em_imin(m, t, last), NULL);
     z.h = LLVMBuildSelect(m->b, past, em_i64(m, 1 << 20), z.h, "");
+    return z;
   }
-  return z;
+  LLVMValueRef image = em_idivc(m, t, g->th * g->tw), r = em_imodc(m, t, g->th * g->tw);
+  return (Tile){image, em_idivc(m, r, g->tw), em_imodc(m, r, g->tw)};
 }
 
 /* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded
  * copy. */
-static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h,
+static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h,
                         LLVMValueRef w, int size, LLVMValueRef patch) {
   LLVMBuilderRef b = m->b;
   int L = m->vl;
@@ -219,69 +223,71 @@ static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw,
   LLVMValueRef inside = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntULE, h, em_i64(m, nh - size), ""),
                                      LLVMBuildICmp(b, LLVMIntULE, w, em_i64(m, nw - size), ""), "");
   if (nh < size || nw < size) inside = LLVMConstInt(m->i1, 0, 0);
-  LLVMValueRef place = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, h, nw), w), L));
+  LLVMValueRef place = conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, h, nw), w), L));
   EmitIf f;
   em_if(m, &f, inside);
   em_else(m, &f);
-  LLVMTypeRef vi = LLVMVectorType(m->i32, (unsigned)L);
+  LLVMTypeRef word = bf16 ? m->i16 : m->i32, vi = LLVMVectorType(word, (unsigned)L);
   LLVMValueRef mask[POINTS], at[POINTS];
   for (int j = 0; j < size; j++) {
     LLVMValueRef c = em_iaddc(m, w, j), ok = LLVMBuildICmp(b, LLVMIntULT, c, em_i64(m, nw), "");
-    mask[j] = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L);
+    mask[j] = em_splat(m, LLVMBuildSExt(b, ok, word, ""), L);
     at[j] = em_imulc(m, LLVMBuildSelect(b, ok, c, zero, ""), L);
   }
   ConvLoop l;
   LLVMValueRef i = conv_loop(m, &l, em_i64(m, size), 1);
   LLVMValueRef r = em_iadd(m, h, i), ok = LLVMBuildICmp(b, LLVMIntULT, r, em_i64(m, nh), "");
-  LLVMValueRef line = conv_at(m, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
-  LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L),
-               to = conv_at(m, patch, em_imulc(m, i, size * L));
+  LLVMValueRef line = conv_tat(m, bf16, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
+  LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, word, ""), L),
+               to = conv_tat(m, bf16, patch, em_imulc(m, i, size * L));
   for (int j = 0; j < size; j++) {
-    LLVMValueRef v = em_load(m, vi, conv_at(m, line, at[j]), 4);
+    LLVMValueRef v = em_load(m, vi, conv_tat(m, bf16, line, at[j]), bf16 ? 2 : 4);
     v = LLVMBuildAnd(b, v, LLVMBuildAnd(b, rowmask, mask[j], ""), "");
-    em_store(m, v, conv_atc(m, to, j * L), 4);
+    em_store(m, v, conv_tat(m, bf16, to, em_i64(m, j * L)), bf16 ? 2 : 4);
   }
   conv_end(m, &l, NULL, 0);
   em_endif(m, &f);
   LLVMValueRef first = em_merge(m, &f, place, patch),
                pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
-  return (Grid){first, pitch, L};
+  return (Grid){first, pitch, L, bf16};
 }
 
 /* Prefetches the step x step pixels of the tile AHEAD tiles after t in block cb of a tensor (any address will
  * do past the end). */
-static void prefetch_tile(EmitModule *m, const ConvWino *g, LLVMValueRef tensor, int64_t ncb, LLVMValueRef cb,
+static void prefetch_tile(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRef tensor, int64_t ncb, LLVMValueRef cb,
                           LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
   int L = m->vl;
-  Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD), false);
-  LLVMValueRef p = conv_at(m, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
-  p = conv_at(m, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
+  Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD), NULL);
+  LLVMValueRef p = conv_tat(m, bf16, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+  p = conv_tat(m, bf16, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
   for (int i = 0; i < step; i++)
-    for (int j = 0; j < step * L; j += 16) em_prefetch(m, conv_atc(m, p, i * nw * L + j), write, 3);
+    for (int j = 0; j < step * L; j += bf16 ? 32 : 16)
+      em_prefetch(m, conv_tat(m, bf16, p, em_i64(m, i * nw * L + j)), write, 3);
 }
 
 /* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient)
-   into planes out[plane][cb][tile][lane]. */
+   into planes out[plane][cb][tile][lane]; tiles from `end` (NULL: none) on are zero. */
 static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool gradient, LLVMValueRef src,
-                            LLVMValueRef cb0, LLVMValueRef cb1, LLVMValueRef t0, LLVMValueRef work,
-                            LLVMValueRef out) {
+                            LLVMValueRef cb0, LLVMValueRef cb1, LLVMValueRef t0, LLVMValueRef end,
+                            LLVMValueRef work, LLVMValueRef out) {
   int L = m->vl, size = gradient ? 4 : g->patch, step = gradient ? 4 : g->source_tile;
   int64_t ncb = gradient ? g->ocb : g->icb, nh = gradient ? g->oh : g->h, nw = gradient ? g->ow : g->w;
   int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane;
+  bool bf16 = gradient ? g->gradient16 : g->source16;
   Transform f = gradient ? transforms[g->stride - 1].gradient : transforms[g->stride - 1].source[dx];
   ConvLoop lb, lt;
   LLVMValueRef cb = em_iadd(m, cb0, conv_loop(m, &lb, em_isub(m, cb1, cb0), 1));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), 1);
-  Tile z = tile_at(m, g, em_iadd(m, t0, t), g->tiles % g->block != 0);
-  LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
-  Grid in = tile_pixels(m, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
+  Tile z = tile_at(m, g, em_iadd(m, t0, t), end);
+  LLVMValueRef base = conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+  Grid in = tile_pixels(m, bf16, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
                         em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
   LLVMValueRef at = em_iadd(m, em_imulc(m, cb, g->vgroup), t); /* gradient tiles: one group */
   if (g->vgroup < g->block)
     at = em_iadd(
         m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)),
         em_imodc(m, t, g->vgroup));
-  prefetch_tile(m, g, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
+  prefetch_tile(m, g, bf16, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
   transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L),
                planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
   conv_end(m, &lt, NULL, 0);
@@ -298,12 +304,13 @@ static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *
   int L = m->vl;
   ConvLoop lc, lt;
   LLVMValueRef c = em_iadd(m, c0, conv_loop(m, &lc, em_i64(m, count), 1));
-  LLVMValueRef from = conv_at(m, w, em_imulc(m, c, dx ? s->c * 9 : 9));
+  LLVMValueRef from = conv_tat(m, s->wbf16, w, em_imulc(m, c, dx ? s->c * 9 : 9));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, 9), 1), tap = dx ? em_isub(m, em_i64(m, 8), t) : t;
-  LLVMValueRef v = conv_lanes(m, conv_at(m, from, tap), em_imulc(m, ob, L), g->cout, dx ? 9 : s->c * 9);
+  LLVMValueRef v =
+      conv_lanes(m, s->wbf16, conv_tat(m, s->wbf16, from, tap), em_imulc(m, ob, L), g->cout, dx ? 9 : s->c * 9);
   conv_vstore(m, v, conv_at(m, taps, em_imulc(m, t, L)));
   conv_end(m, &lt, NULL, 0);
-  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L},
+  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L, false},
                conv_atc(m, taps, 9 * L), planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
   conv_end(m, &lc, NULL, 0);
 }
@@ -351,20 +358,22 @@ static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueR
 
 /* Transforms the products of one produced block back and stores the tiles' pixels that exist. */
 static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, LLVMValueRef t0,
-                    LLVMValueRef kb, LLVMValueRef work, LLVMValueRef result) {
+                    LLVMValueRef end, LLVMValueRef kb, LLVMValueRef work, LLVMValueRef result) {
   LLVMBuilderRef b = m->b;
   int L = m->vl, size = g->out_tile;
   bool ragged = g->oh % size || g->ow % size;
-  LLVMValueRef count = em_imin(m, em_isub(m, em_i64(m, g->tiles), t0), em_i64(m, g->block));
+  LLVMValueRef count = em_i64(m, g->block);
+  if (end) count = em_imin(m, em_isub(m, end, t0), count);
   ConvLoop lt, lr, lc;
-  LLVMValueRef t = conv_loop(m, &lt, g->tiles % g->block ? count : em_i64(m, g->block), 1);
-  Tile z = tile_at(m, g, em_iadd(m, t0, t), false);
+  LLVMValueRef t = conv_loop(m, &lt, count, 1);
+  Tile z = tile_at(m, g, em_iadd(m, t0, t), NULL);
   LLVMValueRef h = em_imulc(m, z.h, size), w = em_imulc(m, z.w, size), full = NULL;
-  LLVMValueRef dst =
-      conv_at(m, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
-  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
-  prefetch_tile(m, g, result, g->ocb, kb, em_iadd(m, t0, t), g->oh, g->ow, size, true);
-  Grid out = {dst, em_i64(m, g->ow * L), L};
+  bool bf16 = g->result16;
+  LLVMValueRef dst = conv_tat(
+      m, bf16, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
+  dst = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
+  prefetch_tile(m, g, bf16, result, g->ocb, kb, em_iadd(m, t0, t), g->oh, g->ow, size, true);
+  Grid out = {dst, em_i64(m, g->ow * L), L, bf16};
   if (ragged) {
     full = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntSLE, h, em_i64(m, g->oh - size), ""),
                         LLVMBuildICmp(b, LLVMIntSLE, w, em_i64(m, g->ow - size), ""), "");
@@ -381,13 +390,20 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
     LLVMValueRef nr = em_imin(m, em_isub(m, em_i64(m, g->oh), h), em_i64(m, size));
     LLVMValueRef nc = em_imin(m, em_isub(m, em_i64(m, g->ow), w), em_i64(m, size));
     LLVMValueRef r = conv_loop(m, &lr, nr, 1), c = conv_loop(m, &lc, nc, 1);
-    LLVMValueRef x = conv_vload(m, conv_at(m, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L)));
-    conv_vstore(m, x, conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L)));
+    LLVMTypeRef raw = em_vec(bf16 ? m->i16 : m->f32, L);
+    LLVMValueRef x = conv_tat(m, bf16, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L));
+    LLVMValueRef y = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L));
+    em_store(m, em_load(m, raw, x, bf16 ? 2 : 4), y, bf16 ? 2 : 4);
     conv_end(m, &lc, NULL, 0);
     conv_end(m, &lr, NULL, 0);
     em_endif(m, &f);
   }
   conv_end(m, &lt, NULL, 0);
+}
+
+/* The end of all tiles, NULL where they are whole blocks. */
+static LLVMValueRef all_tiles(EmitModule *m, const ConvWino *g) {
+  return g->tiles % g->block ? em_i64(m, g->tiles) : NULL;
 }
 
 /* Transforms all of a step's source (and gradient) tiles into memory. */
@@ -402,7 +418,8 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
                  cb0 = em_imulc(m, em_imodc(m, i, part ? gy : gx), g->fill_group);
     LLVMValueRef cb1 = em_imin(m, em_iaddc(m, cb0, g->fill_group), em_i64(m, part ? g->ocb : g->icb));
     LLVMValueRef out = conv_at(m, tmp, em_imulc(m, blk, g->planes * (part ? g->mplane : g->vplane)));
-    transform_block(m, g, dx, part, src, cb0, cb1, em_imulc(m, blk, g->block), m->scratch, out);
+    transform_block(m, g, dx, part, src, cb0, cb1, em_imulc(m, blk, g->block), all_tiles(m, g), m->scratch,
+                    out);
     if (dw && !part) em_else(m, &f);
   }
   if (dw) em_endif(m, &f);
@@ -410,11 +427,12 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
 
 /* Products and results of one block of tiles for produced blocks kb .. kb + ob. */
 static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef v, LLVMValueRef u,
-                           LLVMValueRef t0, LLVMValueRef kb, LLVMValueRef mm, LLVMValueRef result) {
+                           LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb, LLVMValueRef mm,
+                           LLVMValueRef result) {
   product(m, g, v, u, mm);
   ConvLoop l;
   LLVMValueRef o = conv_loop(m, &l, em_i64(m, g->ob), 1);
-  results(m, g, dx, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, em_iadd(m, kb, o),
+  results(m, g, dx, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, end, em_iadd(m, kb, o),
           conv_atc(m, mm, g->planes * g->mplane), result);
   conv_end(m, &l, NULL, 0);
 }
@@ -423,13 +441,16 @@ static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
   LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 2);
   LLVMValueRef v = m->scratch, mm = conv_atc(m, v, g->planes * g->vplane),
                patch = conv_atc(m, mm, g->planes * g->mplane);
-  LLVMValueRef t0 = em_imulc(m, m->chunk, g->block);
-  transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, patch, v);
-  ConvLoop l;
+  LLVMValueRef first = em_imulc(m, m->chunk, g->span), end = all_tiles(m, g);
+  if (g->span % g->block) end = em_iaddc(m, first, g->span); /* as many tiles in every chunk */
+  ConvLoop lt, l;
+  LLVMValueRef t0 = em_iadd(m, first, conv_loop(m, &lt, em_i64(m, g->span), g->block));
+  transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, end, patch, v);
   LLVMValueRef kb = conv_loop(m, &l, em_i64(m, g->ocb), g->ob);
   if (g->ocb % g->ob) kb = em_imin(m, kb, em_i64(m, g->ocb - g->ob));
-  multiply_block(m, g, dx, v, conv_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, kb, mm, result);
+  multiply_block(m, g, dx, v, conv_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm, result);
   conv_end(m, &l, NULL, 0);
+  conv_end(m, &lt, NULL, 0);
 }
 
 static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
@@ -442,7 +463,7 @@ static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWin
   conv_end(m, &lo, NULL, 0);
   LLVMValueRef blk = conv_loop(m, &lt, em_i64(m, g->nblock), 1);
   multiply_block(m, g, s->kind == CONV_DX, conv_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u,
-                 em_imulc(m, blk, g->block), kb, mm, result);
+                 em_imulc(m, blk, g->block), all_tiles(m, g), kb, mm, result);
   conv_end(m, &lt, NULL, 0);
 }
 
@@ -503,8 +524,8 @@ static void emit_wgrad(EmitModule *m, const ConvWino *g) {
   ConvLoop lt;
   LLVMValueRef count = em_imin(m, em_isub(m, em_i64(m, g->nblock), first), em_i64(m, g->per_split));
   LLVMValueRef blk = conv_loop(m, &lt, count, 1), t0 = em_imulc(m, em_iadd(m, first, blk), g->block);
-  transform_block(m, g, false, false, x, zero, em_i64(m, g->icb), t0, patch, v);
-  transform_block(m, g, false, true, y, zero, em_i64(m, g->ocb), t0, patch, d);
+  transform_block(m, g, false, false, x, zero, em_i64(m, g->icb), t0, all_tiles(m, g), patch, v);
+  transform_block(m, g, false, true, y, zero, em_i64(m, g->ocb), t0, all_tiles(m, g), patch, d);
   /* the first block starts from zero: what memory holds is masked away */
   LLVMValueRef later = LLVMBuildICmp(m->b, LLVMIntNE, blk, zero, "");
   wgrad_product(m, g, v, d, du, em_splat(m, LLVMBuildSExt(m->b, later, m->i32, ""), m->vl));
@@ -519,7 +540,7 @@ static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LL
   LLVMValueRef work = conv_atc(m, taps, 9 * L * L);
   ConvLoop lc, lp, ls, lj;
   LLVMValueRef c = conv_loop(m, &lc, em_i64(m, L), 1), at = conv_at(m, from, em_imulc(m, c, L));
-  Grid in = planes(m, g, at, g->uplane), out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L};
+  Grid in = planes(m, g, at, g->uplane), out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L, false};
   if (g->nsplit > 1) {
     LLVMValueRef i = conv_loop(m, &ls, em_i64(m, g->planes), 1),
                  first = conv_at(m, at, em_imulc(m, i, g->uplane));

@@ -67,8 +67,9 @@ static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
 
 static void put_conv(StrBuf *b, const ConvSpec *s, int step) {
   sb_printf(b, "conv %d %d.%d", (int)s->kind, (int)s->algo, step);
-  const int64_t v[] = {s->n,  s->c,         s->h,         s->w,      s->k,      s->oh,     s->ow,    s->kh,
-                       s->kw, s->stride[0], s->stride[1], s->pad[0], s->pad[1], s->xblock, s->yblock};
+  const int64_t v[] = {s->n,      s->c,      s->h,      s->w,         s->k,         s->oh,
+                       s->ow,     s->kh,     s->kw,     s->stride[0], s->stride[1], s->pad[0],
+                       s->pad[1], s->xblock, s->yblock, s->images};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 

@@ -99,6 +99,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   ConvFill *f = &g->fill;
   f->c = dx ? s->k : s->c, f->h = dx ? s->oh : s->h, f->w = dx ? s->ow : s->w;
   f->block = dx ? s->yblock : s->xblock;
+  f->bf16 = dx ? s->ybf16 : s->xbf16;
   g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->oblock = dx ? s->xblock : s->yblock;
   g->ocb = conv_div_up(g->cout, g->lanes);
@@ -115,19 +116,22 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
     g->band = conv_div_up(g->band, 2);
   double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
   int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  if (s->images) wanted = 1;
   while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph)
     g->band = conv_div_up(g->band, 2);
   g->nband = conv_div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
   int64_t weights = f->icb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
-  if (g->nband == 1 && g->oblock && weights > t->l2 / 4)
-    g->group = conv_max(1, conv_min(conv_min(budget / (g->image * 4), 16), s->n / CHUNKS_WANTED));
+  if (g->nband == 1 && g->oblock && weights > t->l2 / 4) g->group = conv_min(budget / (g->image * 4), 16);
+  g->group = conv_max(1, conv_min(g->group, s->images ? s->images : s->n / CHUNKS_WANTED));
+  while (s->images && s->images % g->group) g->group--;
   g->ngroup = conv_div_up(s->n, g->group);
   while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
     g->kgroup = conv_div_up(g->kgroup, 2);
     g->nkgroup = conv_div_up(g->ocb, g->kgroup);
   }
+  g->units = s->images ? s->images / g->group * g->nband : 1;
   gather_scratch(g);
   int64_t least_kb = g->ocb - (g->nkgroup - 1) * g->kgroup;
   for (int a = 0; a < g->nphase[0]; a++)
@@ -173,7 +177,7 @@ static void pick_blocked(const Target *t, ConvWgrad *g) {
 
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
-  g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock};
+  g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
   fill_blocks(&g->fx, g->lanes);
   g->ocb = conv_div_up(s->k, g->lanes);
   for (int d = 0; d < 2; d++) {
@@ -221,9 +225,9 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->nsplit = conv_div_up(g->nblock, g->per_split);
   g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
   g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
-  g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .ib = g->lanes, .icb = g->ocb};
+  g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16, .ib = g->lanes, .icb = g->ocb};
   g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
-  if (!s->yblock) g->fy.rows = g->band, g->fy.cols = s->ow;
+  if (!s->yblock || s->ybf16) g->fy.rows = g->band, g->fy.cols = s->ow;
 }
 
 /* ---- Winograd ---- */
@@ -246,11 +250,13 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
 }
 
-static void wino_gather_blocks(const Target *t, ConvWino *g) {
+static void wino_gather_blocks(const Target *t, int64_t images, ConvWino *g) {
   int L = g->lanes;
   g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
-  int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin); /* tiles whose V leaves room in L2 */
-  int64_t want = conv_min(conv_max(12, g->tiles / CHUNKS_WANTED), conv_max(24, conv_min(fit, 28)));
+  int64_t tiles = images ? images * g->th * g->tw : g->tiles; /* to be cut into blocks */
+  int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin);         /* tiles whose V leaves room in L2 */
+  int64_t want = conv_max(12, images ? tiles : tiles / CHUNKS_WANTED);
+  want = conv_min(want, conv_max(24, conv_min(fit, 28)));
   if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
   double best = 1e300;
   for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
@@ -258,9 +264,10 @@ static void wino_gather_blocks(const Target *t, ConvWino *g) {
       if (g->stationary && g->ocb % ob) continue;
       int64_t block = conv_div_up(want, rb) * rb;
       double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob *
-                    conv_div_up(g->tiles, block) * block;
+                    conv_div_up(tiles, block) * block;
       if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
     }
+  g->span = images ? tiles : g->block;
   g->nblock = conv_div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
@@ -309,11 +316,14 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   g->points = two ? 9 : 6, g->planes = g->points * g->points;
   g->patch = two ? (dx ? 5 : 9) : 6, g->source_tile = two && !dx ? 8 : 4, g->out_tile = two && dx ? 8 : 4;
   g->icb = g->cin / L, g->ocb = g->cout / L;
+  g->source16 = dx ? s->ybf16 : s->xbf16, g->gradient16 = s->ybf16;
+  g->result16 = s->kind != CONV_DW && (dx ? s->xbf16 : s->ybf16);
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->pad = !dx ? s->pad[0] : two ? 0 : 2 - s->pad[0];
   g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),
   g->tiles = s->n * g->th * g->tw;
-  (s->kind == CONV_DW ? wino_wgrad_blocks : wino_gather_blocks)(t, g);
+  if (s->kind == CONV_DW) wino_wgrad_blocks(t, g);
+  else wino_gather_blocks(t, s->images, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD;
   g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
@@ -332,6 +342,7 @@ static void plan_gather(ConvPlan *p, const Target *t) {
   ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
   int64_t panel = g.fill.icb * g.fill.ib * s->kh * s->kw * g.lanes * 4;
   p->tmp_bytes[0] = g.ocb * panel;
+  bool whole = g.nkgroup == 1 && (g.nband == 1 || s->images) && s->n % g.group == 0;
   p->nstep = 2;
   p->step[0] = (ConvStep){.name = "pack",
                           .nin = 1,
@@ -345,7 +356,8 @@ static void plan_gather(ConvPlan *p, const Target *t) {
                           .nout = 1,
                           .in = {source, CO_TMP0},
                           .out = {result},
-                          .nchunk = g.ngroup * g.nband * g.nkgroup,
+                          .nchunk = g.ngroup * g.nband * g.nkgroup / g.units,
+                          .images = whole ? g.group * g.units / g.nband : 0,
                           .scratch = g.group * (g.image + g.out_scratch) * 4,
                           .flops = conv_flops(s)};
 }
@@ -429,14 +441,24 @@ static void plan_wino(ConvPlan *p, const Target *t) {
                     .nout = 1,
                     .in = {source, CO_TMP0},
                     .out = {result},
-                    .nchunk = g.nblock,
+                    .nchunk = conv_div_up(g.tiles, g.span),
+                    .images = g.span % (g.th * g.tw) || g.tiles % g.span ? 0 : g.span / (g.th * g.tw),
                     .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
                     .flops = conv_flops(s)};
   }
 }
 
+bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
+  if (s->kind == CONV_DW || (s->images && s->n % s->images)) return false;
+  if (s->algo == CONV_DIRECT || !conv_wino_fits(s, t)) return true;
+  ConvWino g;
+  conv_wino(s, t, &g);
+  return !g.stationary;
+}
+
 ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {
   ConvPlan p = {.spec = *spec};
+  if (spec->images && !conv_can_chunk_images(spec, target)) p.spec.images = 0;
   p.spec.algo = spec->algo != CONV_DIRECT && conv_wino_fits(spec, target) ? CONV_WINOGRAD : CONV_DIRECT;
   if (p.spec.algo == CONV_WINOGRAD) plan_wino(&p, target);
   else if (spec->kind == CONV_DW) plan_wgrad(&p, target);

@@ -9,13 +9,18 @@
 typedef enum { CONV_FWD, CONV_DX, CONV_DW } ConvKind;
 typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD } ConvAlgo;
 
-/* Always the forward geometry x[n,c,h,w] * w[k,c,kh,kw] -> y[n,k,oh,ow]; f32. Weights and weight gradients are row-major OIHW. */
+/* Always the forward geometry x[n,c,h,w] * w[k,c,kh,kw] -> y[n,k,oh,ow]. Weights and weight gradients are row-major OIHW. */
 typedef struct {
   ConvKind kind;
   ConvAlgo algo;       /* AUTO on entry to conv_plan */
   int64_t n, c, h, w, k, oh, ow, kh, kw;
   int64_t stride[2], pad[2];
   int xblock, yblock;  /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else target lanes */
+  bool xbf16, wbf16, ybf16; /* stored as bf16; arithmetic and temporaries are f32. A weight gradient is never bf16 */
+  /* Images a chunk of the main step reads and writes: chunk i those from i * images on. 0 = the planner's choice. Only
+     where conv_can_chunk_images(). Sets chunks and scratch of the main step, no other step, no temporary, no bit of the
+     results, so that it may be set after lowering. */
+  int64_t images;
 } ConvSpec;
 
 /* Operands of a step, by role. FWD: X, W -> Y. DX: Y (the incoming gradient), W -> X. DW: X, Y -> W. */
@@ -27,6 +32,7 @@ typedef struct {
   ConvOperand in[4], out[2]; /* pointers reach the step in the order in..., out... */
   int64_t nchunk;      /* fixed by shape and target, never by thread count */
   int64_t scratch;     /* bytes a thread */
+  int64_t images;      /* chunk i reads and writes images [i * images, (i + 1) * images) only; 0 = chunks are no such ranges */
   double flops;
 } ConvStep;
 
@@ -37,6 +43,9 @@ typedef struct {
   ConvStep step[4];
 } ConvPlan;
 
+/* A request for images a chunk that cannot be honoured is ignored (0 in the plan's spec). */
 ConvPlan conv_plan(const ConvSpec *spec, const Target *target);
+/* Whether the main step can run in chunks of whole images (spec->images, when set, divides the batch). */
+bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
 #endif

@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
   int64_t c, h, w; /* the source tensor */
   int block;
+  bool bf16; /* widened on the way */
   int64_t ib, icb; /* scratch channel block and number of blocks */
   int64_t lo[2], sub[2], dil[2];
   int64_t rows, cols;
@@ -38,9 +39,12 @@ typedef struct {
   int nphase[2];
   ConvPhase phase[2][CONV_PHASES];
   ConvTile tile[CONV_PHASES][CONV_PHASES];
-  int64_t band, nband;     /* phase rows a chunk */
-  int64_t group, ngroup;   /* images a chunk */
-  int64_t kgroup, nkgroup; /* produced channel blocks a chunk */
+  /* A unit of work is a group of images, a band of rows, a range of produced blocks; chunks are `units` of
+     them, in this order. */
+  int64_t units;
+  int64_t band, nband;     /* phase rows */
+  int64_t group, ngroup;   /* images together in scratch */
+  int64_t kgroup, nkgroup; /* produced channel blocks */
   int64_t image;           /* floats of scratch an image */
   int64_t out_scratch;     /* floats of scratch an image for a row-major result, else 0 */
 } ConvGather;
@@ -74,6 +78,7 @@ typedef struct {
   int64_t h, w, oh, ow, pad;        /* source and produced images */
   int64_t th, tw, tiles;            /* tile rows and columns of an image; tiles of all images */
   int64_t block, nblock;            /* tiles a block */
+  int64_t span;                     /* forward, input gradient: tiles a chunk of the main step */
   int64_t
       vgroup; /* tiles that lie together for one channel block: a register tile's, or (DW) all of a block */
   int rb, ob; /* register tile: rb broadcast values by ob vectors */
@@ -85,6 +90,7 @@ typedef struct {
   int64_t fill_group;        /* stationary: channel blocks a chunk of the transforming step */
   int64_t cgroup, kgroup;    /* DW: channel blocks a chunk accumulates */
   int64_t nsplit, per_split; /* DW, not stationary: ranges of blocks with partial sums of their own */
+  bool source16, gradient16, result16; /* stored as bf16 (gradient: DW's incoming one) */
   int64_t work;              /* floats of scratch for edge patches and between the passes of a transform */
 } ConvWino;
 

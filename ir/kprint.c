@@ -200,6 +200,7 @@ static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
   put_list(b, "y", (int64_t[]){s->n, s->k, s->oh, s->ow, s->yblock}, 5);
   put_list(b, "stride", s->stride, 2);
   put_list(b, "pad", s->pad, 2);
+  if (s->images) sb_printf(b, " images=%lld", (long long)s->images);
 }
 
 static void put_operands(StrBuf *b, const Program *p, const Kernel *k) {

@@ -439,6 +439,12 @@ static void conv(KReader *r, Kernel *k) {
   s->k = w[0], s->kh = w[2], s->kw = w[3];
   s->oh = y[2], s->ow = y[3], s->yblock = (int)y[4];
   if (w[1] != s->c || y[0] != s->n || y[1] != s->k) fail(r, "the extents of x, w and y do not fit together");
+  if (eat(r, "images")) {
+    expect(r, "=");
+    s->images = number(r);
+    if (s->images < 1 || !conv_can_chunk_images(s, &r->prog->target))
+      fail(r, "this convolution cannot run in chunks of %lld images", (long long)s->images);
+  }
   ConvPlan plan = conv_plan(s, &r->prog->target);
   for (k->conv_step = 0; k->conv_step < plan.nstep; k->conv_step++)
     if (!strcmp(plan.step[k->conv_step].name, dot + 1)) return;

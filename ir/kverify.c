@@ -262,6 +262,8 @@ static bool check_conv(Check *c) {
   if (k->nbuf != st->nin + st->nout || k->nout != st->nout)
     return fail(c, "%d operands for step %s", k->nbuf, st->name);
   const ConvSpec *s = &plan.spec;
+  if (k->conv.images != s->images)
+    return fail(c, "cannot run in chunks of %lld images", (long long)k->conv.images);
   int64_t bytes[] = {4 * s->n * s->c * s->h * s->w, 4 * s->k * s->c * s->kh * s->kw,
                      4 * s->n * s->k * s->oh * s->ow, plan.tmp_bytes[0], plan.tmp_bytes[1]};
   for (int i = 0; i < k->nbuf; i++) {

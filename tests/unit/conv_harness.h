@@ -70,15 +70,21 @@ static inline ConvCode harness_compile(const ConvSpec *spec, const Target *t) {
 
 static inline void harness_free(ConvCode *c) { harness_check(LLVMOrcDisposeLLJIT(c->jit)); }
 
-/* operand[] is indexed by ConvOperand. Chunks run forwards, or backwards to show that their order does not
- * matter. */
-static inline void harness_step(const ConvCode *c, int i, void *const operand[5], void *scratch,
-                                bool backwards) {
+/* operand[] is indexed by ConvOperand. */
+static inline void harness_chunk(const ConvCode *c, int i, void *const operand[5], void *scratch,
+                                 int64_t chunk) {
   const ConvStep *s = &c->plan.step[i];
   void *ptr[8];
   for (int k = 0; k < s->nin; k++) ptr[k] = operand[s->in[k]];
   for (int k = 0; k < s->nout; k++) ptr[s->nin + k] = operand[s->out[k]];
-  for (int64_t k = 0; k < s->nchunk; k++) c->fn[i](ptr, backwards ? s->nchunk - 1 - k : k, scratch, NULL);
+  c->fn[i](ptr, chunk, scratch, NULL);
+}
+
+/* Chunks run forwards, or backwards to show that their order does not matter. */
+static inline void harness_step(const ConvCode *c, int i, void *const operand[5], void *scratch,
+                                bool backwards) {
+  int64_t n = c->plan.step[i].nchunk;
+  for (int64_t k = 0; k < n; k++) harness_chunk(c, i, operand, scratch, backwards ? n - 1 - k : k);
 }
 
 #endif

@@ -64,6 +64,46 @@ static void reference(const ConvSpec *s, const float *x, const float *w, const f
               }
 }
 
+/* Where a plan promises chunks of whole images, each chunk alone computes its images of the result from its
+   images of the source, the others being NaN, and writes no other. */
+static void check_images(const ConvCode *code, Buffer *b, void *const operand[5], float *scratch,
+                         int64_t nscratch, const float *want) {
+  int main = code->plan.nstep - 1;
+  const ConvStep *st = &code->plan.step[main];
+  if (!st->images) return;
+  const ConvSpec *s = &code->plan.spec;
+  bool dx = s->kind == CONV_DX;
+  Buffer *src = &b[dx ? CO_Y : CO_X], *dst = &b[dx ? CO_X : CO_Y];
+  ck_assert_int_eq(st->nchunk * st->images, s->n);
+  float *keep = malloc((size_t)src->n * 4);
+  memcpy(keep, src->p, (size_t)src->n * 4);
+  harness_step(code, 0, operand, scratch, false);
+  int64_t from = src->n / st->nchunk, to = dst->n / st->nchunk;
+  for (int64_t i = 0; i < st->nchunk; i++) {
+    for (int64_t k = 0; k < src->n; k++) src->p[k] = k / from == i ? keep[k] : NAN;
+    for (int64_t k = 0; k < dst->n; k++) dst->p[k] = NAN;
+    for (int64_t k = 0; k < nscratch; k++) scratch[k] = NAN;
+    harness_chunk(code, main, operand, scratch, i);
+    ck_assert_msg(!memcmp(dst->p + i * to, want + i * to, (size_t)to * 4), "chunk %d of %d: other bits",
+                  (int)i, (int)st->nchunk);
+    for (int64_t k = 0; k < dst->n; k++)
+      ck_assert_msg(k / to == i || isnan(dst->p[k]), "chunk %d writes another's image", (int)i);
+  }
+  memcpy(src->p, keep, (size_t)src->n * 4);
+  free(keep);
+}
+
+/* The same result, bit for bit, in chunks of as many images as asked for. */
+static void check_request(ConvSpec s, const Target *t, Buffer *b, void *const operand[5], const float *want) {
+  ConvCode code = harness_compile(&s, t);
+  ck_assert_int_eq(code.plan.spec.images, s.images);
+  ck_assert_int_eq(code.plan.step[code.plan.nstep - 1].images, s.images);
+  Buffer scratch = buffer_new((code.scratch + 63) / 64 * 16);
+  check_images(&code, b, operand, scratch.p, scratch.n, want);
+  buffer_free(&scratch);
+  harness_free(&code);
+}
+
 /* Relative rms error; NaN when anything was left unwritten. */
 static double run_case(ConvSpec s, const Target *t) {
   s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
@@ -97,6 +137,9 @@ static double run_case(ConvSpec s, const Target *t) {
     double d = b[result].p[k] - want[k];
     err += d * d, sum += want[k] * want[k];
   }
+  check_images(&code, b, operand, scratch.p, scratch.n, first);
+  s.images = s.n % 3 == 0 ? 3 : s.n % 2 ? 1 : 2;
+  if (conv_can_chunk_images(&s, t)) check_request(s, t, b, operand, first);
   free(want), free(first);
   for (int i = 0; i < 5; i++) buffer_free(&b[i]);
   buffer_free(&scratch);
@@ -175,6 +218,61 @@ END_TEST
 START_TEST(winograd_sse) { check_target("x86-64", CONV_WINOGRAD, 2e-5); }
 END_TEST
 
+/* Requests for chunks of images: which are honoured, and that one that is not changes nothing. */
+START_TEST(images) {
+  Target t;
+  ck_assert(target_named("x86-64-v4", &t));
+  ConvSpec s = {.n = 64,
+                .c = 64,
+                .h = 32,
+                .w = 32,
+                .k = 64,
+                .oh = 32,
+                .ow = 32,
+                .kh = 3,
+                .kw = 3,
+                .stride = {1, 1},
+                .pad = {1, 1},
+                .xblock = 16,
+                .yblock = 16,
+                .images = 2};
+  for (int kind = CONV_FWD; kind <= CONV_DX; kind++)
+    for (int algo = CONV_AUTO; algo <= CONV_WINOGRAD; algo++) {
+      s.kind = (ConvKind)kind, s.algo = (ConvAlgo)algo, s.images = 2;
+      ck_assert(conv_can_chunk_images(&s, &t));
+      ConvPlan p = conv_plan(&s, &t);
+      ck_assert_int_eq(p.spec.images, 2);
+      ck_assert_int_eq(p.step[1].images, 2);
+      ck_assert_int_eq(p.step[1].nchunk, 32);
+      ck_assert_int_eq(p.step[0].images, 0);
+      s.images = 0;
+      ConvPlan q = conv_plan(&s, &t); /* a request may come after temporaries have been placed */
+      ck_assert(p.tmp_bytes[0] == q.tmp_bytes[0] && p.tmp_bytes[1] == q.tmp_bytes[1] && p.nstep == q.nstep);
+      s.images = 3;
+      ck_assert(!conv_can_chunk_images(&s, &t));
+      ck_assert_int_eq(conv_plan(&s, &t).spec.images, 0);
+    }
+  s.images = 2, s.algo = CONV_AUTO, s.kind = CONV_DW;
+  ck_assert(!conv_can_chunk_images(&s, &t));
+  s = (ConvSpec){.n = 64,
+                 .c = 512,
+                 .h = 4,
+                 .w = 4,
+                 .k = 512,
+                 .oh = 4,
+                 .ow = 4,
+                 .kh = 3,
+                 .kw = 3,
+                 .stride = {1, 1},
+                 .pad = {1, 1},
+                 .xblock = 16,
+                 .yblock = 16,
+                 .images = 2};
+  ck_assert(!conv_can_chunk_images(&s, &t)); /* transformed weights stay in scratch: all images pass by */
+  ck_assert_int_eq(conv_plan(&s, &t).step[1].images, 0);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("conv");
   TCase *t = tcase_create("conv");
@@ -185,6 +283,7 @@ int main(void) {
   tcase_add_test(t, winograd_avx512);
   tcase_add_test(t, winograd_avx2);
   tcase_add_test(t, winograd_sse);
+  tcase_add_test(t, images);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_NORMAL);

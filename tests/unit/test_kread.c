@@ -157,6 +157,27 @@ START_TEST(messages) {
 }
 END_TEST
 
+/* A convolution asked to run in chunks of whole images says so; an impossible request is a mistake. */
+START_TEST(images) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  dumps.n = 0;
+  lower(a, op_case_build(a, OP_conv2d, 0), "x86-64-v3", &dumps);
+  const char *text = dumps.text[0], *at = strstr(strstr(text, "conv2d.main"), " (");
+  int64_t n = strtoll(strstr(text, "x=[") + 3, NULL, 10);
+  const char *good = arena_printf(a, "%.*s images=%d%s", (int)(at - text), text, (int)n, at);
+  Program *p = same_text(a, good, "chunks of images");
+  char err[200];
+  ck_assert_msg(program_verify(p, err, sizeof err), "%s", err);
+  for (int k = 0; k < p->kernel.n; k++)
+    if (p->kernel.v[k].conv.images) p->kernel.v[k].conv.images++;
+  ck_assert(!program_verify(p, err, sizeof err));
+  ck_assert(strstr(err, "cannot run in chunks"));
+  ck_assert(!read_text(a, arena_printf(a, "%.*s images=%d%s", (int)(at - text), text, (int)n + 1, at), d));
+  arena_free(a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("kread");
   TCase *t = tcase_create("kread");
@@ -165,6 +186,7 @@ int main(void) {
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, damaged);
   tcase_add_test(t, messages);
+  tcase_add_test(t, images);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_ENV);
