@@ -1,14 +1,9 @@
-/* What the commands share: options, the road from a model file to a session, and small helpers. */
+/* What the commands share: options, what they mean to the compiler (lib/compiler.h), and small helpers. */
 #ifndef JEPAC_CLI_H
 #define JEPAC_CLI_H
 
-#include "codegen/codegen.h"
-#include "frontend/frontend.h"
-#include "passes/pipeline.h"
-#include "runtime/exec.h"
-#include "runtime/safetensors.h"
-
-#define JEPAC_VERSION "0.1"
+#include "lib/compiler.h"
+#include "lib/tensors.h"
 
 /* A command's bit in OptionRow.commands. */
 enum {
@@ -52,12 +47,10 @@ typedef struct {
   Arena *arena;
   Diags *diags;
   Options opt;
-  const Target *target;      /* compiled for; NULL: this machine */
-  Status status;             /* of the last failure reported with cli_fail */
+  Compiler compiler;         /* as cli_compiler left it */
   void *dump;                /* numbering of --dump-ir files */
   bool (*watch)(void *ctx, const PassResult *r); /* looks at what each pass makes, or NULL */
   void *watch_ctx;
-  const CodegenApi *codegen; /* NULL until the module is loaded */
 } Cli;
 
 typedef struct {
@@ -84,75 +77,35 @@ Status cli_fail(Cli *c, Status s, const char *fmt, ...) __attribute__((format(pr
 Status options_parse(Cli *c, const Command *cmd, int argc, char **argv);
 void options_help(const Command *cmd, FILE *f);
 
-/* ---- compile.c: model file -> frontend -> pipeline -> codegen -> session ---- */
-/* Loads the model named by opt.arg[0]; known shapes bind dimensions. */
+/* ---- compile.c: the compiler with this command's options ---- */
+/* With the options as they are now. What is no option (target, code generator) stays as it was set. */
+Compiler *cli_compiler(Cli *c);
+/* Known shapes bind dimensions. */
 Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, Model **m);
 /* The recipe, or NULL without a complaint. */
 const Recipe *cli_recipe(Cli *c, Model *m);
-/* All graph passes up to stop_after (NULL: all), or only those the interpreter needs. NULL after reporting.
- */
-Status cli_dump_end(Cli *c); /* the page of --dump-ir, when anything was dumped */
+uint64_t cli_seed(Cli *c, const Recipe *r); /* --seed, else the recipe's, else 0 */
+/* The graph of an entry (NULL: the first; "train_step") in --mode, with --grad. */
+Status cli_model_graph(Cli *c, Model *m, const char *entry, const Graph **g);
+/* All graph passes up to stop_after (NULL: all). NULL after reporting. */
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after);
-Graph *cli_expand(Cli *c, const Graph *g);
 Status cli_lower(Cli *c, const Graph *g, Program **p);
-
-typedef struct {
-  Program *program;
-  const CodegenApi *api;
-  Code *code;
-  Plan *plan;
-  Session *session;
-  double seconds; /* spent in passes and code generation */
-} Compiled;
 Status cli_compile(Cli *c, const Graph *g, Compiled *out);
-Status cli_compile_program(Cli *c, Program *p, Compiled *out);
-void cli_release(Compiled *c);
-/* The code generator, loading its module at the first call; NULL after reporting. */
-const CodegenApi *cli_codegen(Cli *c);
+Status cli_dump_end(Cli *c); /* the page of --dump-ir, when anything was dumped */
 
-/* The graph of --entry in --mode (train_step: the optimizer step on the main entry's own arguments). NULL
- * after reporting. */
-const Graph *cli_model_graph(Cli *c, Model *m, bool train_step);
+/* ---- cmd_ir.c ---- */
 /* The graph of an IR file (--entry when there are several). */
-Status cli_read_ir(Cli *c, const char *path, Graph **out); /* cmd_ir.c */
+Status cli_read_ir(Cli *c, const char *path, Graph **out);
 /* The program of an IR file of the kernel level, its memory planned with plan; NULL when the file holds graphs. */
 Status cli_read_program(Cli *c, const char *path, bool plan, Program **out);
-uint64_t cli_seed(Cli *c, const Recipe *r);                /* --seed, else the recipe's, else 0 */
 
 /* ---- nonfinite.c ---- */
 /* After session_step said ST_NONFINITE: replays the step and adds notes on the first operator at fault. */
 void cli_explain_nonfinite(Cli *c, const Compiled *k);
 
-/* ---- tensors of a session ---- */
-const PlanTensor *cli_tensor(const Session *s, PlanTensorKind kind, const char *name,
-                             void **data); /* NULL when absent */
-void cli_set_runtime(Session *s, const char *name,
-                     int64_t value); /* seed, step, ...; absent ones are ignored */
-
+/* ---- random.c ---- */
 /* Numbers that depend on seed and name only: floats are normal, integers 0 or 1. */
 void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, double *out);
-
-/* ---- tensors.c ---- */
-/* Copies n elements between types of one family (float, integer, bool); false when they differ or a value
- * does not fit. */
-bool cli_convert(DType to, void *dst, DType from, const void *src, int64_t n);
-bool cli_same_family(DType a, DType b);
-void cli_to_f64(double *dst, DType from, const void *src, int64_t n);
-/* A session without steps that only stores g's inputs, states initialized from seed: the interpreter's
- * memory. */
-Session *cli_store(Cli *c, const Graph *g, uint64_t seed);
-/* Do the file's tensors fit the states g reads? Parameters and buffers must all be there (optimizer slots may
-   be missing); a tensor the model has no state for, here or in another entry, is an error. m is NULL for an
-   IR file. */
-Status cli_check_states(Cli *c, Model *m, const Graph *g, const StFile *f);
-/* Copies the tensors the session has states for; returns how many. */
-int cli_set_states(Session *s, const StFile *f);
-bool cli_has_suffix(const char *s, const char *suffix);
-
-/* Folder that holds "nn/...": beside the source tree's build folder, or installed. */
-const char *cli_std_dir(Arena *a);
-/* The threads to use: --threads, or 0 for all. */
-int cli_threads(const Cli *c);
 
 /* ---- util.c ---- */
 Status cli_write_text(Cli *c, const char *path, const char *text, size_t n); /* path NULL: standard output */
@@ -160,6 +113,7 @@ Status cli_write_text(Cli *c, const char *path, const char *text, size_t n); /* 
 const char *cli_human_count(Arena *a, double n);
 const char *cli_human_bytes(Arena *a, int64_t n);
 bool cli_is_folder(const char *path);
+bool cli_has_suffix(const char *s, const char *suffix);
 /* Reports ST_FILE with the reason when path cannot be read. */
 Status cli_check_readable(Cli *c, const char *path, const char *what);
 

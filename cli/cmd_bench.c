@@ -1,5 +1,5 @@
-/* jepac bench: time, memory and work of one training step on synthetic inputs; of the first entry in eval mode
-   when the file trains nothing. */
+/* jepac bench: time, memory and work of one training step on synthetic inputs; of the first entry in eval
+   mode when the file trains nothing. */
 #include "cli/cli.h"
 #include "cli/trace.h"
 #include "runtime/metrics.h"
@@ -61,19 +61,16 @@ Status cmd_bench(Cli *c) {
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
   if (s) return s;
   const Recipe *recipe = cli_recipe(c, m);
-  const Graph *g = cli_model_graph(c, m, recipe != NULL);
-  if (!g) return ST_MODEL;
+  const Graph *g;
+  if ((s = cli_model_graph(c, m, recipe ? "train_step" : NULL, &g))) return s;
   Compiled k;
   if ((s = cli_compile(c, g, &k))) return s;
   uint64_t seed = cli_seed(c, recipe);
-  session_init_states(k.session, seed);
+  compiled_init(&k, seed);
   fill_inputs(k.session, seed);
-  cli_set_runtime(k.session, "seed", (int64_t)seed);
-  cli_set_runtime(k.session, "steps_per_epoch", 1000);
-  cli_set_runtime(k.session, "total_steps", 100000);
   double *t = NEWN(c->arena, double, n), first = 0;
   for (int64_t i = -1; i < n; i++) {
-    cli_set_runtime(k.session, "step", i + 1);
+    tensors_set_number(k.session, "step", i + 1);
     double begin = now_seconds();
     session_run(k.session, 0, k.plan->nstep);
     if (i < 0) first = now_seconds() - start;
@@ -88,7 +85,7 @@ Status cmd_bench(Cli *c) {
   if (c->opt.trace) {
     Trace *trace = trace_new(c, &k);
     for (int64_t i = 0; i < 5; i++) {
-      cli_set_runtime(k.session, "step", n + i);
+      tensors_set_number(k.session, "step", n + i);
       trace_step(trace, n + i);
       session_run(k.session, 0, k.plan->nstep);
     }
@@ -107,6 +104,6 @@ Status cmd_bench(Cli *c) {
            cli_human_bytes(c->arena, k.plan->arena_bytes));
     printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
   }
-  cli_release(&k);
+  compiled_free(&k);
   return ST_OK;
 }

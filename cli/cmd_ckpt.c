@@ -88,7 +88,7 @@ static Stats stats(const double *v, int64_t n) {
 static double *values(Arena *a, const StTensor *t) {
   int64_t n = shape_count(&t->shape);
   double *v = NEWN(a, double, n + 1);
-  cli_to_f64(v, t->dt, t->data, n);
+  tensors_to_f64(v, t->dt, t->data, n);
   return v;
 }
 

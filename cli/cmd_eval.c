@@ -84,11 +84,11 @@ static const float *result(const Compiled *k, int64_t *width) {
 static const float *apply(Compiled *k, const float *image, const float *action, int64_t n) {
   void *at;
   int64_t width;
-  const PlanTensor *t = cli_tensor(k->session, PT_ARG, "x", &at);
+  const PlanTensor *t = tensors_find(k->session, PT_ARG, "x", &at);
   int64_t row = shape_count(&t->shape) / BATCH;
   memset(at, 0, (size_t)(BATCH * row) * 4);
   memcpy(at, image, (size_t)(n * row) * 4);
-  if (action && (t = cli_tensor(k->session, PT_ARG, "action", &at))) {
+  if (action && (t = tensors_find(k->session, PT_ARG, "action", &at))) {
     row = shape_count(&t->shape) / BATCH;
     memset(at, 0, (size_t)(BATCH * row) * 4);
     memcpy(at, action, (size_t)(n * row) * 4);
@@ -263,7 +263,7 @@ static Status measure_retrieval(Eval *e, Figures *f) {
   Status s = view_features(e, &e->target, false, RETRIEVAL_IMAGES, V, &z, &param, &first, &n);
   if (s) return s;
   void *image;
-  const PlanTensor *t = cli_tensor(e->predict.session, PT_ARG, "x", &image);
+  const PlanTensor *t = tensors_find(e->predict.session, PT_ARG, "x", &image);
   int64_t row = shape_count(&t->shape) / BATCH;
   float *action = NEWN(e->c->arena, float, BATCH *A);
   double mrr = 0, hits = 0;
@@ -456,8 +456,8 @@ Status cmd_eval(Cli *c) {
   if (!s) s = measure(&e, true, &trained);
   if (!s) s = measure(&e, false, &untrained);
   if (!s) s = report(&e, &trained, &untrained);
-  cli_release(&e.encode);
-  cli_release(&e.target);
-  cli_release(&e.predict);
+  compiled_free(&e.encode);
+  compiled_free(&e.target);
+  compiled_free(&e.predict);
   return s;
 }

@@ -17,9 +17,9 @@ static Status subject(Cli *c, bool bind_data, const Graph **g) {
   }
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
-  bool step = c->opt.entry ? !strcmp(c->opt.entry, "train_step") : !c->opt.grad && cli_recipe(c, m);
-  *g = step && !c->opt.entry ? frontend_train_step(m, c->diags, bind_data) : cli_model_graph(c, m, step);
-  return *g ? ST_OK : c->status ? c->status : ST_MODEL;
+  if (c->opt.entry || c->opt.grad || !cli_recipe(c, m)) return cli_model_graph(c, m, c->opt.entry, g);
+  *g = frontend_train_step(m, c->diags, bind_data);
+  return *g ? ST_OK : ST_MODEL;
 }
 
 Status cli_subject(Cli *c, const Graph **g) { return subject(c, true, g); }

@@ -69,10 +69,9 @@ static Status load_graph(Cli *c, const Graph **g) {
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
   if (s) return s;
-  if (c->opt.train_step) /* as jepac train compiles it, when there is data to bind */
-    *g = frontend_train_step(m, c->diags, true);
-  else *g = cli_model_graph(c, m, c->opt.entry && !strcmp(c->opt.entry, "train_step"));
-  return *g ? ST_OK : c->status ? c->status : ST_MODEL;
+  if (!c->opt.train_step) return cli_model_graph(c, m, c->opt.entry, g);
+  *g = frontend_train_step(m, c->diags, true); /* as jepac train compiles it */
+  return *g ? ST_OK : ST_MODEL;
 }
 
 /* Buffers with their place and lifetime, kernels by section. */
@@ -110,7 +109,7 @@ static Status write_program(Cli *c, Program *p, const char *stage) {
   } else if (!strcmp(stage, "plan")) {
     print_plan(p, &b);
   } else {
-    const CodegenApi *api = cli_codegen(c);
+    const CodegenApi *api = compiler_codegen(cli_compiler(c));
     if (!api) return ST_FILE;
     Status s = api->text(p, !strcmp(stage, "asm"), &b, c->diags);
     if (s) return s;

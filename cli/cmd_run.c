@@ -1,5 +1,6 @@
 /* jepac run: one entry, or K optimizer steps, on tensors from files; compiled code or the f64 interpreter. */
 #include "cli/cli.h"
+#include "runtime/checkpoint.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -66,9 +67,8 @@ static Status graph_from_model(Run *r) {
   for (int i = 0; i < r->nin; i++) known[i] = (KnownShape){r->in[i].name, r->in[i].dt, r->in[i].shape};
   Status s = cli_load(c, c->opt.arg[0], known, r->nin && !*r->in[0].name ? 0 : r->nin, &r->model);
   if (s) return s;
-  r->g = cli_model_graph(c, r->model, r->train_step);
   r->seed = cli_seed(c, cli_recipe(c, r->model));
-  return r->g ? ST_OK : c->status ? c->status : ST_MODEL;
+  return cli_model_graph(c, r->model, c->opt.entry, &r->g);
 }
 
 /* A .npy file has no name for its tensor: it is the only argument. */
@@ -102,7 +102,7 @@ static Status check_inputs(Run *r) {
     if (!t && !c->opt.inputs)
       return cli_fail(c, ST_USAGE, "%s needs --inputs with '%s': %s", r->g->name, in->name, want);
     if (!t) return cli_fail(c, ST_FILE, "%s lacks input '%s': %s", c->opt.inputs, in->name, want);
-    if (!shape_eq(&t->shape, &node->shape) || !cli_same_family(t->dt, node->dt))
+    if (!shape_eq(&t->shape, &node->shape) || !tensors_same_family(t->dt, node->dt))
       return cli_fail(c, ST_FILE, "%s: input '%s' is %s, but %s needs %s", c->opt.inputs, in->name,
                       type_str(t->dt, &t->shape, have), r->g->name, want);
   }
@@ -135,8 +135,8 @@ static void set_random(Run *r, Session *s) {
     cli_random_values(t.name, t.dt, n, r->seed, v);
     int64_t *whole = NEWN(r->c->arena, int64_t, n + 1);
     for (int64_t k = 0; k < n; k++) whole[k] = (int64_t)v[k];
-    if (dtype_is_float(t.dt)) cli_convert(t.dt, t.data, DT_F64, v, n);
-    else if (dtype_is_int(t.dt)) cli_convert(t.dt, t.data, DT_I64, whole, n);
+    if (dtype_is_float(t.dt)) tensors_convert(t.dt, t.data, DT_F64, v, n);
+    else if (dtype_is_int(t.dt)) tensors_convert(t.dt, t.data, DT_I64, whole, n);
     else
       for (int64_t k = 0; k < n; k++) ((uint8_t *)t.data)[k] = v[k] != 0;
   }
@@ -146,25 +146,25 @@ static void set_inputs(Run *r, Session *s) {
   set_random(r, s);
   for (int i = 0; i < r->nin; i++) {
     void *at;
-    const PlanTensor *t = cli_tensor(s, PT_ARG, r->in[i].name, &at);
-    if (t) cli_convert(t->dt, at, r->in[i].dt, r->in[i].data, shape_count(&t->shape));
+    const PlanTensor *t = tensors_find(s, PT_ARG, r->in[i].name, &at);
+    if (t) tensors_convert(t->dt, at, r->in[i].dt, r->in[i].data, shape_count(&t->shape));
   }
 }
 
 static void set_scalars(Run *r, Session *s, int64_t step) {
   const Recipe *recipe = r->train_step ? cli_recipe(r->c, r->model) : NULL;
   int64_t total = recipe && recipe->steps > 0 ? recipe->steps : r->steps;
-  cli_set_runtime(s, "seed", (int64_t)r->seed);
-  cli_set_runtime(s, "step", step);
-  cli_set_runtime(s, "steps_per_epoch", r->steps);
-  cli_set_runtime(s, "total_steps", total);
+  tensors_set_number(s, "seed", (int64_t)r->seed);
+  tensors_set_number(s, "step", step);
+  tensors_set_number(s, "steps_per_epoch", r->steps);
+  tensors_set_number(s, "total_steps", total);
 }
 
 static void print_scalars(Run *r, int64_t step, const char *name, const Shape *shape, DType dt,
                           const void *data) {
   if (shape->rank || r->c->opt.quiet || !strncmp(name, "grad.", 5)) return;
   double x;
-  cli_to_f64(&x, dt, data, 1);
+  tensors_to_f64(&x, dt, data, 1);
   if (r->steps > 1) printf("step %lld ", (long long)step);
   printf("%s %.9g\n", name, x);
 }
@@ -202,16 +202,16 @@ static void load_f64(Run *r, const Graph *g, const Session *store, Tensor64 *in,
     for (int k = 0; k < r->nin && g->inputs.v[i].kind == IN_ARG; k++)
       if (!strcmp(r->in[k].name, t.name)) file = &r->in[k];
     if (file) /* in full precision */
-      cli_to_f64(in[i].v, file->dt, file->data, n);
-    else cli_to_f64(in[i].v, t.dt, t.data, n);
+      tensors_to_f64(in[i].v, file->dt, file->data, n);
+    else tensors_to_f64(in[i].v, t.dt, t.data, n);
   }
 }
 
 static Status interpret(Run *r) {
   Cli *c = r->c;
-  const Graph *g = r->program ? r->g : cli_expand(c, r->g);
+  const Graph *g = r->program ? r->g : compiler_expand(cli_compiler(c), r->g);
   if (!g) return ST_MODEL;
-  Session *store = cli_store(c, g, r->seed);
+  Session *store = tensors_store(cli_compiler(c), g, r->seed);
   if (!store) return ST_BUDGET;
   set_random(r, store);
   Tensor64 *in = NEWN(c->arena, Tensor64, g->inputs.n + 1), *out = NEWN(c->arena, Tensor64, g->outputs.n + 1);
@@ -252,32 +252,26 @@ static Status interpret(Run *r) {
 /* ---- compiled ---- */
 static Status execute(Run *r, Compiled *k) {
   Cli *c = r->c;
-  Status s = r->program ? cli_compile_program(c, r->program, k) : cli_compile(c, r->g, k);
+  Status s = r->program ? compiler_build_program(cli_compiler(c), r->program, k) : cli_compile(c, r->g, k);
   if (s) return s;
-  session_init_states(k->session, r->seed);
-  if (r->params) cli_set_states(k->session, r->params);
+  compiled_init(k, r->seed);
+  if (r->params) states_copy(k->session, r->params);
   set_inputs(r, k->session);
   const Plan *p = k->plan;
-  int watch = -1, bad = -1;
-  for (int i = 0; i < p->ntensor && watch < 0 && r->train_step; i++)
-    if (p->tensor[i].kind == PT_RESULT && p->tensor[i].dt == DT_F32 && !p->tensor[i].shape.rank) watch = i;
   for (int64_t step = 0; step < r->steps; step++) {
+    int bad = -1;
     set_scalars(r, k->session, step);
-    if (watch < 0) {
-      session_run(k->session, 0, p->nstep);
-    } else if (session_step(k->session, &watch, 1, &bad)) {
+    if (!r->train_step) session_run(k->session, 0, p->nstep); /* its results may be infinite */
+    else if (compiled_step(k, &bad))
       return cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, p->tensor[bad].name);
-    }
     for (int i = 0; i < p->ntensor; i++) {
       SessionTensor t = session_tensor_at(k->session, i);
       if (t.kind == PT_RESULT) print_scalars(r, step, t.name, &t.shape, t.dt, t.data);
       if (t.kind == PT_RESULT && step == r->steps - 1) push(r, false, t.name, t.dt, &t.shape, t.data);
     }
   }
-  for (int i = 0; i < p->ntensor; i++) {
-    SessionTensor t = session_tensor_at(k->session, i);
-    if (t.kind == PT_STATE) push(r, true, t.name, t.dt, &t.shape, t.data);
-  }
+  StTensor *state = NEWN(c->arena, StTensor, p->ntensor + 1);
+  for (int i = 0, n = states_list(k->session, state); i < n; i++) vec_push(c->arena, &r->state, state[i]);
   return ST_OK;
 }
 
@@ -314,10 +308,10 @@ Status cmd_run(Cli *c) {
   if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);
   if (!s) name_npy(&r);
   if (!s) s = check_inputs(&r);
-  if (!s && r.params) s = cli_check_states(c, r.model, r.g, r.params);
+  if (!s && r.params) s = states_check(cli_compiler(c), r.model, r.g, r.params);
   if (!s) s = c->opt.interp ? interpret(&r) : execute(&r, &k);
   if (!s) s = save(&r);
-  cli_release(&k);
+  compiled_free(&k);
   st_close(inputs);
   st_close(r.params);
   return s;

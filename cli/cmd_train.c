@@ -85,14 +85,14 @@ static void bind_tensors(Train *t) {
   const Plan *p = t->k.plan;
   t->field = NEWN(t->c->arena, void *, data->nfield + 1);
   for (int i = 0; i < data->nfield; i++)
-    cli_tensor(s, PT_ARG, arena_printf(t->c->arena, "data.%s", data->field[i].name), &t->field[i]);
+    tensors_find(s, PT_ARG, arena_printf(t->c->arena, "data.%s", data->field[i].name), &t->field[i]);
   t->metric = NEWN(t->c->arena, int, p->ntensor + 1);
   for (int i = 0; i < p->ntensor; i++)
     if (p->tensor[i].kind == PT_RESULT && !p->tensor[i].shape.rank && p->tensor[i].dt == DT_F32)
       t->metric[t->nmetric++] = i;
   t->watched = NEWN(t->c->arena, float *, t->recipe->nmonitor + 1);
   for (int i = 0; i < t->recipe->nmonitor; i++)
-    cli_tensor(s, PT_RESULT, arena_printf(t->c->arena, "monitor.%s", t->recipe->monitor[i].name),
+    tensors_find(s, PT_RESULT, arena_printf(t->c->arena, "monitor.%s", t->recipe->monitor[i].name),
                (void **)&t->watched[i]);
 }
 
@@ -205,9 +205,9 @@ static Status train_steps(Train *t) {
   Cli *c = t->c;
   Session *s = t->k.session;
   int64_t interval = t->total / RECORDS > 1 ? t->total / RECORDS : 1;
-  cli_set_runtime(s, "seed", (int64_t)t->info.seed);
-  cli_set_runtime(s, "steps_per_epoch", t->per_epoch);
-  cli_set_runtime(s, "total_steps", t->total);
+  tensors_set_number(s, "seed", (int64_t)t->info.seed);
+  tensors_set_number(s, "steps_per_epoch", t->per_epoch);
+  tensors_set_number(s, "total_steps", t->total);
   loader_seek(t->loader, t->step);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
@@ -219,7 +219,7 @@ static Status train_steps(Train *t) {
       progress_pause(t->progress);
       return loaded;
     }
-    cli_set_runtime(s, "step", t->step);
+    tensors_set_number(s, "step", t->step);
     if (t->trace) trace_step(t->trace, t->step);
     if (session_step(s, t->metric, t->nmetric, &bad)) {
       progress_pause(t->progress);
@@ -319,7 +319,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
-  cli_release(&t.k);
+  compiled_free(&t.k);
   free(t.recipe_text);
   return s;
 }

@@ -14,7 +14,7 @@ enum { MOST_GFLOP = 4 };
 Tensor64 *verify_inputs(Verify *v, const Graph *g) {
   Arena *a = v->c->arena;
   Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
-  Session *store = cli_store(v->c, g, v->seed);
+  Session *store = tensors_store(cli_compiler(v->c), g, v->seed);
   if (!store) return NULL;
   for (int i = 0; i < g->inputs.n; i++) {
     const Input *x = &g->inputs.v[i];
@@ -24,7 +24,7 @@ Tensor64 *verify_inputs(Verify *v, const Graph *g) {
     if (x->kind == IN_ARG) cli_random_values(x->name, t.dt, n, v->seed, in[i].v);
     else if (x->kind == IN_RUNTIME)
       in[i].v[0] = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 1 : 1000;
-    else cli_to_f64(in[i].v, t.dt, t.data, n);
+    else tensors_to_f64(in[i].v, t.dt, t.data, n);
     if (x->kind == IN_PARAM && x->init.kind == INIT_FILL) { /* off the kinks that exact zeros sit on */
       double *r = NEWN(a, double, n + 1);
       cli_random_values(x->name, DT_F32, n, v->seed, r);
@@ -109,7 +109,7 @@ static Status mismatch(Verify *v, const char *pass, const Output *o, double erro
 /* Inputs a pass dropped are found by name. */
 static Evaluated evaluate(Verify *v, const Graph *g) {
   Evaluated e = {0};
-  e.g = cli_expand(v->c, g);
+  e.g = compiler_expand(cli_compiler(v->c), g);
   if (!e.g || !(e.in = verify_inputs(v, e.g))) return (Evaluated){0};
   e.out = NEWN(v->c->arena, Tensor64, e.g->outputs.n + 1);
   graph_interp(e.g, e.in, e.out, v->c->arena, false);

@@ -32,12 +32,12 @@ static Status fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
   int64_t per_epoch = d->n / BATCH, *order = NEWN(c->arena, int64_t, d->n);
   void *x, *y;
   if (per_epoch < 1) return cli_fail(c, ST_FILE, "a probe needs at least %d samples", BATCH);
-  if (!cli_tensor(k->session, PT_ARG, "x", &x) ||
-      !cli_tensor(k->session, PT_ARG, d->label ? "label" : "y", &y))
+  if (!tensors_find(k->session, PT_ARG, "x", &x) ||
+      !tensors_find(k->session, PT_ARG, d->label ? "label" : "y", &y))
     bug("probe without its arguments");
   session_init_states(k->session, 0);
-  cli_set_runtime(k->session, "steps_per_epoch", per_epoch);
-  cli_set_runtime(k->session, "total_steps", per_epoch * epochs);
+  tensors_set_number(k->session, "steps_per_epoch", per_epoch);
+  tensors_set_number(k->session, "total_steps", per_epoch * epochs);
   for (int64_t i = 0; i < d->n; i++) order[i] = i;
   for (int64_t e = 0; e < epochs; e++) {
     shuffle(order, d->n, (uint32_t)e);
@@ -45,7 +45,7 @@ static Status fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
       copy_rows(x, d->x, order, i * BATCH, d->n, (size_t)d->dim * 4);
       if (d->label) copy_rows(y, d->label, order, i * BATCH, d->n, sizeof *d->label);
       else copy_rows(y, d->y, order, i * BATCH, d->n, (size_t)d->ydim * 4);
-      cli_set_runtime(k->session, "step", e * per_epoch + i);
+      tensors_set_number(k->session, "step", e * per_epoch + i);
       session_run(k->session, 0, k->plan->nstep);
     }
   }
@@ -54,7 +54,7 @@ static Status fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
 
 static void predict(Compiled *k, const ProbeData *d, int64_t outputs, float *prediction) {
   void *x, *out;
-  if (!cli_tensor(k->session, PT_ARG, "x", &x) || !cli_tensor(k->session, PT_RESULT, "prediction", &out))
+  if (!tensors_find(k->session, PT_ARG, "x", &x) || !tensors_find(k->session, PT_RESULT, "prediction", &out))
     bug("probe without its arguments");
   for (int64_t i = 0; i < d->n; i += BATCH) {
     copy_rows(x, d->x, NULL, i, d->n, (size_t)d->dim * 4);
@@ -69,7 +69,7 @@ Status probe_run(Cli *c, const char *file, const ProbeData *train, const ProbeDa
   Cli own = {.arena = c->arena,
              .diags = c->diags,
              .opt = c->opt,
-             .codegen = c->codegen}; /* the probe has settings of its own */
+             .compiler = c->compiler}; /* the probe has settings of its own */
   own.opt.nset = 0;
   own.opt.threads = 1; /* its kernels are too small to share */
   own.opt.set[own.opt.nset++] = (NameValue){"outputs", arena_printf(c->arena, "%lld", (long long)outputs)};
@@ -77,7 +77,7 @@ Status probe_run(Cli *c, const char *file, const ProbeData *train, const ProbeDa
                         {train->label ? "label" : "y",
                          train->label ? DT_I64 : DT_F32,
                          {train->label ? 1 : 2, {BATCH, train->ydim}}}};
-  const char *folder = cli_std_dir(c->arena);
+  const char *folder = compiler_models(c->arena);
   if (!folder) return cli_fail(c, ST_FILE, "the folder models/ with the probes is missing");
   Model *m;
   Compiled step = {0}, forward = {0};
@@ -91,7 +91,7 @@ Status probe_run(Cli *c, const char *file, const ProbeData *train, const ProbeDa
     session_copy_states(forward.session, step.session);
     predict(&forward, test, outputs, prediction);
   }
-  cli_release(&step);
-  cli_release(&forward);
+  compiled_free(&step);
+  compiled_free(&forward);
   return s;
 }

@@ -116,8 +116,7 @@ static Status measure_roof(Cli *c, Roof *r) {
     copy = fmin(copy, now_seconds() - start);
   }
   free(x);
-  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-  int threads = cli_threads(c) ? cli_threads(c) : cpus > 0 ? (int)cpus : 1;
+  int threads = c->opt.threads > 0 ? (int)c->opt.threads : session_cpus();
   *r = (Roof){2.0 * N * N * N / best * threads, 2.0 * COPY / copy};
   return ST_OK;
 }

@@ -38,7 +38,6 @@ Status cli_fail(Cli *c, Status s, const char *fmt, ...) {
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
   diag_error(c->diags, NULL, "%s", text);
-  c->status = s;
   return s;
 }
 

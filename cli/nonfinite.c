@@ -49,7 +49,7 @@ static double *read_buffer(Search *s, int b) {
   SessionTensor first = session_tensor_at(s->k->session, 0);
   const char *arena = (char *)first.data - s->k->plan->tensor[0].offset;
   double *raw = NEWN(s->a, double, n + 1);
-  cli_to_f64(raw, u->dt, arena + p->buf.v[program_root(p, b)].offset, n);
+  tensors_to_f64(raw, u->dt, arena + p->buf.v[program_root(p, b)].offset, n);
   if (!u->block) return raw;
   double *v = NEWN(s->a, double, n + 1);
   for (int64_t i = 0; i < n; i++) v[i] = raw[program_stored_at(u, i)];
@@ -191,7 +191,7 @@ static bool blame_inputs(Search *s) {
     if (!dtype_is_float(t.dt)) continue;
     int64_t count = shape_count(&t.shape);
     double *v = NEWN(s->a, double, count + 1);
-    cli_to_f64(v, t.dt, t.data, count);
+    tensors_to_f64(v, t.dt, t.data, count);
     Stat st = stat_of(v, count);
     if (st.nan || st.inf) {
       describe(s, arena_printf(s->a, "`%s` is not finite before the step", in->name), n, v);

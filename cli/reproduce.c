@@ -21,7 +21,7 @@ static void copy_model(Case *r, const char *path, const char *name);
 /* use "nn/mlp.jepa": beside the file, else among the library's models. */
 static void copy_used(Case *r, const char *path, const char *text) {
   Arena *a = r->c->arena;
-  const char *slash = strrchr(path, '/'), *std = cli_std_dir(a);
+  const char *slash = strrchr(path, '/'), *std = compiler_models(a);
   for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : p) {
     p += strspn(p, " \t");
     if (strncmp(p, "use ", 4)) continue;

@@ -46,6 +46,11 @@ bool cli_is_folder(const char *path) {
   return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
+bool cli_has_suffix(const char *s, const char *suffix) {
+  size_t n = strlen(s), m = strlen(suffix);
+  return n > m && !strcmp(s + n - m, suffix);
+}
+
 Status cli_check_readable(Cli *c, const char *path, const char *what) {
   if (cli_is_folder(path)) return cli_fail(c, ST_FILE, "cannot read %s %s: it is a folder", what, path);
   if (access(path, R_OK)) return cli_fail(c, ST_FILE, "cannot read %s %s: %s", what, path, strerror(errno));

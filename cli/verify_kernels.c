@@ -33,7 +33,7 @@ static double *snapshot(const Walk *w, int b, bool move) {
   const Buf *x = &w->p->buf.v[b];
   int64_t n = elements(x);
   double *v = NEWN(w->a, double, n + 1);
-  cli_to_f64(v, x->dt, arena_at(w, w->p->buf.v[program_root(w->p, b)].offset), n);
+  tensors_to_f64(v, x->dt, arena_at(w, w->p->buf.v[program_root(w->p, b)].offset), n);
   uint64_t h = 88172645463325252u + (uint64_t)b;
   for (int64_t i = 0; move && dtype_is_float(x->dt) && i < n; i++) {
     h ^= h << 13, h ^= h >> 7, h ^= h << 17;
@@ -141,7 +141,6 @@ static Status find_fault(Walk *w, int k, int b, const double *want, const double
   v->c->diags = quiet;
   bool found = judge(w, k, b, want, near) != ST_OK;
   v->c->diags = heard;
-  v->c->status = ST_OK;
   v->worst = worst;
   memcpy(data, good, (size_t)x->bytes);
   char *text = NULL;
@@ -201,7 +200,7 @@ Status verify_kernels(Verify *v, Program *p) {
   Compiled k;
   Tensor64 *in = verify_inputs(v, p->graph);
   if (!in) return ST_BUDGET;
-  Status s = cli_compile_program(c, p, &k);
+  Status s = compiler_build_program(cli_compiler(c), p, &k);
   if (s) return s;
   if (!k.plan->ntensor) return ST_OK;
   Walk w = {.v = v,
@@ -214,11 +213,11 @@ Status verify_kernels(Verify *v, Program *p) {
     int64_t n = shape_count(&t.shape);
     if (t.dt == DT_BOOL)
       for (int64_t j = 0; j < n; j++) ((uint8_t *)t.data)[j] = in[i].v[j] != 0;
-    else if (dtype_is_float(t.dt)) cli_convert(t.dt, t.data, DT_F64, in[i].v, n);
+    else if (dtype_is_float(t.dt)) tensors_convert(t.dt, t.data, DT_F64, in[i].v, n);
     else {
       int64_t *whole = NEWN(c->arena, int64_t, n + 1);
       for (int64_t j = 0; j < n; j++) whole[j] = (int64_t)in[i].v[j];
-      cli_convert(t.dt, t.data, DT_I64, whole, n);
+      tensors_convert(t.dt, t.data, DT_I64, whole, n);
     }
   }
   for (int i = 0; i < p->kernel.n && !s; i++) {
@@ -229,7 +228,7 @@ Status verify_kernels(Verify *v, Program *p) {
     v->kernels++;
   }
   if (!s && !c->opt.quiet) printf("code   %-12d ok   %.2g of the error budget\n", p->kernel.n, v->worst);
-  cli_release(&k);
+  compiled_free(&k);
   if (v->faults) {
     printf("faults %d of %d found\n", v->faults, v->faults);
     v->fault = NULL;
@@ -277,8 +276,8 @@ Status verify_gradients(Verify *v, const Graph *g) {
     g_output(heights, "of", g_node(g, of[i])->in[0], -1);
   }
   Status s = ST_OK;
-  const Graph *e = n ? cli_expand(c, slopes) : NULL, *f = n ? pass_dce(a, heights, c->diags) : NULL;
-  if (f) f = cli_expand(c, f); /* cheap: without the gradients */
+  const Graph *e = n ? compiler_expand(cli_compiler(c), slopes) : NULL, *f = n ? pass_dce(a, heights, c->diags) : NULL;
+  if (f) f = compiler_expand(cli_compiler(c), f); /* cheap: without the gradients */
   Tensor64 *at = e ? verify_inputs(v, e) : NULL, *in = f ? verify_inputs(v, f) : NULL;
   Tensor64 *slope = NEWN(a, Tensor64, n + 1), *here = NEWN(a, Tensor64, n + 1),
            *up = NEWN(a, Tensor64, n + 1), *down = NEWN(a, Tensor64, n + 1);

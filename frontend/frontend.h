@@ -31,6 +31,7 @@ typedef struct Model Model;
    (frontend/std) is compiled into the binary. */
 Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions *opt);
 
+const char *frontend_path(const Model *m); /* of the main file, as given */
 int frontend_entry_count(const Model *m);
 const char *frontend_entry_name(const Model *m, int i);
 

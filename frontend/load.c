@@ -452,5 +452,6 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
   return ok ? m : NULL;
 }
 
+const char *frontend_path(const Model *m) { return m->files.v[0]->path; }
 int frontend_entry_count(const Model *m) { return m->entries.n; }
 const char *frontend_entry_name(const Model *m, int i) { return m->entries.v[i]->name; }

@@ -38,6 +38,7 @@ typedef struct {          /* all may be 0 */
       *models_dir;       /* where `use "nn/..."` looks after the file's own folder; 0: the installed models */
   const char *cache_dir; /* compiled kernels are kept here; 0: nowhere */
   int threads;           /* 0: one for each CPU */
+  int64_t max_memory;    /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
 } jepac_options;
 
 JEPAC_API const char *jepac_version(void);
@@ -60,7 +61,8 @@ enum {
   JEPAC_TRAIN = 1, /* train mode: dropout, batch statistics */
   JEPAC_GRAD = 2   /* results grad.<parameter> of the first scalar result */
 };
-/* An entry, or "train_step": the whole optimizer step on the entry's arguments. NULL after reporting. */
+/* An entry (NULL: the first), or "train_step": the whole optimizer step on the entry's arguments. NULL after
+   reporting. */
 JEPAC_API jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags);
 JEPAC_API void jepac_session_free(jepac_session *s);
 

@@ -15,17 +15,20 @@ static char *file_in(Arena *a, const char *folder) {
 
 static const char *or_empty(const char *s) { return s ? s : ""; }
 
+int states_list(const Session *s, StTensor *t) {
+  int n = 0;
+  for (int i = 0; i < session_plan(s)->ntensor; i++) {
+    SessionTensor x = session_tensor_at(s, i);
+    if (x.kind == PT_STATE) t[n++] = (StTensor){x.name, x.dt, x.shape, x.data, x.bytes};
+  }
+  return n;
+}
+
 Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d) {
   if (file_make_folder(folder, d) != ST_OK) return ST_FILE;
   Arena *a = arena_new();
-  const Plan *p = session_plan(s);
-  StTensor *t = NEWN(a, StTensor, p->ntensor + 1);
-  int n = 0;
-  for (int i = 0; i < p->ntensor; i++) {
-    if (p->tensor[i].kind != PT_STATE) continue;
-    SessionTensor x = session_tensor_at(s, i);
-    t[n++] = (StTensor){x.name, x.dt, x.shape, x.data, x.bytes};
-  }
+  StTensor *t = NEWN(a, StTensor, session_plan(s)->ntensor + 1);
+  int n = states_list(s, t);
   json_t *j =
       json_pack("{s:i, s:I, s:I, s:o, s:o}", "version", VERSION, "step", (json_int_t)info->step, "epoch",
                 (json_int_t)info->epoch, "seed", json_sprintf("%" PRIu64, info->seed), "plan",

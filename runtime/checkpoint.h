@@ -24,6 +24,9 @@ Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags
    its type. */
 Status checkpoint_load(const char *folder, Session *s, bool exact, CheckpointInfo *info, Arena *a, Diags *d);
 
+/* The states of a session, in t (as many as its plan has tensors); returns how many. */
+int states_list(const Session *s, StTensor *t);
+
 /* What must correspond between a file and the plan's states. */
 enum { LOAD_ALL_STATES = 1, LOAD_ALL_TENSORS = 2 };
 /* Copies tensors into the states of the same names; every difference is reported by name. Without

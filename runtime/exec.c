@@ -62,7 +62,7 @@ static char *map_pages(int64_t bytes, void **base, int64_t *mapped) {
   return q;
 }
 
-static int cpus_allowed(void) {
+int session_cpus(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
   long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -82,7 +82,7 @@ Session *session_new(const Plan *plan, int threads) {
   Session *s;
   if (posix_memalign((void **)&s, CACHE_LINE, sizeof *s)) return NULL;
   memset(s, 0, sizeof *s);
-  int cpus = cpus_allowed();
+  int cpus = session_cpus();
   s->plan = plan;
   s->threads = threads > 0 ? threads : cpus;
   s->spins = s->threads <= cpus ? SPINS : 0;

@@ -1,15 +1,12 @@
 /* Values between files, sessions and the interpreter. */
-#include "cli/cli.h"
+#include "lib/tensors.h"
+
+#include "runtime/checkpoint.h"
 
 #include <math.h>
 #include <string.h>
 
-bool cli_has_suffix(const char *s, const char *suffix) {
-  size_t n = strlen(s), m = strlen(suffix);
-  return n > m && !strcmp(s + n - m, suffix);
-}
-
-bool cli_same_family(DType a, DType b) {
+bool tensors_same_family(DType a, DType b) {
   return a == b || (dtype_is_float(a) && dtype_is_float(b)) || (dtype_is_int(a) && dtype_is_int(b));
 }
 
@@ -40,7 +37,7 @@ static int64_t get_int(DType t, const void *p, int64_t i) {
                        : ((const uint32_t *)p)[i];
 }
 
-bool cli_convert(DType to, void *dst, DType from, const void *src, int64_t n) {
+bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n) {
   if (to == from) {
     memcpy(dst, src, (size_t)(n * dtype_size(to)));
     return true;
@@ -65,14 +62,14 @@ bool cli_convert(DType to, void *dst, DType from, const void *src, int64_t n) {
   return true;
 }
 
-void cli_to_f64(double *dst, DType from, const void *src, int64_t n) {
+void tensors_to_f64(double *dst, DType from, const void *src, int64_t n) {
   for (int64_t i = 0; i < n; i++)
     dst[i] = dtype_is_float(from) ? get_float(from, src, i)
              : from == DT_BOOL    ? ((const uint8_t *)src)[i]
                                   : (double)get_int(from, src, i);
 }
 
-const PlanTensor *cli_tensor(const Session *s, PlanTensorKind kind, const char *name, void **data) {
+const PlanTensor *tensors_find(const Session *s, PlanTensorKind kind, const char *name, void **data) {
   const Plan *p = session_plan(s);
   for (int i = 0; i < p->ntensor; i++)
     if (p->tensor[i].kind == kind && !strcmp(p->tensor[i].name, name)) {
@@ -82,15 +79,15 @@ const PlanTensor *cli_tensor(const Session *s, PlanTensorKind kind, const char *
   return NULL;
 }
 
-void cli_set_runtime(Session *s, const char *name, int64_t value) {
+void tensors_set_number(Session *s, const char *name, int64_t value) {
   void *at;
-  const PlanTensor *t = cli_tensor(s, PT_RUNTIME, name, &at);
+  const PlanTensor *t = tensors_find(s, PT_RUNTIME, name, &at);
   if (!t) return;
   if (t->dt != DT_I64 || t->shape.rank) bug("run-time input %s is no i64 scalar", name);
   *(int64_t *)at = value;
 }
 
-Session *cli_store(Cli *c, const Graph *g, uint64_t seed) {
+Session *tensors_store(Compiler *c, const Graph *g, uint64_t seed) {
   Plan *p = NEW(c->arena, Plan);
   PlanTensor *t = NEWN(c->arena, PlanTensor, g->inputs.n + 1);
   for (int i = 0; i < g->inputs.n; i++) {
@@ -116,7 +113,7 @@ Session *cli_store(Cli *c, const Graph *g, uint64_t seed) {
   p->ntensor = g->inputs.n;
   Session *s = session_new(p, 1);
   if (!s) {
-    cli_fail(c, ST_BUDGET, "no memory for %s of inputs", cli_human_bytes(c->arena, p->arena_bytes));
+    diag_error(c->diags, NULL, "no memory for %.1f MiB of inputs", (double)p->arena_bytes / 1048576);
     return NULL;
   }
   session_init_states(s, seed);
@@ -126,7 +123,7 @@ Session *cli_store(Cli *c, const Graph *g, uint64_t seed) {
 /* ---- states from files ---- */
 typedef VEC(const char *) Names;
 
-static void add_states(Cli *c, const Graph *g, Names *names) {
+static void add_states(Compiler *c, const Graph *g, Names *names) {
   for (int i = 0; g && i < g->inputs.n; i++)
     if (g->inputs.v[i].kind == IN_PARAM || g->inputs.v[i].kind == IN_BUFFER || g->inputs.v[i].kind == IN_SLOT)
       vec_push(c->arena, names, g->inputs.v[i].name);
@@ -139,7 +136,7 @@ static bool contains(const Names *names, const char *name) {
 }
 
 /* Every state of the model, found by elaborating all of it; false when some part cannot be. */
-static bool model_states(Cli *c, Model *m, Names *names) {
+static bool model_states(Compiler *c, Model *m, Names *names) {
   Diags *quiet = diags_new(c->arena);
   for (int i = 0; i < frontend_entry_count(m); i++)
     add_states(c, frontend_entry(m, quiet, frontend_entry_name(m, i), true, false), names);
@@ -154,17 +151,17 @@ static bool model_states(Cli *c, Model *m, Names *names) {
   return complete;
 }
 
-static Status missing_state(Cli *c, const StFile *f, const char *name, const char *type, int others) {
+static Status missing_state(Compiler *c, const StFile *f, const char *name, const char *type, int others) {
   const char **have = NEWN(c->arena, const char *, st_count(f) + 1);
   for (int i = 0; i < st_count(f); i++) have[i] = st_tensor(f, i)->name;
   const char *near = nearest_name(name, have, st_count(f));
-  cli_fail(c, ST_FILE, "%s lacks '%s': %s", st_path(f), name, type);
+  diag_error(c->diags, NULL, "%s lacks '%s': %s", st_path(f), name, type);
   if (near) diag_note(c->diags, NULL, "it has '%s'", near);
   if (others) diag_note(c->diags, NULL, "%d more are missing", others);
   return ST_FILE;
 }
 
-Status cli_check_states(Cli *c, Model *m, const Graph *g, const StFile *f) {
+Status states_check(Compiler *c, Model *m, const Graph *g, const StFile *f) {
   const Input *missing = NULL;
   int nmissing = 0;
   char want[128], have[128];
@@ -174,9 +171,10 @@ Status cli_check_states(Cli *c, Model *m, const Graph *g, const StFile *f) {
     const Node *n = g_node(g, in->val);
     const StTensor *t = st_find(f, in->name);
     if (!t && in->kind != IN_SLOT && nmissing++ == 0) missing = in;
-    if (t && (!shape_eq(&t->shape, &n->shape) || !cli_same_family(t->dt, n->dt)))
-      return cli_fail(c, ST_FILE, "%s: '%s' is %s, but the model needs %s", st_path(f), in->name,
-                      type_str(t->dt, &t->shape, have), type_str(n->dt, &n->shape, want));
+    if (!t || (shape_eq(&t->shape, &n->shape) && tensors_same_family(t->dt, n->dt))) continue;
+    diag_error(c->diags, NULL, "%s: '%s' is %s, but the model needs %s", st_path(f), in->name,
+               type_str(t->dt, &t->shape, have), type_str(n->dt, &n->shape, want));
+    return ST_FILE;
   }
   if (missing) {
     const Node *n = g_node(g, missing->val);
@@ -193,7 +191,7 @@ Status cli_check_states(Cli *c, Model *m, const Graph *g, const StFile *f) {
       if (!model_states(c, m, &names)) return ST_OK;
       if (contains(&names, name)) continue;
     }
-    cli_fail(c, ST_FILE, "%s: the model has no state '%s'", st_path(f), name);
+    diag_error(c->diags, NULL, "%s: the model has no state '%s'", st_path(f), name);
     const char *near = nearest_name(name, names.v, names.n);
     if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
     return ST_FILE;
@@ -201,13 +199,21 @@ Status cli_check_states(Cli *c, Model *m, const Graph *g, const StFile *f) {
   return ST_OK;
 }
 
-int cli_set_states(Session *s, const StFile *f) {
+int states_copy(Session *s, const StFile *f) {
   int n = 0;
   for (int i = 0; i < st_count(f); i++) {
     const StTensor *t = st_tensor(f, i);
     void *at;
-    const PlanTensor *p = cli_tensor(s, PT_STATE, t->name, &at);
-    if (p && cli_convert(p->dt, at, t->dt, t->data, shape_count(&p->shape))) n++;
+    const PlanTensor *p = tensors_find(s, PT_STATE, t->name, &at);
+    if (p && tensors_convert(p->dt, at, t->dt, t->data, shape_count(&p->shape))) n++;
   }
   return n;
+}
+
+Status states_save(const Session *s, const char *path, Diags *d) {
+  Arena *a = arena_new();
+  StTensor *t = NEWN(a, StTensor, session_plan(s)->ntensor + 1);
+  Status st = st_write(path, t, states_list(s, t), NULL, 0, d);
+  arena_free(a);
+  return st;
 }

@@ -1,0 +1,195 @@
+/* The steps of compiler.h. Where the code generator is a module of its own, it is opened here when first
+ * needed. */
+#define _GNU_SOURCE /* dladdr */
+#include "lib/compiler.h"
+
+#include "lib/tensors.h"
+#include "passes/pass.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- what lies beside the program or library that holds this code ---- */
+static const char *own_folder(Arena *a) {
+  static const char here;
+  Dl_info own, program;
+  const char *file = "/proc/self/exe"; /* the loader knows a program only by its argv[0] */
+  if (dladdr(&here, &own) && dladdr((const void *)getauxval(AT_PHDR), &program) &&
+      own.dli_fbase != program.dli_fbase)
+    file = own.dli_fname;
+  char *full = realpath(file, NULL), *slash = full ? strrchr(full, '/') : NULL;
+  const char *folder = slash ? arena_strndup(a, full, (size_t)(slash - full)) : ".";
+  free(full);
+  return folder;
+}
+
+const char *compiler_models(Arena *a) {
+  static const char *const where[] = {"../models", "../share/jepac/models", "../../share/jepac/models"};
+  const char *own = own_folder(a);
+  for (size_t i = 0; i < sizeof where / sizeof *where; i++) {
+    struct stat st;
+    char *full = realpath(arena_printf(a, "%s/%s", own, where[i]), NULL);
+    const char *path = full && !stat(full, &st) && S_ISDIR(st.st_mode) ? arena_strdup(a, full) : NULL;
+    free(full);
+    if (path) return path;
+  }
+  return NULL;
+}
+
+/* ---- models ---- */
+static Status fail_reading(Compiler *c, const char *path, const char *why) {
+  diag_error(c->diags, NULL, "cannot read model %s: %s", path, why);
+  return ST_FILE;
+}
+
+Status compiler_load(Compiler *c, const char *path, const char *text, const KnownShape *known, int nknown,
+                     Model **m) {
+  *m = NULL;
+  struct stat st;
+  if (!text && access(path, R_OK)) return fail_reading(c, path, strerror(errno));
+  if (!text && !stat(path, &st) && S_ISDIR(st.st_mode)) return fail_reading(c, path, "it is a folder");
+  FrontendOptions *o = NEW(c->arena, FrontendOptions);
+  *o = (FrontendOptions){.set = c->set,
+                         .nset = c->nset,
+                         .known = known,
+                         .nknown = nknown,
+                         .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
+                         .text = text};
+  *m = frontend_load(c->arena, c->diags, arena_strdup(c->arena, path), o);
+  return *m ? ST_OK : ST_MODEL;
+}
+
+static Status no_entry(Compiler *c, Model *m, const char *entry) {
+  int n = frontend_entry_count(m);
+  const char **names = NEWN(c->arena, const char *, n + 1);
+  for (int i = 0; i < n; i++) names[i] = frontend_entry_name(m, i);
+  names[n] = "train_step";
+  const char *near = nearest_name(entry, names, n + 1);
+  diag_error(c->diags, NULL, "%s has no entry '%s'", frontend_path(m), entry);
+  if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+  return ST_USAGE;
+}
+
+Status compiler_entry(Compiler *c, Model *m, const char *entry, bool train, bool grad, const Graph **g) {
+  int n = frontend_entry_count(m);
+  if (entry && !strcmp(entry, "train_step")) {
+    *g = frontend_train_step(m, c->diags, false);
+    return *g ? ST_OK : ST_MODEL;
+  }
+  if (n == 0) {
+    diag_error(c->diags, NULL, "%s has no entry", frontend_path(m));
+    return ST_MODEL;
+  }
+  if (!entry) entry = frontend_entry_name(m, 0);
+  for (int i = 0; i < n; i++)
+    if (!strcmp(entry, frontend_entry_name(m, i))) {
+      *g = frontend_entry(m, c->diags, entry, train, grad);
+      return *g ? ST_OK : ST_MODEL;
+    }
+  return no_entry(c, m, entry);
+}
+
+/* ---- passes ---- */
+Graph *compiler_passes(Compiler *c, const Graph *g, const char *stop_after) {
+  PipelineOptions o = c->pipeline;
+  o.stop_after = stop_after;
+  return pipeline_graph(c->arena, g, &o, c->diags);
+}
+
+Graph *compiler_expand(Compiler *c, const Graph *g) {
+  static const char *const names[] = {"autodiff", "strip"};
+  return passes_run(c->arena, g, names, 2, NULL, c->diags);
+}
+
+Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
+  Target host = target_host();
+  Status s = ST_MODEL;
+  *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &c->pipeline, c->diags, &s);
+  return *p ? ST_OK : s ? s : ST_MODEL;
+}
+
+/* ---- code generation ---- */
+extern const CodegenApi codegen_api __attribute__((weak)); /* where it is linked in */
+
+const CodegenApi *compiler_codegen(Compiler *c) {
+  static const char *const where[] = {"", "../lib/jepac/"};
+  if (!c->codegen) c->codegen = &codegen_api;
+  if (c->codegen) return c->codegen;
+  const char *own = own_folder(c->arena), *path = NULL;
+  for (size_t i = 0; i < sizeof where / sizeof *where && !path; i++) {
+    path = arena_printf(c->arena, "%s/%sjepac_codegen.so", own, where[i]);
+    if (access(path, F_OK)) path = NULL;
+  }
+  void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  if (!path) {
+    diag_error(c->diags, NULL,
+               "the code generator jepac_codegen.so is missing: it belongs beside the program %s/jepac", own);
+  } else if (!module) {
+    diag_error(c->diags, NULL, "cannot load the code generator: %s", dlerror());
+  } else if (!(c->codegen = dlsym(module, "codegen_api"))) {
+    bug("%s exports no codegen_api", path);
+  }
+  return c->codegen;
+}
+
+static void find_metrics(Compiler *c, Compiled *k) {
+  const Plan *p = k->plan;
+  k->metric = NEWN(c->arena, int, p->ntensor + 1);
+  for (int i = 0; i < p->ntensor; i++)
+    if (p->tensor[i].kind == PT_RESULT && !p->tensor[i].shape.rank && p->tensor[i].dt == DT_F32)
+      k->metric[k->nmetric++] = i;
+}
+
+Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
+  double start = now_seconds();
+  *out = (Compiled){0};
+  const CodegenApi *api = compiler_codegen(c);
+  if (!api) return ST_FILE;
+  CodegenOptions o = {
+      .cache_dir = c->cache_dir, .threads = c->threads > 0 ? c->threads : session_cpus(), .debug = c->debug};
+  Compiled k = {.program = p, .api = api};
+  if (!(k.code = api->jit(p, &o, c->arena, c->diags, &k.plan))) return ST_MODEL;
+  if (!(k.session = session_new(k.plan, c->threads))) {
+    diag_error(c->diags, NULL, "no memory for an arena of %.1f MiB: %s",
+               (double)k.plan->arena_bytes / 1048576, strerror(errno));
+    compiled_free(&k);
+    return ST_BUDGET;
+  }
+  find_metrics(c, &k);
+  tensors_set_number(k.session, "steps_per_epoch", 1000);
+  tensors_set_number(k.session, "total_steps", 100000);
+  k.seconds = now_seconds() - start;
+  *out = k;
+  return ST_OK;
+}
+
+Status compiler_build(Compiler *c, const Graph *g, Compiled *out) {
+  double start = now_seconds();
+  *out = (Compiled){0};
+  Program *p;
+  g = compiler_passes(c, g, NULL);
+  if (!g) return ST_MODEL;
+  Status s = compiler_lower(c, g, &p);
+  if (!s) s = compiler_build_program(c, p, out);
+  if (!s) out->seconds = now_seconds() - start;
+  return s;
+}
+
+void compiled_free(Compiled *k) {
+  if (k->session) session_free(k->session);
+  if (k->code) k->api->free(k->code);
+  *k = (Compiled){0};
+}
+
+/* ---- running ---- */
+void compiled_init(Compiled *k, uint64_t seed) {
+  session_init_states(k->session, seed);
+  tensors_set_number(k->session, "seed", (int64_t)seed);
+}
+
+Status compiled_step(Compiled *k, int *bad) { return session_step(k->session, k->metric, k->nmetric, bad); }
