@@ -40,7 +40,7 @@ typedef struct {
   char **command; /* what follows -- ; NULL: nothing */
   const char *jit_debug, *emit, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
-  bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check;
+  bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check, grey;
 } Options;
 
 typedef struct {

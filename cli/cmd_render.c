@@ -20,6 +20,7 @@ Status cmd_render(Cli *c) {
                  .views = (int)(o->views ? o->views : 50),
                  .size = (int)(o->size ? o->size : 128),
                  .classes = (int)(o->classes ? o->classes : shapes_count()),
+                 .grey = o->grey,
                  .seed = cli_seed(c, NULL)};
   if (!o->out) return cli_fail(c, ST_USAGE, "render needs --out DIR");
   if (!o->objects) return cli_fail(c, ST_USAGE, "render needs --objects N");

@@ -74,6 +74,7 @@ static const OptionRow option_table[] = {
     {"views", 0, OPT_COUNT, CMD_RENDER, AT(views), "V", "pictures of each object (default: 50)"},
     {"size", 0, OPT_COUNT, CMD_RENDER, AT(size), "S", "pictures are S x S (default: 128)"},
     {"classes", 0, OPT_COUNT, CMD_RENDER, AT(classes), "K", "the first K classes (default: all)"},
+    {"grey", 0, OPT_FLAG, CMD_RENDER, AT(grey), NULL, "no hues: objects differ in form only"},
     {"seed", 0, OPT_NATURAL, CMD_ALL, AT(seed), "N", "of all random numbers"},
     {"threads", 0, OPT_COUNT, CMD_ALL, AT(threads), "N", "results do not depend on it"},
     {"precision", 0, OPT_CHOICE, CMD_ALL, AT(precision), "f32|bf16", "of stored activations"},

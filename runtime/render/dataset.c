@@ -16,26 +16,29 @@
 enum { LATENTS = 7, QUALITY = 92, SHEET_COLUMNS = 14, SHEET_SIZE = 40 };
 static const double pi = 3.14159265358979323846;
 
-static Scene draw_scene(uint64_t seed, int64_t object, int view, const double colour[3][3]) {
-  Rng r = rng_stream(seed, (uint32_t)object, (uint32_t)view + 1, 0x72656e64u);
+static Scene draw_scene(const RenderJob *j, int64_t object, int view, const double colour[3][3]) {
+  Rng r = rng_stream(j->seed, (uint32_t)object, (uint32_t)view + 1, 0x72656e64u);
   Scene s = {.floor_hue = rng_unit(&r)};
   s.light_theta = rng_uniform(&r, 0, pi / 4);
   s.light_phi = rng_uniform(&r, 0, 2 * pi);
   s.light_hue = rng_unit(&r);
   for (int k = 0; k < 3; k++) s.angle[k] = rng_uniform(&r, -pi / 2, pi / 2);
   memcpy(s.colour, colour, sizeof s.colour);
+  s.grey = j->grey;
+  if (j->grey) s.floor_hue = s.light_hue = 0;
   return s;
 }
 
-static void draw_object(uint64_t seed, int64_t object, int class, Mesh *m, double colour[3][3]) {
-  Rng r = rng_stream(seed, (uint32_t)object, 0, 0x72656e64u);
-  shapes_build(class, &r, m);
+static void draw_object(const RenderJob *j, int64_t object, Mesh *m, double colour[3][3]) {
+  Rng r = rng_stream(j->seed, (uint32_t)object, 0, 0x72656e64u);
+  shapes_build((int)(object % j->classes), &r, m);
   mesh_finish(m, RENDER_RADIUS);
   double hue = rng_unit(&r);
   for (int k = 0; k < 3; k++) {
     double saturation = rng_uniform(&r, 0.1, 0.6), value = rng_uniform(&r, 0.65, 1);
     render_rgb(hue, saturation, value, colour[k]);
     hue += rng_uniform(&r, 0.2, 0.5);
+    if (j->grey) render_rgb(0, 0, 0.9, colour[k]);
   }
 }
 
@@ -51,8 +54,8 @@ void render_picture(const RenderJob *j, int64_t object, int view, uint8_t *rgb, 
   Arena *a = arena_new();
   Mesh m = {.a = a};
   double colour[3][3];
-  draw_object(j->seed, object, (int)(object % j->classes), &m, colour);
-  Scene s = draw_scene(j->seed, object, view, (const double(*)[3])colour);
+  draw_object(j, object, &m, colour);
+  Scene s = draw_scene(j, object, view, (const double(*)[3])colour);
   renderer_draw(renderer_new(a, j->size), &m, &s, rgb);
   if (latent) latents(&s, latent);
   arena_free(a);
@@ -192,9 +195,9 @@ Status render_dataset(const RenderJob *j, Diags *d) {
     object_name(j, k, name);
     const char *folder = arena_printf(one, "%s%s", j->folder, name);
     st = file_make_folder(folder, d);
-    draw_object(j->seed, k, (int)(k % j->classes), &m, colour);
+    draw_object(j, k, &m, colour);
     for (int v = 0; v < j->views && st == ST_OK; v++) {
-      Scene s = draw_scene(j->seed, k, v, (const double(*)[3])colour);
+      Scene s = draw_scene(j, k, v, (const double(*)[3])colour);
       renderer_draw(r, &m, &s, rgb);
       quaternion_of_euler(s.angle, q + (k * j->views + v) * 4);
       st = write_view(folder, v, j->size, rgb, &s, d);

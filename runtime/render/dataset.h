@@ -9,6 +9,7 @@ typedef struct {
   int64_t objects;
   int views, size, classes; /* classes: at most shapes_count() */
   uint64_t seed;
+  bool grey; /* no hue anywhere: of an object only its form tells which it is */
   void (*progress)(int64_t done, int64_t objects); /* NULL: none */
 } RenderJob;
 

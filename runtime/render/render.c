@@ -242,8 +242,8 @@ void renderer_draw(Renderer *r, const Mesh *m, const Scene *s, uint8_t *rgb) {
   Camera eye = camera_at(camera_distance, camera_theta, quarter_turn, view_half, r->side);
   Camera lamp = camera_at(light_distance, s->light_theta, s->light_phi, shadow_half, r->shadow_side);
   Light l = {.r = r, .eye = &eye, .lamp = &lamp};
-  render_rgb(s->light_hue, 0.9, 1, l.lamp_rgb);
-  render_rgb(s->floor_hue, 0.6, 0.7, l.floor_rgb);
+  render_rgb(s->light_hue, s->grey ? 0 : 0.9, 1, l.lamp_rgb);
+  render_rgb(s->floor_hue, s->grey ? 0 : 0.6, s->grey ? 0.4 : 0.7, l.floor_rgb);
   place(r, m, s, &eye, &lamp);
   for (int y = 0; y < r->size; y++)
     for (int x = 0; x < r->size; x++)

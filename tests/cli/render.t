@@ -25,6 +25,9 @@ $ jepac render -q --out d --objects 20 --views 4 --size 24 --classes 5 --seed 3 
   latent_3.npy
 $ jepac render -q --out e --objects 20 --views 4 --size 24 --classes 5 --seed 3 && diff -r d e && echo same
   same
+$ jepac render -q --out g --objects 10 --views 2 --size 24 --classes 5 --seed 3 --grey && od -An -j152 -N32 -tf8 g/mug/00000/latent_0.npy
+                          0       0.5403479622042311
+          1.974000476374674                        0
 $ jepac train turn.jepa -q --data d --out run && ls run
   checkpoint.safetensors
   run.jsonl
