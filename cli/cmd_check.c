@@ -68,7 +68,9 @@ static void print_train_step(Cli *c, const Recipe *r, const TrainStep *t) {
   tally(t->graph, IN_PARAM, &param);
   tally(t->graph, IN_BUFFER, &buffer);
   tally(t->graph, IN_SLOT, &slot);
-  printf("  train %s on %s, batch %lld, ", r->model, r->data.source, (long long)r->batch);
+  printf("  train %s on %s, batch %lld", r->model, r->data.source, (long long)r->batch);
+  if (r->accumulate > 1) printf(" x %lld", (long long)r->accumulate);
+  printf(", ");
   if (r->steps > 0) printf("%lld steps\n", (long long)r->steps);
   else printf("%lld epochs\n", (long long)r->epochs);
   print_tally(c, "parameters", &param);

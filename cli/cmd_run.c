@@ -153,7 +153,7 @@ static void set_inputs(Run *r, Session *s) {
 
 static void set_scalars(Run *r, Session *s, int64_t step) {
   const Recipe *recipe = r->train_step ? cli_recipe(r->c, r->model) : NULL;
-  int64_t total = recipe && recipe->steps > 0 ? recipe->steps : r->steps;
+  int64_t total = recipe && recipe->steps > 0 ? recipe->steps * recipe->accumulate : r->steps;
   tensors_set_number(s, "seed", (int64_t)r->seed);
   tensors_set_number(s, "step", step);
   tensors_set_number(s, "steps_per_epoch", r->steps);

@@ -29,8 +29,8 @@ typedef struct {
   void **field; /* where the loader puts each field of the data source; NULL: not used */
   int *metric;  /* plan tensors of the scalar results, in order */
   int nmetric;
-  float **watched; /* the values of the recipe's monitors */
-  int64_t step, total, per_epoch;
+  float **watched;                         /* the values of the recipe's monitors */
+  int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info;
   RunLog *log;
   Progress *progress;
@@ -68,10 +68,11 @@ static bool has_checkpoint(Train *t) {
 
 static Status decide_length(Train *t) {
   const Options *o = &t->c->opt;
-  t->per_epoch = loader_steps_per_epoch(t->loader);
+  t->batches = t->recipe->accumulate > 1 ? t->recipe->accumulate : 1;
+  t->per_epoch = loader_steps_per_epoch(t->loader) / t->batches;
   if (t->per_epoch < 1)
-    return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one batch of %lld",
-                    (long long)loader_size(t->loader), (long long)t->recipe->batch);
+    return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one step of %lld",
+                    (long long)loader_size(t->loader), (long long)(t->recipe->batch * t->batches));
   t->total = o->steps >= 0          ? o->steps
              : o->epochs >= 0       ? o->epochs * t->per_epoch
              : t->recipe->steps > 0 ? t->recipe->steps
@@ -93,7 +94,7 @@ static void bind_tensors(Train *t) {
   t->watched = NEWN(t->c->arena, float *, t->recipe->nmonitor + 1);
   for (int i = 0; i < t->recipe->nmonitor; i++)
     tensors_find(s, PT_RESULT, arena_printf(t->c->arena, "monitor.%s", t->recipe->monitor[i].name),
-               (void **)&t->watched[i]);
+                 (void **)&t->watched[i]);
 }
 
 /* --set pairs, one a line: with the model file's path all that eval needs to elaborate the same model. */
@@ -163,8 +164,8 @@ static Status record(Train *t) {
   double now = now_seconds();
   for (int i = 0; i < t->nmetric && n < MAX_METRICS - 3; i++)
     m[n++] = (Metric){t->k.plan->tensor[t->metric[i]].name, metric(t, i)};
-  m[n++] = (Metric){"images_per_s",
-                    (double)((t->step - t->logged_step) * t->recipe->batch) / (now - t->logged_at)};
+  m[n++] = (Metric){"images_per_s", (double)((t->step - t->logged_step) * t->batches * t->recipe->batch) /
+                                        (now - t->logged_at)};
   m[n++] = (Metric){"loader_wait_s", loader_waited(t->loader)};
   m[n++] = (Metric){"peak_bytes", (double)peak_memory()};
   t->logged_at = now;
@@ -201,34 +202,42 @@ static Status end_trace(Train *t) {
   return s;
 }
 
+static Status train_batch(Train *t, int64_t batch) {
+  Cli *c = t->c;
+  Session *s = t->k.session;
+  int bad = -1;
+  Status loaded = loader_next(t->loader, t->field);
+  if (loaded) {
+    progress_pause(t->progress);
+    return loaded;
+  }
+  tensors_set_number(s, "step", t->step * t->batches + batch);
+  if (t->trace) trace_step(t->trace, t->step * t->batches + batch);
+  if (!session_step(s, t->metric, t->nmetric, &bad)) return ST_OK;
+  progress_pause(t->progress);
+  Status saved = save(t); /* the states this step began with, so that --resume meets it again */
+  if (saved) return saved;
+  cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
+           (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
+  cli_explain_nonfinite(c, &t->k);
+  return ST_NONFINITE;
+}
+
 static Status train_steps(Train *t) {
   Cli *c = t->c;
   Session *s = t->k.session;
   int64_t interval = t->total / RECORDS > 1 ? t->total / RECORDS : 1;
   tensors_set_number(s, "seed", (int64_t)t->info.seed);
-  tensors_set_number(s, "steps_per_epoch", t->per_epoch);
-  tensors_set_number(s, "total_steps", t->total);
-  loader_seek(t->loader, t->step);
+  tensors_set_number(s, "steps_per_epoch", t->per_epoch * t->batches); /* the graph counts batches */
+  tensors_set_number(s, "total_steps", t->total * t->batches);
+  loader_seek(t->loader, t->step * t->batches);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
   if (c->opt.profile) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal) {
-    int bad = -1;
-    Status loaded = loader_next(t->loader, t->field);
-    if (loaded) {
-      progress_pause(t->progress);
-      return loaded;
-    }
-    tensors_set_number(s, "step", t->step);
-    if (t->trace) trace_step(t->trace, t->step);
-    if (session_step(s, t->metric, t->nmetric, &bad)) {
-      progress_pause(t->progress);
-      Status saved = save(t); /* the states this step began with, so that --resume meets it again */
-      if (saved) return saved;
-      cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
-               (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-      cli_explain_nonfinite(c, &t->k);
-      return ST_NONFINITE;
+    for (int64_t batch = 0; batch < t->batches; batch++) {
+      Status failed = train_batch(t, batch);
+      if (failed) return failed;
     }
     t->step++;
     Status traced = t->trace && ++t->traced == TRACED ? end_trace(t) : ST_OK;
@@ -256,7 +265,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   printf("%-16s %lld of %lld\n", "step", (long long)t->step, (long long)t->total);
   for (int i = 0; i < t->nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->metric[i]].name, metric(t, i));
-  if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->recipe->batch) / seconds);
+  if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
   printf("%-16s %s\n", "peak memory", cli_human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -286,7 +295,7 @@ static Status run(Train *t) {
             (long long)loader_size(t->loader), (long long)t->total);
   int64_t first = t->step;
   double start = now_seconds();
-  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch);
+  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);
   if (s) return s;
   double seconds = now_seconds() - start;

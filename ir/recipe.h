@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
   const char *model;         /* name of the model trained */
   DataSpec data;
-  int64_t batch;
+  int64_t batch, accumulate; /* samples of a batch, batches of a step */
   int64_t epochs, steps;     /* steps > 0 wins over epochs */
   int64_t seed;
   const Setting *set;        /* the whole resolved section for run.jsonl */
