@@ -18,6 +18,10 @@ LLVMValueRef conv_at(EmitModule *m, LLVMValueRef base, LLVMValueRef index);
 LLVMValueRef conv_atc(EmitModule *m, LLVMValueRef base, int64_t index);
 LLVMValueRef conv_vload(EmitModule *m, LLVMValueRef p);
 void conv_vstore(EmitModule *m, LLVMValueRef v, LLVMValueRef p);
+/* The same for tensors that may be stored as bf16: index in elements; values are f32. */
+LLVMValueRef conv_tat(EmitModule *m, bool bf16, LLVMValueRef base, LLVMValueRef index);
+LLVMValueRef conv_tload(EmitModule *m, bool bf16, LLVMValueRef p, int lanes);
+void conv_tstore(EmitModule *m, bool bf16, LLVMValueRef v, LLVMValueRef p);
 
 /* acc[i * nb + o] += broadcast(a + aoff[i]) * vector(b + o * bstride), all offsets constant. */
 void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na,
@@ -40,7 +44,8 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
 void conv_transpose(EmitModule *m, LLVMValueRef *v, int n);
 
 /* A vector over lanes i of w[(lane0 + i) * stride], zero from `count` lanes on. */
-LLVMValueRef conv_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef lane0, int64_t count, int64_t stride);
+LLVMValueRef conv_lanes(EmitModule *m, bool bf16, LLVMValueRef w, LLVMValueRef lane0, int64_t count,
+                        int64_t stride);
 
 /* ---- step bodies ---- */
 /* Packs weights: forward w[k][j] -> [kb][j][lane] (j = c, r, s), input gradient w[k][c][t] ->

@@ -29,6 +29,7 @@ typedef struct {
   const ConvSpec *s;
   ConvGather g;
   LLVMValueRef src, weights, dst, image0, nimage, row0, kb0, nkb;
+  bool out16;     /* dst holds bf16; the result that scratch is unpacked to may as well */
   int64_t wblock; /* floats of packed weights a produced channel block */
   int64_t dpitch, dblock,
       dimage; /* produced tensor (or its scratch): floats a row, a channel block, an image */
@@ -106,18 +107,16 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
     LLVMValueRef in = conv_at(m, conv_at(m, m->scratch, em_imulc(m, i, g->image)), at);
     gather_reduce(m, z, ph, pw, t, in, w, acc);
   }
-  LLVMValueRef out = conv_at(m, z->dst, em_imulc(m, i, z->dimage));
+  LLVMValueRef out = conv_tat(m, z->out16, z->dst, em_imulc(m, i, z->dimage));
   if (g->oblock) p = em_iadd(m, p, z->row0);
-  out = conv_at(m, out, em_imulc(m, g->oblock ? em_iadd(m, z->kb0, kb) : kb, z->dblock));
-  out = conv_at(m, out, em_imulc(m, p, ph->step * z->dpitch));
-  out = conv_at(m, out, em_imulc(m, q, pw->step * L));
-  out = conv_atc(m, out, ph->start * z->dpitch + pw->start * L);
+  out = conv_tat(m, z->out16, out, em_imulc(m, g->oblock ? em_iadd(m, z->kb0, kb) : kb, z->dblock));
+  out = conv_tat(m, z->out16, out, em_imulc(m, p, ph->step * z->dpitch));
+  out = conv_tat(m, z->out16, out, em_imulc(m, q, pw->step * L));
+  out = conv_tat(m, z->out16, out, em_i64(m, ph->start * z->dpitch + pw->start * L));
   for (int k = 0; k < n; k++) {
     int64_t px = k / t.ob;
-    conv_vstore(
-        m, acc[k],
-        conv_atc(m, out,
-                 (px / t.pw) * ph->step * z->dpitch + (px % t.pw) * pw->step * L + (k % t.ob) * z->dblock));
+    int64_t to = (px / t.pw) * ph->step * z->dpitch + (px % t.pw) * pw->step * L + (k % t.ob) * z->dblock;
+    conv_tstore(m, z->out16, acc[k], conv_tat(m, z->out16, out, em_i64(m, to)));
   }
   conv_end(m, &lq, NULL, 0);
   conv_end(m, &lp, NULL, 0);
@@ -126,7 +125,7 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
 }
 
 /* Row-major results: scratch [kb][rows][ow][lane] to dst[k][oh][ow]. */
-static void gather_unpack(EmitModule *m, const Gather *z, LLVMValueRef result) {
+static void gather_unpack(EmitModule *m, const Gather *z, LLVMValueRef result, bool bf16) {
   const ConvGather *g = &z->g;
   int L = m->vl;
   int64_t step = g->phase[0][0].step, rows = g->band * step;
@@ -140,13 +139,14 @@ static void gather_unpack(EmitModule *m, const Gather *z, LLVMValueRef result) {
   LLVMValueRef src =
       conv_at(m, conv_at(m, z->dst, em_imulc(m, i, z->dimage)), em_imulc(m, em_idivc(m, k, L), z->dblock));
   src = conv_at(m, src, em_imodc(m, k, L));
-  LLVMValueRef dst = conv_at(m, result, em_imulc(m, em_iadd(m, z->image0, i), g->cout * g->oh * g->ow));
-  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, k0, k), g->oh * g->ow));
+  LLVMValueRef dst =
+      conv_tat(m, bf16, result, em_imulc(m, em_iadd(m, z->image0, i), g->cout * g->oh * g->ow));
+  dst = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, k0, k), g->oh * g->ow));
   LLVMValueRef r = conv_loop(m, &lr, nrow, 1);
   LLVMValueRef from = conv_at(m, src, em_imulc(m, r, z->dpitch)),
-               to = conv_at(m, dst, em_imulc(m, em_iadd(m, first, r), g->ow));
+               to = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, first, r), g->ow));
   LLVMValueRef q = conv_loop(m, &lq, em_i64(m, g->ow), 1);
-  em_store(m, em_load(m, m->f32, conv_at(m, from, em_imulc(m, q, L)), 4), conv_at(m, to, q), 4);
+  conv_tstore(m, bf16, em_load(m, m->f32, conv_at(m, from, em_imulc(m, q, L)), 4), conv_tat(m, bf16, to, q));
   conv_end(m, &lq, NULL, 0);
   conv_end(m, &lr, NULL, 0);
   conv_end(m, &lk, NULL, 0);
@@ -159,6 +159,7 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
   ConvGather *g = &z.g;
   conv_gather(s, m->target, g);
   const ConvFill *f = &g->fill;
+  bool out16 = s->kind == CONV_DX ? s->xbf16 : s->ybf16;
   LLVMValueRef src = em_operand(m, 0), result;
   z.weights = em_operand(m, 1), result = em_operand(m, 2);
   z.wblock = f->icb * f->ib * s->kh * s->kw * m->vl;
@@ -177,20 +178,21 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
                           : em_i64(m, g->group);
   if (g->oblock) {
     z.dpitch = g->ow * m->vl, z.dblock = g->oh * z.dpitch, z.dimage = g->ocb * z.dblock;
-    z.dst = conv_at(m, result, em_imulc(m, z.image0, z.dimage));
+    z.out16 = out16;
+    z.dst = conv_tat(m, out16, result, em_imulc(m, z.image0, z.dimage));
   } else {
     z.dpitch = g->ow * m->vl, z.dblock = g->band * g->phase[0][0].step * z.dpitch, z.dimage = g->out_scratch;
     z.dst = conv_atc(m, m->scratch, g->group * g->image);
   }
   LLVMValueRef i = conv_loop(m, &l, z.nimage, 1);
-  LLVMValueRef image = conv_at(m, src, em_imulc(m, em_iadd(m, z.image0, i), f->c * f->h * f->w));
+  LLVMValueRef image = conv_tat(m, f->bf16, src, em_imulc(m, em_iadd(m, z.image0, i), f->c * f->h * f->w));
   LLVMValueRef top = em_iaddc(m, em_imulc(m, z.row0, g->source_step[0]), f->lo[0]);
   conv_fill(m, f, image, em_i64(m, 0), em_i64(m, f->icb), top,
             conv_at(m, m->scratch, em_imulc(m, i, g->image)));
   conv_end(m, &l, NULL, 0);
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) gather_phase(m, &z, a, b);
-  if (!g->oblock) gather_unpack(m, &z, result);
+  if (!g->oblock) gather_unpack(m, &z, result, out16);
   conv_end(m, &lu, NULL, 0);
 }
 
@@ -321,12 +323,12 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
       s->oh % g->band ? em_imin(m, em_isub(m, em_i64(m, s->oh), p0), em_i64(m, g->band)) : em_i64(m, g->band);
   LLVMValueRef i = conv_loop(m, &li, z.images, 1), image = em_iadd(m, image0, i);
   LLVMValueRef top = em_iaddc(m, em_imulc(m, p0, g->step[0]), g->fx.lo[0]);
-  conv_fill(m, &g->fx, conv_at(m, x, em_imulc(m, image, s->c * s->h * s->w)), cb0, z.ncb, top,
+  conv_fill(m, &g->fx, conv_tat(m, s->xbf16, x, em_imulc(m, image, s->c * s->h * s->w)), cb0, z.ncb, top,
             conv_at(m, z.x, em_imulc(m, i, z.ximage)));
   if (g->fy.rows) {
     z.ypitch = s->ow * L, z.yblock = g->band * z.ypitch, z.yimage = g->kgroup * z.yblock;
     z.y = ycopy;
-    conv_fill(m, &g->fy, conv_at(m, y, em_imulc(m, image, s->k * s->oh * s->ow)), kb0, nkb, p0,
+    conv_fill(m, &g->fy, conv_tat(m, s->ybf16, y, em_imulc(m, image, s->k * s->oh * s->ow)), kb0, nkb, p0,
               conv_at(m, z.y, em_imulc(m, i, z.yimage)));
   } else {
     z.ypitch = s->ow * L, z.yblock = s->oh * z.ypitch, z.yimage = g->ocb * z.yblock;

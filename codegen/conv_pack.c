@@ -13,6 +13,19 @@ LLVMValueRef conv_atc(EmitModule *m, LLVMValueRef base, int64_t index) {
 LLVMValueRef conv_vload(EmitModule *m, LLVMValueRef p) { return em_load(m, m->vf32, p, 4); }
 void conv_vstore(EmitModule *m, LLVMValueRef v, LLVMValueRef p) { em_store(m, v, p, 4); }
 
+LLVMValueRef conv_tat(EmitModule *m, bool bf16, LLVMValueRef base, LLVMValueRef index) {
+  return em_gep(m, bf16 ? m->i16 : m->f32, base, index);
+}
+
+LLVMValueRef conv_tload(EmitModule *m, bool bf16, LLVMValueRef p, int lanes) {
+  LLVMValueRef v = em_load(m, em_vec(bf16 ? m->i16 : m->f32, lanes), p, bf16 ? 2 : 4);
+  return bf16 ? em_widen_bf16(m, v) : v;
+}
+
+void conv_tstore(EmitModule *m, bool bf16, LLVMValueRef v, LLVMValueRef p) {
+  em_store(m, bf16 ? em_narrow_bf16(m, v) : v, p, bf16 ? 2 : 4);
+}
+
 /* ---- loops ---- */
 LLVMValueRef conv_loop(EmitModule *m, ConvLoop *l, LLVMValueRef count, int64_t step) {
   l->once = LLVMIsAConstantInt(count) && LLVMConstIntGetSExtValue(count) <= step &&
@@ -79,13 +92,15 @@ static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMVal
     int64_t last = c->first + (c->count - 1) * c->dst_step + 1;
     if (c->dst_step > 1) zero_run(m, dst, f->cols * f->ib);
     else zero_run(m, dst, c->first * f->ib);
-    from = conv_atc(m, src, c->from * f->block);
+    from = conv_tat(m, f->bf16, src, em_i64(m, c->from * f->block));
     int64_t unroll = c->count % 4 ? (c->count % 2 ? 1 : 2) : 4;
     if (c->count <= 8) unroll = c->count;
     LLVMValueRef j = conv_loop(m, &l, em_i64(m, c->count), unroll);
     LLVMValueRef v[8];
     for (int64_t u = 0; u < unroll; u++)
-      v[u] = conv_vload(m, conv_at(m, from, em_imulc(m, em_iaddc(m, j, u), c->src_step * f->block)));
+      v[u] = conv_tload(m, f->bf16,
+                        conv_tat(m, f->bf16, from, em_imulc(m, em_iaddc(m, j, u), c->src_step * f->block)),
+                        m->vl);
     for (int64_t u = 0; u < unroll; u++)
       conv_vstore(m, v[u], conv_at(m, to, em_imulc(m, em_iaddc(m, j, u), c->dst_step * f->ib)));
     conv_end(m, &l, NULL, 0);
@@ -94,10 +109,10 @@ static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMVal
   }
   zero_run(m, dst, f->cols * f->ib);
   LLVMValueRef ch = conv_loop(m, &lc, nchan, 1);
-  from = conv_atc(m, conv_at(m, src, em_imulc(m, ch, f->h * f->w)), c->from);
+  from = conv_tat(m, f->bf16, src, em_iaddc(m, em_imulc(m, ch, f->h * f->w), c->from));
   to = conv_at(m, to, ch);
   LLVMValueRef j = conv_loop(m, &l, em_i64(m, c->count), 1);
-  LLVMValueRef v = em_load(m, m->f32, conv_at(m, from, em_imulc(m, j, c->src_step)), 4);
+  LLVMValueRef v = conv_tload(m, f->bf16, conv_tat(m, f->bf16, from, em_imulc(m, j, c->src_step)), 1);
   em_store(m, v, conv_at(m, to, em_imulc(m, j, c->dst_step * f->ib)), 4);
   conv_end(m, &l, NULL, 0);
   conv_end(m, &lc, NULL, 0);
@@ -108,7 +123,7 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
   Columns c = columns_of(f);
   ConvLoop lb, lr;
   LLVMValueRef cb = conv_loop(m, &lb, ncb, 1), block = em_iadd(m, cb0, cb);
-  LLVMValueRef src = conv_at(m, image, em_imulc(m, block, f->ib * f->h * f->w));
+  LLVMValueRef src = conv_tat(m, f->bf16, image, em_imulc(m, block, f->ib * f->h * f->w));
   LLVMValueRef left = em_isub(m, em_i64(m, f->c), em_imulc(m, block, f->ib));
   LLVMValueRef nchan = f->icb == 1 ? em_i64(m, f->c) : em_imin(m, left, em_i64(m, f->ib));
   LLVMValueRef to = conv_at(m, dst, em_imulc(m, cb, f->rows * f->cols * f->ib));
@@ -128,7 +143,7 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
     em_if(m, &branch, ok);
     LLVMValueRef r = f->dil[0] > 1 ? em_idivc(m, v, f->dil[0]) : em_imulc(m, v, f->sub[0]);
     int64_t pitch = f->w * (f->block ? f->block : 1);
-    copy_row(m, f, &c, conv_at(m, src, em_imulc(m, r, pitch)), nchan, row);
+    copy_row(m, f, &c, conv_tat(m, f->bf16, src, em_imulc(m, r, pitch)), nchan, row);
     em_else(m, &branch);
     zero_run(m, row, f->cols * f->ib);
     em_endif(m, &branch);
@@ -198,8 +213,10 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
     LLVMValueRef mask = tail ? em_tail_mask(m, em_isub(m, em_i64(m, cols), j), L) : NULL, v[CONV_MAX_TILE];
     for (int i = 0; i < L; i++) {
       LLVMValueRef k = em_iaddc(m, k0, i), kk = s->k % L ? em_imin(m, k, em_i64(m, s->k - 1)) : k;
-      LLVMValueRef p = conv_at(m, w, em_iadd(m, em_imulc(m, kk, cols), j));
-      v[i] = tail ? em_masked_load(m, m->vf32, p, 4, mask, NULL) : conv_vload(m, p);
+      LLVMValueRef p = conv_tat(m, s->wbf16, w, em_iadd(m, em_imulc(m, kk, cols), j));
+      if (!tail) v[i] = conv_tload(m, s->wbf16, p, L);
+      else if (s->wbf16) v[i] = em_widen_bf16(m, em_masked_load(m, em_vec(m->i16, L), p, 2, mask, NULL));
+      else v[i] = em_masked_load(m, m->vf32, p, 4, mask, NULL);
       if (s->k % L)
         v[i] = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), ""), v[i],
                                LLVMConstNull(m->vf32), "");
@@ -211,13 +228,14 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
   }
 }
 
-LLVMValueRef conv_lanes(EmitModule *m, LLVMValueRef w, LLVMValueRef c0, int64_t c, int64_t stride) {
+LLVMValueRef conv_lanes(EmitModule *m, bool bf16, LLVMValueRef w, LLVMValueRef c0, int64_t c,
+                        int64_t stride) {
   LLVMValueRef v = LLVMGetPoison(m->vf32);
   bool ragged = c % m->vl;
   for (int i = 0; i < m->vl; i++) {
     LLVMValueRef ch = em_iaddc(m, c0, i);
     if (ragged) ch = em_imin(m, ch, em_i64(m, c - 1));
-    LLVMValueRef x = em_load(m, m->f32, conv_at(m, w, em_imulc(m, ch, stride)), 4);
+    LLVMValueRef x = conv_tload(m, bf16, conv_tat(m, bf16, w, em_imulc(m, ch, stride)), 1);
     v = LLVMBuildInsertElement(m->b, v, x, em_i32(m, i), "");
   }
   if (!ragged) return v;
@@ -234,8 +252,8 @@ static void pack_gradient(EmitModule *m, const ConvSpec *s, const ConvGather *g,
   ConvLoop lk, lt;
   LLVMValueRef k = conv_loop(m, &lk, em_i64(m, s->k), 1);
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, taps), 1);
-  LLVMValueRef src = conv_at(m, w, em_iadd(m, em_imulc(m, k, s->c * taps), t));
-  LLVMValueRef v = conv_lanes(m, src, c0, s->c, taps);
+  LLVMValueRef src = conv_tat(m, s->wbf16, w, em_iadd(m, em_imulc(m, k, s->c * taps), t));
+  LLVMValueRef v = conv_lanes(m, s->wbf16, src, c0, s->c, taps);
   conv_vstore(m, v, conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, k, taps), t), L)));
   conv_end(m, &lt, NULL, 0);
   conv_end(m, &lk, NULL, 0);

@@ -147,17 +147,18 @@ static const struct {
 
 enum { POINTS = 9 };
 
-/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` floats
+/* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` elements
  * apart. */
 typedef struct {
   LLVMValueRef row, pitch;
   int64_t col;
+  bool bf16;
 } Grid;
 
 static LLVMValueRef grid_row(EmitModule *m, const Grid *g, LLVMValueRef i) {
-  return conv_at(m, g->row,
-                 LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch))
-                                              : em_imul(m, i, g->pitch));
+  return conv_tat(m, g->bf16, g->row,
+                  LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch))
+                                               : em_imul(m, i, g->pitch));
 }
 
 /* in[from][from] -> out[to][to]: columns, then rows. Small transforms are straight code, larger ones loops
@@ -167,11 +168,12 @@ static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, 
   int L = m->vl;
   bool straight = from <= 6 && to <= 6;
   row[0] = in.row;
-  for (int i = 1; i < from; i++) row[i] = conv_at(m, row[i - 1], in.pitch);
+  for (int i = 1; i < from; i++) row[i] = conv_tat(m, in.bf16, row[i - 1], in.pitch);
   ConvLoop l = {.once = true};
   for (int j = 0; j < (straight ? from : 1); j++) {
     LLVMValueRef at = straight ? em_i64(m, j) : conv_loop(m, &l, em_i64(m, from), 1);
-    for (int i = 0; i < from; i++) d[i] = conv_vload(m, conv_at(m, row[i], em_imulc(m, at, in.col)));
+    for (int i = 0; i < from; i++)
+      d[i] = conv_tload(m, in.bf16, conv_tat(m, in.bf16, row[i], em_imulc(m, at, in.col)), L);
     f(m, d, o);
     for (int i = 0; i < to; i++) mid[i][j] = o[i];
     for (int i = 0; i < to && !straight; i++)
@@ -183,14 +185,15 @@ static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, 
     LLVMValueRef line = conv_at(m, q, em_imulc(m, at, from * L)), dst = grid_row(m, &out, at);
     for (int j = 0; j < from; j++) d[j] = straight ? mid[i][j] : conv_vload(m, conv_atc(m, line, j * L));
     f(m, d, o);
-    for (int j = 0; j < to; j++) conv_vstore(m, o[j], conv_atc(m, dst, j * out.col));
+    for (int j = 0; j < to; j++)
+      conv_tstore(m, out.bf16, o[j], conv_tat(m, out.bf16, dst, em_i64(m, j * out.col)));
     if (!straight) conv_end(m, &l, NULL, 0);
   }
 }
 
 /* Points x points planes as a grid. */
 static Grid planes(EmitModule *m, const ConvWino *g, LLVMValueRef p, int64_t plane) {
-  return (Grid){p, em_i64(m, g->points * plane), plane};
+  return (Grid){p, em_i64(m, g->points * plane), plane, false};
 }
 
 /* ---- tiles ---- */
@@ -212,7 +215,7 @@ static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, LLVMValueR
 
 /* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded
  * copy. */
-static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h,
+static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h,
                         LLVMValueRef w, int size, LLVMValueRef patch) {
   LLVMBuilderRef b = m->b;
   int L = m->vl;
@@ -220,45 +223,47 @@ static Grid tile_pixels(EmitModule *m, LLVMValueRef src, int64_t nh, int64_t nw,
   LLVMValueRef inside = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntULE, h, em_i64(m, nh - size), ""),
                                      LLVMBuildICmp(b, LLVMIntULE, w, em_i64(m, nw - size), ""), "");
   if (nh < size || nw < size) inside = LLVMConstInt(m->i1, 0, 0);
-  LLVMValueRef place = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, h, nw), w), L));
+  LLVMValueRef place = conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, h, nw), w), L));
   EmitIf f;
   em_if(m, &f, inside);
   em_else(m, &f);
-  LLVMTypeRef vi = LLVMVectorType(m->i32, (unsigned)L);
+  LLVMTypeRef word = bf16 ? m->i16 : m->i32, vi = LLVMVectorType(word, (unsigned)L);
   LLVMValueRef mask[POINTS], at[POINTS];
   for (int j = 0; j < size; j++) {
     LLVMValueRef c = em_iaddc(m, w, j), ok = LLVMBuildICmp(b, LLVMIntULT, c, em_i64(m, nw), "");
-    mask[j] = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L);
+    mask[j] = em_splat(m, LLVMBuildSExt(b, ok, word, ""), L);
     at[j] = em_imulc(m, LLVMBuildSelect(b, ok, c, zero, ""), L);
   }
   ConvLoop l;
   LLVMValueRef i = conv_loop(m, &l, em_i64(m, size), 1);
   LLVMValueRef r = em_iadd(m, h, i), ok = LLVMBuildICmp(b, LLVMIntULT, r, em_i64(m, nh), "");
-  LLVMValueRef line = conv_at(m, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
-  LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, m->i32, ""), L),
-               to = conv_at(m, patch, em_imulc(m, i, size * L));
+  LLVMValueRef line = conv_tat(m, bf16, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
+  LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, word, ""), L),
+               to = conv_tat(m, bf16, patch, em_imulc(m, i, size * L));
   for (int j = 0; j < size; j++) {
-    LLVMValueRef v = em_load(m, vi, conv_at(m, line, at[j]), 4);
+    LLVMValueRef v = em_load(m, vi, conv_tat(m, bf16, line, at[j]), bf16 ? 2 : 4);
     v = LLVMBuildAnd(b, v, LLVMBuildAnd(b, rowmask, mask[j], ""), "");
-    em_store(m, v, conv_atc(m, to, j * L), 4);
+    em_store(m, v, conv_tat(m, bf16, to, em_i64(m, j * L)), bf16 ? 2 : 4);
   }
   conv_end(m, &l, NULL, 0);
   em_endif(m, &f);
   LLVMValueRef first = em_merge(m, &f, place, patch),
                pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
-  return (Grid){first, pitch, L};
+  return (Grid){first, pitch, L, bf16};
 }
 
 /* Prefetches the step x step pixels of the tile AHEAD tiles after t in block cb of a tensor (any address will
  * do past the end). */
-static void prefetch_tile(EmitModule *m, const ConvWino *g, LLVMValueRef tensor, int64_t ncb, LLVMValueRef cb,
-                          LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
+static void prefetch_tile(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRef tensor, int64_t ncb,
+                          LLVMValueRef cb, LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
   int L = m->vl;
   Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD), NULL);
-  LLVMValueRef p = conv_at(m, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
-  p = conv_at(m, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
+  LLVMValueRef p =
+      conv_tat(m, bf16, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+  p = conv_tat(m, bf16, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
   for (int i = 0; i < step; i++)
-    for (int j = 0; j < step * L; j += 16) em_prefetch(m, conv_atc(m, p, i * nw * L + j), write, 3);
+    for (int j = 0; j < step * L; j += bf16 ? 32 : 16)
+      em_prefetch(m, conv_tat(m, bf16, p, em_i64(m, i * nw * L + j)), write, 3);
 }
 
 /* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient)
@@ -269,20 +274,22 @@ static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool grad
   int L = m->vl, size = gradient ? 4 : g->patch, step = gradient ? 4 : g->source_tile;
   int64_t ncb = gradient ? g->ocb : g->icb, nh = gradient ? g->oh : g->h, nw = gradient ? g->ow : g->w;
   int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane;
+  bool bf16 = gradient ? g->gradient16 : g->source16;
   Transform f = gradient ? transforms[g->stride - 1].gradient : transforms[g->stride - 1].source[dx];
   ConvLoop lb, lt;
   LLVMValueRef cb = em_iadd(m, cb0, conv_loop(m, &lb, em_isub(m, cb1, cb0), 1));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), end);
-  LLVMValueRef base = conv_at(m, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
-  Grid in = tile_pixels(m, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
+  LLVMValueRef base =
+      conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+  Grid in = tile_pixels(m, bf16, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
                         em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
   LLVMValueRef at = em_iadd(m, em_imulc(m, cb, g->vgroup), t); /* gradient tiles: one group */
   if (g->vgroup < g->block)
     at = em_iadd(
         m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)),
         em_imodc(m, t, g->vgroup));
-  prefetch_tile(m, g, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
+  prefetch_tile(m, g, bf16, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
   transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L),
                planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
   conv_end(m, &lt, NULL, 0);
@@ -299,12 +306,13 @@ static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *
   int L = m->vl;
   ConvLoop lc, lt;
   LLVMValueRef c = em_iadd(m, c0, conv_loop(m, &lc, em_i64(m, count), 1));
-  LLVMValueRef from = conv_at(m, w, em_imulc(m, c, dx ? s->c * 9 : 9));
+  LLVMValueRef from = conv_tat(m, s->wbf16, w, em_imulc(m, c, dx ? s->c * 9 : 9));
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, 9), 1), tap = dx ? em_isub(m, em_i64(m, 8), t) : t;
-  LLVMValueRef v = conv_lanes(m, conv_at(m, from, tap), em_imulc(m, ob, L), g->cout, dx ? 9 : s->c * 9);
+  LLVMValueRef v = conv_lanes(m, s->wbf16, conv_tat(m, s->wbf16, from, tap), em_imulc(m, ob, L), g->cout,
+                              dx ? 9 : s->c * 9);
   conv_vstore(m, v, conv_at(m, taps, em_imulc(m, t, L)));
   conv_end(m, &lt, NULL, 0);
-  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L},
+  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L, false},
                conv_atc(m, taps, 9 * L), planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
   conv_end(m, &lc, NULL, 0);
 }
@@ -362,11 +370,12 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
   LLVMValueRef t = conv_loop(m, &lt, count, 1);
   Tile z = tile_at(m, g, em_iadd(m, t0, t), NULL);
   LLVMValueRef h = em_imulc(m, z.h, size), w = em_imulc(m, z.w, size), full = NULL;
+  bool bf16 = g->result16;
   LLVMValueRef dst =
-      conv_at(m, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
-  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
-  prefetch_tile(m, g, result, g->ocb, kb, em_iadd(m, t0, t), g->oh, g->ow, size, true);
-  Grid out = {dst, em_i64(m, g->ow * L), L};
+      conv_tat(m, bf16, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
+  dst = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
+  prefetch_tile(m, g, bf16, result, g->ocb, kb, em_iadd(m, t0, t), g->oh, g->ow, size, true);
+  Grid out = {dst, em_i64(m, g->ow * L), L, bf16};
   if (ragged) {
     full = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntSLE, h, em_i64(m, g->oh - size), ""),
                         LLVMBuildICmp(b, LLVMIntSLE, w, em_i64(m, g->ow - size), ""), "");
@@ -383,8 +392,10 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
     LLVMValueRef nr = em_imin(m, em_isub(m, em_i64(m, g->oh), h), em_i64(m, size));
     LLVMValueRef nc = em_imin(m, em_isub(m, em_i64(m, g->ow), w), em_i64(m, size));
     LLVMValueRef r = conv_loop(m, &lr, nr, 1), c = conv_loop(m, &lc, nc, 1);
-    LLVMValueRef x = conv_vload(m, conv_at(m, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L)));
-    conv_vstore(m, x, conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L)));
+    LLVMTypeRef raw = em_vec(bf16 ? m->i16 : m->f32, L);
+    LLVMValueRef x = conv_tat(m, bf16, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L));
+    LLVMValueRef y = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L));
+    em_store(m, em_load(m, raw, x, bf16 ? 2 : 4), y, bf16 ? 2 : 4);
     conv_end(m, &lc, NULL, 0);
     conv_end(m, &lr, NULL, 0);
     em_endif(m, &f);
@@ -531,7 +542,8 @@ static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LL
   LLVMValueRef work = conv_atc(m, taps, 9 * L * L);
   ConvLoop lc, lp, ls, lj;
   LLVMValueRef c = conv_loop(m, &lc, em_i64(m, L), 1), at = conv_at(m, from, em_imulc(m, c, L));
-  Grid in = planes(m, g, at, g->uplane), out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L};
+  Grid in = planes(m, g, at, g->uplane),
+       out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L, false};
   if (g->nsplit > 1) {
     LLVMValueRef i = conv_loop(m, &ls, em_i64(m, g->planes), 1),
                  first = conv_at(m, at, em_imulc(m, i, g->uplane));

@@ -81,6 +81,12 @@ LLVMValueRef em_fdiv(EmitModule *m, LLVMValueRef a, LLVMValueRef b);
 /* a*b + c: one rounding where the target has FMA, else two */
 LLVMValueRef em_fma(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 
+/* ---- bf16, stored as i16 and computed with as f32; scalar or vector ---- */
+LLVMValueRef em_widen_bf16(EmitModule *m, LLVMValueRef stored);
+/* f32 to the nearest bf16 (ties to even, NaN stays NaN, f32 denormals become zero as in VCVTNEPS2BF16): the
+   stored bits, by the processor's instruction where it has one. */
+LLVMValueRef em_narrow_bf16(EmitModule *m, LLVMValueRef x);
+
 /* ---- memory; index counts elements of `elem` ---- */
 LLVMValueRef em_operand(EmitModule *m, int k); /* loads operand k's address; call in the entry block */
 LLVMValueRef em_gep(EmitModule *m, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index);

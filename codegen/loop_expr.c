@@ -219,14 +219,11 @@ static void check_access(LoopCtx *c, const Access *a, const Address *r, Guarded 
 
 /* Value as stored (i16 bf16, i8 bool) to value computed with, and back. */
 static LLVMValueRef from_storage(EmitModule *m, DType dt, LLVMValueRef v) {
-  int n = em_lanes(v);
   if (dt == DT_BOOL) return LLVMBuildICmp(m->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
-  if (dt != DT_BF16) return v;
-  LLVMTypeRef it = em_vec(m->i32, n);
-  v = LLVMBuildShl(m->b, LLVMBuildZExt(m->b, v, it, ""), em_bits(it, 16), "");
-  return LLVMBuildBitCast(m->b, v, em_vec(m->f32, n), "");
+  return dt == DT_BF16 ? em_widen_bf16(m, v) : v;
 }
 
+/* A bf16 value is rounded already: its upper half is what is stored. */
 static LLVMValueRef to_storage(EmitModule *m, DType dt, LLVMValueRef v) {
   int n = em_lanes(v);
   if (dt == DT_BOOL) return LLVMBuildZExt(m->b, v, em_vec(m->i8, n), "");

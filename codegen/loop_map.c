@@ -114,16 +114,7 @@ LLVMValueRef map_emit(EmitModule *m, OpId op, DType dt, DType arg, LLVMValueRef 
   return dt == DT_BF16 && op != OP_stop_gradient ? map_round_bf16(m, r) : r;
 }
 
-LLVMValueRef map_round_bf16(EmitModule *m, LLVMValueRef x) {
-  LLVMTypeRef it = em_vec(m->i32, em_lanes(x));
-  LLVMValueRef u = LLVMBuildBitCast(m->b, x, it, "");
-  LLVMValueRef odd = LLVMBuildAnd(m->b, LLVMBuildLShr(m->b, u, em_bits(it, 16), ""), em_bits(it, 1), "");
-  LLVMValueRef r = LLVMBuildAdd(m->b, LLVMBuildAdd(m->b, u, em_bits(it, 0x7fff), ""), odd, "");
-  /* NaN: the carry could run into infinity or zero; keep it quiet instead */
-  r = pick(m, LLVMBuildFCmp(m->b, LLVMRealUNO, x, x, ""), LLVMBuildOr(m->b, u, em_bits(it, 0x400000), ""), r);
-  r = LLVMBuildAnd(m->b, r, em_bits(it, 0xffff0000u), "");
-  return LLVMBuildBitCast(m->b, r, LLVMTypeOf(x), "");
-}
+LLVMValueRef map_round_bf16(EmitModule *m, LLVMValueRef x) { return em_widen_bf16(m, em_narrow_bf16(m, x)); }
 
 LLVMValueRef map_cast(EmitModule *m, DType from, DType to, LLVMValueRef x) {
   if (from == to) return x;

@@ -99,6 +99,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   ConvFill *f = &g->fill;
   f->c = dx ? s->k : s->c, f->h = dx ? s->oh : s->h, f->w = dx ? s->ow : s->w;
   f->block = dx ? s->yblock : s->xblock;
+  f->bf16 = dx ? s->ybf16 : s->xbf16;
   g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->oblock = dx ? s->xblock : s->yblock;
   g->ocb = conv_div_up(g->cout, g->lanes);
@@ -176,7 +177,7 @@ static void pick_blocked(const Target *t, ConvWgrad *g) {
 
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
-  g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock};
+  g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
   fill_blocks(&g->fx, g->lanes);
   g->ocb = conv_div_up(s->k, g->lanes);
   for (int d = 0; d < 2; d++) {
@@ -224,9 +225,10 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->nsplit = conv_div_up(g->nblock, g->per_split);
   g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
   g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
-  g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .ib = g->lanes, .icb = g->ocb};
+  g->fy = (ConvFill){
+      .c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16, .ib = g->lanes, .icb = g->ocb};
   g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
-  if (!s->yblock) g->fy.rows = g->band, g->fy.cols = s->ow;
+  if (!s->yblock || s->ybf16) g->fy.rows = g->band, g->fy.cols = s->ow;
 }
 
 /* ---- Winograd ---- */
@@ -315,6 +317,8 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   g->points = two ? 9 : 6, g->planes = g->points * g->points;
   g->patch = two ? (dx ? 5 : 9) : 6, g->source_tile = two && !dx ? 8 : 4, g->out_tile = two && dx ? 8 : 4;
   g->icb = g->cin / L, g->ocb = g->cout / L;
+  g->source16 = dx ? s->ybf16 : s->xbf16, g->gradient16 = s->ybf16;
+  g->result16 = s->kind != CONV_DW && (dx ? s->xbf16 : s->ybf16);
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->pad = !dx ? s->pad[0] : two ? 0 : 2 - s->pad[0];
   g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),

@@ -9,13 +9,14 @@
 typedef enum { CONV_FWD, CONV_DX, CONV_DW } ConvKind;
 typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD } ConvAlgo;
 
-/* Always the forward geometry x[n,c,h,w] * w[k,c,kh,kw] -> y[n,k,oh,ow]; f32. Weights and weight gradients are row-major OIHW. */
+/* Always the forward geometry x[n,c,h,w] * w[k,c,kh,kw] -> y[n,k,oh,ow]. Weights and weight gradients are row-major OIHW. */
 typedef struct {
   ConvKind kind;
   ConvAlgo algo;       /* AUTO on entry to conv_plan */
   int64_t n, c, h, w, k, oh, ow, kh, kw;
   int64_t stride[2], pad[2];
   int xblock, yblock;  /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else target lanes */
+  bool xbf16, wbf16, ybf16; /* stored as bf16; arithmetic and temporaries are f32. A weight gradient is never bf16 */
   /* Images a chunk of the main step reads and writes: chunk i those from i * images on. 0 = the planner's choice. Only
      where conv_can_chunk_images(). Sets chunks and scratch of the main step, no other step, no temporary, no bit of the
      results, so that it may be set after lowering. */

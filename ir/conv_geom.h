@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
   int64_t c, h, w; /* the source tensor */
   int block;
+  bool bf16;       /* widened on the way */
   int64_t ib, icb; /* scratch channel block and number of blocks */
   int64_t lo[2], sub[2], dil[2];
   int64_t rows, cols;
@@ -89,7 +90,8 @@ typedef struct {
   int64_t fill_group;        /* stationary: channel blocks a chunk of the transforming step */
   int64_t cgroup, kgroup;    /* DW: channel blocks a chunk accumulates */
   int64_t nsplit, per_split; /* DW, not stationary: ranges of blocks with partial sums of their own */
-  int64_t work;              /* floats of scratch for edge patches and between the passes of a transform */
+  bool source16, gradient16, result16; /* stored as bf16 (gradient: DW's incoming one) */
+  int64_t work; /* floats of scratch for edge patches and between the passes of a transform */
 } ConvWino;
 
 bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */

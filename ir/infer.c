@@ -430,14 +430,16 @@ bool infer_argmax(const Graph *g, Node *n, char *err, size_t errlen) {
 }
 
 /* ---- contractions ---- */
-/* Operands are floats of one type, which is the result's, except that bf16 operands may accumulate into an
- * f32 result. */
+/* Operands are floats of one type, which is the result's. f32 and bf16 may mix: what is summed is f32
+   (products of bf16 are exact there), and the result is either, as asked for; bf16 where both operands are
+   and f32 else by default. */
 static bool contraction_dtype(const Graph *g, Node *n, char *err, size_t errlen) {
   for (int i = 0; i < 2; i++)
     if (!check_accept(g, n, i, A_FLOAT, err, errlen)) return false;
-  if (!check_same_dtype(g, n, 0, 1, err, errlen)) return false;
-  DType dt = operand(g, n, 0)->dt;
-  if (!(dt == DT_BF16 && n->dt == DT_F32)) n->dt = dt;
+  DType a = operand(g, n, 0)->dt, b = operand(g, n, 1)->dt;
+  bool small = (a == DT_F32 || a == DT_BF16) && (b == DT_F32 || b == DT_BF16);
+  if (!small && !check_same_dtype(g, n, 0, 1, err, errlen)) return false;
+  if (!small || (n->dt != DT_F32 && n->dt != DT_BF16)) n->dt = small && a != b ? DT_F32 : a;
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include "ir/expr.h"
 #include "ir/graph.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static double round_bf16(double x) {
   float f = (float)x;
   uint32_t u;
   if (isnan(f)) return f;
+  if (fabsf(f) < FLT_MIN) return copysign(0, x); /* as the processor's conversion does */
   memcpy(&u, &f, sizeof u);
   u = (u + 0x7fff + ((u >> 16) & 1)) & 0xffff0000u;
   memcpy(&f, &u, sizeof f);

@@ -261,31 +261,31 @@ VJP(dot) {
 
 /* The three convolutions are bilinear and each other's derivatives; geometry is handed on. One operand is the
    incoming gradient, which has another type than the operands where bf16 operands accumulate into f32. */
-static Val conv(Graph *g, OpId op, Val a, Val b, Val y, const Shape *size) {
+static Val conv(Graph *g, OpId op, Val a, Val b, Val y, Val of, const Shape *size) {
   Ints attr[3] = {*attr_of(g, y, 0), *attr_of(g, y, 1)};
   if (size) attr[2] = ints2(size->dim[2], size->dim[3]);
-  return g_add(g, op, (Val[]){a, b}, 2, attr, 0, DT_NONE, NULL);
+  return cast_like(g, g_add(g, op, (Val[]){a, b}, 2, attr, 0, DT_NONE, NULL), of);
 }
 
 VJP(conv) {
   Val x = operand(g, y, 0), w = operand(g, y, 1), d = cast_like(g, gy, x);
   Shape xs = shape_of(g, x), ws = shape_of(g, w);
-  gin[0] = conv(g, OP_conv2d_dx, d, w, y, &xs);
-  gin[1] = conv(g, OP_conv2d_dw, x, d, y, &ws);
+  gin[0] = conv(g, OP_conv2d_dx, d, w, y, x, &xs);
+  gin[1] = conv(g, OP_conv2d_dw, x, d, y, w, &ws);
 }
 
 VJP(conv_dx) {
   Val dy = operand(g, y, 0), w = operand(g, y, 1), d = cast_like(g, gy, w);
   Shape ws = shape_of(g, w);
-  gin[0] = conv(g, OP_conv2d, d, w, y, NULL);
-  gin[1] = conv(g, OP_conv2d_dw, d, dy, y, &ws);
+  gin[0] = conv(g, OP_conv2d, d, w, y, dy, NULL);
+  gin[1] = conv(g, OP_conv2d_dw, d, dy, y, w, &ws);
 }
 
 VJP(conv_dw) {
   Val x = operand(g, y, 0), dy = operand(g, y, 1), d = cast_like(g, gy, x);
   Shape xs = shape_of(g, x);
-  gin[0] = conv(g, OP_conv2d_dx, dy, d, y, &xs);
-  gin[1] = conv(g, OP_conv2d, x, d, y, NULL);
+  gin[0] = conv(g, OP_conv2d_dx, dy, d, y, x, &xs);
+  gin[1] = conv(g, OP_conv2d, x, d, y, dy, NULL);
 }
 
 /* ---- indexing: gather and scatter_add are adjoint ---- */

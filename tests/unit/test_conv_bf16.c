@@ -1,0 +1,143 @@
+/* Convolutions of tensors stored as bf16: the same bits as the f32 kernels give on the widened operands,
+   rounded when stored; direct and Winograd, on every target this machine runs. */
+#include "tests/unit/conv_harness.h"
+
+#include <check.h>
+#include <math.h>
+
+static uint64_t state = 88172645463325252u;
+static float random_value(void) {
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  return (float)(state >> 40) / (1 << 23) - 1;
+}
+
+static uint16_t narrow(float x) {
+  uint32_t u;
+  memcpy(&u, &x, sizeof u);
+  if (!(u & 0x7f800000)) return (uint16_t)(u >> 16 & 0x8000);
+  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static float widen(uint16_t h) {
+  uint32_t u = (uint32_t)h << 16;
+  float x;
+  memcpy(&x, &u, sizeof x);
+  return x;
+}
+
+typedef struct {
+  ConvCode code;
+  float *tmp[2], *scratch;
+} Run;
+
+static void *filled(int64_t floats) { /* with NaN: nothing may depend on what memory holds */
+  float *p = aligned_alloc(64, (size_t)(floats + 16) / 16 * 64);
+  for (int64_t i = 0; i < floats; i++) p[i] = NAN;
+  return p;
+}
+
+static void run(const ConvSpec *s, const Target *t, void *x, void *w, void *y) {
+  ConvCode c = harness_compile(s, t);
+  void *tmp[2] = {filled(c.plan.tmp_bytes[0] / 4), filled(c.plan.tmp_bytes[1] / 4)},
+       *scratch = filled(c.scratch / 4 + 16);
+  void *operand[5] = {[CO_X] = x, [CO_W] = w, [CO_Y] = y, [CO_TMP0] = tmp[0], [CO_TMP1] = tmp[1]};
+  for (int i = 0; i < c.plan.nstep; i++) harness_step(&c, i, operand, scratch, false);
+  free(tmp[0]), free(tmp[1]), free(scratch);
+  harness_free(&c);
+}
+
+static void check_case(ConvSpec s, const Target *t, int mix) {
+  s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1, s.ow = (s.w + 2 * s.pad[1] - s.kw) / s.stride[1] + 1;
+  int64_t n[3] = {s.n * s.c * s.h * s.w, s.k * s.c * s.kh * s.kw, s.n * s.k * s.oh * s.ow};
+  int result = s.kind == CONV_FWD ? CO_Y : s.kind == CONV_DX ? CO_X : CO_W;
+  bool small[3] = {mix & 1, mix & 2, mix & 4};
+  if (result == CO_W) small[CO_W] = false;
+  float *wide[3];
+  uint16_t *half[3];
+  for (int i = 0; i < 3; i++) {
+    wide[i] = filled(n[i]), half[i] = filled(n[i]);
+    for (int64_t k = 0; k < n[i] && i != result; k++) {
+      wide[i][k] = random_value();
+      half[i][k] = narrow(wide[i][k]);
+      if (small[i]) wide[i][k] = widen(half[i][k]);
+    }
+  }
+  run(&s, t, wide[CO_X], wide[CO_W], wide[CO_Y]);
+  float *want = wide[result], *got = filled(n[result]);
+  s.xbf16 = small[CO_X], s.wbf16 = small[CO_W], s.ybf16 = small[CO_Y];
+  void *p[3];
+  for (int i = 0; i < 3; i++) p[i] = small[i] ? (void *)half[i] : i == result ? got : wide[i];
+  run(&s, t, p[CO_X], p[CO_W], p[CO_Y]);
+  for (int64_t k = 0; k < n[result]; k++) {
+    bool same =
+        small[result] ? half[result][k] == narrow(want[k]) : !memcmp(&got[k], &want[k], sizeof got[k]);
+    ck_assert_msg(same, "%s kind %d mix %d c %d h %d k %d: element %d is %g, not %g", t->cpu, (int)s.kind,
+                  mix, (int)s.c, (int)s.h, (int)s.k, (int)k,
+                  (double)(small[result] ? widen(half[result][k]) : got[k]), (double)want[k]);
+  }
+  free(got);
+  for (int i = 0; i < 3; i++) free(wide[i]), free(half[i]);
+}
+
+typedef struct {
+  int n, c, h, w, k, kh, kw, s, p;
+} Case;
+
+static void check_algo(ConvAlgo algo) {
+  static const Case cases[] = {{3, 32, 7, 7, 48, 3, 3, 1, 1},  {2, 16, 9, 9, 32, 3, 3, 2, 1},
+                               {2, 96, 8, 8, 112, 3, 3, 1, 1}, {3, 96, 17, 14, 112, 3, 3, 2, 1},
+                               {2, 3, 12, 10, 32, 3, 3, 1, 1}, {2, 32, 8, 8, 16, 1, 1, 2, 0},
+                               {2, 7, 6, 9, 17, 5, 3, 1, 1},   {1, 16, 3, 20, 16, 1, 7, 1, 3}};
+  static const char *const cpus[] = {"x86-64", "haswell", "host"};
+  Target host = target_host();
+  for (size_t c = 0; c < sizeof cpus / sizeof *cpus; c++) {
+    Target t;
+    ck_assert(target_named(cpus[c], &t));
+    if (t.vector_bytes > host.vector_bytes) continue;
+    int L = target_lanes(&t);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+      for (int kind = CONV_FWD; kind <= CONV_DW; kind++)
+        for (int layout = 0; layout < 4; layout++)
+          for (int mix = 2; mix < 8; mix++) {
+            Case z = cases[i];
+            ConvSpec s = {.kind = (ConvKind)kind,
+                          .algo = algo,
+                          .n = z.n,
+                          .c = z.c,
+                          .h = z.h,
+                          .w = z.w,
+                          .k = z.k,
+                          .kh = z.kh,
+                          .kw = z.kw,
+                          .stride = {z.s, z.s},
+                          .pad = {z.p, z.p},
+                          .xblock = layout & 1 ? L : 0,
+                          .yblock = layout & 2 ? L : 0};
+            if ((s.xblock && z.c % L) || (s.yblock && z.k % L)) continue;
+            bool wino = z.kh == 3 && z.kw == 3 && layout == 3;
+            if (algo == CONV_WINOGRAD && !wino) continue;
+            /* activations in every layout; weights too, or alone, only where it makes other code */
+            if (mix == 5 ? layout != 3 && L == 4 : (mix != 2 && mix != 7) || layout != 3 || L != 16) continue;
+            check_case(s, &t, mix);
+          }
+  }
+}
+
+START_TEST(direct) { check_algo(CONV_DIRECT); }
+END_TEST
+START_TEST(winograd) { check_algo(CONV_WINOGRAD); }
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("conv_bf16");
+  TCase *c = tcase_create("conv_bf16");
+  tcase_set_timeout(c, 600);
+  tcase_add_test(c, direct);
+  tcase_add_test(c, winograd);
+  suite_add_tcase(s, c);
+  SRunner *r = srunner_create(s);
+  srunner_run_all(r, CK_ENV);
+  int failed = srunner_ntests_failed(r);
+  srunner_free(r);
+  return failed != 0;
+}
