@@ -128,10 +128,11 @@ static bool live_at(const Buf *b, int k) {
   return b->kind != BUF_INPUT && b->alias < 0 && b->first >= 0 && b->first <= k && b->last >= k;
 }
 
-/* "12.3 MiB" or "4.5 KiB" into buf. */
+/* "12.3 MiB", "4.5 KiB" or "40 B" into buf. */
 static const char *human(int64_t n, char buf[static 32]) {
   if (n >= 1 << 20) snprintf(buf, 32, "%.1f MiB", (double)n / 1048576);
-  else snprintf(buf, 32, "%.1f KiB", (double)n / 1024);
+  else if (n >= 1 << 10) snprintf(buf, 32, "%.1f KiB", (double)n / 1024);
+  else snprintf(buf, 32, "%lld B", (long long)n);
   return buf;
 }
 

@@ -1,10 +1,44 @@
-/* Reads tar archives from front to end, until the wanted member is there. */
+/* Reads tar archives from front to end. zlib unpacks gzip, because libarchive does not check its checksum. */
 #include "runtime/data/archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
+
+/* The archive's bytes, unpacked where they are gzip's. */
+typedef struct {
+  gzFile gz;
+  char block[1 << 16];
+} Packed;
+
+const char *gzip_damage(void *gz) {
+  int err;
+  const char *text = gzerror(gz, &err);
+  if (err == Z_OK) return NULL;
+  if (err == Z_ERRNO) return strerror(errno);
+  if (err == Z_BUF_ERROR) return "the compressed data end too early";
+  for (const char *p; (p = strstr(text, ": "));) text = p + 2; /* zlib puts the path in front */
+  return text;
+}
+
+static la_ssize_t packed_read(struct archive *a, void *from, const void **block) {
+  Packed *p = from;
+  int n = gzread(p->gz, p->block, sizeof p->block);
+  const char *wrong = gzip_damage(p->gz);
+  *block = p->block;
+  if (!wrong) return n;
+  archive_set_error(a, EIO, "%s", wrong);
+  return -1;
+}
+
+/* What follows the archive's end; the checksum is behind it. NULL, or what is wrong. */
+static const char *packed_rest(Packed *p) {
+  while (gzread(p->gz, p->block, sizeof p->block) > 0) continue;
+  return gzip_damage(p->gz);
+}
 
 /* Absolute, or with a component "..": what would land outside the folder it is unpacked in. */
 static bool unsafe(const char *p) {
@@ -40,11 +74,20 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
   struct archive_entry *e;
   Status st = ST_FILE;
   bool failed = false;
+  Packed *packed = malloc(sizeof *packed);
   *data = NULL;
-  if (!a) bug("libarchive has no memory");
+  if (!a || !packed) bug("no memory to read an archive");
+  errno = 0;
+  packed->gz = gzopen(path, "rb");
+  if (!packed->gz) {
+    diag_error(d, NULL, "cannot read %s: %s", path, errno ? strerror(errno) : "out of memory");
+    archive_read_free(a);
+    free(packed);
+    return ST_FILE;
+  }
   archive_read_support_filter_all(a);
   archive_read_support_format_tar(a);
-  int rc = archive_read_open_filename(a, path, 1 << 16);
+  int rc = archive_read_open(a, packed, NULL, packed_read, NULL);
   while (!failed && rc == ARCHIVE_OK && (rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
     const char *member = archive_entry_pathname(e), *base = member ? strrchr(member, '/') : NULL;
     if (!member || unsafe(member)) {
@@ -67,7 +110,14 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
   } else if (!failed && !*data) {
     diag_error(d, NULL, "%s: it has no member %s", path, name);
   }
+  const char *wrong = failed ? NULL : packed_rest(packed);
+  if (wrong) {
+    diag_error(d, NULL, "cannot read %s: %s", path, wrong);
+    failed = true;
+  }
   archive_read_free(a);
+  gzclose(packed->gz);
+  free(packed);
   if (failed) {
     free(*data);
     *data = NULL;

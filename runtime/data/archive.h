@@ -8,4 +8,7 @@
    written to disk; still an archive with a path that leads outside is refused. ST_FILE after reporting. */
 Status archive_member(const char *path, const char *name, int64_t most, uint8_t **data, int64_t *n, Diags *d);
 
+/* What is wrong with a zlib file (gzFile) that was being read; NULL: nothing. */
+const char *gzip_damage(void *gz);
+
 #endif

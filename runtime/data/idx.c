@@ -1,6 +1,7 @@
 /* Reader of IDX files: magic 00 00 08 rank, rank big-endian 32-bit sizes, then exactly that many bytes.
    Memory grows with what is really read, so a lying header cannot ask for more than the file holds. */
 #include "runtime/data/idx.h"
+#include "runtime/data/archive.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,13 +18,6 @@ static int64_t read_fully(gzFile g, uint8_t *p, int64_t n) {
     at += k;
   }
   return at;
-}
-
-static const char *damage(gzFile g) {
-  int err;
-  const char *text = gzerror(g, &err);
-  if (err == Z_ERRNO) return strerror(errno);
-  return err == Z_BUF_ERROR ? "the compressed data end too early" : text;
 }
 
 static Status read_data(gzFile g, const char *path, IdxFile *out, Diags *d) {
@@ -55,7 +49,7 @@ static Status read_data(gzFile g, const char *path, IdxFile *out, Diags *d) {
     int64_t want = count - have < cap - have ? count - have + 1 : cap - have;
     int64_t k = read_fully(g, out->data + have, want);
     if (k < 0) {
-      diag_error(d, NULL, "%s: damaged: %s", path, damage(g));
+      diag_error(d, NULL, "%s: damaged: %s", path, gzip_damage(g));
       return ST_FILE;
     }
     have += k;
@@ -87,7 +81,7 @@ Status idx_read(const char *path, int rank, IdxFile *out, Diags *d) {
   uint8_t magic[4] = {0};
   Status st = ST_FILE;
   int64_t k = read_fully(g, magic, 4);
-  if (k < 0) diag_error(d, NULL, "%s: damaged: %s", path, damage(g));
+  if (k < 0) diag_error(d, NULL, "%s: damaged: %s", path, gzip_damage(g));
   else if (k < 4 || magic[0] || magic[1] || magic[2] != 8)
     diag_error(d, NULL, "%s: no IDX file of unsigned bytes", path);
   else if (magic[3] != rank) diag_error(d, NULL, "%s: has %d dimensions, expected %d", path, magic[3], rank);

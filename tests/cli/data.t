@@ -47,3 +47,73 @@ $ rm -rf bad; mkidx d 16 16 && (gzip -dc good/train-labels-idx1-ubyte.gz | head 
 $ ls bad
   ls: cannot access 'bad': No such file or directory
   exit 2
+
+Pictures and archives: sets of the layouts that the readers expect, then damaged. What is skipped, when a recipe allows it, is counted.
+
+$ mkpictures p; for k in folder tiny cifar stl 3d; do ls -d p/$k; done
+  p/folder
+  p/tiny
+  p/cifar
+  p/stl
+  p/3d
+$ for k in folder tiny cifar stl 3d; do onpictures $k --data p/$k --out runs/$k || exit; done; ls runs
+  3d
+  cifar
+  folder
+  stl
+  tiny
+$ rm -rf x; cp -r p/folder x && truncate -s 300 x/train/a/1.jpg; onpictures folder --data x --out bad --set seed=1
+  jepac: error: x/train/a/1.jpg: Premature end of JPEG file
+  exit 3
+$ onpictures skipping --data x --out skipped --set seed=1
+  jepac: warning: 1 of 8 samples could not be read and were skipped; the first: x/train/a/1.jpg: Premature end of JPEG file
+$ rm -rf x bad; cp -r p/folder x && : > x/train/b/2.jpg; onpictures folder --data x --out bad
+  jepac: error: x/train/b/2.jpg: it is neither JPEG nor PNG
+  exit 3
+$ rm -rf x bad; cp -r p/folder x && rm x/train/b/*; onpictures folder --data x --out bad
+  jepac: error: x/train/b holds no images
+  exit 3
+$ rm -rf x; cp -r p/folder x && rm -r x/train/b; onpictures folder --data x --out bad
+  jepac: error: x/train holds 1 class folders, but classes = 2
+  exit 3
+$ rm -rf x; cp -r p/tiny x && rm x/train/b/images/*; onpictures tiny --data x --out bad
+  jepac: error: x/train/b/images holds no images
+  exit 3
+$ rm -rf x; cp -r p/tiny x && cp p/3d/*/00000/image_0.jpg x/train/a/images/ && jepac render -q --out y --objects 2 --views 1 --size 48 --classes 1 && for k in 0 1 2 3; do cp y/*/00000/image_0.jpg x/train/a/images/a_$k.JPEG; cp y/*/00000/image_0.jpg x/train/b/images/b_$k.JPEG; done; onpictures tiny --data x --out bad 2>&1 | sed 's/[ab].images.[ab]_[0-9]/K/'
+  jepac: error: x/train/K.JPEG: it has 48 x 48 pixels, expected 64 x 64
+$ rm -rf x; cp -r p/cifar x && truncate -s -1 x/train.bin; onpictures cifar --data x --out bad
+  jepac: error: x/train.bin: the 24591 bytes of train.bin are no whole number of CIFAR-100 records of 3074 (truncated?)
+  exit 3
+$ rm -rf x bad; mkdir x && tar cz -f x/cifar-100-binary.tar.gz -C p cifar && onpictures cifar --data x --out runs/tar && ls runs/tar
+  checkpoint.safetensors
+  run.jsonl
+  run.svg
+$ for k in 1 5; do n=$(($(wc -c < x/cifar-100-binary.tar.gz) - k)); cp x/cifar-100-binary.tar.gz x/bent.tar.gz; printf '\377' | dd of=x/bent.tar.gz bs=1 seek=$n conv=notrunc 2>/dev/null; onpictures cifar --data x/bent.tar.gz --out bad; done
+  jepac: error: cannot read x/bent.tar.gz: incorrect length check
+  jepac: error: cannot read x/bent.tar.gz: incorrect data check
+  exit 3
+$ head -c 100 x/cifar-100-binary.tar.gz > x/cut.tar.gz; onpictures cifar --data x/cut.tar.gz --out bad
+  jepac: error: cannot read x/cut.tar.gz: the compressed data end too early
+  exit 3
+$ cp p/cifar/train.bin train.bin; mkdir -p q; cd q && tar czP -f ../x/out.tar.gz ../train.bin; cd ..; onpictures cifar --data x/out.tar.gz --out bad
+  jepac: error: x/out.tar.gz: its member ../train.bin has a path that leads outside; the archive is refused
+  exit 3
+$ tar cz -f x/none.tar.gz -C p/stl train_y.bin; onpictures cifar --data x/none.tar.gz --out bad
+  jepac: error: x/none.tar.gz: it has no member train.bin
+  exit 3
+$ rm -rf x; cp -r p/stl x && truncate -s -1 x/train_y.bin; onpictures stl --data x --out bad
+  jepac: error: x/train_X.bin holds 8 images, but x/train_y.bin holds 7 labels
+  exit 3
+$ rm -rf x; cp -r p/stl x && truncate -s -1 x/train_X.bin; onpictures stl --data x --out bad
+  jepac: error: x/train_X.bin: its 221183 bytes are no whole number of images of 27648 (truncated?)
+  exit 3
+$ rm -rf x; cp -r p/3d x && cp x/val_labels.npy x/train_labels.npy; onpictures 3d --data x --out bad
+  jepac: error: x/train_images.npy lists 8 objects, but x/train_labels.npy holds 2 labels
+  exit 3
+$ rm -rf x; cp -r p/3d x && rm -r x/$(head -n 1 x/classes.txt)/00000; onpictures 3d --data x --out bad
+  jepac: error: x/train_images.npy: object 0: there is no folder x/mug/00000
+  exit 3
+$ rm -rf x; cp -r p/3d x && for f in x/*/*/latent_*; do head -c 100 $f > t; mv t $f; done; onpictures 3d --data x --out bad 2>&1 | sed 's/[a-z]*.0000[0-9].latent_[01]/K/'
+  jepac: error: x/K.npy: its header is truncated
+$ ls bad
+  run.jsonl

@@ -187,6 +187,13 @@ START_TEST(cifar_archive) {
     write_file(tar, whole->text, n);
     refused(&spec, folder, true, ST_FILE, tar, "");
   }
+  char *bent = arena_alloc(arena, whole->len); /* its last eight bytes are a checksum and a length */
+  for (size_t at = 1; at <= 8; at++) {
+    memcpy(bent, whole->text, whole->len);
+    bent[whole->len - at] ^= 1;
+    write_file(tar, bent, whole->len);
+    refused(&spec, folder, true, ST_FILE, tar, at <= 4 ? "incorrect length check" : "incorrect data check");
+  }
   write_file(tar, "hello", 5);
   refused(&spec, folder, true, ST_FILE, tar, "");
 }
