@@ -33,11 +33,13 @@ typedef struct {
   int nset;
   int64_t seed, threads, epochs, steps, max_memory; /* -1: not given */
   int64_t objects, views, size, classes;                /* 0: not given */
+  int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *inputs, *outputs, *params_out;
   const char *after, *stage, *format, *passes, *trace, *diagnostics;
   char **command; /* what follows -- ; NULL: nothing */
+  const char *protocols, *m_val, *export_to;
   const char *jit_debug, *emit, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check, grey;

@@ -1,419 +1,266 @@
 /* jepac eval: what a trained model's embeddings hold, each figure beside the same for the untrained model.
-   The model file offers entries by name: encode(image) -> z always; target(image) -> z and predict(image,
-   action) -> z for retrieval, as in the paper (arXiv 2505.03176, section 4). Features come from the frozen
-   model in eval mode. */
+   The model file offers entries by name; the protocols below measure what those and the data allow, as in the
+   paper (arXiv 2505.03176, section 4). Features come from the frozen model in eval mode. docs/evaluation.md
+ */
 #include "cli/eval.h"
-#include "runtime/checkpoint.h"
-#include "runtime/data/loader.h"
-#include "runtime/metrics.h"
+#include "cli/plot.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  BATCH = 250,
-  TRAIN_IMAGES = 20000,
-  TEST_IMAGES = 10000,
-  PAIR_VIEWS = 4,
-  PAIR_TRAIN = 3000,
-  PAIR_TEST = 1000
+/* ---- results ---- */
+static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+json_t *eval_numbers(const double *value, int n) {
+  json_t *list = json_array();
+  for (int i = 0; i < n; i++)
+    json_array_append_new(list, value[i] == floor(value[i]) && fabs(value[i]) < 1e15
+                                    ? json_integer((json_int_t)value[i])
+                                    : number(value[i]));
+  return list;
+}
+
+void eval_set(Eval *e, const char *key, double value) { json_object_set_new(e->json, key, number(value)); }
+
+void eval_set_text(Eval *e, const char *key, const char *value) {
+  json_object_set_new(e->json, key, json_string(value));
+}
+
+void eval_set_list(Eval *e, const char *key, const double *value, int n) {
+  json_object_set_new(e->json, key, eval_numbers(value, n));
+}
+
+void eval_heads(const Eval *e, const char *label, const char *const *head, int n) {
+  if (e->c->opt.json) return;
+  printf("\n%-34s", label);
+  for (int i = 0; i < n; i++) printf(" %9s", head[i]);
+  printf("\n");
+}
+
+void eval_row(const Eval *e, const char *label, const char *format, double scale, const double *value,
+              int n) {
+  if (e->c->opt.json) return;
+  printf("%-34s", label);
+  for (int i = 0; i < n; i++) {
+    char text[32] = "-";
+    if (isfinite(value[i])) snprintf(text, sizeof text, format, value[i] * scale);
+    printf(" %9s", text);
+  }
+  printf("\n");
+}
+
+/* One line a key, so that matrices do not fill the screen. */
+static char *json_text(const json_t *o) {
+  StrBuf b = {0};
+  const char *key, *comma = "{\n";
+  json_t *v;
+  json_object_foreach((json_t *)o, key, v) {
+    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    sb_printf(&b, "%s  \"%s\": %s", comma, key, text);
+    free(text);
+    comma = ",\n";
+  }
+  sb_printf(&b, "\n}\n");
+  return b.s;
+}
+
+/* ---- the protocols ---- */
+typedef struct {
+  const char *name;
+  Status (*measure)(Eval *e);
+  const char *entries[2]; /* needed besides encode */
+  bool actions;           /* needs data with actions */
+} Protocol;
+
+static const Protocol protocol_table[] = {
+    {"linear", measure_linear, {NULL, NULL}, false},
+    {"health", measure_health, {NULL, NULL}, false},
+    {"r2", measure_r2, {NULL, NULL}, true},
+    {"retrieval", measure_retrieval, {"target", "predict"}, true},
+    {"aggregate", measure_aggregate, {NULL, NULL}, true},
+    {"path", measure_path, {"aggregate", NULL}, true},
+    {"maps", measure_maps, {NULL, NULL}, false},
 };
-enum { RETRIEVAL_VIEWS = 16, RETRIEVAL_IMAGES = 500, CLASS_EPOCHS = 20, ACTION_EPOCHS = 10 };
+enum { NPROTOCOL = sizeof protocol_table / sizeof *protocol_table };
 
-typedef struct {
-  Cli *c;
-  const char *folder;
-  CheckpointInfo info;
-  Model *model;
-  const Recipe *recipe;
-  int64_t classes, dim, nact;       /* dim: width of an embedding; nact: of an action, 0 none */
-  Compiled encode, target, predict; /* target, predict: may be absent */
-  bool retrieval;
-} Eval;
-
-/* Figures of one model; NAN: not measured. */
-typedef struct {
-  double loss, top1, r2, mrr, hit1, rank, spread;
-  double column[64]; /* R2 of each action component */
-} Figures;
-
-/* ---- entries ---- */
-static bool has_entry(const Eval *e, const char *name) {
-  for (int i = 0; i < frontend_entry_count(e->model); i++)
-    if (!strcmp(frontend_entry_name(e->model, i), name)) return true;
+static bool in_words(const char *list, const char *name) {
+  size_t n = strlen(name);
+  for (const char *p = list; p; p = strchr(p, ','), p = p ? p + 1 : NULL)
+    if (!strncmp(p, name, n) && (p[n] == ',' || !p[n])) return true;
   return false;
 }
 
-static Status open_entry(Eval *e, const char *name, const KnownShape *known, int n, Compiled *out) {
-  Model *m;
-  Status s = cli_load(e->c, e->info.model, known, n, &m);
-  if (s) return s;
-  const Graph *g = frontend_entry(m, e->c->diags, name, false, false);
-  return g ? cli_compile(e->c, g, out) : ST_MODEL;
+static Status check_words(Eval *e, const char *list) {
+  const char *names[NPROTOCOL];
+  for (int i = 0; i < NPROTOCOL; i++) names[i] = protocol_table[i].name;
+  for (const char *p = list; p; p = strchr(p, ','), p = p ? p + 1 : NULL) {
+    const char *word = arena_strndup(e->c->arena, p, strcspn(p, ","));
+    bool known = false;
+    for (int i = 0; i < NPROTOCOL; i++) known = known || !strcmp(word, names[i]);
+    if (known) continue;
+    cli_fail(e->c, ST_USAGE, "there is no protocol '%s'", word);
+    const char *near = nearest_name(word, names, NPROTOCOL);
+    if (near) diag_note(e->c->diags, NULL, "did you mean '%s'?", near);
+    else diag_note(e->c->diags, NULL, "there are linear, health, r2, retrieval, aggregate, path and maps");
+    return ST_USAGE;
+  }
+  return ST_OK;
 }
 
-static Status set_states(Eval *e, Compiled *k, bool trained) {
-  if (!k->session) return ST_OK;
-  session_init_states(k->session, e->info.seed);
-  CheckpointInfo ignored;
-  return trained ? checkpoint_load(e->folder, k->session, false, &ignored, e->c->arena, e->c->diags) : ST_OK;
-}
-
-static const DataField *field(const DataSpec *d, const char *name, int *index) {
-  for (int i = 0; i < d->nfield; i++)
-    if (!strcmp(d->field[i].name, name)) {
-      if (index) *index = i;
-      return &d->field[i];
-    }
+/* Why a protocol cannot be measured, or NULL. */
+static const char *obstacle(const Eval *e, const Protocol *p) {
+  if (p->actions && !e->nact) return "the data have no actions";
+  for (int i = 0; i < 2; i++)
+    if (p->entries[i] && !entry_offered(e, p->entries[i]))
+      return arena_printf(e->c->arena, "the model has no entry '%s'", p->entries[i]);
   return NULL;
 }
 
-/* The only result of an entry, one row a sample. */
-static const float *result(const Compiled *k, int64_t *width) {
-  const Plan *p = k->plan;
-  for (int i = 0; i < p->ntensor; i++)
-    if (p->tensor[i].kind == PT_RESULT && p->tensor[i].dt == DT_F32 && p->tensor[i].shape.rank == 2) {
-      *width = p->tensor[i].shape.dim[1];
-      return session_tensor_at(k->session, i).data;
-    }
-  return NULL;
-}
-
-static const float *apply(Compiled *k, const float *image, const float *action, int64_t n) {
-  void *at;
-  int64_t width;
-  const PlanTensor *t = tensors_find(k->session, PT_ARG, "x", &at);
-  int64_t row = shape_count(&t->shape) / BATCH;
-  memset(at, 0, (size_t)(BATCH * row) * 4);
-  memcpy(at, image, (size_t)(n * row) * 4);
-  if (action && (t = tensors_find(k->session, PT_ARG, "action", &at))) {
-    row = shape_count(&t->shape) / BATCH;
-    memset(at, 0, (size_t)(BATCH * row) * 4);
-    memcpy(at, action, (size_t)(n * row) * 4);
-  }
-  session_run(k->session, 0, k->plan->nstep);
-  return result(k, &width);
-}
-
-/* ---- data ---- */
-/* The recipe's data with V views. */
-static DataSpec with_views(Eval *e, int64_t views) {
-  DataSpec d = e->recipe->data;
-  Setting *set = NEWN(e->c->arena, Setting, d.nset + 1);
-  DataField *f = NEWN(e->c->arena, DataField, d.nfield + 1);
-  memcpy(set, d.set, (size_t)d.nset * sizeof *set);
-  memcpy(f, d.field, (size_t)d.nfield * sizeof *f);
-  for (int i = 0; i < d.nset; i++)
-    if (!strcmp(set[i].name, "views")) set[i].num = (double)views;
-  for (int i = 0; i < d.nfield; i++) {
-    f[i].shape.dim[0] = BATCH;
-    if (!strcmp(f[i].name, "views")) f[i].shape.dim[1] = views;
-    if (!strcmp(f[i].name, "actions")) f[i].shape.dim[1] = views - 1;
-    if (!strcmp(f[i].name, "params")) f[i].shape.dim[1] = views;
-  }
-  d.set = set;
-  d.field = f;
-  return d;
-}
-
-typedef struct {
-  Loader *loader;
-  DataSpec spec;
-  void *dst[16];
-  float *image, *views, *actions;
-  int64_t *label, size, views_row;
-} Reader;
-
-static Status open_reader(Eval *e, bool train, int64_t views, bool augmented, Reader *r) {
-  Status s;
-  memset(r, 0, sizeof *r);
-  r->spec = with_views(e, views);
-  r->loader = loader_open(&r->spec, e->c->opt.data, BATCH, e->info.seed, train, e->c->diags, &s);
-  if (!r->loader) return s;
-  loader_configure(r->loader, true, 1);
-  r->size = loader_size(r->loader) / BATCH * BATCH;
-  for (int i = 0; i < r->spec.nfield && i < 16; i++) {
-    const DataField *f = &r->spec.field[i];
-    bool view = !strcmp(f->name, "views") || !strcmp(f->name, "actions");
-    if (view != augmented) continue;
-    r->dst[i] = arena_alloc(e->c->arena, (size_t)(shape_count(&f->shape) * dtype_size(f->dt)));
-    if (!strcmp(f->name, "image")) r->image = r->dst[i];
-    if (!strcmp(f->name, "views")) r->views = r->dst[i];
-    if (!strcmp(f->name, "actions")) r->actions = r->dst[i];
-    if (!strcmp(f->name, "label")) r->label = r->dst[i];
+static Status measure_all(Eval *e) {
+  const char *asked = e->c->opt.protocols;
+  for (int i = 0; i < NPROTOCOL; i++) {
+    const Protocol *p = &protocol_table[i];
+    if (asked && !in_words(asked, p->name)) continue;
+    const char *why = obstacle(e, p);
+    if (why && asked) return cli_fail(e->c, ST_MODEL, "protocol %s cannot be measured: %s", p->name, why);
+    if (why) continue;
+    double start = now_seconds();
+    Status s = p->measure(e);
+    if (s) return s;
+    if (e->c->opt.verbose) fprintf(stderr, "%s: %.2f s\n", p->name, now_seconds() - start);
   }
   return ST_OK;
 }
 
-static int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
-
-/* ---- class probe ---- */
-static Status class_features(Eval *e, bool train, int64_t limit, ProbeData *d) {
-  Reader r;
-  Status s = open_reader(e, train, 2, false, &r);
-  if (s) return s;
-  *d = (ProbeData){.n = at_most(r.size, limit), .dim = e->dim};
-  d->x = NEWN(e->c->arena, float, d->n * d->dim);
-  d->label = NEWN(e->c->arena, int64_t, d->n);
-  for (int64_t i = 0; i + BATCH <= d->n; i += BATCH) {
-    if ((s = loader_next(r.loader, r.dst))) {
-      loader_close(r.loader);
-      return s;
-    }
-    memcpy(d->x + i * d->dim, apply(&e->encode, r.image, NULL, BATCH), (size_t)(BATCH * d->dim) * 4);
-    memcpy(d->label + i, r.label, BATCH * sizeof *d->label);
+/* ---- how much is measured ---- */
+static Status parse_list(Eval *e, const char *option, const char *text, IntList *out) {
+  out->n = 0;
+  for (const char *p = text; p; p = strchr(p, ','), p = p ? p + 1 : NULL) {
+    char *end;
+    long long v = strtoll(p, &end, 10);
+    if (end == p || (*end && *end != ',') || v < 1 || v > MAX_M || out->n == MAX_M)
+      return cli_fail(e->c, ST_USAGE, "--%s needs whole numbers from 1 to %d such as 1,3,5, not '%s'", option,
+                      MAX_M, text);
+    out->v[out->n++] = v;
   }
-  loader_close(r.loader);
   return ST_OK;
 }
 
-static Status measure_class(Eval *e, Figures *f) {
-  ProbeData train, test;
-  Status s = class_features(e, true, TRAIN_IMAGES, &train);
-  if (!s) s = class_features(e, false, TEST_IMAGES, &test);
-  if (s) return s;
-  float *unit = NEWN(e->c->arena, float, test.n *test.dim),
-        *score = NEWN(e->c->arena, float, test.n * e->classes);
-  memcpy(unit, test.x, (size_t)(test.n * test.dim) * 4);
-  stats_normalize_rows(unit, test.n, test.dim);
-  f->rank = stats_effective_rank(unit, test.n, test.dim);
-  f->spread = stats_spread(unit, test.n, test.dim);
-  stats_standardize(train.x, train.n, test.x, test.n, train.dim);
-  s = probe_run(e->c, "linear.jepa", &train, &test, e->classes, CLASS_EPOCHS, score);
-  if (!s) f->top1 = stats_top1(score, test.label, test.n, e->classes);
-  return s;
-}
-
-/* ---- relative action from two views ---- */
-/* Embeddings of all views, row (image, view), and each view's parameters relative to view 0. */
-static Status view_features(Eval *e, Compiled *k, bool train, int64_t images, int64_t views, float **z,
-                            float **param, float **first, int64_t *n) {
-  Reader r;
-  Status s = open_reader(e, train, views, true, &r);
-  if (s) return s;
-  Arena *a = e->c->arena;
-  *n = at_most(r.size, images);
-  int64_t row = shape_count(&field(&r.spec, "views", NULL)->shape) / (BATCH * views), A = e->nact;
-  *z = NEWN(a, float, *n *views * e->dim);
-  *param = NEWN(a, float, *n *views *A);
-  if (first) *first = NEWN(a, float, *n *row);
-  for (int64_t i = 0; i + BATCH <= *n; i += BATCH) {
-    if ((s = loader_next(r.loader, r.dst))) {
-      loader_close(r.loader);
-      return s;
-    }
-    for (int64_t b = 0; b < BATCH; b++) {
-      if (first) memcpy(*first + (i + b) * row, r.views + b * views * row, (size_t)row * 4);
-      for (int64_t v = 1; v < views; v++)
-        for (int64_t d = 0; d < A; d++) {
-          float *p = *param + ((i + b) * views + v) * A + d;
-          *p = p[-A] + r.actions[(b * (views - 1) + v - 1) * A + d];
-        }
-    }
-    for (int64_t b = 0; b < BATCH * views; b += BATCH)
-      memcpy(*z + (i * views + b) * e->dim, apply(k, r.views + b * row, NULL, BATCH),
-             (size_t)(BATCH * e->dim) * 4);
+static Status decide_sizes(Eval *e) {
+  Sizes *z = &e->size;
+  const Options *o = &e->c->opt;
+  *z = (Sizes){
+      .hidden = {1, {256}}, .path_hidden = {1, {256}}, .epochs = 20, .action_epochs = 10, .path_epochs = 30};
+  for (int m = 1; m <= 8; m++) z->m_val.v[z->m_val.n++] = z->path.v[z->path.n++] = m;
+  const struct {
+    int64_t *at, given, absent;
+  } count[] = {{&z->images, o->train_images, 20000},           {&z->test_images, o->test_images, 10000},
+               {&z->sequences, o->train_sequences, 3000},      {&z->test_sequences, o->test_sequences, 1000},
+               {&z->retrieval_images, o->test_sequences, 500}, {&z->retrieval_views, o->retrieval_views, 16}};
+  for (size_t i = 0; i < sizeof count / sizeof *count; i++)
+    *count[i].at = count[i].given > 0 ? count[i].given : count[i].absent;
+  if (o->m_val) {
+    Status s = parse_list(e, "m-val", o->m_val, &z->m_val);
+    if (!s) s = parse_list(e, "m-val", o->m_val, &z->path);
+    if (s) return s;
   }
-  loader_close(r.loader);
+  if (!z->m_val.n || !z->path.n)
+    return cli_fail(e->c, ST_MODEL, "m_val and path name at least one number of views");
   return ST_OK;
 }
 
-/* All ordered pairs of an image's views: both embeddings, and the action between. */
-static Status pair_data(Eval *e, bool train, int64_t images, ProbeData *d) {
-  float *z, *param;
-  int64_t n, V = PAIR_VIEWS, D = e->dim, A = e->nact;
-  Status s = view_features(e, &e->encode, train, images, V, &z, &param, NULL, &n);
-  if (s) return s;
-  *d = (ProbeData){.n = n * V * (V - 1), .dim = 2 * D, .ydim = A};
-  d->x = NEWN(e->c->arena, float, d->n * d->dim);
-  d->y = NEWN(e->c->arena, float, d->n *A);
-  int64_t row = 0;
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t p = 0; p < V; p++)
-      for (int64_t q = 0; q < V; q++) {
-        if (p == q) continue;
-        memcpy(d->x + row * 2 * D, z + (i * V + p) * D, (size_t)D * 4);
-        memcpy(d->x + row * 2 * D + D, z + (i * V + q) * D, (size_t)D * 4);
-        for (int64_t k = 0; k < A; k++)
-          d->y[row * A + k] = param[(i * V + q) * A + k] - param[(i * V + p) * A + k];
-        row++;
-      }
+static void drop_beyond(IntList *l, int64_t most) {
+  int n = 0;
+  for (int i = 0; i < l->n; i++)
+    if (l->v[i] <= most) l->v[n++] = l->v[i];
+  l->n = n;
+}
+
+/* As many views as the largest M needs, and those of the pairs; an object may have fewer pictures. */
+static Status decide_views(Eval *e) {
+  Sizes *z = &e->size;
+  int64_t need = 4;
+  for (int i = 0; i < z->m_val.n; i++) need = z->m_val.v[i] > need ? z->m_val.v[i] : need;
+  for (int i = 0; i < z->path.n; i++) need = z->path.v[i] + 1 > need ? z->path.v[i] + 1 : need;
+  const Setting *s = setting_find(e->recipe->data.set, e->recipe->data.nset, "per_object");
+  int64_t have = s ? (int64_t)s->num : need > z->retrieval_views ? need : z->retrieval_views;
+  if (have < 2) return cli_fail(e->c, ST_MODEL, "eval needs at least two views of a sample");
+  e->views = need < have ? need : have;
+  if (z->retrieval_views > have) z->retrieval_views = have;
+  drop_beyond(&z->m_val, have);
+  drop_beyond(&z->path, have - 1);
+  if (!z->m_val.n || !z->path.n)
+    return cli_fail(e->c, ST_MODEL, "the data have %lld views of a sample, too few for the M asked for",
+                    (long long)have);
   return ST_OK;
 }
 
-static Status measure_action(Eval *e, Figures *f) {
-  ProbeData train, test;
-  Status s = pair_data(e, true, PAIR_TRAIN, &train);
-  if (!s) s = pair_data(e, false, PAIR_TEST, &test);
-  if (s) return s;
-  stats_standardize(train.x, train.n, test.x, test.n, train.dim);
-  stats_standardize(train.y, train.n, test.y, test.n, train.ydim);
-  float *prediction = NEWN(e->c->arena, float, test.n *test.ydim);
-  s = probe_run(e->c, "regression.jepa", &train, &test, test.ydim, ACTION_EPOCHS, prediction);
-  if (!s) f->r2 = stats_r2(prediction, test.y, test.n, test.ydim, f->column);
-  return s;
-}
-
-/* ---- retrieval: predict an image's other views from its first, given the action ---- */
-static Status measure_retrieval(Eval *e, Figures *f) {
-  float *z, *param, *first;
-  int64_t n, V = RETRIEVAL_VIEWS, D = e->dim, A = e->nact;
-  Status s = view_features(e, &e->target, false, RETRIEVAL_IMAGES, V, &z, &param, &first, &n);
-  if (s) return s;
-  void *image;
-  const PlanTensor *t = tensors_find(e->predict.session, PT_ARG, "x", &image);
-  int64_t row = shape_count(&t->shape) / BATCH;
-  float *action = NEWN(e->c->arena, float, BATCH *A);
-  double mrr = 0, hits = 0;
-  for (int64_t i = 0; i + BATCH <= n; i += BATCH)
-    for (int64_t v = 1; v < V; v++) {
-      for (int64_t b = 0; b < BATCH; b++)
-        memcpy(action + b * A, param + ((i + b) * V + v) * A, (size_t)A * 4);
-      const float *q = apply(&e->predict, first + i * row, action, BATCH);
-      for (int64_t b = 0; b < BATCH; b++) {
-        int rank = stats_rank(q + b * D, z + ((i + b) * V + 1) * D, (int)V - 1, (int)v - 1, D);
-        mrr += 1.0 / rank;
-        hits += rank == 1;
-      }
+/* ---- the run ---- */
+/* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
+   that training waited for data. */
+static void describe_log(Eval *e) {
+  int n;
+  const Recipe *r = e->recipe;
+  double images = (double)(r->batch * (r->accumulate > 1 ? r->accumulate : 1)); /* of a step */
+  double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
+  Series *s =
+      plot_log(e->c->arena, arena_printf(e->c->arena, "%s/run.jsonl", e->folder), &n, diags_new(e->c->arena));
+  for (int i = 0; s && i < n; i++) {
+    int k = s[i].n, tail = (k + 9) / 10;
+    double sum = 0, largest = 0, seconds = 0;
+    for (int j = 0; j < k; j++) {
+      sum += j >= k - tail ? s[i].y[j] / tail : 0;
+      largest = fmax(largest, s[i].y[j]);
+      seconds += (s[i].x[j] - (j ? s[i].x[j - 1] : 0)) * images / fmax(s[i].y[j], 1e-9);
     }
-  f->mrr = mrr / (double)(n * (V - 1));
-  f->hit1 = hits / (double)(n * (V - 1));
-  return ST_OK;
-}
-
-/* ---- the run's log ---- */
-typedef struct {
-  double first_loss, last_loss, images_per_s, peak_bytes;
-} LogFigures;
-
-/* Loss at the start, its mean over the last tenth of the records, the run's speed and memory. */
-static LogFigures read_log(Eval *e) {
-  LogFigures f = {NAN, NAN, NAN, NAN};
-  VEC(double) loss = {0}, speed = {0};
-  const Source *src = source_read(e->c->arena, arena_printf(e->c->arena, "%s/run.jsonl", e->folder));
-  for (const char *p = src ? src->text : "", *end; *p; p = *end ? end + 1 : end) {
-    end = p + strcspn(p, "\n");
-    json_t *o = json_loadb(p, (size_t)(end - p), 0, NULL);
-    if (json_is_number(json_object_get(o, "loss"))) {
-      vec_push(e->c->arena, &loss, json_number_value(json_object_get(o, "loss")));
-      vec_push(e->c->arena, &speed, json_number_value(json_object_get(o, "images_per_s")));
-      f.peak_bytes =
-          fmax(isnan(f.peak_bytes) ? 0 : f.peak_bytes, json_number_value(json_object_get(o, "peak_bytes")));
+    if (!strcmp(s[i].name, "loss")) {
+      first = s[i].y[0];
+      last = sum;
+    } else if (!strcmp(s[i].name, "images_per_s")) {
+      speed = s[i].x[k - 1] * images / seconds;
+      wait = isnan(wait) ? seconds : wait / seconds;
+    } else if (!strcmp(s[i].name, "loader_wait_s")) {
+      wait = isnan(wait) ? largest : largest / wait;
+    } else if (!strcmp(s[i].name, "peak_bytes")) {
+      peak = largest;
     }
-    json_decref(o);
   }
-  if (!loss.n) return f;
-  int tail = (loss.n + 9) / 10;
-  f.first_loss = loss.v[0];
-  f.last_loss = f.images_per_s = 0;
-  for (int i = loss.n - tail; i < loss.n; i++) f.last_loss += loss.v[i] / tail;
-  for (int i = 0; i < speed.n; i++) f.images_per_s += speed.v[i] / speed.n;
-  return f;
+  eval_set(e, "loss", last);
+  eval_set(e, "loss_first", first);
+  eval_set(e, "images_per_s", speed);
+  eval_set(e, "peak_bytes", peak);
+  eval_set(e, "loader_wait_share", wait);
+  if (e->c->opt.json) return;
+  printf("%s: step %lld of %s\n", e->folder, (long long)e->info.step, e->info.model);
+  if (isfinite(speed))
+    printf("training: loss %.4f at first, %.4f in the last tenth; %.0f images/s, %.2f %% of the time waiting "
+           "for data, "
+           "%s\n",
+           first, last, speed, 100 * wait, cli_human_bytes(e->c->arena, (int64_t)peak));
+  static const char *const heads[] = {"trained", "untrained"};
+  eval_heads(e, "", heads, 2);
 }
 
-/* ---- all of it ---- */
 static Status open_entries(Eval *e) {
-  Cli *c = e->c;
-  int i;
-  DataSpec d = with_views(e, 2);
-  const DataField *image = field(&d, "image", &i), *actions = field(&d, "actions", NULL);
-  if (!image || !field(&d, "label", NULL))
-    return cli_fail(c, ST_MODEL, "eval needs data with images and labels; %s has none", d.source);
-  if (!has_entry(e, "encode")) {
-    cli_fail(c, ST_MODEL, "%s has no entry 'encode'", e->info.model);
-    diag_note(c->diags, NULL, "eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
-    return ST_MODEL;
-  }
-  e->nact = actions ? actions->shape.dim[2] : 0;
-  if (e->nact > 64) return cli_fail(c, ST_MODEL, "eval knows actions of at most 64 components");
-  KnownShape known[] = {{"x", DT_F32, image->shape}, {"action", DT_F32, {2, {BATCH, e->nact}}}};
-  Status s = open_entry(e, "encode", known, 1, &e->encode);
+  const Shape *i = &e->image;
+  int64_t most = (4 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
+  KnownShape known[] = {{"x", DT_F32, {4, {batch, i->dim[0], i->dim[1], i->dim[2]}}},
+                        {"action", DT_F32, {2, {batch, e->nact}}}};
+  Status s = entry_open(e, "encode", known, 1, true, &e->encode);
   if (s) return s;
-  if (!result(&e->encode, &e->dim)) return cli_fail(c, ST_MODEL, "entry encode returns no f32[B, D]");
-  e->retrieval = e->nact && has_entry(e, "target") && has_entry(e, "predict");
-  if (!e->retrieval) return ST_OK;
-  if ((s = open_entry(e, "target", known, 1, &e->target))) return s;
-  return open_entry(e, "predict", known, 2, &e->predict);
-}
-
-static Status measure(Eval *e, bool trained, Figures *f) {
-  *f = (Figures){NAN, NAN, NAN, NAN, NAN, NAN, NAN, {0}};
-  Status s = set_states(e, &e->encode, trained);
-  if (!s) s = set_states(e, &e->target, trained);
-  if (!s) s = set_states(e, &e->predict, trained);
-  if (!s) s = measure_class(e, f);
-  if (!s && e->nact) s = measure_action(e, f);
-  if (!s && e->retrieval) s = measure_retrieval(e, f);
-  return s;
-}
-
-typedef struct {
-  const char *key, *label;
-  size_t offset;
-  double scale;
-  const char *format;
-} FigureRow;
-#define AT(F) offsetof(Figures, F)
-static const FigureRow figure_table[] = {
-    {"loss", "loss", AT(loss), 1, "%.4f"},
-    {"linear_top1", "linear probe top-1, %", AT(top1), 100, "%.1f"},
-    {"action_r2", "relative action R2", AT(r2), 1, "%.3f"},
-    {"retrieval_mrr", "retrieval MRR (chance .221)", AT(mrr), 1, "%.3f"},
-    {"retrieval_hit1", "retrieval H@1 (chance .067)", AT(hit1), 1, "%.3f"},
-    {"effective_rank", "effective rank", AT(rank), 1, "%.1f"},
-    {"embedding_std", "embedding std x sqrt(d)", AT(spread), 1, "%.3f"},
-};
-enum { NFIGURE = sizeof figure_table / sizeof *figure_table };
-
-static double figure(const Figures *f, int row) {
-  return *(const double *)((const char *)f + figure_table[row].offset);
-}
-
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
-static json_t *figures_json(const Eval *e, const Figures *f) {
-  json_t *o = json_object(), *columns = json_array();
-  for (int i = 0; i < NFIGURE; i++) json_object_set_new(o, figure_table[i].key, number(figure(f, i)));
-  for (int64_t i = 0; i < e->nact; i++) json_array_append_new(columns, number(f->column[i]));
-  json_object_set_new(o, "action_r2_components", columns);
-  return o;
-}
-
-static void print_table(Eval *e, const Figures *trained, const Figures *untrained, const LogFigures *log) {
-  printf("%s: step %lld\n\n%-30s %10s %10s\n", e->folder, (long long)e->info.step, "", "trained",
-         "untrained");
-  for (int i = 0; i < NFIGURE; i++) {
-    char a[32] = "-", b[32] = "-";
-    double x = figure(trained, i), y = figure(untrained, i);
-    if (isnan(x)) continue;
-    snprintf(a, sizeof a, figure_table[i].format, x * figure_table[i].scale);
-    if (!isnan(y)) snprintf(b, sizeof b, figure_table[i].format, y * figure_table[i].scale);
-    printf("%-30s %10s %10s\n", figure_table[i].label, a, b);
+  e->dim = e->encode.width;
+  e->nembed = e->nact;
+  if (e->nact && entry_offered(e, "embed")) {
+    if ((s = entry_open(e, "embed", known + 1, 1, false, &e->embed))) return s;
+    e->nembed = e->embed.width;
   }
-  if (!isnan(log->images_per_s)) {
-    printf("%-30s %10.0f\n", "training, images/s", log->images_per_s);
-    printf("%-30s %10s\n", "training, peak memory", cli_human_bytes(e->c->arena, (int64_t)log->peak_bytes));
-  }
-}
-
-static Status report(Eval *e, Figures *trained, Figures *untrained) {
-  LogFigures log = read_log(e);
-  trained->loss = log.last_loss;
-  untrained->loss = log.first_loss;
-  json_t *o = json_pack("{s:s, s:I, s:o, s:o, s:o, s:o}", "run", e->folder, "step", (json_int_t)e->info.step,
-                        "trained", figures_json(e, trained), "untrained", figures_json(e, untrained),
-                        "images_per_s", number(log.images_per_s), "peak_bytes", number(log.peak_bytes));
-  char *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-  json_decref(o);
-  const char *lines = arena_printf(e->c->arena, "%s\n", text);
-  free(text);
-  Status s = cli_write_text(e->c, arena_printf(e->c->arena, "%s/eval.json", e->folder), lines, strlen(lines));
-  if (s) return s;
-  if (e->c->opt.json) fputs(lines, stdout);
-  else print_table(e, trained, untrained, &log);
-  return ST_OK;
+  if (!e->nact || !entry_offered(e, "target") || !entry_offered(e, "predict")) return ST_OK;
+  if ((s = entry_open(e, "target", known, 1, true, &e->target))) return s;
+  if ((s = entry_open(e, "predict", known, 2, true, &e->predict))) return s;
+  if (e->predict.width == e->target.width) return ST_OK;
+  return cli_fail(e->c, ST_MODEL, "entry predict returns %lld numbers a sample, but target %lld",
+                  (long long)e->predict.width, (long long)e->target.width);
 }
 
 /* The --set pairs of training come first, so that the user's own win. */
@@ -432,32 +279,47 @@ static Status restore_settings(Eval *e) {
   return ST_OK;
 }
 
-static double data_number(const Eval *e, const char *name, double absent) {
-  const Setting *s = setting_find(e->recipe->data.set, e->recipe->data.nset, name);
-  return s && s->kind == SET_NUM ? s->num : absent;
-}
-
-static int64_t count_classes(const Eval *e) {
-  const char *source = e->recipe->data.source;
-  return (int64_t)data_number(e, "classes", !strcmp(source, "cifar100") ? 100 : 10);
+static Status run(Eval *e) {
+  Cli *c = e->c;
+  Status s = checkpoint_peek(e->folder, &e->info, c->arena, c->diags);
+  if (!s) s = restore_settings(e);
+  if (!s) s = cli_load(c, e->info.model, NULL, 0, &e->model);
+  if (s) return s;
+  if (!(e->recipe = frontend_recipe(e->model, c->diags))) return ST_MODEL;
+  if (!s) s = eval_describe_data(e);
+  if (!s) s = decide_sizes(e);
+  if (!s) s = decide_views(e);
+  if (s) return s;
+  if (!entry_offered(e, "encode")) {
+    cli_fail(c, ST_MODEL, "%s has no entry 'encode'", e->info.model);
+    diag_note(c->diags, NULL, "eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
+    return ST_MODEL;
+  }
+  if ((s = open_entries(e))) return s;
+  eval_set_text(e, "run", e->folder);
+  json_object_set_new(e->json, "step", json_integer((json_int_t)e->info.step));
+  describe_log(e);
+  if (!(s = measure_all(e)) && c->opt.export_to) s = eval_export(e, c->opt.export_to);
+  if (s) return s;
+  char *text = json_text(e->json);
+  s = cli_write_text(c, arena_printf(c->arena, "%s/eval.json", e->folder), text, strlen(text));
+  if (!s && c->opt.json) fputs(text, stdout);
+  free(text);
+  if (!s) s = eval_report(e);
+  if (!s && !c->opt.json) printf("\nreport: %s/report.html   figures: %s/eval.json\n", e->folder, e->folder);
+  return s;
 }
 
 Status cmd_eval(Cli *c) {
-  Eval e = {.c = c, .folder = c->opt.arg[0]};
-  if (!cli_is_folder(e.folder)) return cli_fail(c, ST_FILE, "%s is no folder of a run", e.folder);
-  Status s = checkpoint_peek(e.folder, &e.info, c->arena, c->diags);
-  if (!s) s = restore_settings(&e);
-  if (!s) s = cli_load(c, e.info.model, NULL, 0, &e.model);
-  if (s) return s;
-  if (!(e.recipe = frontend_recipe(e.model, c->diags))) return ST_MODEL;
-  e.classes = count_classes(&e);
-  Figures trained, untrained;
-  s = open_entries(&e);
-  if (!s) s = measure(&e, true, &trained);
-  if (!s) s = measure(&e, false, &untrained);
-  if (!s) s = report(&e, &trained, &untrained);
-  compiled_free(&e.encode);
-  compiled_free(&e.target);
-  compiled_free(&e.predict);
+  Eval e = {.c = c, .folder = c->opt.arg[0], .json = json_object()};
+  Status s = c->opt.protocols ? check_words(&e, c->opt.protocols) : ST_OK;
+  if (!s && !cli_is_folder(e.folder)) s = cli_fail(c, ST_FILE, "%s is no folder of a run", e.folder);
+  if (!s) s = run(&e);
+  Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed};
+  for (int i = 0; i < 4; i++) entry_close(all[i]);
+  for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
+  probes_close(&e);
+  sb_free(&e.html);
+  json_decref(e.json);
   return s;
 }

@@ -6,14 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 256, SHUFFLE_STREAM = 0x9b0be };
+enum {
+  BATCH = 256,
+  SHUFFLE_STREAM = 0x9b0be,
+  SMALL = 1 << 18
+}; /* SMALL: weights too few to share the work */
 
-/* Writes rows at[order[first..]] of a table of `bytes`-wide rows; indices past the end repeat the last row.
- */
+/* Compiled for one width of features, outputs and hidden layers; trained anew each time. */
+struct ProbeCode {
+  ProbeCode *next;
+  bool classes;
+  int64_t dim, outputs;
+  IntList hidden;
+  Compiled step, forward;
+};
+
+/* Writes rows at[order[first..]] of a table of `bytes`-wide rows; indices past the end begin again. */
 static void copy_rows(void *dst, const void *src, const int64_t *order, int64_t first, int64_t n,
                       size_t bytes) {
   for (int64_t i = 0; i < BATCH; i++) {
-    int64_t at = first + i < n ? first + i : n - 1;
+    int64_t at = (first + i) % n;
     memcpy((char *)dst + (size_t)i * bytes, (const char *)src + (size_t)(order ? order[at] : at) * bytes,
            bytes);
   }
@@ -28,10 +40,9 @@ static void shuffle(int64_t *order, int64_t n, uint32_t epoch) {
   }
 }
 
-static Status fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
-  int64_t per_epoch = d->n / BATCH, *order = NEWN(c->arena, int64_t, d->n);
+static void fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
+  int64_t per_epoch = d->n / BATCH > 1 ? d->n / BATCH : 1, *order = NEWN(c->arena, int64_t, d->n);
   void *x, *y;
-  if (per_epoch < 1) return cli_fail(c, ST_FILE, "a probe needs at least %d samples", BATCH);
   if (!tensors_find(k->session, PT_ARG, "x", &x) ||
       !tensors_find(k->session, PT_ARG, d->label ? "label" : "y", &y))
     bug("probe without its arguments");
@@ -49,7 +60,6 @@ static Status fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
       session_run(k->session, 0, k->plan->nstep);
     }
   }
-  return ST_OK;
 }
 
 static void predict(Compiled *k, const ProbeData *d, int64_t outputs, float *prediction) {
@@ -64,34 +74,72 @@ static void predict(Compiled *k, const ProbeData *d, int64_t outputs, float *pre
   }
 }
 
-Status probe_run(Cli *c, const char *file, const ProbeData *train, const ProbeData *test, int64_t outputs,
-                 int64_t epochs, float *prediction) {
+static Status compile(Eval *e, ProbeCode *p) {
+  Cli *c = e->c;
+  int64_t weights = p->dim * (p->hidden.n ? p->hidden.v[0] : p->outputs);
   Cli own = {.arena = c->arena,
              .diags = c->diags,
              .opt = c->opt,
              .compiler = c->compiler}; /* the probe has settings of its own */
   own.opt.nset = 0;
-  own.opt.threads = 1; /* its kernels are too small to share */
-  own.opt.set[own.opt.nset++] = (NameValue){"outputs", arena_printf(c->arena, "%lld", (long long)outputs)};
-  KnownShape known[] = {{"x", DT_F32, {2, {BATCH, train->dim}}},
-                        {train->label ? "label" : "y",
-                         train->label ? DT_I64 : DT_F32,
-                         {train->label ? 1 : 2, {BATCH, train->ydim}}}};
+  if (weights < SMALL) own.opt.threads = 1;
+  own.opt.set[own.opt.nset++] = (NameValue){"outputs", arena_printf(c->arena, "%lld", (long long)p->outputs)};
+  if (!p->classes) {
+    StrBuf b = {0};
+    for (int i = 0; i < p->hidden.n; i++) sb_printf(&b, "%s%lld", i ? ", " : "", (long long)p->hidden.v[i]);
+    own.opt.set[own.opt.nset++] = (NameValue){"hidden", arena_printf(c->arena, "[%s]", b.s ? b.s : "")};
+    sb_free(&b);
+  }
+  KnownShape known[] = {{"x", DT_F32, {2, {BATCH, p->dim}}}, {"y", DT_F32, {2, {BATCH, p->outputs}}}};
+  if (p->classes) known[1] = (KnownShape){"label", DT_I64, {1, {BATCH}}};
   const char *folder = compiler_models(c->arena);
   if (!folder) return cli_fail(c, ST_FILE, "the folder models/ with the probes is missing");
   Model *m;
-  Compiled step = {0}, forward = {0};
-  Status s = cli_load(&own, arena_printf(c->arena, "%s/probes/%s", folder, file), known, 2, &m);
+  Status s = cli_load(
+      &own, arena_printf(c->arena, "%s/probes/%s", folder, p->classes ? "linear.jepa" : "regression.jepa"),
+      known, 2, &m);
   if (s) return s;
   const Graph *g = frontend_train_step(m, c->diags, false),
-              *p = g ? frontend_entry(m, c->diags, "predict", false, false) : NULL;
-  if (!p) return ST_MODEL;
-  if (!(s = cli_compile(&own, g, &step)) && !(s = cli_compile(&own, p, &forward)) &&
-      !(s = fit(&own, &step, train, epochs))) {
-    session_copy_states(forward.session, step.session);
-    predict(&forward, test, outputs, prediction);
-  }
-  compiled_free(&step);
-  compiled_free(&forward);
+              *f = g ? frontend_entry(m, c->diags, "predict", false, false) : NULL;
+  if (!f) return ST_MODEL;
+  if (!(s = cli_compile(&own, g, &p->step))) s = cli_compile(&own, f, &p->forward);
   return s;
+}
+
+static bool same_list(const IntList *a, const IntList *b) {
+  return a->n == b->n && !memcmp(a->v, b->v, (size_t)a->n * sizeof *a->v);
+}
+
+Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidden, int64_t outputs,
+                 int64_t epochs, float *prediction) {
+  static const IntList none = {0};
+  ProbeCode *p = e->probes;
+  bool classes = train->label;
+  while (p && !(p->classes == classes && p->dim == train->dim && p->outputs == outputs &&
+                same_list(&p->hidden, hidden ? hidden : &none)))
+    p = p->next;
+  if (!p) {
+    p = NEW(e->c->arena, ProbeCode);
+    *p = (ProbeCode){.next = e->probes,
+                     .classes = classes,
+                     .dim = train->dim,
+                     .outputs = outputs,
+                     .hidden = hidden ? *hidden : none};
+    e->probes = p;
+    Status s = compile(e, p);
+    if (s) return s;
+  }
+  stats_standardize(train->x, train->n, test->x, test->n, train->dim);
+  if (!classes) stats_standardize(train->y, train->n, test->y, test->n, train->ydim);
+  fit(e->c, &p->step, train, epochs);
+  session_copy_states(p->forward.session, p->step.session);
+  predict(&p->forward, test, outputs, prediction);
+  return ST_OK;
+}
+
+void probes_close(Eval *e) {
+  for (ProbeCode *p = e->probes; p; p = p->next) {
+    compiled_free(&p->step);
+    compiled_free(&p->forward);
+  }
 }

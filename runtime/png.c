@@ -21,21 +21,24 @@ static void on_warning(png_structp png, png_const_charp text) {
   (void)text;
 }
 
-Status png_save(const char *path, int width, int height, int channels, const uint8_t *pixels, Diags *d) {
+static void on_bytes(png_structp png, png_bytep p, size_t n) {
+  sb_put(png_get_io_ptr(png), (const char *)p, n);
+}
+
+static void on_flush(png_structp png) { (void)png; }
+
+bool png_encode(StrBuf *out, int width, int height, int channels, const uint8_t *pixels, const char **why) {
+  static _Thread_local Trap trap;
   if (width < 1 || height < 1 || (channels != 1 && channels != 3))
-    bug("png_save: %d x %d, %d channels", width, height, channels);
-  NewFile nf;
-  Trap trap = {.text = ""};
-  if (file_begin(&nf, path, d) != ST_OK) return ST_FILE;
+    bug("png_encode: %d x %d, %d channels", width, height, channels);
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &trap, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   if (!info || setjmp(trap.trap)) {
-    diag_error(d, NULL, "cannot write %s: %s", path, info ? trap.text : "out of memory");
+    *why = info ? trap.text : "out of memory";
     png_destroy_write_struct(&png, info ? &info : NULL);
-    file_abort(&nf);
-    return ST_FILE;
+    return false;
   }
-  png_init_io(png, nf.f);
+  png_set_write_fn(png, out, on_bytes, on_flush);
   png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8,
                channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -43,5 +46,21 @@ Status png_save(const char *path, int width, int height, int channels, const uin
   for (int y = 0; y < height; y++) png_write_row(png, pixels + (size_t)y * (size_t)(width * channels));
   png_write_end(png, NULL);
   png_destroy_write_struct(&png, &info);
-  return file_commit(&nf, d);
+  return true;
+}
+
+Status png_save(const char *path, int width, int height, int channels, const uint8_t *pixels, Diags *d) {
+  NewFile nf;
+  StrBuf bytes = {0};
+  const char *why;
+  if (file_begin(&nf, path, d) != ST_OK) return ST_FILE;
+  bool made = png_encode(&bytes, width, height, channels, pixels, &why);
+  if (made) {
+    fwrite(bytes.s, 1, bytes.n, nf.f);
+  } else {
+    diag_error(d, NULL, "cannot write %s: %s", path, why);
+    file_abort(&nf);
+  }
+  sb_free(&bytes);
+  return made ? file_commit(&nf, d) : ST_FILE;
 }

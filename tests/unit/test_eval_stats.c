@@ -44,6 +44,82 @@ START_TEST(scores) {
 }
 END_TEST
 
+/* A unit that is all but dead on the training part does not drown the others when it fires on a test sample.
+ */
+START_TEST(standardize_does_not_blow_up) {
+  float train[] = {-1, 0, 1, 1e-7f, -1, 0, 1, 1e-7f}, test[] = {1, .1f};
+  stats_standardize(train, 4, test, 1, 2);
+  ck_assert_float_eq_tol(test[0], 1, 1e-5);
+  ck_assert(test[1] > 10 && test[1] < 20);
+}
+END_TEST
+
+START_TEST(columns_without_variance_do_not_count) {
+  float target[] = {1, 7, 2, 7, 3, 7}, prediction[] = {1, 6, 2, 7, 3, 8};
+  double column[2];
+  ck_assert_double_eq_tol(stats_r2(prediction, target, 3, 2, column), 1, 1e-12);
+  ck_assert(isnan(column[1]));
+}
+END_TEST
+
+START_TEST(confusion_and_bins) {
+  float score[] = {1, 2, 0, 5, 4, 3, 0, 0, 9};
+  int64_t label[] = {1, 2, 2};
+  double count[9] = {0}, edge[3];
+  stats_confusion(score, label, 3, 3, count);
+  for (int i = 0; i < 9; i++)
+    ck_assert_double_eq(count[i], i == 4 || i == 6 || i == 8);  /* 1->1, 2->0, 2->2 */
+  float x[] = {7, 0, 1, 0, 5, 0, 3, 0, 2, 0, 6, 0, 8, 0, 4, 0}; /* column 0: 1..8 */
+  stats_edges(x, 8, 2, 0, 4, edge);
+  ck_assert(edge[0] == 3 && edge[1] == 5 && edge[2] == 7);
+  ck_assert_int_eq(stats_bin(-9, edge, 4), 0);
+  ck_assert_int_eq(stats_bin(2.9, edge, 4), 0);
+  ck_assert_int_eq(stats_bin(3, edge, 4), 1);
+  ck_assert_int_eq(stats_bin(100, edge, 4), 3);
+}
+END_TEST
+
+/* Three poses R = Rz Ry Rx of the angles (.3, -.7, 1.1), (-1.2, .4, .2), (.9, 1.3, -.8) and the rotations
+   R_i^-1 R_k between them: from matrices, in NumPy, as eigenvectors (Bar-Itzhack, "New method for extracting
+   the quaternion from a rotation matrix", 2000). */
+START_TEST(path_of_rotations) {
+  static const float pose[3][6] = {{.29689154f, -.21567241f, .52916981f, .76506218f, .25f, 1},
+                                   {-.56699216f, .10790318f, .19237036f, .79364377f, .5f, 0},
+                                   {.53114387f, .36707795f, -.52160298f, .55773677f, 0, 3}};
+  static const struct {
+    int from, to;
+    float q[6];
+  } want[] = {{0, 1, {-.5708223f, .61086797f, -.18254801f, .51737651f, .25f, -1}},
+              {1, 2, {.86466894f, .42471602f, -.25581655f, .08075783f, -.5f, 3}},
+              {0, 2, {.32252196f, -.03479892f, -.91773159f, .2292103f, -.25f, 2}}};
+  float q[6];
+  for (int i = 0; i < 3; i++) {
+    stats_action(true, 6, pose[want[i].from], pose[want[i].to], q);
+    for (int k = 0; k < 6; k++) ck_assert_float_eq_tol(q[k], want[i].q[k], 2e-6);
+  }
+  stats_action(false, 2, pose[0], pose[1], q); /* parameters of augmentations: their difference */
+  ck_assert_float_eq_tol(q[0], -.8638837f, 1e-6);
+  ck_assert_float_eq_tol(q[1], .3235756f, 1e-6);
+}
+END_TEST
+
+/* numpy.linalg.eigh of the scatter matrix, directions with a positive largest component. */
+START_TEST(principal_components) {
+  float x[] = {2, 0, 1, 0, 1, 1, -2, .5f, 1, 1, -1, 1, -1, -.5f, 1}, out[15];
+  static const float first[] = {1.963913f, -.189108f, -2.058467f, 1.171064f, -.887403f},
+                     second[] = {.378215f, .981956f, .112763f, -.792849f, -.680086f};
+  double share[3];
+  stats_pca(x, 5, 3, 3, out, share);
+  ck_assert_double_eq_tol(share[0], .82310989, 1e-6);
+  ck_assert_double_eq_tol(share[1], .17689011, 1e-6);
+  ck_assert_double_eq_tol(share[2], 0, 1e-6);
+  for (int i = 0; i < 5; i++) {
+    ck_assert_float_eq_tol(out[i * 3], first[i], 1e-5);
+    ck_assert_float_eq_tol(out[i * 3 + 1], second[i], 1e-5);
+  }
+}
+END_TEST
+
 START_TEST(standardize_uses_the_training_part) {
   float train[] = {1, 5, 3, 5}, test[] = {5, 5};
   stats_standardize(train, 2, test, 1, 2);
@@ -62,6 +138,11 @@ int main(void) {
   tcase_add_test(t, eigenvalues_of_a_known_matrix);
   tcase_add_test(t, effective_rank_counts_directions);
   tcase_add_test(t, scores);
+  tcase_add_test(t, standardize_does_not_blow_up);
+  tcase_add_test(t, columns_without_variance_do_not_count);
+  tcase_add_test(t, confusion_and_bins);
+  tcase_add_test(t, path_of_rotations);
+  tcase_add_test(t, principal_components);
   tcase_add_test(t, standardize_uses_the_training_part);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
