@@ -45,9 +45,10 @@ typedef enum {
   AST_IF,         /* kid0 block kid1 [block kid2] */
   AST_REPEAT,     /* name in kid0, block kid1 */
   AST_REQUIRE,    /* kid0, kid1 message */
+  AST_IGNORED,    /* settings kid1... have no effect where kid0 holds */
   AST_CHILDREN,   /* kid0 */
   AST_EACH,       /* kid0 block; word = parameter's name, name = gradient's name */
-  AST_DECL_FIELD, /* name: kid0 */
+  AST_DECL_FIELD, /* name: kid0; kid1... = settings that serve it alone */
   AST_METRIC,     /* name = kid0 */
   AST_BIND,       /* kid... = AST_ARG */
   AST_MINIMIZE,   /* kid0 */

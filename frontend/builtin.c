@@ -185,7 +185,8 @@ static Value b_extern(Elab *e, Call *c) {
   if (c->nrest > MOST) elab_error(e, c->frame, c->at, "an extern has at most %d operands", MOST);
   for (int i = 0; i < c->nrest; i++) {
     in[i] = need_tensor(e, c->frame, c->rest[i].at, c->rest[i].v, "an operand of extern");
-    if (t_type(e, in[i])->dt == DT_BF16) elab_error(e, c->frame, c->rest[i].at, "C has no type for bf16: cast the operand");
+    if (t_type(e, in[i])->dt == DT_BF16)
+      elab_error(e, c->frame, c->rest[i].at, "C has no type for bf16: cast the operand");
   }
   for (int i = 0; i < s.rank; i++)
     if (s.dim[i] < 1) elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));

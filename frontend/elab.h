@@ -12,6 +12,8 @@ typedef struct Module Module;
 typedef struct State State;
 typedef struct List List;
 typedef struct Call Call;
+typedef struct Use Use;
+typedef struct Lint Lint;
 
 typedef enum {
   V_NONE,
@@ -88,7 +90,9 @@ struct State {
 typedef struct {
   const char *name;
   Value v;
-  const Ast *at; /* where it was given */
+  const Ast *at;      /* where it was given */
+  Use *use;           /* the setting it is, or NULL */
+  const Ast *ignored; /* the statement that says it has no effect, or NULL */
 } Var;
 typedef VEC(Var) Vars;
 
@@ -125,6 +129,7 @@ typedef struct {
   const char *name; /* NULL: positional */
   Value v;
   const Ast *at;
+  Use *use; /* the setting it is, or NULL */
 } Arg;
 
 /* Arguments of a built-in, in the order of its parameter list; absent ones are V_NONE. */
@@ -170,6 +175,11 @@ typedef struct {
   int n, cap;
 } Globals;
 
+typedef struct {
+  const Ast *at; /* the use declaration */
+  const Source *src;
+} Used;
+
 struct Model {
   Arena *arena;
   Intern *names;
@@ -184,6 +194,12 @@ struct Model {
   Ast *train;
   VEC(Ast *) main_args; /* AST_ARG: from the train section and --set */
   const Recipe *recipe;
+  /* for the lint */
+  VEC(const Ast *) asts; /* of files */
+  VEC(Used) uses;
+  VEC(Ast *) given; /* the values of --set, in order */
+  VEC(Use *) settings;
+  Lint *lint;
 };
 
 struct Elab {
@@ -192,9 +208,11 @@ struct Elab {
   Diags *diags;
   Graph *g;
   bool training;
-  bool frozen; /* inside a probe or metric: model instances evaluate as in eval mode */
-  int depth;   /* nested evaluations */
+  bool frozen;        /* inside a probe or metric: model instances evaluate as in eval mode */
+  int64_t accumulate; /* batches an optimizer step takes; run-time numbers count batches */
+  int depth;          /* nested evaluations */
   int calls;
+  int silent; /* reading a setting here does not count as using it */
   int64_t fuel;
   uint32_t stray_calls; /* random streams outside any instance */
   VEC(Average) averages;
@@ -237,6 +255,7 @@ Shape need_shape(Elab *e, const Frame *f, const Ast *at, Value v, const char *wh
 /* A number or a list of at most MAX_RANK whole numbers. */
 Ints need_ints(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 Value *vars_find(const Vars *vars, const char *name);
+Var *vars_find_var(const Vars *vars, const char *name);
 void vars_set(Elab *e, Vars *vars, const char *name, Value v, const Ast *at);
 
 /* ---- evaluation (eval.c, stmt.c) ---- */
@@ -244,8 +263,10 @@ Value eval(Elab *e, Frame *f, const Ast *a);
 /* The rounds of a loop as a list: of a list, a range of whole numbers, or a count. */
 Value eval_sequence(Elab *e, Frame *f, const Ast *at, Value over);
 bool eval_lookup(Elab *e, Frame *f, const char *name, Value *out);
+/* The variable, or the field or argument of an enclosing instance, that a name stands for; NULL: neither. */
+Var *frame_var(const Frame *f, const char *name);
 /* The named field, argument or function of an instance. */
-bool module_lookup(const Module *m, const char *name, Value *out);
+bool module_lookup(Elab *e, const Module *m, const char *name, Value *out);
 const char *word(Elab *e, const char *text); /* interned */
 Dim *find_dim(Model *m, const char *name);
 /* The number an extent of a type denotes; false when it is a name without a value (left to the caller to
@@ -290,6 +311,8 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x);
 Value t_cast(Elab *e, Frame *f, const Ast *at, Value x, DType dt);
 Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, double x);
 Val t_runtime(Elab *e, const char *name);
+/* step, steps_per_epoch or total_steps, which count optimizer steps. */
+Val t_steps(Elab *e, const char *name);
 Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm,
            DType dt, const Shape *shape);
 const Node *t_type(const Elab *e, Val v);
@@ -304,6 +327,8 @@ bool builtin_constant(const char *name, Value *out);
 const Recipe *recipe_build(Elab *e);
 bool is_train_setting(const char *name);
 const char *train_setting_name(int i); /* NULL past the last */
+/* Batches whose gradients one optimizer step averages. */
+int64_t recipe_accumulate(Elab *e, Frame *f);
 /* The value of a setting of the train section, or NULL. */
 const Ast *train_setting(Elab *e, const char *name);
 /* The section's frame: batch, data, and the bound values; e->root is the model. */

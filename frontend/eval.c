@@ -1,6 +1,6 @@
 /* Evaluating expressions: names, lists, calls, fields and operators on values known when compiling; tensors
  * go to tensor.c. */
-#include "frontend/elab.h"
+#include "frontend/lint.h"
 
 #include <math.h>
 #include <string.h>
@@ -39,11 +39,22 @@ static const Ast *member(const Ast *decl, const char *name) {
   return NULL;
 }
 
-bool module_lookup(const Module *m, const char *name, Value *out) {
-  const Value *v = vars_find(&m->fields, name);
-  if (!v) v = vars_find(&m->args, name);
+static Var *module_var(const Module *m, const char *name) {
+  Var *v = vars_find_var(&m->fields, name);
+  return v ? v : vars_find_var(&m->args, name);
+}
+
+Var *frame_var(const Frame *f, const char *name) {
+  Var *v = vars_find_var(&f->vars, name);
+  for (Module *m = f->self; m && !v; m = m->scope) v = module_var(m, name);
+  return v;
+}
+
+bool module_lookup(Elab *e, const Module *m, const char *name, Value *out) {
+  const Var *v = module_var(m, name);
   if (v) {
-    *out = *v;
+    lint_read(e, v);
+    *out = v->v;
     return true;
   }
   const Ast *fn = member(m->decl, name);
@@ -55,20 +66,22 @@ static bool runtime_lookup(Elab *e, const char *name, Value *out) {
   static const char *const names[] = {"step", "steps_per_epoch", "total_steps"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (!strcmp(name, names[i])) {
-      *out = v_tensor(t_runtime(e, names[i]));
+      *out = v_tensor(t_steps(e, names[i]));
       return true;
     }
   return false;
 }
 
 bool eval_lookup(Elab *e, Frame *f, const char *name, Value *out) {
-  const Value *v = vars_find(&f->vars, name);
-  if (v) {
-    *out = *v;
+  const Var *var = vars_find_var(&f->vars, name);
+  const Value *v;
+  if (var) {
+    lint_read(e, var);
+    *out = var->v;
     return true;
   }
   for (Module *m = f->self; m; m = m->scope)
-    if (module_lookup(m, name, out)) return true;
+    if (module_lookup(e, m, name, out)) return true;
   if (!strcmp(name, "training")) {
     *out = v_bool(f->training);
     return true;
@@ -150,10 +163,13 @@ static Value eval_name(Elab *e, Frame *f, const Ast *a) {
 bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
   Value v;
   if (a->kind == AST_NAME) {
-    const Value *p = vars_find(&f->vars, a->name);
+    const Var *p = frame_var(f, a->name);
     bool found = p != NULL;
-    if (found) v = *p;
-    for (Module *m = f->self; m && !found; m = m->scope) found = module_lookup(m, a->name, &v);
+    if (found) {
+      lint_read(e, p);
+      v = p->v;
+    }
+    for (Module *m = f->self; m && !found; m = m->scope) found = module_lookup(e, m, a->name, &v);
     Dim *d = f->library || found ? NULL : find_dim(e->m, a->name);
     if (d && d->has && dim_visible(e, d, f->src)) {
       v = v_num((double)d->value);
@@ -174,7 +190,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
 static Value eval_number(Elab *e, Frame *f, const Ast *a) {
   if (!a->name || !strcmp(a->name, "steps")) return v_num(a->num);
   bool percent = !strcmp(a->name, "%");
-  Val n = t_runtime(e, percent ? "total_steps" : "steps_per_epoch");
+  Val n = t_steps(e, percent ? "total_steps" : "steps_per_epoch");
   Value steps = t_cast(e, f, a, v_tensor(n), DT_F64);
   return t_binary(e, f, a, OP_mul, steps, v_num(percent ? a->num / 100 : a->num));
 }
@@ -236,7 +252,7 @@ static Value eval_comprehension(Elab *e, Frame *f, const Ast *a) {
   Values items = {0};
   Var saved = {.name = NULL};
   Value *old = vars_find(&f->vars, a->name);
-  if (old) saved = (Var){a->name, *old, a};
+  if (old) saved = (Var){.name = a->name, .v = *old, .at = a};
   for (int i = 0; i < over.u.list->n; i++) {
     vars_set(e, &f->vars, a->name, over.u.list->v[i], a);
     if (a->nkid == 3 && !need_bool(e, f, a->kid[2], eval(e, f, a->kid[2]), "a condition")) continue;
@@ -325,7 +341,7 @@ static Value module_field(Elab *e, Frame *f, const Ast *a, Module *m) {
   Value v;
   if (!strcmp(m->decl->word, "source") && declared_field(m->decl, a->name))
     return data_field(e, f, a, m, a->name);
-  if (module_lookup(m, a->name, &v)) return decay(e, f, a, v);
+  if (module_lookup(e, m, a->name, &v)) return decay(e, f, a, v);
   Names names = {0};
   module_names(e, m, &names);
   elab_report(e, f, a, "%s has no field `%s`%s", m->decl->name, a->name,
@@ -351,7 +367,8 @@ static Value eval_field(Elab *e, Frame *f, const Ast *a) {
   if (x.kind == V_RECORD) return record_field(e, f, a, x.u.list);
   if (x.kind == V_PRIMS) {
     OpId op = op_find(a->name);
-    if (op < OP_COUNT && op != OP_input && op != OP_grad && op != OP_extern) return (Value){.kind = V_PRIM, .u.op = op};
+    if (op < OP_COUNT && op != OP_input && op != OP_grad && op != OP_extern)
+      return (Value){.kind = V_PRIM, .u.op = op};
     const char *names[OP_COUNT];
     for (int i = 0; i < OP_COUNT; i++) names[i] = op_table[i].name;
     elab_error(e, f, a, "there is no operator `%s`%s", a->name, did_you_mean(e, a->name, names, OP_COUNT));
@@ -412,16 +429,19 @@ static Value eval_call(Elab *e, Frame *f, const Ast *a) {
   VEC(Arg) args = {0};
   for (int i = 1; i < a->nkid; i++) {
     const Ast *k = a->kid[i];
+    Use *use = lint_use(e, k), *passed = use ? NULL : lint_passed(f, k);
+    e->silent += passed != NULL;
     Value v = eval(e, f, k->kid[0]);
+    e->silent -= passed != NULL;
     if (k->kind == AST_SPREAD) {
       const List *l = need_list(e, f, k, v, "what follows `*`");
       for (int j = 0; j < l->n; j++) {
-        Arg arg = {NULL, l->v[j], k};
+        Arg arg = {.v = l->v[j], .at = k};
         vec_push(e->arena, &args, arg);
       }
       continue;
     }
-    Arg arg = {k->name, v, k};
+    Arg arg = {k->name, v, k, use ? use : passed};
     if (!k->name && args.n && args.v[args.n - 1].name)
       elab_error(e, f, k, "a positional argument cannot follow a named one");
     vec_push(e->arena, &args, arg);

@@ -1,6 +1,6 @@
 /* Loading a model file: reading it and what it uses, global names, dimensions, --set; the front door of the
  * module. */
-#include "frontend/elab.h"
+#include "frontend/lint.h"
 #include "frontend/std.h"
 
 #include <errno.h>
@@ -40,27 +40,6 @@ static void define(Elab *e, Globals *g, const Ast *decl) {
   s->v = (Value){.kind = decl->kind == AST_FUNC ? V_FUNC : V_MODEL, .u.fn = {decl, NULL}};
 }
 
-/* ---- settings that cannot matter ---- */
-
-static bool mentions(const Ast *a, const char *name) {
-  if (!a) return false;
-  if (a->kind == AST_NAME && a->name == name) return true;
-  if (a->kind == AST_STR && strstr(a->name, name)) return true;
-  for (int i = 0; i < a->nkid; i++)
-    if (mentions(a->kid[i], name)) return true;
-  return false;
-}
-
-static void check_used_params(Elab *e, const Ast *decl) {
-  for (int i = 1; i < decl->nkid; i++)
-    if (!mentions(decl, decl->kid[i]->name))
-      elab_error(e, NULL, decl->kid[i], "`%s` never uses its parameter `%s`", decl->name, decl->kid[i]->name);
-  const Ast *body = decl->kid[0];
-  for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_FUNC && !strcmp(body->kid[i]->word, "fn"))
-      check_used_params(e, body->kid[i]);
-}
-
 /* ---- files ---- */
 
 static void add_dim(Elab *e, const Ast *decl, bool main_file) {
@@ -85,6 +64,11 @@ static const char *folder_of(Arena *a, const char *path) {
 
 static Ast *load_file(Elab *e, Source *src, bool main_file);
 
+static void add_use(Elab *e, const Ast *use, const Source *src) {
+  Used u = {use, src};
+  vec_push(e->m->arena, &e->m->uses, u);
+}
+
 static void load_used(Elab *e, const Ast *use) {
   Model *m = e->m;
   if (m->files.n > 100) elab_error(e, NULL, use, "more than 100 files are used");
@@ -96,7 +80,10 @@ static void load_used(Elab *e, const Ast *use) {
         !strcmp(dirs[i], ".") ? use->name : arena_printf(m->arena, "%s/%s", dirs[i], use->name);
     if (use->name[0] == '/') path = use->name;
     for (int k = 0; k < m->files.n; k++)
-      if (!strcmp(m->files.v[k]->path, path)) return;
+      if (!strcmp(m->files.v[k]->path, path)) {
+        add_use(e, use, m->files.v[k]);
+        return;
+      }
     src = source_read(m->arena, path);
     if (!src && errno != ENOENT) elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
   }
@@ -105,6 +92,7 @@ static void load_used(Elab *e, const Ast *use) {
     diag_note(e->diags, NULL, "looked in %s%s%s", own, dirs[1] ? " and " : "", dirs[1] ? dirs[1] : "");
     diag_throw(e->diags);
   }
+  add_use(e, use, src);
   load_file(e, src, false);
 }
 
@@ -112,15 +100,13 @@ static Ast *load_file(Elab *e, Source *src, bool main_file) {
   Model *m = e->m;
   vec_push(m->arena, &m->files, src);
   Ast *file = parse_file(m->arena, e->diags, m->names, src);
+  vec_push(m->arena, &m->asts, file);
   for (int i = 0; i < file->nkid; i++)
     if (file->kid[i]->kind == AST_USE) load_used(e, file->kid[i]);
   for (int i = 0; i < file->nkid; i++) {
     Ast *k = file->kid[i];
     if (k->kind == AST_DIM) add_dim(e, k, main_file);
-    if (k->kind == AST_FUNC || k->kind == AST_MODEL) {
-      define(e, &m->user, k);
-      check_used_params(e, k);
-    }
+    if (k->kind == AST_FUNC || k->kind == AST_MODEL) define(e, &m->user, k);
     if (k->kind == AST_TRAIN && main_file) {
       if (m->train) elab_error(e, NULL, k, "there is more than one train section");
       m->train = k;
@@ -259,12 +245,14 @@ void derive_dims(Elab *e, Frame *f) {
     const Ast *entry = n < 0 ? first : m->entries.v[n];
     for (int p = 1; p < entry->nkid; p++) {
       const Ast *type = entry->kid[p]->kid[0];
-      const Value *v = vars_find(&e->binds, entry->kid[p]->name);
-      if (!type || !v || v->kind != V_TENSOR) continue;
-      const Shape s = t_type(e, v->u.val)->shape;
+      const Var *v = vars_find_var(&e->binds, entry->kid[p]->name);
+      if (!type || !v || v->v.kind != V_TENSOR) continue;
+      const Shape s = t_type(e, v->v.u.val)->shape;
       for (int x = 0; x < type->nkid && type->nkid == s.rank; x++) {
         Dim *d = type->kid[x]->kind == AST_NAME ? find_dim(m, type->kid[x]->name) : NULL;
-        if (d && !d->has) set_dim(d, s.dim[x], NULL, "comes from the data of the train section");
+        if (!d || d->has) continue;
+        set_dim(d, s.dim[x], NULL, "comes from the data of the train section");
+        lint_read(e, v);
       }
     }
   }
@@ -322,9 +310,21 @@ static void set_inside(Elab *e, Ast **slot, const char *path, Ast *value, const 
   set_inside(e, &arg->kid[0], dot ? dot + 1 : NULL, value, whole);
 }
 
+/* The file's number of steps would win over --set epochs=N. */
+static void forget_steps(Elab *e, Ast *block) {
+  const char *steps = word(e, "steps");
+  for (int i = 0; i < block->nkid; i++) {
+    if (block->kid[i]->kind != AST_ASSIGN || block->kid[i]->kid[1]->name != steps) continue;
+    if (block->kid[i]->kid[0]->src != block->src) return; /* given by --set too: an error */
+    memmove(block->kid + i, block->kid + i + 1, sizeof(Ast *) * (size_t)(--block->nkid - i));
+    return;
+  }
+}
+
 static bool set_train(Elab *e, const char *path, Ast *value) {
   Ast *block = e->m->train ? e->m->train->kid[0] : NULL;
   if (!block) return false;
+  if (!strcmp(path, "epochs")) forget_steps(e, block);
   const char *dot = strchr(path, '.');
   const char *name = intern(e->m->names, path, dot ? (size_t)(dot - path) : strlen(path));
   for (int i = 0; i < block->nkid; i++) {
@@ -388,13 +388,30 @@ static _Noreturn void unknown_setting(Elab *e, const NameValue *s) {
   diag_throw(e->diags);
 }
 
-static void apply_set(Elab *e, Frame *f, const NameValue *s) {
+/* A later --set of the same name, or of what it lies in, is the one that counts. */
+static void overridden(Elab *e, const NameValue *s, const Ast *value) {
+  for (const NameValue *later = s + 1; later < e->m->opt.set + e->m->opt.nset; later++) {
+    size_t n = strlen(later->name);
+    if (strncmp(s->name, later->name, n) || (s->name[n] && s->name[n] != '.')) continue;
+    diag_warning(e->diags, ast_loc(e, value), "--set %s=%s has no effect: --set %s=%s follows", s->name,
+                 s->value, later->name, later->value);
+    return;
+  }
+}
+
+static void read_set(Elab *e, const NameValue *s) {
   Model *m = e->m;
-  const char *name = word(e, s->name);
   Source *src = NEW(m->arena, Source);
   *src = (Source){arena_printf(m->arena, "--set %s", s->name), arena_strdup(m->arena, s->value),
                   strlen(s->value)};
   Ast *value = parse_expression(m->arena, e->diags, m->names, src);
+  overridden(e, s, value);
+  vec_push(m->arena, &m->given, value);
+}
+
+static void apply_set(Elab *e, Frame *f, const NameValue *s, Ast *value) {
+  Model *m = e->m;
+  const char *name = word(e, s->name);
   Dim *d = find_dim(m, name);
   if (d) {
     int64_t n = need_int(e, f, value, eval(e, f, value), "a dimension");
@@ -428,10 +445,13 @@ static void load(Elab *e, const char *path) {
   find_main(e, file);
   add_implicit_dims(e);
   Frame f = {.src = src, .what = path};
-  for (int i = 0; i < m->opt.nset; i++) apply_set(e, &f, &m->opt.set[i]);
+  for (int i = 0; i < m->opt.nset; i++) read_set(e, &m->opt.set[i]);
+  lint_names(e); /* of the text as it is in the files */
+  for (int i = 0; i < m->opt.nset; i++) apply_set(e, &f, &m->opt.set[i], m->given.v[i]);
   dims_from_known(e);
   dims_from_file(e, &f);
   if (m->train) m->recipe = recipe_build(e);
+  if (!m->main) lint_warn(m, e->diags); /* else with the first graph */
 }
 
 Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions *opt) {

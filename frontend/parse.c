@@ -545,12 +545,35 @@ static Ast *parse_each(Parser *p) {
   return a;
 }
 
-/* field := "field" NAME ":" type */
+/* names := NAME {"," NAME} */
+static void parse_names(Parser *p, AstVec *kids, const char *what) {
+  do {
+    Ast *a = node(p, AST_NAME, p->tok);
+    a->name = expect_name(p, what);
+    vec_push(p->arena, kids, finish(p, a, NULL));
+  } while (accept(p, ","));
+}
+
+/* ignored := "ignored" names "if" expr */
+static Ast *parse_ignored(Parser *p) {
+  Token *at = p->tok++;
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, NULL);
+  parse_names(p, &kids, "the name of a setting");
+  expect(p, "if", "and when these settings have no effect");
+  kids.v[0] = parse_expr(p);
+  return finish(p, node(p, AST_IGNORED, at), &kids);
+}
+
+/* field := "field" NAME ":" type ["from" names] */
 static Ast *parse_field(Parser *p) {
   Token *at = p->tok++;
   const char *name = expect_name(p, "the field's name");
   expect(p, ":", "and a type after the field's name");
-  Ast *a = node1(p, AST_DECL_FIELD, at, parse_type(p));
+  AstVec kids = {0};
+  vec_push(p->arena, &kids, parse_type(p));
+  if (!p->tok->nl && accept(p, "from")) parse_names(p, &kids, "the name of a setting");
+  Ast *a = finish(p, node(p, AST_DECL_FIELD, at), &kids);
   a->name = name;
   return a;
 }
@@ -599,15 +622,25 @@ static Ast *parse_statement(Parser *p) {
     const char *word;
     Ast *(*parse)(Parser *);
   } rules[] = {
-      {"return", parse_return},      {"if", parse_if},
-      {"repeat", parse_repeat},      {"fn", parse_fn},
-      {"entry", parse_fn},           {"param", parse_plain_state},
-      {"buffer", parse_plain_state}, {"slot", parse_plain_state},
-      {"update", parse_update},      {"require", parse_require},
-      {"children", parse_children},  {"minimize", parse_minimize},
-      {"metric", parse_metric},      {"bind", parse_bind},
-      {"each", parse_each},          {"field", parse_field},
-      {"probe", parse_probe},        {"objective", parse_objective},
+      {"return", parse_return},
+      {"if", parse_if},
+      {"repeat", parse_repeat},
+      {"fn", parse_fn},
+      {"entry", parse_fn},
+      {"param", parse_plain_state},
+      {"buffer", parse_plain_state},
+      {"slot", parse_plain_state},
+      {"update", parse_update},
+      {"require", parse_require},
+      {"children", parse_children},
+      {"minimize", parse_minimize},
+      {"metric", parse_metric},
+      {"bind", parse_bind},
+      {"each", parse_each},
+      {"field", parse_field},
+      {"ignored", parse_ignored},
+      {"probe", parse_probe},
+      {"objective", parse_objective},
       {"monitor", parse_monitor},
   };
   if (p->tok->kind != TK_NAME) expected(p, "a statement");

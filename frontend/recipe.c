@@ -1,11 +1,11 @@
 /* The train section as numbers: settings, the data source with its typed fields, and the frame its equations
  * run in. */
-#include "frontend/elab.h"
+#include "frontend/lint.h"
 
 #include <string.h>
 
-static const char *const setting_names[] = {"data",  "optimizer", "batch",     "epochs",
-                                            "steps", "seed",      "clip_norm", NULL};
+static const char *const setting_names[] = {"data", "optimizer", "batch",      "epochs", "steps",
+                                            "seed", "clip_norm", "accumulate", NULL};
 
 const char *train_setting_name(int i) { return setting_names[i]; }
 
@@ -66,12 +66,16 @@ static int64_t count_setting(Elab *e, Frame *f, const char *name, int64_t absent
   return n;
 }
 
+int64_t recipe_accumulate(Elab *e, Frame *f) { return count_setting(e, f, "accumulate", 1, 1); }
+
 /* ---- data ---- */
 
 static Shape field_shape(Elab *e, Frame *f, const Ast *type) {
   Shape s = {.rank = type->nkid};
+  e->silent++; /* the lint knows which settings serve which field */
   for (int i = 0; i < type->nkid; i++)
     s.dim[i] = need_int(e, f, type->kid[i], eval(e, f, type->kid[i]), "an extent");
+  e->silent--;
   return s;
 }
 
@@ -162,6 +166,7 @@ void eval_binds(Elab *e, Frame *f) {
                    did_you_mean(e, b->name, names, n));
       if (vars_find(&e->binds, b->name)) elab_error(e, f, b, "`%s` is bound twice", b->name);
       vars_set(e, &e->binds, b->name, eval(e, f, b->kid[0]), b);
+      vars_find_var(&e->binds, b->name)->use = lint_use(e, b);
     }
   }
 }
@@ -199,7 +204,7 @@ static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
   case V_LIST:
     s.kind = SET_LIST;
     for (int i = 0; i < v.u.list->n; i++) {
-      Var item = {"", v.u.list->v[i], var->at};
+      Var item = {.name = "", .v = v.u.list->v[i], .at = var->at};
       vec_push(e->arena, &items, item);
     }
     settings_of_vars(e, f, &items, &s);
@@ -241,7 +246,8 @@ static Setting setting_of_syntax(Elab *e, Frame *f, const char *name, const Ast 
 
 static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
   Module *source = vars_find(&f->vars, word(e, "data"))->u.module;
-  *data = setting_of_value(e, f, &(Var){"data", v_module(source), train_setting(e, "data")});
+  *data =
+      setting_of_value(e, f, &(Var){.name = "data", .v = v_module(source), .at = train_setting(e, "data")});
   r->data =
       (DataSpec){.source = source->decl->name, .set = data->item, .nset = data->nitem, .loc = source->site};
   VEC(DataField) fields = {0};
@@ -253,6 +259,8 @@ static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
     DataField field = {body->kid[i]->name, type_dtype(e, own, type), field_shape(e, own, type)};
     if (shape_count(&field.shape) > 0) vec_push(e->arena, &fields, field);
   }
+  const Value *samples = vars_find(&source->fields, word(e, "samples"));
+  if (samples && samples->kind == V_NUM) r->data.samples = (int64_t)samples->u.num;
   r->data.field = fields.v;
   r->data.nfield = fields.n;
 }
@@ -301,6 +309,7 @@ const Recipe *recipe_build(Elab *e) {
   Recipe *r = NEW(e->arena, Recipe);
   Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
   check_settings(e, &start);
+  r->accumulate = e->accumulate = recipe_accumulate(e, &start);
   e->root = elab_root(e, &start);
   Frame *f = train_frame(e);
   eval_binds(e, f);
@@ -319,7 +328,7 @@ const Recipe *recipe_build(Elab *e) {
   if (train_setting(e, "data")) describe_data(e, f, r, &data);
 
   VEC(Setting) set = {0};
-  Setting model = setting_of_value(e, f, &(Var){"model", v_module(e->root), m->train});
+  Setting model = setting_of_value(e, f, &(Var){.name = "model", .v = v_module(e->root), .at = m->train});
   vec_push(e->arena, &set, model);
   for (int i = 0; i < m->train->kid[0]->nkid; i++) {
     const Ast *k = m->train->kid[0]->kid[i];

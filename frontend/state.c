@@ -55,7 +55,8 @@ Val state_value(Elab *e, const Frame *f, const Ast *at, State *s) {
   Role role = e->g->role;
   e->g->loc = s->loc;
   e->g->role = ROLE_FORWARD;
-  const State *own = s; /* a copy whose source this graph does not read starts from the same numbers by itself */
+  const State *own =
+      s; /* a copy whose source this graph does not read starts from the same numbers by itself */
   while (own->source) own = own->source;
   Init init = own->init;
   if (s->source && s->source->input >= 0) {
@@ -140,7 +141,7 @@ static Value clone(Cloner *c, Value v) {
     s->input = s->value = -1;
     copy.u.state = s;
     if (s->kind == IN_PARAM) {
-      Var pair = {"", copy, NULL};
+      Var pair = {.name = "", .v = copy};
       s->kind = IN_BUFFER;
       vec_push(a, c->pairs, pair);
     }
@@ -181,6 +182,11 @@ Value make_average(Elab *e, Frame *f, const Ast *call) {
   Cloner c = {.e = e, .pairs = &avg.pairs};
   Value copy = clone(&c, v);
   avg.module = copy.u.module;
+  if (!avg.pairs.n) {
+    elab_report(e, f, decay, "`decay` has no effect: %s has no parameters to average", value_text(e, v));
+    if (v.u.module->site) diag_note(e->diags, v.u.module->site, "the module is made here");
+    diag_throw(e->diags);
+  }
   vec_push(e->arena, &e->averages, avg);
   return copy;
 }

@@ -1,5 +1,5 @@
 /* Statements, calls and instances: binding parameters, checking types, running bodies. */
-#include "frontend/elab.h"
+#include "frontend/lint.h"
 
 #include <math.h>
 #include <string.h>
@@ -138,6 +138,7 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
     const Ast *p = decl->kid[1 + i];
     Value v = v_none();
     const Ast *from = NULL;
+    Use *use = NULL;
     if (p->num) { /* takes the remaining positional arguments */
       int rest = next;
       while (rest < narg && !arg[rest].name) rest++;
@@ -151,6 +152,7 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
     } else if (next < narg && !arg[next].name) {
       v = arg[next].v;
       from = arg[next].at;
+      use = arg[next].use;
       used[next++] = true;
     }
     for (int k = 0; k < narg; k++) {
@@ -158,6 +160,7 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
       if (from) elab_error(e, caller, arg[k].at, "`%s` is given twice", p->name);
       v = arg[k].v;
       from = arg[k].at;
+      use = arg[k].use;
       used[k] = true;
     }
     if (!from && !p->kid[1]) {
@@ -165,14 +168,20 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
       note_declared(e, decl);
       diag_throw(e->diags);
     }
-    if (!from) v = eval(e, f, p->kid[1]);
+    if (!from) {
+      use = lint_passed(f, p->kid[1]);
+      e->silent += use != NULL;
+      v = eval(e, f, p->kid[1]);
+      e->silent -= use != NULL;
+    }
     bool none_default =
         v.kind == V_NONE && p->kid[1] && p->kid[1]->kind == AST_NAME && !strcmp(p->kid[1]->name, "none");
+    const char *whose = f->self ? f->self->decl->name : decl->name;
     if (p->kid[0] && !none_default)
-      v = check_type(
-          e, f, from ? caller : f, from ? from : p, p->kid[0], v,
-          arena_printf(e->arena, "`%s` of %s", p->name, f->self ? f->self->decl->name : decl->name));
+      v = check_type(e, f, from ? caller : f, from ? from : p, p->kid[0], v,
+                     arena_printf(e->arena, "`%s` of %s", p->name, whose));
     vars_set(e, &f->vars, p->name, v, from ? from : p);
+    lint_bind(e, f, use, p, whose);
   }
   for (int k = 0; k < narg; k++) {
     if (used[k]) continue;
@@ -224,7 +233,10 @@ Value instantiate(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *
     Value *size = vars_find(&f->vars, batch);
     if (size) vars_set(e, &m->fields, batch, *size, at);
   }
+  bool source = !strcmp(decl->word, "source");
+  e->silent += source; /* the lint knows which settings serve which field */
   exec_block(e, body, decl->kid[0]);
+  e->silent -= source;
   e->calls--;
   return v_module(m);
 }
@@ -273,13 +285,14 @@ Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg,
   switch (callee.kind) {
   case V_FUNC: return call_function(e, f, at, callee.u.fn.decl, callee.u.fn.self, arg, narg);
   case V_MODEL: return instantiate(e, f, at, callee.u.fn.decl, arg, narg);
-  case V_BUILTIN: return call_builtin(e, f, at, callee.u.builtin, arg, narg);
-  case V_PRIM: return t_prim(e, f, at, callee.u.op, arg, narg);
+  case V_BUILTIN: lint_read_args(e, arg, narg); return call_builtin(e, f, at, callee.u.builtin, arg, narg);
+  case V_PRIM: lint_read_args(e, arg, narg); return t_prim(e, f, at, callee.u.op, arg, narg);
   case V_DTYPE:
     if (narg != 1 || arg[0].name) elab_error(e, f, at, "a conversion takes one value");
+    lint_read_args(e, arg, narg);
     return t_cast(e, f, at, arg[0].v, callee.u.dt);
   case V_MODULE:
-    if (!module_lookup(callee.u.module, word(e, "forward"), &forward) || forward.kind != V_FUNC) {
+    if (!module_lookup(e, callee.u.module, word(e, "forward"), &forward) || forward.kind != V_FUNC) {
       elab_report(e, f, at, "%s cannot be applied: it has no function `forward`", value_text(e, callee));
       note_declared(e, callee.u.module->decl);
       diag_throw(e->diags);
@@ -293,7 +306,7 @@ Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Val
   const Value *fn = globals_find(&e->m->library, word(e, name));
   if (!fn) bug("the library has no function %s", name);
   Arg *arg = NEWN(e->arena, Arg, n + 1);
-  for (int i = 0; i < n; i++) arg[i] = (Arg){NULL, v[i], at};
+  for (int i = 0; i < n; i++) arg[i] = (Arg){.v = v[i], .at = at};
   return call_value(e, f, at, *fn, arg, n);
 }
 
@@ -302,7 +315,7 @@ Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Val
 static void assign(Elab *e, Frame *f, const char *name, Value v, const Ast *at) {
   if (!f->fields) {
     Value old;
-    if (f->self && !f->library && module_lookup(f->self, name, &old) && old.kind == V_STATE)
+    if (f->self && !f->library && module_lookup(e, f->self, name, &old) && old.kind == V_STATE)
       elab_error(e, f, at, "`%s` is a state of %s; change it with `update %s = ...`", name,
                  f->self->decl->name, name);
     vars_set(e, &f->vars, name, v, at);
@@ -424,7 +437,10 @@ static const char *message_text(Elab *e, Frame *f, const char *s) {
 }
 
 static void exec_require(Elab *e, Frame *f, const Ast *a) {
-  if (need_bool(e, f, a->kid[0], eval(e, f, a->kid[0]), "a requirement")) return;
+  e->silent++; /* a check is no use of what it checks */
+  bool holds = need_bool(e, f, a->kid[0], eval(e, f, a->kid[0]), "a requirement");
+  e->silent--;
+  if (holds) return;
   Value v = eval(e, f, a->kid[1]);
   if (v.kind != V_STR) elab_error(e, f, a->kid[1], "the message must be a string");
   const Frame *at = f->caller && f->site ? f : NULL;
@@ -469,6 +485,7 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_REPEAT] = exec_repeat,
       [AST_REQUIRE] = exec_require,
       [AST_CHILDREN] = exec_children,
+      [AST_IGNORED] = lint_ignored,
       [AST_EACH] = exec_each,
       [AST_DECL_FIELD] = exec_declaration,
       [AST_FUNC] = exec_declaration,

@@ -47,6 +47,18 @@ Val t_runtime(Elab *e, const char *name) {
   return v;
 }
 
+Val t_steps(Elab *e, const char *name) {
+  Value v = v_tensor(t_runtime(e, name));
+  if (e->accumulate <= 1) return v.u.val;
+  Role role = e->g->role;
+  e->g->role = ROLE_FORWARD;
+  const Ast *at = e->m->train;
+  v = t_binary(e, NULL, at, OP_div, t_cast(e, NULL, at, v, DT_F64), v_num((double)e->accumulate));
+  v = t_cast(e, NULL, at, t_map(e, NULL, at, OP_floor, &v, 1), DT_I64);
+  e->g->role = role;
+  return v.u.val;
+}
+
 /* ---- elementwise ---- */
 
 static bool broadcast_shape(const Shape *a, const Shape *b, Shape *out) {

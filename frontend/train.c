@@ -1,6 +1,6 @@
 /* Graphs of entries and of the whole training step: objectives, gradients, clipping, optimizers, averages,
  * metrics. */
-#include "frontend/elab.h"
+#include "frontend/lint.h"
 
 #include "ir/expr.h"
 
@@ -13,7 +13,7 @@ Module *elab_root(Elab *e, Frame *f) {
   Arg *arg = NEWN(e->arena, Arg, m->main_args.n + 1);
   for (int i = 0; i < m->main_args.n; i++) {
     const Ast *a = m->main_args.v[i];
-    arg[i] = (Arg){a->name, eval(e, f, a->kid[0]), a};
+    arg[i] = (Arg){a->name, eval(e, f, a->kid[0]), a, lint_use(e, a)};
   }
   /* the root's path is known before its body runs, so equations of its body may apply its modules */
   Frame top = *f;
@@ -66,19 +66,17 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
     if (e->entry_args) {
       v = entry_input(e, callee, p);
     } else {
-      Value *bound = vars_find(&e->binds, p->name);
+      const Var *bound = vars_find_var(&e->binds, p->name);
       if (!bound) {
         elab_report(e, f, at, "argument `%s` of entry `%s` is not bound: add `bind %s = ...`", p->name,
                     decl->name, p->name);
         diag_note(e->diags, ast_loc(e, p), "the argument");
         diag_throw(e->diags);
       }
-      const Ast *from = at;
-      for (int k = 0; k < e->binds.n; k++)
-        if (e->binds.v[k].name == p->name) from = e->binds.v[k].at;
-      v = *bound;
+      lint_read(e, bound);
+      v = bound->v;
       if (p->kid[0])
-        v = check_type(e, callee, f, from, p->kid[0], v,
+        v = check_type(e, callee, f, bound->at, p->kid[0], v,
                        arena_printf(e->arena, "argument `%s` of %s", p->name, decl->name));
     }
     vars_set(e, &callee->vars, p->name, v, p);
@@ -169,11 +167,12 @@ typedef struct {
   Frame *f;
   VEC(Objective) objectives;
   Vars metrics;
-  StateVec states; /* everything that persists, in declaration order */
+  StateVec states;   /* everything that persists, in declaration order */
+  Value first, last; /* with `accumulate`: is this a step's first batch, its last? */
 } Step;
 
 static void add_metric(Step *s, const char *name, Val v) {
-  Var var = {name, v_tensor(v), NULL};
+  Var var = {.name = name, .v = v_tensor(v)};
   vec_push(s->e->arena, &s->metrics, var);
 }
 
@@ -216,7 +215,7 @@ static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, V
     State *p = states->v[i];
     if (p->kind != IN_PARAM || (claimed && has_state(claimed, p))) continue;
     if (p->input <= loss && mark[p->input]) vec_push(e->arena, &o.params, p);
-    else if (lint)
+    else if (lint && !lint_covers(e->m, p->name))
       diag_warning(e->diags, p->loc, "parameter `%s` is reached by no objective, so it is not trained",
                    p->name);
   }
@@ -388,6 +387,58 @@ static void probes_and_metrics(Step *s) {
   e->frozen = false;
 }
 
+/* ---- accumulation ---- */
+
+/* Every execution of the graph sees one batch. The first of a step's K batches finds the sums of the step
+   before, which do not count; the last one moves the parameters. Between them nothing but the sums and the
+   buffers of the model changes. */
+static void begin_accumulation(Step *s) {
+  Elab *e = s->e;
+  const Ast *at = e->m->train;
+  if (e->accumulate <= 1) return;
+  Value n = t_cast(e, s->f, at, v_tensor(t_runtime(e, "step")), DT_F64);
+  Value done = t_cast(e, s->f, at, v_tensor(t_steps(e, "step")), DT_F64);
+  Value before = t_binary(e, s->f, at, OP_mul, done, v_num((double)e->accumulate));
+  Value batch = t_binary(e, s->f, at, OP_sub, n, before);
+  s->first = t_binary(e, s->f, at, OP_eq, batch, v_num(0));
+  s->last = t_binary(e, s->f, at, OP_eq, batch, v_num((double)e->accumulate - 1));
+}
+
+/* The mean of v over the batches of the step so far, each weighing 1/K. */
+static Value accumulate(Step *s, const char *name, Value v) {
+  Elab *e = s->e;
+  const Ast *at = e->m->train;
+  if (e->accumulate <= 1) return v;
+  const Node *n = t_type(e, v.u.val);
+  State *sum = NEW(e->arena, State);
+  *sum = (State){.kind = IN_SLOT,
+                 .name = name,
+                 .dt = n->dt,
+                 .shape = n->shape,
+                 .init = {.kind = INIT_FILL},
+                 .loc = e->g->loc,
+                 .input = -1,
+                 .value = -1};
+  Value old[3] = {s->first, v_num(0), v_tensor(state_value(e, s->f, at, sum))};
+  Value part = t_binary(e, s->f, at, OP_mul, v, v_num(1 / (double)e->accumulate));
+  Value now = t_binary(e, s->f, at, OP_add, t_map(e, s->f, at, OP_select, old, 3), part);
+  sum->value = now.u.val;
+  vec_push(e->arena, &s->states, sum);
+  return now;
+}
+
+static Val mean_loss(Step *s, const Objective *o) {
+  const char *name = arena_printf(s->e->arena, "accumulated_%sloss", o->name);
+  return accumulate(s, name, v_tensor(o->loss)).u.val;
+}
+
+/* A state moves with the step's last batch only; before is its value without this step. */
+static void move_with_last(Step *s, State *p, Val before) {
+  if (s->e->accumulate <= 1 || p->value == before) return;
+  Value v[3] = {s->last, v_tensor(p->value), v_tensor(before)};
+  p->value = t_map(s->e, s->f, s->e->m->train, OP_select, v, 3).u.val;
+}
+
 static void differentiate(Step *s, Objective *o) {
   Elab *e = s->e;
   o->grad = NEWN(e->arena, Value, o->params.n);
@@ -398,6 +449,8 @@ static void differentiate(Step *s, Objective *o) {
     o->grad[i] = v_tensor(g_add(e->g, OP_grad, in, 2, NULL, 0, DT_NONE, NULL));
   }
   e->g->role = ROLE_UPDATE;
+  for (int i = 0; i < o->params.n; i++)
+    o->grad[i] = accumulate(s, arena_printf(e->arena, "accumulated.%s", o->params.v[i]->name), o->grad[i]);
 }
 
 /* Clips the gradients of n objectives by their common norm, which it returns. */
@@ -441,10 +494,15 @@ static void optimize(Step *s, Objective *o) {
     body->param = p;
     vars_set(e, &body->vars, m->each->word, (Value){.kind = V_STATE, .u.state = p}, m->each);
     vars_set(e, &body->vars, m->each->name, o->grad[i], m->each);
+    Val before = p->value;
     exec_block(e, body, m->each->kid[0]);
-    for (int k = 0; k < body->vars.n; k++)
-      if (body->vars.v[k].v.kind == V_STATE && body->vars.v[k].v.u.state->kind == IN_SLOT)
-        vec_push(e->arena, &s->states, body->vars.v[k].v.u.state);
+    move_with_last(s, p, before);
+    for (int k = 0; k < body->vars.n; k++) {
+      const Value *v = &body->vars.v[k].v;
+      if (v->kind != V_STATE || v->u.state->kind != IN_SLOT) continue;
+      move_with_last(s, v->u.state, v->u.state->input);
+      vec_push(e->arena, &s->states, v->u.state);
+    }
   }
 }
 
@@ -482,6 +540,7 @@ static void average(Step *s) {
       Value v[3] = {v_tensor(state_value(e, a->frame, a->decay, p)),
                     v_tensor(state_value(e, a->frame, a->decay, p->source)), decay};
       p->value = call_library(e, a->frame, a->decay, "ema_step", v, 3).u.val;
+      move_with_last(s, p, v[0].u.val);
     }
   }
 }
@@ -494,6 +553,7 @@ static void build_step(Elab *e, const Request *q) {
     diag_throw(e->diags);
   }
   Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
+  e->accumulate = recipe_accumulate(e, &start);
   e->root = elab_root(e, &start);
   StateVec all = {0};
   collect_states(e, v_module(e->root), &all);
@@ -507,14 +567,17 @@ static void build_step(Elab *e, const Request *q) {
   if (q->bind_data) probes_and_metrics(&s);
   Vars extra = s.metrics;
   s.metrics = (Vars){0};
+  begin_accumulation(&s);
   optimize_all(&s);
   average(&s);
-  g_output(e->g, "loss", s.objectives.v[0].loss, -1);
+  g_output(e->g, "loss", mean_loss(&s, &s.objectives.v[0]), -1);
   for (int i = 0; i < s.metrics.n; i++) g_output(e->g, s.metrics.v[i].name, s.metrics.v[i].v.u.val, -1);
+  if (q->bind_data) lint_step(e, s.f, &extra);
   for (int i = 0; i < extra.n; i++) g_output(e->g, extra.v[i].name, extra.v[i].v.u.val, -1);
   for (int i = 1; i < s.objectives.n; i++) {
     if (s.objectives.v[i].loss == s.objectives.v[0].loss) continue; /* a group of parameters */
-    g_output(e->g, arena_printf(e->arena, "%sloss", s.objectives.v[i].name), s.objectives.v[i].loss, -1);
+    g_output(e->g, arena_printf(e->arena, "%sloss", s.objectives.v[i].name),
+             mean_loss(&s, &s.objectives.v[i]), -1);
   }
   output_updates(e, &s.states);
 }
@@ -529,6 +592,7 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
   bool ok = false;
   if (!setjmp(env)) {
     fn(e, q);
+    lint_warn(m, d);
     ok = true;
   }
   *diags_trap(d) = saved;

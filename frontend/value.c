@@ -202,10 +202,15 @@ Ints need_ints(Elab *e, const Frame *f, const Ast *at, Value v, const char *what
 }
 
 /* Names are interned, so pointers decide. */
-Value *vars_find(const Vars *vars, const char *name) {
+Var *vars_find_var(const Vars *vars, const char *name) {
   for (int i = vars->n - 1; i >= 0; i--)
-    if (vars->v[i].name == name) return &vars->v[i].v;
+    if (vars->v[i].name == name) return &vars->v[i];
   return NULL;
+}
+
+Value *vars_find(const Vars *vars, const char *name) {
+  Var *var = vars_find_var(vars, name);
+  return var ? &var->v : NULL;
 }
 
 void vars_set(Elab *e, Vars *vars, const char *name, Value v, const Ast *at) {
@@ -214,6 +219,6 @@ void vars_set(Elab *e, Vars *vars, const char *name, Value v, const Ast *at) {
     *old = v;
     return;
   }
-  Var var = {name, v, at};
+  Var var = {.name = name, .v = v, .at = at};
   vec_push(e->arena, vars, var);
 }

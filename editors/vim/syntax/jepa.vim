@@ -4,8 +4,9 @@ if exists("b:current_syntax")
 endif
 
 syntax keyword jepaDeclaration model entry fn dim source optimizer extern use train
-syntax keyword jepaStatement param buffer slot update return require children each bind minimize metric probe objective monitor field
+syntax keyword jepaStatement param buffer slot update return require children each bind minimize metric probe objective monitor field ignored
 syntax keyword jepaControl if then else for in repeat and or not after
+syntax match jepaControl "\<from\>\(\s*=\)\@!"
 syntax keyword jepaConstant true false none
 syntax keyword jepaUnit epoch epochs step steps
 syntax keyword jepaType f32 f64 bf16 i32 i64 u32 bool int list
