@@ -37,12 +37,14 @@ typedef struct {
   const char *precision, *dump_ir, *conv;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *inputs, *outputs, *params_out;
+  const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics;
   char **command; /* what follows -- ; NULL: nothing */
   const char *protocols, *m_val, *export_to;
   const char *jit_debug, *emit, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check, grey;
+  bool no_optimizer;
 } Options;
 
 typedef struct {

@@ -167,12 +167,30 @@ static Status diff(Cli *c, Tensors *open) {
   return differ ? ST_VERIFY : ST_OK;
 }
 
+/* What the options leave of the tensors, under its new names. */
+static Status choose(Cli *c, Tensors *t) {
+  const char *only = c->opt.only ? c->opt.only : "", *prefix = c->opt.prefix ? c->opt.prefix : "";
+  size_t cut = strlen(only);
+  int n = 0;
+  for (int i = 0; i < t->t.n; i++) {
+    StTensor x = t->t.v[i];
+    if (strncmp(x.name, only, cut) || (c->opt.no_optimizer && !strncmp(x.name, "optimizer.", 10))) continue;
+    if (!x.name[cut]) return cli_fail(c, ST_USAGE, "--only %s leaves no name for '%s'", only, x.name);
+    x.name = arena_printf(c->arena, "%s%s", prefix, x.name + cut);
+    t->t.v[n++] = x;
+  }
+  t->t.n = n;
+  return n ? ST_OK : cli_fail(c, ST_USAGE, "%s has no tensor '%s*'", t->path, only);
+}
+
 static Status convert(Cli *c, Tensors *open) {
+  static const StMeta meta[] = {{"format", "pt"}}; /* without it some readers in Python refuse the file */
   const char *out = c->opt.arg[2];
   Status s = open_tensors(c, c->opt.arg[1], &open[0]);
+  if (!s) s = choose(c, &open[0]);
   if (s) return s;
   const Tensors t = open[0];
-  if (cli_has_suffix(out, ".safetensors")) return st_write(out, t.t.v, t.t.n, NULL, 0, c->diags);
+  if (cli_has_suffix(out, ".safetensors")) return st_write(out, t.t.v, t.t.n, meta, 1, c->diags);
   if (cli_has_suffix(out, ".npy")) {
     if (t.t.n != 1)
       return cli_fail(c, ST_USAGE, "one .npy file holds one tensor, but %s has %d", t.path, t.t.n);

@@ -35,6 +35,12 @@ static Status parse_emit(Cli *c, AotOptions *o) {
   return ST_OK;
 }
 
+static bool is_identifier(const char *s) {
+  if (isdigit((unsigned char)*s)) return false;
+  while (isalnum((unsigned char)*s) || *s == '_') s++;
+  return !*s;
+}
+
 /* "models/seq-jepa.jepa" -> "seq_jepa" */
 static const char *identifier(Arena *a, const char *path) {
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
@@ -55,6 +61,13 @@ static const char *c_compiler(const Cli *c) {
   return triple ? arena_printf(c->arena, "%s-gcc", triple) : "cc";
 }
 
+/* Where no C compiler can link it, one from before goes too: it belongs to other objects. */
+static Status not_made(Cli *c, const char *name, const char *cc, const char *path, const char *why) {
+  unlink(path);
+  diag_warning(c->diags, NULL, "lib%s.so is not made: cannot run the C compiler %s: %s", name, cc, why);
+  return ST_OK;
+}
+
 static Status link_shared(Cli *c, const char *name) {
   const char *cc = c_compiler(c), *folder = c->opt.out;
   char *soname = arena_printf(c->arena, "-Wl,-soname,lib%s.so", name),
@@ -65,17 +78,12 @@ static Status link_shared(Cli *c, const char *name) {
       "-lm",      NULL};
   pid_t pid;
   int err = posix_spawnp(&pid, cc, NULL, NULL, argv, environ), status = 0;
-  if (err) {
-    diag_warning(c->diags, NULL, "lib%s.so is not made: cannot run the C compiler %s: %s", name, cc,
-                 strerror(err));
-    return ST_OK;
-  }
+  if (err) return not_made(c, name, cc, to, strerror(err));
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-    diag_warning(c->diags, NULL, "lib%s.so is not made: cannot run the C compiler %s", name, cc);
-    return ST_OK;
-  }
-  return status ? cli_fail(c, ST_FILE, "%s could not link %s", cc, to) : ST_OK;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return not_made(c, name, cc, to, strerror(ENOENT));
+  if (status) return cli_fail(c, ST_FILE, "%s could not link %s", cc, to);
+  if (!c->opt.quiet) printf("%s\n", to);
+  return ST_OK;
 }
 
 /* ---- the command ---- */
@@ -87,13 +95,15 @@ static Status write_file(Cli *c, const AotFile *f) {
 }
 
 Status cmd_compile(Cli *c) {
-  AotOptions o = {.prefix = identifier(c->arena, c->opt.arg[0]),
+  AotOptions o = {.prefix = c->opt.name ? c->opt.name : identifier(c->arena, c->opt.arg[0]),
                   .title = c->opt.arg[0],
                   .cpu = c->opt.target_cpu,
                   .triple = c->opt.target_triple};
   if (!c->opt.out) return cli_fail(c, ST_USAGE, "jepac compile needs -o DIR");
   if (c->opt.entry && c->opt.train_step)
     return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
+  if (!*o.prefix || !is_identifier(o.prefix))
+    return cli_fail(c, ST_USAGE, "--name %s is no name of C", o.prefix);
   Status s = parse_emit(c, &o);
   if (s) return s;
   const CodegenApi *api = compiler_codegen(cli_compiler(c));

@@ -27,8 +27,6 @@ typedef struct {
   Compiled k;
   Loader *loader;
   void **field; /* where the loader puts each field of the data source; NULL: not used */
-  int *metric;  /* plan tensors of the scalar results, in order */
-  int nmetric;
   float **watched;                         /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info;
@@ -83,14 +81,9 @@ static Status decide_length(Train *t) {
 static void bind_tensors(Train *t) {
   Session *s = t->k.session;
   const DataSpec *data = &t->recipe->data;
-  const Plan *p = t->k.plan;
   t->field = NEWN(t->c->arena, void *, data->nfield + 1);
   for (int i = 0; i < data->nfield; i++)
     tensors_find(s, PT_ARG, arena_printf(t->c->arena, "data.%s", data->field[i].name), &t->field[i]);
-  t->metric = NEWN(t->c->arena, int, p->ntensor + 1);
-  for (int i = 0; i < p->ntensor; i++)
-    if (p->tensor[i].kind == PT_RESULT && !p->tensor[i].shape.rank && p->tensor[i].dt == DT_F32)
-      t->metric[t->nmetric++] = i;
   t->watched = NEWN(t->c->arena, float *, t->recipe->nmonitor + 1);
   for (int i = 0; i < t->recipe->nmonitor; i++)
     tensors_find(s, PT_RESULT, arena_printf(t->c->arena, "monitor.%s", t->recipe->monitor[i].name),
@@ -118,7 +111,7 @@ static Status start_states(Train *t) {
   free(full);
   bool resume = c->opt.resume && has_checkpoint(t); /* killed before the first checkpoint: begin again */
   if (!resume) {
-    session_init_states(t->k.session, seed);
+    compiled_init(&t->k, seed);
     t->info = now;
     return ST_OK;
   }
@@ -155,15 +148,15 @@ static bool save_is_due(const Train *t) {
 }
 
 static double metric(const Train *t, int i) {
-  return *(float *)session_tensor_at(t->k.session, t->metric[i]).data;
+  return *(float *)session_tensor_at(t->k.session, t->k.metric[i]).data;
 }
 
 static Status record(Train *t) {
   Metric m[MAX_METRICS];
   int n = 0;
   double now = now_seconds();
-  for (int i = 0; i < t->nmetric && n < MAX_METRICS - 3; i++)
-    m[n++] = (Metric){t->k.plan->tensor[t->metric[i]].name, metric(t, i)};
+  for (int i = 0; i < t->k.nmetric && n < MAX_METRICS - 3; i++)
+    m[n++] = (Metric){t->k.plan->tensor[t->k.metric[i]].name, metric(t, i)};
   m[n++] = (Metric){"images_per_s", (double)((t->step - t->logged_step) * t->batches * t->recipe->batch) /
                                         (now - t->logged_at)};
   m[n++] = (Metric){"loader_wait_s", loader_waited(t->loader)};
@@ -213,7 +206,7 @@ static Status train_batch(Train *t, int64_t batch) {
   }
   tensors_set_number(s, "step", t->step * t->batches + batch);
   if (t->trace) trace_step(t->trace, t->step * t->batches + batch);
-  if (!session_step(s, t->metric, t->nmetric, &bad)) return ST_OK;
+  if (!compiled_step(&t->k, &bad)) return ST_OK;
   progress_pause(t->progress);
   Status saved = save(t); /* the states this step began with, so that --resume meets it again */
   if (saved) return saved;
@@ -242,7 +235,7 @@ static Status train_steps(Train *t) {
     t->step++;
     Status traced = t->trace && ++t->traced == TRACED ? end_trace(t) : ST_OK;
     if (traced) return traced;
-    progress_update(t->progress, t->step, t->nmetric ? metric(t, 0) : 0);
+    progress_update(t->progress, t->step, t->k.nmetric ? metric(t, 0) : 0);
     double value;
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
@@ -263,8 +256,8 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   if (c->opt.quiet) return;
   int64_t done = t->step - first;
   printf("%-16s %lld of %lld\n", "step", (long long)t->step, (long long)t->total);
-  for (int i = 0; i < t->nmetric && done; i++)
-    printf("%-16s %.6g\n", t->k.plan->tensor[t->metric[i]].name, metric(t, i));
+  for (int i = 0; i < t->k.nmetric && done; i++)
+    printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
   printf("%-16s %s\n", "peak memory", cli_human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);

@@ -46,7 +46,7 @@ static void fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
   if (!tensors_find(k->session, PT_ARG, "x", &x) ||
       !tensors_find(k->session, PT_ARG, d->label ? "label" : "y", &y))
     bug("probe without its arguments");
-  session_init_states(k->session, 0);
+  compiled_init(k, 0);
   tensors_set_number(k->session, "steps_per_epoch", per_epoch);
   tensors_set_number(k->session, "total_steps", per_epoch * epochs);
   for (int64_t i = 0; i < d->n; i++) order[i] = i;

@@ -169,10 +169,13 @@ static const char *need_text(Elab *e, Call *c, Value v, const char *what) {
   return v.u.str;
 }
 
-/* A function is looked for when the model is read, so that a mistake has a line. */
-static void need_function(Elab *e, Call *c, const char *library, const char *symbol) {
-  char err[512];
-  if (!extern_resolve(library, symbol, err, sizeof err)) elab_error(e, c->frame, c->at, "%s", err);
+/* A function is looked for when the model is read, so that a mistake has a line. n types, the result last. */
+static void need_function(Elab *e, Call *c, const char *library, const char *symbol, const DType *dt,
+                          const int *rank, int n) {
+  char err[1024];
+  if (!extern_resolve(library, symbol, err, sizeof err) ||
+      !extern_agrees(library, symbol, dt, rank, n, err, sizeof err))
+    elab_error(e, c->frame, c->at, "%s", err);
 }
 
 /* extern(x, ..., library, symbol, shape, dtype, vjp): vjp has an entry for each operand, a symbol or none */
@@ -194,7 +197,15 @@ static Value b_extern(Elab *e, Call *c) {
     const char *path = c->at->src->path, *slash = strrchr(path, '/');
     x.library = slash ? arena_printf(e->arena, "%.*s/%s", (int)(slash - path), path, x.library) : x.library;
   }
-  need_function(e, c, x.library, x.symbol);
+  DType type[MOST + 3]; /* operands, result, and for a derivative the result's gradient and the operand's */
+  int rank[MOST + 3], n = c->nrest;
+  for (int i = 0; i < n; i++) {
+    type[i] = t_type(e, in[i])->dt;
+    rank[i] = t_type(e, in[i])->shape.rank;
+  }
+  type[n] = type[n + 1] = dt;
+  rank[n] = rank[n + 1] = s.rank;
+  need_function(e, c, x.library, x.symbol, type, rank, n + 1);
   if (c->arg[4].kind != V_NONE) {
     List one = {.n = 1, .v = &c->arg[4]};
     const List *l = c->arg[4].kind == V_LIST ? c->arg[4].u.list : &one;
@@ -204,7 +215,9 @@ static Value b_extern(Elab *e, Call *c) {
     for (int i = 0; i < l->n; i++) {
       bool none = l->v[i].kind == V_NONE;
       const char *name = none ? "-" : need_text(e, c, l->v[i], "a derivative");
-      if (!none) need_function(e, c, x.library, name);
+      type[n + 2] = type[i];
+      rank[n + 2] = rank[i];
+      if (!none) need_function(e, c, x.library, name, type, rank, n + 3);
       sb_printf(&b, "%s%s", i ? "," : "", name);
     }
     x.vjp = arena_strdup(e->arena, b.s ? b.s : "");

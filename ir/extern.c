@@ -20,6 +20,42 @@ ExternFn extern_resolve(const char *library, const char *symbol, char *err, size
   return fn;
 }
 
+/* "f32[2]" or "f32" for a type of rank 2; the rest of the text, or NULL. */
+static const char *match_type(const char *s, DType dt, int rank) {
+  size_t n = strlen(dtype_name(dt));
+  if (strncmp(s, dtype_name(dt), n)) return NULL;
+  s += n;
+  if (*s != '[') return s;
+  char *end;
+  long r = strtol(s + 1, &end, 10);
+  return r == rank && *end == ']' ? end + 1 : NULL;
+}
+
+static bool matches(const char *s, const DType *dt, const int *rank, int n) {
+  for (int i = 0; i < n && s; i++) {
+    s = match_type(s + strspn(s, " "), dt[i], rank[i]);
+    if (s) s += strspn(s, " ");
+    const char *between = i + 2 < n ? "," : i + 1 < n ? "->" : "";
+    if (s) s = strncmp(s, between, strlen(between)) ? NULL : s + strlen(between);
+  }
+  return s && !*s;
+}
+
+bool extern_agrees(const char *library, const char *symbol, const DType *dt, const int *rank, int n,
+                   char *err, size_t errlen) {
+  char name[256];
+  snprintf(name, sizeof name, "%s_types", symbol);
+  void *lib = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+  const char *text = lib ? dlsym(lib, name) : NULL;
+  if (!text || matches(text, dt, rank, n)) return true;
+  StrBuf b = {0};
+  for (int i = 0; i < n; i++)
+    sb_printf(&b, "%s%s[%d]", i == 0 ? "" : i + 1 < n ? ", " : " -> ", dtype_name(dt[i]), rank[i]);
+  snprintf(err, errlen, "'%s' of %s is %s, but it would be called as %s", symbol, library, text, b.s);
+  sb_free(&b);
+  return false;
+}
+
 enum { MAX_POINTERS = 64 };
 
 void extern_call(ExternFn fn, void *const *ptr, int nptr, const Shape *result) {

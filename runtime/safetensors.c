@@ -193,6 +193,11 @@ static bool read_header(StFile *f, json_t *root, const unsigned char *data, int6
 
 static bool read_file(StFile *f, Diags *d) {
   if (f->map.n < 8) return fail(d, "%s: no safetensors file: only %zu bytes", f->path, f->map.n);
+  if (!memcmp(f->map.p, "PK\003\004", 4))
+    return fail(d,
+                "%s: no safetensors file but a zip archive, as torch.save writes: save it with "
+                "safetensors.torch.save_file",
+                f->path);
   uint64_t nheader = 0;
   for (int i = 7; i >= 0; i--) nheader = nheader << 8 | f->map.p[i];
   if (nheader > f->map.n - 8)

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+/* What they take, which C cannot tell: jepac compares. */
+const char lowpass_types[] = "f32[2] -> f32[2]", lowpass_vjp_types[] = "f32[2], f32[2], f32[2] -> f32[2]";
+
 void lowpass(const float *x, float *y, int64_t rows, int64_t n) {
   int64_t bins = n / 2 + 1;
   float *row = fftwf_malloc(sizeof *row * (size_t)n);

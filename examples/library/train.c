@@ -3,31 +3,16 @@
 
      jepac compile spiral.jepa --train-step -o build
      cc -Ibuild train.c build/libspiral.a -lm -o train && ./train */
+#include "points.h"
 #include "spiral.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { BATCH = SPIRAL_ARM_COUNT, STEPS = 600 };
 
-static uint32_t state = 1;
-
-static float uniform(void) { /* a generator of Marsaglia's (2003): good enough for points in a plane */
-  state ^= state << 13;
-  state ^= state >> 17;
-  state ^= state << 5;
-  return (float)state / 4294967296.0f;
-}
-
-static void make_batch(void *arena) {
-  for (int i = 0; i < BATCH; i++) {
-    int arm = uniform() < 0.5f;
-    float r = uniform(), angle = 6.0f * r + (arm ? 3.14159265f : 0.0f);
-    spiral_point(arena)[2 * i] = r * cosf(angle) + 0.02f * (uniform() - 0.5f);
-    spiral_point(arena)[2 * i + 1] = r * sinf(angle) + 0.02f * (uniform() - 0.5f);
-    spiral_arm(arena)[i] = arm;
-  }
+static void make_batch(void *arena, uint32_t *random) {
+  for (int i = 0; i < BATCH; i++) spiral_arm(arena)[i] = make_point(spiral_point(arena) + 2 * i, random);
 }
 
 int main(void) {
@@ -40,8 +25,9 @@ int main(void) {
   }
   *spiral_total_steps(arena) = STEPS;
   float first = 0;
+  uint32_t random = 1;
   for (int step = 0; step < STEPS; step++) {
-    make_batch(arena);
+    make_batch(arena, &random);
     *spiral_step(arena) = step;
     if ((rc = spiral_train_step(arena))) {
       fprintf(stderr, "step %d: %s\n", step, spiral_error(rc));

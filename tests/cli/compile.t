@@ -6,6 +6,7 @@ $ jepac compile tiny.jepa -o lib --train-step
   lib/tiny.pc
   lib/tinyConfig.cmake
   lib/tiny.h
+  lib/libtiny.so
 $ ls lib
   libtiny.a
   libtiny.so
@@ -29,6 +30,22 @@ $ jepac compile tiny.jepa -o lib -q --set B=4 --emit obj; ls lib2
   tiny.h
   tiny.ll
   tiny.s
+
+A name of one's own, so that a program can take two libraries of one model.
+
+$ jepac compile tiny.jepa -o both --train-step -q --emit obj,header --name trainer && jepac compile tiny.jepa -o both --set B=16 -q --emit obj,header --name tester; ls both; nm both/*.o | grep -c ' T tiny'; grep '^int ' both/*.h
+  tester.h
+  tester.o
+  trainer.h
+  trainer.o
+  0
+  both/tester.h:int tester_init(void *arena, uint64_t seed);
+  both/tester.h:int tester_forward(void *arena);
+  both/trainer.h:int trainer_init(void *arena, uint64_t seed);
+  both/trainer.h:int trainer_train_step(void *arena);
+$ jepac compile tiny.jepa -o both --name 2nd
+  jepac: error: --name 2nd is no name of C
+  exit 2
 
 What is not understood.
 
@@ -60,7 +77,7 @@ $ jepac compile nothere.jepa -o lib
 
 Without a C compiler there is no shared library, which is said.
 
-$ CC=./nothere jepac compile tiny.jepa -o lib3 -q --set B=4 --emit lib; ls lib3
+$ mkdir lib3; touch lib3/libtiny.so; CC=./nothere jepac compile tiny.jepa -o lib3 -q --set B=4 --emit lib; ls lib3
   jepac: warning: libtiny.so is not made: cannot run the C compiler ./nothere: No such file or directory
   libtiny.a
   tiny.pc

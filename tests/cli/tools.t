@@ -36,6 +36,24 @@ $ rm npy/net.0.bias.npy; jepac ckpt diff run npy
   net.0.bias: only in run
   1 tensors differ
   exit 5
+$ jepac ckpt convert run net.safetensors --only net. --no-optimizer --prefix head. && jepac ckpt ls net.safetensors | cut -c1-36
+  tensor                              
+  head.0.bias                         
+  head.0.weight                       
+  head.2.bias                         
+  head.2.weight                       
+  4 tensors, 314 elements, 1.23 KiB
+$ jepac ckpt convert net.safetensors again.safetensors --only head. --prefix net. && jepac run tiny.jepa --set B=4 --random --params again.safetensors -q && jepac ckpt diff again.safetensors run | tail -1
+  8 tensors differ (-v shows all)
+$ jepac ckpt convert run none.safetensors --only nett.
+  jepac: error: run has no tensor 'nett.*'
+  exit 2
+$ jepac ckpt convert run none.safetensors --only net.0.weight
+  jepac: error: --only net.0.weight leaves no name for 'net.0.weight'
+  exit 2
+$ printf 'PK\003\004 and so on' > weights.pt; jepac ckpt ls weights.pt
+  jepac: error: weights.pt: no safetensors file but a zip archive, as torch.save writes: save it with safetensors.torch.save_file
+  exit 3
 $ jepac ckpt list run
   jepac: error: jepac ckpt knows ls, diff and convert, not 'list'
   jepac: note: did you mean 'ls'?

@@ -35,6 +35,7 @@ $ jepac compile tiny.jepa -o out
   out/tiny.pc
   out/tinyConfig.cmake
   out/tiny.h
+  out/libtiny.so
 $ jepac check
   jepac: error: usage is jepac check MODEL
   exit 2

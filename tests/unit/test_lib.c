@@ -1,5 +1,5 @@
-/* libjepac (include/jepac.h): text to numbers, errors as text, save and load, two compilations and two
-   sessions at the same time. */
+/* libjepac (include/jepac.h): text to numbers, errors as text, save and load, the same bits as the program,
+   two compilations and two sessions at the same time. */
 #include <check.h>
 #include <math.h>
 #include <pthread.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "include/jepac.h"
+#include "runtime/safetensors.h"
 
 static const char fit[] =
     "dim B = 8\n"
@@ -128,6 +129,60 @@ START_TEST(a_bad_step_changes_nothing) {
 }
 END_TEST
 
+/* Three steps by `jepac run` and three here, from one file of inputs: the states have the same bits, and each
+   reads what the other wrote. */
+START_TEST(steps_as_the_program_does) {
+  enum { STEPS = 3 };
+  const char *jepac = getenv("JEPAC");
+  char dir[] = "/tmp/jepac-lib-XXXXXX", model[64], inputs[64], theirs[64], ours[64], command[512];
+  ck_assert(mkdtemp(dir));
+  snprintf(model, sizeof model, "%s/fit.jepa", dir);
+  snprintf(inputs, sizeof inputs, "%s/in.safetensors", dir);
+  snprintf(theirs, sizeof theirs, "%s/theirs.safetensors", dir);
+  snprintf(ours, sizeof ours, "%s/ours.safetensors", dir);
+  FILE *f = fopen(model, "w");
+  fputs(fit, f);
+  fclose(f);
+  jepac_model *m = jepac_load_file(model, NULL);
+  jepac_session *s = jepac_compile(m, "train_step", 0);
+  ck_assert_msg(s != NULL, "%s", jepac_message(m));
+  batch(s);
+  Arena *a = arena_new();
+  StTensor in[] = {{"x", DT_F32, {2, {8, 2}}, f32(s, "x"), 64}, {"y", DT_F32, {2, {8, 1}}, f32(s, "y"), 32}};
+  ck_assert(!st_write(inputs, in, 2, NULL, 0, diags_new(a)));
+  snprintf(command, sizeof command,
+           "%s run %s --entry train_step --steps %d --seed 5 --inputs %s --params-out %s -q",
+           jepac ? jepac : "build/jepac", model, STEPS, inputs, theirs);
+  ck_assert_int_eq(system(command), 0);
+  jepac_init(s, 5);
+  jepac_set_number(s, "steps_per_epoch", STEPS);
+  jepac_set_number(s, "total_steps", STEPS);
+  for (int i = 0; i < STEPS; i++) {
+    jepac_set_number(s, "step", i);
+    ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+  }
+  ck_assert_int_eq(jepac_save(s, ours), JEPAC_OK);
+  StFile *x = st_open(theirs, diags_new(a)), *y = st_open(ours, diags_new(a));
+  ck_assert(x && y && st_count(x) == st_count(y) && st_count(x) > 8);
+  for (int i = 0; i < st_count(x); i++) {
+    const StTensor *t = st_tensor(x, i), *u = st_find(y, t->name);
+    ck_assert_msg(u && u->bytes == t->bytes && !memcmp(u->data, t->data, (size_t)t->bytes), "%s differs",
+                  t->name);
+  }
+  st_close(x);
+  st_close(y);
+  ck_assert_int_eq(jepac_load(s, theirs), JEPAC_OK);
+  snprintf(command, sizeof command, "%s run %s --entry forward --inputs %s --params %s -q",
+           jepac ? jepac : "build/jepac", model, inputs, ours);
+  ck_assert_int_eq(system(command), 0);
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  ck_assert_int_eq(system(command), 0);
+  arena_free(a);
+  jepac_session_free(s);
+  jepac_model_free(m);
+}
+END_TEST
+
 static void *compile_and_train(void *out) {
   jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 1});
   jepac_session *s = jepac_load_status(m) ? NULL : jepac_compile(m, "train_step", 0);
@@ -155,6 +210,7 @@ int main(void) {
   tcase_add_test(t, trains_saves_and_loads);
   tcase_add_test(t, errors_are_text);
   tcase_add_test(t, a_bad_step_changes_nothing);
+  tcase_add_test(t, steps_as_the_program_does);
   tcase_add_test(t, side_by_side);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
