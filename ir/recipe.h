@@ -29,6 +29,7 @@ typedef struct {
   int nset;
   const DataField *field;    /* typed outputs, in declaration order */
   int nfield;
+  int64_t samples;           /* training samples of the set as distributed; 0: not known */
   const Loc *loc;
 } DataSpec;
 
