@@ -10,7 +10,7 @@
 typedef struct {
   Cli *c;
   int number;
-  HtmlDump *html;
+  HtmlDump *html; /* NULL: stages only (--quiet) */
 } Dump;
 
 static void dump_pass(void *ctx, int number, const char *pass, const char *text) {
@@ -18,12 +18,12 @@ static void dump_pass(void *ctx, int number, const char *pass, const char *text)
   Dump *d = ctx;
   const char *path = arena_printf(d->c->arena, "%s/%03d-%s.ir", d->c->opt.dump_ir, ++d->number, pass);
   cli_write_text(d->c, path, text, strlen(text));
-  html_dump_stage(d->html, pass, text);
+  if (d->html) html_dump_stage(d->html, pass, text);
 }
 
 Status cli_dump_end(Cli *c) {
   const Dump *d = c->dump;
-  return d ? html_dump_write(d->html, c->opt.dump_ir) : ST_OK;
+  return d && d->html ? html_dump_write(d->html, c->opt.dump_ir) : ST_OK;
 }
 
 static void start_dump(Cli *c, PipelineOptions *o) {
@@ -31,7 +31,7 @@ static void start_dump(Cli *c, PipelineOptions *o) {
     if (file_make_folder(c->opt.dump_ir, c->diags)) return;
     Dump *d = NEW(c->arena, Dump);
     d->c = c;
-    d->html = html_dump_new(c);
+    d->html = c->opt.quiet ? NULL : html_dump_new(c);
     c->dump = d;
   }
   o->dump = dump_pass;
@@ -96,7 +96,7 @@ uint64_t cli_seed(Cli *c, const Recipe *r) {
 /* NULL when the folder of --dump-ir cannot be made. */
 static Compiler *begin(Cli *c, const Graph *g) {
   Compiler *k = cli_compiler(c);
-  if (c->dump) html_dump_graph(((Dump *)c->dump)->html, g);
+  if (c->dump && ((Dump *)c->dump)->html) html_dump_graph(((Dump *)c->dump)->html, g);
   return diags_errors(c->diags) ? NULL : k;
 }
 

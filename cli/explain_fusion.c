@@ -1,7 +1,7 @@
-/* jepac explain --fusion: for each model line the kernels it is computed in and with which other lines, and
-   for each of its values that is written to memory the reason its readers do not compute it themselves. The
-   reasons are read off the finished program and its graph, in the order in which fusion (passes/fuse.c)
-   decides. */
+/* jepac explain --fusion: for each model line the kernels it is computed in and with which other lines, for
+   each of its values that is written to memory why its readers do not compute it themselves, and why kernels
+   that sum up the same values are one or several. The reasons are those that fusion wrote down
+   (Program.decision). */
 #include "cli/explain.h"
 
 #include <stdlib.h>
@@ -9,83 +9,88 @@
 
 typedef struct {
   const Program *p;
-  const Graph *g;
   Cli *c;
   Lines *t;
   int *writer;  /* per buffer: kernel that writes it, -1 none */
   int *nreader; /* per buffer: kernels that read it */
   int *reader;  /* ... the first of them */
-  bool *result; /* per value: an output of the graph */
+  int *made_in; /* per value: a kernel that computes it, -1 none */
 } Fusion;
 
-static const char *kernel_word(const Fusion *f, int k) {
-  static const char *const word[] = {"an elementwise or reduction kernel", "a matrix product",
-                                     "a convolution", "a scatter", "an extern call"};
-  return word[f->p->kernel.v[k].kind];
-}
+/* %O the operator of `other`, %K its kernel, %A and %B the numbers. */
+static const char *const because[WHY_COUNT] = {
+    [WHY_OWN_KERNEL] = "it has a kernel of its own, which writes its result",
+    [WHY_OPERAND] = "%O (%K) reads its operands from memory",
+    [WHY_GATHERED] = "%O (%K) picks elements of it by index",
+    [WHY_RESULT] = "it is a result of the step",
+    [WHY_VIEWED] = "a reshape of it is in memory and shares its bytes",
+    [WHY_CYCLE] = "computed in its reader, two kernels would wait for each other",
+    [WHY_EARLIER] = "%O needs it before the kernel that could compute it can run",
+    [WHY_MANY] = "more than %A kernels need it",
+    [WHY_INDEX] = "%O (%K) visits the elements in an order in which its operands have no address (a "
+                  "reduction, window or "
+                  "transpose lies between)",
+    [WHY_COSTLY] = "%B kernels need it, and its %A operations an element are not repeated",
+    [WHY_READS] =
+        "%A kernels need it: computing it in each would read %B operands an element each time, more than "
+        "writing and reading it",
+    [WHY_READER] = "it sums rows up, and %O (%K) has no rows",
+    [WHY_FOLD] = "it adds up overlapping windows, and %O (%K) reads it at other places than it is made at",
+    [WHY_LONG_ROW] =
+        "it sums up rows of %A elements, and to read more than %B again in %K costs more than storing it",
+    [WHY_ROWS] =
+        "it sums up %A elements at each of %B places; %O (%K) has neither these rows nor these elements",
+    [WHY_SEVERAL] = "%A kernels need it; %K computes it on the way and writes it",
+    [WHY_JOINED] = "in one kernel with %O (%K): both read the same values and sum up the same rows",
+    [WHY_APART_SHAPE] =
+        "not in one kernel with %O (%K), which reads the same values: the rows have other extents",
+    [WHY_APART_AXES] =
+        "not in one kernel with %O (%K), which reads the same values: it sums them up along other axes",
+    [WHY_APART_FULL] =
+        "not in one kernel with %O (%K), which reads the same values: that has 8 results already",
+    [WHY_APART_WAITS] =
+        "not in one kernel with %O (%K), which reads the same values: one waits for the other",
+    [WHY_APART_INDEX] =
+        "not in one kernel with %O (%K), which reads the same values: no order of elements suits both",
+};
 
-static double bytes_read(const Fusion *f, int k) {
-  const Kernel *kn = &f->p->kernel.v[k];
-  double n = 0;
-  for (int i = 0; i < kn->nbuf - kn->nout; i++) n += (double)f->p->buf.v[kn->buf[i]].bytes;
-  return n;
-}
-
-static const char *human(const Fusion *f, double bytes) {
-  return cli_human_bytes(f->c->arena, (int64_t)bytes);
-}
-
-/* Why buffer b, which kernel w writes and others read, is not computed where it is read. */
-static const char *reason(const Fusion *f, int b) {
-  const Program *p = f->p;
-  Arena *a = f->c->arena;
-  Val v = p->buf.v[b].val;
-  int w = f->writer[b], r = f->reader[b];
-  if (v < 0) return "work space that the steps of one operation share";
-  const Node *n = g_node(f->g, v);
-  if (p->kernel.v[w].kind != KK_LOOP)
-    return arena_printf(a, "%s has a kernel of its own and writes its result", kernel_word(f, w));
-  if (f->result[v]) return "it is a result of the step";
-  if (p->kernel.v[r].kind != KK_LOOP)
-    return arena_printf(a, "%s reads its operands from memory", kernel_word(f, r));
-  OpKind kind = op_table[n->op].kind;
-  if (kind == KIND_REDUCE || kind == KIND_FOLD) {
-    int64_t row = shape_count(&g_node(f->g, n->in[0])->shape) / shape_count(&n->shape);
-    const LoopKernel *l = &p->kernel.v[r].loop;
-    int64_t points = 1;
-    for (int d = 0; d < l->npar; d++) points *= l->size[d];
-    return arena_printf(
-        a,
-        "each of its %lld elements sums up %lld, and its reader has %lld rows: recomputing the sum there "
-        "would read %s each time",
-        (long long)shape_count(&n->shape), (long long)row, (long long)points, human(f, bytes_read(f, w)));
+static const char *reason(const Fusion *f, const Decision *d) {
+  const char *text = because[d->why];
+  if (!text) return "no reason is written down";
+  StrBuf b = {0};
+  int k = d->other >= 0 ? f->made_in[d->other] : -1;
+  for (const char *p = text; *p; p++) {
+    if (*p != '%') sb_put(&b, p, 1);
+    else if (*++p == 'A') sb_printf(&b, "%.4g", d->a);
+    else if (*p == 'B') sb_printf(&b, "%.4g", d->b);
+    else if (*p == 'K' && k >= 0) sb_printf(&b, "k%d", k);
+    else if (*p == 'K') sb_printf(&b, "computed on the way");
+    else
+      sb_printf(&b, "%s", d->other >= 0 ? op_table[g_node(f->p->graph, d->other)->op].name : "another value");
   }
-  double size = (double)p->buf.v[b].bytes;
-  if (f->nreader[b] > 1)
-    return arena_printf(
-        a,
-        "%d kernels read it: written once and read costs %s, computing it in each would read %s (and "
-        "repeat its arithmetic)",
-        f->nreader[b], human(f, size * (1 + f->nreader[b])), human(f, bytes_read(f, w) * f->nreader[b]));
-  for (int i = 0; i < f->g->node.n; i++) {
-    const Node *u = g_node(f->g, i);
-    if (op_table[u->op].kind != KIND_GATHER) continue;
-    if (u->in[0] == v) return "gather picks its rows by index from memory";
-  }
-  if (p->kernel.v[w].nout > 1) return arena_printf(a, "k%d needs it too and writes it on the way", w);
-  return "its reader visits the elements in an order that does not follow the operands' (a reduction, window "
-         "or "
-         "transpose lies between)";
+  const char *s = arena_strndup(f->c->arena, b.s, b.n);
+  sb_free(&b);
+  return s;
+}
+
+static bool is_kernel_reason(Why w) { return w >= WHY_JOINED; }
+
+static const Decision *why_stored(const Program *p, Val v) {
+  static const Decision none = {.why = WHY_NONE, .other = -1};
+  for (int i = 0; i < p->decision.n; i++)
+    if (p->decision.v[i].val == v && !is_kernel_reason(p->decision.v[i].why)) return &p->decision.v[i];
+  return &none;
 }
 
 static Fusion look(Cli *c, const Program *p, Lines *t) {
   Arena *a = c->arena;
-  Fusion f = {.p = p, .g = p->graph, .c = c, .t = t};
+  Fusion f = {.p = p, .c = c, .t = t};
   f.writer = NEWN(a, int, p->buf.n + 1);
   f.nreader = NEWN(a, int, p->buf.n + 1);
   f.reader = NEWN(a, int, p->buf.n + 1);
-  f.result = NEWN(a, bool, p->graph->node.n + 1);
+  f.made_in = NEWN(a, int, p->graph->node.n + 1);
   for (int b = 0; b < p->buf.n; b++) f.writer[b] = f.reader[b] = -1;
+  for (Val v = 0; v < p->graph->node.n; v++) f.made_in[v] = -1;
   for (int k = 0; k < p->kernel.n; k++) {
     const Kernel *kn = &p->kernel.v[k];
     for (int i = 0; i < kn->nbuf; i++) {
@@ -93,6 +98,9 @@ static Fusion look(Cli *c, const Program *p, Lines *t) {
       if (i >= kn->nbuf - kn->nout) f.writer[b] = k;
       else if (!f.nreader[b]++) f.reader[b] = k;
     }
+    for (int i = 0; i < kn->loop.ninst && kn->kind == KK_LOOP; i++)
+      if (kn->loop.inst[i].val >= 0 && kn->loop.inst[i].kind != KI_LOAD) f.made_in[kn->loop.inst[i].val] = k;
+    if (kn->val >= 0 && kn->kind != KK_LOOP) f.made_in[kn->val] = k;
   }
   for (int b = 0; b < p->buf.n; b++) { /* a reader of a reshape reads its operand */
     int up = p->buf.v[b].alias;
@@ -100,7 +108,6 @@ static Fusion look(Cli *c, const Program *p, Lines *t) {
     if (!f.nreader[up] && f.nreader[b]) f.reader[up] = f.reader[b];
     f.nreader[up] += f.nreader[b];
   }
-  for (int i = 0; i < p->graph->outputs.n; i++) f.result[p->graph->outputs.v[i].val] = true;
   return f;
 }
 
@@ -109,13 +116,14 @@ typedef struct {
   Role role;
   int kernel; /* computed in it */
   int buf;    /* written to memory, -1: not */
-  const char *why;
+  const Decision *why;
 } Fact;
 
 static int fact_order(const Fact *a, const Fact *b, const int *rank) {
   if (a->line != b->line) return rank[a->line] - rank[b->line];
   if (a->role != b->role) return (int)a->role - (int)b->role;
   if (a->kernel != b->kernel) return a->kernel - b->kernel;
+  if (!a->why != !b->why) return a->why ? 1 : -1; /* the kernel, then its reasons */
   return a->buf - b->buf;
 }
 
@@ -162,9 +170,16 @@ Status explain_fusion(Cli *c, const Program *p, Lines *t) {
   for (int b = 0; b < p->buf.n; b++) {
     if (p->buf.v[b].kind != BUF_TEMP || f.writer[b] < 0 || !f.nreader[b] || p->buf.v[b].val < 0) continue;
     const Node *n = g_node(p->graph, p->buf.v[b].val);
-    Fact x = {lines_find(t, n->loc), n->role, f.writer[b], b, reason(&f, b)};
+    Fact x = {lines_find(t, n->loc), n->role, f.writer[b], b, why_stored(p, p->buf.v[b].val)};
     vec_push(c->arena, &fact, x);
     stored++;
+  }
+  for (int i = 0; i < p->decision.n; i++) {
+    const Decision *d = &p->decision.v[i];
+    const Node *n = g_node(p->graph, d->val);
+    if (!is_kernel_reason(d->why) || f.made_in[d->val] < 0) continue;
+    Fact x = {lines_find(t, n->loc), n->role, f.made_in[d->val], -1, d};
+    vec_push(c->arena, &fact, x);
   }
   int *order = lines_order(t), *rank = NEWN(c->arena, int, t->v.n + 1);
   for (int i = 0; i < t->v.n; i++) rank[order[i]] = i;
@@ -177,6 +192,10 @@ Status explain_fusion(Cli *c, const Program *p, Lines *t) {
     const Fact *x = &fact.v[i];
     if (!i || fact.v[i - 1].line != x->line)
       printf("\n%s  %.80s\n", lines_name(t, x->line), lines_text(t, x->line));
+    if (x->buf < 0 && x->why) {
+      printf("    %s: %s\n", op_table[g_node(p->graph, x->why->val)->op].name, reason(&f, x->why));
+      continue;
+    }
     if (x->buf < 0) {
       printf("  %-8s %s", role_word(x->role), program_kernel_name(p, x->kernel, c->arena));
       print_partners(&f, x->kernel, x->line);
@@ -185,7 +204,8 @@ Status explain_fusion(Cli *c, const Program *p, Lines *t) {
     const Buf *b = &p->buf.v[x->buf];
     char type[128];
     printf("    not fused: %s %s (%s) for k%d: %s\n", op_table[g_node(p->graph, b->val)->op].name,
-           type_str(b->dt, &b->shape, type), cli_human_bytes(c->arena, b->bytes), f.reader[x->buf], x->why);
+           type_str(b->dt, &b->shape, type), cli_human_bytes(c->arena, b->bytes), f.reader[x->buf],
+           reason(&f, x->why));
   }
   return ST_OK;
 }

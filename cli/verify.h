@@ -8,8 +8,15 @@
 #define VERIFY_TOLERANCE 1e-7 /* of the largest element, between evaluations in f64 */
 
 typedef struct {
+  const char *name;
+  Tensor64 value;
+} Known;
+
+typedef struct {
   Cli *c;
   Lines *lines;
+  Session *store;   /* the model's inputs and initial states */
+  VEC(Known) known; /* inputs made so far */
   uint64_t seed;
   const char *fault; /* for the test of this command: "pass=N", "kernels", "bounds"; NULL: none, or used up */
   double flops;      /* of one forward evaluation */
@@ -23,7 +30,7 @@ typedef struct {
   Tensor64 *in, *out;
 } Evaluated;
 
-/* Random arguments, initial states, small run-time scalars. NULL after reporting. */
+/* Random arguments, initial states, small run-time scalars. */
 Tensor64 *verify_inputs(Verify *v, const Graph *g);
 /* The value of every node of g. */
 Tensor64 *verify_values(Arena *a, const Graph *g, const Tensor64 *in);
@@ -40,6 +47,8 @@ Status verify_layout(Verify *v, const PassResult *r);
 Status verify_program(Verify *v, const PassResult *r, const Evaluated *before);
 /* Each kernel's machine code on the operands it meets in a run against the kernel interpreter. */
 Status verify_kernels(Verify *v, Program *p);
+/* Inputs and states of a session of p. */
+void verify_fill(Verify *v, const Program *p, Session *s);
 /* Derivatives against finite differences along a random direction. */
 Status verify_gradients(Verify *v, const Graph *g);
 /* No kernel's machine code touches memory that is not its operands' (verify_bounds.c). */

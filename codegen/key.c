@@ -32,7 +32,7 @@ static void put_access(StrBuf *b, const LoopKernel *l, const Access *a) {
     sb_printf(b, "g%lld,%lld,%lld ", (long long)g->lo, (long long)g->hi, (long long)g->mod);
     put_affine(b, l, &g->e);
   }
-  sb_printf(b, "f%a ", a->fill);
+  if (a->nguard) sb_printf(b, "f%a ", a->fill);
   if (a->dyn >= 0) sb_printf(b, "d%d,%lld,%lld ", a->dyn, (long long)a->dyn_stride, (long long)a->dyn_extent);
 }
 
@@ -87,7 +87,11 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
   const ScatterSpec *s = &k->scatter;
   switch (k->kind) {
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
-  case KK_CONV: put_conv(out, &k->conv, k->conv_step); break;
+  case KK_CONV: {
+    ConvPlan plan = conv_plan(&k->conv, &p->target); /* the algorithm chosen, however it was asked for */
+    put_conv(out, &plan.spec, k->conv_step);
+    break;
+  }
   case KK_GEMM: put_gemm(out, &k->gemm); break;
   case KERNEL_KINDS: break;
   case KK_EXTERN: sb_printf(out, "extern %s %s", k->ext->library, k->ext->symbol); break;

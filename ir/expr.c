@@ -224,17 +224,22 @@ double op_eval_leaf(OpId op, const double *x) {
   return fn(x);
 }
 
-static double eval(const Expr *e, const double *x) {
-  if (e->kind == EX_NUM) return e->num;
+static double eval_op(OpId op, const double *x, bool f32);
+
+static double eval(const Expr *e, const double *x, bool f32) {
+  if (e->kind == EX_NUM) return f32 ? (float)e->num : e->num;
   if (e->kind == EX_ARG) return x[e->arg];
   double y[MAX_OPERANDS];
-  for (int i = 0; i < e->nin; i++) y[i] = eval(e->in[i], x);
-  return op_eval(e->op, y);
+  for (int i = 0; i < e->nin; i++) y[i] = eval(e->in[i], x, f32);
+  return eval_op(e->op, y, f32);
 }
 
-double op_eval(OpId op, const double *x) {
-  if (leaf_fn[op]) return leaf_fn[op](x);
+static double eval_op(OpId op, const double *x, bool f32) {
+  if (leaf_fn[op]) return f32 ? (float)leaf_fn[op](x) : leaf_fn[op](x);
   const Expr *e = op_expr(op);
   if (!e) bug("operator %s has no value expression", op_table[op].name);
-  return eval(e, x);
+  return eval(e, x, f32);
 }
+
+double op_eval(OpId op, const double *x) { return eval_op(op, x, false); }
+double op_eval_f32(OpId op, const double *x) { return eval_op(op, x, true); }

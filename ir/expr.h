@@ -31,5 +31,7 @@ bool op_is_leaf(OpId op);
 double op_eval_leaf(OpId op, const double *x);
 /* f64 evaluation of any elementwise operator; result rounded to dt by the caller when wanted. */
 double op_eval(OpId op, const double *x);
+/* ... of f32 operands, rounded to f32 after every step of the operator's expression, as compiled code is. */
+double op_eval_f32(OpId op, const double *x);
 
 #endif

@@ -145,12 +145,44 @@ typedef struct {
   Val val;
 } Buf;
 
+/* Why a value is in memory instead of computed where it is read, and why a kernel with row sums joined another or not:
+   written down by the pass that decided, for jepac explain. */
+typedef enum {
+  WHY_NONE,
+  WHY_OWN_KERNEL, /* val is the result of a contraction, scatter or extern call */
+  WHY_OPERAND,    /* such an operator, other, reads it */
+  WHY_GATHERED,   /* other picks elements of it by index */
+  WHY_RESULT,     /* an output of the graph */
+  WHY_VIEWED,     /* other, a reshape of it that is in memory, shares its bytes */
+  WHY_CYCLE,      /* computed on the way, kernels would wait for each other */
+  WHY_EARLIER,    /* other, which the kernel that could compute it waits for, needs it */
+  WHY_MANY,       /* more than a kernels need it */
+  WHY_INDEX,      /* the kernel of other cannot address its operands in its own order of elements */
+  WHY_COSTLY,     /* a operations an element, needed in b kernels */
+  WHY_READS,      /* needed in a kernels, each of which would read b operands an element */
+  WHY_READER,     /* a row sum whose reader, other, is no elementwise or row kernel */
+  WHY_FOLD,       /* overlapping sums, read at other places than they are made at */
+  WHY_LONG_ROW,   /* sums over a elements, more than b, which would be read again for each of them */
+  WHY_ROWS,       /* sums over a elements each, at b places, and other has neither these rows nor these elements */
+  WHY_SEVERAL,    /* the kernel of other computes it on the way; a kernels need it */
+  WHY_JOINED,     /* val's rows are computed in the kernel of other, whose operands they share */
+  WHY_APART_SHAPE, WHY_APART_AXES, WHY_APART_FULL, WHY_APART_WAITS, WHY_APART_INDEX, /* ... are not, though */
+  WHY_COUNT
+} Why;
+
+typedef struct {
+  Why why;
+  Val val, other; /* other: -1 none */
+  double a, b;
+} Decision;
+
 typedef struct {
   const Graph *graph;
   Arena *arena;
   Target target;
   VEC(Buf) buf;
   VEC(Kernel) kernel;
+  VEC(Decision) decision;
   int ncompute; /* kernels before this one write no state */
   int64_t arena_bytes;
 } Program;
@@ -162,7 +194,7 @@ static inline int program_root(const Program *p, int b) {
 }
 
 /* ---- text, checks and the slow interpreter of this level ---- */
-extern const char *const kernel_kind_names[KERNEL_KINDS],
+extern const char *const kernel_kind_names[KERNEL_KINDS], *const why_names[WHY_COUNT],
     *const buf_kind_names[3], *const conv_kind_names[3], *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);
 /* Reads back what program_print wrote, the graph included (ir/kread.c); NULL after reporting. */
@@ -170,7 +202,8 @@ Program *program_read(Arena *a, const Source *src, Diags *d);
 bool program_is_text(const Source *src); /* the file begins with a program, not a graph */
 bool program_verify(const Program *p, char *err,
                     size_t errlen); /* SSA order, accesses inside buffers, chunk ranges */
-/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. */
-void kernel_interp(const Program *p, const Kernel *k, double *const *mem);
+/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. round_f32: a loop
+   kernel's f32 values are rounded after every operator, as generated code does. */
+void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
 
 #endif

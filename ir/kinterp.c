@@ -37,7 +37,12 @@ typedef struct {
   double *val;
   bool *done;    /* value is current: row values for a P point, others for an R point */
   bool *reduced; /* reductions finished at this P point */
+  bool round_f32;
 } Run;
+
+static double rounded(const Run *r, DType dt, double x) {
+  return r->round_f32 && dt == DT_F32 ? (float)x : round_to(dt, x);
+}
 
 static int64_t affine_at(const Run *r, const Affine *e) {
   int64_t v = e->c;
@@ -77,7 +82,7 @@ static double compute(Run *r, const KInst *in) {
   case KI_LOAD:
     return guards_hold(r, in->access) ? r->mem[in->access->buf][element(r, in->access)]
                                       : round_to(in->dt, in->access->fill);
-  case KI_IMM: return round_to(in->dt, in->imm);
+  case KI_IMM: return rounded(r, in->dt, in->imm);
   case KI_INDEX:
     return round_to(in->dt, (double)(affine_at(r, &in->index) + quots_at(r, in->quot, in->nquot)));
   case KI_GUARD: return guards_hold(r, in->access);
@@ -88,8 +93,9 @@ static double compute(Run *r, const KInst *in) {
   case KI_MAP: {
     double x[3];
     for (int k = 0; k < op_table[in->op].nin; k++) x[k] = value(r, in->arg[k]);
-    if (in->op == OP_cast) return convert(r->l->inst[in->arg[0]].dt, in->dt, x[0]);
-    return round_to(in->dt, op_eval(in->op, x));
+    if (in->op == OP_cast) return rounded(r, in->dt, convert(r->l->inst[in->arg[0]].dt, in->dt, x[0]));
+    if (r->round_f32 && in->dt == DT_F32) return op_eval_f32(in->op, x);
+    return rounded(r, in->dt, op_eval(in->op, x));
   }
   case KI_REDUCE: break;
   }
@@ -153,17 +159,19 @@ static void sweep(Run *r, int s, Sum *sum) {
   for (int i = 0; i < l->ninst; i++) {
     const KInst *in = &l->inst[i];
     if (in->kind != KI_REDUCE || in->sweep != s) continue;
-    r->val[i] = round_to(in->dt, in->op == OP_argmax      ? sum[i].at
-                                 : in->op == OP_reduce_m2 ? sum[i].m2
-                                                          : sum[i].v);
+    r->val[i] = rounded(r, in->dt,
+                        in->op == OP_argmax      ? sum[i].at
+                        : in->op == OP_reduce_m2 ? sum[i].m2
+                                                 : sum[i].v);
     r->reduced[i] = true;
   }
 }
 
-static void run_loop(const LoopKernel *l, double *const *mem) {
+static void run_loop(const LoopKernel *l, double *const *mem, bool round_f32) {
   Arena *a = arena_new();
   Run r = {.l = l,
            .mem = mem,
+           .round_f32 = round_f32,
            .val = NEWN(a, double, l->ninst + 1),
            .done = NEWN(a, bool, l->ninst + 1),
            .reduced = NEWN(a, bool, l->ninst + 1)};
@@ -225,9 +233,9 @@ static void run_extern(const Program *p, const Kernel *k, double *const *mem) {
   arena_free(a);
 }
 
-void kernel_interp(const Program *p, const Kernel *k, double *const *mem) {
+void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
   switch (k->kind) {
-  case KK_LOOP: run_loop(&k->loop, mem); return;
+  case KK_LOOP: run_loop(&k->loop, mem, round_f32); return;
   case KK_GEMM: run_gemm(&k->gemm, mem); return;
   case KK_SCATTER: run_scatter(&k->scatter, mem); return;
   case KK_EXTERN: run_extern(p, k, mem); return;

@@ -25,6 +25,29 @@ static void put_number(StrBuf *b, double v) {
 }
 
 const char *const kernel_kind_names[KERNEL_KINDS] = {"loop", "gemm", "conv", "scatter", "extern"};
+const char *const why_names[WHY_COUNT] = {[WHY_NONE] = "none",
+                                          [WHY_OWN_KERNEL] = "own_kernel",
+                                          [WHY_OPERAND] = "operand",
+                                          [WHY_GATHERED] = "gathered",
+                                          [WHY_RESULT] = "result",
+                                          [WHY_VIEWED] = "viewed",
+                                          [WHY_CYCLE] = "cycle",
+                                          [WHY_EARLIER] = "earlier",
+                                          [WHY_MANY] = "many",
+                                          [WHY_INDEX] = "index",
+                                          [WHY_COSTLY] = "costly",
+                                          [WHY_READS] = "reads",
+                                          [WHY_READER] = "reader",
+                                          [WHY_FOLD] = "fold",
+                                          [WHY_LONG_ROW] = "long_row",
+                                          [WHY_ROWS] = "rows",
+                                          [WHY_SEVERAL] = "several",
+                                          [WHY_JOINED] = "joined",
+                                          [WHY_APART_SHAPE] = "apart_shape",
+                                          [WHY_APART_AXES] = "apart_axes",
+                                          [WHY_APART_FULL] = "apart_full",
+                                          [WHY_APART_WAITS] = "apart_waits",
+                                          [WHY_APART_INDEX] = "apart_index"};
 const char *const buf_kind_names[3] = {"temp", "input", "result"};
 const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
 const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
@@ -257,6 +280,13 @@ void program_print(const Program *p, StrBuf *out) {
             p->ncompute, (long long)p->arena_bytes);
   for (int b = 0; b < p->buf.n; b++) put_buf(out, p, b);
   for (int k = 0; k < p->kernel.n; k++) put_kernel(out, p, k);
+  for (int i = 0; i < p->decision.n; i++) {
+    const Decision *d = &p->decision.v[i];
+    sb_printf(out, "why %s %%%d", why_names[d->why], d->val);
+    if (d->other >= 0) sb_printf(out, " %%%d", d->other);
+    if (d->a != 0 || d->b != 0) sb_printf(out, " [%.9g, %.9g]", d->a, d->b);
+    sb_printf(out, "\n");
+  }
   if (!p->graph) return;
   sb_printf(out, "\n");
   graph_print(p->graph, out);

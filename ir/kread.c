@@ -606,6 +606,21 @@ static void check_interface(KReader *r) {
   }
 }
 
+static void decision(KReader *r) {
+  Decision d = {.why = (Why)choice(r, why_names, WHY_COUNT, "a reason such as operand or reads")};
+  d.val = value_ref(r);
+  if (d.val < 0) fail(r, "expected the value that the reason is for");
+  d.other = value_ref(r);
+  if (eat(r, "[")) {
+    d.a = real(r);
+    expect(r, ",");
+    d.b = real(r);
+    expect(r, "]");
+  }
+  end_line(r);
+  vec_push(r->a, &r->prog->decision, d);
+}
+
 /* ---- the file ---- */
 bool program_is_text(const Source *src) {
   const char *p = src->text;
@@ -681,6 +696,7 @@ static void read_program(KReader *r) {
   while (eat_prefix(r, "buf")) buffer(r);
   check_aliases(r);
   while (eat_prefix(r, "k")) kernel(r);
+  while (eat(r, "why")) decision(r);
   if (r->prog->kernel.n != kernels) fail(r, "expected kernel k%d of %d", r->prog->kernel.n, kernels);
   if (!r->prog->arena_bytes) first_uses(r->prog);
   check_interface(r);

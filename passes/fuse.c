@@ -44,6 +44,18 @@ static void set_add(RootSet *s, Val v) {
   else s->n = MAX_K + 1;
 }
 
+void lower_why(Lower *l, Val v, Why why, Val other, double a, double b) {
+  if (l->explained[v]) return;
+  l->explained[v] = true;
+  Decision d = {why, v, other, a, b};
+  vec_push(l->arena, &l->p->decision, d);
+}
+
+static void store_because(Lower *l, Val v, Why why, Val other) {
+  l->stored[v] = true;
+  lower_why(l, v, why, other, 0, 0);
+}
+
 static int64_t count(const Graph *g, Val v) { return shape_count(&g_node(g, v)->shape); }
 static OpKind kind_of(const Graph *g, Val v) { return op_table[g_node(g, v)->op].kind; }
 
@@ -56,43 +68,45 @@ static void must_store(Fuse *f) {
     switch (op_table[x->op].kind) {
     case KIND_INPUT: l->stored[v] = true; break;
     case KIND_CONV:
-      l->stored[v] = l->stored[x->in[0]] = l->stored[x->in[1]] = true;
+      store_because(l, v, WHY_OWN_KERNEL, -1);
+      for (int i = 0; i < 2; i++) store_because(l, x->in[i], WHY_OPERAND, v);
       l->block[x->op == OP_conv2d_dw ? v : x->in[1]] = 0;
       break;
     case KIND_SCATTER:
-      l->stored[v] = l->stored[x->in[0]] = l->stored[x->in[1]] = true;
+      store_because(l, v, WHY_OWN_KERNEL, -1);
+      for (int i = 0; i < 2; i++) store_because(l, x->in[i], WHY_OPERAND, v);
       l->block[v] = l->block[x->in[0]] = l->block[x->in[1]] = 0;
       break;
     case KIND_EXTERN:
-      l->stored[v] = true;
+      store_because(l, v, WHY_OWN_KERNEL, -1);
       l->block[v] = 0;
       for (int i = 0; i < x->nin; i++) {
-        l->stored[x->in[i]] = true;
+        store_because(l, x->in[i], WHY_OPERAND, v);
         l->block[x->in[i]] = 0;
       }
       break;
     case KIND_GATHER:
-      l->stored[x->in[0]] = true;
+      store_because(l, x->in[0], WHY_GATHERED, v);
       l->block[x->in[0]] = 0;
       break;
     case KIND_DOT:
-      l->stored[v] = true;
+      store_because(l, v, WHY_OWN_KERNEL, -1);
       l->block[v] = 0;
       for (int i = 0; i < 2; i++) {
         Val base;
         if (!dot_operand_base(l, v, i, &base)) base = x->in[i];
-        l->stored[base] = true;
+        store_because(l, base, WHY_OPERAND, v);
         l->block[base] = 0;
       }
       break;
     default: break;
     }
   }
-  for (int i = 0; i < g->outputs.n; i++) l->stored[g->outputs.v[i].val] = true;
+  for (int i = 0; i < g->outputs.n; i++) store_because(l, g->outputs.v[i].val, WHY_RESULT, -1);
   for (int v = f->n - 1; v >= 0; v--) { /* a stored reshape shares the memory of its operand */
     const Node *x = g_node(g, v);
     if (x->op == OP_reshape && l->stored[v] && !l->block[v] && !l->block[x->in[0]])
-      l->stored[x->in[0]] = true;
+      store_because(l, x->in[0], WHY_VIEWED, v);
   }
 }
 
@@ -126,15 +140,18 @@ static void estimate(Fuse *f) {
 
 static int64_t row_length(const Graph *g, Val r) { return count(g, g_node(g, r)->in[0]) / count(g, r); }
 
-/* May reduction r be computed inside the kernel of root h? */
-static bool can_inline_reduce(const Fuse *f, Val r, Val h) {
+/* Why reduction r cannot be computed inside the kernel of root h; WHY_NONE: it can. */
+static Why not_inline(const Fuse *f, Val r, Val h) {
   const Graph *g = f->g;
   OpKind hk = kind_of(g, h);
-  if (f->l->noinline[r] || (hk != KIND_MAP && hk != KIND_VIEW && hk != KIND_REDUCE)) return false;
-  if (hk != KIND_REDUCE && count(g, h) == count(g, r)) return true; /* row epilogue */
-  if (kind_of(g, r) == KIND_FOLD || row_length(g, r) > LONG_ROW) return false;
-  if (hk == KIND_REDUCE) return count(g, h) == count(g, r) && row_length(g, h) == row_length(g, r);
-  return count(g, h) == count(g, g_node(g, r)->in[0]);
+  if (f->l->noinline[r]) return WHY_INDEX;
+  if (hk != KIND_MAP && hk != KIND_VIEW && hk != KIND_REDUCE) return WHY_READER;
+  if (hk != KIND_REDUCE && count(g, h) == count(g, r)) return WHY_NONE; /* row epilogue */
+  if (kind_of(g, r) == KIND_FOLD) return WHY_FOLD;
+  if (row_length(g, r) > LONG_ROW) return WHY_LONG_ROW;
+  bool fits = hk == KIND_REDUCE ? count(g, h) == count(g, r) && row_length(g, h) == row_length(g, r)
+                                : count(g, h) == count(g, g_node(g, r)->in[0]);
+  return fits ? WHY_NONE : WHY_ROWS;
 }
 
 static Val first_root(const RootSet *s) {
@@ -149,26 +166,36 @@ static void decide_one(Fuse *f, Val v) {
   const Graph *g = f->g;
   RootSet *s = &f->k[v];
   OpKind kind = kind_of(g, v);
-  if (kind == KIND_INPUT || kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER || kind == KIND_EXTERN)
+  if (kind == KIND_INPUT || kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER ||
+      kind == KIND_EXTERN)
     return;
   bool many = s->n > MAX_K;
   Val h = s->n && !many ? first_root(s) : -1;
-  if (h > f->first_use[v]) h = -1; /* a product needs it before */
+  Val early = h > f->first_use[v] ? f->first_use[v] : -1; /* a product needs it before */
+  if (early >= 0) h = -1;
   if (kind == KIND_REDUCE || kind == KIND_FOLD) {
-    bool inl = h >= 0 && !l->nohome[v] && can_inline_reduce(f, v, h);
-    l->row_inline[v] = inl;
-    if (inl && s->n == 1 && !l->stored[v]) return;
+    Why why = h >= 0 ? l->nohome[v] ? WHY_CYCLE : not_inline(f, v, h) : many ? WHY_MANY : WHY_EARLIER;
+    l->row_inline[v] = !why;
+    if (!why && s->n == 1 && !l->stored[v]) return;
     l->stored[v] = true;
-    if (inl) l->home[v] = h;
+    if (!why) l->home[v] = h;
+    if (why == WHY_MANY) lower_why(l, v, why, -1, MAX_K, 0);
+    else if (why == WHY_LONG_ROW) lower_why(l, v, why, h, (double)row_length(g, v), LONG_ROW);
+    else if (why == WHY_ROWS) lower_why(l, v, why, h, (double)row_length(g, v), (double)count(g, v));
+    else if (why) lower_why(l, v, why, h >= 0 ? h : early, 0, 0);
+    else lower_why(l, v, WHY_SEVERAL, h, s->n, 0);
     return;
   }
   if (!l->stored[v]) {
-    if (l->noinline[v]) l->stored[v] = true;
+    if (l->noinline[v]) store_because(l, v, WHY_INDEX, h);
     if (s->n <= 1) {
       if (!l->stored[v]) return;
     } else {
       float k = (float)s->n, n = f->leaf[v];
-      if (f->flops[v] > HEAVY || k * n > 1 + k + n) l->stored[v] = true;
+      bool costly = f->flops[v] > HEAVY, source = kind == KIND_SOURCE && g_node(g, v)->op != OP_random_bits;
+      if (costly || k * n > 1 + k + n) l->stored[v] = true;
+      if (l->stored[v] && !source)
+        lower_why(l, v, costly ? WHY_COSTLY : WHY_READS, -1, costly ? f->flops[v] : k, costly ? k : n);
       if (kind == KIND_SOURCE && g_node(g, v)->op != OP_random_bits) l->stored[v] = false;
     }
   }
@@ -188,7 +215,8 @@ static void decide(Fuse *f) {
     for (int i = 0; i < x->nin; i++) {
       Val u = x->in[i], use = own ? v : l->stored[v] ? l->home[v] : f->first_use[v];
       if (use < f->first_use[u]) f->first_use[u] = use;
-      if (kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER || kind == KIND_EXTERN) continue; /* they read buffers */
+      if (kind == KIND_DOT || kind == KIND_CONV || kind == KIND_SCATTER || kind == KIND_EXTERN)
+        continue; /* they read buffers */
       if (own) {
         set_add(&f->k[u], v);
       } else if (l->stored[v]) { /* computed in its home */
@@ -214,26 +242,27 @@ static bool depends(Fuse *f, Val w, Val on) {
   return false;
 }
 
-/* May the row kernel built alone for r join group gr, whose rows come from reductions over the same space? */
-static bool mergeable(Fuse *f, const Group *gr, Val r, const Built *alone) {
+/* Why the row kernel built alone for r does not join group gr, whose rows come from reductions: WHY_NONE when
+   they read nothing large together, WHY_JOINED when it may. */
+static Why apart(Fuse *f, const Group *gr, Val r, const Built *alone) {
   const Graph *g = f->g;
-  if (gr->built.reduce < 0 || gr->roots.n >= 8 || f->l->nohome[r]) return false;
-  if (!shape_eq(&g_node(g, gr->roots.v[0])->shape, &g_node(g, r)->shape)) return false;
+  if (gr->built.reduce < 0) return WHY_NONE;
   const Node *xq = g_node(g, gr->built.reduce), *xr = g_node(g, alone->reduce);
-  if (xq->op == OP_fold || xr->op == OP_fold ||
-      !shape_eq(&g_node(g, xq->in[0])->shape, &g_node(g, xr->in[0])->shape))
-    return false;
-  if (memcmp(&xq->attr[0], &xr->attr[0], sizeof(Ints))) return false;
   bool share = false;
-  for (int i = 0; i < alone->loads.n; i++)
-    for (int j = 0; j < gr->built.loads.n; j++)
-      share |=
-          alone->loads.v[i] == gr->built.loads.v[j] && count(g, alone->loads.v[i]) * 2 >= count(g, xr->in[0]);
-  if (!share) return false;
+  for (int i = 0; i < alone->loads.n && !share; i++)
+    if (count(g, alone->loads.v[i]) * 2 >= count(g, xr->in[0]))
+      for (int j = 0; j < gr->built.loads.n; j++) share |= alone->loads.v[i] == gr->built.loads.v[j];
+  if (!share) return WHY_NONE;
+  if (!shape_eq(&g_node(g, gr->roots.v[0])->shape, &g_node(g, r)->shape) || xq->op == OP_fold ||
+      xr->op == OP_fold || !shape_eq(&g_node(g, xq->in[0])->shape, &g_node(g, xr->in[0])->shape))
+    return WHY_APART_SHAPE;
+  if (memcmp(&xq->attr[0], &xr->attr[0], sizeof(Ints))) return WHY_APART_AXES;
+  if (gr->roots.n >= 8) return WHY_APART_FULL;
+  if (f->l->nohome[r]) return WHY_APART_WAITS;
   f->tick++;
   for (int j = 0; j < gr->built.loads.n; j++)
-    if (depends(f, gr->built.loads.v[j], r)) return false;
-  return true;
+    if (depends(f, gr->built.loads.v[j], r)) return WHY_APART_WAITS;
+  return WHY_JOINED;
 }
 
 static void place(Fuse *f, Group *gr, Val root) {
@@ -258,20 +287,29 @@ static void make_loop(Fuse *f, Val v) {
   memset(&alone, 0, sizeof alone);
   if (!loop_build(l, &v, 1, &alone))
     bug("fuse: cannot build a kernel for %%%d (%s)", v, op_table[g_node(f->g, v)->op].name);
+  Decision no = {.why = WHY_NONE, .val = v};
   if (alone.reduce >= 0)
     for (int i = f->group.n - 1; i >= 0 && i > f->group.n - 40; i--) {
       Group *gr = &f->group.v[i];
-      if (!mergeable(f, gr, v, &alone)) continue;
+      Why why = apart(f, gr, v, &alone);
+      if (why != WHY_NONE && no.why == WHY_NONE) no = (Decision){why, v, gr->roots.v[0], 0, 0};
+      if (why != WHY_JOINED) continue;
       Group tryg = *gr;
       memset(&tryg.roots, 0, sizeof tryg.roots);
       memset(&tryg.built, 0, sizeof tryg.built);
       for (int j = 0; j < gr->roots.n; j++) vec_push(l->arena, &tryg.roots, gr->roots.v[j]);
       vec_push(l->arena, &tryg.roots, v);
-      if (!loop_build(l, tryg.roots.v, tryg.roots.n, &tryg.built)) continue;
+      if (!loop_build(l, tryg.roots.v, tryg.roots.n, &tryg.built)) {
+        if (no.why == WHY_JOINED) no.why = WHY_APART_INDEX;
+        continue;
+      }
+      no = (Decision){WHY_JOINED, v, gr->roots.v[0], 0, 0};
+      vec_push(l->arena, &l->p->decision, no);
       f->group.v[i] = tryg;
       place(f, &f->group.v[i], v);
       return;
     }
+  if (no.why != WHY_NONE) vec_push(l->arena, &l->p->decision, no);
   Group gr;
   memset(&gr, 0, sizeof gr);
   vec_push(l->arena, &gr.roots, v);

@@ -167,6 +167,7 @@ int lb_build(Build *b, Val v, const Map *m) {
     if (r < 0) {
       if (lb_is_root(b, v)) return -1;
       l->noinline[v] = l->stored[v] = true;
+      lower_why(l, v, WHY_INDEX, b->roots[0], 0, 0);
       l->home[v] = -1;
       longjmp(b->again, 2); /* operands of half-built subtrees must not linger */
     }

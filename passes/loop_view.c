@@ -308,6 +308,7 @@ int lb_build_gather(Build *b, Val v, const Map *m) {
   const Shape *xs = &g_node(b->g, x)->shape, *is = &g_node(b->g, idx)->shape;
   if (!b->l->stored[x] || b->l->block[x]) {
     b->l->stored[x] = true;
+    lower_why(b->l, x, WHY_GATHERED, v, 0, 0);
     b->l->block[x] = 0;
   }
   Map mi = *m, mx = *m;

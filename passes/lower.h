@@ -24,7 +24,11 @@ typedef struct {
   int *buf;         /* per value: buffer number, -1 none yet */
   int *kernel_of;   /* per stored value: kernel that writes it, -1 none */
   bool *row_inline; /* per reduction: may be computed inside the kernel that uses it */
+  bool *explained;  /* per value: a decision about it is written down */
 } Lower;
+
+/* Writes down why v is in memory; the first reason counts. */
+void lower_why(Lower *l, Val v, Why why, Val other, double a, double b);
 
 /* layout.c: which values are stored channel-blocked. */
 void layout_assign(Lower *l);

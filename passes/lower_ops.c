@@ -127,6 +127,7 @@ void lower_dot(Lower *l, Val v) {
       if (l->stored[n->in[i]] && !l->block[n->in[i]])
         bug("dot_general %%%d: operand %d is not in product order", v, i);
       l->stored[n->in[i]] = true;
+      lower_why(l, n->in[i], WHY_OPERAND, v, 0, 0);
       l->block[n->in[i]] = 0;
       if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i]))
         bug("dot_general %%%d: operand %d is not in product order", v, i);
@@ -134,6 +135,7 @@ void lower_dot(Lower *l, Val v) {
   for (int i = 0; i < 2; i++)
     if (!l->stored[base[i]]) { /* a view chain ended in a computed value */
       l->stored[base[i]] = true;
+      lower_why(l, base[i], WHY_OPERAND, v, 0, 0);
       l->block[base[i]] = 0;
     }
   s->m = mk[0][0];

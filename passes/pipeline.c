@@ -97,6 +97,7 @@ static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t,
     l->stored = NEWN(a, bool, n + 1);
     l->noinline = NEWN(a, bool, n + 1);
     l->row_inline = NEWN(a, bool, n + 1);
+    l->explained = NEWN(a, bool, n + 1);
     l->nohome = nohome;
     l->noblock = noblock;
     l->home = filled(a, n, -1);

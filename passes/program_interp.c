@@ -61,7 +61,7 @@ void program_interp_kernel(const Program *p, int k, double *const *mem) {
   double **m = malloc(sizeof *m * (size_t)kn->nbuf);
   if (!m) bug("program_interp: out of memory");
   for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
-  kernel_interp(p, kn, m);
+  kernel_interp(p, kn, m, false);
   free(m);
 }
 

@@ -5,11 +5,19 @@ $ jepac explain tiny.jepa --memory -o m.svg | grep -c -e ' <- peak' -e '^live at
 $ grep -c '<rect x=.*tiny.jepa:8' m.svg | awk '{ print ($1 > 3) }' && tail -1 m.svg
   1
   </svg>
-$ jepac explain tiny.jepa --fusion > f.txt && grep -c '^tiny.jepa:8 ' f.txt && grep -o 'relu f32.16,16. .* for k[0-9]*: a matrix product reads its operands from memory' f.txt | cut -c1-16
+$ jepac explain tiny.jepa --fusion > f.txt && grep -c '^tiny.jepa:8 ' f.txt && grep -o 'relu f32.16,16. .* for k[0-9]*: dot_general (k[0-9]*) reads its operands from memory' f.txt | cut -c1-16
   1
   relu f32[16,16] 
 $ grep -c -e 'k0_dot_general' -e 'has a kernel of its own' f.txt | awk '{ print ($1 > 2) }'
   1
+
+Fusion writes down a reason for every value it stores, in every model, and dumps keep them.
+
+$ for m in $ROOT/models/*.jepa; do jepac explain $m --fusion > g.txt && grep -q 'not fused' g.txt && ! grep 'no reason is written down' g.txt || echo "$m: failed"; done
+$ jepac explain $ROOT/models/cnn.jepa --fusion | grep -c ': in one kernel with .*: both read the same values' | awk '{ print ($1 > 4) }'
+  1
+$ jepac ir tiny.jepa --train-step --stage plan --dump-ir d -q > plan.txt; jepac explain d/*-memplan.ir --fusion | grep '^ ' > h.txt; jepac explain tiny.jepa --fusion | grep '^ ' | diff - h.txt && grep -c 'not fused' h.txt
+  19
 $ jepac explain tiny.jepa --time | sed -n -e '2s/ .*//p' -e '/^all/s/ .*//p'
   line
   all

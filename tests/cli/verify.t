@@ -36,6 +36,16 @@ $ JEPAC_FAULT=kernels jepac verify tiny.jepa -q | sed 's/;.*//'
 $ JEPAC_FAULT=kernels jepac verify $ROOT/models/cnn.jepa --set batch=4 -q | sed 's/;.*//'
   faults 104 of 104 found
   ok     15 passes and 72 kernels
+
+Memory: each kernel alone between unreadable pages; a result shorter than its kernel thinks is found, in every kernel.
+
+$ jepac verify $ROOT/models/cnn.jepa --set batch=4 --check-bounds | sed 's/bounds [0-9]* /bounds N /'
+  bounds N           ok   every access inside its operands
+$ JEPAC_FAULT=bounds jepac verify $ROOT/models/cnn.jepa --set batch=4 --check-bounds -q
+  faults 64 of 64 found
+$ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q
+  faults 23 of 23 found
+
 $ jepac verify sum.ir -q | sed 's/;.*//'
   ok     15 passes and 1 kernels
 $ jepac verify $ROOT/models/seq_jepa.jepa --set batch=2048 -q 2>&1 | head -1 | sed 's/takes .* even/takes X even/'
