@@ -160,9 +160,14 @@ static Status graph_stage(Watch *w, const PassResult *r, bool *same) {
   *same = text == w->text;
   w->text = text;
   if (*same) return ST_OK;
-  Evaluated next = evaluate(w->v, r->graph);
+  Arena *a = w->v->c->arena;
+  Evaluated next = evaluate(w->v, r->graph), now = w->now, then = next;
   if (!next.g) return ST_MODEL;
-  Status s = verify_results(w->v, r->pass, &w->now, next.g, next.out, &next);
+  if (r->rounds) {
+    now = evaluate(w->v, precision_widened(a, now.g));
+    then = evaluate(w->v, precision_widened(a, next.g));
+  }
+  Status s = verify_results(w->v, r->pass, &now, then.g, then.out, &then);
   w->now = next;
   return s;
 }

@@ -52,6 +52,7 @@ static PipelineOptions pipeline_options(Cli *c) {
 #ifdef JEPAC_DEBUG
   o.verify_each = true;
 #endif
+  o.bf16 = c->opt.precision && !strcmp(c->opt.precision, "bf16");
   if (c->opt.max_memory > 0) o.max_memory = c->opt.max_memory;
   if (c->opt.conv)
     o.conv = !strcmp(c->opt.conv, "direct")     ? CONV_DIRECT

@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum { MARGIN = 64 };
-static const double ulp = 6e-8, share = 4e-6, conv_share = 2e-4; /* Winograd's transforms cancel more */
+static const double ulp = 6e-8, share = 4e-6, conv_share = 2e-4,
+                    bf16_step = 1.0 / 128; /* Winograd's transforms cancel more */
 
 typedef struct {
   Verify *v;
@@ -110,6 +111,14 @@ static double distance(double x, double y) {
   return isnan(x) || isnan(y) ? INFINITY : fabs(x - y);
 }
 
+/* A value near the middle of two bf16 may be rounded either way. */
+static bool rounds(const Kernel *k, DType result) {
+  bool any = result == DT_BF16;
+  for (int i = 0; k->kind == KK_LOOP && i < k->loop.ninst; i++)
+    any |= k->loop.inst[i].kind == KI_MAP && k->loop.inst[i].dt == DT_BF16;
+  return any;
+}
+
 static Status judge(Walk *w, int k, int b, Wanted want) {
   const Buf *x = &w->p->buf.v[b];
   const Kernel *kn = &w->p->kernel.v[k];
@@ -123,6 +132,7 @@ static Status judge(Walk *w, int k, int b, Wanted want) {
     if (d > most) most = d, at = i;
   }
   double allowed = MARGIN * moved + scale * (kn->kind == KK_CONV ? conv_share : share) + 1e-37;
+  if (rounds(kn, x->dt)) allowed += scale * bf16_step;
   if (!dtype_is_float(x->dt)) allowed = moved > 0 ? moved : 0.5;
   w->v->worst = fmax(w->v->worst, most / allowed);
   if (most <= allowed) return ST_OK;

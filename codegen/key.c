@@ -67,9 +67,9 @@ static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
 
 static void put_conv(StrBuf *b, const ConvSpec *s, int step) {
   sb_printf(b, "conv %d %d.%d", (int)s->kind, (int)s->algo, step);
-  const int64_t v[] = {s->n,      s->c,      s->h,      s->w,         s->k,         s->oh,
-                       s->ow,     s->kh,     s->kw,     s->stride[0], s->stride[1], s->pad[0],
-                       s->pad[1], s->xblock, s->yblock, s->images};
+  const int64_t v[] = {s->n,      s->c,      s->h,         s->w,         s->k,      s->oh,     s->ow,
+                       s->kh,     s->kw,     s->stride[0], s->stride[1], s->pad[0], s->pad[1], s->xblock,
+                       s->yblock, s->images, s->xbf16,     s->wbf16,     s->ybf16};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
@@ -147,8 +147,8 @@ void target_key(const Target *t, StrBuf *out) {
   LLVMGetVersion(&major, &minor, &patch);
   sb_printf(out, "LLVM %u.%u.%u ", major, minor, patch);
   em_target_key(t, out);
-  sb_printf(out, " %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16,
-            (long long)t->l1, (long long)t->l2);
+  sb_printf(out, " %d %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16,
+            t->bf16_dot, (long long)t->l1, (long long)t->l2);
   BuildId b = {(uintptr_t)&find_build_id, out, false};
   dl_iterate_phdr(find_build_id, &b);
   if (!b.found) sb_printf(out, "%s", __DATE__ __TIME__);

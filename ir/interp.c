@@ -5,7 +5,6 @@
 #include "ir/expr.h"
 #include "ir/graph.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +24,6 @@ uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t see
 }
 
 /* ---- element types ---- */
-static double round_bf16(double x) {
-  float f = (float)x;
-  uint32_t u;
-  if (isnan(f)) return f;
-  if (fabsf(f) < FLT_MIN) return copysign(0, x); /* as the processor's conversion does */
-  memcpy(&u, &f, sizeof u);
-  u = (u + 0x7fff + ((u >> 16) & 1)) & 0xffff0000u;
-  memcpy(&f, &u, sizeof f);
-  return f;
-}
-
 /* Integer arithmetic wraps. Beyond 2^53 an i64 is no longer exact in a double; nothing jepac computes gets
  * there. */
 static double wrap_int(DType dt, double x) {
@@ -45,7 +33,7 @@ static double wrap_int(DType dt, double x) {
 
 static double round_to(DType dt, double x, bool round_f32) {
   if (dt == DT_F32) return round_f32 ? (float)x : x;
-  if (dt == DT_BF16) return round_bf16(x);
+  if (dt == DT_BF16) return bf16_round(x);
   return dtype_is_int(dt) ? wrap_int(dt, x) : x;
 }
 

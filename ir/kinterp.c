@@ -9,14 +9,7 @@
 
 /* ---- element types (as in ir/interp.c; f32 stays f64) ---- */
 static double round_to(DType dt, double x) {
-  if (dt == DT_BF16 && !isnan(x)) {
-    float f = (float)x;
-    uint32_t u;
-    memcpy(&u, &f, sizeof u);
-    u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
-    memcpy(&f, &u, sizeof f);
-    return f;
-  }
+  if (dt == DT_BF16) return bf16_round(x);
   if (dt == DT_BOOL) return x != 0;
   if (!dtype_is_int(dt) || dt == DT_I64 || !(fabs(x) < 9e18)) return x;
   return dt == DT_I32 ? (double)(int32_t)(uint32_t)(int64_t)x : (double)(uint32_t)(int64_t)x;

@@ -223,6 +223,7 @@ static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
   put_list(b, "y", (int64_t[]){s->n, s->k, s->oh, s->ow, s->yblock}, 5);
   put_list(b, "stride", s->stride, 2);
   put_list(b, "pad", s->pad, 2);
+  if (s->xbf16 || s->wbf16 || s->ybf16) put_list(b, "bf16", (int64_t[]){s->xbf16, s->wbf16, s->ybf16}, 3);
   if (s->images) sb_printf(b, " images=%lld", (long long)s->images);
 }
 

@@ -416,7 +416,7 @@ static void gemm(KReader *r, GemmSpec *s) {
 
 static void conv(KReader *r, Kernel *k) {
   ConvSpec *s = &k->conv;
-  int64_t x[5], w[4], y[5];
+  int64_t x[5], w[4], y[5], small[3];
   const char *name = word(r, "a convolution"), *dot = strrchr(name, '.');
   int kind = 0;
   while (kind < 3 && (!dot || strncmp(name, conv_kind_names[kind], (size_t)(dot - name)) ||
@@ -439,6 +439,11 @@ static void conv(KReader *r, Kernel *k) {
   s->k = w[0], s->kh = w[2], s->kw = w[3];
   s->oh = y[2], s->ow = y[3], s->yblock = (int)y[4];
   if (w[1] != s->c || y[0] != s->n || y[1] != s->k) fail(r, "the extents of x, w and y do not fit together");
+  if (eat(r, "bf16")) {
+    expect(r, "=");
+    if (list(r, small, 3) != 3) fail(r, "bf16 needs 3 numbers");
+    s->xbf16 = small[CO_X] != 0, s->wbf16 = small[CO_W] != 0, s->ybf16 = small[CO_Y] != 0;
+  }
   if (eat(r, "images")) {
     expect(r, "=");
     s->images = number(r);

@@ -264,10 +264,15 @@ static bool check_conv(Check *c) {
   const ConvSpec *s = &plan.spec;
   if (k->conv.images != s->images)
     return fail(c, "cannot run in chunks of %lld images", (long long)k->conv.images);
-  int64_t bytes[] = {4 * s->n * s->c * s->h * s->w, 4 * s->k * s->c * s->kh * s->kw,
-                     4 * s->n * s->k * s->oh * s->ow, plan.tmp_bytes[0], plan.tmp_bytes[1]};
+  const DType dt[] = {s->xbf16 ? DT_BF16 : DT_F32, s->wbf16 ? DT_BF16 : DT_F32, s->ybf16 ? DT_BF16 : DT_F32};
+  int64_t bytes[] = {
+      dtype_size(dt[CO_X]) * s->n * s->c * s->h * s->w, dtype_size(dt[CO_W]) * s->k * s->c * s->kh * s->kw,
+      dtype_size(dt[CO_Y]) * s->n * s->k * s->oh * s->ow, plan.tmp_bytes[0], plan.tmp_bytes[1]};
   for (int i = 0; i < k->nbuf; i++) {
     ConvOperand role = i < st->nin ? st->in[i] : st->out[i - st->nin];
+    if (role <= CO_Y && c->p->buf.v[k->buf[i]].dt != dt[role])
+      return fail(c, "operand %d of step %s is %s, not %s", i, st->name,
+                  dtype_name(c->p->buf.v[k->buf[i]].dt), dtype_name(dt[role]));
     if (c->p->buf.v[k->buf[i]].bytes < bytes[role])
       return fail(c, "operand %d of step %s is too small", i, st->name);
   }
@@ -308,9 +313,11 @@ static bool check_buffers(Check *c) {
 }
 
 bool program_verify(const Program *p, char *err, size_t errlen) {
-  static bool (*const check[])(Check *) = {
-      [KK_LOOP] = check_loop, [KK_GEMM] = check_gemm, [KK_CONV] = check_conv, [KK_SCATTER] = check_scatter,
-      [KK_EXTERN] = check_extern};
+  static bool (*const check[])(Check *) = {[KK_LOOP] = check_loop,
+                                           [KK_GEMM] = check_gemm,
+                                           [KK_CONV] = check_conv,
+                                           [KK_SCATTER] = check_scatter,
+                                           [KK_EXTERN] = check_extern};
   for (int k = 0; k < p->kernel.n; k++) {
     Check c = {p, k, err, errlen};
     if (!check_buffers(&c) || !check[p->kernel.v[k].kind](&c)) return false;

@@ -1,6 +1,8 @@
 /* Element types and static shapes. */
 #include "ir/type.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 static const struct {
@@ -25,6 +27,17 @@ DType dtype_parse(const char *s) {
 int64_t dtype_size(DType t) { return types[t].size; }
 bool dtype_is_float(DType t) { return types[t].is_float; }
 bool dtype_is_int(DType t) { return types[t].is_int; }
+
+double bf16_round(double x) {
+  float f = (float)x;
+  uint32_t u;
+  if (isnan(f)) return x;
+  if (fabsf(f) < FLT_MIN) return copysign(0, x);
+  memcpy(&u, &f, sizeof u);
+  u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
 
 int64_t shape_count(const Shape *s) {
   int64_t n = 1;

@@ -18,6 +18,8 @@ DType dtype_parse(const char *s);         /* DT_NONE when unknown */
 int64_t dtype_size(DType t);              /* bytes */
 bool dtype_is_float(DType t);
 bool dtype_is_int(DType t);               /* i32, i64, u32 */
+/* To the nearest bf16, ties to even; f32 denormals become zero, as in the processor's conversion. */
+double bf16_round(double x);
 int64_t shape_count(const Shape *s);      /* product of dims; 1 for a scalar */
 bool shape_eq(const Shape *a, const Shape *b);
 /* "f32[2,3]" into buf (returned). */

@@ -17,12 +17,11 @@ static double bf16_value(uint16_t b) {
   return f;
 }
 
-static uint16_t bf16_round(double x) {
-  float f = (float)x;
+static uint16_t bf16_bits(double x) {
+  float f = (float)bf16_round(x);
   uint32_t u;
   memcpy(&u, &f, 4);
-  if (isnan(f)) return (uint16_t)(u >> 16 | 0x40);
-  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+  return (uint16_t)(u >> 16 | (isnan(f) ? 0x40 : 0));
 }
 
 static double get_float(DType t, const void *p, int64_t i) {
@@ -47,7 +46,7 @@ bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n
       double x = get_float(from, src, i);
       if (to == DT_F64) ((double *)dst)[i] = x;
       if (to == DT_F32) ((float *)dst)[i] = (float)x;
-      if (to == DT_BF16) ((uint16_t *)dst)[i] = bf16_round(x);
+      if (to == DT_BF16) ((uint16_t *)dst)[i] = bf16_bits(x);
     }
     return true;
   }

@@ -187,8 +187,10 @@ static void decide_one(Fuse *f, Val v) {
     return;
   }
   if (!l->stored[v]) {
+    const Node *x = g_node(g, v);
+    bool widened = x->op == OP_cast && g_node(g, x->in[0])->dt == DT_BF16; /* the narrow form is stored */
     if (l->noinline[v]) store_because(l, v, WHY_INDEX, h);
-    if (s->n <= 1) {
+    if (s->n <= 1 || widened) {
       if (!l->stored[v]) return;
     } else {
       float k = (float)s->n, n = f->leaf[v];

@@ -30,6 +30,14 @@ typedef struct {
 /* Writes down why v is in memory; the first reason counts. */
 void lower_why(Lower *l, Val v, Why why, Val other, double a, double b);
 
+/* pipeline.c: the state before layout; flags learnt in an earlier attempt are taken from it (NULL: the
+ * first). */
+Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv,
+                   const Lower *before);
+
+/* precision.c: g with what is stored between kernels rounded to bf16. */
+Graph *precision_graph(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv);
+
 /* layout.c: which values are stored channel-blocked. */
 void layout_assign(Lower *l);
 

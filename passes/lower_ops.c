@@ -214,6 +214,9 @@ void lower_conv(Lower *l, Val v) {
   }
   s.xblock = l->block[x];
   s.yblock = l->block[y];
+  s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
+  s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
+  s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
   ConvPlan plan = conv_plan(&s, &l->p->target);
   int role[5] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y), -1, -1};
   for (int i = 0; i < 2; i++)

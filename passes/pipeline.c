@@ -64,6 +64,31 @@ static int *filled(Arena *a, int n, int value) {
   return p;
 }
 
+Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv,
+                   const Lower *before) {
+  int n = g->node.n;
+  Lower *l = NEW(a, Lower);
+  l->arena = a;
+  l->attempt = attempt;
+  l->g = g;
+  l->conv = conv;
+  l->p = NEW(a, Program);
+  l->p->graph = g;
+  l->p->arena = a;
+  l->p->target = *t;
+  l->block = filled(a, n, 0);
+  l->stored = NEWN(a, bool, n + 1);
+  l->noinline = NEWN(a, bool, n + 1);
+  l->row_inline = NEWN(a, bool, n + 1);
+  l->explained = NEWN(a, bool, n + 1);
+  l->nohome = before ? before->nohome : NEWN(a, bool, n + 1);
+  l->noblock = before ? before->noblock : NEWN(a, bool, n + 1);
+  l->home = filled(a, n, -1);
+  l->buf = filled(a, n, -1);
+  l->kernel_of = filled(a, n, -1);
+  return l;
+}
+
 static void dump_program(const PipelineOptions *opt, int number, const char *name, const Program *p) {
   if (!opt->dump) return;
   StrBuf b = {0};
@@ -79,30 +104,15 @@ static void check(const PipelineOptions *opt, const Program *p, const char *afte
 
 /* NULL when the watcher stops it. */
 static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t, const PipelineOptions *opt) {
-  int n = g->node.n;
-  bool *nohome = NEWN(a, bool, n + 1), *noblock = NEWN(a, bool, n + 1);
   double start = now_seconds(), fused = 0, ordered = 0;
-  Lower *l;
+  Lower *l = NULL;
+  if (opt->bf16) {
+    Graph *rounded = precision_graph(a, attempt, g, t, opt->conv);
+    if (!watch(opt, (PassResult){.pass = "precision", .graph = rounded, .rounds = true})) return NULL;
+    g = rounded;
+  }
   for (;;) {
-    l = NEW(a, Lower);
-    l->arena = a;
-    l->attempt = attempt;
-    l->g = g;
-    l->conv = opt->conv;
-    l->p = NEW(a, Program);
-    l->p->graph = g;
-    l->p->arena = a;
-    l->p->target = *t;
-    l->block = filled(a, n, 0);
-    l->stored = NEWN(a, bool, n + 1);
-    l->noinline = NEWN(a, bool, n + 1);
-    l->row_inline = NEWN(a, bool, n + 1);
-    l->explained = NEWN(a, bool, n + 1);
-    l->nohome = nohome;
-    l->noblock = noblock;
-    l->home = filled(a, n, -1);
-    l->buf = filled(a, n, -1);
-    l->kernel_of = filled(a, n, -1);
+    l = lower_begin(a, attempt, g, t, opt->conv, l);
     layout_assign(l);
     if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->block})) return NULL;
     fuse(l);
@@ -111,7 +121,7 @@ static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t,
     if (!watch(opt, (PassResult){.pass = "fuse", .program = l->p, .new_kernels = true})) return NULL;
     Val culprit = -1;
     if (schedule(l, &culprit)) break;
-    nohome[culprit] = true;
+    l->nohome[culprit] = true;
   }
   ordered = now_seconds();
   check(opt, l->p, "fuse");

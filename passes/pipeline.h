@@ -12,6 +12,7 @@ typedef struct {
   int *block;       /* ... and the channel block of each value; else NULL */
   Program *program; /* of a later pass; else NULL */
   bool ordered;     /* its kernels are in the order in which they run */
+  bool rounds;      /* the pass rounds values to bf16: only without that is the result the same */
   bool new_kernels; /* the pass makes or changes kernels */
 } PassResult;
 
@@ -25,6 +26,7 @@ typedef struct {
   void *watch_ctx;
   bool time_passes;   /* print a table of pass times to stderr */
   ConvAlgo conv;      /* --conv direct|auto */
+  bool bf16;          /* --precision bf16 */
   int64_t max_memory; /* arena budget in bytes, 0 = none */
 } PipelineOptions;
 
@@ -34,6 +36,8 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
  * = ST_BUDGET). */
 Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
                         Status *status);
+/* g with f32 in place of bf16, so that nothing is rounded. */
+Graph *precision_widened(Arena *a, const Graph *g);
 /* f64 evaluation of a lowered program through kernel_interp, for tests: in/out as graph_interp. */
 /* One kernel of it; mem: the storage of each root buffer, in storage order. A convolution is computed by its
  * last step. */

@@ -50,6 +50,8 @@ static void run_conv(const Program *p, int k, double *const *mem) {
                 else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
                 else w[wi] += x[xi] * y[yi];
               }
+  if (g_node(p->graph, kn->val)->dt == DT_BF16)
+    for (int64_t i = 0; i < shape_count(os); i++) out[i] = bf16_round(out[i]);
 }
 
 void program_interp_kernel(const Program *p, int k, double *const *mem) {

@@ -93,9 +93,6 @@ $ jepac run tiny.jepa --set =3
 $ jepac check tiny.jepa --precision f16
   jepac: error: --precision is one of f32|bf16, not 'f16'
   exit 2
-$ jepac check tiny.jepa --precision bf16
-  jepac: error: --precision bf16 is not there yet
-  exit 2
 $ jepac ir tiny.jepa --stage assembly
   jepac: error: --stage is one of graph|grad|kernels|plan|llvm|asm, not 'assembly'
   exit 2
