@@ -267,23 +267,26 @@ static Value b_constant(Elab *e, Call *c) {
 }
 
 static const Builtin builtins[] = {
-    {"rank", "x", b_rank},
-    {"shape", "x", b_shape},
-    {"dtype", "x", b_dtype},
-    {"len", "list", b_len},
-    {"is_tensor", "x", b_is_tensor},
-    {"is_list", "x", b_is_list},
-    {"axes", "x axis?", b_axes},
-    {"contains", "list value", b_contains},
-    {"fill", "shape value dtype?", b_fill},
-    {"reshape", "x shape", b_reshape},
-    {"concat", "* axis?", b_concat},
-    {"extern", "* library symbol shape dtype? vjp?", b_extern},
-    {"random_bits", "shape", b_random_bits},
-    {"uniform", "low high", b_uniform},
-    {"normal", "mean std", b_normal},
-    {"constant", "value", b_constant},
-    {"ema", "module decay", NULL}, /* make_average: the decay stays unevaluated */
+    {"rank", "x", "number of axes", b_rank},
+    {"shape", "x", "list of extents", b_shape},
+    {"dtype", "x", "element type", b_dtype},
+    {"len", "list", "number of items of a list", b_len},
+    {"is_tensor", "x", "whether x is a tensor or a state", b_is_tensor},
+    {"is_list", "x", "whether x is a list", b_is_list},
+    {"axes", "x axis?", "the axes that `axis` means, counted from 0, increasing; none means all", b_axes},
+    {"contains", "list value", "whether the list has the value", b_contains},
+    {"fill", "shape value dtype?", "a tensor of equal elements", b_fill},
+    {"reshape", "x shape", "the same elements in another shape; one extent may be -1", b_reshape},
+    {"concat", "* axis?", "tensors one after another along an axis (0); those without elements vanish",
+     b_concat},
+    {"extern", "* library symbol shape dtype? vjp?", "a C function of a shared library: docs/compile.md",
+     b_extern},
+    {"random_bits", "shape", "u32 bits, others in each step and call", b_random_bits},
+    {"uniform", "low high", "initializer", b_uniform},
+    {"normal", "mean std", "initializer", b_normal},
+    {"constant", "value", "initializer", b_constant},
+    {"ema", "module decay", "a copy of a module whose parameters are averaged",
+     NULL}, /* make_average: the decay stays unevaluated */
 };
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
@@ -292,6 +295,8 @@ const Builtin *builtin_find(const char *name) {
     if (!strcmp(builtins[i].name, name)) return &builtins[i];
   return NULL;
 }
+
+const Builtin *builtin_at(int i) { return i < BUILTINS ? &builtins[i] : NULL; }
 
 int builtin_names(const char **out, int max) {
   int n = 0;

@@ -145,6 +145,7 @@ typedef struct Builtin {
   const char *name;
   const char
       *params; /* names separated by blanks; "name?" may be absent, "*" first takes any number of values */
+  const char *doc;
   Value (*fn)(Elab *e, Call *c);
 } Builtin;
 
@@ -320,6 +321,7 @@ const char *shape_text(Elab *e, DType dt, const Shape *s);
 
 /* ---- built-in functions (builtin.c) ---- */
 const Builtin *builtin_find(const char *name);
+const Builtin *builtin_at(int i); /* NULL past the last */
 int builtin_names(const char **out, int max);
 bool builtin_constant(const char *name, Value *out);
 

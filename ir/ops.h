@@ -45,7 +45,7 @@ typedef struct {
   const char *expr, *vjp;
   VjpFn vjp_fn;
   double flops;
-  const char *sample, *edge, *doc;
+  const char *sample, *edge, *rule, *doc;
 } OpRow;
 
 extern const OpRow op_table[OP_COUNT];
@@ -54,5 +54,7 @@ int op_nattr(OpId op);                        /* number of attributes */
 int op_attr_index(OpId op, const char *name); /* -1 when unknown */
 /* Name of attribute i into buf. */
 const char *op_attr_name(OpId op, int i, char buf[static 32]);
+/* The operators that a model file can call, as a Markdown table (ir/reference.c). */
+void ops_reference(StrBuf *out);
 
 #endif
