@@ -134,6 +134,23 @@ static Status measure_all(Eval *e) {
 }
 
 /* ---- how much is measured ---- */
+static Status take_list(Eval *e, const Setting *s, int64_t most, IntList *out) {
+  if (s->nitem > MAX_M) {
+    diag_error(e->c->diags, s->loc, "%s holds at most %d numbers", s->name, MAX_M);
+    return ST_MODEL;
+  }
+  out->n = s->nitem;
+  for (int i = 0; i < s->nitem; i++) {
+    double v = s->item[i].num;
+    if (s->item[i].kind != SET_NUM || v != floor(v) || v < 1 || v > (double)most) {
+      diag_error(e->c->diags, s->loc, "%s holds whole numbers from 1 to %lld", s->name, (long long)most);
+      return ST_MODEL;
+    }
+    out->v[i] = (int64_t)v;
+  }
+  return ST_OK;
+}
+
 static Status parse_list(Eval *e, const char *option, const char *text, IntList *out) {
   out->n = 0;
   for (const char *p = text; p; p = strchr(p, ','), p = p ? p + 1 : NULL) {
@@ -149,17 +166,35 @@ static Status parse_list(Eval *e, const char *option, const char *text, IntList 
 
 static Status decide_sizes(Eval *e) {
   Sizes *z = &e->size;
+  const Recipe *r = e->recipe;
   const Options *o = &e->c->opt;
-  *z = (Sizes){
-      .hidden = {1, {256}}, .path_hidden = {1, {256}}, .epochs = 20, .action_epochs = 10, .path_epochs = 30};
-  for (int m = 1; m <= 8; m++) z->m_val.v[z->m_val.n++] = z->path.v[z->path.n++] = m;
   const struct {
-    int64_t *at, given, absent;
-  } count[] = {{&z->images, o->train_images, 20000},           {&z->test_images, o->test_images, 10000},
-               {&z->sequences, o->train_sequences, 3000},      {&z->test_sequences, o->test_sequences, 1000},
-               {&z->retrieval_images, o->test_sequences, 500}, {&z->retrieval_views, o->retrieval_views, 16}};
+    const char *name;
+    int64_t most;
+    IntList *at;
+  } list[] = {{"m_val", MAX_M, &z->m_val},
+              {"path", MAX_M, &z->path},
+              {"hidden", 1 << 16, &z->hidden},
+              {"path_hidden", 1 << 16, &z->path_hidden}};
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    Status s = take_list(e, setting_find(r->eval, r->neval, list[i].name), list[i].most, list[i].at);
+    if (s) return s;
+  }
+  const struct {
+    const char *name;
+    int64_t *at, given; /* given: by an option; 0 not */
+  } count[] = {{"images", &z->images, o->train_images},
+               {"test_images", &z->test_images, o->test_images},
+               {"sequences", &z->sequences, o->train_sequences},
+               {"test_sequences", &z->test_sequences, o->test_sequences},
+               {"retrieval_images", &z->retrieval_images, o->test_sequences},
+               {"retrieval_views", &z->retrieval_views, o->retrieval_views},
+               {"epochs", &z->epochs, 0},
+               {"action_epochs", &z->action_epochs, 0},
+               {"path_epochs", &z->path_epochs, 0}};
   for (size_t i = 0; i < sizeof count / sizeof *count; i++)
-    *count[i].at = count[i].given > 0 ? count[i].given : count[i].absent;
+    *count[i].at =
+        count[i].given > 0 ? count[i].given : (int64_t)setting_find(r->eval, r->neval, count[i].name)->num;
   if (o->m_val) {
     Status s = parse_list(e, "m-val", o->m_val, &z->m_val);
     if (!s) s = parse_list(e, "m-val", o->m_val, &z->path);

@@ -26,11 +26,12 @@ static Status classify(Eval *e, float *const x[NPART], int64_t *const label[NPAR
 /* ---- the encoder on plain images ---- */
 static void draw_confusion(Eval *e, const double *count) {
   enum { SIDE = 460 };
-  report_section(
-      e, "Confusion of classes",
-      "The linear probe on the encoder's output for the test images: what each class is taken for.");
+  report_section(e, "Confusion of classes",
+                 "The linear probe on the encoder's output for the test images: what each class is taken "
+                 "for, in % of the "
+                 "class.");
   plot_begin(&e->html, SIDE, SIDE + 20);
-  plot_matrix(&e->html, "class", "class", "taken for", count, (int)e->classes, NULL, 0, 0, SIDE);
+  plot_matrix(&e->html, "", "class", "taken for", count, (int)e->classes, 0, 0, SIDE);
   plot_end(&e->html);
 }
 

@@ -37,6 +37,7 @@ typedef struct {
   int64_t n, dim;
   const float *x;
   const int64_t *label;
+  const char *action; /* what param is: "parameters", "action" */
   const float *param; /* one row a sample, or NULL */
   int64_t stride;     /* of param */
 } Cloud;
@@ -92,8 +93,8 @@ static void draw_cloud(Eval *e, const Cloud *c) {
   plot_end(&e->html);
   if (c->param) {
     plot_begin(&e->html, SIDE, SIDE);
-    plot_points(&e->html, arena_printf(a, "by %s (blue low, red high)", e->component[0]), c->n, xy, NULL, 0,
-                value, 0, 0, SIDE, SIDE);
+    plot_points(&e->html, arena_printf(a, "%s, %s (blue low, red high)", c->action, e->component[0]), c->n,
+                xy, NULL, 0, value, 0, 0, SIDE, SIDE);
     plot_end(&e->html);
   }
   sb_printf(&e->html,
@@ -101,6 +102,18 @@ static void draw_cloud(Eval *e, const Cloud *c) {
             "and blue.</p>\n");
   draw_rgb(e, c, pc);
   arena_free(a);
+}
+
+/* The action from each sequence's first view to its m-th. */
+static float *path_to(const Eval *e, int64_t m, Arena *a) {
+  const Sequences *q = &e->sequences[TEST];
+  int64_t A = e->nact;
+  float *out = NEWN(a, float, q->n *A);
+  for (int64_t i = 0; i < q->n; i++) {
+    const float *p = q->param + i * q->views * A;
+    stats_action(e->rotation, A, p, p + (m - 1) * A, out + i * A);
+  }
+  return out;
 }
 
 static int64_t at_most(int64_t n) { return n < MOST_POINTS ? n : MOST_POINTS; }
@@ -130,6 +143,7 @@ Status measure_maps(Eval *e) {
                  .dim = e->dim,
                  .x = first,
                  .label = q->label,
+                 .action = "its own",
                  .param = q->param,
                  .stride = q->views * e->nact};
   draw_cloud(e, &views);
@@ -140,7 +154,9 @@ Status measure_maps(Eval *e) {
       views.key = "pca_aggregate";
       views.dim = e->aggregate[most].width;
       views.x = agg;
-      views.param = NULL;
+      views.action = "first to last view";
+      views.param = path_to(e, most, a);
+      views.stride = e->nact;
       draw_cloud(e, &views);
     }
   }

@@ -79,14 +79,14 @@ static void report_bins(Eval *e, const Bins *b) {
   report_section(
       e, "Confusion of actions",
       "The MLP's relative actions on the test images, each component in five bins of equal count: from the "
-      "lowest fifth (0) to the highest (4).");
+      "lowest fifth (0) to the highest (4); in % of the true bin.");
   plot_begin(&e->html, across * SIDE, (n + across - 1) / across * (SIDE + 16));
   for (int d = 0; d < n; d++) {
     json_t *rows = json_array();
     for (int i = 0; i < BINS; i++) json_array_append_new(rows, eval_numbers(b[d].count + i * BINS, BINS));
     json_array_append_new(all, json_pack("{s:s, s:o, s:o}", "component", e->component[d], "edges",
                                          eval_numbers(b[d].edge, BINS - 1), "counts", rows));
-    plot_matrix(&e->html, e->component[d], "true", "predicted", b[d].count, BINS, NULL, d % across * SIDE,
+    plot_matrix(&e->html, e->component[d], "true", "predicted", b[d].count, BINS, d % across * SIDE,
                 d / across * (SIDE + 16), SIDE);
   }
   plot_end(&e->html);
@@ -148,8 +148,7 @@ Status measure_r2(Eval *e) {
   for (int row = 0; row < NR2; row += 2) eval_row(e, r2_table[row].label, "%.3f", 1, &mean[row], 2);
   report_section(e, "Relative actions",
                  "R2 of the action between two views, read from their two embeddings by an MLP; beside it "
-                 "(grey) the same "
-                 "with an untrained encoder. Averages are plain means over the components.");
+                 "(grey) the same with an untrained encoder. Averages are plain means over the components.");
   double h = 60 + 26 * (double)e->nact;
   plot_begin(&e->html, 620, h);
   plot_bars(&e->html, "R2 of each component", e->component, column[MLP_ROW], column[MLP_ROW + 1],

@@ -8,23 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* clang-format off */
 static const char style[] =
     "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#f4f5f7;margin:0}"
     "main{max-width:940px;margin:0 auto;padding:24px 20px 60px}"
     "h1{font-size:26px;margin:8px 0 2px}h2{font-size:19px;margin:0 0 4px}h3{font-size:15px;margin:18px 0 2px}"
-    "p{margin:4px 0 10px;color:#555}section{background:#fff;border:1px solid #e2e4e8;border-radius:8px;"
-    "padding:18px 22px;margin:18px 0;overflow-x:auto}"
-    ".cards{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}.card{background:#fff;border:1px solid "
-    "#e2e4e8;"
-    "border-radius:8px;padding:10px 16px;min-width:118px}.card "
-    "b{display:block;font-size:23px;font-weight:600;"
-    "color:#1f5fa8}.card small{display:block;color:#777}.row{display:flex;flex-wrap:wrap;gap:12px}"
-    "figure{margin:0 10px 14px 0;display:inline-block;vertical-align:top}"
-    "figcaption{font:11px/1.35 ui-monospace,monospace;color:#555;white-space:pre}"
+    "p{margin:4px 0 10px;color:#555}"
+    "section{background:#fff;border:1px solid #e2e4e8;border-radius:8px;padding:18px 22px;margin:18px 0;overflow-x:auto}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:12px;margin:18px 0}"
+    ".card{background:#fff;border:1px solid #e2e4e8;border-radius:8px;padding:10px 14px}"
+    ".card b{display:block;font-size:23px;font-weight:600;color:#1f5fa8}.card small{display:block;color:#777}"
+    ".row{display:flex;flex-wrap:wrap;gap:12px}"
     "img{image-rendering:pixelated;display:block}svg{max-width:100%;height:auto}"
     "pre{font:12px/1.45 ui-monospace,monospace;white-space:pre-wrap;margin:0}"
     ".legend span{color:#fff;padding:1px 7px;border-radius:4px}"
-    "table{border-collapse:collapse}td{padding:2px 18px 2px 0;font-variant-numeric:tabular-nums}";
+    "table{border-collapse:collapse}td{padding:2px 18px 2px 0;font-variant-numeric:tabular-nums}"
+    "table.views{margin:0 0 20px;font-size:12px;line-height:1.25}table.views img{margin-bottom:4px}"
+    "table.views td{padding:0 10px 0 0;text-align:right;color:#555}table.views td:first-child{text-align:left}";
+/* clang-format on */
 
 static void put_base64(StrBuf *b, const char *p, size_t n) {
   static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -124,39 +125,48 @@ static void put_training(Eval *e, StrBuf *b) {
   plot_metrics(b, NULL, s, n);
 }
 
-/* Each sample's views, normalised for display by the range of the sample's own pixels. */
+enum { SHOWN = 7 };
+
+static void put_view(Eval *e, StrBuf *b, const float *x, float lo, float hi) {
+  int64_t C = e->image.dim[0], H = e->image.dim[1], W = e->image.dim[2];
+  int depth = C == 1 ? 1 : 3;
+  Arena *a = arena_new();
+  uint8_t *out = NEWN(a, uint8_t, H * W * depth);
+  for (int64_t k = 0; k < H * W; k++)
+    for (int c = 0; c < depth; c++)
+      out[k * depth + c] =
+          (uint8_t)(255 * (x[(c < C ? c : 0) * H * W + k] - lo) / fmaxf(hi - lo, 1e-12f) + .5f);
+  put_picture(b, (int)W, (int)H, depth, out, W <= 32 ? 3 : W <= 64 ? 2 : 1);
+  arena_free(a);
+}
+
+/* A table a sample: its views, with the range of the sample's own pixels as black to white, and below each
+   the action that led to it. */
 static void put_views(Eval *e, StrBuf *b) {
   const Sequences *q = &e->sequences[TEST];
   if (!q->n) return;
-  int64_t C = e->image.dim[0], H = e->image.dim[1], W = e->image.dim[2], pixels = C * H * W, A = e->nact,
-          shown = q->views < 6 ? q->views : 6, kept = q->n < PICTURES ? q->n : PICTURES;
-  int scale = W <= 32 ? 3 : W <= 64 ? 2 : 1, depth = C == 1 ? 1 : 3;
+  int64_t pixels = shape_count(&e->image), V = q->views, shown = V < SHOWN ? V : SHOWN,
+          kept = q->n < PICTURES ? q->n : PICTURES;
   put_section(b, "Views and actions",
               "Test samples; below each view the action that led to it from the view before.");
-  uint8_t *out = NEWN(e->c->arena, uint8_t, H * W * depth);
   for (int64_t i = 0; i < kept; i++) {
-    const float *x = q->picture + i * q->views * pixels;
+    const float *x = q->picture + i * V * pixels;
     float lo = x[0], hi = x[0];
-    for (int64_t k = 0; k < q->views * pixels; k++) {
+    for (int64_t k = 0; k < V * pixels; k++) {
       lo = fminf(lo, x[k]);
       hi = fmaxf(hi, x[k]);
     }
-    sb_printf(b, "<div>");
-    for (int64_t v = 0; v < shown; v++, x += pixels) {
-      for (int64_t k = 0; k < H * W; k++)
-        for (int c = 0; c < depth; c++)
-          out[k * depth + c] =
-              (uint8_t)(255 * (x[(c < C ? c : 0) * H * W + k] - lo) / fmaxf(hi - lo, 1e-12f) + .5f);
-      sb_printf(b, "<figure>");
-      put_picture(b, (int)W, (int)H, depth, out, scale);
-      sb_printf(b, "<figcaption>");
-      if (v == 0) sb_printf(b, "class %lld", (long long)q->label[i]);
-      for (int64_t d = 0; d < A && v > 0; d++)
-        sb_printf(b, "%s%-17s %+.2f", d ? "\n" : "", e->component[d],
-                  (double)q->action[(i * (q->views - 1) + v - 1) * A + d]);
-      sb_printf(b, "</figcaption></figure>");
+    sb_printf(b, "<table class=\"views\">\n<tr><td>class %lld", (long long)q->label[i]);
+    for (int64_t v = 0; v < shown; v++) {
+      sb_printf(b, "<td>");
+      put_view(e, b, x + v * pixels, lo, hi);
     }
-    sb_printf(b, "</div>\n");
+    for (int64_t d = 0; d < e->nact; d++) {
+      sb_printf(b, "\n<tr><td>%s<td>", e->component[d]);
+      for (int64_t v = 1; v < shown; v++)
+        sb_printf(b, "<td>%+.2f", (double)q->action[(i * (V - 1) + v - 1) * e->nact + d]);
+    }
+    sb_printf(b, "\n</table>\n");
   }
 }
 

@@ -270,7 +270,7 @@ void plot_points(StrBuf *b, const char *title, int64_t n, const float *xy, const
 }
 
 void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *columns, const double *count,
-                 int n, const char *const *name, double x, double y, double side) {
+                 int n, double x, double y, double side) {
   double left = x + LEFT, top = y + TOP, cell = (side - LEFT - RIGHT) / n;
   put_name(b, left, y + TOP - 16, title);
   for (int i = 0; i < n; i++) {
@@ -293,16 +293,17 @@ void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *col
     if (n <= 30 || i % 10 == 0) {
       char own[16];
       snprintf(own, sizeof own, "%d", i);
-      put_label(b, left - 6, top + (i + .5) * cell + 4, "end", "", name ? name[i] : own);
-      if (!name || cell >= 30)
-        put_label(b, left + (i + .5) * cell, top + n * cell + 14, "middle", "", name ? name[i] : own);
+      put_label(b, left - 6, top + (i + .5) * cell + 4, "end", "", own);
+      put_label(b, left + (i + .5) * cell, top + n * cell + 14, "middle", "", own);
     }
   }
   sb_printf(b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#bbb\"/>\n",
             left, top, n * cell, n * cell);
-  char text[96];
-  snprintf(text, sizeof text, "%s across, %s down, %% of a row", columns, rows);
-  put_label(b, left + n * cell / 2, top + n * cell + 29, "middle", "", text);
+  put_label(b, left + n * cell / 2, top + n * cell + 29, "middle", "", columns);
+  sb_printf(b, "<text transform=\"translate(%.1f %.1f) rotate(-90)\" text-anchor=\"middle\">", left - 30,
+            top + n * cell / 2);
+  plot_text(b, rows);
+  sb_printf(b, "</text>\n");
 }
 
 void plot_bars(StrBuf *b, const char *title, const char *const *name, const double *first,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const setting_names[] = {"data", "optimizer", "batch",      "epochs", "steps",
-                                            "seed", "clip_norm", "accumulate", NULL};
+                                            "seed", "clip_norm", "accumulate", "eval",   NULL};
 
 const char *train_setting_name(int i) { return setting_names[i]; }
 
@@ -265,6 +265,17 @@ static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
   r->data.nfield = fields.n;
 }
 
+/* `eval = protocols(...)`, or the library's defaults. */
+static Setting describe_eval(Elab *e, Frame *f) {
+  const Ast *given = train_setting(e, "eval");
+  const Ast *protocols = globals_find(&e->m->library, word(e, "protocols"))->u.fn.decl;
+  Value v = given ? eval(e, f, given) : instantiate(e, f, e->m->train, protocols, NULL, 0);
+  if (v.kind != V_MODULE || v.u.module->decl != protocols)
+    elab_error(e, f, given, "`eval` must be protocols(...), but is %s", value_text(e, v));
+  for (int i = 0; i < v.u.module->args.n; i++) lint_read(e, &v.u.module->args.v[i]); /* jepac eval reads them all */
+  return setting_of_value(e, f, &(Var){.name = "eval", .v = v, .at = given});
+}
+
 /* ---- monitors ---- */
 
 /* `after` is a number of steps, epochs, or percent of the run: all known to the runtime only. */
@@ -327,6 +338,10 @@ const Recipe *recipe_build(Elab *e) {
   Setting data = {.name = "data"};
   if (train_setting(e, "data")) describe_data(e, f, r, &data);
 
+  Setting protocols = describe_eval(e, f);
+  r->eval = protocols.item;
+  r->neval = protocols.nitem;
+
   VEC(Setting) set = {0};
   Setting model = setting_of_value(e, f, &(Var){.name = "model", .v = v_module(e->root), .at = m->train});
   vec_push(e->arena, &set, model);
@@ -334,7 +349,9 @@ const Recipe *recipe_build(Elab *e) {
     const Ast *k = m->train->kid[0]->kid[i];
     if (k->kind != AST_ASSIGN) continue;
     const char *name = k->kid[1]->name;
-    Setting s = !strcmp(name, "data") ? data : setting_of_syntax(e, f, name, k->kid[0]);
+    Setting s = !strcmp(name, "data")   ? data
+                : !strcmp(name, "eval") ? protocols
+                                        : setting_of_syntax(e, f, name, k->kid[0]);
     vec_push(e->arena, &set, s);
   }
   for (int i = 0; i < m->dims.n; i++) {

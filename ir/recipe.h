@@ -53,6 +53,8 @@ typedef struct {
   int nset;
   const Monitor *monitor;
   int nmonitor;
+  const Setting *eval;       /* what `jepac eval` measures: every setting of protocols(...) */
+  int neval;
 } Recipe;
 
 const Setting *setting_find(const Setting *set, int n, const char *name); /* NULL when absent */

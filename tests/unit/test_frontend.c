@@ -536,6 +536,34 @@ START_TEST(monitors) {
 }
 END_TEST
 
+/* What jepac eval measures: the library's defaults, a file's own, and --set. */
+START_TEST(protocols) {
+  static const struct {
+    const char *text, *set;
+    double images;
+    int hidden, path_hidden;
+  } want[] = {{"", NULL, 20000, 1, 1},
+              {"  eval = protocols(images = 7, hidden = [8, 8])\n", NULL, 7, 2, 2},
+              {"  eval = protocols(path_hidden = [])\n", "9", 9, 1, 0}};
+  for (int i = 0; i < 3; i++) {
+    char text[512];
+    snprintf(text, sizeof text, ONE_WEIGHT("sgd()", "  data = synthetic(features = 2)\n  bind x = data.x[0]\n%s"),
+             want[i].text);
+    NameValue set = {"eval.images", want[i].set};
+    Ctx c = load_text(text, &set, want[i].set != NULL);
+    ok(&c, c.m);
+    const Recipe *r = frontend_recipe(c.m, c.d);
+    ok(&c, r);
+    ck_assert_double_eq(setting_find(r->eval, r->neval, "images")->num, want[i].images);
+    ck_assert_double_eq(setting_find(r->eval, r->neval, "m_val")->item[7].num, 8);
+    ck_assert_int_eq(setting_find(r->eval, r->neval, "hidden")->nitem, want[i].hidden);
+    ck_assert_int_eq(setting_find(r->eval, r->neval, "path_hidden")->nitem, want[i].path_hidden);
+    ck_assert((setting_find(r->set, r->nset, "eval") != NULL) == (*want[i].text != 0));
+    arena_free(c.a);
+  }
+}
+END_TEST
+
 /* Four points on two axes: the covariance has eigenvalues 3 : 1 : 0. */
 START_TEST(effective_rank_of_known_spectrum) {
   Ctx c = load_text("model M() {\n  entry f(x: f32[4, 3], y: f32[2, 3]) {\n"
@@ -746,6 +774,7 @@ int main(void) {
   tcase_add_test(t, probes);
   tcase_add_test(t, objectives_and_groups);
   tcase_add_test(t, monitors);
+  tcase_add_test(t, protocols);
   tcase_add_test(t, effective_rank_of_known_spectrum);
   tcase_add_test(t, unreached_parameters_are_reported);
   tcase_add_test(t, set_epochs_wins);
