@@ -1,10 +1,14 @@
 /* libjepac: the compiler as a library. A model is loaded from text or a file, its entries compiled to
    sessions, and a session's tensors are memory the program reads and writes.
 
-   Any number of models may be loaded and compiled at the same time on different threads; one model, and one
-   session, belong to one thread at a time. Sessions are freed before their model. Functions that can fail
-   return a jepac_status (0 is success) or NULL, and jepac_message then says what is wrong with file, line and
-   column. A state that can only be an error of jepac itself ends the process with status 70. */
+   Any number of models may be loaded and compiled at the same time on different threads, and sessions of one
+   model may run (jepac_run) on different threads at the same time; otherwise a model, and a session, belong
+   to one thread at a time. A session has threads of its own beside the caller's (jepac_options.threads).
+   Sessions are freed before their model.
+
+   Functions that can fail return a jepac_status (0 is success) or NULL, and jepac_message then says what is
+   wrong with file, line and column. A state that can only be an error of jepac itself ends the process with
+   status 70; so does want of memory for the compiler's own data, with status 6. */
 #ifndef JEPAC_H
 #define JEPAC_H
 
@@ -39,6 +43,7 @@ typedef struct {          /* all may be 0 */
   const char *cache_dir; /* compiled kernels are kept here; 0: nowhere */
   int threads;           /* 0: one for each CPU */
   int64_t max_memory;    /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
+  int bf16;              /* 1: values stored between kernels are rounded to bf16 */
 } jepac_options;
 
 JEPAC_API const char *jepac_version(void);

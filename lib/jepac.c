@@ -4,11 +4,13 @@
 
 #include "lib/tensors.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct jepac_model {
   Compiler compiler;
+  pthread_mutex_t reporting; /* its sessions may run on several threads */
   Model *model;
   char *message;
   jepac_status status;
@@ -53,7 +55,8 @@ static jepac_model *load(const char *path, const char *text, const jepac_options
                            .models_dir = copy(a, opt->models_dir),
                            .cache_dir = copy(a, opt->cache_dir),
                            .threads = opt->threads,
-                           .pipeline = {.max_memory = opt->max_memory}};
+                           .pipeline = {.max_memory = opt->max_memory, .bf16 = opt->bf16}};
+  pthread_mutex_init(&m->reporting, NULL);
   Status s = read_settings(&m->compiler, opt->set);
   if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
@@ -67,21 +70,28 @@ jepac_model *jepac_load_text(const char *text, const char *name, const jepac_opt
 jepac_model *jepac_load_file(const char *path, const jepac_options *opt) { return load(path, NULL, opt); }
 jepac_status jepac_load_status(const jepac_model *m) { return m->status; }
 
-const char *jepac_message(jepac_model *m) {
+static void print_message(jepac_model *m) {
   size_t n;
   free(m->message);
   m->message = NULL;
   FILE *f = open_memstream(&m->message, &n);
-  if (!f) return "";
+  if (!f) return;
   diags_print(m->compiler.diags, f);
   fclose(f);
   m->compiler.diags = diags_new(m->compiler.arena);
+}
+
+const char *jepac_message(jepac_model *m) {
+  pthread_mutex_lock(&m->reporting);
+  print_message(m);
+  pthread_mutex_unlock(&m->reporting);
   return m->message ? m->message : "";
 }
 
 void jepac_model_free(jepac_model *m) {
   if (!m) return;
   free(m->message);
+  pthread_mutex_destroy(&m->reporting);
   arena_free(m->compiler.arena);
 }
 
@@ -130,7 +140,9 @@ void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
 jepac_status jepac_run(jepac_session *s) {
   int bad;
   if (!compiled_step(&s->k, &bad)) return JEPAC_OK;
+  pthread_mutex_lock(&s->model->reporting);
   diag_error(s->model->compiler.diags, NULL, "%s is not finite", s->k.plan->tensor[bad].name);
+  pthread_mutex_unlock(&s->model->reporting);
   return JEPAC_NONFINITE;
 }
 

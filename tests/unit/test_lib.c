@@ -1,5 +1,6 @@
 /* libjepac (include/jepac.h): text to numbers, errors as text, save and load, the same bits as the program,
-   two compilations and two sessions at the same time. */
+   two compilations and two sessions at the same time. Clean under ThreadSanitizer too
+   (-DJEPAC_SANITIZE=thread), which knows nothing of OpenMP's threads: hence one thread a session. */
 #include <check.h>
 #include <math.h>
 #include <pthread.h>
@@ -143,7 +144,7 @@ START_TEST(steps_as_the_program_does) {
   FILE *f = fopen(model, "w");
   fputs(fit, f);
   fclose(f);
-  jepac_model *m = jepac_load_file(model, NULL);
+  jepac_model *m = jepac_load_file(model, &(jepac_options){.threads = 1});
   jepac_session *s = jepac_compile(m, "train_step", 0);
   ck_assert_msg(s != NULL, "%s", jepac_message(m));
   batch(s);
@@ -203,6 +204,35 @@ START_TEST(side_by_side) {
 }
 END_TEST
 
+static void *train_again(void *session) {
+  jepac_session *s = session;
+  train(s, 1);
+  for (int i = 0; i < 20; i++) { /* every other step fails and is reported */
+    batch(s);
+    if (i % 2) f32(s, "x")[0] = NAN;
+    ck_assert_int_eq(jepac_run(s), i % 2 ? JEPAC_NONFINITE : JEPAC_OK);
+  }
+  return NULL;
+}
+
+START_TEST(sessions_of_one_model) {
+  enum { N = 3 };
+  pthread_t thread[N];
+  jepac_session *s[N];
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 1});
+  for (int i = 0; i < N; i++) ck_assert((s[i] = jepac_compile(m, "train_step", 0)) != NULL);
+  for (int i = 0; i < N; i++) ck_assert(!pthread_create(&thread[i], NULL, train_again, s[i]));
+  for (int i = 0; i < N; i++) pthread_join(thread[i], NULL);
+  for (int i = 1; i < N; i++)
+    ck_assert(!memcmp(f32(s[i], "net.0.weight"), f32(s[0], "net.0.weight"), 16 * 2 * sizeof(float)));
+  int reports = 0;
+  for (const char *p = jepac_message(m); (p = strstr(p, "not finite")); p++) reports++;
+  ck_assert_int_eq(reports, 10 * N);
+  for (int i = 0; i < N; i++) jepac_session_free(s[i]);
+  jepac_model_free(m);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("lib");
   TCase *t = tcase_create("lib");
@@ -212,6 +242,7 @@ int main(void) {
   tcase_add_test(t, a_bad_step_changes_nothing);
   tcase_add_test(t, steps_as_the_program_does);
   tcase_add_test(t, side_by_side);
+  tcase_add_test(t, sessions_of_one_model);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_NORMAL);
