@@ -12,8 +12,9 @@ A case is a directory of safetensors files (f32 unless said otherwise):
     outputs_eval   the same in eval mode, from the same params
     grads     grad.<parameter> of the loss in train mode
     buffers1  buffers after one train-mode forward (cases with batch norm)
-and for seq_jepa, where 10 steps of AdamW + EMA run on the same inputs, and byol, where
-the two optimizers of baselines.py do,
+and for seq_jepa, where 10 steps of AdamW + EMA run on the same inputs, byol, where
+the two optimizers of baselines.py do, and accumulate, whose steps take the gradients of
+parts of the inputs one after the other,
     after     parameters and buffers after those steps
     losses.json    the loss of each step, before its update
 Everything is computed in f64 from values that were first rounded to f32, then
@@ -91,6 +92,14 @@ CASES = {
         args={},
         inputs=lambda: {"x": torch.randn(8, 20), "label": torch.randint(0, 5, (8,))},
         returns=["loss", "logits"],
+    ),
+    "accumulate": dict(
+        seed=22,
+        model=ref.MLPCase,
+        args={},
+        inputs=lambda: {"x": torch.randn(8, 20), "label": torch.randint(0, 5, (8,))},
+        returns=["loss", "logits"],
+        train=lambda model, inputs: accumulate(model, inputs),
     ),
     "conv": dict(
         seed=49,
@@ -234,6 +243,25 @@ def train(model, inputs, steps=STEPS):
     return losses
 
 
+def accumulate(model, inputs, steps=STEPS, parts=4):
+    """Clipped AdamW on a cosine, each step after the backward passes of all parts of the inputs."""
+    optimizer = torch.optim.AdamW(model.parameters(), **dict(RECIPE, lr=1e-2))
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=1e-3)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        total = 0
+        for part in zip(*(x.chunk(parts) for x in inputs.values())):
+            loss = model(*part)[0] / parts
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        decay.step()
+        losses.append(total)
+    return losses
+
+
 def compute(spec, model, inputs):
     """All files of a case, from a model that holds its parameters.  Changes the model."""
     files = {}
@@ -251,7 +279,11 @@ def compute(spec, model, inputs):
     if buffers:
         files["buffers1"] = buffers
     losses = None
-    if type(model) in (ref.SeqJEPA, baselines.BYOL):
+    if "train" in spec:
+        model.load_state_dict(start)
+        losses = spec["train"](model, inputs)
+        files["after"] = model.state_dict()
+    elif type(model) in (ref.SeqJEPA, baselines.BYOL):
         model.load_state_dict(start)
         if type(model) is ref.SeqJEPA:
             losses = train(model, inputs)
@@ -310,7 +342,9 @@ def write(name, spec, folder, seed, check, kinks=True):
     case["zero_gradient"] = zero_gradients(files["grads"])
     if losses:
         recipe = RECIPE if name.startswith("seq_jepa") else {}
-        case["train"] = dict(recipe, ema_decay=EMA_DECAY, steps=STEPS)
+        case["train"] = dict(recipe, steps=STEPS)
+        if "train" not in spec:
+            case["train"]["ema_decay"] = EMA_DECAY
         (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
     (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
     size = sum(f.stat().st_size for f in folder.iterdir())

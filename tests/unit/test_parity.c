@@ -52,7 +52,8 @@ static StFile *fixture(Case *c, const char *file) {
   return st;
 }
 
-static void open_case(Case *c, const char *name) {
+/* Entries take a part, one of `parts`, of the fixture's inputs. */
+static void open_case(Case *c, const char *name, int parts, const NameValue *set, int nset) {
   c->a = arena_new();
   c->d = diags_new(c->a);
   c->name = name;
@@ -63,8 +64,10 @@ static void open_case(Case *c, const char *name) {
   for (int i = 0; i < st_count(c->inputs); i++) {
     const StTensor *t = st_tensor(c->inputs, i);
     known[i] = (KnownShape){t->name, t->dt, t->shape};
+    known[i].shape.dim[0] /= parts;
   }
-  FrontendOptions o = {.known = known, .nknown = st_count(c->inputs), .std_dir = "models"};
+  FrontendOptions o = {
+      .set = set, .nset = nset, .known = known, .nknown = st_count(c->inputs), .std_dir = "models"};
   char path[256];
   snprintf(path, sizeof path, "tests/parity/%s.jepa", name);
   c->model = frontend_load(c->a, c->d, path, &o);
@@ -87,6 +90,19 @@ static Tensor64 from_file(Arena *a, const StTensor *t) {
   return x;
 }
 
+/* Arguments of g: rows of the fixture's inputs, those of part `part`. */
+static void load_part(Case *c, const Graph *g, int part, Tensor64 *in) {
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *x = &g->inputs.v[i];
+    if (x->kind != IN_ARG) continue;
+    const StTensor *t = st_find(c->inputs, x->name);
+    ck_assert_msg(t != NULL, "%s: the fixture has no %s", c->name, x->name);
+    Tensor64 whole = from_file(c->a, t);
+    in[i] = (Tensor64){whole.dt, g_node(g, x->val)->shape, NULL};
+    in[i].v = whole.v + part * shape_count(&in[i].shape);
+  }
+}
+
 /* Inputs of g from the fixture; optimizer slots start as their initializer says; run-time scalars from the
  * arguments. */
 static Tensor64 *load_inputs(Case *c, const Graph *g) {
@@ -94,7 +110,8 @@ static Tensor64 *load_inputs(Case *c, const Graph *g) {
   for (int i = 0; i < g->inputs.n; i++) {
     const Input *x = &g->inputs.v[i];
     const Node *n = g_node(g, x->val);
-    const StTensor *t = x->kind == IN_ARG ? st_find(c->inputs, x->name) : st_find(c->params, x->name);
+    const StTensor *t = st_find(c->params, x->name);
+    if (x->kind == IN_ARG) continue;
     if (t) {
       ck_assert_msg(shape_eq(&t->shape, &n->shape), "%s: shape of %s", c->name, x->name);
       in[i] = from_file(c->a, t);
@@ -107,6 +124,7 @@ static Tensor64 *load_inputs(Case *c, const Graph *g) {
       if (!strcmp(x->name, "steps_per_epoch") || !strcmp(x->name, "total_steps")) in[i].v[0] = 10;
     }
   }
+  load_part(c, g, 0, in);
   return in;
 }
 
@@ -176,7 +194,7 @@ static void check_entry(Case *c, bool train, bool thorough) {
 
 START_TEST(forward_and_gradients) {
   Case c;
-  open_case(&c, cases[_i]);
+  open_case(&c, cases[_i], 1, NULL, 0);
   check_entry(&c, true, _i < NLAYER);
   close_case(&c);
 }
@@ -184,13 +202,13 @@ END_TEST
 
 START_TEST(evaluation) {
   Case c;
-  open_case(&c, cases[_i]);
+  open_case(&c, cases[_i], 1, NULL, 0);
   check_entry(&c, false, _i < NLAYER);
   close_case(&c);
 }
 END_TEST
 
-/* ---- ten steps: AdamW and EMA; LARS and SGD groups with clipping, two averages ---- */
+/* ---- ten steps: AdamW and EMA; LARS and SGD groups with clipping, two averages; accumulation ---- */
 
 static int read_losses(const char *name, double *loss, int max) {
   char path[256], text[4096];
@@ -213,20 +231,24 @@ static int read_losses(const char *name, double *loss, int max) {
   return k;
 }
 
-static void ten_steps(Case *c, bool jit, double loss_tol, double tol) {
+/* A step is `parts` executions, each on its part of the inputs. */
+static void ten_steps(Case *c, int parts, bool jit, double loss_tol, double tol) {
   Graph *g = passes(c, frontend_train_step(c->model, c->d, false));
   double loss[10];
   ck_assert_int_eq(read_losses(c->name, loss, 10), 10);
   Tensor64 *in = load_inputs(c, g), *out = NEWN(c->a, Tensor64, g->outputs.n + 1);
-  for (int step = 0; step < 10; step++) {
-    int s = g_find_input(g, "step");
-    if (s >= 0) in[s].v[0] = step;
+  int total = g_find_input(g, "total_steps");
+  if (total >= 0) in[total].v[0] = 10 * parts;
+  for (int batch = 0; batch < 10 * parts; batch++) {
+    int s = g_find_input(g, "step"), step = batch / parts;
+    if (s >= 0) in[s].v[0] = batch;
+    load_part(c, g, batch % parts, in);
     if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO}, in, out);
     else graph_interp(g, in, out, c->a, false);
     for (int i = 0; i < g->outputs.n; i++) {
       const Output *o = &g->outputs.v[i];
       if (o->state >= 0) in[o->state] = out[i];
-      if (o->state < 0 && !strcmp(o->name, "loss"))
+      if (o->state < 0 && !strcmp(o->name, "loss") && batch % parts == parts - 1)
         ck_assert_msg(fabs(out[i].v[0] - loss[step]) <= loss_tol * fabs(loss[step]),
                       "%s: loss of step %d is %.9g, want %.9g", jit ? "JIT" : "interpreter", step,
                       out[i].v[0], loss[step]);
@@ -252,9 +274,21 @@ static void ten_steps(Case *c, bool jit, double loss_tol, double tol) {
 START_TEST(optimizer_steps) {
   static const char *const trained[] = {"seq_jepa", "byol"};
   Case c;
-  open_case(&c, trained[_i]);
-  ten_steps(&c, false, 1e-6, 1e-6);
-  ten_steps(&c, true, 1e-3, 1e-3);
+  open_case(&c, trained[_i], 1, NULL, 0);
+  ten_steps(&c, 1, false, 1e-6, 1e-6);
+  ten_steps(&c, 1, true, 1e-3, 1e-3);
+  close_case(&c);
+}
+END_TEST
+
+/* Four batches a step, and one batch that is as large as the four: PyTorch's parameters after ten steps. */
+START_TEST(accumulation) {
+  NameValue one = {"accumulate", "1"};
+  int parts = _i ? 1 : 4;
+  Case c;
+  open_case(&c, "accumulate", parts, &one, parts == 1);
+  ten_steps(&c, parts, false, 1e-6, 1e-6);
+  ten_steps(&c, parts, true, 1e-4, 1e-4);
   close_case(&c);
 }
 END_TEST
@@ -266,6 +300,7 @@ int main(void) {
   tcase_add_loop_test(t, forward_and_gradients, 0, NCASE);
   tcase_add_loop_test(t, evaluation, 0, NCASE);
   tcase_add_loop_test(t, optimizer_steps, 0, 2);
+  tcase_add_loop_test(t, accumulation, 0, 2);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_ENV);
