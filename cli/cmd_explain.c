@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static Status subject(Cli *c, bool bind_data, const Graph **g) {
+/* *r: the recipe whose optimizer step it is, or NULL. */
+static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r) {
   Status s;
   *g = NULL;
+  *r = NULL;
   if (cli_has_suffix(c->opt.arg[0], ".ir")) {
     Graph *read;
     s = cli_read_ir(c, c->opt.arg[0], &read);
@@ -17,16 +19,19 @@ static Status subject(Cli *c, bool bind_data, const Graph **g) {
   }
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
-  if (c->opt.entry || c->opt.grad || !cli_recipe(c, m)) return cli_model_graph(c, m, c->opt.entry, g);
+  if (c->opt.entry || c->opt.grad || !(*r = cli_recipe(c, m))) return cli_model_graph(c, m, c->opt.entry, g);
   *g = frontend_train_step(m, c->diags, bind_data);
   return *g ? ST_OK : ST_MODEL;
 }
 
-Status cli_subject(Cli *c, const Graph **g) { return subject(c, true, g); }
+Status cli_subject(Cli *c, const Graph **g) {
+  const Recipe *ignored;
+  return subject(c, true, g, &ignored);
+}
 
-static Status subject_program(Cli *c, bool bind_data, Program **p) {
+static Status subject_program(Cli *c, bool bind_data, Program **p, const Recipe **r) {
   const Graph *g;
-  Status s = subject(c, bind_data, &g);
+  Status s = subject(c, bind_data, &g, r);
   if (s) return s;
   if (!(g = cli_passes(c, g, NULL))) return ST_MODEL;
   return cli_lower(c, g, p);
@@ -158,22 +163,23 @@ Status cmd_explain(Cli *c) {
   if (c->opt.out && !c->opt.memory) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
   if (c->opt.trace && !c->opt.time) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
   Program *p = NULL;
+  const Recipe *r = NULL;
   Status s;
   if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], true, &p))) return s;
-  if (!p && (s = subject_program(c, true, &p))) return s;
+  if (!p && (s = subject_program(c, true, &p, &r))) return s;
   if (c->opt.trace && !access(c->opt.trace, R_OK) &&
       !trace_is_of(c->opt.trace, p)) { /* bench binds no data */
     Program *other;
-    if ((s = subject_program(c, false, &other))) return s;
+    if ((s = subject_program(c, false, &other, &r))) return s;
     if (trace_is_of(c->opt.trace, other)) p = other;
   }
   Lines *t = lines_new(c->arena);
-  if (c->opt.time) return explain_time(c, p, t);
+  if (c->opt.time) return explain_time(c, p, t, r);
   if (c->opt.fusion) return explain_fusion(c, p, t);
   if (c->opt.memory) return explain_memory(c, p, t);
   if ((s = explain_memory(c, p, t))) return s;
   printf("\n");
-  if ((s = explain_time(c, p, t))) return s;
+  if ((s = explain_time(c, p, t, r))) return s;
   printf("\n");
   return explain_fusion(c, p, t);
 }

@@ -151,7 +151,37 @@ static void print_cost(Cli *c, const Cost *x, bool measured) {
   if (measured) printf(" %8.3f", x->measured * 1e3);
 }
 
-Status explain_time(Cli *c, const Program *p, Lines *t) {
+/* "3.4 days" */
+static const char *duration(Cli *c, double seconds) {
+  static const struct {
+    const char *unit;
+    double size;
+  } unit[] = {{"ms", 1e-3}, {"s", 1}, {"minutes", 60}, {"hours", 3600}, {"days", 86400}};
+  int u = 0;
+  while (u < 4 && seconds >= 2 * unit[u + 1].size) u++;
+  return arena_printf(c->arena, "%.3g %s", seconds / unit[u].size, unit[u].unit);
+}
+
+/* What all of a recipe takes, at `batch` seconds a batch. */
+static void print_recipe(Cli *c, const Program *p, const Recipe *r, double batch, bool measured) {
+  int64_t step = r->batch * r->accumulate, epoch = r->data.samples / step;
+  int64_t steps = r->steps > 0 ? r->steps : r->epochs * epoch;
+  printf("\nrecipe   ");
+  if (r->steps > 0) printf("%lld steps", (long long)steps);
+  else if (epoch > 0)
+    printf("%lld epochs of %lld steps (%lld samples as distributed): %lld steps", (long long)r->epochs,
+           (long long)epoch, (long long)r->data.samples, (long long)steps);
+  else printf("%lld epochs of data of any size", (long long)r->epochs);
+  printf(" of %lld samples", (long long)step);
+  if (r->accumulate > 1) printf(" (%lld batches of %lld)", (long long)r->accumulate, (long long)r->batch);
+  batch *= (double)r->accumulate;
+  printf("\ntime     %s a step", duration(c, batch));
+  if (steps > 0) printf(", %s in all", duration(c, batch * (double)steps));
+  printf("%s\nmemory   arena %s\n", measured ? " (measured)" : " (at the roof; --trace: measured)",
+         cli_human_bytes(c->arena, p->arena_bytes));
+}
+
+Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
   enum { SHARES = 256 };
   double *seconds;
   Roof roof = {0};
@@ -200,5 +230,6 @@ Status explain_time(Cli *c, const Program *p, Lines *t) {
   printf("%-26s %-9s", "", "sum");
   print_cost(c, &total.all, seconds != NULL);
   printf("\n");
+  if (r) print_recipe(c, p, r, seconds ? total.all.measured : total.all.roof, seconds != NULL);
   return ST_OK;
 }
