@@ -43,9 +43,9 @@ typedef struct {
   const char *after, *stage, *format, *passes, *trace, *diagnostics;
   char **command; /* what follows -- ; NULL: nothing */
   const char *protocols, *m_val, *export_to;
-  const char *jit_debug, *emit, *target_cpu, *target_triple;
+  const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
-  bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check, grey;
+  bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check, plain;
   bool no_optimizer;
 } Options;
 

@@ -3,6 +3,7 @@
 #include "runtime/render/dataset.h"
 #include "runtime/render/shapes.h"
 
+#include <string.h>
 #include <unistd.h>
 
 /* A line that overwrites itself, on a terminal. */
@@ -10,6 +11,31 @@ static void show(int64_t done, int64_t objects) {
   if (done % 16 && done < objects) return;
   fprintf(stderr, "\r%lld of %lld objects%s", (long long)done, (long long)objects,
           done == objects ? "\n" : "");
+}
+
+/* The classes that --shapes names. */
+static Status chosen_shapes(Cli *c, RenderJob *j) {
+  int *shape = NEWN(c->arena, int, shapes_count());
+  const char *name[64];
+  for (int i = 0; i < shapes_count() && i < 64; i++) name[i] = shapes_name(i);
+  j->classes = 0;
+  j->shape = shape;
+  for (const char *p = c->opt.shapes; *p;) {
+    size_t n = strcspn(p, ",");
+    const char *word = arena_strndup(c->arena, p, n);
+    int k = 0;
+    while (k < shapes_count() && strcmp(shapes_name(k), word)) k++;
+    if (k == shapes_count()) {
+      const char *near = nearest_name(word, name, shapes_count());
+      return cli_fail(c, ST_USAGE, "--shapes: there is no class %s%s%s", word, near ? "; did you mean " : "",
+                      near ? near : "");
+    }
+    for (int i = 0; i < j->classes; i++)
+      if (shape[i] == k) return cli_fail(c, ST_USAGE, "--shapes names %s twice", word);
+    shape[j->classes++] = k;
+    p += n + (p[n] == ',');
+  }
+  return ST_OK;
 }
 
 Status cmd_render(Cli *c) {
@@ -20,7 +46,7 @@ Status cmd_render(Cli *c) {
                  .views = (int)(o->views ? o->views : 50),
                  .size = (int)(o->size ? o->size : 128),
                  .classes = (int)(o->classes ? o->classes : shapes_count()),
-                 .grey = o->grey,
+                 .plain = o->plain,
                  .seed = cli_seed(c, NULL)};
   if (!o->out) return cli_fail(c, ST_USAGE, "render needs --out DIR");
   if (!o->objects) return cli_fail(c, ST_USAGE, "render needs --objects N");
@@ -32,6 +58,11 @@ Status cmd_render(Cli *c) {
   if (o->classes > shapes_count())
     return cli_fail(c, ST_USAGE, "--classes is at most %d, as many as there are", shapes_count());
   if (!o->quiet && isatty(2)) j.progress = show;
+  if (o->shapes) {
+    if (o->classes) return cli_fail(c, ST_USAGE, "--classes and --shapes exclude each other");
+    Status bad = chosen_shapes(c, &j);
+    if (bad) return bad;
+  }
   double from = now_seconds();
   Status s = render_dataset(&j, c->diags);
   if (s) return s;

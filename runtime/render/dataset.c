@@ -16,6 +16,9 @@
 enum { LATENTS = 7, QUALITY = 92, SHEET_COLUMNS = 14, SHEET_SIZE = 40 };
 static const double pi = 3.14159265358979323846;
 
+/* Which of the renderer's classes class k is. */
+static int shape_of(const RenderJob *j, int64_t k) { return j->shape ? j->shape[k] : (int)k; }
+
 static Scene draw_scene(const RenderJob *j, int64_t object, int view, const double colour[3][3]) {
   Rng r = rng_stream(j->seed, (uint32_t)object, (uint32_t)view + 1, 0x72656e64u);
   Scene s = {.floor_hue = rng_unit(&r)};
@@ -24,21 +27,24 @@ static Scene draw_scene(const RenderJob *j, int64_t object, int view, const doub
   s.light_hue = rng_unit(&r);
   for (int k = 0; k < 3; k++) s.angle[k] = rng_uniform(&r, -pi / 2, pi / 2);
   memcpy(s.colour, colour, sizeof s.colour);
-  s.grey = j->grey;
-  if (j->grey) s.floor_hue = s.light_hue = 0;
+  s.grey = j->plain;
+  if (j->plain) {
+    s.floor_hue = s.light_hue = s.light_phi = 0;
+    s.light_theta = pi / 8;
+  }
   return s;
 }
 
 static void draw_object(const RenderJob *j, int64_t object, Mesh *m, double colour[3][3]) {
   Rng r = rng_stream(j->seed, (uint32_t)object, 0, 0x72656e64u);
-  shapes_build((int)(object % j->classes), &r, m);
+  shapes_build(shape_of(j, object % j->classes), &r, m);
   mesh_finish(m, RENDER_RADIUS);
   double hue = rng_unit(&r);
   for (int k = 0; k < 3; k++) {
     double saturation = rng_uniform(&r, 0.1, 0.6), value = rng_uniform(&r, 0.65, 1);
     render_rgb(hue, saturation, value, colour[k]);
     hue += rng_uniform(&r, 0.2, 0.5);
-    if (j->grey) render_rgb(0, 0, 0.9, colour[k]);
+    if (j->plain) render_rgb(0, 0, 0.9, colour[k]);
   }
 }
 
@@ -122,7 +128,7 @@ static Status write_array(const char *path, const char *descr, const char *shape
 enum { NAME = 32 };
 
 static void object_name(const RenderJob *j, int64_t object, char out[NAME]) {
-  snprintf(out, NAME, "/%s/%05lld", shapes_name((int)(object % j->classes)), (long long)object);
+  snprintf(out, NAME, "/%s/%05lld", shapes_name(shape_of(j, object % j->classes)), (long long)object);
 }
 
 /* Rounds of one object a class; the last fifth of them, at least one, is for validation. */
@@ -177,7 +183,7 @@ static Status write_sheet(const RenderJob *j, Arena *a, Diags *d) {
 static Status write_classes(const RenderJob *j, Arena *a, Diags *d) {
   NewFile nf;
   if (file_begin(&nf, arena_printf(a, "%s/classes.txt", j->folder), d) != ST_OK) return ST_FILE;
-  for (int k = 0; k < j->classes; k++) fprintf(nf.f, "%s\n", shapes_name(k));
+  for (int k = 0; k < j->classes; k++) fprintf(nf.f, "%s\n", shapes_name(shape_of(j, k)));
   return file_commit(&nf, d);
 }
 

@@ -9,7 +9,8 @@ typedef struct {
   int64_t objects;
   int views, size, classes; /* classes: at most shapes_count() */
   uint64_t seed;
-  bool grey; /* no hue anywhere: of an object only its form tells which it is */
+  const int *shape; /* the classes by the renderer's numbers; NULL: its first */
+  bool plain;       /* no hues, and the light stays: pictures of an object differ in its rotation only */
   void (*progress)(int64_t done, int64_t objects); /* NULL: none */
 } RenderJob;
 

@@ -25,9 +25,17 @@ $ jepac render -q --out d --objects 20 --views 4 --size 24 --classes 5 --seed 3 
   latent_3.npy
 $ jepac render -q --out e --objects 20 --views 4 --size 24 --classes 5 --seed 3 && diff -r d e && echo same
   same
-$ jepac render -q --out g --objects 10 --views 2 --size 24 --classes 5 --seed 3 --grey && od -An -j152 -N32 -tf8 g/mug/00000/latent_0.npy
-                          0       0.5403479622042311
-          1.974000476374674                        0
+$ jepac render -q --out g --objects 10 --views 2 --size 24 --classes 5 --seed 3 --plain && od -An -j152 -N32 -tf8 g/mug/00000/latent_0.npy
+                          0      0.39269908169872414
+                          0                        0
+$ jepac render -q --out h --objects 6 --views 1 --size 24 --shapes chair,teapot,car && cat h/classes.txt; jepac render -q --out i --objects 6 --shapes chair,teapod; jepac render -q --out i --objects 6 --shapes chair,chair; jepac render -q --out i --objects 6 --shapes chair --classes 2
+  chair
+  teapot
+  car
+  jepac: error: --shapes: there is no class teapod; did you mean teapot
+  jepac: error: --shapes names chair twice
+  jepac: error: --classes and --shapes exclude each other
+  exit 2
 $ jepac train turn.jepa -q --data d --out run && ls run
   checkpoint.safetensors
   run.jsonl
