@@ -37,6 +37,7 @@ typedef struct {
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv;
   bool check_bounds;
+  const char *match;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *inputs, *outputs, *params_out;
   const char *only, *prefix, *name;

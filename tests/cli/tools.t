@@ -1,14 +1,25 @@
 jepac reduce, ckpt, fmt, and diagnostics for programs.
 
 $ sed 's/net(x)/nett(x)/' tiny.jepa > bad.jepa; jepac reduce bad.jepa -o small.jepa -- sh -c 'jepac check "$0" 2>&1 | grep "unknown name .nett" && exit 9' bad.jepa 2>&1 | sed 's/, [0-9]* candidates//'; cat small.jepa; ls reduce.* 2>&1 | sed 's/.*: //'
-  549 -> 127 bytes, exit code 9
-  model Tiny(width = 1, classes = 1) {
-    net = Sequential( Linear(width, classes))
+  549 -> 61 bytes, exit code 9
+  model Tiny() {
     entry forward() {
       logits = nett()
     }
   }
   No such file or directory
+
+A model of 77 lines; --match keeps to the failure meant, where an exit code alone slips to the first that comes by.
+
+$ sed 's/shape(z)\[0\], 1, -1/shape(zz)[0], 1, -1/' $ROOT/models/seq_jepa.jepa > big.jepa; jepac reduce big.jepa --match 'unknown name `zz`' -o small.jepa -- jepac check big.jepa 2>/dev/null; jepac check small.jepa 2>&1 | grep -o 'unknown name .zz.'; wc -l < small.jepa | awk '{ print ($1 < 24) }'
+  unknown name `zz`
+  1
+$ jepac reduce big.jepa -o other.jepa -- jepac check big.jepa 2>/dev/null; jepac check other.jepa 2>&1 | grep -c 'unknown name .zz.'
+  0
+  exit 1
+$ jepac reduce big.jepa --match nothing -- jepac check big.jepa
+  jepac: error: what jepac prints for this model does not hold 'nothing'
+  exit 2
 $ jepac reduce tiny.jepa -- jepac check tiny.jepa
   jepac: error: jepac does not fail on this model
   exit 2
