@@ -213,10 +213,11 @@ Status verify_stages(Verify *v, const Graph *g, Program **last) {
 /* ---- the command ---- */
 /* Of models of any size: nothing is interpreted. */
 static Status only_bounds(Verify *v, const Graph *g) {
-  Program *p;
+  Program *p, *alone;
   const Graph *done = cli_passes(v->c, g, NULL);
   Status s = done ? cli_lower(v->c, done, &p) : ST_MODEL;
-  if (!s) s = verify_bounds(v, p);
+  if (!s) s = verify_alone(v, p, &alone);
+  if (!s) s = verify_bounds(v, alone);
   session_free(v->store);
   return s;
 }
@@ -227,7 +228,7 @@ Status cmd_verify(Cli *c) {
   if (v.fault && !*v.fault) v.fault = NULL;
   if (v.fault && !strcmp(v.fault, "bug")) bug("JEPAC_FAULT asks for one");
   const Graph *g;
-  Program *p;
+  Program *p, *alone;
   Status s = cli_subject(c, &g);
   if (s) return s;
   double flops = 0;
@@ -244,8 +245,9 @@ Status cmd_verify(Cli *c) {
   if (c->opt.check_bounds) return only_bounds(&v, g);
   s = verify_gradients(&v, g);
   if (!s) s = verify_stages(&v, g, &p);
-  if (!s) s = verify_kernels(&v, p);
-  if (!s) s = verify_bounds(&v, p);
+  if (!s) s = verify_alone(&v, p, &alone);
+  if (!s) s = verify_kernels(&v, p, alone);
+  if (!s) s = verify_bounds(&v, alone);
   session_free(v.store);
   if (s) return s;
   if (v.fault)

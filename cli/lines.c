@@ -73,9 +73,11 @@ void program_lifetimes(const Program *p, int *first, int *last) {
   for (int b = 0; b < p->buf.n; b++) first[b] = last[b] = -2;
   for (int k = 0; k < p->kernel.n; k++)
     for (int i = 0; i < p->kernel.v[k].nbuf; i++) {
-      int b = program_root(p, p->kernel.v[k].buf[i]);
-      if (first[b] == -2) first[b] = k;
-      last[b] = k;
+      int b = program_root(p, p->kernel.v[k].buf[i]), from, to;
+      if (p->buf.v[b].chunk) continue;
+      program_chain(p, k, &from, &to);
+      if (first[b] == -2) first[b] = from;
+      last[b] = to;
     }
   for (int b = 0; b < p->buf.n; b++) {
     int r = program_root(p, b);

@@ -202,7 +202,26 @@ static bool blame_inputs(Search *s) {
   return false;
 }
 
-void cli_explain_nonfinite(Cli *c, const Compiled *k) {
+/* The same step with every kernel by itself, so that each result is in the arena when it has run: chains keep
+   some in scratch (passes/chain.c). Same bits. */
+static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
+  Compiler own = *cli_compiler(c);
+  own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
+  Program *p;
+  Status s = compiler_lower(&own, k->program->graph, &p);
+  if (!s) s = compiler_build_program(&own, p, out);
+  for (int i = 0; !s && i < out->plan->ntensor; i++) {
+    SessionTensor to = session_tensor_at(out->session, i), from;
+    if (to.kind != PT_RESULT && session_tensor(k->session, to.name, &from) && from.bytes == to.bytes)
+      memcpy(to.data, from.data, (size_t)to.bytes);
+  }
+  return s;
+}
+
+void cli_explain_nonfinite(Cli *c, const Compiled *chained) {
+  Compiled own = {0};
+  if (without_chains(c, chained, &own)) return;
+  const Compiled *k = &own;
   Search s = {c, k, arena_new()};
   const Program *p = k->program;
   bool found = blame_inputs(&s);
@@ -219,4 +238,5 @@ void cli_explain_nonfinite(Cli *c, const Compiled *k) {
   }
   if (!found) diag_note(c->diags, NULL, "a second run of this step met no operator that made it");
   arena_free(s.a);
+  compiled_free(&own);
 }

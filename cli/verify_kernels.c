@@ -239,7 +239,33 @@ void verify_fill(Verify *v, const Program *p, Session *s) {
   }
 }
 
-Status verify_kernels(Verify *v, Program *p) {
+/* Chains must not change a bit: the chained program against its kernels one by one. */
+static Status same_bits(Verify *v, Program *chained, const Compiled *alone) {
+  Cli *c = v->c;
+  Compiled k;
+  Status s = compiler_build_program(cli_compiler(c), chained, &k);
+  if (s) return s;
+  Session *both[] = {k.session, alone->session};
+  for (int i = 0; i < 2; i++) {
+    verify_fill(v, chained, both[i]);
+    session_run(both[i], 0, session_plan(both[i])->nstep);
+  }
+  for (int i = 0; i < k.plan->ntensor && !s; i++) {
+    SessionTensor t = session_tensor_at(k.session, i), u;
+    if (session_tensor(alone->session, t.name, &u) && !memcmp(t.data, u.data, (size_t)t.bytes)) continue;
+    s = cli_fail(c, ST_VERIFY, "pass chain changes %s", t.name);
+  }
+  compiled_free(&k);
+  return s;
+}
+
+Status verify_alone(Verify *v, const Program *chained, Program **alone) {
+  Compiler own = *cli_compiler(v->c);
+  own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
+  return compiler_lower(&own, chained->graph, alone);
+}
+
+Status verify_kernels(Verify *v, Program *chained, Program *p) {
   Cli *c = v->c;
   Compiled k;
   Status s = compiler_build_program(cli_compiler(c), p, &k);
@@ -259,6 +285,7 @@ Status verify_kernels(Verify *v, Program *p) {
     if (w.a != c->arena) arena_free(w.a);
     v->kernels++;
   }
+  if (!s) s = same_bits(v, chained, &k);
   if (!s && !c->opt.quiet) printf("code   %-12d ok   %.2g of the error budget\n", p->kernel.n, v->worst);
   compiled_free(&k);
   if (v->faults) {

@@ -148,19 +148,31 @@ static LLVMValueRef step_param(Aot *a, int k) {
   return g;
 }
 
-static void emit_step(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMValueRef table) {
+/* One step's call for chunk `chunk`. */
+static void emit_call(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMValueRef table,
+                      LLVMValueRef chunk) {
   EmitModule *m = &a->m;
   const Step *st = &a->plan->step[k];
-  bool whole = a->p->kernel.v[k].kind == KK_GEMM || a->p->kernel.v[k].kind == KK_SCATTER;
-  for (int i = 0; i < st->noperand; i++)
-    em_store(m, em_gep(m, m->i8, arena, em_i64(m, st->operand[i])), em_gep(m, m->ptr, table, em_i64(m, i)),
-             8);
   LLVMValueRef scratch = em_gep(m, m->i8, arena, em_i64(m, a->scratch_at));
-  LLVMValueRef args[] = {table, em_i64(m, 0), scratch, step_param(a, k)};
-  int64_t chunks = whole ? 1 : st->nchunk;
-  EmitLoop l;
-  if (chunks > 1) args[1] = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, chunks), 1);
+  for (int i = 0; i < st->noperand; i++) {
+    int64_t piece = st->chunk ? st->chunk[i] : 0;
+    LLVMValueRef p = em_gep(m, m->i8, piece ? scratch : arena, em_i64(m, st->operand[i]));
+    if (piece) p = em_gep(m, m->i8, p, em_imulc(m, chunk, -piece));
+    em_store(m, p, em_gep(m, m->ptr, table, em_i64(m, i)), 8);
+  }
+  LLVMValueRef args[] = {table, chunk, scratch, step_param(a, k)};
   LLVMBuildCall2(m->b, m->step_type, fn, args, 4, "");
+}
+
+/* The steps of a chain, or one step, over all their chunks. */
+static void emit_steps(Aot *a, int k, int n, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table) {
+  EmitModule *m = &a->m;
+  bool whole = a->p->kernel.v[k].kind == KK_GEMM || a->p->kernel.v[k].kind == KK_SCATTER;
+  int64_t chunks = whole ? 1 : a->plan->step[k].nchunk;
+  LLVMValueRef chunk = em_i64(m, 0);
+  EmitLoop l;
+  if (chunks > 1) chunk = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, chunks), 1);
+  for (int i = 0; i < n; i++) emit_call(a, k + i, fn[k + i], arena, table, chunk);
   if (chunks > 1) em_loop_end(m, &l);
 }
 
@@ -190,9 +202,11 @@ static void emit_function(Aot *a, const LLVMValueRef *fn) {
     if (p->step[k].noperand > most) most = p->step[k].noperand;
   LLVMValueRef table = LLVMBuildAlloca(m->b, LLVMArrayType2(m->ptr, (uint64_t)most), "");
   aot_emit_arena_check(a, arena);
-  for (int k = 0; k < p->ncompute; k++) emit_step(a, k, fn[k], arena, table);
+  for (int k = 0; k < p->ncompute; k += p->step[k].chain)
+    emit_steps(a, k, p->step[k].chain, fn, arena, table);
   if (p->ncompute < p->nstep) emit_finite_check(a, arena);
-  for (int k = p->ncompute; k < p->nstep; k++) emit_step(a, k, fn[k], arena, table);
+  for (int k = p->ncompute; k < p->nstep; k += p->step[k].chain)
+    emit_steps(a, k, p->step[k].chain, fn, arena, table);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));
 }
 

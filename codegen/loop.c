@@ -128,13 +128,8 @@ bool loop_is_flat(const LoopKernel *l) {
   return true;
 }
 
-static int64_t tile_of(int64_t size, int64_t pieces, int vl) {
-  int64_t unit = 4 * vl, tile = (size + pieces - 1) / pieces;
-  return (tile + unit - 1) / unit * unit;
-}
-
 FlatParam loop_flat_param(const LoopKernel *l, const Target *t) {
-  return (FlatParam){l->size[0], tile_of(l->size[0], l->nchunk > 1 ? l->nchunk : 1, target_lanes(t))};
+  return (FlatParam){l->size[0], loop_tile(l->size[0], l->nchunk > 1 ? l->nchunk : 1, target_lanes(t))};
 }
 
 /* Rough instruction count of the vector body, and whether it gathers. */
@@ -512,8 +507,6 @@ static void p_space(LoopCtx *c) {
   EmitModule *m = c->m;
   const LoopKernel *l = c->l;
   bool vec_p = c->vec >= 0 && c->vec < l->npar;
-  int cut = l->npar - vec_p, prefix = 0;
-  int64_t count = 1, tiles = 1, tile = 0;
   LLVMValueRef lo = em_i64(m, 0), hi = vec_p ? extent(c, c->vec) : lo;
   if (c->flat && vec_p) { /* chunks are tiles; one chunk covers everything */
     lo = em_imul(m, m->chunk, em_load(m, m->i64, em_gep(m, m->i64, m->param, em_i64(m, 1)), 8));
@@ -525,11 +518,9 @@ static void p_space(LoopCtx *c) {
     p_dims(c, 0, lo, hi);
     return;
   }
-  while (prefix < cut && count % l->nchunk && count < 4 * l->nchunk) count *= l->size[prefix++];
-  if (vec_p && count < l->nchunk && prefix == cut) {
-    tile = tile_of(l->size[c->vec], (l->nchunk + count - 1) / count, m->vl);
-    tiles = (l->size[c->vec] + tile - 1) / tile;
-  }
+  LoopCut cut = loop_cut(l, m->vl);
+  int prefix = cut.prefix;
+  int64_t count = cut.count, tiles = cut.tiles, tile = cut.tile;
   for (int i = 0; i < l->ninst; i++) /* one level for all of the prefix */
     if (c->info[i].level >= 0 && c->info[i].level < prefix) c->info[i].level = prefix - 1;
   int64_t total = count * tiles, per = (total + l->nchunk - 1) / l->nchunk;

@@ -71,10 +71,17 @@ static void extern_step(const Program *p, const Kernel *k, Step *st, Arena *a) {
 
 static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
-  int64_t *operand = NEWN(a, int64_t, k->nbuf + 1);
-  for (int j = 0; j < k->nbuf; j++) operand[j] = p->buf.v[program_root(p, k->buf[j])].offset;
+  int64_t *operand = NEWN(a, int64_t, k->nbuf + 1), *chunk = NULL;
+  for (int j = 0; j < k->nbuf; j++) {
+    const Buf *b = &p->buf.v[program_root(p, k->buf[j])];
+    operand[j] = b->offset;
+    if (!b->chunk) continue;
+    if (!chunk) chunk = NEWN(a, int64_t, k->nbuf + 1);
+    chunk[j] = b->chunk;
+  }
   Step st = {.fn = fn,
              .operand = operand,
+             .chunk = chunk,
              .noperand = k->nbuf,
              .name = kernel_name(p, i, a),
              .where = where(k, a),
@@ -137,7 +144,8 @@ static int tensors(const Program *p, PlanTensor *t) {
                           .slot = in->kind == IN_SLOT};
     if (in->init.kind == INIT_COPY && in->init.from) t[n - 1].init_from = g_find_input(g, in->init.from);
     for (int b = 0; b < p->buf.n; b++)
-      if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i && p->buf.v[program_root(p, b)].offset != at)
+      if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i &&
+          p->buf.v[program_root(p, b)].offset != at)
         bug("input %s is not where the arena's layout puts it", in->name);
     at += (shape_count(&node->shape) * dtype_size(node->dt) + 63) / 64 * 64;
   }
@@ -171,6 +179,28 @@ static uint64_t identity(const Program *p, const Plan *plan) {
   return h;
 }
 
+/* Behind what the steps of a chain use as scratch lie the pieces of buffers between them. */
+static void join_chain(Step *first, const Kernel *k, int n) {
+  int64_t scratch = 0;
+  first->chain = 1;
+  if (!k->chain) return;
+  while (first->chain < n && k[first->chain].chain == k->chain) first->chain++;
+  for (int i = 0; i < first->chain; i++)
+    if (first[i].scratch > scratch) scratch = first[i].scratch;
+  int64_t base = (scratch + 63) / 64 * 64, end = scratch;
+  for (int i = 0; i < first->chain; i++) {
+    if (first[i].nchunk != first->nchunk)
+      bug("%s and %s are a chain of different chunks", first->name, first[i].name);
+    for (int j = 0; first[i].chunk && j < first[i].noperand; j++)
+      if (first[i].chunk[j]) {
+        int64_t *at = (int64_t *)&first[i].operand[j]; /* made by make_step */
+        *at += base;
+        if (*at + first[i].chunk[j] > end) end = *at + first[i].chunk[j];
+      }
+  }
+  for (int i = 0; i < first->chain; i++) first[i].scratch = end;
+}
+
 Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
   Plan *plan = NEW(a, Plan);
   Step *step = NEWN(a, Step, p->kernel.n + 1);
@@ -181,10 +211,10 @@ Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
                  .nstep = p->kernel.n,
                  .ncompute = p->ncompute,
                  .tensor = t};
-  for (int k = 0; k < p->kernel.n; k++) {
-    step[k] = make_step(p, k, fn[k], a);
+  for (int k = 0; k < p->kernel.n; k++) step[k] = make_step(p, k, fn[k], a);
+  for (int k = 0; k < p->kernel.n; k += step[k].chain) join_chain(&step[k], &p->kernel.v[k], p->kernel.n - k);
+  for (int k = 0; k < p->kernel.n; k++)
     if (step[k].scratch > plan->scratch_bytes) plan->scratch_bytes = step[k].scratch;
-  }
   plan->ntensor = tensors(p, t);
   plan->identity = identity(p, plan);
   return plan;

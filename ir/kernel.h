@@ -126,6 +126,8 @@ typedef struct {
   Role role;
   Val val;     /* root value, for dumps */
   bool commit; /* writes state: runs after the finite check */
+  int chain;   /* neighbours with the same number > 0 run chunk by chunk, one after the other (passes/chain.c)
+                */
   double flops, bytes;
 } Kernel;
 
@@ -141,7 +143,8 @@ typedef struct {
   int result;      /* BUF_RESULT: graph output number */
   int alias;       /* shares the memory of this buffer (always an earlier root buffer), or -1 */
   int first, last; /* kernels that write first and use last */
-  int64_t offset;  /* arena bytes, set by memplan */
+  int64_t chunk;   /* > 0: only one chain uses it, so many bytes a chunk: it lies in thread scratch */
+  int64_t offset;  /* set by memplan: arena bytes; of a chunk inside the chain's part of the scratch */
   Val val;
 } Buf;
 
@@ -192,6 +195,26 @@ static inline int program_root(const Program *p, int b) {
   while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
   return b;
 }
+
+/* ---- chunks (ir/chunks.c) ---- */
+/* How the P space of a loop kernel is cut: the first `prefix` dims make one index of `count` points, times
+   `tiles` pieces of `tile` points of the vector dim when those alone are too few; chunks divide that range.
+ */
+typedef struct {
+  int prefix;
+  int64_t count, tiles, tile;
+} LoopCut;
+LoopCut loop_cut(const LoopKernel *l, int lanes);
+int64_t loop_tile(int64_t size, int64_t pieces,
+                  int lanes); /* points a piece of the vector dim: whole vectors */
+int64_t kernel_chunks(const Program *p, const Kernel *k);
+/* Bytes b such that chunk c of k touches operand i of its list only in bytes [c*b, (c+1)*b); 0 when there is
+   no such b. */
+int64_t kernel_chunk_bytes(const Program *p, const Kernel *k, int i);
+/* The same for buffer `root` through all of k's operands that lie in it; 0 also when none does. */
+int64_t kernel_chunk_of_root(const Program *p, const Kernel *k, int root);
+/* The first and the last kernel that run together with k: k itself when it is in no chain. */
+void program_chain(const Program *p, int k, int *first, int *last);
 
 /* ---- text, checks and the slow interpreter of this level ---- */
 extern const char *const kernel_kind_names[KERNEL_KINDS], *const why_names[WHY_COUNT],

@@ -249,6 +249,7 @@ static void put_kernel(StrBuf *b, const Program *p, int i) {
   if (k->kind == KK_EXTERN) sb_printf(b, " \"%s\" \"%s\"", k->ext->library, k->ext->symbol);
   put_operands(b, p, k);
   if (k->commit) sb_printf(b, " commit");
+  if (k->chain) sb_printf(b, " chain=%d", k->chain);
   sb_printf(b, " flops=");
   put_number(b, k->flops);
   sb_printf(b, " bytes=");
@@ -269,6 +270,7 @@ static void put_buf(StrBuf *b, const Program *p, int i) {
   if (x->kind == BUF_RESULT) sb_printf(b, " %d", x->result);
   sb_printf(b, " %lld bytes", (long long)x->bytes);
   if (x->dt == DT_NONE && x->shape.rank) put_list(b, "shape", x->shape.dim, x->shape.rank);
+  if (x->chunk) sb_printf(b, " chunk=%lld", (long long)x->chunk);
   if (p->arena_bytes) sb_printf(b, " @%lld k%d..k%d", (long long)x->offset, x->first, x->last);
   if (x->alias >= 0) sb_printf(b, " in buf%d", x->alias);
   if (x->val >= 0) sb_printf(b, " %%%d", x->val);

@@ -521,6 +521,7 @@ static void kernel(KReader *r) {
   }
   operands(r, &k);
   k.commit = eat(r, "commit");
+  if (eat(r, "chain=")) k.chain = small(r, 1, INT32_MAX, "chain");
   expect(r, "flops");
   expect(r, "=");
   k.flops = real(r);
@@ -557,9 +558,10 @@ static void buffer(KReader *r) {
   if (b.bytes < 1 || (b.dt != DT_NONE && b.bytes < shape_count(&b.shape) * dtype_size(b.dt)))
     fail(r, "%lld bytes are too few", (long long)b.bytes);
   expect(r, "bytes");
+  if (eat(r, "chunk=") && ((b.chunk = number(r)) < 1 || b.chunk > b.bytes)) fail(r, "an impossible chunk");
   if (eat(r, "@")) {
     b.offset = number(r);
-    if (b.offset < 0 || b.offset % 64 || b.offset > p->arena_bytes - b.bytes)
+    if (b.offset < 0 || b.offset % 64 || (!b.chunk && b.offset > p->arena_bytes - b.bytes))
       fail(r, "the buffer does not lie in the arena of %lld bytes", (long long)p->arena_bytes);
     b.first = kernel_number(r);
     expect(r, "..");

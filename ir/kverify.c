@@ -312,6 +312,30 @@ static bool check_buffers(Check *c) {
   return true;
 }
 
+/* The kernels of a chain stand together, have equal chunks, and alone use what lies in scratch. */
+static bool check_chain(Check *c) {
+  const Program *p = c->p;
+  const Kernel *k = &p->kernel.v[c->k], *prev = c->k ? k - 1 : NULL;
+  if (k->chain && prev && prev->chain == k->chain && kernel_chunks(p, k) != kernel_chunks(p, prev))
+    return fail(c, "%lld chunks in a chain of %lld", (long long)kernel_chunks(p, k),
+                (long long)kernel_chunks(p, prev));
+  if (k->chain && !(prev && prev->chain == k->chain))
+    for (int j = 0; j < c->k; j++)
+      if (p->kernel.v[j].chain == k->chain) return fail(c, "chain %d is interrupted", k->chain);
+  for (int i = 0; i < k->nbuf; i++) {
+    const Buf *b = &p->buf.v[k->buf[i]];
+    if (!b->chunk) continue;
+    if (b->kind != BUF_TEMP || b->alias >= 0) return fail(c, "buf%d cannot lie in scratch", k->buf[i]);
+    if (!k->chain || kernel_chunk_bytes(p, k, i) != b->chunk)
+      return fail(c, "operand %d leaves its chunk of %lld bytes of buf%d", i, (long long)b->chunk, k->buf[i]);
+    for (int j = 0; j < c->k; j++)
+      for (int o = 0; p->kernel.v[j].chain != k->chain && o < p->kernel.v[j].nbuf; o++)
+        if (program_root(p, p->kernel.v[j].buf[o]) == k->buf[i])
+          return fail(c, "buf%d lies in scratch but k%d of another chain uses it", k->buf[i], j);
+  }
+  return true;
+}
+
 bool program_verify(const Program *p, char *err, size_t errlen) {
   static bool (*const check[])(Check *) = {[KK_LOOP] = check_loop,
                                            [KK_GEMM] = check_gemm,
@@ -320,7 +344,7 @@ bool program_verify(const Program *p, char *err, size_t errlen) {
                                            [KK_EXTERN] = check_extern};
   for (int k = 0; k < p->kernel.n; k++) {
     Check c = {p, k, err, errlen};
-    if (!check_buffers(&c) || !check[p->kernel.v[k].kind](&c)) return false;
+    if (!check_buffers(&c) || !check[p->kernel.v[k].kind](&c) || !check_chain(&c)) return false;
   }
   return true;
 }

@@ -81,6 +81,9 @@ bool schedule(Lower *l, Val *culprit);
 /* Does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
 bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
 
+/* chain.c: groups neighbouring kernels of the ordered program into chains. */
+void chain(Lower *l, int64_t least_bytes);
+
 /* memplan.c */
 typedef struct {
   int64_t bytes;

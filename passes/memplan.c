@@ -59,25 +59,83 @@ static void lifetimes(Program *p) {
     if (p->buf.v[b].kind == BUF_RESULT) p->buf.v[b].last = p->kernel.n;
 }
 
-static void reuse_dying_operands(Program *p) {
-  for (int k = 0; k < p->kernel.n; k++) {
-    Kernel *kn = &p->kernel.v[k];
-    for (int o = kn->nbuf - kn->nout; o < kn->nbuf; o++) {
-      Buf *out = &p->buf.v[kn->buf[o]];
-      if (out->kind != BUF_TEMP || out->alias >= 0 || out->first != k) continue;
-      for (int i = 0; i < kn->nbuf - kn->nout; i++) {
-        int in = program_root(p, kn->buf[i]);
-        Buf *b = &p->buf.v[in];
-        if (b->kind != BUF_TEMP || b->last != k || b->first == k || b->bytes != out->bytes ||
-            b->dt != out->dt)
-          continue;
-        if (!reads_in_place(p, kn, in, kn->buf[o])) continue;
-        out->alias = in;
-        b->last = out->last;
+/* Do the kernels that run together with k touch of buffer `root` only their own chunk's part, of `bytes`? A
+   chunk of 0 bytes means a kernel by itself. */
+static bool by_chunks(const Program *p, int k, int root, int64_t bytes) {
+  int first, last;
+  program_chain(p, k, &first, &last);
+  if (first == last) return true;
+  for (int j = first; j <= last; j++)
+    for (int i = 0; i < p->kernel.v[j].nbuf; i++)
+      if (program_root(p, p->kernel.v[j].buf[i]) == root) {
+        if (!bytes || kernel_chunk_of_root(p, &p->kernel.v[j], root) != bytes) return false;
         break;
       }
-    }
+  return true;
+}
+
+/* The kernels of a chain run at the same time: what one of them uses lives through all of it. */
+static void widen_chains(Program *p) {
+  for (int b = 0; b < p->buf.n; b++) {
+    Buf *x = &p->buf.v[b];
+    int ignore;
+    if (x->first < 0 || x->chunk) continue;
+    program_chain(p, x->first, &x->first, &ignore);
+    if (x->last < p->kernel.n) program_chain(p, x->last, &ignore, &x->last);
   }
+}
+
+/* Buffers of one chunk: offsets inside their chain's part of a thread's scratch. */
+static void pack_chunks(Lower *l, Extent *e, int *which) {
+  Program *p = l->p;
+  for (int k = 0; k < p->kernel.n;) {
+    int c = p->kernel.v[k].chain, end = k + 1, n = 0;
+    while (c && end < p->kernel.n && p->kernel.v[end].chain == c) end++;
+    for (int b = 0; c && b < p->buf.n; b++)
+      if (p->buf.v[b].chunk && p->buf.v[b].first >= k && p->buf.v[b].first < end) {
+        e[n] = (Extent){p->buf.v[b].chunk, p->buf.v[b].first, p->buf.v[b].last, 0};
+        which[n++] = b;
+      }
+    memplan_pack(e, n, 64);
+    for (int i = 0; i < n; i++) p->buf.v[which[i]].offset = e[i].offset;
+    k = end;
+  }
+}
+
+/* May `out`, first written by kernel k, lie where `in` lay, which dies in k or in its chain? Where k reads it
+   element by element, or, in a chain, where its chunk was finished by an earlier kernel. */
+static bool may_replace(const Program *p, int k, int in, int out) {
+  const Kernel *kn = &p->kernel.v[k];
+  int64_t bytes = kn->chain ? kernel_chunk_of_root(p, kn, out) : 0;
+  if (!by_chunks(p, k, in, bytes) || !by_chunks(p, k, out, bytes)) return false;
+  if (p->buf.v[in].last == k) return reads_in_place(p, kn, in, out);
+  return bytes > 0;
+}
+
+static void take_place(Program *p, int k, int out) {
+  Buf *o = &p->buf.v[out];
+  int first, last;
+  program_chain(p, k, &first, &last);
+  for (int j = k; j >= first; j--)
+    for (int i = 0; i < p->kernel.v[j].nbuf - (j == k ? p->kernel.v[j].nout : 0); i++) {
+      int in = program_root(p, p->kernel.v[j].buf[i]);
+      Buf *b = &p->buf.v[in];
+      if (b->kind != BUF_TEMP || b->chunk || b->last != j || b->first == k || b->bytes != o->bytes ||
+          b->dt != o->dt || !may_replace(p, k, in, out))
+        continue;
+      o->alias = in;
+      b->last = o->last;
+      return;
+    }
+}
+
+static void reuse_dying_operands(Program *p) {
+  for (int k = 0; k < p->kernel.n; k++)
+    for (int i = p->kernel.v[k].nbuf - p->kernel.v[k].nout; i < p->kernel.v[k].nbuf; i++) {
+      int out = p->kernel.v[k].buf[i];
+      const Buf *o = &p->buf.v[out];
+      if (o->kind == BUF_TEMP && o->alias < 0 && !o->chunk && o->first == k) take_place(p, k, out);
+    }
 }
 
 void memplan(Lower *l) {
@@ -85,6 +143,7 @@ void memplan(Lower *l) {
   const int64_t align = 64;
   lifetimes(p);
   reuse_dying_operands(p);
+  widen_chains(p);
   int64_t base = 0;
   int64_t *state_at = NEWN(l->arena, int64_t, p->graph->inputs.n);
   for (int i = 0; i < p->graph->inputs.n; i++) {
@@ -94,10 +153,11 @@ void memplan(Lower *l) {
   }
   Extent *e = NEWN(l->arena, Extent, p->buf.n + 1);
   int *which = NEWN(l->arena, int, p->buf.n + 1), n = 0;
+  pack_chunks(l, e, which);
   for (int b = 0; b < p->buf.n; b++) {
     Buf *x = &p->buf.v[b];
     if (x->kind == BUF_INPUT && x->alias < 0) x->offset = state_at[x->input];
-    else if (x->alias < 0 && x->first >= 0) {
+    else if (x->alias < 0 && x->first >= 0 && !x->chunk) {
       e[n] = (Extent){x->bytes, x->first, x->last, 0};
       which[n++] = b;
     }

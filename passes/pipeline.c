@@ -7,7 +7,8 @@
 #include "passes/remat.h"
 
 static const char *const graph_passes[] = {"simplify", "cse",   "autodiff", "strip", "simplify", "cse",
-                                           "simplify", "canon", "cse",      "dce",   "remat"};
+                                           "simplify", "canon", "split",    "cse",   "dce",      "remat"};
+enum { CHAIN_BYTES = 1 << 18 };
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static bool watch(const PipelineOptions *o, PassResult r) { return !o->watch || o->watch(o->watch_ctx, &r); }
@@ -126,6 +127,11 @@ static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t,
   ordered = now_seconds();
   check(opt, l->p, "fuse");
   if (!watch(opt, (PassResult){.pass = "schedule", .program = l->p, .ordered = true})) return NULL;
+  if (!opt->no_chains) {
+    chain(l, opt->chain_bytes ? opt->chain_bytes : CHAIN_BYTES);
+    check(opt, l->p, "chain");
+    if (!watch(opt, (PassResult){.pass = "chain", .program = l->p, .ordered = true})) return NULL;
+  }
   memplan(l);
   if (!watch(opt, (PassResult){.pass = "memplan", .program = l->p, .ordered = true})) return NULL;
   if (opt->time_passes)
@@ -191,11 +197,15 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
                         Status *status) {
   Arena *attempt = arena_new();
   Program *best = lower(a, attempt, g, t, opt);
-  /* over the byte budget: recompute more, level by level */
-  for (int level = 2;
+  /* over the byte budget: kernels by themselves, since what a chain uses lives through all of it; then
+     recompute more, level by level */
+  PipelineOptions tight = *opt;
+  tight.no_chains = true;
+  for (int level = 1;
        opt->max_memory > 0 && best && best->arena_bytes > opt->max_memory && level <= remat_levels();
        level++) {
-    Program *p = lower(a, attempt, remat_graph(a, g, level, REMAT_MIN_BYTES), t, opt);
+    const Graph *more = level > 1 ? remat_graph(a, g, level, REMAT_MIN_BYTES) : g;
+    Program *p = lower(a, attempt, more, t, &tight);
     if (!p || p->arena_bytes < best->arena_bytes) best = p;
   }
   arena_free(attempt);

@@ -24,10 +24,12 @@ typedef struct {
   void *dump_ctx;
   bool (*watch)(void *ctx, const PassResult *r); /* false stops with ST_VERIFY */
   void *watch_ctx;
-  bool time_passes;   /* print a table of pass times to stderr */
-  ConvAlgo conv;      /* --conv direct|auto */
-  bool bf16;          /* --precision bf16 */
-  int64_t max_memory; /* arena budget in bytes, 0 = none */
+  bool time_passes;    /* print a table of pass times to stderr */
+  ConvAlgo conv;       /* --conv direct|auto */
+  bool bf16;           /* --precision bf16 */
+  bool no_chains;      /* every kernel by itself: all its results can be looked at in the arena */
+  int64_t chain_bytes; /* kernels on less make no chain; 0: 256 KiB */
+  int64_t max_memory;  /* arena budget in bytes, 0 = none */
 } PipelineOptions;
 
 /* All graph-level passes (autodiff, simplify, cse, dce, ...). NULL after reporting. */

@@ -16,11 +16,16 @@ typedef struct {
   int64_t nchunk;
   const int64_t *operand; /* noperand arena offsets */
   int noperand;
-  int64_t scratch;     /* bytes a thread */
-  const void *param;   /* constants of the step, or NULL */
-  const char *name;    /* symbol or library call: "k12_conv2d" */
-  const char *where;   /* model line: "resnet.jepa:31", gradients end in "'" */
-  double flops, bytes; /* for roofline tables */
+  int64_t scratch;      /* bytes a thread */
+  const void *param;    /* constants of the step, or NULL */
+  const char *name;     /* symbol or library call: "k12_conv2d" */
+  const char *where;    /* model line: "resnet.jepa:31", gradients end in "'" */
+  double flops, bytes;  /* for roofline tables */
+  const int64_t *chunk; /* per operand, or NULL. Where positive, operand is an offset into the thread's
+                           scratch   instead, of a piece of so many bytes that stands for chunk c's part: the
+                           pointer   given to chunk c is that address minus c * chunk. */
+  int chain;            /* the first of a chain says how many steps run together: chunk c of each, one after
+                           the other on one thread; they have equal nchunk. Otherwise 1 or 0. */
 } Step;
 
 typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;

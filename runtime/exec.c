@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500 };
+enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500, MAX_OPERANDS = 64, MAX_CHAIN = 32 };
 
 typedef struct {
   _Alignas(CACHE_LINE) atomic_int arrived;
@@ -104,12 +104,15 @@ Session *session_new(const Plan *plan, int threads) {
   void **p = s->pointers;
   for (int i = 0; i < plan->nstep; i++) {
     const Step *st = &plan->step[i];
+    if (st->chain > MAX_CHAIN) bug("step %s starts a chain of %d", st->name, st->chain);
     if (st->scratch > plan->scratch_bytes) bug("step %s wants more scratch than its plan declares", st->name);
     s->operand[i] = p;
+    if (st->noperand > MAX_OPERANDS && st->chunk) bug("step %s: %d operands", st->name, st->noperand);
     for (int k = 0; k < st->noperand; k++) {
-      if (st->operand[k] < 0 || st->operand[k] > plan->arena_bytes)
-        bug("step %s: operand %d lies outside the arena", st->name, k);
-      *p++ = s->arena + st->operand[k];
+      int64_t piece = st->chunk ? st->chunk[k] : 0, limit = piece ? st->scratch - piece : plan->arena_bytes;
+      if (st->operand[k] < 0 || st->operand[k] > limit)
+        bug("step %s: operand %d lies outside the %s", st->name, k, piece ? "scratch" : "arena");
+      *p++ = piece ? NULL : s->arena + st->operand[k];
     }
     s->step_min[i] = INFINITY;
   }
@@ -182,46 +185,82 @@ static void add_event(Session *s, int me, int step, int chunks, double begin) {
   l->v[l->n++] = (SessionEvent){step, chunks, begin, now_seconds()};
 }
 
-static int run_chunks(Session *s, int i, int me, int team) {
+/* Chunk c of step i. Operands that lie in scratch get the address chunk c's part would start from. */
+static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
+  const Step *st = &s->plan->step[i];
+  void *ptr[MAX_OPERANDS];
+  void *const *operand = s->operand[i];
+  if (st->chunk) {
+    for (int k = 0; k < st->noperand; k++) {
+      uintptr_t piece = (uintptr_t)scratch + (uintptr_t)st->operand[k] - (uintptr_t)(c * st->chunk[k]);
+      ptr[k] = st->chunk[k] ? (void *)piece : operand[k];
+    }
+    operand = ptr;
+  }
+  st->fn(operand, c, scratch, st->param);
+}
+
+static void profile_mark(Session *s, int i, double seconds) {
+  if (seconds < s->step_min[i]) s->step_min[i] = seconds;
+}
+
+/* Chunk c of every step of a chain, timing them when asked: the thread's time in each adds up in spent[]. */
+static void run_links(Session *s, int i, int n, int64_t c, char *scratch, int me, double *spent) {
+  bool timed = s->trace || s->profile;
+  for (int j = 0; j < n; j++) {
+    double begin = timed ? now_seconds() : 0;
+    run_chunk(s, i + j, c, scratch);
+    if (!timed) continue;
+    spent[j] += now_seconds() - begin;
+    if (s->trace && n > 1) add_event(s, me, i + j, 1, begin);
+  }
+}
+
+static int run_chunks(Session *s, int i, int n, int me, int team, double *spent) {
   int done = 0;
   const Step *st = &s->plan->step[i];
   atomic_llong *next = s->next + (size_t)i * (size_t)s->threads;
-  void *scratch = s->scratch + s->scratch_stride * me;
+  char *scratch = s->scratch + s->scratch_stride * me;
   for (int k = 0; k < team; k++) { /* own range first, then the others' */
     int owner = (me + k) % team;
     int64_t lo = st->nchunk * owner / team, hi = st->nchunk * (owner + 1) / team;
     for (;;) {
       int64_t c = lo + atomic_fetch_add_explicit(&next[owner], 1, memory_order_relaxed);
       if (c >= hi) break;
-      st->fn(s->operand[i], c, scratch, st->param);
+      run_links(s, i, n, c, scratch, me, spent);
       done++;
     }
   }
   return done;
 }
 
-static void profile_mark(Session *s, int i) {
-  double t = now_seconds();
-  if (t - s->mark < s->step_min[i]) s->step_min[i] = t - s->mark;
+/* Steps [i, i + n), a chain or one step, take their time from the last barrier to this one; inside a chain by
+   the share of this thread's time. */
+static void profile_steps(Session *s, int i, int n, const double *spent) {
+  double t = now_seconds(), total = 0;
+  for (int j = 0; j < n; j++) total += spent[j];
+  for (int j = 0; j < n; j++)
+    profile_mark(s, i + j, (t - s->mark) * (n == 1 ? 1 : total > 0 ? spent[j] / total : 1.0 / n));
   s->mark = t;
 }
 
 static void run_steps(Session *s, int first, int last, int me, int team) {
   const Step *step = s->plan->step;
-  for (int i = first; i < last; i++) {
+  for (int i = first, n; i < last; i += n) {
+    n = step[i].chain > 1 ? step[i].chain : 1;
     bool alone = step[i].nchunk <= 1;
-    double begin = s->trace ? now_seconds() : 0;
+    double begin = s->trace ? now_seconds() : 0, spent[MAX_CHAIN] = {0};
     int done = 0;
     if (!alone) {
-      done = run_chunks(s, i, me, team);
+      done = run_chunks(s, i, n, me, team, spent);
     } else if (me == 0 && step[i].nchunk == 1) {
-      step[i].fn(s->operand[i], 0, s->scratch, step[i].param);
+      run_links(s, i, n, 0, s->scratch, me, spent);
       done = 1;
     }
-    if (s->trace && done) add_event(s, me, i, done, begin);
-    if (s->profile || i + 1 == last || !(alone && step[i + 1].nchunk <= 1))
+    if (s->trace && done && n == 1) add_event(s, me, i, done, begin);
+    if (s->profile || i + n >= last || !(alone && step[i + n].nchunk <= 1))
       barrier_wait(&s->barrier, team, s->spins);
-    if (s->profile && me == 0) profile_mark(s, i);
+    if (s->profile && me == 0) profile_steps(s, i, n, spent);
   }
 }
 

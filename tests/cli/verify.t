@@ -16,26 +16,28 @@ $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass
   cse: named
   simplify: named
   canon: named
+  split: named
   cse: named
   dce: named
   remat: named
   layout: named
   fuse: named
   schedule: named
+  chain: named
   memplan: named
 $ JEPAC_FAULT=pass=99 jepac verify tiny.jepa -q
   jepac: error: JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not 'pass=99'
   exit 2
-$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon remat; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
+$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon split remat; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
 
 A fault in each kernel's code, convolutions among them.
 
 $ JEPAC_FAULT=kernels jepac verify tiny.jepa -q | sed 's/;.*//'
   faults 34 of 34 found
-  ok     15 passes and 23 kernels
+  ok     17 passes and 23 kernels
 $ JEPAC_FAULT=kernels jepac verify $ROOT/models/cnn.jepa --set batch=4 -q | sed 's/;.*//'
   faults 104 of 104 found
-  ok     15 passes and 72 kernels
+  ok     17 passes and 72 kernels
 
 Memory: each kernel alone between unreadable pages; a result shorter than its kernel thinks is found, in every kernel.
 
@@ -47,7 +49,7 @@ $ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q
   faults 23 of 23 found
 
 $ jepac verify sum.ir -q | sed 's/;.*//'
-  ok     15 passes and 1 kernels
+  ok     17 passes and 1 kernels
 $ jepac verify $ROOT/models/seq_jepa.jepa --set batch=2048 -q 2>&1 | head -1 | sed 's/takes .* even/takes X even/'
   jepac: error: verify interprets the model, and this one takes X even without its gradients
 

@@ -44,11 +44,14 @@ static void put(DType dt, void *p, int64_t i, double x) {
   }
 }
 
-void jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {
+int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {
   Target t;
   Diags *d = diags_new(a);
   if (!target_named(how->cpu, &t)) bug("jit_run: cpu %s", how->cpu);
-  PipelineOptions po = {.verify_each = true, .conv = how->conv};
+  PipelineOptions po = {.verify_each = true,
+                        .conv = how->conv,
+                        .no_chains =
+                            how->chain_bytes<0, .chain_bytes = how->chain_bytes> 0 ? how->chain_bytes : 0};
   Status st;
   Program *p = pipeline_lower(a, g, &t, &po, d, &st);
   if (!p) bug("jit_run: lowering failed");
@@ -86,6 +89,10 @@ void jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Te
   }
   session_free(s);
   codegen_free(code);
+  int chains = 0;
+  for (int k = 0; k < p->kernel.n; k++)
+    chains = p->kernel.v[k].chain > chains ? p->kernel.v[k].chain : chains;
+  return chains;
 }
 
 double relative_error(const Tensor64 *want, const Tensor64 *got) {

@@ -8,11 +8,12 @@ typedef struct {
   const char *cpu; /* a name target_named knows */
   int threads;
   ConvAlgo conv;
+  int64_t chain_bytes; /* PipelineOptions; -1: no chains */
 } JitRun;
 
 /* g has been through pipeline_graph. in: as graph_interp. out[i]: values of g's outputs as doubles; state
-   outputs are read back from the state. */
-void jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out);
+   outputs are read back from the state. Returns how many chains the program has. */
+int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out);
 /* Root-mean-square difference relative to the root-mean-square of want plus 1e-3 (sums cancel); NaN where
  * only one is NaN counts as infinite. */
 double relative_error(const Tensor64 *want, const Tensor64 *got);

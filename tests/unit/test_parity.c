@@ -185,7 +185,7 @@ static void check_entry(Case *c, bool train, bool thorough) {
   if (train) compare(c, "interpreter", "buffers1", g, out, 1e-7);
   static const ConvAlgo algo[] = {CONV_DIRECT, CONV_AUTO};
   for (int k = thorough ? 0 : train ? 1 : 2; k < 2; k++) {
-    jit_run(c->a, g, &(JitRun){"host", 2, algo[k]}, in, out);
+    jit_run(c->a, g, &(JitRun){"host", 2, algo[k], 0}, in, out);
     compare(c, k ? "JIT" : "JIT, direct convolution", results, g, out, 1e-5);
     if (train) compare(c, k ? "JIT" : "JIT, direct convolution", "grads", g, out, 1e-3);
     if (train) compare(c, k ? "JIT" : "JIT, direct convolution", "buffers1", g, out, 1e-4);
@@ -243,7 +243,7 @@ static void ten_steps(Case *c, int parts, bool jit, double loss_tol, double tol)
     int s = g_find_input(g, "step"), step = batch / parts;
     if (s >= 0) in[s].v[0] = batch;
     load_part(c, g, batch % parts, in);
-    if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO}, in, out);
+    if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0}, in, out);
     else graph_interp(g, in, out, c->a, false);
     for (int i = 0; i < g->outputs.n; i++) {
       const Output *o = &g->outputs.v[i];

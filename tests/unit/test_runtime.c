@@ -176,12 +176,12 @@ static Plan *make_plan(int rounds) {
   b_a[0] = off[2], b_a[1] = off[1], b_w[0] = off[2], b_w[1] = off[0];
   int n = 0;
   for (int r = 0; r < rounds; r++) {
-    s[n++] = (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0};
-    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0};
-    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0};
-    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0};
+    s[n++] = (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL, 0};
+    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0};
+    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0};
+    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0};
   }
-  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0};
+  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0};
   PlanTensor *t = NEWN(arena, PlanTensor, 6);
   Shape cells = {1, {CELLS}}, scalar = {0, {0}}, small = {2, {4, 8}};
   t[0] = (PlanTensor){
@@ -429,7 +429,7 @@ START_TEST(gemm_threads_same_bits) {
   ck_assert_int_eq(gemm_load(diags), ST_OK);
   int64_t off[] = {0, 333 * 190 * 4 + 64, 0};
   off[1] -= off[1] % 64, off[2] = (off[1] + 257 * 190 * 4) / 64 * 64 + 64;
-  Step step = {step_gemm, gemm_chunks(&g), off, 3, gemm_scratch(&g), &g, "gemm", "t.jepa:1", 0, 0};
+  Step step = {step_gemm, gemm_chunks(&g), off, 3, gemm_scratch(&g), &g, "gemm", "t.jepa:1", 0, 0, NULL, 0};
   PlanTensor t[] = {
       {.name = "a",
        .kind = PT_STATE,
