@@ -201,6 +201,7 @@ struct Model {
   VEC(Ast *) given; /* the values of --set, in order */
   VEC(Use *) settings;
   Lint *lint;
+  bool linting;
 };
 
 struct Elab {

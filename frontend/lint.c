@@ -462,10 +462,11 @@ void lint_entries(Elab *e) {
   Model *m = e->m;
   Diags *unheard = diags_new(m->arena);
   bool said = m->lint->said;
-  m->lint->said = true;
+  m->lint->said = m->linting = true;
   for (int i = 0; i < m->entries.n; i++)
     for (int train = 0; train < 2; train++) frontend_entry(m, unheard, m->entries.v[i]->name, train, false);
   m->lint->said = said;
+  m->linting = false;
 }
 
 bool lint_covers(const Model *m, const char *state) {

@@ -38,6 +38,8 @@ void lint_read(Elab *e, const Var *var);
 void lint_read_args(Elab *e, const Arg *arg, int n);
 /* Executes `ignored NAME, ... if CONDITION`. */
 void lint_ignored(Elab *e, Frame *f, const Ast *a);
+/* Checks --set of a model that is not trained, after one of its entries. */
+void lint_entry(Elab *e);
 /* Checks a finished training step: f is the section's frame, monitored values are found by name. Throws after
    reporting errors. */
 void lint_step(Elab *e, Frame *f, const Vars *metrics);

@@ -269,6 +269,13 @@ static void check_monitors(Elab *e, const Vars *metrics) {
   }
 }
 
+void lint_entry(Elab *e) {
+  int before = diags_errors(e->diags);
+  if (e->m->train || e->m->linting) return; /* the training step tells */
+  check_settings(e);
+  if (diags_errors(e->diags) > before) diag_throw(e->diags);
+}
+
 void lint_step(Elab *e, Frame *f, const Vars *metrics) {
   int before = diags_errors(e->diags);
   const Value *data = vars_find(&f->vars, word(e, "data"));

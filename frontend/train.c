@@ -147,6 +147,7 @@ static void build_entry(Elab *e, const Request *q) {
     }
   }
   output_updates(e, &states);
+  lint_entry(e);
 }
 
 /* ---- the training step ---- */
