@@ -6,43 +6,7 @@
 
 #include "codegen/codegen.h"
 #include "runtime/exec.h"
-
-static double get(DType dt, const void *p, int64_t i) {
-  switch (dt) {
-  case DT_F32: return ((const float *)p)[i];
-  case DT_F64: return ((const double *)p)[i];
-  case DT_I32: return ((const int32_t *)p)[i];
-  case DT_I64: return (double)((const int64_t *)p)[i];
-  case DT_U32: return ((const uint32_t *)p)[i];
-  case DT_BOOL: return ((const uint8_t *)p)[i];
-  case DT_BF16: {
-    uint32_t u = (uint32_t)((const uint16_t *)p)[i] << 16;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-  }
-  default: bug("jit_run: element type");
-  }
-}
-
-static void put(DType dt, void *p, int64_t i, double x) {
-  switch (dt) {
-  case DT_F32: ((float *)p)[i] = (float)x; return;
-  case DT_F64: ((double *)p)[i] = x; return;
-  case DT_I32: ((int32_t *)p)[i] = (int32_t)x; return;
-  case DT_I64: ((int64_t *)p)[i] = (int64_t)x; return;
-  case DT_U32: ((uint32_t *)p)[i] = (uint32_t)x; return;
-  case DT_BOOL: ((uint8_t *)p)[i] = x != 0; return;
-  case DT_BF16: {
-    float f = (float)x;
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    ((uint16_t *)p)[i] = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-    return;
-  }
-  default: bug("jit_run: element type");
-  }
-}
+#include "tests/unit/support.h"
 
 int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {
   Target t;
@@ -67,7 +31,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
     SessionTensor x;
     if (!session_tensor(s, g->inputs.v[i].name, &x)) bug("jit_run: no tensor %s", g->inputs.v[i].name);
     int64_t n = shape_count(&x.shape);
-    for (int64_t j = 0; j < n; j++) put(x.dt, x.data, j, in[i].v[j]);
+    for (int64_t j = 0; j < n; j++) store_f64(x.data, x.dt, j, in[i].v[j]);
   }
   session_run(s, 0, plan->nstep);
   for (int i = 0; i < g->outputs.n; i++) {
@@ -85,7 +49,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
     out[i].shape = x.shape;
     int64_t n = shape_count(&x.shape);
     out[i].v = NEWN(a, double, n);
-    for (int64_t j = 0; j < n; j++) out[i].v[j] = get(x.dt, x.data, j);
+    for (int64_t j = 0; j < n; j++) out[i].v[j] = load_f64(x.data, x.dt, j);
   }
   session_free(s);
   codegen_free(code);

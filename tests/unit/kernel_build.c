@@ -157,43 +157,6 @@ Program *kb_program(KB *b) {
   return p;
 }
 
-void store_f64(void *p, DType dt, int64_t i, double v) {
-  switch (dt) {
-  case DT_F32: ((float *)p)[i] = (float)v; break;
-  case DT_F64: ((double *)p)[i] = v; break;
-  case DT_I32: ((int32_t *)p)[i] = (int32_t)v; break;
-  case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
-  case DT_I64: ((int64_t *)p)[i] = (int64_t)v; break;
-  case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
-  case DT_BF16: {
-    float f = (float)v;
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    ((uint16_t *)p)[i] = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-    break;
-  }
-  default: bug("store_f64");
-  }
-}
-
-double load_f64(const void *p, DType dt, int64_t i) {
-  switch (dt) {
-  case DT_F32: return ((const float *)p)[i];
-  case DT_F64: return ((const double *)p)[i];
-  case DT_I32: return ((const int32_t *)p)[i];
-  case DT_U32: return ((const uint32_t *)p)[i];
-  case DT_I64: return (double)((const int64_t *)p)[i];
-  case DT_BOOL: return ((const uint8_t *)p)[i];
-  case DT_BF16: {
-    uint32_t u = (uint32_t)((const uint16_t *)p)[i] << 16;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-  }
-  default: bug("load_f64");
-  }
-}
-
 static double sample(DType dt, uint64_t *state) {
   *state = *state * 6364136223846793005u + 1442695040888963407u;
   double u = (double)(*state >> 11) / 9007199254740992.0;

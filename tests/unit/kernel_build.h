@@ -4,6 +4,7 @@
 #define JEPAC_TESTS_KERNEL_BUILD_H
 
 #include "codegen/codegen.h"
+#include "tests/unit/support.h"
 
 enum { KB_MAX = 256 };
 typedef struct {
@@ -55,9 +56,5 @@ void kb_call(const KBCode *f, void *const *ptr);
 KBCode kb_compile(KB *b, Code **code);
 /* y = op(x...) on n f32. */
 KBCode kb_compile_map(const Target *t, OpId op, int nin, int64_t n, KB **out, Code **code);
-
-/* Typed memory <-> f64. */
-void store_f64(void *p, DType dt, int64_t i, double v);
-double load_f64(const void *p, DType dt, int64_t i);
 
 #endif

@@ -13,6 +13,7 @@
 #include "passes/pipeline.h"
 #include "runtime/exec.h"
 #include "runtime/rng.h"
+#include "tests/unit/support.h"
 
 static const struct {
   const char *file, *text; /* a model file, or its text */
@@ -233,9 +234,5 @@ int main(void) {
   tcase_add_loop_test(t, library_agrees_with_jit, 0, NCASE);
   tcase_add_loop_test(t, every_target, 0, 5);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int bad = srunner_ntests_failed(r);
-  srunner_free(r);
-  return bad != 0;
+  return run_suite(s);
 }

@@ -5,6 +5,7 @@
 #include "runtime/data/array.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/data/saliency.h"
+#include "tests/unit/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -344,9 +345,5 @@ int main(void) {
   tcase_add_test(t, fixations_follow_the_map);
   tcase_add_test(t, arrays_of_all_kinds);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

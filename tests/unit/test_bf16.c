@@ -121,9 +121,5 @@ int main(void) {
   tcase_add_test(c, test_rounding);
   tcase_add_test(c, test_mixed_products);
   suite_add_tcase(s, c);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

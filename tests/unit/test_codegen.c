@@ -1,13 +1,10 @@
 /* The loop emitter and the JIT against the kernel interpreter: hand-built kernels for each feature, random
-   kernels, vector math against libm, the object cache, concurrent compilations. `test_codegen bench` measures
-   instead. */
+   kernels. `test_codegen bench` measures instead. */
 #include "codegen/jit.h"
 #include "tests/unit/kernel_build.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -495,175 +492,6 @@ START_TEST(test_random_kernels) {
 }
 END_TEST
 
-/* ---- the JIT ---- */
-static KB *small_kernel(double imm) {
-  Target t = target_host();
-  int64_t n = 100;
-  KB *b = kb_new(&t, 1, 1, &n, 0, 0);
-  int v = kb_load(b, kb_buf(b, DT_F32, n, false), aff(0, 1, 0, 0, 0));
-  kb_store(b, kb_buf(b, DT_F32, n, true), aff(0, 1, 0, 0, 0), kb_map(b, OP_mul, v, kb_imm(b, DT_F32, imm), 0),
-           0);
-  return b;
-}
-
-static int files_in(const char *dir) {
-  int n = 0;
-  DIR *d = opendir(dir);
-  ck_assert_ptr_nonnull(d);
-  for (struct dirent *e; (e = readdir(d));) n += e->d_name[0] == 'j';
-  closedir(d);
-  return n;
-}
-
-START_TEST(test_object_cache) {
-  char dir[] = "/tmp/jepac_cache_XXXXXX", err[256], cmd[600], path[64];
-  ck_assert_ptr_nonnull(mkdtemp(dir));
-  snprintf(path, sizeof path, "%s/a/b", dir);
-  CodegenOptions o = {.cache_dir = path, .threads = 2};
-  for (int round = 0; round < 3; round++) {
-    KB *b = small_kernel(3);
-    ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s", err);
-    kb_free(b);
-    ck_assert_int_eq(files_in(path), 1);
-    if (round == 1) { /* a damaged file is compiled anew */
-      snprintf(cmd, sizeof cmd,
-               "for f in %s/j*; do head -c 900 $f > $f.x; mv $f.x $f; printf x | dd of=$f conv=notrunc "
-               "2>/dev/null; done",
-               path);
-      ck_assert_int_eq(system(cmd), 0);
-    }
-  }
-  KB *b = small_kernel(4);
-  ck_assert(kb_agree(b, &o, 1e-6, err, sizeof err));
-  kb_free(b);
-  ck_assert_int_eq(files_in(path), 2);
-  snprintf(cmd, sizeof cmd, "rm -r %s", dir);
-  ck_assert_int_eq(system(cmd), 0);
-}
-END_TEST
-
-START_TEST(test_equal_kernels_share_code) {
-  KB *b = small_kernel(3);
-  Program *p = kb_program(b);
-  Kernel k = p->kernel.v[0];
-  vec_push(b->arena, &p->kernel, k);
-  p->ncompute = 2;
-  Plan *plan;
-  Code *c = codegen_jit(p, &plain, b->arena, diags_new(b->arena), &plan);
-  ck_assert_ptr_nonnull(c);
-  ck_assert_int_eq(plan->nstep, 2);
-  ck_assert(plan->step[0].fn == plan->step[1].fn);
-  codegen_free(c);
-  kb_free(b);
-}
-END_TEST
-
-START_TEST(test_extents_share_code) { /* flat kernels of all sizes, mapping and reducing */
-  Target t = target_host();
-  for (int reduce = 0; reduce < 2; reduce++) {
-    static const int64_t extents[] = {64, 100, 1000, 12345, 70000};
-    KB *b[5];
-    Program *all = NULL;
-    for (int i = 0; i < 5; i++) {
-      int64_t n = extents[i];
-      b[i] = kb_new(&t, !reduce, 1, &n, 0, reduce);
-      if (!reduce) b[i]->l.nchunk = 1 + n / 9000;
-      int v = kb_load(b[i], kb_buf(b[i], DT_F32, n, false), aff(0, 1, 0, 0, 0));
-      v = kb_map(b[i], OP_mul, v, v, 0);
-      if (reduce)
-        kb_store(b[i], kb_buf(b[i], DT_F32, 1, true), zero, kb_reduce(b[i], OP_reduce_sum, v, 0), 0);
-      else kb_store(b[i], kb_buf(b[i], DT_F32, n, true), aff(0, 1, 0, 0, 0), v, 0);
-      char err[256];
-      ck_assert_msg(kb_agree(b[i], &plain, 1e-5, err, sizeof err), "%s", err);
-      if (!i) all = kb_program(b[0]);
-      else vec_push(b[0]->arena, &all->kernel, kb_program(b[i])->kernel.v[0]);
-    }
-    Plan *plan;
-    Code *c = codegen_jit(all, &plain, b[0]->arena, diags_new(b[0]->arena), &plan);
-    for (int i = 1; i < 5; i++) ck_assert(plan->step[i].fn == plan->step[0].fn);
-    codegen_free(c);
-    for (int i = 4; i >= 0; i--) kb_free(b[i]);
-  }
-}
-END_TEST
-
-static void *compile_and_check(void *arg) {
-  char err[256];
-  bool ok = true;
-  for (int i = 0; i < 5; i++) {
-    KB *b = small_kernel(*(int *)arg + i);
-    CodegenOptions o = {.threads = 2};
-    ok &= kb_agree(b, &o, 1e-6, err, sizeof err);
-    kb_free(b);
-  }
-  return ok ? arg : NULL;
-}
-
-START_TEST(test_two_compilations_side_by_side) {
-  pthread_t t[2];
-  int id[2] = {10, 20};
-  for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, compile_and_check, &id[i]), 0);
-  for (int i = 0; i < 2; i++) {
-    void *r;
-    pthread_join(t[i], &r);
-    ck_assert_ptr_eq(r, &id[i]);
-  }
-}
-END_TEST
-
-START_TEST(test_text) {
-  KB *b = small_kernel(3);
-  StrBuf s = {0};
-  ck_assert_int_eq(codegen_text(kb_program(b), false, &s, diags_new(b->arena)), ST_OK);
-  ck_assert_ptr_nonnull(strstr(s.s, "define void @k0_copy"));
-  sb_free(&s);
-  ck_assert_int_eq(codegen_text(kb_program(b), true, &s, diags_new(b->arena)), ST_OK);
-  ck_assert_ptr_nonnull(strstr(s.s, "mulps"));
-  sb_free(&s);
-  kb_free(b);
-}
-END_TEST
-
-START_TEST(test_bounds_check_stops) {
-  KB *b = small_kernel(3);
-  CodegenOptions o = {.threads = 1, .check_bounds = true};
-  char err[256];
-  ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s", err);
-  kb_program(b)->kernel.v[0].loop.size[0] = 101; /* behind the verifier's back */
-  float x[128] = {0}, y[128];
-  Plan *plan;
-  Code *c = codegen_jit(kb_program(b), &o, b->arena, diags_new(b->arena), &plan);
-  plan->step[0].fn((void *[]){x, y}, 0, NULL, NULL); /* exits 70 */
-  codegen_free(c);
-}
-END_TEST
-
-/* ---- the verifier ---- */
-START_TEST(test_verifier_finds) {
-  Target t = target_host();
-  char err[256];
-  for (int fault = 0; fault < 5; fault++) {
-    KB *b = kb_new(&t, 1, 2, (int64_t[]){4, 10}, 1, 2);
-    int v = kb_load(b, kb_buf(b, DT_F32, 40, false), aff(0, 10, 1, 0, 0));
-    kb_guard(b, kb_access(b, v), aff(-1, 0, 1, 0, 0), 0, 9, 0);
-    kb_access(b, v)->off.c = -1;
-    int r = kb_reduce(b, OP_reduce_sum, v, 0);
-    kb_store(b, kb_buf(b, DT_F32, 40, true), aff(0, 10, 1, 0, 0), kb_map(b, OP_sub, v, r, 0), 1);
-    ck_assert_msg(program_verify(kb_program(b), err, sizeof err), "%s", err);
-    LoopKernel *l = &b->program->kernel.v[0].loop;
-    const char *want = NULL;
-    if (fault == 0) kb_access(b, v)->off.c = -2, want = "%0 0 reaches", want = "load 0 reaches";
-    if (fault == 1) l->store[0].sweep = 0, want = "needs a reduction of sweep 0";
-    if (fault == 2) l->inst[v].row = true, want = "depends on a reduced dim";
-    if (fault == 3) l->store[0].access.buf = 0, want = "which is an input";
-    if (fault == 4) l->inst[2].arg[1] = 2, want = "before it is defined";
-    ck_assert(!program_verify(b->program, err, sizeof err));
-    ck_assert_msg(strstr(err, want) != NULL, "%s", err);
-    kb_free(b);
-  }
-}
-END_TEST
-
 /* ---- measurements ---- */
 static double best_of(KBCode f, void *const *ptr) {
   double best = 1e9;
@@ -777,16 +605,6 @@ static Suite *suite(void) {
   tcase_add_test(c, test_max_pool_window);
   tcase_add_test(c, test_random_kernels);
   suite_add_tcase(s, c);
-  c = tcase_create("jit");
-  tcase_set_timeout(c, 600);
-  tcase_add_test(c, test_object_cache);
-  tcase_add_test(c, test_equal_kernels_share_code);
-  tcase_add_test(c, test_extents_share_code);
-  tcase_add_test(c, test_two_compilations_side_by_side);
-  tcase_add_test(c, test_text);
-  tcase_add_exit_test(c, test_bounds_check_stops, 70);
-  tcase_add_test(c, test_verifier_finds);
-  suite_add_tcase(s, c);
   return s;
 }
 
@@ -795,9 +613,5 @@ int main(int argc, char **argv) {
     bench();
     return 0;
   }
-  SRunner *r = srunner_create(suite());
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(suite());
 }

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #endif
 #include "tests/unit/conv_harness.h"
+#include "tests/unit/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -285,9 +286,5 @@ int main(void) {
   tcase_add_test(t, winograd_sse);
   tcase_add_test(t, images);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? 1 : 0;
+  return run_suite(s);
 }

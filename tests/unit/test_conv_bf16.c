@@ -1,6 +1,7 @@
 /* Convolutions of tensors stored as bf16: the same bits as the f32 kernels give on the widened operands,
    rounded when stored; direct and Winograd, on every target this machine runs. */
 #include "tests/unit/conv_harness.h"
+#include "tests/unit/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -135,9 +136,5 @@ int main(void) {
   tcase_add_test(c, direct);
   tcase_add_test(c, winograd);
   suite_add_tcase(s, c);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

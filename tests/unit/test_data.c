@@ -1,54 +1,15 @@
 /* Tests of the data sources: IDX and CIFAR readers on good and bad files, augmentations, order and resuming
  * of the loader. */
-#define _GNU_SOURCE /* mkdtemp, open_memstream */
 #include "runtime/data/augment.h"
 #include "runtime/data/idx.h"
 #include "runtime/data/loader.h"
+#include "tests/unit/folder.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
-
-static Arena *arena;
-static Diags *diags;
-static char folder[64];
-static const char *const files[] = {"train-images-idx3-ubyte.gz",
-                                    "train-labels-idx1-ubyte.gz",
-                                    "t10k-images-idx3-ubyte.gz",
-                                    "t10k-labels-idx1-ubyte.gz",
-                                    "train.bin",
-                                    "test.bin",
-                                    "x.idx"};
-
-static void setup(void) {
-  arena = arena_new();
-  diags = diags_new(arena);
-  strcpy(folder, "/tmp/jepac-test-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static char *in_folder(const char *name) { return arena_printf(arena, "%s/%s", folder, name); }
-
-static void teardown(void) {
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(in_folder(files[i]));
-  rmdir(folder);
-  arena_free(arena);
-}
-
-static void expect_error(const char *a, const char *b) {
-  char *text;
-  size_t n;
-  FILE *f = open_memstream(&text, &n);
-  diags_print(diags, f);
-  fclose(f);
-  ck_assert_msg(diags_errors(diags) == 1, "%d errors: %s", diags_errors(diags), text);
-  ck_assert_msg(strstr(text, a) && strstr(text, b), "wanted \"%s\" and \"%s\" in: %s", a, b, text);
-  free(text);
-  diags = diags_new(arena);
-}
 
 /* ---- files ---- */
 static void put32(uint8_t *p, uint32_t v) {
@@ -348,6 +309,9 @@ static DataSpec spec_of(const char *source, int size) {
   return (DataSpec){.source = source, .set = set, .nset = 3, .field = f, .nfield = 4};
 }
 
+static const char *const files[] = {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+                                    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"};
+
 static void make_fashion(int images, int labels, int label_step) {
   size_t n;
   uint32_t di[] = {(uint32_t)images, 28, 28}, dl[] = {(uint32_t)labels};
@@ -603,9 +567,5 @@ int main(void) {
   tcase_add_test(t, synthetic_data);
   tcase_add_test(t, installed_fashion_mnist);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

@@ -7,17 +7,9 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
+#include "tests/unit/support.h"
 
 enum { MAX_SET = 8 };
-
-static char *diags_text(const Diags *d) {
-  char *s = NULL;
-  size_t n = 0;
-  FILE *f = open_memstream(&s, &n);
-  diags_print(d, f);
-  fclose(f);
-  return s;
-}
 
 static int settings(Arena *a, const Source *src, NameValue *set) {
   static const char mark[] = "# --set ";
@@ -86,9 +78,5 @@ int main(void) {
   tcase_set_timeout(t, 120);
   tcase_add_test(t, messages);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

@@ -1,5 +1,6 @@
 /* Statistics of embeddings (cli/eval_stats.c) against values known in closed form. */
 #include "cli/eval_stats.c" /* the command line is no library */
+#include "tests/unit/support.h"
 
 #include <check.h>
 
@@ -145,9 +146,5 @@ int main(void) {
   tcase_add_test(t, principal_components);
   tcase_add_test(t, standardize_uses_the_training_part);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

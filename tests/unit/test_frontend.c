@@ -10,6 +10,7 @@
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 #include "runtime/safetensors.h"
+#include "tests/unit/support.h"
 
 /* ---- helpers ---- */
 
@@ -32,15 +33,6 @@ static char *written(Ctx *c, const char *text) {
   ck_assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
   close(fd);
   return path;
-}
-
-static char *diags_text(const Diags *d) {
-  char *s = NULL;
-  size_t n = 0;
-  FILE *f = open_memstream(&s, &n);
-  diags_print(d, f);
-  fclose(f);
-  return s;
 }
 
 static void ok(const Ctx *c, const void *p) {
@@ -547,8 +539,8 @@ START_TEST(protocols) {
               {"  eval = protocols(path_hidden = [])\n", "9", 9, 1, 0}};
   for (int i = 0; i < 3; i++) {
     char text[512];
-    snprintf(text, sizeof text, ONE_WEIGHT("sgd()", "  data = synthetic(features = 2)\n  bind x = data.x[0]\n%s"),
-             want[i].text);
+    snprintf(text, sizeof text,
+             ONE_WEIGHT("sgd()", "  data = synthetic(features = 2)\n  bind x = data.x[0]\n%s"), want[i].text);
     NameValue set = {"eval.images", want[i].set};
     Ctx c = load_text(text, &set, want[i].set != NULL);
     ok(&c, c.m);
@@ -784,9 +776,5 @@ int main(void) {
   tcase_add_test(t, bad_settings);
   tcase_add_test(t, damaged_files);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

@@ -1,6 +1,7 @@
 /* The IR core: one sample of every operator row round-trips through text; inference, reader and verifier
    reject what they must with messages that help; diagnostics have their format. */
 #include "ir/graph.h"
+#include "tests/unit/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -714,9 +715,5 @@ int main(void) {
   tcase_add_test(t, nearest_names);
   tcase_add_test(t, element_types);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? 1 : 0;
+  return run_suite(s);
 }

@@ -8,20 +8,7 @@
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/jit_run.h"
 #include "tests/unit/op_cases.h"
-
-static void add_gradients(Graph *g) {
-  Val y = g->outputs.v[0].val;
-  if (!dtype_is_float(g_node(g, y)->dt)) return;
-  Ints all = ints_range(g_node(g, y)->shape.rank);
-  Val loss = g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, y), &all);
-  for (int i = 0, n = g->inputs.n; i < n; i++) {
-    Val x = g->inputs.v[i].val;
-    if (!dtype_is_float(g_node(g, x)->dt)) continue;
-    char name[32];
-    snprintf(name, sizeof name, "grad.%d", i);
-    g_output(g, name, g_binary(g, OP_grad, loss, x), -1);
-  }
-}
+#include "tests/unit/support.h"
 
 static Graph *passes(Arena *a, const Graph *g) {
   Diags *d = diags_new(a);
@@ -137,9 +124,5 @@ int main(void) {
   tcase_add_test(t, masked_quotient);
   tcase_add_test(t, threads_same_bits);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_suite(s);
 }

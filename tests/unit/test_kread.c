@@ -8,6 +8,7 @@
 #include "passes/pipeline.h"
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
+#include "tests/unit/support.h"
 
 typedef struct {
   char text[4][1 << 22];
@@ -188,9 +189,5 @@ int main(void) {
   tcase_add_test(t, messages);
   tcase_add_test(t, images);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_suite(s);
 }

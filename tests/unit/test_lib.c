@@ -10,6 +10,7 @@
 
 #include "include/jepac.h"
 #include "runtime/safetensors.h"
+#include "tests/unit/support.h"
 
 static const char fit[] =
     "dim B = 8\n"
@@ -244,9 +245,5 @@ int main(void) {
   tcase_add_test(t, side_by_side);
   tcase_add_test(t, sessions_of_one_model);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int bad = srunner_ntests_failed(r);
-  srunner_free(r);
-  return bad != 0;
+  return run_suite(s);
 }

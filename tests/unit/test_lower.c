@@ -10,6 +10,7 @@
 #include "passes/remat.h"
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
+#include "tests/unit/support.h"
 
 static void compare(const Graph *g, const char *what, Arena *a, const Target *t) {
   Diags *d = diags_new(a);
@@ -32,21 +33,6 @@ static void compare(const Graph *g, const char *what, Arena *a, const Target *t)
       ck_assert_msg(fabs(x - y) <= tol * (1 + fabs(x)), "%s: output %s[%lld]: want %.12g, got %.12g", what,
                     h->outputs.v[i].name, (long long)j, x, y);
     }
-  }
-}
-
-/* Adds the gradients of sum(y^2) by every float input. */
-static void add_gradients(Graph *g) {
-  Val y = g->outputs.v[0].val;
-  if (!dtype_is_float(g_node(g, y)->dt)) return;
-  Ints all = ints_range(g_node(g, y)->shape.rank);
-  Val loss = g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, y), &all);
-  for (int i = 0, n = g->inputs.n; i < n; i++) {
-    Val x = g->inputs.v[i].val;
-    if (!dtype_is_float(g_node(g, x)->dt)) continue;
-    char name[32];
-    snprintf(name, sizeof name, "grad.%d", i);
-    g_output(g, name, g_binary(g, OP_grad, loss, x), -1);
   }
 }
 
@@ -208,9 +194,5 @@ int main(void) {
   tcase_add_test(t, ops_avx512);
   tcase_add_test(t, ops_avx2);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_suite(s);
 }

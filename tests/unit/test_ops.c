@@ -4,6 +4,7 @@
 #include "ir/expr.h"
 #include "passes/pass.h"
 #include "tests/unit/op_cases.h"
+#include "tests/unit/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -518,9 +519,5 @@ int main(void) {
   tcase_add_test(t, test_gather);
   tcase_add_test(t, test_random_bits);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_suite(s);
 }

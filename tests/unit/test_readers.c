@@ -1,43 +1,18 @@
 /* Tests of the readers of data sets in their distributed layouts, made small here: CIFAR-100's archive,
    STL-10, TinyImageNet, folders of pictures; what they read, and what they say of damaged and missing files.
  */
-#define _GNU_SOURCE /* mkdtemp, nftw */
 #include "runtime/data/loader.h"
 #include "runtime/data/picture.h"
 #include "runtime/file.h"
 #include "runtime/png.h"
+#include "tests/unit/folder.h"
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <check.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static Arena *arena;
-static Diags *diags;
-static char folder[64];
-
-static void setup(void) {
-  arena = arena_new();
-  diags = diags_new(arena);
-  strcpy(folder, "/tmp/jepac-test-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at) {
-  (void)st, (void)flag, (void)at;
-  return remove(path);
-}
-
-static void teardown(void) {
-  nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-  arena_free(arena);
-}
-
-static char *in_folder(const char *name) { return arena_printf(arena, "%s/%s", folder, name); }
 
 static void write_file(const char *name, const void *p, size_t n) {
   char *path = in_folder(name);
@@ -47,17 +22,6 @@ static void write_file(const char *name, const void *p, size_t n) {
   ck_assert_ptr_nonnull(f);
   ck_assert_uint_eq(fwrite(p, 1, n, f), n);
   fclose(f);
-}
-
-static void check_message(const char *a, const char *b) {
-  char *text;
-  size_t n;
-  FILE *f = open_memstream(&text, &n);
-  diags_print(diags, f);
-  fclose(f);
-  ck_assert_msg(strstr(text, a) && strstr(text, b), "wanted \"%s\" and \"%s\" in: %s", a, b, text);
-  free(text);
-  diags = diags_new(arena);
 }
 
 /* ---- specs: a source that offers image and label ---- */
@@ -112,7 +76,7 @@ static void refused(const DataSpec *s, const char *where, bool train, Status wan
   Status st;
   ck_assert_ptr_null(open_plain(s, where, train, &st));
   ck_assert_int_eq(st, want);
-  check_message(a, b);
+  expect_message(a, b);
 }
 
 /* ---- cifar100 ---- */
@@ -304,19 +268,19 @@ START_TEST(tiny_imagenet) {
     l = open_plain(&spec, folder, true, &st);
     ck_assert_int_eq(next(l), ST_FILE);
     loader_close(l);
-    check_message(victim, words);
+    expect_message(victim, words);
     l = open_plain(&skip, folder, true, &st);
     ck_assert_int_eq(next(l), ST_OK);
     ck_assert(label[0] == 0 && label[1] == 1); /* the next one in its place */
     loader_close(l);
-    check_message("1 of 4 samples", victim);
+    expect_message("1 of 4 samples", victim);
   }
   for (int k = 0; k < 4; k++)
     write_file(arena_printf(arena, "train/n%d/images/n%d_%d.JPEG", k / 2, k / 2, k), "x", 1);
   l = open_plain(&skip, folder, true, &st);
   ck_assert_int_eq(next(l), ST_FILE);
   loader_close(l);
-  check_message("none of the samples can be read", "n0_0.JPEG");
+  expect_message("none of the samples can be read", "n0_0.JPEG");
   write_file("val/val_annotations.txt", "val_0.JPEG\tn7\t0\n", 16);
   refused(&spec, folder, false, ST_FILE, "val_annotations.txt:1", "n7");
   write_file("val/val_annotations.txt", "val_0.JPEG\tn1\t0\n", 16);
@@ -367,7 +331,7 @@ START_TEST(image_folders) {
     l = open_plain(&spec, folder, true, &st);
     ck_assert_int_eq(next(l), ST_FILE);
     loader_close(l);
-    check_message("train/dog/b.png", "");
+    expect_message("train/dog/b.png", "");
   }
 }
 END_TEST
@@ -472,9 +436,5 @@ int main(void) {
   tcase_add_test(t, saccades_from_a_source);
   tcase_add_test(t, another_target);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

@@ -1,53 +1,17 @@
 /* Tests of the renderer: rotations mean what the latents say, pictures are a pure function of the seed, and
    the data set written reads back as 3DIEBench's. */
-#define _GNU_SOURCE /* mkdtemp, nftw */
 #include "runtime/data/array.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/render/dataset.h"
 #include "runtime/render/render.h"
 #include "runtime/render/shapes.h"
+#include "tests/unit/folder.h"
 
-#include <check.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static Arena *arena;
-static Diags *diags;
-static char folder[64];
-
-static void setup(void) {
-  arena = arena_new();
-  diags = diags_new(arena);
-  strcpy(folder, "/tmp/jepac-test-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at) {
-  (void)st, (void)flag, (void)at;
-  return remove(path);
-}
-
-static void teardown(void) {
-  nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-  arena_free(arena);
-}
-
-static char *in_folder(const char *name) { return arena_printf(arena, "%s/%s", folder, name); }
-
-static void check_message(const char *a, const char *b) {
-  char *text;
-  size_t n;
-  FILE *f = open_memstream(&text, &n);
-  diags_print(diags, f);
-  fclose(f);
-  ck_assert_msg(strstr(text, a) && strstr(text, b), "wanted \"%s\" and \"%s\" in: %s", a, b, text);
-  free(text);
-  diags = diags_new(arena);
-}
 
 /* ---- pictures ---- */
 /* Where the object is in a picture: width and height, and the centre, of what differs from the empty scene.
@@ -254,7 +218,7 @@ START_TEST(bad_sets) {
   Batch *b = NEW(arena, Batch);
   ck_assert_ptr_null(loader_open(&spec, folder, B, 9, true, diags, &st));
   ck_assert_int_eq(st, ST_FILE);
-  check_message("3DIEBench is not in", "latent_0.npy");
+  expect_message("3DIEBench is not in", "latent_0.npy");
   ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
   Source *list = source_read(arena, in_folder("train_images.npy"));
   Array a;
@@ -279,29 +243,29 @@ START_TEST(bad_sets) {
     ck_assert_int_eq(st, ST_FILE);
     ck_assert_int_eq(next(l, b), ST_FILE); /* still */
     loader_close(l);
-    check_message(arena_printf(arena, "%s/%s", name, file[what]), word[what]);
+    expect_message(arena_printf(arena, "%s/%s", name, file[what]), word[what]);
     l = loader_open(&skip, folder, B, 9, true, diags, &st);
     for (int k = 0; k < 8; k++) ck_assert_int_eq(next(l, b), ST_OK);
     ck_assert_int_eq(loader_skipped(l), 1);
     loader_close(l);
-    check_message("1 of 5 samples could not be read and were skipped", name);
+    expect_message("1 of 5 samples could not be read and were skipped", name);
   }
   ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
   rename(in_folder("val_labels.npy"), in_folder("train_labels.npy"));
   damage("train_labels.npy", 128 + 4 * 8);
   ck_assert_ptr_null(loader_open(&spec, folder, B, 9, true, diags, &st));
-  check_message("train_labels.npy", "shorter than its shape");
+  expect_message("train_labels.npy", "shorter than its shape");
   ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
   j.objects = 30;
   j.folder = in_folder("other");
   ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
   rename(in_folder("other/train_labels.npy"), in_folder("train_labels.npy"));
   ck_assert_ptr_null(loader_open(&spec, folder, B, 9, true, diags, &st));
-  check_message("train_images.npy lists 5 objects", "holds 25 labels");
+  expect_message("train_images.npy lists 5 objects", "holds 25 labels");
   DataSpec many = spec_of(0, 2, 0);
   ck_assert_ptr_null(loader_open(&many, folder, B, 9, true, diags, &st));
   ck_assert_int_eq(st, ST_MODEL);
-  check_message("at least views = 3", "2 pictures");
+  expect_message("at least views = 3", "2 pictures");
 }
 END_TEST
 
@@ -316,9 +280,5 @@ int main(void) {
   tcase_add_test(t, reads_back);
   tcase_add_test(t, bad_sets);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_NORMAL);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed != 0;
+  return run_suite(s);
 }

@@ -1,0 +1,22 @@
+/* What tests share: running a suite, messages as text, elements of any type, gradients of a graph. */
+#ifndef JEPAC_TESTS_SUPPORT_H
+#define JEPAC_TESTS_SUPPORT_H
+
+#include "ir/graph.h"
+
+#include <check.h>
+
+/* Runs and frees a suite; what main returns. CK_VERBOSITY says how much is printed. */
+int run_suite(Suite *s);
+/* What the diagnostics print; free it. */
+char *diags_text(const Diags *d);
+
+/* Typed memory <-> f64. */
+void store_f64(void *p, DType dt, int64_t i, double v);
+double load_f64(const void *p, DType dt, int64_t i);
+
+/* Adds "grad.I" of the sum of the first output's squares for every float input I; nothing when it is no
+ * float. */
+void add_gradients(Graph *g);
+
+#endif
