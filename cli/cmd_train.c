@@ -66,7 +66,7 @@ static bool has_checkpoint(Train *t) {
 
 static Status decide_length(Train *t) {
   const Options *o = &t->c->opt;
-  t->batches = t->recipe->accumulate > 1 ? t->recipe->accumulate : 1;
+  t->batches = t->recipe->accumulate;
   t->per_epoch = loader_steps_per_epoch(t->loader) / t->batches;
   if (t->per_epoch < 1)
     return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one step of %lld",

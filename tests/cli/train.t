@@ -73,6 +73,25 @@ $ jepac eval run
   jepac: note: eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]
   exit 1
 
+Steps of several batches: resumed between steps, counted as steps, with the same bits.
+
+$ sed 's/warmup_cosine(1e-3, warmup = 10)/1e-3/' tiny.jepa > flat.jepa; jepac train flat.jepa -q --set accumulate=3 --steps 8 --out whole && grep -c '"step"' whole/run.jsonl
+  8
+$ for n in 3 8; do jepac train flat.jepa -q --set accumulate=3 --steps $n --out part --resume; done; cmp whole/checkpoint.safetensors part/checkpoint.safetensors && echo same
+  same
+$ jepac ckpt ls whole/checkpoint.safetensors | grep -c accumulated
+  5
+$ jepac check tiny.jepa --set accumulate=3 | grep train
+    train Tiny on synthetic, batch 16 x 3, 2 epochs
+$ jepac train tiny.jepa -q --set accumulate=0 --steps 8 --out none
+  --set accumulate:1:1: error: `accumulate` is 0, but must be at least 1
+      0
+      ^
+  exit 1
+$ jepac train tiny.jepa -q --set accumulate=20 --steps 8 --out none
+  jepac: error: the data has 256 samples, less than one step of 320
+  exit 3
+
 A disk that is full while checkpointing leaves the last checkpoint.
 
 $ cp -r run full && (ulimit -f 4; jepac train tiny.jepa -q --steps 9 --out full --resume --log /dev/null) 2>&1 | cat; cmp run/checkpoint.safetensors full/checkpoint.safetensors; ls full
