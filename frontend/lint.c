@@ -31,6 +31,13 @@ typedef struct {
   const Ast *at, *block;
 } Kill;
 
+/* What a declaration, or a value of --set, names. */
+typedef struct {
+  const Ast *at;
+  Names names;
+  bool given; /* by --set: counts for every file */
+} Mention;
+
 typedef struct {
   Elab *e;
   Lint *out;
@@ -42,6 +49,7 @@ typedef struct {
   bool keep_fields; /* fields are read by others */
   Names all, slots; /* what the function reads anywhere; slots of `each` */
   VEC(Kill) kills;
+  VEC(Mention) mentions;
 } Walk;
 
 /* ---- sets of interned names ---- */
@@ -301,25 +309,20 @@ static void probe(Walk *w, const Ast *a) {
 
 /* ---- declarations ---- */
 
-static bool mentions(Walk *w, const Ast *a, const char *name) {
-  Names all = {0};
-  reads(w, a, &all);
-  field_names(w, a, &all);
-  return has(&all, name) || (a->kind == AST_TRAIN && a->name == name);
+static void remember(Walk *w, const Ast *a, bool given) {
+  Mention m = {.at = a, .given = given};
+  reads(w, a, &m.names);
+  field_names(w, a, &m.names);
+  if (a->kind == AST_TRAIN) add(w, &m.names, a->name);
+  vec_push(w->e->arena, &w->mentions, m);
 }
 
-/* Whether another declaration of the files names it. */
+/* Whether a declaration other than `except` names it; only: of this file. */
 static bool mentioned(Walk *w, const char *name, const Ast *except, const Source *only) {
-  Model *m = w->e->m;
-  for (int i = 0; i < m->asts.n; i++) {
-    const Ast *file = m->asts.v[i];
-    for (int k = 0; k < file->nkid && (!only || m->files.v[i] == only); k++)
-      if (file->kid[k] != except && (file->kid[k]->kind != AST_TRAIN || file->kid[k] == m->train) &&
-          mentions(w, file->kid[k], name))
-        return true;
+  for (int i = 0; i < w->mentions.n; i++) {
+    const Mention *m = &w->mentions.v[i];
+    if (m->at != except && (!only || m->given || m->at->src == only) && has(&m->names, name)) return true;
   }
-  for (int i = 0; i < m->given.n; i++) /* --set */
-    if (mentions(w, m->given.v[i], name)) return true;
   return false;
 }
 
@@ -431,6 +434,12 @@ void lint_names(Elab *e) {
   m->lint = NEW(m->arena, Lint);
   Walk w = {.e = e, .out = m->lint, .main = m->files.v[0]};
   for (int i = 0; i < m->asts.n; i++) field_names(&w, m->asts.v[i], &w.fields);
+  for (int i = 0; i < m->asts.n; i++)
+    for (int k = 0; k < m->asts.v[i]->nkid; k++) {
+      const Ast *a = m->asts.v[i]->kid[k];
+      if (a->kind != AST_TRAIN || a == m->train) remember(&w, a, false);
+    }
+  for (int i = 0; i < m->given.n; i++) remember(&w, m->given.v[i], true);
   for (int i = 0; i < m->asts.n; i++)
     for (int k = 0; k < m->asts.v[i]->nkid; k++) {
       const Ast *a = m->asts.v[i]->kid[k];
