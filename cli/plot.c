@@ -277,7 +277,8 @@ void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *col
     double sum = 0;
     for (int k = 0; k < n; k++) sum += count[i * n + k];
     for (int k = 0; k < n; k++) {
-      double share = sum > 0 ? count[i * n + k] / sum : 0;
+      if (count[i * n + k] <= 0) continue;
+      double share = count[i * n + k] / sum;
       sb_printf(b,
                 "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#1f5fa8\" "
                 "fill-opacity=\"%.3f\"><title>%s %d, %s %d: %.0f (%.1f %%)</title></rect>\n",
