@@ -75,3 +75,21 @@ double relative_error(const Tensor64 *want, const Tensor64 *got) {
   }
   return sqrt(e) / (sqrt(m) + 1e-3 * sqrt((double)n));
 }
+
+double jit_worst(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, const char **where) {
+  Tensor64 *got = NEWN(a, Tensor64, g->outputs.n + 1), *want = NEWN(a, Tensor64, g->outputs.n + 1);
+  Tensor64 *rounded = NEWN(a, Tensor64, g->outputs.n + 1);
+  graph_interp(g, in, want, a, false);
+  graph_interp(g, in, rounded, a, true);
+  jit_run(a, g, how, in, got);
+  double w = 0;
+  for (int i = 0; i < g->outputs.n; i++) {
+    double e = fmin(relative_error(&want[i], &got[i]), relative_error(&rounded[i], &got[i]));
+    if (e <= 4 * relative_error(&want[i], &rounded[i])) continue;
+    if (!(e <= w)) {
+      w = e;
+      *where = g->outputs.v[i].name;
+    }
+  }
+  return w;
+}

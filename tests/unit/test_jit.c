@@ -18,26 +18,10 @@ static Graph *passes(Arena *a, const Graph *g) {
   return h;
 }
 
-/* Largest error over the outputs beyond what rounding to f32 after every operator does by itself, against the
-   f64 oracle or the one that rounds, whichever is nearer: a comparison that falls on a tie may go either way,
-   and a sum may cancel. */
 static double worst(Arena *a, const Graph *h, const JitRun *how, uint64_t seed, const char **where) {
-  Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *got = NEWN(a, Tensor64, h->outputs.n + 1);
-  Tensor64 *want = NEWN(a, Tensor64, h->outputs.n + 1), *rounded = NEWN(a, Tensor64, h->outputs.n + 1);
+  Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1);
   op_case_inputs(h, a, seed, in);
-  graph_interp(h, in, want, a, false);
-  graph_interp(h, in, rounded, a, true);
-  jit_run(a, h, how, in, got);
-  double w = 0;
-  for (int i = 0; i < h->outputs.n; i++) {
-    double e = fmin(relative_error(&want[i], &got[i]), relative_error(&rounded[i], &got[i]));
-    if (e <= 4 * relative_error(&want[i], &rounded[i])) continue;
-    if (!(e <= w)) {
-      w = e;
-      *where = h->outputs.v[i].name;
-    }
-  }
-  return w;
+  return jit_worst(a, h, how, in, where);
 }
 
 static const char *const cpus[] = {"x86-64-v4", "x86-64-v3", "x86-64"};
