@@ -26,8 +26,8 @@ typedef struct {
   char *recipe_text;
   Compiled k;
   Loader *loader;
-  void **field; /* where the loader puts each field of the data source; NULL: not used */
-  float **watched;                         /* the values of the recipe's monitors */
+  void **field;    /* where the loader puts each field of the data source; NULL: not used */
+  float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info;
   RunLog *log;

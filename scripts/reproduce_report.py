@@ -310,6 +310,7 @@ def write(cells, data, methods, job):
         + f". {len(seconds)} runs, {sum(seconds) / 3600:.2f} core-hours with evaluation. Figures are means over "
         f"{job.seeds} seed{'s' if job.seeds > 1 else ''}, ± half of the 95 % confidence interval (Student's t); top-1 in percent. Beside "
         "each: the same encoder untrained, and a plain mean of the embeddings of the same views.",
+        *(["", f"**{results.missing} of {len(cells)} runs are not finished**; figures are those of the others."] if results.missing else []),
         "",
         "## Gates",
         "",
