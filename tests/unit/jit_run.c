@@ -13,6 +13,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
   Diags *d = diags_new(a);
   if (!target_named(how->cpu, &t)) bug("jit_run: cpu %s", how->cpu);
   PipelineOptions po = {.verify_each = true,
+                        .bf16 = how->bf16,
                         .conv = how->conv,
                         .no_chains =
                             how->chain_bytes<0, .chain_bytes = how->chain_bytes> 0 ? how->chain_bytes : 0};

@@ -86,10 +86,10 @@ static int compare(Arena *a, const Graph *h, const char *cpu, uint64_t seed, con
   Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *alone = NEWN(a, Tensor64, h->outputs.n + 1);
   Tensor64 *out = NEWN(a, Tensor64, h->outputs.n + 1);
   op_case_inputs(h, a, seed, in);
-  ck_assert_int_eq(jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, -1}, in, alone), 0);
+  ck_assert_int_eq(jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, -1, false}, in, alone), 0);
   int chains = 0;
   for (int threads = 1; threads <= 3; threads++) {
-    chains = jit_run(a, h, &(JitRun){cpu, threads, CONV_AUTO, 1}, in, out);
+    chains = jit_run(a, h, &(JitRun){cpu, threads, CONV_AUTO, 1, false}, in, out);
     for (int i = 0; i < h->outputs.n; i++)
       ck_assert_msg(!memcmp(alone[i].v, out[i].v, sizeof(double) * (size_t)shape_count(&out[i].shape)),
                     "%s, %d threads: output %s", what, threads, h->outputs.v[i].name);

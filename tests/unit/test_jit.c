@@ -39,7 +39,7 @@ START_TEST(every_operator) {
       Graph *g = op_case_build(a, (OpId)op, c);
       add_gradients(g);
       const char *where = "";
-      double e = worst(a, passes(a, g), &(JitRun){cpus[_i], 1, CONV_AUTO, 0}, 7, &where);
+      double e = worst(a, passes(a, g), &(JitRun){cpus[_i], 1, CONV_AUTO, 0, false}, 7, &where);
       ck_assert_msg(e < 2e-4, "%s: %s case %d: %s differs by %g", cpus[_i], op_table[op].name, c, where, e);
       arena_free(a);
     }
@@ -54,7 +54,8 @@ START_TEST(random_graphs) {
     const char *cpu = cpus[seed % 3], *where = "";
     if (!runnable(cpu)) cpu = "x86-64";
     Graph *h = passes(a, graph_gen(a, (uint64_t)seed, 8 + seed % 40));
-    double e = worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0}, (uint64_t)seed, &where);
+    double e =
+        worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0, false}, (uint64_t)seed, &where);
     if (!(e < 2e-3)) {
       fprintf(stderr, "random graph %d on %s: %s differs by %g\n", seed, cpu, where, e);
       failed++;
@@ -75,7 +76,8 @@ START_TEST(masked_quotient) {
   g_output(g, "sum", g_reduce(g, OP_reduce_sum, g_binary(g, OP_div, x, y), &axis), -1);
   for (int i = 0; i < 3; i++) {
     const char *where = "";
-    if (runnable(cpus[i])) ck_assert(worst(a, g, &(JitRun){cpus[i], 1, CONV_AUTO, 0}, 3, &where) < 1e-5);
+    if (runnable(cpus[i]))
+      ck_assert(worst(a, g, &(JitRun){cpus[i], 1, CONV_AUTO, 0, false}, 3, &where) < 1e-5);
   }
   arena_free(a);
 }
@@ -89,8 +91,8 @@ START_TEST(threads_same_bits) {
     Tensor64 *two = NEWN(a, Tensor64, h->outputs.n + 1);
     op_case_inputs(h, a, 5, in);
     const char *cpu = runnable("x86-64-v4") ? "x86-64-v4" : "x86-64";
-    jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, 0}, in, one);
-    jit_run(a, h, &(JitRun){cpu, 2, CONV_AUTO, 0}, in, two);
+    jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, 0, false}, in, one);
+    jit_run(a, h, &(JitRun){cpu, 2, CONV_AUTO, 0, false}, in, two);
     for (int i = 0; i < h->outputs.n; i++)
       ck_assert_msg(!memcmp(one[i].v, two[i].v, sizeof(double) * (size_t)shape_count(&one[i].shape)),
                     "graph %d output %s", seed, h->outputs.v[i].name);

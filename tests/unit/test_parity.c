@@ -185,7 +185,7 @@ static void check_entry(Case *c, bool train, bool thorough) {
   if (train) compare(c, "interpreter", "buffers1", g, out, 1e-7);
   static const ConvAlgo algo[] = {CONV_DIRECT, CONV_AUTO};
   for (int k = thorough ? 0 : train ? 1 : 2; k < 2; k++) {
-    jit_run(c->a, g, &(JitRun){"host", 2, algo[k], 0}, in, out);
+    jit_run(c->a, g, &(JitRun){"host", 2, algo[k], 0, false}, in, out);
     compare(c, k ? "JIT" : "JIT, direct convolution", results, g, out, 1e-5);
     if (train) compare(c, k ? "JIT" : "JIT, direct convolution", "grads", g, out, 1e-3);
     if (train) compare(c, k ? "JIT" : "JIT, direct convolution", "buffers1", g, out, 1e-4);
@@ -232,7 +232,7 @@ static int read_losses(const char *name, double *loss, int max) {
 }
 
 /* A step is `parts` executions, each on its part of the inputs. */
-static void ten_steps(Case *c, int parts, bool jit, double loss_tol, double tol) {
+static void ten_steps(Case *c, int parts, bool jit, bool bf16, double loss_tol, double tol) {
   Graph *g = passes(c, frontend_train_step(c->model, c->d, false));
   double loss[10];
   ck_assert_int_eq(read_losses(c->name, loss, 10), 10);
@@ -243,7 +243,7 @@ static void ten_steps(Case *c, int parts, bool jit, double loss_tol, double tol)
     int s = g_find_input(g, "step"), step = batch / parts;
     if (s >= 0) in[s].v[0] = batch;
     load_part(c, g, batch % parts, in);
-    if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0}, in, out);
+    if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0, bf16}, in, out);
     else graph_interp(g, in, out, c->a, false);
     for (int i = 0; i < g->outputs.n; i++) {
       const Output *o = &g->outputs.v[i];
@@ -255,6 +255,7 @@ static void ten_steps(Case *c, int parts, bool jit, double loss_tol, double tol)
     }
   }
   StFile *f = fixture(c, "after");
+  double off = 0, sum = 0;
   for (int i = 0; i < st_count(f); i++) {
     const StTensor *t = st_tensor(f, i);
     int k = g_find_input(g, t->name);
@@ -263,11 +264,14 @@ static void ten_steps(Case *c, int parts, bool jit, double loss_tol, double tol)
     double n = norm(&want), e = distance(&want, &in[k]);
     /* Adam amplifies gradients that are zero but for rounding: attention's key bias, a bias before a batch
      * norm and what follows */
+    off += e * e, sum += n * n;
+    if (bf16) continue;
     bool loose = strstr(t->name, "in_proj_bias") || !strcmp(t->name, "transformer_encoder.norm.bias") ||
                  !strncmp(t->name, "predictor.1.running_mean", 24);
     ck_assert_msg(e <= (loose ? 2e-2 : tol) * (n + 1e-3), "%s: %s after ten steps is off by %.3g of %.3g",
                   jit ? "JIT" : "interpreter", t->name, e, n);
   }
+  if (bf16) ck_assert_double_le(sqrt(off / sum), tol);
   st_close(f);
 }
 
@@ -275,8 +279,8 @@ START_TEST(optimizer_steps) {
   static const char *const trained[] = {"seq_jepa", "byol"};
   Case c;
   open_case(&c, trained[_i], 1, NULL, 0);
-  ten_steps(&c, 1, false, 1e-6, 1e-6);
-  ten_steps(&c, 1, true, 1e-3, 1e-3);
+  ten_steps(&c, 1, false, false, 1e-6, 1e-6);
+  ten_steps(&c, 1, true, false, 1e-3, 1e-3);
   close_case(&c);
 }
 END_TEST
@@ -287,8 +291,77 @@ START_TEST(accumulation) {
   int parts = _i ? 1 : 4;
   Case c;
   open_case(&c, "accumulate", parts, &one, parts == 1);
-  ten_steps(&c, parts, false, 1e-6, 1e-6);
-  ten_steps(&c, parts, true, 1e-4, 1e-4);
+  ten_steps(&c, parts, false, false, 1e-6, 1e-6);
+  ten_steps(&c, parts, true, false, 1e-4, 1e-4);
+  close_case(&c);
+}
+END_TEST
+
+/* ---- --precision bf16 ---- */
+/* The difference of all tensors of a fixture file from the outputs of those names, over the file's norm. */
+static double file_error(Case *c, const char *file, const Graph *g, const Tensor64 *out) {
+  StFile *f = fixture(c, file);
+  double off = 0, sum = 0;
+  if (!f) return 0;
+  for (int i = 0; i < st_count(f); i++) {
+    Tensor64 want = from_file(c->a, st_tensor(f, i));
+    int k = 0;
+    while (k < g->outputs.n && strcmp(g->outputs.v[k].name, st_tensor(f, i)->name)) k++;
+    ck_assert(k < g->outputs.n);
+    off += pow(distance(&want, &out[k]), 2), sum += pow(norm(&want), 2);
+  }
+  st_close(f);
+  return sqrt(off / sum);
+}
+
+static bool same_values(const Graph *g, const Tensor64 *x, const Tensor64 *y) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (memcmp(x[i].v, y[i].v, sizeof(double) * (size_t)shape_count(&x[i].shape))) return false;
+  return true;
+}
+
+/* Tolerances are about one and a half times what PyTorch's bf16 autocast is off by on the same fixtures
+   (tests/parity/bf16_autocast.py), whose small random networks make much of a rounding: a pre-activation that
+   moves over zero changes a mask. PyTorch's / jepac's errors, training: conv .0029 / .0018, gradients .042 /
+   .052; resnet_imagenet .038 / .026, .30 / .37; seq_jepa .0094 / .0069, .26 / .24. JEPAC_BF16_ERRORS prints
+   jepac's. */
+static const struct {
+  const char *name;
+  double eval, outputs, grads, buffers;
+} bf16_bound[] = {{"conv", 0.004, 0.006, 0.08, 5e-4},
+                  {"resnet_imagenet", 0.01, 0.05, 0.5, 1e-3},
+                  {"seq_jepa", 0.006, 0.015, 0.4, 5e-4}};
+
+START_TEST(bf16) {
+  Case c;
+  open_case(&c, bf16_bound[_i].name, 1, NULL, 0);
+  for (int train = 0; train < 2; train++) {
+    Graph *g = passes(&c, frontend_entry(c.model, c.d, "forward", train, train));
+    Tensor64 *in = load_inputs(&c, g), *out = NEWN(c.a, Tensor64, g->outputs.n + 1),
+             *again = NEWN(c.a, Tensor64, g->outputs.n + 1), *full = NEWN(c.a, Tensor64, g->outputs.n + 1);
+    jit_run(c.a, g, &(JitRun){"host", 1, CONV_AUTO, 0, true}, in, out);
+    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, true}, in, again);
+    ck_assert_msg(same_values(g, out, again), "%s: 1 and 2 threads differ", c.name);
+    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, false}, in, full);
+    ck_assert_msg(!same_values(g, out, full), "%s: nothing is bf16", c.name);
+    double e[] = {file_error(&c, train ? "outputs" : "outputs_eval", g, out),
+                  train ? file_error(&c, "grads", g, out) : 0,
+                  train ? file_error(&c, "buffers1", g, out) : 0};
+    if (getenv("JEPAC_BF16_ERRORS"))
+      printf("%s %s: results %.4f gradients %.4f buffers %.4f\n", c.name, train ? "train" : "eval", e[0],
+             e[1], e[2]);
+    ck_assert_double_le(e[0], train ? bf16_bound[_i].outputs : bf16_bound[_i].eval);
+    ck_assert_double_le(e[1], bf16_bound[_i].grads);
+    ck_assert_double_le(e[2], bf16_bound[_i].buffers);
+  }
+  close_case(&c);
+}
+END_TEST
+
+START_TEST(bf16_steps) {
+  Case c;
+  open_case(&c, "seq_jepa", 1, NULL, 0);
+  ten_steps(&c, 1, true, true, 6e-2, 4e-2); /* PyTorch: 3e-2, 2.2e-2 */
   close_case(&c);
 }
 END_TEST
@@ -301,6 +374,11 @@ int main(void) {
   tcase_add_loop_test(t, evaluation, 0, NCASE);
   tcase_add_loop_test(t, optimizer_steps, 0, 2);
   tcase_add_loop_test(t, accumulation, 0, 2);
+  suite_add_tcase(s, t);
+  t = tcase_create("bf16");
+  tcase_set_timeout(t, 600);
+  tcase_add_loop_test(t, bf16, 0, sizeof bf16_bound / sizeof *bf16_bound);
+  tcase_add_test(t, bf16_steps);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_ENV);
