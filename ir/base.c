@@ -170,6 +170,7 @@ struct Diags {
   Arena *arena;
   VEC(Message) msg;
   int errors;
+  bool repeated; /* the last warning had been reported before: its notes are dropped with it */
   jmp_buf *trap;
 };
 
@@ -177,6 +178,18 @@ Diags *diags_new(Arena *a) {
   Diags *d = NEW(a, Diags);
   d->arena = a;
   return d;
+}
+
+/* A command may load one file several times. */
+static bool is_repeated(const Diags *d, const Message *m) {
+  for (int i = 0; i < d->msg.n; i++) {
+    const Message *k = &d->msg.v[i];
+    if (k->kind != DIAG_WARNING || strcmp(k->text, m->text) || !k->loc != !m->loc) continue;
+    if (!m->loc) return true;
+    const char *a = k->loc->src ? k->loc->src->path : "", *b = m->loc->src ? m->loc->src->path : "";
+    if (k->loc->line == m->loc->line && k->loc->col == m->loc->col && !strcmp(a, b)) return true;
+  }
+  return false;
 }
 
 void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) {
@@ -194,6 +207,8 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
     *at = *loc;
   }
   Message m = {kind, at, s};
+  if (kind != DIAG_NOTE) d->repeated = kind == DIAG_WARNING && is_repeated(d, &m);
+  if (d->repeated) return;
   vec_push(d->arena, &d->msg, m);
   if (kind == DIAG_ERROR) d->errors++;
 }

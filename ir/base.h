@@ -73,7 +73,7 @@ Source *source_read(Arena *a, const char *path);
 typedef struct Diags Diags;
 typedef enum { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 Diags *diags_new(Arena *a);
-/* loc may be NULL. A note belongs to the message before it. */
+/* loc may be NULL. A note belongs to the message before it. A warning is kept once. */
 void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 #define diag_error(D, L, ...) diag_report((D), DIAG_ERROR, (L), __VA_ARGS__)

@@ -72,11 +72,26 @@ START_TEST(messages) {
 }
 END_TEST
 
+/* A command that loads a file again does not warn again. */
+START_TEST(warnings_come_once) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  FrontendOptions o = {.std_dir = "models"};
+  elaborate(a, d, "tests/golden/diag/dead_value.jepa", &o);
+  elaborate(a, d, "tests/golden/diag/dead_value.jepa", &o);
+  char *said = diags_text(d);
+  ck_assert_str_eq(said, source_read(a, "tests/golden/diag/dead_value.expected")->text);
+  free(said);
+  arena_free(a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("diag");
   TCase *t = tcase_create("all");
   tcase_set_timeout(t, 120);
   tcase_add_test(t, messages);
+  tcase_add_test(t, warnings_come_once);
   suite_add_tcase(s, t);
   return run_suite(s);
 }
