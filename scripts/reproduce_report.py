@@ -147,7 +147,7 @@ def escape(s):
 
 def svg(width, height, parts):
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-    return head + 'font-family="sans-serif" font-size="12">\n' + "\n".join(parts) + "\n</svg>\n"
+    return head + 'font-family="sans-serif" font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n"
 
 
 def label(x, y, text, anchor="start", more=""):
@@ -203,7 +203,7 @@ def lines(title, axis, series):
     """series: (name, colour number, dashed, [(x, mean, half)])."""
     xs = sorted({p[0] for s in series for p in s[3]})
     lo, hi = spread([v for s in series for _, m, h in s[3] for v in (m - (h or 0), m + (h or 0))])
-    left, right, top, bottom, width, height = 50, 210, 34, 40, 660, 320
+    left, right, top, bottom, width, height = 50, 260, 34, 40, 720, 320
     x = lambda v: left + (v - xs[0]) / ((xs[-1] - xs[0]) or 1) * (width - left - right)
     y = lambda v: height - bottom - (v - lo) / (hi - lo) * (height - top - bottom)
     out = [label(10, 18, title, more='font-weight="bold"'), label((left + width - right) / 2, height - 8, axis, "middle")]
