@@ -102,6 +102,8 @@ int64_t program_stored_at(const Buf *b, int64_t i) {
 const char *program_kernel_name(const Program *p, int k, Arena *a) {
   const Kernel *kn = &p->kernel.v[k];
   const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
+  if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
+    return arena_printf(a, "k%d_%s.pack", k, op);
   if (kn->kind != KK_CONV) return arena_printf(a, "k%d_%s", k, op);
   ConvPlan plan = conv_plan(&kn->conv, &p->target);
   return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);

@@ -43,22 +43,26 @@ static void load(const Buf *b, const Tensor64 *t, double *mem) {
   for (int64_t i = 0; i < n; i++) mem[program_stored_at(b, i)] = t->v[i];
 }
 
+/* Steps of one convolution or matrix product. */
+static bool same_value(const Kernel *a, const Kernel *b) {
+  return (a->kind == KK_CONV || a->kind == KK_GEMM) && a->kind == b->kind && a->val == b->val;
+}
+
 static bool last_step(const Program *p, int k) {
   for (int i = k + 1; i < p->kernel.n; i++)
-    if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
+    if (same_value(&p->kernel.v[i], &p->kernel.v[k])) return false;
   return true;
 }
 
-/* Runs kernel k on the graph's own values; the steps of a convolution together. */
+/* Runs kernel k on the graph's own values; steps together. */
 static Status one_alone(Verify *v, const Program *p, int k, const char *pass, const Tensor64 *value,
                         Arena *a) {
   const Kernel *kn = &p->kernel.v[k];
-  bool conv = kn->kind == KK_CONV;
-  if (conv && !last_step(p, k)) return ST_OK;
+  if (!last_step(p, k)) return ST_OK;
   double **mem = NEWN(a, double *, p->buf.n + 1);
   for (int i = 0; i < p->kernel.n; i++) {
     const Kernel *s = &p->kernel.v[i];
-    if (i != k && !(conv && s->kind == KK_CONV && s->val == kn->val)) continue;
+    if (i != k && !same_value(s, kn)) continue;
     for (int j = 0; j < s->nbuf; j++) {
       const Buf *b = &p->buf.v[s->buf[j]];
       int r = program_root(p, s->buf[j]);
@@ -67,7 +71,8 @@ static Status one_alone(Verify *v, const Program *p, int k, const char *pass, co
       if (j < s->nbuf - s->nout && x >= 0) load(b, &value[x], mem[r]);
     }
   }
-  program_interp_kernel(p, k, mem);
+  for (int i = 0; i <= k; i++)
+    if (i == k || same_value(&p->kernel.v[i], kn)) program_interp_kernel(p, i, mem);
   for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
     const Buf *b = &p->buf.v[kn->buf[i]];
     Val x = written_val(p, kn->buf[i]);

@@ -1,6 +1,6 @@
 /* Ahead-of-time compilation: a program as one object file with PREFIX_init, PREFIX_<function> and
    PREFIX_tensors. All kernels of the JIT are there as internal functions; the steps the JIT gives to the
-   runtime's library calls are generated (aot_gemm.c). A function runs its steps on the caller's thread with
+   runtime's library calls are generated (aot_steps.c). A function runs its steps on the caller's thread with
    the caller's arena, so nothing is shared and nothing allocated. */
 #include "codegen/aot.h"
 #include "codegen/loop.h"
@@ -104,7 +104,6 @@ typedef struct {
 
 static void emit_kernel(Aot *a, const Kernel *k, const char *symbol) {
   switch (k->kind) {
-  case KK_GEMM: aot_emit_gemm(&a->m, &k->gemm, symbol); return;
   case KK_SCATTER: aot_emit_scatter(&a->m, &k->scatter, symbol); return;
   case KK_EXTERN: aot_emit_extern(&a->m, k, &a->p->buf.v[k->buf[k->nbuf - 1]].shape, symbol); return;
   default: kernel_emit(&a->m, a->p, k, false, symbol);
@@ -167,7 +166,7 @@ static void emit_call(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMVa
 /* The steps of a chain, or one step, over all their chunks. */
 static void emit_steps(Aot *a, int k, int n, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table) {
   EmitModule *m = &a->m;
-  bool whole = a->p->kernel.v[k].kind == KK_GEMM || a->p->kernel.v[k].kind == KK_SCATTER;
+  bool whole = a->p->kernel.v[k].kind == KK_SCATTER;
   int64_t chunks = whole ? 1 : a->plan->step[k].nchunk;
   LLVMValueRef chunk = em_i64(m, 0);
   EmitLoop l;
@@ -274,11 +273,6 @@ static AotFile emitted(Aot *a, LLVMTargetMachineRef tm, LLVMCodeGenFileType type
 static void build(Aot *a) {
   LLVMValueRef *fn = NEWN(a->a, LLVMValueRef, a->p->kernel.n + 1);
   int64_t scratch = a->plan->scratch_bytes;
-  for (int k = 0; k < a->p->kernel.n; k++) {
-    const Kernel *kn = &a->p->kernel.v[k];
-    int64_t need = kn->kind == KK_GEMM ? aot_gemm_scratch(&a->p->target, &kn->gemm) : 0;
-    if (need > scratch) scratch = need;
-  }
   a->scratch_at = (a->plan->arena_bytes + AOT_ALIGN - 1) / AOT_ALIGN * AOT_ALIGN;
   a->arena_bytes = a->scratch_at + (scratch + AOT_ALIGN - 1) / AOT_ALIGN * AOT_ALIGN;
   emit_kernels(a, fn);

@@ -19,9 +19,7 @@ typedef struct {
   int64_t scratch_at, arena_bytes; /* scratch lies behind the plan's arena */
 } Aot;
 
-/* aot_gemm.c: library steps of the JIT as generated code, one chunk a step */
-void aot_emit_gemm(EmitModule *m, const GemmSpec *s, const char *symbol);
-int64_t aot_gemm_scratch(const Target *t, const GemmSpec *s);
+/* aot_steps.c: library steps of the JIT as generated code, one chunk a step */
 void aot_emit_scatter(EmitModule *m, const ScatterSpec *s, const char *symbol);
 /* A direct call: the program that uses the library links the function's. */
 void aot_emit_extern(EmitModule *m, const Kernel *k, const Shape *result, const char *symbol);

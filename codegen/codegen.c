@@ -2,7 +2,6 @@
  * assembly text. */
 #include "codegen/codegen.h"
 #include "codegen/jit.h"
-#include "runtime/gemm.h"
 
 #include <string.h>
 
@@ -24,11 +23,6 @@ static bool resolve_externs(const Program *p, Diags *d, StepFn *fn) {
 
 Code *codegen_jit(const Program *p, const CodegenOptions *opt, Arena *a, Diags *d, Plan **plan) {
   StepFn *fn = NEWN(a, StepFn, p->kernel.n + 1);
-  for (int k = 0; k < p->kernel.n; k++)
-    if (p->kernel.v[k].kind == KK_GEMM) {
-      if (gemm_load(d)) return NULL;
-      break;
-    }
   Code *c = jit_program(p, opt, d, fn);
   if (c && !resolve_externs(p, d, fn)) {
     codegen_free(c);

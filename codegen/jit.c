@@ -3,6 +3,7 @@
    whole key before the object, is written under a temporary name and renamed, so that concurrent processes
    and hash collisions are harmless. */
 #include "codegen/conv.h"
+#include "codegen/gemm.h"
 #include "codegen/jit.h"
 #include "codegen/loop.h"
 #include "ir/contract.h"
@@ -21,10 +22,13 @@ struct Code {
   LLVMOrcLLJITRef jit;
 };
 
-bool kernel_is_compiled(const Kernel *k) { return k->kind == KK_LOOP || k->kind == KK_CONV; }
+bool kernel_is_compiled(const Kernel *k) {
+  return k->kind == KK_LOOP || k->kind == KK_CONV || k->kind == KK_GEMM;
+}
 
 void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, const char *symbol) {
   if (k->kind == KK_LOOP) loop_emit(m, p, k, check, symbol);
+  else if (k->kind == KK_GEMM) gemm_emit(m, &k->gemm, k->gemm_step, symbol);
   else {
     ConvPlan plan = conv_plan(&k->conv, &p->target);
     conv_emit(m, &plan, k->conv_step, symbol);

@@ -73,14 +73,15 @@ static void put_conv(StrBuf *b, const ConvSpec *s, int step) {
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
-static void put_gemm(StrBuf *b, const GemmSpec *s) {
-  sb_printf(b, "gemm %s %d", dtype_name(s->dt), s->nbatch);
+static void put_gemm(StrBuf *b, const GemmSpec *s, int step, bool share) {
+  sb_printf(b, "gemm.%d %s %d", step, dtype_name(s->dt), s->nbatch);
   for (int i = 0; i < s->nbatch; i++)
     sb_printf(b, " %lld,%lld,%lld,%lld", (long long)s->batch[i], (long long)s->a_batch[i],
               (long long)s->b_batch[i], (long long)s->c_batch[i]);
-  const int64_t v[] = {s->m,   s->n,   s->k,   s->a_m,   s->a_k,   s->b_k,
-                       s->b_n, s->c_m, s->c_n, s->a_off, s->b_off, s->c_off};
+  const int64_t v[] = {s->m, s->n, s->k, s->a_m, s->a_k, s->b_k, s->b_n, s->c_m, s->c_n, s->rows};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
+  if (!share) /* offsets are the plan's */
+    sb_printf(b, " %lld %lld %lld", (long long)s->a_off, (long long)s->b_off, (long long)s->c_off);
 }
 
 void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBuf *out) {
@@ -92,7 +93,7 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
     put_conv(out, &plan.spec, k->conv_step);
     break;
   }
-  case KK_GEMM: put_gemm(out, &k->gemm); break;
+  case KK_GEMM: put_gemm(out, &k->gemm, k->gemm_step, share); break;
   case KERNEL_KINDS: break;
   case KK_EXTERN: sb_printf(out, "extern %s %s", k->ext->library, k->ext->symbol); break;
   case KK_SCATTER:

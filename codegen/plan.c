@@ -25,31 +25,21 @@ const char *kernel_name(const Program *p, int k, Arena *a) {
     ConvPlan plan = conv_plan(&kn->conv, &p->target);
     return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);
   }
+  if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
+    return arena_printf(a, "k%d_%s.pack", k, op);
   return arena_printf(a, "k%d_%s", k, op);
 }
 
 /* ---- steps ---- */
-static void gemm_step(const GemmSpec *s, Step *st, Arena *a) {
-  GemmParam *g = NEW(a, GemmParam);
-  *g = (GemmParam){.dt = s->dt,
-                   .nbatch = s->nbatch,
-                   .m = s->m,
-                   .n = s->n,
-                   .k = s->k,
-                   .a_m = s->a_m,
-                   .a_k = s->a_k,
-                   .b_k = s->b_k,
-                   .b_n = s->b_n,
-                   .c_m = s->c_m,
-                   .c_n = s->c_n};
-  memcpy(g->batch, s->batch, sizeof g->batch);
-  memcpy(g->a_batch, s->a_batch, sizeof g->a_batch);
-  memcpy(g->b_batch, s->b_batch, sizeof g->b_batch);
-  memcpy(g->c_batch, s->c_batch, sizeof g->c_batch);
-  st->fn = step_gemm;
-  st->param = g;
-  st->nchunk = gemm_chunks(g);
-  st->scratch = gemm_scratch(g);
+static void gemm_step(const Program *p, const Kernel *k, Step *st, int64_t *operand) {
+  GemmPlan plan = gemm_plan(&k->gemm, &p->target);
+  const GemmStep *g = &plan.step[k->gemm_step];
+  const int64_t offset[] = {
+      [GO_A] = k->gemm.a_off, [GO_B] = k->gemm.b_off, [GO_C] = k->gemm.c_off, [GO_TMP] = 0};
+  for (int i = 0; i < k->nbuf; i++)
+    operand[i] += offset[i < g->nin ? g->in[i] : g->out[i - g->nin]] * dtype_size(k->gemm.dt);
+  st->nchunk = g->nchunk;
+  st->scratch = g->scratch;
 }
 
 static void scatter_step(const ScatterSpec *s, Step *st, Arena *a) {
@@ -102,14 +92,7 @@ static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
     st.scratch = plan.step[k->conv_step].scratch;
     break;
   }
-  case KK_GEMM: {
-    int64_t size = dtype_size(k->gemm.dt);
-    operand[0] += k->gemm.a_off * size;
-    operand[1] += k->gemm.b_off * size;
-    operand[2] += k->gemm.c_off * size;
-    gemm_step(&k->gemm, &st, a);
-    break;
-  }
+  case KK_GEMM: gemm_step(p, k, &st, operand); break;
   case KK_SCATTER: scatter_step(&k->scatter, &st, a); break;
   case KK_EXTERN: extern_step(p, k, &st, a); break;
   case KERNEL_KINDS: break;

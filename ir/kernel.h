@@ -14,6 +14,7 @@
 #define JEPAC_IR_KERNEL_H
 
 #include "ir/contract.h"
+#include "ir/gemm_plan.h"
 #include "ir/graph.h"
 
 enum { KDIM = 12 };
@@ -94,16 +95,6 @@ typedef struct {
                      vec dim is cut instead, into ranges rounded up to whole vectors. Fixed by shape. */
 } LoopKernel;
 
-/* C[b..., m, n] = sum_k A[b..., m, k] B[b..., k, n], all element strides. */
-typedef struct {
-  DType dt;
-  int nbatch;
-  int64_t batch[4], a_batch[4], b_batch[4], c_batch[4];
-  int64_t m, n, k;
-  int64_t a_m, a_k, b_k, b_n, c_m, c_n;
-  int64_t a_off, b_off, c_off;
-} GemmSpec;
-
 typedef struct {
   int64_t outer, extent, inner, nidx; /* out[outer][extent][inner] += upd[outer][nidx][inner] at idx[nidx] */
   DType idx_dt, dt;
@@ -114,7 +105,8 @@ typedef enum { KK_LOOP, KK_GEMM, KK_CONV, KK_SCATTER, KK_EXTERN, KERNEL_KINDS } 
 typedef struct {
   KernelKind kind;
   LoopKernel loop;
-  GemmSpec gemm;
+  GemmSpec gemm; /* KK_GEMM: one step of it */
+  int gemm_step; /* which GemmStep of gemm_plan() */
   ConvSpec conv; /* KK_CONV: one step of it */
   int conv_step; /* which ConvStep of conv_plan() */
   ScatterSpec scatter;
@@ -148,8 +140,8 @@ typedef struct {
   Val val;
 } Buf;
 
-/* Why a value is in memory instead of computed where it is read, and why a kernel with row sums joined another or not:
-   written down by the pass that decided, for jepac explain. */
+/* Why a value is in memory instead of computed where it is read, and why a kernel with row sums joined
+   another or not: written down by the pass that decided, for jepac explain. */
 typedef enum {
   WHY_NONE,
   WHY_OWN_KERNEL, /* val is the result of a contraction, scatter or extern call */
@@ -166,10 +158,14 @@ typedef enum {
   WHY_READER,     /* a row sum whose reader, other, is no elementwise or row kernel */
   WHY_FOLD,       /* overlapping sums, read at other places than they are made at */
   WHY_LONG_ROW,   /* sums over a elements, more than b, which would be read again for each of them */
-  WHY_ROWS,       /* sums over a elements each, at b places, and other has neither these rows nor these elements */
-  WHY_SEVERAL,    /* the kernel of other computes it on the way; a kernels need it */
-  WHY_JOINED,     /* val's rows are computed in the kernel of other, whose operands they share */
-  WHY_APART_SHAPE, WHY_APART_AXES, WHY_APART_FULL, WHY_APART_WAITS, WHY_APART_INDEX, /* ... are not, though */
+  WHY_ROWS, /* sums over a elements each, at b places, and other has neither these rows nor these elements */
+  WHY_SEVERAL, /* the kernel of other computes it on the way; a kernels need it */
+  WHY_JOINED,  /* val's rows are computed in the kernel of other, whose operands they share */
+  WHY_APART_SHAPE,
+  WHY_APART_AXES,
+  WHY_APART_FULL,
+  WHY_APART_WAITS,
+  WHY_APART_INDEX, /* ... are not, though */
   WHY_COUNT
 } Why;
 
@@ -217,16 +213,17 @@ int64_t kernel_chunk_of_root(const Program *p, const Kernel *k, int root);
 void program_chain(const Program *p, int k, int *first, int *last);
 
 /* ---- text, checks and the slow interpreter of this level ---- */
-extern const char *const kernel_kind_names[KERNEL_KINDS], *const why_names[WHY_COUNT],
-    *const buf_kind_names[3], *const conv_kind_names[3], *const conv_algo_names[3];
+extern const char *const kernel_kind_names[KERNEL_KINDS],
+    *const why_names[WHY_COUNT], *const buf_kind_names[3], *const conv_kind_names[3],
+                                                               *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);
 /* Reads back what program_print wrote, the graph included (ir/kread.c); NULL after reporting. */
 Program *program_read(Arena *a, const Source *src, Diags *d);
 bool program_is_text(const Source *src); /* the file begins with a program, not a graph */
 bool program_verify(const Program *p, char *err,
                     size_t errlen); /* SSA order, accesses inside buffers, chunk ranges */
-/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. round_f32: a loop
-   kernel's f32 values are rounded after every operator, as generated code does. */
+/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order.
+   round_f32: a loop kernel's f32 values are rounded after every operator, as generated code does. */
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
 
 #endif

@@ -180,7 +180,22 @@ static void run_loop(const LoopKernel *l, double *const *mem, bool round_f32) {
 }
 
 /* ---- library kernels ---- */
-static void run_gemm(const GemmSpec *s, double *const *mem) {
+static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
+  int64_t padded = gemm_div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
+  for (int64_t k = 0; k < s->k; k++)
+    for (int64_t n = 0; n < padded; n++)
+      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + gemm_min(n, s->n - 1) * s->b_n];
+}
+
+static void run_gemm(const Program *p, const Kernel *kn, double *const *mem) {
+  const GemmSpec *s = &kn->gemm;
+  GemmGeom g;
+  gemm_geom(s, &p->target, &g);
+  bool packed = g.b == GEMM_PACKED;
+  if (packed && kn->gemm_step == 0) {
+    pack_gemm(s, &g, mem[0], mem[1]);
+    return;
+  }
   int64_t at[4] = {0}, batches = 1;
   for (int i = 0; i < s->nbatch; i++) batches *= s->batch[i];
   for (int64_t b = 0; b < batches; b++) {
@@ -194,7 +209,9 @@ static void run_gemm(const GemmSpec *s, double *const *mem) {
     for (int64_t m = 0; m < s->m; m++)
       for (int64_t n = 0; n < s->n; n++) {
         double sum = 0;
-        for (int64_t k = 0; k < s->k; k++) sum += A[m * s->a_m + k * s->a_k] * B[k * s->b_k + n * s->b_n];
+        for (int64_t k = 0; k < s->k; k++)
+          sum += A[m * s->a_m + k * s->a_k] *
+                 (packed ? mem[1][gemm_packed_at(s, &g, k, n)] : B[k * s->b_k + n * s->b_n]);
         C[m * s->c_m + n * s->c_n] = sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
@@ -229,7 +246,7 @@ static void run_extern(const Program *p, const Kernel *k, double *const *mem) {
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
   switch (k->kind) {
   case KK_LOOP: run_loop(&k->loop, mem, round_f32); return;
-  case KK_GEMM: run_gemm(&k->gemm, mem); return;
+  case KK_GEMM: run_gemm(p, k, mem); return;
   case KK_SCATTER: run_scatter(&k->scatter, mem); return;
   case KK_EXTERN: run_extern(p, k, mem); return;
   case KERNEL_KINDS:

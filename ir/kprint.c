@@ -196,8 +196,11 @@ static void put_list(StrBuf *b, const char *name, const int64_t *v, int n) {
   sb_printf(b, "]");
 }
 
-static void put_gemm(StrBuf *b, const GemmSpec *s) {
-  sb_printf(b, " %s", dtype_name(s->dt));
+static void put_gemm(StrBuf *b, const Program *p, const Kernel *k) {
+  const GemmSpec *s = &k->gemm;
+  GemmPlan plan = gemm_plan(s, &p->target);
+  sb_printf(b, " %s %s", plan.step[k->gemm_step].name, dtype_name(s->dt));
+  if (s->rows) sb_printf(b, " rows=%lld", (long long)s->rows);
   put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
   put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);
   put_list(b, "b", (int64_t[]){s->b_off, s->b_k, s->b_n}, 3);
@@ -243,7 +246,7 @@ static void put_kernel(StrBuf *b, const Program *p, int i) {
   const Kernel *k = &p->kernel.v[i];
   sb_printf(b, "k%d %s", i, kernel_kind_names[k->kind]);
   if (k->kind == KK_LOOP) put_dims(b, &k->loop);
-  if (k->kind == KK_GEMM) put_gemm(b, &k->gemm);
+  if (k->kind == KK_GEMM) put_gemm(b, p, k);
   if (k->kind == KK_CONV) put_conv(b, p, k);
   if (k->kind == KK_SCATTER) put_scatter(b, &k->scatter);
   if (k->kind == KK_EXTERN) sb_printf(b, " \"%s\" \"%s\"", k->ext->library, k->ext->symbol);

@@ -392,9 +392,11 @@ static void dims(KReader *r, LoopKernel *l) {
   l->nchunk = eat(r, "chunks=") ? number(r) : 1;
 }
 
-static void gemm(KReader *r, GemmSpec *s) {
+static void gemm_spec(KReader *r, GemmSpec *s) {
   int64_t v[3];
   s->dt = dtype(r);
+  if (s->dt != DT_F32 && s->dt != DT_F64) fail(r, "matrix products are f32 or f64");
+  s->rows = eat(r, "rows=") ? number(r) : 0;
   named_list(r, "mnk", v, 3);
   if (v[0] < 1 || v[1] < 1 || v[2] < 1) fail(r, "a matrix product of nothing");
   s->m = v[0], s->n = v[1], s->k = v[2];
@@ -412,6 +414,15 @@ static void gemm(KReader *r, GemmSpec *s) {
   named_list(r, "a_batch", s->a_batch, s->nbatch);
   named_list(r, "b_batch", s->b_batch, s->nbatch);
   named_list(r, "c_batch", s->c_batch, s->nbatch);
+}
+
+static void gemm(KReader *r, Kernel *k) {
+  const char *name = word(r, "a step of a matrix product");
+  gemm_spec(r, &k->gemm);
+  GemmPlan plan = gemm_plan(&k->gemm, &r->prog->target);
+  for (k->gemm_step = 0; k->gemm_step < plan.nstep; k->gemm_step++)
+    if (!strcmp(plan.step[k->gemm_step].name, name)) return;
+  fail(r, "this matrix product has no step '%.40s'", name);
 }
 
 static void conv(KReader *r, Kernel *k) {
@@ -513,7 +524,7 @@ static void kernel(KReader *r) {
   k.kind = (KernelKind)choice(r, kernel_kind_names, KERNEL_KINDS, "loop, gemm, conv, scatter or extern");
   switch (k.kind) {
   case KK_LOOP: dims(r, &k.loop); break;
-  case KK_GEMM: gemm(r, &k.gemm); break;
+  case KK_GEMM: gemm(r, &k); break;
   case KK_CONV: conv(r, &k); break;
   case KK_SCATTER: scatter(r, &k.scatter); break;
   case KK_EXTERN: extern_call_of(r, &k); break;

@@ -247,10 +247,24 @@ static bool check_matrix(Check *c, const GemmSpec *s, int operand, int64_t off, 
 static bool check_gemm(Check *c) {
   const Kernel *k = &c->p->kernel.v[c->k];
   const GemmSpec *s = &k->gemm;
-  if (k->nbuf != 3) return fail(c, "a matrix product has 3 operands, not %d", k->nbuf);
-  return check_matrix(c, s, 0, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k) &&
-         check_matrix(c, s, 1, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n) &&
-         check_matrix(c, s, 2, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n);
+  GemmPlan plan = gemm_plan(s, &c->p->target);
+  if (k->gemm_step < 0 || k->gemm_step >= plan.nstep)
+    return fail(c, "step %d of %d", k->gemm_step, plan.nstep);
+  if (s->c_n != 1) return fail(c, "columns of a matrix product lie %lld apart", (long long)s->c_n);
+  if (s->rows < 0) return fail(c, "%lld rows a chunk", (long long)s->rows);
+  const GemmStep *st = &plan.step[k->gemm_step];
+  if (k->nbuf != st->nin + st->nout || k->nout != st->nout)
+    return fail(c, "%d operands for step %s", k->nbuf, st->name);
+  for (int i = 0; i < k->nbuf; i++) {
+    GemmOperand role = i < st->nin ? st->in[i] : st->out[i - st->nin];
+    if (role == GO_TMP && c->p->buf.v[k->buf[i]].bytes < plan.tmp_bytes)
+      return fail(c, "operand %d of step %s is too small", i, st->name);
+    if ((role == GO_A && !check_matrix(c, s, i, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k)) ||
+        (role == GO_B && !check_matrix(c, s, i, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n)) ||
+        (role == GO_C && !check_matrix(c, s, i, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n)))
+      return false;
+  }
+  return true;
 }
 
 static bool check_conv(Check *c) {

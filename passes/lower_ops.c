@@ -111,13 +111,29 @@ static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout) 
   for (int i = 0; i < n; i++) k->bytes += (double)l->p->buf.v[buf[i]].bytes;
 }
 
+static void push_gemm(Lower *l, const GemmSpec *s, Val v, const Val base[2]) {
+  GemmPlan plan = gemm_plan(s, &l->p->target);
+  int role[4] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v), -1};
+  if (plan.tmp_bytes) {
+    role[GO_TMP] = lower_temp(l, plan.tmp_bytes);
+    Buf *b = &l->p->buf.v[role[GO_TMP]];
+    b->dt = s->dt;
+    b->shape.dim[0] = plan.tmp_bytes / dtype_size(s->dt);
+  }
+  for (int i = 0; i < plan.nstep; i++) {
+    const GemmStep *st = &plan.step[i];
+    Kernel k = {.kind = KK_GEMM, .gemm = *s, .gemm_step = i, .flops = st->flops};
+    int buf[3], nb = 0;
+    for (int j = 0; j < st->nin; j++) buf[nb++] = role[st->in[j]];
+    for (int j = 0; j < st->nout; j++) buf[nb++] = role[st->out[j]];
+    push_operands(l, &k, buf, nb, st->nout);
+    lower_push(l, &k, v);
+  }
+}
+
 void lower_dot(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  Kernel k;
-  memset(&k, 0, sizeof k);
-  k.kind = KK_GEMM;
-  GemmSpec *s = &k.gemm;
-  s->dt = n->dt;
+  GemmSpec spec = {.dt = n->dt}, *s = &spec;
   Val base[2];
   Affine off[2];
   DotAxes ax[2];
@@ -151,7 +167,6 @@ void lower_dot(Lower *l, Val v) {
   s->c_m = s->n;
   if (ax[0].batch.n > 4) bug("dot_general with %d batch axes", ax[0].batch.n);
   int64_t st = s->m * s->n;
-  double batch = 1;
   const Shape *sa = &g_node(l->g, n->in[0])->shape;
   for (int i = ax[0].batch.n - 1; i >= 0; i--) {
     int64_t e = sa->dim[ax[0].batch.v[i]];
@@ -160,13 +175,9 @@ void lower_dot(Lower *l, Val v) {
     s->b_batch[i] = off[1].k[ax[1].batch.v[i]];
     s->c_batch[i] = st;
     st *= e;
-    batch *= (double)e;
   }
   s->nbatch = ax[0].batch.n;
-  k.flops = 2 * batch * (double)s->m * (double)s->n * (double)s->k;
-  int buf[3] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
-  push_operands(l, &k, buf, 3, 1);
-  lower_push(l, &k, v);
+  push_gemm(l, s, v, base);
   l->kernel_of[v] = l->p->kernel.n - 1;
 }
 

@@ -1,0 +1,285 @@
+/* Matrix product kernels against plain f64 loops: every vector width, all operand orders, odd extents,
+   batches, both element types. Operands end at unmapped pages, what a step must write starts as NaN and what
+   it must not touch is looked at, so stray and missing accesses show. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#endif
+#include "tests/unit/gemm_harness.h"
+
+#include <check.h>
+#include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+typedef struct {
+  char *p;
+  void *map;
+  size_t len;
+  int64_t n;
+  DType dt;
+} Buffer;
+
+static void put(Buffer *b, int64_t i, double x) {
+  if (b->dt == DT_F32) ((float *)(void *)b->p)[i] = (float)x;
+  else ((double *)(void *)b->p)[i] = x;
+}
+
+static double get(const Buffer *b, int64_t i) {
+  return b->dt == DT_F32 ? (double)((const float *)(const void *)b->p)[i]
+                         : ((const double *)(const void *)b->p)[i];
+}
+
+/* n elements, NaN, ending where an unmapped page starts. */
+static Buffer buffer_new(DType dt, int64_t n) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)(n ? n : 16) * (size_t)dtype_size(dt),
+         len = (bytes + page - 1) / page * page + page;
+  char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ck_assert(map != MAP_FAILED);
+  ck_assert(mprotect(map + len - page, page, PROT_NONE) == 0);
+  Buffer b = {map + len - page - bytes, map, len, n, dt};
+  for (int64_t i = 0; i < n; i++) put(&b, i, NAN);
+  return b;
+}
+
+static void buffer_free(Buffer *b) { munmap(b->map, b->len); }
+
+static uint32_t seed = 1;
+static double random_value(void) {
+  seed = seed * 1664525u + 1013904223u;
+  return (double)(float)((double)((seed >> 8) & 0xffff) / 32768.0 - 1.0);
+}
+
+static int64_t reach(const GemmSpec *s, const int64_t *batch, int64_t rows, int64_t row, int64_t cols,
+                     int64_t col) {
+  int64_t last = (rows - 1) * row + (cols - 1) * col;
+  for (int i = 0; i < s->nbatch; i++) last += (s->batch[i] - 1) * batch[i];
+  return last + 1;
+}
+
+static void offsets(const GemmSpec *s, int64_t item, int64_t out[3]) {
+  out[0] = out[1] = out[2] = 0;
+  for (int i = s->nbatch - 1; i >= 0; i--) {
+    int64_t at = item % s->batch[i];
+    item /= s->batch[i];
+    out[0] += at * s->a_batch[i], out[1] += at * s->b_batch[i], out[2] += at * s->c_batch[i];
+  }
+}
+
+/* Relative rms error of C; NaN when anything was left unwritten. c receives C. */
+static double run(const GemmSpec *s, const Target *t, Buffer *c) {
+  GemmCode code = gemm_compile(s, t);
+  int64_t items = 1, na = reach(s, s->a_batch, s->m, s->a_m, s->k, s->a_k),
+          nb = reach(s, s->b_batch, s->k, s->b_k, s->n, s->b_n);
+  for (int i = 0; i < s->nbatch; i++) items *= s->batch[i];
+  Buffer a = buffer_new(s->dt, na), b = buffer_new(s->dt, nb),
+         tmp = buffer_new(s->dt, code.plan.tmp_bytes / dtype_size(s->dt)),
+         scratch = buffer_new(s->dt, (code.scratch + 63) / 64 * 64 / dtype_size(s->dt));
+  *c = buffer_new(s->dt, reach(s, s->c_batch, s->m, s->c_m, s->n, 1));
+  seed = 1;
+  for (int64_t i = 0; i < na; i++) put(&a, i, random_value());
+  for (int64_t i = 0; i < nb; i++) put(&b, i, random_value());
+  void *operand[] = {[GO_A] = a.p, [GO_B] = b.p, [GO_C] = c->p, [GO_TMP] = tmp.p};
+  char *first = malloc((size_t)(c->n * dtype_size(s->dt)));
+  for (int backwards = 0; backwards < 2; backwards++) {
+    for (int i = 0; i < code.plan.nstep; i++) {
+      for (int64_t k = 0; k < scratch.n; k++) put(&scratch, k, NAN);
+      gemm_run_step(&code, i, operand, scratch.p, backwards);
+    }
+    size_t bytes = (size_t)(c->n * dtype_size(s->dt));
+    if (backwards) ck_assert_msg(!memcmp(first, c->p, bytes), "chunk order changes bits");
+    else memcpy(first, c->p, bytes);
+  }
+  free(first);
+  double err = 0, sum = 0;
+  char *written = calloc((size_t)c->n, 1);
+  for (int64_t item = 0; item < items; item++) {
+    int64_t off[3];
+    offsets(s, item, off);
+    for (int64_t i = 0; i < s->m; i++)
+      for (int64_t j = 0; j < s->n; j++) {
+        double want = 0;
+        for (int64_t k = 0; k < s->k; k++)
+          want += get(&a, off[0] + i * s->a_m + k * s->a_k) * get(&b, off[1] + k * s->b_k + j * s->b_n);
+        int64_t at = off[2] + i * s->c_m + j;
+        double d = get(c, at) - want;
+        written[at] = 1;
+        err += d * d, sum += want * want;
+      }
+  }
+  for (int64_t i = 0; i < c->n; i++)
+    if (!written[i]) ck_assert_msg(isnan(get(c, i)), "element %lld between rows was written", (long long)i);
+  free(written);
+  buffer_free(&a), buffer_free(&b), buffer_free(&tmp), buffer_free(&scratch);
+  gemm_free(&code);
+  return sum > 0 ? sqrt(err / sum) : sqrt(err);
+}
+
+typedef struct {
+  int64_t m, n, k;
+} Shape3;
+
+static const Shape3 shapes[] = {
+    {1, 1, 1},    {1, 17, 7},    {7, 1, 17},   {17, 7, 1},     {3, 3, 3},      {4, 40, 4},    {4, 4, 40},
+    {40, 4, 4},   {14, 32, 16},  {15, 33, 17}, {31, 37, 41},   {64, 9, 100},   {9, 64, 19},   {29, 100, 300},
+    {61, 23, 67}, {128, 48, 64}, {97, 89, 83}, {200, 160, 96}, {33, 129, 512}, {3, 130, 257}, {5, 600, 40},
+};
+
+/* Order bits: 1 A transposed, 2 B transposed, 4 rows farther apart than needed, 8 rows a page apart. */
+static GemmSpec spec_of(Shape3 z, int order, DType dt) {
+  int64_t pad = order & 4 ? 3 : 0;
+  GemmSpec s = {.dt = dt, .m = z.m, .n = z.n, .k = z.k, .c_n = 1, .c_m = z.n + pad};
+  int64_t a = order & 1 ? z.m : z.k, b = order & 2 ? z.k : z.n;
+  if (order & 8) a = (a + 1023) / 1024 * 1024, b = (b + 1023) / 1024 * 1024;
+  s.a_m = order & 1 ? 1 : a + pad, s.a_k = order & 1 ? a + pad : 1;
+  s.b_k = order & 2 ? 1 : b + pad, s.b_n = order & 2 ? b + pad : 1;
+  return s;
+}
+
+static bool target_of(const char *cpu, Target *t) {
+  Target host = target_host();
+  ck_assert(target_named(cpu, t));
+  return t->vector_bytes <= host.vector_bytes;
+}
+
+static const char *const cpus[] = {"x86-64-v4", "x86-64-v3", "x86-64"};
+enum { CPUS = 3, ORDERS = 16, SHAPES = sizeof shapes / sizeof *shapes };
+
+static double bound(DType dt) { return dt == DT_F32 ? 3e-6 : 1e-14; }
+
+START_TEST(every_order) {
+  Target t;
+  if (!target_of(cpus[_i], &t)) return;
+  for (int i = 0; i < SHAPES; i++)
+    for (int order = 0; order < ORDERS; order++)
+      for (int dt = 0; dt < 2; dt++) {
+        if ((dt || order >= 4) && (i + order) % 5) continue; /* compiling takes the time */
+        GemmSpec s = spec_of(shapes[i], order, dt ? DT_F64 : DT_F32);
+        Buffer c;
+        double e = run(&s, &t, &c);
+        buffer_free(&c);
+        ck_assert_msg(e < bound(s.dt), "%s %s shape %d order %d: error %g", cpus[_i], dtype_name(s.dt), i,
+                      order, e);
+      }
+}
+END_TEST
+
+/* Chunks of given rows: they cover exactly these, and change no bits. */
+START_TEST(given_rows) {
+  Target t;
+  if (!target_of(cpus[_i], &t)) return;
+  for (int i = 0; i < SHAPES; i++)
+    for (int order = i % 2; order < 4; order += 2) {
+      GemmSpec s = spec_of(shapes[i], order, DT_F32);
+      Buffer want, got;
+      run(&s, &t, &want);
+      static const int64_t rows[] = {7, 32, 1000};
+      for (int r = i % 2; r < 3; r++) {
+        s.rows = rows[r];
+        if (s.m / s.rows > 40) continue;
+        GemmPlan p = gemm_plan(&s, &t);
+        ck_assert_int_eq(p.rows, s.rows);
+        ck_assert_int_eq(p.step[p.nstep - 1].nchunk, (s.m + s.rows - 1) / s.rows);
+        ck_assert(run(&s, &t, &got) < bound(s.dt));
+        ck_assert_msg(!memcmp(want.p, got.p, (size_t)want.n * 4), "shape %d order %d: %lld rows change bits",
+                      i, order, (long long)s.rows);
+        buffer_free(&got);
+      }
+      buffer_free(&want);
+    }
+}
+END_TEST
+
+/* One chunk alone writes its rows and nothing else. */
+START_TEST(chunk_is_rows) {
+  Target t;
+  if (!target_of(cpus[_i], &t)) return;
+  for (int batched = 0; batched < 2; batched++) {
+    GemmSpec s = spec_of((Shape3){50, 70, 30}, 2, DT_F32);
+    s.rows = batched ? 2 : 16;
+    if (batched) {
+      s.m = 4, s.nbatch = 2, s.batch[0] = 5, s.batch[1] = 3;
+      s.a_batch[0] = 3 * 120, s.a_batch[1] = 120, s.b_batch[0] = 0, s.b_batch[1] = 2100;
+      s.c_batch[0] = 3 * 280, s.c_batch[1] = 280;
+    }
+    GemmCode code = gemm_compile(&s, &t);
+    int64_t nc = batched ? 5 * 3 * 280 : 50 * 70, each = batched ? 2 * 3 * 280 : 16 * 70;
+    Buffer a = buffer_new(DT_F32, batched ? 15 * 120 : 50 * 30), b = buffer_new(DT_F32, 3 * 2100), c,
+           tmp = buffer_new(DT_F32, code.plan.tmp_bytes / 4),
+           scratch = buffer_new(DT_F32, code.scratch / 4 + 64);
+    for (int64_t i = 0; i < a.n; i++) put(&a, i, 1);
+    for (int64_t i = 0; i < b.n; i++) put(&b, i, 1);
+    int main_step = code.plan.nstep - 1;
+    for (int64_t chunk = 0; chunk < code.plan.step[main_step].nchunk; chunk++) {
+      c = buffer_new(DT_F32, nc);
+      void *operand[] = {[GO_A] = a.p, [GO_B] = b.p, [GO_C] = c.p, [GO_TMP] = tmp.p};
+      if (main_step) gemm_run_step(&code, 0, operand, scratch.p, false);
+      void *ptr[] = {a.p, code.plan.step[main_step].in[1] == GO_TMP ? tmp.p : b.p, c.p};
+      code.fn[main_step](ptr, chunk, scratch.p, NULL);
+      for (int64_t i = 0; i < nc; i++) {
+        bool mine = i / each == chunk;
+        ck_assert_msg(mine ? get(&c, i) == 30 : isnan(get(&c, i)), "chunk %lld, element %lld: %g",
+                      (long long)chunk, (long long)i, get(&c, i));
+      }
+      buffer_free(&c);
+    }
+    buffer_free(&a), buffer_free(&b), buffer_free(&tmp), buffer_free(&scratch);
+    gemm_free(&code);
+  }
+}
+END_TEST
+
+/* Two batch axes, B shared along one, for products of all sizes and orders. */
+START_TEST(batches) {
+  Target t;
+  if (!target_of(cpus[_i], &t)) return;
+  static const Shape3 small[] = {{4, 4, 40}, {4, 40, 4},   {40, 4, 4}, {3, 17, 5},
+                                 {1, 1, 33}, {70, 65, 30}, {9, 2, 64}};
+  for (int i = 0; i < 7; i++)
+    for (int order = 0; order < 4; order++)
+      for (int64_t shared = 0; shared < 2; shared++)
+        for (int64_t rows = 0; rows < 3; rows++) {
+          GemmSpec s = spec_of(small[i], order, DT_F32);
+          s.nbatch = 2, s.batch[0] = shared ? 2 : 13, s.batch[1] = 3, s.rows = rows;
+          s.a_batch[1] = s.m * s.k, s.a_batch[0] = 3 * s.m * s.k;
+          s.b_batch[1] = s.k * s.n, s.b_batch[0] = shared ? 0 : 3 * s.k * s.n;
+          s.c_batch[1] = s.m * s.n, s.c_batch[0] = 3 * s.m * s.n;
+          Buffer c;
+          double e = run(&s, &t, &c);
+          buffer_free(&c);
+          ck_assert_msg(e < bound(s.dt), "%s shape %d order %d: error %g", cpus[_i], i, order, e);
+        }
+}
+END_TEST
+
+/* Sums over k longer than a block. */
+START_TEST(long_sums) {
+  Target t;
+  if (!target_of(cpus[_i], &t)) return;
+  static const Shape3 deep[] = {{37, 70, 1500}, {16, 33, 2051}, {129, 64, 1023}};
+  for (int i = 0; i < 3; i++)
+    for (int order = 0; order < ORDERS; order += 3) {
+      GemmSpec s = spec_of(deep[i], order, i % 2 ? DT_F64 : DT_F32);
+      Buffer c;
+      double e = run(&s, &t, &c);
+      buffer_free(&c);
+      ck_assert_msg(e < bound(s.dt) * 3, "%s shape %d order %d: error %g", cpus[_i], i, order, e);
+    }
+}
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("gemm");
+  TCase *t = tcase_create("gemm");
+  tcase_set_timeout(t, 300);
+  tcase_add_loop_test(t, every_order, 0, CPUS);
+  tcase_add_loop_test(t, given_rows, 0, CPUS);
+  tcase_add_loop_test(t, chunk_is_rows, 0, CPUS);
+  tcase_add_loop_test(t, batches, 0, CPUS);
+  tcase_add_loop_test(t, long_sums, 0, CPUS);
+  suite_add_tcase(s, t);
+  SRunner *r = srunner_create(s);
+  srunner_run_all(r, CK_ENV);
+  int failed = srunner_ntests_failed(r);
+  srunner_free(r);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
