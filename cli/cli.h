@@ -36,7 +36,7 @@ typedef struct {
   int64_t objects, views, size, classes;                /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv;
-  bool check_bounds;
+  bool check_bounds, checks;
   const char *match;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *inputs, *outputs, *params_out;

@@ -53,6 +53,55 @@ static void print_roofline(Cli *c, Session *s, FILE *f) {
   fprintf(f, "%-32s %-28s %9.3f\n\n", "all", "", total * 1e3);
 }
 
+/* The step without the gradient norm that only the check looks at (clipping may need it too). */
+static const Graph *without_norm(Arena *a, const Graph *g) {
+  Graph *bare = graph_new(a, g->name);
+  for (Val v = 0; v < g->node.n; v++) g_copy_node(bare, g, v, g_node(g, v)->in);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (strcmp(g->outputs.v[i].name, "grad_norm"))
+      g_output(bare, g->outputs.v[i].name, g->outputs.v[i].val, g->outputs.v[i].state);
+  return bare;
+}
+
+static double median(double *t, int64_t n) {
+  qsort(t, (size_t)n, sizeof *t, by_value);
+  return n % 2 ? t[n / 2] : (t[n / 2 - 1] + t[n / 2]) / 2;
+}
+
+/* --checks: what looking for non-finite values costs when there are none. Steps as jepac train makes them, in
+   turn with steps that compute no norm for the check and look at nothing. */
+static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint64_t seed, int64_t n) {
+  Compiled bare;
+  Status s = cli_compile(c, without_norm(c->arena, g), &bare);
+  if (s) return s;
+  compiled_init(&bare, seed);
+  fill_inputs(bare.session, seed);
+  double *with = NEWN(c->arena, double, n), *without = NEWN(c->arena, double, n),
+         *more = NEWN(c->arena, double, n);
+  int bad;
+  for (int64_t i = -2; i < n && !s; i++) {
+    double spent[2];
+    for (int turn = 0; turn < 2; turn++) { /* who comes first changes, as its caches are colder */
+      bool check = (turn ^ i) & 1;
+      double start = now_seconds();
+      if (check) s = compiled_step(checked, &bad);
+      else session_run(bare.session, 0, bare.plan->nstep);
+      spent[check] = now_seconds() - start;
+    }
+    if (i < 0) continue;
+    with[i] = spent[1];
+    without[i] = spent[0];
+    more[i] = with[i] - without[i];
+  }
+  compiled_free(&bare);
+  if (s) return cli_fail(c, s, "the step is not finite on random inputs: the check cannot be timed");
+  double base = median(without, n);
+  printf("checks      %.4f ms with them, %.4f ms without: %+.2f %% (median of %lld differences %+.4f ms)\n",
+         median(with, n) * 1e3, base * 1e3, 100 * (median(with, n) / base - 1), (long long)n,
+         median(more, n) * 1e3);
+  return ST_OK;
+}
+
 Status cmd_bench(Cli *c) {
   double start = now_seconds();
   int64_t n = c->opt.steps < 0 ? 20 : c->opt.steps;
@@ -76,10 +125,8 @@ Status cmd_bench(Cli *c) {
     if (i < 0) first = now_seconds() - start;
     else t[i] = now_seconds() - begin;
   }
-  qsort(t, (size_t)n, sizeof *t, by_value);
-  double flops = 0;
+  double middle = median(t, n), flops = 0;
   for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
-  double median = n % 2 ? t[n / 2] : (t[n / 2 - 1] + t[n / 2]) / 2;
   int64_t rss = peak_memory();
   if (c->opt.verbose) print_roofline(c, k.session, c->opt.json ? stderr : stdout);
   if (c->opt.trace) {
@@ -95,15 +142,16 @@ Status cmd_bench(Cli *c) {
     printf("{\"step_min_s\": %.9g, \"step_median_s\": %.9g, \"first_step_s\": %.9g, \"compile_s\": %.9g, "
            "\"peak_rss_bytes\": %lld, "
            "\"arena_bytes\": %lld, \"flops\": %.17g}\n",
-           t[0], median, first, k.seconds, (long long)rss, (long long)k.plan->arena_bytes, flops);
+           t[0], middle, first, k.seconds, (long long)rss, (long long)k.plan->arena_bytes, flops);
   } else {
-    printf("step        %.3f ms (median of %lld; best %.3f ms), %.1f GFLOP/s\n", median * 1e3, (long long)n,
-           t[0] * 1e3, flops / median * 1e-9);
+    printf("step        %.3f ms (median of %lld; best %.3f ms), %.1f GFLOP/s\n", middle * 1e3, (long long)n,
+           t[0] * 1e3, flops / middle * 1e-9);
     printf("first step  %.3f s after start; passes and code generation %.3f s\n", first, k.seconds);
     printf("memory      peak %s, arena %s\n", cli_human_bytes(c->arena, rss),
            cli_human_bytes(c->arena, k.plan->arena_bytes));
     printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
   }
+  if (c->opt.checks) s = bench_checks(c, g, &k, seed, n);
   compiled_free(&k);
-  return ST_OK;
+  return s;
 }

@@ -64,6 +64,7 @@ static const OptionRow option_table[] = {
     {"no-optimizer", 0, OPT_FLAG, CMD_CKPT, AT(no_optimizer), NULL, "convert: leave out the optimizer's state"},
     {"output", 'o', OPT_TEXT, CMD_REDUCE | CMD_FMT, AT(out), "FILE", "instead of standard output"},
     {"match", 0, OPT_TEXT, CMD_REDUCE, AT(match), "TEXT", "what the command prints must hold this"},
+    {"checks", 0, OPT_FLAG, CMD_BENCH, AT(checks), NULL, "also what the check for non-finite values costs"},
     {"check-bounds", 0, OPT_FLAG, CMD_VERIFY, AT(check_bounds), NULL,
      "only that kernels stay inside their operands, at any size"},
     {"check", 0, OPT_FLAG, CMD_FMT, AT(check), NULL, "only say whether the layout would change (exit 1)"},
