@@ -34,7 +34,8 @@ static void measure_batch(Eval *e, const Reader *r, int which, const float *para
     entry_apply(&e->predict, which, in, 2, rows, q);
     for (int64_t i = 0; i < rows; i++) {
       int64_t b = i / (V - 1), v = i % (V - 1) + 1;
-      f->loss[kind] += 1 - stats_cosine(q + i * D, z + (b * V + v) * D, D);
+      /* without another image there is nothing to shuffle with */
+      f->loss[kind] += kind == SHUFFLED && n == 1 ? NAN : 1 - stats_cosine(q + i * D, z + (b * V + v) * D, D);
       if (kind != TRUE_ACTIONS) continue;
       int rank = stats_rank(q + i * D, z + (b * V + 1) * D, (int)V - 1, (int)v - 1, D);
       f->mrr += 1.0 / rank;
