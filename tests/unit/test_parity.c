@@ -9,6 +9,7 @@
 #include "frontend/frontend.h"
 #include "runtime/safetensors.h"
 #include "tests/unit/jit_run.h"
+#include "tests/unit/support.h"
 
 /* Layers and the flagship first: only these also run with direct convolutions, and in eval mode as code. */
 static const char *const cases[] = {
@@ -380,9 +381,5 @@ int main(void) {
   tcase_add_loop_test(t, bf16, 0, sizeof bf16_bound / sizeof *bf16_bound);
   tcase_add_test(t, bf16_steps);
   suite_add_tcase(s, t);
-  SRunner *r = srunner_create(s);
-  srunner_run_all(r, CK_ENV);
-  int failed = srunner_ntests_failed(r);
-  srunner_free(r);
-  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_suite(s);
 }
