@@ -127,6 +127,7 @@ static Status judge(Walk *w, int k, int b, Wanted want) {
   for (int64_t i = 0; i < n; i++) {
     double exact = want.exact[i], near = want.moved[i];
     if (isfinite(exact)) scale = fmax(scale, fabs(exact));
+    if (isfinite(want.rounded[i])) scale = fmax(scale, fabs(want.rounded[i]));
     if (isfinite(exact) && isfinite(near)) moved = fmax(moved, fabs(exact - near));
     double d = fmin(distance(got[i], exact), distance(got[i], want.rounded[i]));
     if (d > most) most = d, at = i;
