@@ -52,7 +52,6 @@ static PipelineOptions pipeline_options(Cli *c) {
 #ifdef JEPAC_DEBUG
   o.verify_each = true;
 #endif
-  o.bf16 = c->opt.precision && !strcmp(c->opt.precision, "bf16");
   if (c->opt.max_memory > 0) o.max_memory = c->opt.max_memory;
   if (c->opt.conv)
     o.conv = !strcmp(c->opt.conv, "direct")     ? CONV_DIRECT
@@ -74,6 +73,7 @@ Compiler *cli_compiler(Cli *c) {
   if (!k->cache_dir) k->cache_dir = cache_folder(c);
   k->threads = c->opt.threads > 0 ? (int)c->opt.threads : 0;
   k->pipeline = pipeline_options(c);
+  k->precision = c->opt.precision ? dtype_parse(c->opt.precision) : DT_NONE;
   k->debug = !debug ? DEBUG_NONE : !strcmp(debug, "gdb") ? DEBUG_GDB : DEBUG_PERF;
   return k;
 }

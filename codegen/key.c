@@ -148,8 +148,7 @@ void target_key(const Target *t, StrBuf *out) {
   LLVMGetVersion(&major, &minor, &patch);
   sb_printf(out, "LLVM %u.%u.%u ", major, minor, patch);
   em_target_key(t, out);
-  sb_printf(out, " %d %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16,
-            t->bf16_dot, (long long)t->l1, (long long)t->l2);
+  sb_printf(out, " %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16, (long long)t->l1, (long long)t->l2);
   BuildId b = {(uintptr_t)&find_build_id, out, false};
   dl_iterate_phdr(find_build_id, &b);
   if (!b.found) sb_printf(out, "%s", __DATE__ __TIME__);

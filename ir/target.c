@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const Target avx512 = {"x86-64-v4", 64, 32, true, false, 32768, 1048576, false};
-static const Target avx2 = {"x86-64-v3", 32, 16, true, false, 32768, 524288, false};
-static const Target base = {"x86-64", 16, 16, false, false, 32768, 262144, false};
+static const Target avx512 = {"x86-64-v4", 64, 32, true, false, 32768, 1048576};
+static const Target avx2 = {"x86-64-v3", 32, 16, true, false, 32768, 524288};
+static const Target base = {"x86-64", 16, 16, false, false, 32768, 262144};
 
 Target target_host(void) {
   Target t = base;
@@ -16,7 +16,6 @@ Target target_host(void) {
       __builtin_cpu_supports("avx512bw")) {
     t = avx512;
     t.bf16 = __builtin_cpu_supports("avx512bf16");
-    t.bf16_dot = t.bf16 && __builtin_cpu_is("amd");
   } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     t = avx2;
 #elif defined(__aarch64__)
@@ -48,7 +47,6 @@ bool target_named(const char *cpu, Target *out) {
       *out = *known[i].like;
       out->cpu = known[i].name;
       out->bf16 = known[i].bf16;
-      out->bf16_dot = known[i].bf16 && !strncmp(cpu, "znver", 5);
       return true;
     }
   return false;

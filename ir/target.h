@@ -8,9 +8,8 @@ typedef struct {
   const char *cpu;      /* LLVM name, or "host" */
   int vector_bytes;     /* 64 AVX-512, 32 AVX2, 16 otherwise */
   int registers;        /* vector registers: 32 or 16 */
-  bool fma, bf16;       /* fused multiply-add; native bf16 conversion and dot product */
+  bool fma, bf16;       /* fused multiply-add; native conversion to bf16 (AVX512_BF16) */
   int64_t l1, l2;       /* bytes of data cache a core may count on */
-  bool bf16_dot;        /* the bf16 dot product is faster than f32 multiply-adds (not so on Intel's, which run it at half rate) */
 } Target;
 
 Target target_host(void);

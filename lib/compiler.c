@@ -61,6 +61,7 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
                          .text = text};
   *m = frontend_load(c->arena, c->diags, arena_strdup(c->arena, path), o);
+  if (*m && !c->loaded) c->loaded = true, c->recipe_bf16 = frontend_bf16(*m);
   return *m ? ST_OK : ST_MODEL;
 }
 
@@ -109,7 +110,9 @@ Graph *compiler_expand(Compiler *c, const Graph *g) {
 Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   Target host = target_host();
   Status s = ST_MODEL;
-  *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &c->pipeline, c->diags, &s);
+  PipelineOptions o = c->pipeline;
+  o.bf16 = c->precision == DT_NONE ? c->recipe_bf16 : c->precision == DT_BF16;
+  *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &o, c->diags, &s);
   return *p ? ST_OK : s ? s : ST_MODEL;
 }
 

@@ -19,7 +19,6 @@ typedef struct {
   Graph *out;
   bool *rounded;
   Val *wide, *narrow; /* per value of in: the f32 value in out, the bf16 one; -1 not made */
-  bool all_operands;
 } Precision;
 
 static OpKind kind_of(const Node *n) { return op_table[n->op].kind; }
@@ -97,7 +96,6 @@ static Val operand(Precision *p, Val v) {
     Val base = operand(p, n->in[0]);
     if (base >= 0) return p->narrow[v] = g_add(p->out, n->op, &base, 1, n->attr, n->imm, DT_BF16, &n->shape);
   }
-  if (p->all_operands) p->narrow[v] = g_cast(p->out, wide(p, v), DT_BF16);
   return p->narrow[v];
 }
 
@@ -134,8 +132,7 @@ Graph *precision_graph(Arena *a, Arena *attempt, const Graph *g, const Target *t
     fuse(l);
   } while (l->restart);
   int n = g->node.n;
-  Precision p = {
-      .in = g, .rounded = NEWN(a, bool, n + 1), .narrow = NEWN(a, Val, n + 1), .all_operands = t->bf16_dot};
+  Precision p = {.in = g, .rounded = NEWN(a, bool, n + 1), .narrow = NEWN(a, Val, n + 1)};
   p.out = pass_begin(a, g, &p.wide);
   for (Val v = 0; v < n; v++) p.narrow[v] = -1;
   choose(&p, l);

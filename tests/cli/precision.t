@@ -1,0 +1,29 @@
+Storage in bf16: by the recipe or by option; checkpoints stay f32 and go from one precision to the other.
+
+$ jepac ir precision.jepa --train-step --stage plan | grep -q 'bf16\[16,16,8,8\]' && echo bf16
+  bf16
+$ jepac ir precision.jepa --train-step --stage plan --precision f32 | grep -c bf16
+  0
+  exit 1
+$ jepac ir precision.jepa --train-step --stage plan --set precision=f32 | grep -c bf16
+  0
+  exit 1
+$ jepac check precision.jepa --set precision=i32
+  --set precision:1:1: error: `precision` is f32 or bf16, not "i32"
+      i32
+      ^
+  exit 1
+$ jepac verify precision.jepa --set batch=16 -q >log 2>&1 && echo verified
+  verified
+$ jepac train precision.jepa -q --out one --threads 1 --steps 6 && jepac train precision.jepa -q --out two --threads 2 --steps 6
+$ cmp one/checkpoint.safetensors two/checkpoint.safetensors && echo same bits
+  same bits
+$ jepac ckpt ls one | grep -c bf16
+  0
+  exit 1
+$ jepac train precision.jepa -q --out one --resume --steps 8 --precision f32
+  jepac: warning: one was compiled differently (another model, machine or jepac): the run goes on, but not with the same bits
+$ jepac train precision.jepa -q --out one --resume --steps 10 --precision bf16
+  jepac: warning: one was compiled differently (another model, machine or jepac): the run goes on, but not with the same bits
+$ tail -1 one/run.jsonl | cut -c1-12
+  {"step": 10,
