@@ -32,21 +32,19 @@ $ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip sim
 
 A fault in each kernel's code, convolutions among them.
 
-$ JEPAC_FAULT=kernels jepac verify tiny.jepa -q | sed 's/;.*//'
-  faults 34 of 34 found
-  ok     17 passes and 23 kernels
-$ JEPAC_FAULT=kernels jepac verify $ROOT/models/cnn.jepa --set batch=4 -q | sed 's/;.*//'
-  faults 104 of 104 found
-  ok     17 passes and 72 kernels
+$ JEPAC_FAULT=kernels jepac verify tiny.jepa -q | awk '/^faults/ { print ($2 == $4 && $2 > 20), $5 }'
+  1 found
+$ JEPAC_FAULT=kernels jepac verify $ROOT/models/cnn.jepa --set batch=4 -q | awk '/^faults/ { print ($2 == $4 && $2 > 80), $5 }'
+  1 found
 
 Memory: each kernel alone between unreadable pages; a result shorter than its kernel thinks is found, in every kernel.
 
 $ jepac verify $ROOT/models/cnn.jepa --set batch=4 --check-bounds | sed 's/bounds [0-9]* /bounds N /'
   bounds N           ok   every access inside its operands
-$ JEPAC_FAULT=bounds jepac verify $ROOT/models/cnn.jepa --set batch=4 --check-bounds -q
-  faults 64 of 64 found
-$ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q
-  faults 23 of 23 found
+$ JEPAC_FAULT=bounds jepac verify $ROOT/models/cnn.jepa --set batch=4 --check-bounds -q | awk '{ print ($2 == $4 && $2 > 50), $5 }'
+  1 found
+$ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q | awk '{ print ($2 == $4 && $2 > 20), $5 }'
+  1 found
 
 $ jepac verify sum.ir -q | sed 's/;.*//'
   ok     17 passes and 1 kernels
