@@ -150,11 +150,16 @@ static void blame_kernel(Search *s, const Kernel *k, int bad) {
   const Program *p = s->k->program;
   const Node *n = g_node(p->graph, k->val >= 0 ? k->val : p->buf.v[bad].val);
   blame(s, n, read_buffer(s, bad));
-  for (int i = 0; i < k->nbuf - k->nout; i++) {
-    Val v = p->buf.v[k->buf[i]].val;
-    if (v < 0) continue; /* packed weights, partial sums */
-    const Node *x = g_node(p->graph, v);
-    describe(s, operand_name(s, i, x), x, read_buffer(s, k->buf[i]));
+  for (int j = 0; j < n->nin; j++) { /* a packed operand is read by an earlier step of the same operator */
+    int buf = -1;
+    for (int i = 0; i < p->kernel.n && buf < 0; i++) {
+      const Kernel *step = &p->kernel.v[i];
+      if (step->kind != k->kind || step->val != k->val) continue;
+      for (int o = 0; o < step->nbuf - step->nout && buf < 0; o++)
+        if (p->buf.v[step->buf[o]].val == n->in[j]) buf = step->buf[o];
+    }
+    const Node *x = g_node(p->graph, n->in[j]);
+    if (buf >= 0) describe(s, operand_name(s, j, x), x, read_buffer(s, buf));
   }
 }
 
