@@ -322,5 +322,6 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
   free(j.unit);
   free(unit);
   free(address);
+  codegen_trim();
   return c;
 }

@@ -32,4 +32,7 @@ LLVMErrorRef debug_create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit);
 Plan *plan_build(const Program *p, Arena *a, const StepFn *fn);
 const char *kernel_name(const Program *p, int k, Arena *a); /* "k12_add" */
 
+/* Gives back what compiling needed and running does not: free heap, the resident code of LLVM (trim.c). */
+void codegen_trim(void);
+
 #endif

@@ -93,8 +93,8 @@ Val g_copy_node(Graph *g, const Graph *src, Val v, const Val *in) {
     const Input *i = &src->inputs.v[n->input];
     c = g_input(g, i->name, i->kind, n->dt, &n->shape, &i->init);
   } else {
-    c = g_add(g, n->op, in, n->nin, n->attr, n->imm, n->dt, &n->shape);
-    g_node(g, c)->ext = n->ext;
+    c = n->ext ? g_extern(g, n->ext, in, n->nin, n->dt, &n->shape)
+               : g_add(g, n->op, in, n->nin, n->attr, n->imm, n->dt, &n->shape);
   }
   g->loc = loc;
   g->role = role;

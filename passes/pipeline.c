@@ -193,21 +193,42 @@ static void over_budget(const Program *p, int64_t budget, Diags *d) {
   }
 }
 
+/* Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it. Then
+   more and more is computed again (passes/remat.c), each time first among the largest values alone. */
+enum { FIRST_REMAT = 2, LOWER_LEVELS = FIRST_REMAT + 2 * (REMAT_LEVELS - 1) };
+
+static Program *lower_at(Arena *a, Arena *attempt, const Graph *g, int level, const Target *t,
+                         const PipelineOptions *opt) {
+  PipelineOptions o = *opt;
+  o.no_chains |= level > 0;
+  if (level >= FIRST_REMAT) {
+    int more = level - FIRST_REMAT;
+    int64_t least = more % 2 ? 0 : remat_largest(g) / 2 + 1;
+    g = remat_graph(a, g, 2 + more / 2, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
+  }
+  return lower(a, attempt, g, t, &o);
+}
+
+/* The first level that holds the budget, or the one that needs least; -1 when the watcher stopped. */
+static int level_for(Arena *attempt, const Graph *g, const Target *t, const PipelineOptions *opt) {
+  int64_t least = INT64_MAX;
+  int best = 0;
+  for (int level = 0; level < LOWER_LEVELS && least > opt->max_memory; level++) {
+    Arena *trial = arena_new();
+    Program *p = lower_at(trial, attempt, g, level, t, opt);
+    int64_t bytes = p ? p->arena_bytes : -1;
+    arena_free(trial);
+    if (bytes < 0) return -1;
+    if (bytes < least) least = bytes, best = level;
+  }
+  return best;
+}
+
 Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
                         Status *status) {
   Arena *attempt = arena_new();
-  Program *best = lower(a, attempt, g, t, opt);
-  /* over the byte budget: kernels by themselves, since what a chain uses lives through all of it; then
-     recompute more, level by level */
-  PipelineOptions tight = *opt;
-  tight.no_chains = true;
-  for (int level = 1;
-       opt->max_memory > 0 && best && best->arena_bytes > opt->max_memory && level <= remat_levels();
-       level++) {
-    const Graph *more = level > 1 ? remat_graph(a, g, level, REMAT_MIN_BYTES) : g;
-    Program *p = lower(a, attempt, more, t, &tight);
-    if (!p || p->arena_bytes < best->arena_bytes) best = p;
-  }
+  int level = opt->max_memory > 0 ? level_for(attempt, g, t, opt) : 0;
+  Program *best = level < 0 ? NULL : lower_at(a, attempt, g, level, t, opt);
   arena_free(attempt);
   if (!best) {
     *status = ST_VERIFY;

@@ -102,37 +102,47 @@ static void verify_after(const PassRow *row, const Graph *g, int promised) {
   if (missing) bug("pass %s promises %s, which its result lacks", row->name, property_words(missing));
 }
 
+/* One pass; NULL after reporting, or when the watcher stops it. */
+static Graph *run_one(Arena *a, const Graph *g, const char *name, int i, const PassOptions *opt, Diags *d) {
+  const PassRow *row = pass_find(name);
+  if (!row) {
+    const char *known[PASSES];
+    for (int k = 0; k < PASSES; k++) known[k] = table[k].name;
+    const char *near = nearest_name(name, known, PASSES);
+    diag_error(d, NULL, "unknown pass '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
+               near ? "'?" : "");
+    return NULL;
+  }
+  int before = row->needs || opt->verify_each ? pass_properties(g) : 0;
+  if (row->needs & ~before) {
+    diag_error(d, NULL, "pass '%s' needs %s", row->name, property_words(row->needs & ~before));
+    return NULL;
+  }
+  double start = now_seconds();
+  Graph *next = row->fn(a, g, d);
+  if (!next || (opt->watch && !opt->watch(opt->watch_ctx, row->name, next))) return NULL;
+  if (opt->times) opt->times[i] = (PassTime){row->name, now_seconds() - start, g->node.n, next->node.n};
+  if (opt->verify_each) verify_after(row, next, row->gives | (before & row->keeps));
+  if (opt->dump && !same_text(g, next)) opt->dump(opt->dump_ctx, i + 1, row->name, next);
+  return next;
+}
+
 Graph *passes_run(Arena *a, const Graph *in, const char *const *names, int n, const PassOptions *opt,
                   Diags *d) {
   static const PassOptions plain = {0};
   if (!opt) opt = &plain;
-  const Graph *g = in;
+  if (!n) return pass_live_copy(a, in, false);
+  Arena *held = NULL; /* graphs in between last until the next one is made, unless somebody watches them */
   Graph *next = NULL;
   for (int i = 0; i < n; i++) {
-    const PassRow *row = pass_find(names[i]);
-    if (!row) {
-      const char *known[PASSES];
-      for (int k = 0; k < PASSES; k++) known[k] = table[k].name;
-      const char *near = nearest_name(names[i], known, PASSES);
-      diag_error(d, NULL, "unknown pass '%s'%s%s%s", names[i], near ? "; did you mean '" : "",
-                 near ? near : "", near ? "'?" : "");
-      return NULL;
-    }
-    int before = row->needs || opt->verify_each ? pass_properties(g) : 0;
-    if (row->needs & ~before) {
-      diag_error(d, NULL, "pass '%s' needs %s", row->name, property_words(row->needs & ~before));
-      return NULL;
-    }
-    double start = now_seconds();
-    next = row->fn(a, g, d);
-    if (!next) return NULL;
-    if (opt->watch && !opt->watch(opt->watch_ctx, row->name, next)) return NULL;
-    if (opt->times) opt->times[i] = (PassTime){row->name, now_seconds() - start, g->node.n, next->node.n};
-    if (opt->verify_each) verify_after(row, next, row->gives | (before & row->keeps));
-    if (opt->dump && !same_text(g, next)) opt->dump(opt->dump_ctx, i + 1, row->name, next);
-    g = next;
+    Arena *own = opt->watch || i + 1 == n ? a : arena_new();
+    next = run_one(own, i ? next : in, names[i], i, opt, d);
+    if (held) arena_free(held);
+    held = own == a ? NULL : own;
+    if (!next) break;
   }
-  return next ? next : pass_live_copy(a, in, false);
+  if (held) arena_free(held);
+  return next;
 }
 
 /* ---- what passes share ---- */

@@ -14,8 +14,14 @@ static const struct {
   int leaves, products; /* large values read; products repeated */
   double flops_a_byte;  /* of a repeated product, by its result's bytes */
   double flops;         /* elementwise operations an element */
-} limits[] = {{0}, {2, 0, 0, 48}, {3, 1, 40, 64}, {3, 2, 1e9, 96}, {4, 4, 1e9, 160}, {6, 8, 1e9, 400}};
-enum { LEVELS = sizeof limits / sizeof *limits };
+  int window;           /* > 0: a copy serves readers so many operators on; then it is made again */
+} limits[REMAT_LEVELS + 1] = {{0},
+                              {.leaves = 2, .flops = 48},
+                              {.leaves = 3, .products = 1, .flops_a_byte = 40, .flops = 64},
+                              {.leaves = 3, .products = 2, .flops_a_byte = 1e9, .flops = 96},
+                              {.leaves = 4, .products = 4, .flops_a_byte = 1e9, .flops = 160},
+                              {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400},
+                              {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400, .window = 80}};
 
 typedef struct {
   const Graph *g;
@@ -90,9 +96,10 @@ static void walk(const Remat *r, Val v, bool top, Cone *c) {
 }
 
 static Val clone(const Remat *r, Graph *out, Val v, const Val *map, Val *copy) {
+  int window = limits[r->level].window;
   const Node *n = g_node(r->g, v);
   if (!r->dirty[v]) return map[v];
-  if (copy[v] >= 0) return copy[v];
+  if (copy[v] >= 0 && !(window && out->node.n - copy[v] > window)) return copy[v];
   Val in[3] = {-1, -1, -1};
   for (int i = 0; i < n->nin; i++) in[i] = clone(r, out, n->in[i], map, copy);
   Val y = g_copy_node(out, r->g, v, in);
@@ -162,7 +169,13 @@ Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes) {
   return out;
 }
 
-int remat_levels(void) { return LEVELS - 1; }
+int64_t remat_largest(const Graph *g) {
+  int64_t most = 0;
+  for (Val v = 0; v < g->node.n; v++)
+    if (g_node(g, v)->role == ROLE_FORWARD && g_node(g, v)->op != OP_input && bytes(g, v) > most)
+      most = bytes(g, v);
+  return most;
+}
 
 Graph *pass_remat(Arena *a, const Graph *in, Diags *d) {
   (void)d;

@@ -4,11 +4,14 @@
 
 #include "passes/pass.h"
 
-enum { REMAT_MIN_BYTES = 1 << 18 }; /* smaller values are not worth a kernel */
+enum {
+  REMAT_MIN_BYTES = 1 << 18, /* smaller values are not worth a kernel */
+  REMAT_LEVELS = 6
+};
 
 /* Level 1: cheap elementwise values; each further level recomputes more. The result computes the same bits.
  */
 Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes);
-int remat_levels(void);
+int64_t remat_largest(const Graph *g); /* bytes of the largest forward value */
 
 #endif

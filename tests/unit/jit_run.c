@@ -27,6 +27,14 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
     diags_print(d, stderr);
     bug("jit_run: code generation failed");
   }
+  int64_t used = 0; /* what check and explain predict is what a run takes */
+  for (int b = 0; b < p->buf.n; b++) {
+    int64_t end = (p->buf.v[b].offset + p->buf.v[b].bytes + 63) / 64 * 64;
+    if (!p->buf.v[b].chunk && end > used) used = end;
+  }
+  if (used != p->arena_bytes || plan->arena_bytes != p->arena_bytes)
+    bug("jit_run: an arena of %lld bytes, %lld predicted, %lld used", (long long)plan->arena_bytes,
+        (long long)p->arena_bytes, (long long)used);
   Session *s = session_new(plan, how->threads);
   for (int i = 0; i < g->inputs.n; i++) {
     SessionTensor x;

@@ -99,7 +99,7 @@ START_TEST(rematerialization_keeps_bits) {
     Tensor64 *got = NEWN(a, Tensor64, h->outputs.n + 1);
     op_case_inputs(h, a, 7, in);
     graph_interp(h, in, want, a, false);
-    for (int level = 1; level <= remat_levels(); level++) {
+    for (int level = 1; level <= REMAT_LEVELS; level++) {
       Graph *r = remat_graph(a, h, level, 1);
       char err[256];
       ck_assert_msg(graph_verify(r, err, sizeof err), "graph %d level %d: %s", seed, level, err);
