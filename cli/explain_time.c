@@ -2,7 +2,6 @@
    this machine reaches in a large matrix product and in a long copy, times the threads used (Williams,
    Waterman, Patterson: "Roofline", CACM 2009). */
 #include "cli/explain.h"
-#include "runtime/gemm.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -89,23 +88,34 @@ typedef struct {
   double flops, bytes; /* a second */
 } Roof;
 
-static Status measure_roof(Cli *c, Roof *r) {
-  enum { N = 384, COPY = 1 << 25 };
-  Status s = gemm_load(c->diags);
+/* Multiply-adds of generated code, one thread: seconds of an n x n x n product. */
+static Status time_product(Cli *c, int64_t n, double *seconds) {
+  Graph *g = graph_new(c->arena, "roof");
+  Shape shape = {2, {n, n}};
+  Ints none = {0}, last = ints1(1), first = ints1(0);
+  Val a = g_input(g, "a", IN_ARG, DT_F32, &shape, NULL), b = g_input(g, "b", IN_ARG, DT_F32, &shape, NULL);
+  g_output(g, "c", g_dot(g, a, b, &none, &none, &last, &first), -1);
+  Compiler one = *cli_compiler(c);
+  one.threads = 1;
+  one.pipeline = (PipelineOptions){0};
+  Compiled k;
+  Status s = compiler_build(&one, g, &k);
   if (s) return s;
-  GemmParam g = {
-      .dt = DT_F32, .m = N, .n = N, .k = N, .a_m = N, .a_k = 1, .b_k = N, .b_n = 1, .c_m = N, .c_n = 1};
-  float *m = NEWN(c->arena, float, 3 * N * N);
-  for (int i = 0; i < 2 * N * N; i++) m[i] = 1;
-  void *ptr[] = {m, m + N * N, m + 2 * N * N},
-       *scratch = arena_alloc(c->arena, (size_t)gemm_scratch(&g) + 64);
-  scratch = (void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-  double best = INFINITY, copy = INFINITY;
+  *seconds = INFINITY;
   for (int round = 0; round < 8; round++) {
     double start = now_seconds();
-    for (int64_t k = 0; k < gemm_chunks(&g); k++) step_gemm(ptr, k, scratch, &g);
-    best = fmin(best, now_seconds() - start);
+    session_run(k.session, 0, k.plan->nstep);
+    *seconds = fmin(*seconds, now_seconds() - start);
   }
+  compiled_free(&k);
+  return ST_OK;
+}
+
+static Status measure_roof(Cli *c, Roof *r) {
+  enum { N = 384, COPY = 1 << 25 };
+  double best, copy = INFINITY;
+  Status s = time_product(c, N, &best);
+  if (s) return s;
   char *x = malloc(2 * (size_t)COPY);
   if (!x) return cli_fail(c, ST_BUDGET, "no memory to measure the roof");
   memset(x, 1, 2 * (size_t)COPY);

@@ -3,7 +3,7 @@
 #include "codegen/loop.h"
 #include "ir/contract.h"
 #include "runtime/extern.h"
-#include "runtime/gemm.h"
+#include "runtime/scatter.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Tests of the runtime: random numbers, plan execution, matrix products, checkpoints. */
 #include "runtime/checkpoint.h"
 #include "runtime/exec.h"
-#include "runtime/gemm.h"
+#include "runtime/scatter.h"
 #include "runtime/rng.h"
 #include "tests/unit/folder.h"
 
@@ -101,7 +101,8 @@ static Plan *make_plan(int rounds) {
   b_a[0] = off[2], b_a[1] = off[1], b_w[0] = off[2], b_w[1] = off[0];
   int n = 0;
   for (int r = 0; r < rounds; r++) {
-    s[n++] = (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL, 0};
+    s[n++] =
+        (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL, 0};
     s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0};
     s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0};
     s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0};
@@ -227,7 +228,7 @@ START_TEST(exec_initial_values) {
 }
 END_TEST
 
-/* ---- matrix products ---- */
+/* ---- scatter ---- */
 static double at(DType dt, const void *p, int64_t i) {
   return dt == DT_F32 ? ((const float *)p)[i] : ((const double *)p)[i];
 }
@@ -239,159 +240,6 @@ static void run_all(StepFn fn, void *const *ptr, const void *param, int64_t chun
   for (int64_t c = 0; c < chunks; c++) fn(ptr, backwards ? chunks - 1 - c : c, room, param);
   free(room);
 }
-
-/* Every element against a sum in double; the rest of the output buffer must stay untouched. */
-static void check_gemm(GemmParam p, int64_t na, int64_t nb, int64_t nc) {
-  int64_t size = dtype_size(p.dt);
-  char *a = malloc((size_t)(na * size)), *b = malloc((size_t)(nb * size)), *c = malloc((size_t)(nc * size));
-  char *c2 = malloc((size_t)(nc * size)), *touched = calloc((size_t)nc, 1);
-  Rng r = rng_stream(1, (uint32_t)p.m, (uint32_t)p.n, (uint32_t)p.k);
-  for (int64_t i = 0; i < na + nb + nc; i++) {
-    double v = rng_uniform(&r, -1, 1);
-    char *q = i < na ? a : i < na + nb ? b : c;
-    int64_t k = i < na ? i : i < na + nb ? i - na : i - na - nb;
-    if (q == c) v = NAN; /* beta = 0 must not read it */
-    if (p.dt == DT_F32) ((float *)(void *)q)[k] = (float)v;
-    else ((double *)(void *)q)[k] = v;
-  }
-  memcpy(c2, c, (size_t)(nc * size));
-  void *ptr[] = {a, b, c}, *ptr2[] = {a, b, c2};
-  run_all(step_gemm, ptr, &p, gemm_chunks(&p), gemm_scratch(&p), false);
-  run_all(step_gemm, ptr2, &p, gemm_chunks(&p), gemm_scratch(&p), true);
-  ck_assert_mem_eq(c, c2, (size_t)(nc * size));
-  int64_t batches = 1;
-  for (int i = 0; i < p.nbatch; i++) batches *= p.batch[i];
-  for (int64_t item = 0; item < batches; item++) {
-    int64_t rest = item, oa = 0, ob = 0, oc = 0;
-    for (int i = p.nbatch - 1; i >= 0; i--) {
-      int64_t k = rest % p.batch[i];
-      rest /= p.batch[i];
-      oa += k * p.a_batch[i], ob += k * p.b_batch[i], oc += k * p.c_batch[i];
-    }
-    for (int64_t m = 0; m < p.m; m++)
-      for (int64_t n = 0; n < p.n; n++) {
-        double sum = 0;
-        for (int64_t k = 0; k < p.k; k++)
-          sum += at(p.dt, a, oa + m * p.a_m + k * p.a_k) * at(p.dt, b, ob + k * p.b_k + n * p.b_n);
-        int64_t i = oc + m * p.c_m + n * p.c_n;
-        double tol = (p.dt == DT_F32 ? 1e-6 : 1e-14) * (double)(p.k + 4);
-        if (!(fabs(at(p.dt, c, i) - sum) <= tol)) /* an assertion costs a system call each */
-          ck_abort_msg("m %d n %d k %d: [%d,%d] is %g, not %g", (int)p.m, (int)p.n, (int)p.k, (int)m, (int)n,
-                       at(p.dt, c, i), sum);
-        touched[i] = 1;
-      }
-  }
-  for (int64_t i = 0; i < nc; i++)
-    if (!touched[i] && !isnan(at(p.dt, c, i))) ck_abort_msg("wrote outside its tile at %d", (int)i);
-  free(a), free(b), free(c), free(c2), free(touched);
-}
-
-START_TEST(gemm_stride_patterns) {
-  static const int64_t sizes[][3] = {{1, 1, 1},      {3, 5, 7},     {1, 200, 300}, {200, 1, 300},
-                                     {33, 17, 129},  {130, 70, 65}, {257, 1, 40},  {64, 64, 1},
-                                     {300, 160, 96}, {4, 900, 70},  {5, 6, 0}};
-  ck_assert_int_eq(gemm_load(diags), ST_OK);
-  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-    for (int pattern = 0; pattern < 27; pattern++)
-      for (int dt = 0; dt < 2; dt++) {
-        int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
-        int pa = pattern % 3, pb = pattern / 3 % 3, pc = pattern / 9;
-        if (pattern % (m * n * k > 20000 ? 4 : dt ? 5 : 1)) continue; /* large ones are slow to check */
-        GemmParam p = {.dt = dt ? DT_F64 : DT_F32, .m = m, .n = n, .k = k};
-        /* by rows with a gap, by columns with a gap, no unit stride */
-        p.a_m = pa == 0 ? k + 3 : pa == 1 ? 1 : 2 * k + 2, p.a_k = pa == 1 ? m + 2 : pa == 0 ? 1 : 2;
-        p.b_k = pb == 0 ? n + 1 : pb == 1 ? 1 : 3, p.b_n = pb == 1 ? k + 5 : pb == 0 ? 1 : 3 * k + 3;
-        p.c_m = pc == 0 ? n + 4 : pc == 1 ? 1 : 2 * n + 1, p.c_n = pc == 1 ? m + 1 : pc == 0 ? 1 : 2;
-        check_gemm(p, m * p.a_m + k * p.a_k + 8, k * p.b_k + n * p.b_n + 8, m * p.c_m + n * p.c_n + 8);
-      }
-}
-END_TEST
-
-START_TEST(gemm_batches) {
-  ck_assert_int_eq(gemm_load(diags), ST_OK);
-  for (int big = 0; big < 2; big++) {
-    int64_t m = big ? 48 : 5, n = big ? 64 : 6, k = big ? 32 : 7;
-    /* attention-like: batch 3 x heads 4 with heads inside the rows; B broadcast over the first batch axis */
-    GemmParam p = {.dt = DT_F32, .nbatch = 2, .batch = {3, 4}, .m = m, .n = n, .k = k};
-    p.a_batch[0] = m * 4 * k, p.a_batch[1] = k, p.a_m = 4 * k, p.a_k = 1;
-    p.b_batch[0] = 0, p.b_batch[1] = n * k, p.b_n = k, p.b_k = 1;
-    p.c_batch[0] = 4 * m * n, p.c_batch[1] = m * n, p.c_m = n, p.c_n = 1;
-    check_gemm(p, 3 * m * 4 * k, 4 * n * k, 12 * m * n);
-  }
-  /* rows that do not move (stride 0) and overlapping rows, as broadcast and window make them */
-  GemmParam z = {
-      .dt = DT_F32, .m = 40, .n = 30, .k = 20, .a_m = 0, .a_k = 1, .b_k = 1, .b_n = 3, .c_m = 30, .c_n = 1};
-  check_gemm(z, 20, 20 + 3 * 30, 40 * 30);
-  GemmParam h = {.dt = DT_F32,
-                 .nbatch = 1,
-                 .batch = {2},
-                 .m = 700,
-                 .n = 300,
-                 .k = 64,
-                 .a_m = 64,
-                 .a_k = 1,
-                 .b_k = 300,
-                 .b_n = 1,
-                 .c_m = 300,
-                 .c_n = 1};
-  h.a_batch[0] = 700 * 64, h.b_batch[0] = 64 * 300, h.c_batch[0] = 700 * 300;
-  ck_assert_int_ge(gemm_chunks(&h), 8);
-  check_gemm(h, 2 * 700 * 64, 2 * 64 * 300, 2 * 700 * 300);
-}
-END_TEST
-
-START_TEST(gemm_threads_same_bits) {
-  static GemmParam g = {.dt = DT_F32,
-                        .m = 333,
-                        .n = 257,
-                        .k = 190,
-                        .a_m = 190,
-                        .a_k = 1,
-                        .b_k = 1,
-                        .b_n = 190,
-                        .c_m = 257,
-                        .c_n = 1};
-  ck_assert_int_eq(gemm_load(diags), ST_OK);
-  int64_t off[] = {0, 333 * 190 * 4 + 64, 0};
-  off[1] -= off[1] % 64, off[2] = (off[1] + 257 * 190 * 4) / 64 * 64 + 64;
-  Step step = {step_gemm, gemm_chunks(&g), off, 3, gemm_scratch(&g), &g, "gemm", "t.jepa:1", 0, 0, NULL, 0};
-  PlanTensor t[] = {
-      {.name = "a",
-       .kind = PT_STATE,
-       .dt = DT_F32,
-       .shape = {2, {333, 190}},
-       .offset = off[0],
-       .init = 3,
-       .init_b = 1},
-      {.name = "b",
-       .kind = PT_STATE,
-       .dt = DT_F32,
-       .shape = {2, {257, 190}},
-       .offset = off[1],
-       .init = 3,
-       .init_b = 1,
-       .init_stream = 1},
-      {.name = "c", .kind = PT_RESULT, .dt = DT_F32, .shape = {2, {333, 257}}, .offset = off[2]}};
-  Plan p = {.name = "g",
-            .arena_bytes = off[2] + 333 * 257 * 4,
-            .scratch_bytes = step.scratch,
-            .step = &step,
-            .nstep = 1,
-            .ncompute = 1,
-            .tensor = t,
-            .ntensor = 3};
-  ck_assert_int_ge(step.nchunk, 4);
-  ck_assert_str_ne(gemm_core(), "");
-  Session *s[2];
-  for (int i = 0; i < 2; i++) {
-    s[i] = session_new(&p, i + 1);
-    session_init_states(s[i], 1);
-    session_run(s[i], 0, 1);
-  }
-  ck_assert_mem_eq(data_of(s[0], "c"), data_of(s[1], "c"), 333 * 257 * 4);
-  session_free(s[0]), session_free(s[1]);
-}
-END_TEST
 
 START_TEST(scatter_adds_in_order) {
   for (int kind = 0; kind < 4; kind++) {
@@ -498,9 +346,6 @@ int main(void) {
   tcase_add_test(t, exec_any_thread_count);
   tcase_add_test(t, exec_commit_only_when_finite);
   tcase_add_test(t, exec_initial_values);
-  tcase_add_test(t, gemm_stride_patterns);
-  tcase_add_test(t, gemm_batches);
-  tcase_add_test(t, gemm_threads_same_bits);
   tcase_add_test(t, scatter_adds_in_order);
   tcase_add_test(t, checkpoint_round_trip);
   tcase_add_test(t, parameters_over_initial_values);

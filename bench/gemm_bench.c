@@ -1,0 +1,137 @@
+/* Times matrix products one shape at a time on one thread: gemm_bench [--cpu NAME] [--shape TEXT] [--reps R]
+   [--rows R]. Columns are GFLOP/s of the best of R runs, milliseconds, and how the plan goes about it. A row
+   is M x N x K in an order of operands: nt = forward (weights [N][K]), nn = input gradient, tn = weight
+   gradient; attn = products of attention over batch items of 4 heads. Time is the thread's CPU time, so that
+   a busy machine disturbs less. */
+#include "tests/unit/gemm_harness.h"
+
+#include <time.h>
+
+typedef struct {
+  const char *group, *order;
+  int m, n, k, batch;
+} Row;
+
+static const Row rows[] = {
+    {"wide", "nt", 2048, 1920, 640, 0},    {"wide", "nt", 2048, 640, 640, 0},
+    {"wide", "nt", 2048, 2560, 640, 0},    {"wide", "nt", 2048, 640, 2560, 0},
+    {"wide", "nn", 2048, 640, 1920, 0},    {"wide", "nn", 2048, 640, 640, 0},
+    {"wide", "nn", 2048, 640, 2560, 0},    {"wide", "nn", 2048, 2560, 640, 0},
+    {"wide", "tn", 1920, 640, 2048, 0},    {"wide", "tn", 640, 640, 2048, 0},
+    {"wide", "tn", 2560, 640, 2048, 0},    {"wide", "tn", 640, 2560, 2048, 0},
+    {"wide", "nt", 512, 1024, 768, 0},     {"wide", "nn", 512, 1024, 512, 0},
+    {"wide", "tn", 1024, 768, 512, 0},     {"flagship", "nt", 256, 1920, 640, 0},
+    {"flagship", "nt", 256, 2560, 640, 0}, {"flagship", "nt", 256, 640, 2560, 0},
+    {"flagship", "nt", 256, 640, 640, 0},  {"flagship", "nn", 256, 640, 2560, 0},
+    {"flagship", "nn", 256, 2560, 640, 0}, {"flagship", "tn", 2560, 640, 256, 0},
+    {"flagship", "tn", 640, 2560, 256, 0}, {"flagship", "nt", 64, 1024, 1024, 0},
+    {"flagship", "nn", 64, 768, 1024, 0},  {"flagship", "tn", 1024, 1024, 64, 0},
+    {"narrow", "nt", 256, 480, 160, 0},    {"narrow", "nt", 256, 160, 160, 0},
+    {"narrow", "nt", 256, 640, 160, 0},    {"narrow", "nt", 256, 160, 640, 0},
+    {"narrow", "nn", 256, 160, 480, 0},    {"narrow", "nn", 256, 160, 160, 0},
+    {"narrow", "nn", 256, 160, 640, 0},    {"narrow", "nn", 256, 640, 160, 0},
+    {"narrow", "tn", 480, 160, 256, 0},    {"narrow", "tn", 160, 160, 256, 0},
+    {"narrow", "tn", 640, 160, 256, 0},    {"narrow", "tn", 160, 640, 256, 0},
+    {"narrow", "nt", 64, 256, 192, 0},     {"narrow", "tn", 256, 192, 64, 0},
+    {"narrow", "nt", 192, 32, 9, 0},       {"attn", "nt", 4, 4, 40, 256},
+    {"attn", "nn", 4, 40, 4, 256},         {"attn", "tn", 4, 40, 4, 256},
+    {"attn", "tn", 40, 4, 4, 256},         {"attn", "nt", 4, 4, 160, 2048},
+    {"attn", "nn", 4, 160, 4, 2048},       {"attn", "tn", 160, 4, 4, 2048},
+    {"attn", "nt", 16, 16, 64, 512},       {"attn", "nn", 16, 64, 16, 512},
+};
+
+static double cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *floats(int64_t n) {
+  float *p = aligned_alloc(64, (size_t)(n * 4 + 4096) / 64 * 64);
+  if (!p) bug("out of memory");
+  for (int64_t i = 0; i < n; i++) p[i] = (float)((i * 2654435761u) % 1000) * 1e-3f - 0.5f;
+  return p;
+}
+
+/* One operand of attention: `rows` x `cols` a head, of [item][token][head][feature] where one extent is that
+   of features, else [item][head][row][col]; transposed: stored with cols first. */
+static void head_strides(int64_t rows, int64_t cols, bool transposed, int64_t *batch, int64_t *row,
+                         int64_t *col) {
+  enum { HEADS = 4, TOKENS = 16 };
+  int64_t pitch = transposed ? rows : cols;
+  batch[0] = HEADS * rows * cols, batch[1] = rows * cols;
+  if (rows > TOKENS || cols > TOKENS) {
+    int64_t feature = rows > cols ? rows : cols;
+    transposed = rows == feature;
+    pitch = HEADS * feature;
+    batch[1] = feature;
+  }
+  *row = transposed ? 1 : pitch, *col = transposed ? pitch : 1;
+}
+
+static GemmSpec spec_of(const Row *r, int64_t given) {
+  bool at = r->order[0] == 't', bt = r->order[1] == 't';
+  GemmSpec s = {.dt = DT_F32, .m = r->m, .n = r->n, .k = r->k, .c_m = r->n, .c_n = 1, .rows = given};
+  s.a_m = at ? 1 : r->k, s.a_k = at ? r->m : 1, s.b_k = bt ? 1 : r->n, s.b_n = bt ? r->k : 1;
+  if (!r->batch) return s;
+  s.nbatch = 2, s.batch[0] = r->batch / 4, s.batch[1] = 4;
+  s.c_batch[0] = 4 * s.m * s.n, s.c_batch[1] = s.m * s.n;
+  head_strides(s.m, s.k, at, s.a_batch, &s.a_m, &s.a_k);
+  head_strides(s.k, s.n, bt, s.b_batch, &s.b_k, &s.b_n);
+  return s;
+}
+
+static void bench(const Row *r, const Target *t, int reps, int64_t given) {
+  GemmSpec s = spec_of(r, given);
+  GemmCode code = gemm_compile(&s, t);
+  GemmGeom g;
+  gemm_geom(&s, t, &g);
+  int64_t items = r->batch ? r->batch : 1;
+  float *a = floats(items * s.m * s.k), *b = floats(items * s.n * s.k), *c = floats(items * s.m * s.n),
+        *tmp = floats(code.plan.tmp_bytes / 4), *scratch = floats(code.scratch / 4);
+  void *operand[] = {[GO_A] = a, [GO_B] = b, [GO_C] = c, [GO_TMP] = tmp};
+  double best = 1e9, pack = 1e9, flops = 2.0 * (double)items * (double)s.m * (double)s.n * (double)s.k;
+  for (int i = 0; i < reps; i++) {
+    double total = 0;
+    for (int k = 0; k < code.plan.nstep; k++) {
+      double start = cpu_seconds();
+      gemm_run_step(&code, k, operand, scratch, false);
+      double d = cpu_seconds() - start;
+      total += d;
+      if (k + 1 < code.plan.nstep && d < pack) pack = d;
+    }
+    if (total < best) best = total;
+  }
+  static const char *const source[] = {"in place", "copied", "packed"};
+  printf("%-9s %s %5d %5d %5d x%-5d %7.1f GF/s %8.4f ms", r->group, r->order, r->m, r->n, r->k, (int)items,
+         flops / best * 1e-9, best * 1e3);
+  if (code.plan.nstep > 1) printf(" (pack %.4f)", pack * 1e3);
+  printf("  %s %dx%d k %lld x %lld, rows %lld x %lld, cols %lld x %lld, groups %lld; A %s, B %s\n",
+         g.kind == GEMM_DOT ? "dot" : "panel", g.mr, g.nv, (long long)g.kc, (long long)g.nk,
+         (long long)g.rows, (long long)g.nrow, (long long)g.cols, (long long)g.ncol, (long long)g.ngroup,
+         source[g.a], source[g.b]);
+  fflush(stdout);
+  free(a), free(b), free(c), free(tmp), free(scratch);
+  gemm_free(&code);
+}
+
+int main(int argc, char **argv) {
+  const char *cpu = "host", *shape = NULL;
+  int reps = 10;
+  int64_t given = 0;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!strcmp(argv[i], "--cpu")) cpu = argv[i + 1];
+    else if (!strcmp(argv[i], "--reps")) reps = atoi(argv[i + 1]);
+    else if (!strcmp(argv[i], "--shape")) shape = argv[i + 1];
+    else if (!strcmp(argv[i], "--rows")) given = atoi(argv[i + 1]);
+  }
+  Target t;
+  if (!target_named(cpu, &t)) bug("unknown CPU %s", cpu);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s %s %dx%dx%d", rows[i].group, rows[i].order, rows[i].m, rows[i].n,
+             rows[i].k);
+    if (!shape || strstr(name, shape)) bench(&rows[i], &t, reps, given);
+  }
+  return 0;
+}

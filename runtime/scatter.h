@@ -1,0 +1,18 @@
+/* Step function for irregular memory access: scatter_add. */
+#ifndef JEPAC_RUNTIME_SCATTER_H
+#define JEPAC_RUNTIME_SCATTER_H
+
+#include "runtime/abi.h"
+
+/* out[outer, axis_extent, inner] = 0, then out[o, idx[j], i] += updates[o, j, i] in the order of j; operands
+   of the step: idx, updates, out. Indices are clamped to the axis. */
+typedef struct {
+  DType dt;        /* of updates and out: DT_F32 or DT_F64 */
+  DType idx_dtype; /* DT_I32 or DT_I64 */
+  int64_t outer, axis_extent, inner, nidx;
+} ScatterParam;
+
+int64_t scatter_chunks(const ScatterParam *p);
+void step_scatter_add(void *const *ptr, int64_t chunk, void *scratch, const void *param);
+
+#endif
