@@ -71,10 +71,9 @@ void stats_eigenvalues(double *m, int n, double *value) {
   for (int i = 0; i < n; i++) value[i] = m[i * n + i];
 }
 
-double stats_effective_rank(const float *x, int64_t n, int64_t dim) {
-  Arena *a = arena_new();
-  double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *row = NEWN(a, double, dim), sum = 0,
-         entropy = 0;
+/* The mean of n rows and the sum of products of their differences from it. mean and cov arrive zeroed; row is
+   room for one. */
+static void scatter_of(const float *x, int64_t n, int64_t dim, double *mean, double *row, double *cov) {
   for (int64_t i = 0; i < n; i++)
     for (int64_t d = 0; d < dim; d++) mean[d] += x[i * dim + d] / (double)n;
   for (int64_t i = 0; i < n; i++) {
@@ -82,6 +81,13 @@ double stats_effective_rank(const float *x, int64_t n, int64_t dim) {
     for (int64_t p = 0; p < dim; p++)
       for (int64_t q = 0; q < dim; q++) cov[p * dim + q] += row[p] * row[q];
   }
+}
+
+double stats_effective_rank(const float *x, int64_t n, int64_t dim) {
+  Arena *a = arena_new();
+  double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *row = NEWN(a, double, dim), sum = 0,
+         entropy = 0;
+  scatter_of(x, n, dim, mean, row, cov);
   stats_eigenvalues(cov, (int)dim, mean);
   for (int64_t d = 0; d < dim; d++) sum += fmax(mean[d], 0);
   for (int64_t d = 0; d < dim; d++) {
@@ -189,13 +195,7 @@ void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double
   int m = (int)(k + SPARE < dim ? k + SPARE : dim);
   double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *v = NEWN(a, double, m *dim),
          *w = NEWN(a, double, m *dim), *row = NEWN(a, double, dim), trace = 0;
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t d = 0; d < dim; d++) mean[d] += x[i * dim + d] / (double)n;
-  for (int64_t i = 0; i < n; i++) {
-    for (int64_t d = 0; d < dim; d++) row[d] = x[i * dim + d] - mean[d];
-    for (int64_t p = 0; p < dim; p++)
-      for (int64_t q = 0; q < dim; q++) cov[p * dim + q] += row[p] * row[q];
-  }
+  scatter_of(x, n, dim, mean, row, cov);
   for (int64_t d = 0; d < dim; d++) trace += cov[d * dim + d];
   Rng r = rng_stream(0, 0x9ca, 0, 0);
   for (int64_t i = 0; i < m * dim; i++) v[i] = rng_normal(&r);

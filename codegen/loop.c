@@ -458,7 +458,7 @@ static void run_sweep(LoopCtx *c, int s) {
     else
       while (split > l->npar && trips * l->size[split - 1] <= INNER_TRIPS) trips *= l->size[--split];
   }
-  LLVMValueRef first[RED_MAX] = {0};
+  LLVMValueRef first[MAX_REDUCE] = {0};
   first_values(c, first);
   c->set = c->need[s];
   Acc out;

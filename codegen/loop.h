@@ -48,7 +48,7 @@ typedef struct {
   int shares;       /* a sum that follows from the m2 with this number, or -1 */
 } Red;
 
-enum { ACC_SLOTS = 3, RED_MAX = 24, ACC_MAX = ACC_SLOTS * RED_MAX };
+enum { ACC_SLOTS = 3, ACC_MAX = ACC_SLOTS * MAX_REDUCE };
 typedef struct {
   LLVMValueRef v[ACC_MAX]; /* unused ones NULL */
 } Acc;
@@ -78,7 +78,7 @@ typedef struct {
   LLVMValueRef dim[KDIM];
   LLVMValueRef mask; /* active lanes, NULL = all */
   int sweep;
-  Red red[RED_MAX]; /* of this sweep */
+  Red red[MAX_REDUCE]; /* of this sweep */
   int nred;
 } LoopCtx;
 

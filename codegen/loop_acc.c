@@ -18,7 +18,7 @@ void acc_collect(LoopCtx *c, int sweep) {
   for (int i = 0; i < c->l->ninst; i++) {
     const KInst *in = &c->l->inst[i];
     if (in->kind != KI_REDUCE || in->sweep != sweep || !c->info[i].used) continue;
-    if (c->nred == RED_MAX) bug("loop kernel: more than %d reductions in a sweep", RED_MAX);
+    if (c->nred == MAX_REDUCE) bug("loop kernel: more than %d reductions in a sweep", MAX_REDUCE);
     DType dt = c->l->inst[in->arg[0]].dt;
     c->red[c->nred++] = (Red){i, in->arg[0], in->op, loop_type(c->m, dt), dt, -1};
   }

@@ -148,10 +148,11 @@ static bool join(Chains *s, Chain *c, int k, int next, int end) {
   for (int i = 0; i < x->nbuf - x->nout && !shares; i++)
     for (int m = 0; m < c->n && !shares; m++)
       shares = touches(s->p, &s->p->kernel.v[c->member[m]], program_root(s->p, x->buf[i]));
-  if (!shares && !feeds(s, c, k, next, end)) return false;
+  bool feeding = !shares && feeds(s, c, k, next, end);
+  if (!shares && !feeding) return false;
   for (int i = 0; i < c->ncount; i++)
     if (fits(s->p, c, x, c->count[i])) left[n++] = c->count[i];
-  if (!n || !(related(s, c, x, left[n - 1]) || feeds(s, c, k, next, end))) return false;
+  if (!n || !(feeding || related(s, c, x, left[n - 1]) || feeds(s, c, k, next, end))) return false;
   memcpy(c->count, left, sizeof left);
   c->ncount = n;
   c->member[c->n++] = k;

@@ -11,7 +11,6 @@
  * harmless to divide by. */
 #define PASSIVE 1.0
 
-enum { MAX_REDUCE = 24 }; /* reductions of one kernel: their accumulators live in registers */
 enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096 };
 
 typedef struct {

@@ -14,8 +14,7 @@ static const struct {
                  {"<i8", DT_I64}, {"<u4", DT_U32}, {"|b1", DT_BOOL}};
 enum { NTYPES = sizeof npy_types / sizeof *npy_types };
 
-/* Position after "'key':" and white space in the NUL-terminated header, or NULL. */
-static const char *value_of(const char *header, const char *key) {
+const char *npy_value(const char *header, const char *key) {
   char quoted[32];
   snprintf(quoted, sizeof quoted, "'%s':", key);
   const char *p = strstr(header, quoted);
@@ -26,7 +25,8 @@ static const char *value_of(const char *header, const char *key) {
 
 /* NULL, or what is wrong. */
 static const char *parse_header(const char *h, DType *dt, Shape *shape, int64_t *count) {
-  const char *descr = value_of(h, "descr"), *order = value_of(h, "fortran_order"), *p = value_of(h, "shape");
+  const char *descr = npy_value(h, "descr"), *order = npy_value(h, "fortran_order"),
+             *p = npy_value(h, "shape");
   if (!descr || !order || !p || *p++ != '(') return "its header lacks descr, fortran_order or shape";
   *dt = DT_NONE;
   for (int k = 0; k < NTYPES; k++)

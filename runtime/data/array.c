@@ -1,23 +1,15 @@
 /* The npy format: magic, version, header length, a Python dictionary literal with the keys descr,
    fortran_order and shape, then the elements. */
 #include "runtime/data/array.h"
+#include "runtime/safetensors.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Position after "'key':" and white space, or NULL. */
-static const char *value_of(const char *header, const char *key) {
-  char quoted[32];
-  snprintf(quoted, sizeof quoted, "'%s':", key);
-  const char *p = strstr(header, quoted);
-  if (!p) return NULL;
-  p += strlen(quoted);
-  return p + strspn(p, " ");
-}
-
 static const char *parse_header(const char *h, Array *out) {
-  const char *descr = value_of(h, "descr"), *order = value_of(h, "fortran_order"), *p = value_of(h, "shape");
+  const char *descr = npy_value(h, "descr"), *order = npy_value(h, "fortran_order"),
+             *p = npy_value(h, "shape");
   if (!descr || !order || !p || *p++ != '(') return "its header lacks descr, fortran_order or shape";
   if (descr[0] != '\'' || !strchr("<|", descr[1]) || !descr[1]) return "its elements are not little-endian";
   out->kind = descr[2];
