@@ -1,41 +1,89 @@
-/* Times convolution kernels one layer at a time on one thread: conv_bench [--cpu NAME] [--algo
-   direct|winograd] [--batch N]
-   [--kind fwd|dx|dw] [--layer TEXT] [--reps R]. Columns are nominal GFLOP/s (multiply and add of the direct
-   algorithm) and compile milliseconds a step; the best of R runs counts. Time is the thread's CPU time, so
-   that a busy machine disturbs less. */
+/* Convolution kernels one layer at a time on one thread: speed beside oneDNN's, or error.
+   conv_bench [--error] [--cpu NAME] [--algo auto|direct|winograd] [--set resnet18|narrow|few|demo] [--batch
+   N]
+              [--images N] [--kind fwd|dx|dw] [--layer TEXT] [--reps R] [--peers yes|no] [--steps yes|no]
+   Columns are nominal GFLOP/s (multiply and add of the direct algorithm) of the best of R rounds, in which
+   jepac and its peers take turns; time is the thread's CPU time, so that a busy machine disturbs less.
+   --error: relative rms errors against sums in f64, of Winograd and of direct kernels. */
+#include "bench/conv_peer.h"
 #include "tests/unit/conv_harness.h"
 
+#include <math.h>
+
 typedef struct {
-  const char *name;
-  int n, c, h, k, kernel, stride, pad;
+  const char *set, *name;
+  int n, c, h, k, kernel, stride, pad; /* n: 0 = 64; --batch overrides */
 } Layer;
 
 static const Layer layers[] = {
-    {"64ch32", 0, 64, 32, 64, 3, 1, 1},         {"128ch16", 0, 128, 16, 128, 3, 1, 1},
-    {"256ch8", 0, 256, 8, 256, 3, 1, 1},        {"512ch4", 0, 512, 4, 512, 3, 1, 1},
-    {"s2-64-128", 0, 64, 32, 128, 3, 2, 1},     {"s2-128-256", 0, 128, 16, 256, 3, 2, 1},
-    {"s2-256-512", 0, 256, 8, 512, 3, 2, 1},    {"p2-64-128", 0, 64, 32, 128, 1, 2, 0},
-    {"p2-128-256", 0, 128, 16, 256, 1, 2, 0},   {"p2-256-512", 0, 256, 8, 512, 1, 2, 0},
-    {"stem3-64", 0, 3, 32, 64, 3, 1, 1},        {"stem7-224", 4, 3, 224, 64, 7, 2, 3},
-    {"64ch56", 16, 64, 56, 64, 3, 1, 1},        {"demo-stem", 256, 1, 28, 16, 3, 2, 1},
-    {"demo-16ch14", 256, 16, 14, 16, 3, 1, 1},  {"demo-s2-16", 256, 16, 14, 32, 3, 2, 1},
-    {"demo-32ch7", 256, 32, 7, 32, 3, 1, 1},    {"demo-p2-16", 256, 16, 14, 32, 1, 2, 0},
-    {"demo-s2-32", 256, 32, 7, 64, 3, 2, 1},    {"demo-64ch4", 256, 64, 4, 64, 3, 1, 1},
-    {"demo-128ch2", 256, 128, 2, 128, 3, 1, 1},
+    {"resnet18", "stem3-64", 0, 3, 32, 64, 3, 1, 1},
+    {"resnet18", "64ch32", 0, 64, 32, 64, 3, 1, 1},
+    {"resnet18", "s2-64-128", 0, 64, 32, 128, 3, 2, 1},
+    {"resnet18", "p2-64-128", 0, 64, 32, 128, 1, 2, 0},
+    {"resnet18", "128ch16", 0, 128, 16, 128, 3, 1, 1},
+    {"resnet18", "s2-128-256", 0, 128, 16, 256, 3, 2, 1},
+    {"resnet18", "p2-128-256", 0, 128, 16, 256, 1, 2, 0},
+    {"resnet18", "256ch8", 0, 256, 8, 256, 3, 1, 1},
+    {"resnet18", "s2-256-512", 0, 256, 8, 512, 3, 2, 1},
+    {"resnet18", "p2-256-512", 0, 256, 8, 512, 1, 2, 0},
+    {"resnet18", "512ch4", 0, 512, 4, 512, 3, 1, 1},
+    {"narrow", "stem3-16", 192, 3, 32, 16, 3, 2, 1},
+    {"narrow", "16ch16", 192, 16, 16, 16, 3, 1, 1},
+    {"narrow", "s2-16-32", 192, 16, 16, 32, 3, 2, 1},
+    {"narrow", "p2-16-32", 192, 16, 16, 32, 1, 2, 0},
+    {"narrow", "32ch8", 192, 32, 8, 32, 3, 1, 1},
+    {"narrow", "s2-32-64", 192, 32, 8, 64, 3, 2, 1},
+    {"narrow", "p2-32-64", 192, 32, 8, 64, 1, 2, 0},
+    {"narrow", "64ch4", 192, 64, 4, 64, 3, 1, 1},
+    {"narrow", "s2-64-128n", 192, 64, 4, 128, 3, 2, 1},
+    {"narrow", "p2-64-128n", 192, 64, 4, 128, 1, 2, 0},
+    {"narrow", "128ch2", 192, 128, 2, 128, 3, 1, 1},
+    {"few", "16ch32", 192, 16, 32, 16, 3, 1, 1},
+    {"few", "s2-16-32w", 192, 16, 32, 32, 3, 2, 1},
+    {"few", "32ch16", 192, 32, 16, 32, 3, 1, 1},
+    {"few", "s2-32-64w", 192, 32, 16, 64, 3, 2, 1},
+    {"few", "64ch8", 192, 64, 8, 64, 3, 1, 1},
+    {"few", "s2-64-128w", 192, 64, 8, 128, 3, 2, 1},
+    {"few", "128ch4", 192, 128, 4, 128, 3, 1, 1},
+    {"demo", "stem7-224", 4, 3, 224, 64, 7, 2, 3},
+    {"demo", "64ch56", 16, 64, 56, 64, 3, 1, 1},
+    {"demo", "demo-stem", 256, 1, 28, 16, 3, 2, 1},
+    {"demo", "demo-16ch14", 256, 16, 14, 16, 3, 1, 1},
+    {"demo", "demo-s2-16", 256, 16, 14, 32, 3, 2, 1},
+    {"demo", "demo-32ch7", 256, 32, 7, 32, 3, 1, 1},
+    {"demo", "demo-p2-16", 256, 16, 14, 32, 1, 2, 0},
+    {"demo", "demo-s2-32", 256, 32, 7, 64, 3, 2, 1},
+    {"demo", "demo-64ch4", 256, 64, 4, 64, 3, 1, 1},
+    {"demo", "demo-128ch2", 256, 128, 2, 128, 3, 1, 1},
 };
+
+static const char *const kinds[] = {"fwd", "dx", "dw"};
 
 static float *floats(int64_t bytes) {
   float *p = aligned_alloc(64, (size_t)(bytes + 4096) / 64 * 64);
   if (!p) bug("out of memory");
-  for (int64_t i = 0; i < bytes / 4; i++) p[i] = (float)((i * 2654435761u) % 1000) * 1e-3f - 0.5f;
+  static uint32_t seed = 1; /* uniform in [-1, 1) */
+  for (int64_t i = 0; i < bytes / 4; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    p[i] = (float)(seed >> 8) / 8388608.0f - 1.0f;
+  }
   return p;
 }
 
-static void bench(const Layer *l, int batch, ConvKind kind, ConvAlgo algo, const Target *t, int reps) {
+typedef struct {
+  const char *cpu, *set, *layer, *kind;
+  ConvAlgo algo;
+  int batch, images, reps;
+  bool peers, steps, error;
+} Options;
+
+static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Options *o) {
   int lanes = target_lanes(t);
   ConvSpec s = {.kind = kind,
-                .algo = algo,
-                .n = l->n ? l->n : batch,
+                .algo = o->algo,
+                .n = o->batch ? o->batch
+                     : l->n   ? l->n
+                              : 64,
                 .c = l->c,
                 .h = l->h,
                 .w = l->h,
@@ -43,59 +91,193 @@ static void bench(const Layer *l, int batch, ConvKind kind, ConvAlgo algo, const
                 .kh = l->kernel,
                 .kw = l->kernel,
                 .stride = {l->stride, l->stride},
-                .pad = {l->pad, l->pad}};
+                .pad = {l->pad, l->pad},
+                .images = o->images};
   s.oh = s.ow = (s.h + 2 * l->pad - l->kernel) / l->stride + 1;
   s.xblock = s.c % lanes ? 0 : lanes, s.yblock = s.k % lanes ? 0 : lanes;
-  ConvCode code = harness_compile(&s, t);
-  void *operand[5] = {floats(s.n * s.c * s.h * s.w * 4), floats(s.k * s.c * s.kh * s.kw * 4),
-                      floats(s.n * s.k * s.oh * s.ow * 4), floats(code.plan.tmp_bytes[0]),
-                      floats(code.plan.tmp_bytes[1])};
-  void *scratch = floats(code.scratch);
-  double best = 1e9, step[4] = {1e9, 1e9, 1e9, 1e9},
-         flops = 2.0 * s.n * s.k * s.c * s.oh * s.ow * s.kh * s.kw;
-  for (int r = 0; r < reps; r++) {
+  return s;
+}
+
+typedef struct {
+  ConvCode code;
+  void *operand[5], *scratch;
+} Run;
+
+static Run run_new(const ConvSpec *s, const Target *t) {
+  Run r = {.code = harness_compile(s, t)};
+  int64_t bytes[5] = {s->n * s->c * s->h * s->w * 4, s->k * s->c * s->kh * s->kw * 4,
+                      s->n * s->k * s->oh * s->ow * 4, r.code.plan.tmp_bytes[0], r.code.plan.tmp_bytes[1]};
+  for (int i = 0; i < 5; i++) r.operand[i] = floats(bytes[i]);
+  r.scratch = floats(r.code.scratch);
+  return r;
+}
+
+static void run_free(Run *r) {
+  for (int i = 0; i < 5; i++) free(r->operand[i]);
+  free(r->scratch);
+  harness_free(&r->code);
+}
+
+static double total_ms;
+
+static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Options *o) {
+  Run run = run_new(s, t);
+  const ConvPlan *plan = &run.code.plan;
+  ConvPeer *peer[PEERS];
+  for (int i = 0; i < PEERS; i++) peer[i] = o->peers ? conv_peer_new(s, (PeerKind)i) : NULL;
+  double best = 1e9, step[4] = {1e9, 1e9, 1e9, 1e9}, other[PEERS] = {1e9, 1e9, 1e9};
+  for (int r = 0; r < o->reps; r++) {
     double total = 0;
-    for (int i = 0; i < code.plan.nstep; i++) {
+    for (int i = 0; i < plan->nstep; i++) {
       double start = cpu_seconds();
-      harness_step(&code, i, operand, scratch, false);
+      harness_step(&run.code, i, run.operand, run.scratch, false);
       double d = cpu_seconds() - start;
       total += d;
       if (d < step[i]) step[i] = d;
     }
     if (total < best) best = total;
+    for (int i = 0; i < PEERS; i++) {
+      double start = cpu_seconds();
+      if (!peer[i]) continue;
+      conv_peer_run(peer[i]);
+      other[i] = fmin(other[i], cpu_seconds() - start);
+    }
   }
-  printf("%-12s %-3s n%-3d %-8s %7.1f GF/s %8.3f ms  ", l->name, (const char *[]){"fwd", "dx", "dw"}[kind],
-         (int)s.n, code.plan.spec.algo == CONV_WINOGRAD ? "winograd" : "direct", flops / best * 1e-9,
-         best * 1e3);
-  for (int i = 0; i < code.plan.nstep; i++)
-    printf(" %s x%lld %.3f ms (compile %.0f)", code.plan.step[i].name, (long long)code.plan.step[i].nchunk,
-           step[i] * 1e3, code.compile_ms[i]);
+  total_ms += best * 1e3;
+  double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw,
+         direct = fmin(other[PEER_DIRECT], other[PEER_DIRECT_NHWC]);
+  printf("%-12s %-3s n%-3d %-8s %8.3f ms %6.1f", l->name, kinds[s->kind], (int)s->n,
+         plan->spec.algo == CONV_WINOGRAD ? "winograd" : "direct", best * 1e3, flops / best * 1e-9);
+  for (int i = 0; i < 2 && o->peers; i++) {
+    double d = i ? other[PEER_WINOGRAD] : direct;
+    if (d < 1e8) printf("  oneDNN %s %6.1f (%.2fx)", i ? "winograd" : "direct", flops / d * 1e-9, d / best);
+  }
+  for (int i = 0; i < plan->nstep && o->steps; i++)
+    printf("  %s x%lld %.3f ms (compile %.0f)", plan->step[i].name, (long long)plan->step[i].nchunk,
+           step[i] * 1e3, run.code.compile_ms[i]);
   printf("\n");
   fflush(stdout);
-  for (int i = 0; i < 5; i++) free(operand[i]);
-  free(scratch);
-  harness_free(&code);
+  for (int i = 0; i < PEERS; i++) conv_peer_free(peer[i]);
+  run_free(&run);
+}
+
+/* ---- errors ---- */
+enum { SAMPLES = 20000 }; /* elements of a result that are summed in f64; all where there are fewer */
+
+static int64_t element(int64_t block, int64_t nc, int64_t nh, int64_t nw, int64_t n, int64_t c, int64_t h,
+                       int64_t w) {
+  if (!block) return ((n * nc + c) * nh + h) * nw + w;
+  return (((n * (nc / block) + c / block) * nh + h) * nw + w) * block + c % block;
+}
+
+/* Element i (row-major) of a convolution's result, summed in f64, and where the layout keeps it. */
+static double exact(const ConvSpec *s, void *const operand[5], int64_t i, int64_t *at) {
+  const float *x = operand[CO_X], *w = operand[CO_W], *y = operand[CO_Y];
+  const int64_t dim[3][4] = {
+      {s->n, s->k, s->oh, s->ow}, {s->n, s->c, s->h, s->w}, {s->k, s->c, s->kh, s->kw}};
+  const int64_t *d = dim[s->kind];
+  int64_t e[4];
+  for (int j = 3; j >= 0; j--) e[j] = i % d[j], i /= d[j];
+  *at = element(s->kind == CONV_FWD  ? s->yblock
+                : s->kind == CONV_DX ? s->xblock
+                                     : 0,
+                d[1], d[2], d[3], e[0], e[1], e[2], e[3]);
+  double sum = 0;
+  if (s->kind == CONV_DW) {
+    for (int64_t n = 0; n < s->n; n++)
+      for (int64_t p = 0; p < s->oh; p++)
+        for (int64_t q = 0; q < s->ow; q++) {
+          int64_t h = p * s->stride[0] + e[2] - s->pad[0], v = q * s->stride[1] + e[3] - s->pad[1];
+          if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
+          sum += (double)x[element(s->xblock, s->c, s->h, s->w, n, e[1], h, v)] *
+                 y[element(s->yblock, s->k, s->oh, s->ow, n, e[0], p, q)];
+        }
+    return sum;
+  }
+  bool dx = s->kind == CONV_DX;
+  for (int64_t r = 0; r < s->kh; r++)
+    for (int64_t t = 0; t < s->kw; t++) {
+      int64_t a = dx ? e[2] + s->pad[0] - r : e[2] * s->stride[0] + r - s->pad[0],
+              b = dx ? e[3] + s->pad[1] - t : e[3] * s->stride[1] + t - s->pad[1];
+      if (dx && (a % s->stride[0] || b % s->stride[1])) continue;
+      if (dx) a /= s->stride[0], b /= s->stride[1];
+      if (a < 0 || b < 0 || a >= (dx ? s->oh : s->h) || b >= (dx ? s->ow : s->w)) continue;
+      for (int64_t c = 0; c < (dx ? s->k : s->c); c++) {
+        float u = dx ? y[element(s->yblock, s->k, s->oh, s->ow, e[0], c, a, b)]
+                     : x[element(s->xblock, s->c, s->h, s->w, e[0], c, a, b)];
+        int64_t k = dx ? c : e[1], ci = dx ? e[1] : c;
+        sum += (double)u * w[((k * s->c + ci) * s->kh + r) * s->kw + t];
+      }
+    }
+  return sum;
+}
+
+/* Relative rms error over the sample. */
+static double error_of(ConvSpec s, const Target *t, ConvAlgo algo) {
+  s.algo = algo;
+  Run run = run_new(&s, t);
+  bool none = run.code.plan.spec.algo != algo;
+  for (int i = 0; i < run.code.plan.nstep && !none; i++)
+    harness_step(&run.code, i, run.operand, run.scratch, false);
+  static const ConvOperand result[] = {CO_Y, CO_X, CO_W};
+  const float *got = run.operand[result[s.kind]];
+  int64_t total = s.kind == CONV_FWD  ? s.n * s.k * s.oh * s.ow
+                  : s.kind == CONV_DX ? s.n * s.c * s.h * s.w
+                                      : s.k * s.c * s.kh * s.kw;
+  int64_t samples = total < SAMPLES ? total : SAMPLES;
+  double err = 0, sum = 0;
+  for (int64_t i = 0; i < samples && !none; i++) {
+    int64_t at;
+    double want = exact(&s, run.operand, total / samples * i + i % (total / samples), &at),
+           d = got[at] - want;
+    err += d * d, sum += want * want;
+  }
+  run_free(&run);
+  return none ? NAN : sqrt(err / sum);
+}
+
+static void errors(const Layer *l, const ConvSpec *s, const Target *t) {
+  double wino = error_of(*s, t, CONV_WINOGRAD), direct = error_of(*s, t, CONV_DIRECT);
+  printf("%-12s %-3s n%-3d  direct %.1e", l->name, kinds[s->kind], (int)s->n, direct);
+  if (wino == wino) printf("  winograd %.1e (%.1fx)", wino, wino / direct);
+  printf("\n");
+  fflush(stdout);
 }
 
 int main(int argc, char **argv) {
-  const char *cpu = "host", *layer = NULL, *only = NULL;
-  int batch = 64, reps = 8;
-  ConvAlgo algo = CONV_AUTO;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!strcmp(argv[i], "--cpu")) cpu = argv[i + 1];
-    else if (!strcmp(argv[i], "--batch")) batch = atoi(argv[i + 1]);
-    else if (!strcmp(argv[i], "--reps")) reps = atoi(argv[i + 1]);
-    else if (!strcmp(argv[i], "--layer")) layer = argv[i + 1];
-    else if (!strcmp(argv[i], "--kind")) only = argv[i + 1];
-    else if (!strcmp(argv[i], "--algo")) algo = argv[i + 1][0] == 'd' ? CONV_DIRECT : CONV_WINOGRAD;
+  Options o = {.cpu = "host", .reps = 8, .peers = true, .steps = true};
+  for (int i = 1; i < argc; i++) {
+    const char *v = i + 1 < argc ? argv[i + 1] : "";
+    if (!strcmp(argv[i], "--error")) {
+      o.error = true;
+      continue;
+    }
+    i++;
+    if (!strcmp(argv[i - 1], "--cpu")) o.cpu = v;
+    else if (!strcmp(argv[i - 1], "--set")) o.set = v;
+    else if (!strcmp(argv[i - 1], "--layer")) o.layer = v;
+    else if (!strcmp(argv[i - 1], "--kind")) o.kind = v;
+    else if (!strcmp(argv[i - 1], "--batch")) o.batch = atoi(v);
+    else if (!strcmp(argv[i - 1], "--images")) o.images = atoi(v);
+    else if (!strcmp(argv[i - 1], "--reps")) o.reps = atoi(v);
+    else if (!strcmp(argv[i - 1], "--peers")) o.peers = *v == 'y';
+    else if (!strcmp(argv[i - 1], "--steps")) o.steps = *v == 'y';
+    else if (!strcmp(argv[i - 1], "--algo"))
+      o.algo = *v == 'd' ? CONV_DIRECT : *v == 'w' ? CONV_WINOGRAD : CONV_AUTO;
+    else bug("unknown option %s", argv[i - 1]);
   }
   Target t;
-  if (!target_named(cpu, &t)) bug("unknown CPU %s", cpu);
+  if (!target_named(o.cpu, &t)) bug("unknown CPU %s", o.cpu);
   for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
     for (int kind = CONV_FWD; kind <= CONV_DW; kind++) {
-      if (layer && !strstr(layers[i].name, layer)) continue;
-      if (only && strcmp(only, (const char *[]){"fwd", "dx", "dw"}[kind])) continue;
-      bench(&layers[i], batch, (ConvKind)kind, algo, &t, reps);
+      const Layer *l = &layers[i];
+      if ((o.layer && !strstr(l->name, o.layer)) || (o.set && strcmp(l->set, o.set))) continue;
+      if ((o.kind && strcmp(o.kind, kinds[kind])) || (kind == CONV_DX && !strncmp(l->name, "stem", 4)))
+        continue;
+      ConvSpec s = spec_of(l, (ConvKind)kind, &t, &o);
+      if (o.error) errors(l, &s, &t);
+      else speed(l, &s, &t, &o);
     }
+  if (!o.error) printf("sum %.3f ms\n", total_ms);
   return 0;
 }

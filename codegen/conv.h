@@ -48,8 +48,8 @@ LLVMValueRef conv_lanes(EmitModule *m, bool bf16, LLVMValueRef w, LLVMValueRef l
                         int64_t stride);
 
 /* ---- step bodies ---- */
-/* Packs weights: forward w[k][j] -> [kb][j][lane] (j = c, r, s), input gradient w[k][c][t] ->
- * [cb][k][t][lane]. */
+/* Packs weights w[k][c][tap] -> [kb][cb][tap][c][lane of k] (input gradient: k and c change places), zero
+   past the last channel. */
 void conv_emit_pack(EmitModule *m, const ConvPlan *plan);
 /* Sums the partial weight gradients [split][kb][c][t][lane] and stores them as OIHW. */
 void conv_emit_sum(EmitModule *m, const ConvPlan *plan);

@@ -41,41 +41,41 @@ static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, c
   const ConvGather *g = &z->g;
   const ConvFill *f = &g->fill;
   int na = t.ph * t.pw, n = na * t.ob, L = m->vl;
-  int64_t pitch = f->cols * f->ib, taps = ph->ntap * pw->ntap, kernel = z->s->kh * z->s->kw,
+  int64_t pitch = fill_row(f), col = fill_pixel(f), chan = fill_channel(f), kernel = z->s->kh * z->s->kw,
           pixel[CONV_MAX_TILE];
   for (int i = 0; i < na; i++)
-    pixel[i] = (i / t.pw) * g->source_step[0] * pitch + (i % t.pw) * g->source_step[1] * f->ib;
+    pixel[i] = (i / t.pw) * g->source_step[0] * pitch + (i % t.pw) * g->source_step[1] * col;
   /* Taps of neighbouring pixels read the same source values; in one block the selector would keep those
-     broadcasts in registers it does not have. So overlapping taps are loops, and only lone taps unroll over
-     channels. */
-  int unroll = taps > 1 ? 1 : divisor_up_to(f->ib, conv_max(1, UNROLL / n));
+     broadcasts in registers it does not have. So taps are loops around channels, which share nothing. */
+  bool lone = ph->ntap * pw->ntap == 1;
+  int unroll = divisor_up_to(f->ib, conv_max(1, UNROLL / (lone ? n : 2 * n)));
 
   ConvLoop lb, lc, lr, ls;
   LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, f->icb), 1);
   conv_carry(m, &lb, acc, n);
-  LLVMValueRef inb = conv_at(m, in, em_imulc(m, cb, f->rows * pitch)),
+  LLVMValueRef inb = conv_at(m, in, em_imulc(m, cb, f->rows * f->cols * f->ib)),
                wb = conv_at(m, w, em_imulc(m, cb, f->ib * kernel * L));
-  inb = conv_atc(m, inb, (ph->off - f->lo[0]) * pitch + (pw->off - f->lo[1]) * f->ib);
-  wb = conv_atc(m, wb, (ph->wfirst * z->s->kw + pw->wfirst) * L);
-  LLVMValueRef c = conv_loop(m, &lc, em_i64(m, f->ib), unroll);
-  conv_carry(m, &lc, acc, n);
-  LLVMValueRef inc = conv_at(m, inb, c), wc = conv_at(m, wb, em_imulc(m, c, kernel * L));
+  inb = conv_atc(m, inb, (ph->off - f->lo[0]) * pitch + (pw->off - f->lo[1]) * col);
+  wb = conv_atc(m, wb, (ph->wfirst * z->s->kw + pw->wfirst) * f->ib * L);
   LLVMValueRef r = conv_loop(m, &lr, em_i64(m, ph->ntap), 1);
   conv_carry(m, &lr, acc, n);
-  LLVMValueRef inr = conv_at(m, inc, em_imulc(m, r, ph->offstep * pitch));
-  LLVMValueRef wr = conv_at(m, wc, em_imulc(m, r, ph->wstep * z->s->kw * L));
+  LLVMValueRef inr = conv_at(m, inb, em_imulc(m, r, ph->offstep * pitch));
+  LLVMValueRef wr = conv_at(m, wb, em_imulc(m, r, ph->wstep * z->s->kw * f->ib * L));
   LLVMValueRef s = conv_loop(m, &ls, em_i64(m, pw->ntap), 1);
   conv_carry(m, &ls, acc, n);
-  LLVMValueRef ins = conv_at(m, inr, em_imulc(m, s, pw->offstep * f->ib)),
-               ws = conv_at(m, wr, em_imulc(m, s, pw->wstep * L));
+  LLVMValueRef inc = conv_at(m, inr, em_imulc(m, s, pw->offstep * col)),
+               wc = conv_at(m, wr, em_imulc(m, s, pw->wstep * f->ib * L));
+  LLVMValueRef c = conv_loop(m, &lc, em_i64(m, f->ib), unroll);
+  conv_carry(m, &lc, acc, n);
+  LLVMValueRef ins = conv_at(m, inc, em_imulc(m, c, chan)), ws = conv_at(m, wc, em_imulc(m, c, L));
   for (int u = 0; u < unroll; u++) {
     int64_t off[CONV_MAX_TILE];
-    for (int k = 0; k < na; k++) off[k] = pixel[k] + u;
-    conv_fma_tile(m, acc, ins, off, na, ws, u * kernel * L, z->wblock, t.ob);
+    for (int k = 0; k < na; k++) off[k] = pixel[k] + u * chan;
+    conv_fma_tile(m, acc, ins, off, na, ws, u * L, z->wblock, t.ob);
   }
+  conv_end(m, &lc, acc, n);
   conv_end(m, &ls, acc, n);
   conv_end(m, &lr, acc, n);
-  conv_end(m, &lc, acc, n);
   conv_end(m, &lb, acc, n);
 }
 
@@ -84,7 +84,7 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   const ConvPhase *ph = &g->phase[0][a], *pw = &g->phase[1][b];
   ConvTile t = g->tile[a][b];
   int n = t.ph * t.pw * t.ob, L = m->vl;
-  int64_t pitch = g->fill.cols * g->fill.ib;
+  int64_t pitch = fill_row(&g->fill);
   LLVMValueRef left = em_isub(m, em_i64(m, ph->count), z->row0);
   LLVMValueRef rows = g->nband == 1 ? em_i64(m, ph->count) : em_imin(m, left, em_i64(m, g->band));
   ConvLoop lk, li, lp, lq;
@@ -102,8 +102,8 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   LLVMValueRef acc[CONV_MAX_TILE];
   for (int k = 0; k < n; k++) acc[k] = LLVMConstNull(m->vf32);
   if (ph->ntap && pw->ntap) {
-    LLVMValueRef at =
-        em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch), em_imulc(m, q, g->source_step[1] * g->fill.ib));
+    LLVMValueRef at = em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch),
+                              em_imulc(m, q, g->source_step[1] * fill_pixel(&g->fill)));
     LLVMValueRef in = conv_at(m, conv_at(m, m->scratch, em_imulc(m, i, g->image)), at);
     gather_reduce(m, z, ph, pw, t, in, w, acc);
   }
@@ -213,7 +213,7 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
   const ConvWgrad *g = &z->g;
   const ConvSpec *s = z->s;
   int n = rb * ob, L = m->vl;
-  int64_t panel = g->acc / g->ocb, pitch = g->fx.cols * g->fx.ib;
+  int64_t panel = g->acc / g->ocb, pitch = fill_row(&g->fx), col = fill_pixel(&g->fx);
   int unroll = divisor_up_to(s->ow, conv_max(1, conv_min(8, UNROLL / n)));
   LLVMValueRef a[CONV_MAX_TILE];
   for (int k = 0; k < n; k++) a[k] = conv_vload(m, conv_atc(m, acc, accoff[k / ob] + (k % ob) * panel));
@@ -227,11 +227,10 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
                yp = conv_at(m, yi, em_imulc(m, p, z->ypitch));
   LLVMValueRef q = conv_loop(m, &lq, em_i64(m, s->ow), unroll);
   conv_carry(m, &lq, a, n);
-  LLVMValueRef xq = conv_at(m, xp, em_imulc(m, q, g->step[1] * g->fx.ib)),
-               yq = conv_at(m, yp, em_imulc(m, q, L));
+  LLVMValueRef xq = conv_at(m, xp, em_imulc(m, q, g->step[1] * col)), yq = conv_at(m, yp, em_imulc(m, q, L));
   for (int u = 0; u < unroll; u++) {
     int64_t off[CONV_MAX_TILE];
-    for (int k = 0; k < rb; k++) off[k] = xoff[k] + u * g->step[1] * g->fx.ib;
+    for (int k = 0; k < rb; k++) off[k] = xoff[k] + u * g->step[1] * col;
     conv_fma_tile(m, a, xq, off, rb, yq, u * L, z->yblock, ob);
   }
   conv_end(m, &lq, a, n);
@@ -244,7 +243,7 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
 static void wgrad_flat(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueRef acc, int ob) {
   const ConvWgrad *g = &z->g;
   const ConvSpec *s = z->s;
-  int64_t ib = g->fx.ib, pitch = g->fx.cols * ib, L = m->vl, kh = g->flat_rows ? s->kh : 1,
+  int64_t ib = g->fx.ib, pitch = fill_row(&g->fx), L = m->vl, kh = g->flat_rows ? s->kh : 1,
           entries = ib * s->kw * kh;
   ConvLoop l;
   LLVMValueRef r = conv_loop(m, &l, em_i64(m, g->flat_rows ? 1 : s->kh), 1);
@@ -254,7 +253,7 @@ static void wgrad_flat(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueR
     int64_t xoff[CONV_MAX_TILE], accoff[CONV_MAX_TILE];
     for (int k = 0; k < rb; k++) {
       int64_t e = e0 + k, c = e % ib, t = e / ib, row = t / s->kw, col = t % s->kw;
-      xoff[k] = row * pitch + col * ib + c;
+      xoff[k] = row * pitch + col * fill_pixel(&g->fx) + c * fill_channel(&g->fx);
       accoff[k] = (c * s->kh * s->kw + row * s->kw + col) * L;
     }
     wgrad_tile(m, z, x, xoff, y, to, accoff, rb, ob);
@@ -356,6 +355,9 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
 
 void conv_emit(EmitModule *m, const ConvPlan *plan, int step, const char *symbol) {
   em_function(m, symbol);
+  /* Vectors spilled to a stack that is aligned to 16 bytes only would straddle cache lines. */
+  LLVMAddAttributeAtIndex(m->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                          LLVMCreateStringAttribute(m->cx, "stackrealign", 12, "", 0));
   if (plan->spec.algo == CONV_WINOGRAD) conv_emit_winograd(m, plan, step);
   else if (plan->spec.kind == CONV_DW) (step ? conv_emit_sum : conv_emit_wgrad)(m, plan);
   else (step ? conv_emit_gather : conv_emit_pack)(m, plan);

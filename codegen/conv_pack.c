@@ -108,6 +108,15 @@ static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMVal
     return;
   }
   zero_run(m, dst, f->cols * f->ib);
+  if (f->ib == 1 && c->src_step == 1 && c->dst_step == 1) {
+    from = conv_tat(m, f->bf16, src, em_i64(m, c->from));
+    for (int64_t j = 0, n = m->vl; j < c->count; j += n) {
+      while (n > c->count - j) n /= 2;
+      LLVMValueRef v = conv_tload(m, f->bf16, conv_tat(m, f->bf16, from, em_i64(m, j)), (int)n);
+      em_store(m, v, conv_atc(m, to, j), 4);
+    }
+    return;
+  }
   LLVMValueRef ch = conv_loop(m, &lc, nchan, 1);
   from = conv_tat(m, f->bf16, src, em_iaddc(m, em_imulc(m, ch, f->h * f->w), c->from));
   to = conv_at(m, to, ch);
@@ -120,12 +129,19 @@ static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMVal
 
 void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb,
                LLVMValueRef row0, LLVMValueRef dst) {
+  if (f->planar) { /* each channel is a block */
+    ConvFill p = *f;
+    p.planar = false, p.ib = 1, p.icb = p.c;
+    conv_fill(m, &p, image, em_i64(m, 0), em_i64(m, p.c), row0, dst);
+    return;
+  }
   Columns c = columns_of(f);
   ConvLoop lb, lr;
   LLVMValueRef cb = conv_loop(m, &lb, ncb, 1), block = em_iadd(m, cb0, cb);
   LLVMValueRef src = conv_tat(m, f->bf16, image, em_imulc(m, block, f->ib * f->h * f->w));
   LLVMValueRef left = em_isub(m, em_i64(m, f->c), em_imulc(m, block, f->ib));
   LLVMValueRef nchan = f->icb == 1 ? em_i64(m, f->c) : em_imin(m, left, em_i64(m, f->ib));
+  if (f->ib == 1) nchan = em_i64(m, 1);
   LLVMValueRef to = conv_at(m, dst, em_imulc(m, cb, f->rows * f->cols * f->ib));
   LLVMValueRef i = conv_loop(m, &lr, em_i64(m, f->rows), 1);
   LLVMValueRef v = em_iadd(m, row0, i);
@@ -197,12 +213,19 @@ void conv_transpose(EmitModule *m, LLVMValueRef *v, int n) {
 }
 
 /* ---- weights ---- */
-/* w[k][j] -> tmp[kb][j][lane] for one kb: transposed tiles; rows k past the end and columns j past the end
+/* Where packed weights keep tap `tap` of source channel c. */
+static LLVMValueRef packed_at(EmitModule *m, const ConvFill *f, int64_t taps, LLVMValueRef c,
+                              LLVMValueRef tap) {
+  LLVMValueRef t = em_iadd(m, em_imulc(m, em_idivc(m, c, f->ib), taps), tap);
+  return em_imulc(m, em_iadd(m, em_imulc(m, t, f->ib), em_imodc(m, c, f->ib)), m->vl);
+}
+
+/* w[k][j] (j: channel and tap) to one kb: transposed tiles; rows k past the end and columns j past the end
  * are zero. */
 static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
                          LLVMValueRef tmp) {
   int L = m->vl;
-  int64_t cols = s->c * s->kh * s->kw, total = g->fill.icb * g->fill.ib * s->kh * s->kw;
+  int64_t taps = s->kh * s->kw, cols = s->c * taps, total = g->fill.icb * g->fill.ib * taps;
   LLVMValueRef k0 = em_imulc(m, m->chunk, L), dst = conv_at(m, tmp, em_imulc(m, m->chunk, total * L));
   for (int part = 0; part < 2; part++) { /* whole tiles in a loop, then the rest */
     int64_t whole = total / L * L, rest = total - whole;
@@ -222,8 +245,12 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
                                LLVMConstNull(m->vf32), "");
     }
     conv_transpose(m, v, L);
-    for (int i = 0; i < (part ? (int)rest : L); i++)
-      conv_vstore(m, v[i], conv_at(m, dst, em_imulc(m, em_iaddc(m, j, i), L)));
+    for (int i = 0; i < (part ? (int)rest : L); i++) {
+      LLVMValueRef at = em_iaddc(m, j, i);
+      conv_vstore(
+          m, v[i],
+          conv_at(m, dst, packed_at(m, &g->fill, taps, em_idivc(m, at, taps), em_imodc(m, at, taps))));
+    }
     if (!part) conv_end(m, &l, NULL, 0);
   }
 }
@@ -243,21 +270,24 @@ LLVMValueRef conv_lanes(EmitModule *m, bool bf16, LLVMValueRef w, LLVMValueRef c
   return LLVMBuildSelect(m->b, mask, v, LLVMConstNull(m->vf32), "");
 }
 
-/* w[k][c][t] -> tmp[cb][k][t][lane] for one cb. */
+/* w[k][c][t] to one cb. */
 static void pack_gradient(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
                           LLVMValueRef tmp) {
   int L = m->vl;
-  int64_t taps = s->kh * s->kw, panel = g->fill.icb * g->fill.ib * taps * L;
+  int64_t taps = s->kh * s->kw, nk = g->fill.icb * g->fill.ib, panel = nk * taps * L;
   LLVMValueRef c0 = em_imulc(m, m->chunk, L), dst = conv_at(m, tmp, em_imulc(m, m->chunk, panel));
   ConvLoop lk, lt;
-  LLVMValueRef k = conv_loop(m, &lk, em_i64(m, s->k), 1);
+  LLVMValueRef k = conv_loop(m, &lk, em_i64(m, nk), 1);
   LLVMValueRef t = conv_loop(m, &lt, em_i64(m, taps), 1);
-  LLVMValueRef src = conv_tat(m, s->wbf16, w, em_iadd(m, em_imulc(m, k, s->c * taps), t));
+  LLVMValueRef from = nk > s->k ? em_imin(m, k, em_i64(m, s->k - 1)) : k;
+  LLVMValueRef src = conv_tat(m, s->wbf16, w, em_iadd(m, em_imulc(m, from, s->c * taps), t));
   LLVMValueRef v = conv_lanes(m, s->wbf16, src, c0, s->c, taps);
-  conv_vstore(m, v, conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, k, taps), t), L)));
+  if (nk > s->k)
+    v = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), ""), v,
+                        LLVMConstNull(m->vf32), "");
+  conv_vstore(m, v, conv_at(m, dst, packed_at(m, &g->fill, taps, k, t)));
   conv_end(m, &lt, NULL, 0);
   conv_end(m, &lk, NULL, 0);
-  zero_run(m, conv_atc(m, dst, s->k * taps * L), panel - s->k * taps * L);
 }
 
 void conv_emit_pack(EmitModule *m, const ConvPlan *plan) {

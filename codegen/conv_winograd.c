@@ -11,20 +11,30 @@ enum { UNROLL = 160, AHEAD = 4 }; /* multiply-adds in a loop body, about; tiles 
 /* ---- one-dimensional transforms ---- */
 typedef void (*Transform)(EmitModule *, const LLVMValueRef *, LLVMValueRef *);
 
-static LLVMValueRef scaled(EmitModule *m, double k, LLVMValueRef a, LLVMValueRef b) { /* k * a + b */
-  return em_fma(m, em_const(m->vf32, k), a, b);
+/* Source pixels known to lie outside the image are constant zeros and cost nothing. */
+static LLVMValueRef times(EmitModule *m, double k, LLVMValueRef a) {
+  return LLVMIsNull(a) ? a : em_fmul(m, a, em_const(m->vf32, k));
 }
 
-static LLVMValueRef times(EmitModule *m, double k, LLVMValueRef a) {
-  return em_fmul(m, a, em_const(m->vf32, k));
+static LLVMValueRef scaled(EmitModule *m, double k, LLVMValueRef a, LLVMValueRef b) { /* k * a + b */
+  if (LLVMIsNull(a)) return b;
+  return LLVMIsNull(b) ? times(m, k, a) : em_fma(m, em_const(m->vf32, k), a, b);
+}
+
+static LLVMValueRef plus(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMIsNull(a) ? b : LLVMIsNull(b) ? a : em_fadd(m, a, b);
+}
+
+static LLVMValueRef minus(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMIsNull(b) ? a : em_fsub(m, a, b);
 }
 
 /* F(4,3), points 0 1 -1 2 -2 inf. B^T d: 6 -> 6 */
 static void source_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
-  LLVMValueRef a = scaled(m, -4, d[2], d[4]), b = scaled(m, -4, d[1], d[3]), c = em_fsub(m, d[4], d[2]),
-               e = em_fsub(m, d[3], d[1]);
+  LLVMValueRef a = scaled(m, -4, d[2], d[4]), b = scaled(m, -4, d[1], d[3]), c = minus(m, d[4], d[2]),
+               e = minus(m, d[3], d[1]);
   o[0] = scaled(m, 4, d[0], scaled(m, -5, d[2], d[4]));
-  o[1] = em_fadd(m, a, b), o[2] = em_fsub(m, a, b);
+  o[1] = plus(m, a, b), o[2] = minus(m, a, b);
   o[3] = scaled(m, 2, e, c), o[4] = scaled(m, -2, e, c);
   o[5] = scaled(m, 4, d[1], scaled(m, -5, d[3], d[5]));
 }
@@ -136,13 +146,84 @@ static void weight2_back_1d(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *
   o[2] = em_fadd(m, u[4], scaled(m, -0.5, u[1], scaled(m, 1.0 / 6, u[2], times(m, 1.0 / 3, u[3]))));
 }
 
-/* The transforms of stride 1 and 2: source (x, or the incoming gradient), result (y, dx), gradient (DW),
- * weights, weights back. */
+/* Images of 2x2 with a border of zeros: 3 products a dimension, where 4 of the 6 taps meet pixels.
+   y0 = x1 (w2 - w1) + (x0 + x1) w1, y1 = x0 (w0 - w1) + (x0 + x1) w1. */
+static void small_source(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  o[0] = d[0], o[1] = d[1], o[2] = plus(m, d[0], d[1]);
+}
+
+static void small_result(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  o[0] = em_fadd(m, d[1], d[2]), o[1] = em_fadd(m, d[0], d[2]);
+}
+
+static void small_gradient(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
+  o[0] = y[1], o[1] = y[0], o[2] = em_fadd(m, y[0], y[1]);
+}
+
+static void small_weight(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
+  o[0] = em_fsub(m, w[0], w[1]), o[1] = em_fsub(m, w[2], w[1]), o[2] = w[1];
+}
+
+static void small_back(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *o) {
+  o[0] = u[0], o[1] = em_fsub(m, em_fsub(m, u[2], u[0]), u[1]), o[2] = u[1];
+}
+
+/* Images of 4x4 under stride 2 with a border of zeros: y0 = x0 w1 + x1 w2, y1 = x1 w0 + x2 w1 + x3 w2. */
+static void small2_source(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  (void)m;
+  o[0] = d[0], o[1] = o[2] = d[1], o[3] = d[2], o[4] = d[3];
+}
+
+static void small2_result(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  o[0] = em_fadd(m, d[0], d[1]), o[1] = em_fadd(m, em_fadd(m, d[2], d[3]), d[4]);
+}
+
+/* Of the incoming gradient, for both gradients: each y once for every product it is part of. */
+static void small2_gradient(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
+  (void)m;
+  o[0] = o[1] = y[0], o[2] = o[3] = o[4] = y[1];
+}
+
+static void small2_dx_result(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
+  o[0] = d[0], o[1] = em_fadd(m, d[1], d[2]), o[2] = d[3], o[3] = d[4];
+}
+
+static void small2_weight(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
+  (void)m;
+  o[0] = o[3] = w[1], o[1] = o[4] = w[2], o[2] = w[0];
+}
+
+static void small2_dx_weight(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) { /* w arrives flipped */
+  (void)m;
+  o[0] = o[3] = w[1], o[1] = o[4] = w[0], o[2] = w[2];
+}
+
+static void small2_back(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *o) {
+  o[0] = u[2], o[1] = em_fadd(m, u[0], u[3]), o[2] = em_fadd(m, u[1], u[4]);
+}
+
+/* The transforms of each form: source (x, or the incoming gradient), result (y, dx), weights, the incoming
+   gradient (DW), weights back. */
 static const struct {
-  Transform source[2], result[2], gradient, weights, back; /* [dx] */
-} transforms[2] = {
-    {{source_1d, source_1d}, {result_1d, result_1d}, gradient_1d, weight_1d, weight_back_1d},
-    {{source2_1d, dx2_source_1d}, {result2_1d, dx2_result_1d}, gradient2_1d, weight2_1d, weight2_back_1d},
+  Transform source[2], result[2], weights[2], gradient, back; /* [dx] */
+} transforms[] = {
+    [WINO_4X3] =
+        {{source_1d, source_1d}, {result_1d, result_1d}, {weight_1d, weight_1d}, gradient_1d, weight_back_1d},
+    [WINO_STRIDE2] = {{source2_1d, dx2_source_1d},
+                      {result2_1d, dx2_result_1d},
+                      {weight2_1d, weight2_1d},
+                      gradient2_1d,
+                      weight2_back_1d},
+    [WINO_2X2] = {{small_source, small_source},
+                  {small_result, small_result},
+                  {small_weight, small_weight},
+                  small_gradient,
+                  small_back},
+    [WINO_STRIDE2_4X4] = {{small2_source, small2_gradient},
+                          {small2_result, small2_dx_result},
+                          {small2_weight, small2_dx_weight},
+                          small2_gradient,
+                          small2_back},
 };
 
 enum { POINTS = 9 };
@@ -161,18 +242,41 @@ static LLVMValueRef grid_row(EmitModule *m, const Grid *g, LLVMValueRef i) {
                                                : em_imul(m, i, g->pitch));
 }
 
+/* A tile of source pixels that may reach over the image's edges: where it can, coordinates are clamped and a
+   mask is zero outside (NULL: always inside). */
+enum { EDGE_SIZE = 6 };
+typedef struct {
+  LLVMValueRef row[EDGE_SIZE], col[EDGE_SIZE], row_mask[EDGE_SIZE], col_mask[EDGE_SIZE];
+  bool bf16;
+} Edges;
+
+static LLVMValueRef edge_pixel(EmitModule *m, const Edges *e, int i, int j) {
+  LLVMValueRef rm = e->row_mask[i], cm = e->col_mask[j];
+  if ((rm && LLVMIsNull(rm)) || (cm && LLVMIsNull(cm))) return LLVMConstNull(m->vf32);
+  LLVMValueRef v = conv_tload(m, e->bf16, conv_tat(m, e->bf16, e->row[i], e->col[j]), m->vl);
+  LLVMValueRef mask = rm && cm ? LLVMBuildAnd(m->b, rm, cm, "") : rm ? rm : cm;
+  if (!mask) return v;
+  v = LLVMBuildAnd(m->b, LLVMBuildBitCast(m->b, v, LLVMTypeOf(mask), ""), mask, "");
+  return LLVMBuildBitCast(m->b, v, m->vf32, "");
+}
+
+static bool is_straight(int from, int to) { return from <= EDGE_SIZE && to <= EDGE_SIZE; }
+
 /* in[from][from] -> out[to][to]: columns, then rows. Small transforms are straight code, larger ones loops
-   over columns and over rows with q[to][from] in memory between them. */
-static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, LLVMValueRef q, Grid out) {
+   over columns and over rows with q[to][from] in memory between them. `edges`, where given (straight code),
+   stands for `in`. */
+static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, const Edges *edges,
+                         LLVMValueRef q, Grid out) {
   LLVMValueRef d[POINTS], o[POINTS], mid[POINTS][POINTS], row[POINTS];
   int L = m->vl;
-  bool straight = from <= 6 && to <= 6;
+  bool straight = is_straight(from, to);
   row[0] = in.row;
-  for (int i = 1; i < from; i++) row[i] = conv_tat(m, in.bf16, row[i - 1], in.pitch);
+  for (int i = 1; i < from && !edges; i++) row[i] = conv_tat(m, in.bf16, row[i - 1], in.pitch);
   ConvLoop l = {.once = true};
   for (int j = 0; j < (straight ? from : 1); j++) {
     LLVMValueRef at = straight ? em_i64(m, j) : conv_loop(m, &l, em_i64(m, from), 1);
-    for (int i = 0; i < from; i++)
+    for (int i = 0; i < from && edges; i++) d[i] = edge_pixel(m, edges, i, j);
+    for (int i = 0; i < from && !edges; i++)
       d[i] = conv_tload(m, in.bf16, conv_tat(m, in.bf16, row[i], em_imulc(m, at, in.col)), L);
     f(m, d, o);
     for (int i = 0; i < to; i++) mid[i][j] = o[i];
@@ -198,19 +302,38 @@ static Grid planes(EmitModule *m, const ConvWino *g, LLVMValueRef p, int64_t pla
 
 /* ---- tiles ---- */
 typedef struct {
-  LLVMValueRef image, h, w; /* tile row and column; far outside for tiles past the last */
+  LLVMValueRef image, h, w; /* tile row and column */
 } Tile;
 
-/* Tile t; with an `end`, tiles from there on lie below the image before it: all zeros. */
-static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t, LLVMValueRef end) {
-  if (end) {
-    LLVMValueRef last = em_iaddc(m, end, -1), past = LLVMBuildICmp(m->b, LLVMIntSGT, t, last, "");
-    Tile z = tile_at(m, g, em_imin(m, t, last), NULL);
-    z.h = LLVMBuildSelect(m->b, past, em_i64(m, 1 << 20), z.h, "");
-    return z;
-  }
+static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t) {
   LLVMValueRef image = em_idivc(m, t, g->th * g->tw), r = em_imodc(m, t, g->th * g->tw);
   return (Tile){image, em_idivc(m, r, g->tw), em_imodc(m, r, g->tw)};
+}
+
+/* Where pixel i of a tile at `first` lies along a dimension of n pixels cut into `count` tiles `step` apart.
+ */
+static LLVMValueRef edge_at(EmitModule *m, LLVMValueRef first, int i, int64_t n, int64_t count, int64_t step,
+                            int64_t pad, LLVMValueRef *mask) {
+  LLVMValueRef at = em_iaddc(m, first, i);
+  *mask = NULL;
+  if (i >= pad && (count - 1) * step - pad + i < n) return at;
+  LLVMValueRef ok = LLVMBuildICmp(m->b, LLVMIntULT, at, em_i64(m, n), "");
+  LLVMValueRef bits = LLVMBuildSExt(m->b, ok, m->i32, "");
+  *mask = LLVMIsNull(bits) ? LLVMConstNull(em_vec(m->i32, m->vl)) : em_splat(m, bits, m->vl);
+  if (LLVMIsConstant(ok) && !LLVMIsNull(ok)) *mask = NULL;
+  return LLVMBuildSelect(m->b, ok, at, em_i64(m, 0), "");
+}
+
+static Edges tile_edges(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRef src, int64_t nh, int64_t nw,
+                        Tile z, int64_t step, int64_t pad, int size) {
+  Edges e = {.bf16 = bf16};
+  LLVMValueRef h = em_iaddc(m, em_imulc(m, z.h, step), -pad), w = em_iaddc(m, em_imulc(m, z.w, step), -pad);
+  for (int i = 0; i < size; i++) {
+    LLVMValueRef r = edge_at(m, h, i, nh, g->th, step, pad, &e.row_mask[i]);
+    e.row[i] = conv_tat(m, bf16, src, em_imulc(m, r, nw * m->vl));
+    e.col[i] = em_imulc(m, edge_at(m, w, i, nw, g->tw, step, pad, &e.col_mask[i]), m->vl);
+  }
+  return e;
 }
 
 /* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded
@@ -257,7 +380,7 @@ static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, 
 static void prefetch_tile(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRef tensor, int64_t ncb,
                           LLVMValueRef cb, LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
   int L = m->vl;
-  Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD), NULL);
+  Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD));
   LLVMValueRef p =
       conv_tat(m, bf16, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
   p = conv_tat(m, bf16, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
@@ -266,33 +389,51 @@ static void prefetch_tile(EmitModule *m, const ConvWino *g, bool bf16, LLVMValue
       em_prefetch(m, conv_tat(m, bf16, p, em_i64(m, i * nw * L + j)), write, 3);
 }
 
+/* Where planes keep tile t of a block and channel block cb of ncb: floats from the plane's start. */
+static LLVMValueRef tile_slot(EmitModule *m, const ConvWino *g, int64_t ncb, LLVMValueRef cb,
+                              LLVMValueRef t) {
+  if (g->vgroup == g->block) return em_imulc(m, em_iadd(m, em_imulc(m, cb, g->block), t), m->vl);
+  LLVMValueRef group = em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb), cb);
+  return em_imulc(m, em_iadd(m, em_imulc(m, group, g->vgroup), em_imodc(m, t, g->vgroup)), m->vl);
+}
+
 /* Transforms tiles [t0, t0 + block) and blocks [cb0, cb1) of the source (or, DW, of the incoming gradient)
    into planes out[plane][cb][tile][lane]; tiles from `end` (NULL: none) on are zero. */
 static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool gradient, LLVMValueRef src,
                             LLVMValueRef cb0, LLVMValueRef cb1, LLVMValueRef t0, LLVMValueRef end,
                             LLVMValueRef work, LLVMValueRef out) {
-  int L = m->vl, size = gradient ? 4 : g->patch, step = gradient ? 4 : g->source_tile;
+  int L = m->vl, size = gradient ? g->out_tile : g->patch, step = gradient ? g->out_tile : g->source_tile;
   int64_t ncb = gradient ? g->ocb : g->icb, nh = gradient ? g->oh : g->h, nw = gradient ? g->ow : g->w;
   int64_t pad = gradient ? 0 : g->pad, plane = gradient ? g->mplane : g->vplane;
+  Transform f = gradient ? transforms[g->form].gradient : transforms[g->form].source[dx];
   bool bf16 = gradient ? g->gradient16 : g->source16;
-  Transform f = gradient ? transforms[g->stride - 1].gradient : transforms[g->stride - 1].source[dx];
-  ConvLoop lb, lt;
+  LLVMValueRef count = em_i64(m, g->block);
+  if (end) count = em_imin(m, em_isub(m, end, t0), count);
+  ConvLoop lb, lt, lp;
   LLVMValueRef cb = em_iadd(m, cb0, conv_loop(m, &lb, em_isub(m, cb1, cb0), 1));
-  LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), 1);
-  Tile z = tile_at(m, g, em_iadd(m, t0, t), end);
+  LLVMValueRef t = conv_loop(m, &lt, count, 1);
+  Tile z = tile_at(m, g, em_iadd(m, t0, t));
   LLVMValueRef base =
       conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
-  Grid in = tile_pixels(m, bf16, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
-                        em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
-  LLVMValueRef at = em_iadd(m, em_imulc(m, cb, g->vgroup), t); /* gradient tiles: one group */
-  if (g->vgroup < g->block)
-    at = em_iadd(
-        m, em_iadd(m, em_imulc(m, em_idivc(m, t, g->vgroup), ncb * g->vgroup), em_imulc(m, cb, g->vgroup)),
-        em_imodc(m, t, g->vgroup));
   prefetch_tile(m, g, bf16, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
-  transform_2d(m, f, size, g->points, in, conv_atc(m, work, g->planes * L),
-               planes(m, g, conv_at(m, out, em_imulc(m, at, L)), plane));
+  bool straight = is_straight(size, g->points);
+  Edges edges;
+  Grid in = {0};
+  if (straight) edges = tile_edges(m, g, bf16, base, nh, nw, z, step, pad, size);
+  else
+    in = tile_pixels(m, bf16, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
+                     em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
+  transform_2d(m, f, size, g->points, in, straight ? &edges : NULL, conv_atc(m, work, g->planes * L),
+               planes(m, g, conv_at(m, out, tile_slot(m, g, ncb, cb, t)), plane));
   conv_end(m, &lt, NULL, 0);
+  if (end) {
+    LLVMValueRef rest = conv_loop(m, &lt, em_isub(m, em_i64(m, g->block), count), 1);
+    LLVMValueRef at = conv_at(m, out, tile_slot(m, g, ncb, cb, em_iadd(m, count, rest)));
+    LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->planes), 1);
+    conv_vstore(m, LLVMConstNull(m->vf32), conv_at(m, at, em_imulc(m, p, plane)));
+    conv_end(m, &lp, NULL, 0);
+    conv_end(m, &lt, NULL, 0);
+  }
   conv_end(m, &lb, NULL, 0);
 }
 
@@ -312,8 +453,8 @@ static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *
                               dx ? 9 : s->c * 9);
   conv_vstore(m, v, conv_at(m, taps, em_imulc(m, t, L)));
   conv_end(m, &lt, NULL, 0);
-  transform_2d(m, transforms[g->stride - 1].weights, 3, g->points, (Grid){taps, em_i64(m, 3 * L), L, false},
-               conv_atc(m, taps, 9 * L), planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
+  transform_2d(m, transforms[g->form].weights[dx], 3, g->points, (Grid){taps, em_i64(m, 3 * L), L, false},
+               NULL, conv_atc(m, taps, 9 * L), planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
   conv_end(m, &lc, NULL, 0);
 }
 
@@ -368,7 +509,7 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
   if (end) count = em_imin(m, em_isub(m, end, t0), count);
   ConvLoop lt, lr, lc;
   LLVMValueRef t = conv_loop(m, &lt, count, 1);
-  Tile z = tile_at(m, g, em_iadd(m, t0, t), NULL);
+  Tile z = tile_at(m, g, em_iadd(m, t0, t));
   LLVMValueRef h = em_imulc(m, z.h, size), w = em_imulc(m, z.w, size), full = NULL;
   bool bf16 = g->result16;
   LLVMValueRef dst =
@@ -382,9 +523,9 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
     out.row = LLVMBuildSelect(b, full, dst, work, "");
     out.pitch = LLVMBuildSelect(b, full, out.pitch, em_i64(m, size * L), "");
   }
-  transform_2d(m, transforms[g->stride - 1].result[dx], g->points, size,
-               planes(m, g, conv_at(m, mm, em_imulc(m, t, L)), g->mplane), conv_atc(m, work, g->planes * L),
-               out);
+  transform_2d(m, transforms[g->form].result[dx], g->points, size,
+               planes(m, g, conv_at(m, mm, em_imulc(m, t, L)), g->mplane), NULL,
+               conv_atc(m, work, g->planes * L), out);
   if (ragged) {
     EmitIf f;
     em_if(m, &f, full);
@@ -443,10 +584,12 @@ static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
   LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 2);
   LLVMValueRef v = m->scratch, mm = conv_atc(m, v, g->planes * g->vplane),
                patch = conv_atc(m, mm, g->planes * g->mplane);
-  LLVMValueRef first = em_imulc(m, m->chunk, g->span), end = all_tiles(m, g);
-  if (g->span % g->block) end = em_iaddc(m, first, g->span); /* as many tiles in every chunk */
+  if (g->in_place) mm = v;
+  LLVMValueRef first = em_imulc(m, m->chunk, g->span), count = em_i64(m, g->span), end = all_tiles(m, g);
+  if (g->tiles % g->span) count = em_imin(m, count, em_isub(m, em_i64(m, g->tiles), first));
+  else if (g->span % g->block) end = em_iadd(m, first, count);
   ConvLoop lt, l;
-  LLVMValueRef t0 = em_iadd(m, first, conv_loop(m, &lt, em_i64(m, g->span), g->block));
+  LLVMValueRef t0 = em_iadd(m, first, conv_loop(m, &lt, count, g->block));
   transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, end, patch, v);
   LLVMValueRef kb = conv_loop(m, &l, em_i64(m, g->ocb), g->ob);
   if (g->ocb % g->ob) kb = em_imin(m, kb, em_i64(m, g->ocb - g->ob));
@@ -556,7 +699,7 @@ static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LL
     conv_end(m, &ls, NULL, 0);
     in = planes(m, g, work, L);
   }
-  transform_2d(m, transforms[g->stride - 1].back, g->points, 3, in, conv_atc(m, work, g->planes * L), out);
+  transform_2d(m, transforms[g->form].back, g->points, 3, in, NULL, conv_atc(m, work, g->planes * L), out);
   conv_end(m, &lc, NULL, 0);
   /* taps[c, tap][k] to w[k][c, tap] */
   LLVMValueRef j = conv_loop(m, &lj, em_i64(m, 9), 1), row[CONV_MAX_TILE];

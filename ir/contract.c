@@ -10,6 +10,7 @@ enum { CHUNKS_WANTED = 16 };
 static void fill_blocks(ConvFill *f, int lanes) {
   f->ib = f->block ? f->block : f->c <= 2 * lanes ? f->c : lanes;
   f->icb = conv_div_up(f->c, f->ib);
+  f->planar = !f->block && f->icb == 1;
 }
 
 /* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency,
@@ -234,6 +235,23 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
 /* ---- Winograd ---- */
 enum { PLANE_PAD = 16 }; /* floats: power-of-two plane distances would share cache sets */
 
+/* By form: points; source pixels a tile needs, their distance from tile to tile, produced pixels, each for
+   the forward pass and for the input gradient. */
+static const struct {
+  int points, patch[2], source_tile[2], out_tile[2];
+  bool whole; /* an image is one tile, its border not part of the patch */
+} wino_forms[] = {[WINO_4X3] = {6, {6, 6}, {4, 4}, {4, 4}, false},
+                  [WINO_STRIDE2] = {9, {9, 5}, {8, 4}, {4, 8}, false},
+                  [WINO_2X2] = {3, {2, 2}, {2, 2}, {2, 2}, true},
+                  [WINO_STRIDE2_4X4] = {5, {4, 2}, {4, 2}, {2, 4}, true}};
+
+static WinoForm wino_form(const ConvSpec *s) {
+  bool two = s->stride[0] == 2;
+  int64_t whole = two ? 4 : 2;
+  if (s->pad[0] == 1 && s->h == whole && s->w == whole) return two ? WINO_STRIDE2_4X4 : WINO_2X2;
+  return two ? WINO_STRIDE2 : WINO_4X3;
+}
+
 bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   int64_t st = s->stride[0], pad = s->pad[0];
   if (s->kh != 3 || s->kw != 3 || s->stride[1] != st || s->pad[1] != pad) return false;
@@ -242,13 +260,16 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   if (s->xblock != L || s->yblock != L) return false;
   if (s->algo == CONV_WINOGRAD) return true;
   bool dx = s->kind == CONV_DX;
-  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, tile = dx && st == 2 ? 8 : 4,
-          th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
+  WinoForm form = wino_form(s);
+  int tile = wino_forms[form].out_tile[dx];
+  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
   double waste = (double)(th * tw * tile * tile) / (double)(h * w);
   /* The 81 planes of a strided weight gradient pay only where they are written once. */
-  if (s->kind == CONV_DW && st == 2 && (s->c < 64 || s->n * th * tw * (s->c + s->k) >= 16 * s->c * s->k))
+  if (s->kind == CONV_DW && form == WINO_STRIDE2 &&
+      (s->c < 4 * L || s->n * th * tw * (s->c + s->k) >= 16 * s->c * s->k))
     return false;
-  return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= 32 && s->k >= 32;
+  int64_t least = st == 1 ? 16 : conv_max(16, 2 * L);
+  return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= least && s->k >= least;
 }
 
 static void wino_gather_blocks(const Target *t, int64_t images, ConvWino *g) {
@@ -256,8 +277,8 @@ static void wino_gather_blocks(const Target *t, int64_t images, ConvWino *g) {
   g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
   int64_t tiles = images ? images * g->th * g->tw : g->tiles; /* to be cut into blocks */
   int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin);         /* tiles whose V leaves room in L2 */
-  int64_t want = conv_max(12, images ? tiles : tiles / CHUNKS_WANTED);
-  want = conv_min(want, conv_max(24, conv_min(fit, 28)));
+  int64_t want = images ? tiles : conv_max(12, tiles / CHUNKS_WANTED);
+  want = conv_min(want, conv_max(24, conv_min(fit, 1008 / g->planes)));
   if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
   double best = 1e300;
   for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
@@ -268,7 +289,10 @@ static void wino_gather_blocks(const Target *t, int64_t images, ConvWino *g) {
                     conv_div_up(tiles, block) * block;
       if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
     }
-  g->span = images ? tiles : g->block;
+  g->in_place = g->icb == 1 && g->ocb == 1 && !g->stationary;
+  if (g->in_place) g->block = g->rb = (int)conv_min(g->rb, 8);
+  int64_t share = g->in_place ? conv_div_up(tiles, 64) : 1; /* of tiles, a chunk's at least */
+  g->span = images ? tiles : conv_div_up(share, g->block) * g->block;
   g->nblock = conv_div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
@@ -310,23 +334,24 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
 }
 
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
-  bool dx = s->kind == CONV_DX, two = s->stride[0] == 2;
+  bool dx = s->kind == CONV_DX;
+  WinoForm form = wino_form(s);
   int L = target_lanes(t);
-  *g = (ConvWino){
-      .lanes = L, .stride = two ? 2 : 1, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
-  g->points = two ? 9 : 6, g->planes = g->points * g->points;
-  g->patch = two ? (dx ? 5 : 9) : 6, g->source_tile = two && !dx ? 8 : 4, g->out_tile = two && dx ? 8 : 4;
+  *g = (ConvWino){.form = form, .lanes = L, .n = s->n, .cin = dx ? s->k : s->c, .cout = dx ? s->c : s->k};
+  g->points = wino_forms[form].points, g->planes = g->points * g->points;
+  g->patch = wino_forms[form].patch[dx], g->source_tile = wino_forms[form].source_tile[dx],
+  g->out_tile = wino_forms[form].out_tile[dx];
   g->icb = g->cin / L, g->ocb = g->cout / L;
   g->source16 = dx ? s->ybf16 : s->xbf16, g->gradient16 = s->ybf16;
   g->result16 = s->kind != CONV_DW && (dx ? s->xbf16 : s->ybf16);
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
-  g->pad = !dx ? s->pad[0] : two ? 0 : 2 - s->pad[0];
+  g->pad = wino_forms[form].whole ? 0 : !dx ? s->pad[0] : form == WINO_STRIDE2 ? 0 : 2 - s->pad[0];
   g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),
   g->tiles = s->n * g->th * g->tw;
   if (s->kind == CONV_DW) wino_wgrad_blocks(t, g);
   else wino_gather_blocks(t, s->images, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
-  g->vplane = g->icb * g->block * L + PLANE_PAD;
+  g->vplane = g->icb * g->block * L + PLANE_PAD; /* in place the same as mplane */
   g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
   g->work = 2 * g->planes * L;
 }

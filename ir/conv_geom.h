@@ -18,8 +18,9 @@ typedef struct {
   int ph, pw, ob; /* a register tile: ph x pw pixels by ob channel vectors */
 } ConvTile;
 
-/* How source images reach thread scratch: [cb][rows][cols][ib] with zeros outside the extent. Scratch column
-   j holds source column (lo + j) * sub / dil where that is whole and inside. */
+/* How source images reach thread scratch: [cb][rows][cols][ib], or (planar: few row-major channels, one
+   block) [ib][rows][cols], with zeros outside the extent. Scratch column j holds source column (lo + j) * sub
+   / dil where that is whole and inside. */
 typedef struct {
   int64_t c, h, w; /* the source tensor */
   int block;
@@ -27,6 +28,7 @@ typedef struct {
   int64_t ib, icb; /* scratch channel block and number of blocks */
   int64_t lo[2], sub[2], dil[2];
   int64_t rows, cols;
+  bool planar;
 } ConvFill;
 
 /* Forward and input gradient: each produced pixel gathers taps of a source. */
@@ -66,14 +68,18 @@ typedef struct {
 
 /* Winograd: tiles of 4x4 (DX of stride 2: 8x8) produced pixels from a patch of source pixels, points x points
    planes of products. Stride 1 is F(4x4,3x3) with 6 points a dimension; stride 2 splits a dimension's taps
-   into the outer two, F(4,2) with 5 points, and the middle one, 4 plain products. V[planes][block /
-   vgroup][icb][vgroup][lane] holds transformed source tiles, U[planes][ocb][cin][lane] transformed weights.
+   into the outer two, F(4,2) with 5 points, and the middle one, 4 plain products; an image of 2x2 pixels is a
+   tile of its own with 3 points, one of 4x4 under stride 2 with the 5 taps that meet pixels. V[planes][block
+   / vgroup][icb][vgroup][lane] holds transformed source tiles, U[planes][ocb][cin][lane] transformed weights.
  */
+typedef enum { WINO_4X3, WINO_STRIDE2, WINO_2X2, WINO_STRIDE2_4X4 } WinoForm;
 typedef struct {
-  int lanes, stride;
+  WinoForm form;
+  int lanes;
   int points, planes;
   int patch, source_tile, out_tile; /* source pixels a tile needs, their distance from tile to tile, produced
                                        pixels: a dimension */
+  int gradient_tile;                /* DW: pixels of the incoming gradient a tile has */
   int64_t n, cin, cout, icb, ocb;   /* forward: c, k; input gradient: k, c; weight gradient: c, k */
   int64_t h, w, oh, ow, pad;        /* source and produced images */
   int64_t th, tw, tiles;            /* tile rows and columns of an image; tiles of all images */
@@ -87,6 +93,7 @@ typedef struct {
   /* Many weights for few tiles: V of all tiles (DW: and the transformed gradient) goes to memory in a step of
      its own, and a chunk of the main step keeps its share of the transformed weights in scratch. */
   bool stationary;
+  bool in_place;             /* few channels: products overwrite the V they come from, all in L1 */
   int64_t fill_group;        /* stationary: channel blocks a chunk of the transforming step */
   int64_t cgroup, kgroup;    /* DW: channel blocks a chunk accumulates */
   int64_t nsplit, per_split; /* DW, not stationary: ranges of blocks with partial sums of their own */
@@ -98,6 +105,11 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run a
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g);
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g);
+
+/* Floats of scratch from one channel of a block, pixel of a row, row to the next. */
+static inline int64_t fill_channel(const ConvFill *f) { return f->planar ? f->rows * f->cols : 1; }
+static inline int64_t fill_pixel(const ConvFill *f) { return f->planar ? 1 : f->ib; }
+static inline int64_t fill_row(const ConvFill *f) { return f->cols * fill_pixel(f); }
 
 static inline int64_t conv_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t conv_min(int64_t a, int64_t b) { return a < b ? a : b; }
