@@ -104,7 +104,7 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   if (ph->ntap && pw->ntap) {
     LLVMValueRef at = em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch),
                               em_imulc(m, q, g->source_step[1] * fill_pixel(&g->fill)));
-    LLVMValueRef in = conv_at(m, conv_at(m, m->scratch, em_imulc(m, i, g->image)), at);
+    LLVMValueRef in = conv_at(m, conv_at(m, z->src, em_imulc(m, i, g->image)), at);
     gather_reduce(m, z, ph, pw, t, in, w, acc);
   }
   LLVMValueRef out = conv_tat(m, z->out16, z->dst, em_imulc(m, i, z->dimage));
@@ -182,14 +182,17 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
     z.dst = conv_tat(m, out16, result, em_imulc(m, z.image0, z.dimage));
   } else {
     z.dpitch = g->ow * m->vl, z.dblock = g->band * g->phase[0][0].step * z.dpitch, z.dimage = g->out_scratch;
-    z.dst = conv_atc(m, m->scratch, g->group * g->image);
+    z.dst = conv_atc(m, m->scratch, f->in_place ? 0 : g->group * g->image);
   }
-  LLVMValueRef i = conv_loop(m, &l, z.nimage, 1);
-  LLVMValueRef image = conv_tat(m, f->bf16, src, em_imulc(m, em_iadd(m, z.image0, i), f->c * f->h * f->w));
-  LLVMValueRef top = em_iaddc(m, em_imulc(m, z.row0, g->source_step[0]), f->lo[0]);
-  conv_fill(m, f, image, em_i64(m, 0), em_i64(m, f->icb), top,
-            conv_at(m, m->scratch, em_imulc(m, i, g->image)));
-  conv_end(m, &l, NULL, 0);
+  src = conv_tat(m, f->bf16, src, em_imulc(m, z.image0, f->c * f->h * f->w));
+  z.src = f->in_place ? conv_at(m, src, em_imulc(m, z.row0, g->source_step[0] * fill_row(f))) : m->scratch;
+  if (!f->in_place) {
+    LLVMValueRef i = conv_loop(m, &l, z.nimage, 1);
+    LLVMValueRef top = em_iaddc(m, em_imulc(m, z.row0, g->source_step[0]), f->lo[0]);
+    conv_fill(m, f, conv_tat(m, f->bf16, src, em_imulc(m, i, f->c * f->h * f->w)), em_i64(m, 0),
+              em_i64(m, f->icb), top, conv_at(m, m->scratch, em_imulc(m, i, g->image)));
+    conv_end(m, &l, NULL, 0);
+  }
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) gather_phase(m, &z, a, b);
   if (!g->oblock) gather_unpack(m, &z, result, out16);
@@ -308,9 +311,10 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
   conv_end(m, &lz, NULL, 0);
   conv_end(m, &lk, NULL, 0);
 
-  z.ximage = g->cgroup * g->fx.rows * g->fx.cols * g->fx.ib;
-  z.x = m->scratch;
-  LLVMValueRef ycopy = conv_atc(m, m->scratch, conv_div_up(g->images * z.ximage, 16) * 16);
+  bool copy = !g->fx.in_place;
+  int64_t block = g->fx.rows * g->fx.cols * g->fx.ib;
+  z.ximage = (copy ? g->cgroup : g->fx.icb) * block;
+  LLVMValueRef ycopy = conv_atc(m, m->scratch, copy ? conv_div_up(g->images * z.ximage, 16) * 16 : 0);
   LLVMValueRef t0 = em_imulc(m, split, g->per_split);
   LLVMValueRef nt = em_imin(m, em_isub(m, em_i64(m, g->nblock), t0), em_i64(m, g->per_split));
   LLVMValueRef t = em_iadd(m, t0, conv_loop(m, &lt, nt, 1));
@@ -320,10 +324,15 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
                               : em_i64(m, g->images);
   z.rows =
       s->oh % g->band ? em_imin(m, em_isub(m, em_i64(m, s->oh), p0), em_i64(m, g->band)) : em_i64(m, g->band);
+  LLVMValueRef row = em_imulc(m, p0, g->step[0]);
+  z.x = copy ? m->scratch
+             : conv_at(m, x,
+                       em_iadd(m, em_imulc(m, image0, z.ximage),
+                               em_iadd(m, em_imulc(m, cb0, block), em_imulc(m, row, fill_row(&g->fx)))));
   LLVMValueRef i = conv_loop(m, &li, z.images, 1), image = em_iadd(m, image0, i);
-  LLVMValueRef top = em_iaddc(m, em_imulc(m, p0, g->step[0]), g->fx.lo[0]);
-  conv_fill(m, &g->fx, conv_tat(m, s->xbf16, x, em_imulc(m, image, s->c * s->h * s->w)), cb0, z.ncb, top,
-            conv_at(m, z.x, em_imulc(m, i, z.ximage)));
+  if (copy)
+    conv_fill(m, &g->fx, conv_tat(m, s->xbf16, x, em_imulc(m, image, s->c * s->h * s->w)), cb0, z.ncb,
+              em_iaddc(m, row, g->fx.lo[0]), conv_at(m, z.x, em_imulc(m, i, z.ximage)));
   if (g->fy.rows) {
     z.ypitch = s->ow * L, z.yblock = g->band * z.ypitch, z.yimage = g->kgroup * z.yblock;
     z.y = ycopy;

@@ -13,6 +13,12 @@ static void fill_blocks(ConvFill *f, int lanes) {
   f->planar = !f->block && f->icb == 1;
 }
 
+/* A strided forward pass gains more from the copy, which compacts what is read. */
+static bool reads_in_place(const ConvSpec *s, const ConvFill *f) {
+  return f->block && !f->bf16 && s->kh == 1 && s->kw == 1 && s->pad[0] == 0 && s->pad[1] == 0 &&
+         (s->kind == CONV_DX || (s->stride[0] == 1 && s->stride[1] == 1));
+}
+
 /* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency,
    and vectors streaming from L2 cost extra. */
 static double step_cycles(int rb, int ob) {
@@ -46,7 +52,7 @@ static void phases_forward(const ConvSpec *s, int d, ConvGather *g) {
   g->nphase[d] = 1;
   g->source_step[d] = s->stride[d];
   g->fill.sub[d] = g->fill.dil[d] = 1;
-  if (k == 1 && s->pad[d] == 0) { /* only every stride-th row is read: compact it */
+  if (k == 1 && s->pad[d] == 0 && !g->fill.in_place) { /* only every stride-th row is read: compact it */
     g->fill.sub[d] = s->stride[d];
     g->source_step[d] = 1;
   }
@@ -90,7 +96,9 @@ static int64_t extent(ConvGather *g, int d, int64_t count) {
 static void gather_scratch(ConvGather *g) {
   g->fill.rows = extent(g, 0, g->band);
   g->fill.cols = extent(g, 1, g->phase[1][0].count);
-  g->image = (g->fill.icb * g->fill.rows * g->fill.cols * g->fill.ib + 15) / 16 * 16;
+  if (g->fill.in_place) g->fill.rows = g->fill.h, g->fill.cols = g->fill.w;
+  g->image = g->fill.icb * g->fill.rows * g->fill.cols * g->fill.ib;
+  if (!g->fill.in_place) g->image = conv_div_up(g->image, 16) * 16;
   g->out_scratch = g->oblock ? 0 : g->kgroup * g->band * g->phase[0][0].step * g->ow * g->lanes;
 }
 
@@ -105,6 +113,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   g->oblock = dx ? s->xblock : s->yblock;
   g->ocb = conv_div_up(g->cout, g->lanes);
   fill_blocks(f, g->lanes);
+  f->in_place = reads_in_place(s, f);
   for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
 
   int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
@@ -180,9 +189,10 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
   g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
   fill_blocks(&g->fx, g->lanes);
+  g->fx.in_place = reads_in_place(s, &g->fx);
   g->ocb = conv_div_up(s->k, g->lanes);
   for (int d = 0; d < 2; d++) {
-    bool one = (d ? s->kw : s->kh) == 1 && s->pad[d] == 0;
+    bool one = (d ? s->kw : s->kh) == 1 && s->pad[d] == 0 && !g->fx.in_place;
     g->step[d] = one ? 1 : s->stride[d];
     g->fx.sub[d] = one ? s->stride[d] : 1;
     g->fx.dil[d] = 1;
@@ -226,6 +236,7 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->nsplit = conv_div_up(g->nblock, g->per_split);
   g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
   g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
+  if (g->fx.in_place) g->fx.rows = s->h, g->fx.cols = s->w;
   g->fy = (ConvFill){
       .c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16, .ib = g->lanes, .icb = g->ocb};
   g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
@@ -266,7 +277,7 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   double waste = (double)(th * tw * tile * tile) / (double)(h * w);
   /* The 81 planes of a strided weight gradient pay only where they are written once. */
   if (s->kind == CONV_DW && form == WINO_STRIDE2 &&
-      (s->c < 4 * L || s->n * th * tw * (s->c + s->k) >= 16 * s->c * s->k))
+      (s->c < 4 * L || s->n * th * tw * (s->c + s->k) >= 2 * s->c * s->k))
     return false;
   int64_t least = st == 1 ? 16 : conv_max(16, 2 * L);
   return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= least && s->k >= least;
@@ -384,7 +395,7 @@ static void plan_gather(ConvPlan *p, const Target *t) {
                           .out = {result},
                           .nchunk = g.ngroup * g.nband * g.nkgroup / g.units,
                           .images = whole ? g.group * g.units / g.nband : 0,
-                          .scratch = g.group * (g.image + g.out_scratch) * 4,
+                          .scratch = g.group * ((g.fill.in_place ? 0 : g.image) + g.out_scratch) * 4,
                           .flops = conv_flops(s)};
 }
 
@@ -394,7 +405,7 @@ static void plan_wgrad(ConvPlan *p, const Target *t) {
   conv_wgrad(s, t, &g);
   p->tmp_bytes[0] = (g.acc * g.nsplit + g.lanes * g.lanes) * 4;
   p->nstep = 2;
-  int64_t x = g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib,
+  int64_t x = g.fx.in_place ? 0 : g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib,
           y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
   p->step[0] = (ConvStep){.name = "main",
                           .nin = 2,

@@ -29,6 +29,7 @@ typedef struct {
   int64_t lo[2], sub[2], dil[2];
   int64_t rows, cols;
   bool planar;
+  bool in_place; /* no copy: channel-blocked f32 of which every pixel is read by one tap at most */
 } ConvFill;
 
 /* Forward and input gradient: each produced pixel gathers taps of a source. */
@@ -47,7 +48,7 @@ typedef struct {
   int64_t band, nband;     /* phase rows */
   int64_t group, ngroup;   /* images together in scratch */
   int64_t kgroup, nkgroup; /* produced channel blocks */
-  int64_t image;           /* floats of scratch an image */
+  int64_t image;           /* floats an image, of scratch or in place */
   int64_t out_scratch;     /* floats of scratch an image for a row-major result, else 0 */
 } ConvGather;
 
