@@ -14,8 +14,13 @@ static void fill_inputs(Session *s, uint64_t seed) {
   for (int i = 0; i < p->ntensor; i++) {
     SessionTensor t = session_tensor_at(s, i);
     if (t.kind != PT_ARG || t.dt != DT_F32) continue; /* others stay zero: valid labels */
-    Rng r = rng_stream(seed, 0xbe9c, (uint32_t)i, 0);
-    for (int64_t k = 0, n = shape_count(&t.shape); k < n; k++) ((float *)t.data)[k] = (float)rng_normal(&r);
+    RngBlock b = {.seed = seed, .stream = 0xbe9c0000u + (uint32_t)i, .normal = true, .b = 1};
+    double x[RNG_BLOCK];
+    for (int64_t k = 0, n = shape_count(&t.shape); k < n; k += RNG_BLOCK) {
+      int some = n - k < RNG_BLOCK ? (int)(n - k) : RNG_BLOCK;
+      rng_block(&b, k, some, x);
+      for (int j = 0; j < some; j++) ((float *)t.data)[k + j] = (float)x[j];
+    }
   }
 }
 

@@ -132,12 +132,58 @@ static LLVMValueRef unit(EmitModule *m, LLVMValueRef hi, LLVMValueRef lo) {
   return LLVMBuildFMul(m->b, x, LLVMConstReal(m->f64, 0x1p-53), "");
 }
 
+static LLVMValueRef number(EmitModule *m, double x) { return LLVMConstReal(m->f64, x); }
+
+static LLVMValueRef bits_as_f64(EmitModule *m, LLVMValueRef x) {
+  return LLVMBuildBitCast(m->b, x, m->f64, "");
+}
+
+/* log_of of runtime/rng.c, operation by operation: the bits must be equal. */
+static LLVMValueRef logarithm(EmitModule *m, LLVMValueRef x) {
+  LLVMBuilderRef b = m->b;
+  LLVMValueRef bits = LLVMBuildBitCast(b, x, m->i64, ""), places = em_i64(m, 52);
+  LLVMValueRef bias = em_bits(m->i64, 0x3fe6a09e667f3bcdull - ((uint64_t)64 << 52));
+  LLVMValueRef k64 = LLVMBuildLShr(b, LLVMBuildSub(b, bits, bias, ""), places, "");
+  LLVMValueRef k = bits_as_f64(m, LLVMBuildOr(b, k64, em_bits(m->i64, 0x4330000000000000ull), ""));
+  k = LLVMBuildFSub(b, k, number(m, 0x1p52 + 64), "");
+  LLVMValueRef f = LLVMBuildSub(b, bits, LLVMBuildShl(b, k64, places, ""), "");
+  f = bits_as_f64(m, LLVMBuildAdd(b, f, em_bits(m->i64, (uint64_t)64 << 52), ""));
+  f = LLVMBuildFSub(b, f, number(m, 1), "");
+  LLVMValueRef s = LLVMBuildFDiv(b, f, LLVMBuildFAdd(b, number(m, 2), f, ""), "");
+  LLVMValueRef z = LLVMBuildFMul(b, s, s, ""), r = number(m, 0);
+  for (int i = 11; i >= 1; i--)
+    r = LLVMBuildFAdd(b, LLVMBuildFMul(b, r, z, ""), number(m, 2.0 / (2 * i + 1)), "");
+  r = LLVMBuildFMul(b, s, LLVMBuildFMul(b, z, r, ""), "");
+  r = LLVMBuildFAdd(b, r, LLVMBuildFMul(b, k, number(m, 0x1.ef35793c76730p-45), ""), "");
+  r = LLVMBuildFAdd(b, LLVMBuildFMul(b, number(m, 2), s, ""), r, "");
+  return LLVMBuildFAdd(b, LLVMBuildFMul(b, k, number(m, 0x1.62e42fefa3800p-1), ""), r, "");
+}
+
+/* cos_turns of runtime/rng.c, likewise. */
+static LLVMValueRef cosine_of_turns(EmitModule *m, LLVMValueRef v) {
+  LLVMBuilderRef b = m->b;
+  double inverse[18] = {1, 1}, factorial = 1;
+  for (int i = 2; i < 18; i++) inverse[i] = 1 / (factorial *= i);
+  LLVMValueRef t = LLVMBuildFMul(b, number(m, 4), v, ""), magic = number(m, 0x1.8p52);
+  LLVMValueRef q = LLVMBuildFSub(b, LLVMBuildFAdd(b, t, magic, ""), magic, "");
+  LLVMValueRef x = LLVMBuildFMul(b, LLVMBuildFSub(b, t, q, ""), number(m, 1.57079632679489661923), "");
+  LLVMValueRef z = LLVMBuildFMul(b, x, x, ""), part[2], is[4];
+  for (int j = 0; j < 2; j++) {
+    part[j] = number(m, inverse[16 + j]);
+    for (int i = 14; i >= 0; i -= 2)
+      part[j] = LLVMBuildFSub(b, number(m, inverse[i + j]), LLVMBuildFMul(b, part[j], z, ""), "");
+  }
+  part[1] = LLVMBuildFMul(b, part[1], x, "");
+  for (int i = 1; i < 4; i++) is[i] = LLVMBuildFCmp(b, LLVMRealOEQ, q, number(m, i), "");
+  LLVMValueRef odd = LLVMBuildOr(b, is[1], is[3], ""), negative = LLVMBuildOr(b, is[1], is[2], "");
+  LLVMValueRef y = LLVMBuildSelect(b, odd, part[1], part[0], "");
+  return LLVMBuildSelect(b, negative, LLVMBuildFNeg(b, y, ""), y, "");
+}
+
 static LLVMValueRef normal(EmitModule *m, LLVMValueRef w[4]) {
-  LLVMValueRef u = LLVMBuildFAdd(m->b, unit(m, w[0], w[1]), LLVMConstReal(m->f64, 0x1p-53), "");
-  LLVMValueRef v = unit(m, w[2], w[3]);
-  LLVMValueRef angle = LLVMBuildFMul(m->b, LLVMConstReal(m->f64, 6.283185307179586477), v, "");
-  LLVMValueRef r = LLVMBuildFMul(m->b, LLVMConstReal(m->f64, -2), em_extern(m, "log", m->f64, &u, 1), "");
-  return LLVMBuildFMul(m->b, em_unary(m, "llvm.sqrt", r), em_extern(m, "cos", m->f64, &angle, 1), "");
+  LLVMValueRef u = LLVMBuildFAdd(m->b, unit(m, w[0], w[1]), number(m, 0x1p-53), "");
+  LLVMValueRef r = LLVMBuildFMul(m->b, number(m, -2), logarithm(m, u), "");
+  return LLVMBuildFMul(m->b, em_unary(m, "llvm.sqrt", r), cosine_of_turns(m, unit(m, w[2], w[3])), "");
 }
 
 static LLVMValueRef round_to(EmitModule *m, DType dt, LLVMValueRef x) {

@@ -367,6 +367,7 @@ int session_copy_states(Session *dst, const Session *src) {
 /* ---- initial values ---- */
 enum { INIT_NONE, INIT_FILL, INIT_UNIFORM, INIT_NORMAL, INIT_COPY }; /* InitKind of ir/graph.h */
 
+/* One value, converted to the bits of its type. */
 static void store(void *p, DType dt, int64_t i, double v) {
   switch (dt) {
   case DT_F32: ((float *)p)[i] = (float)v; break;
@@ -386,34 +387,71 @@ static void store(void *p, DType dt, int64_t i, double v) {
   }
 }
 
-static double initial_value(const PlanTensor *t, int64_t i, uint64_t seed) {
-  if (t->init == INIT_FILL) return t->init_a;
-  uint32_t ctr[4] = {(uint32_t)i, (uint32_t)((uint64_t)i >> 32), 0, t->init_stream};
-  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, bits[4];
-  philox4x32(ctr, key, bits);
-  if (t->init == INIT_UNIFORM) return t->init_a + (t->init_b - t->init_a) * rng_bits_unit(bits[0], bits[1]);
-  return t->init_a + t->init_b * rng_box_muller(bits);
+/* Elements [first, first + n) of a tensor that is no copy; n <= RNG_BLOCK. */
+static void init_block(const PlanTensor *t, void *data, int64_t first, int n, uint64_t seed) {
+  if (t->init == INIT_NONE || (t->init == INIT_FILL && t->init_a == 0)) {
+    int64_t size = dtype_size(t->dt);
+    memset((char *)data + first * size, 0, (size_t)(n * size));
+    return;
+  }
+  double value[RNG_BLOCK];
+  if (t->init == INIT_FILL) {
+    for (int i = 0; i < n; i++) value[i] = t->init_a;
+  } else {
+    RngBlock b = {seed, t->init_stream, t->init == INIT_NORMAL, t->init_a, t->init_b};
+    rng_block(&b, first, n, value);
+  }
+  if (t->dt == DT_F32)
+    for (int i = 0; i < n; i++) ((float *)data)[first + i] = (float)value[i];
+  else
+    for (int i = 0; i < n; i++) store(data, t->dt, first + i, value[i]);
+}
+
+/* Initial values of tensors i with do_it[i], which are no copies: blocks of all of them are shared out among
+   the threads. */
+static void init_tensors(Session *s, const bool *do_it, uint64_t seed) {
+  const Plan *p = s->plan;
+  int64_t *begin = xcalloc((size_t)p->ntensor + 1, sizeof *begin); /* blocks before each tensor */
+  for (int i = 0; i < p->ntensor; i++)
+    begin[i + 1] = begin[i] + (do_it[i] ? (shape_count(&p->tensor[i].shape) + RNG_BLOCK - 1) / RNG_BLOCK : 0);
+#pragma omp parallel num_threads(s->threads) if (begin[p->ntensor] > 64)
+  {
+    int me = omp_get_thread_num(), team = omp_get_num_threads();
+    int64_t k = begin[p->ntensor] * me / team, end = begin[p->ntensor] * (me + 1) / team;
+    for (int i = 0; i < p->ntensor; i++)
+      for (; k < end && k < begin[i + 1]; k++) {
+        SessionTensor t = session_tensor_at(s, i);
+        int64_t first = (k - begin[i]) * RNG_BLOCK, left = shape_count(&t.shape) - first;
+        init_block(&p->tensor[i], t.data, first, left < RNG_BLOCK ? (int)left : RNG_BLOCK, seed);
+      }
+  }
+  free(begin);
+}
+
+static void copy_initial(Session *s, int i) {
+  const PlanTensor *t = &s->plan->tensor[i];
+  SessionTensor to = session_tensor_at(s, i), from = session_tensor_at(s, t->init_from);
+  if (from.dt != to.dt || !shape_eq(&from.shape, &to.shape)) bug("%s is a copy of another type", t->name);
+  memcpy(to.data, from.data, (size_t)to.bytes);
 }
 
 void session_init_tensor(Session *s, int i, uint64_t seed) {
-  const PlanTensor *t = &s->plan->tensor[i];
-  SessionTensor to = session_tensor_at(s, i);
-  if (t->init == INIT_COPY) {
-    SessionTensor from = session_tensor_at(s, t->init_from);
-    if (from.dt != to.dt || !shape_eq(&from.shape, &to.shape)) bug("%s is a copy of another type", t->name);
-    memcpy(to.data, from.data, (size_t)to.bytes);
-  } else if (t->init == INIT_NONE) {
-    memset(to.data, 0, (size_t)to.bytes);
-  } else {
-    int64_t n = shape_count(&to.shape);
-#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > 65536)
-    for (int64_t k = 0; k < n; k++) store(to.data, to.dt, k, initial_value(t, k, seed));
+  if (s->plan->tensor[i].init == INIT_COPY) {
+    copy_initial(s, i);
+    return;
   }
+  bool *only = xcalloc((size_t)s->plan->ntensor, sizeof *only);
+  only[i] = true;
+  init_tensors(s, only, seed);
+  free(only);
 }
 
 void session_init_states(Session *s, uint64_t seed) {
   const Plan *p = s->plan;
   bool *done = xcalloc((size_t)p->ntensor, sizeof *done);
+  for (int i = 0; i < p->ntensor; i++)
+    done[i] = p->tensor[i].kind == PT_STATE && p->tensor[i].init != INIT_COPY;
+  init_tensors(s, done, seed);
   int waiting;
   bool progress;
   do { /* a copy waits for its source, which may be a copy itself */
@@ -422,16 +460,14 @@ void session_init_states(Session *s, uint64_t seed) {
     for (int i = 0; i < p->ntensor; i++) {
       const PlanTensor *t = &p->tensor[i];
       if (t->kind != PT_STATE || done[i]) continue;
-      if (t->init == INIT_COPY) {
-        if (t->init_from < 0 || t->init_from >= p->ntensor || p->tensor[t->init_from].kind != PT_STATE)
-          bug("state %s starts as a copy of no state", t->name);
-        if (!done[t->init_from]) {
-          waiting++;
-          continue;
-        }
+      if (t->init_from < 0 || t->init_from >= p->ntensor || p->tensor[t->init_from].kind != PT_STATE)
+        bug("state %s starts as a copy of no state", t->name);
+      if (done[t->init_from]) {
+        copy_initial(s, i);
+        done[i] = progress = true;
+      } else {
+        waiting++;
       }
-      session_init_tensor(s, i, seed);
-      done[i] = progress = true;
     }
   } while (waiting && progress);
   if (waiting) bug("states that start as copies of each other");

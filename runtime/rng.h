@@ -26,4 +26,17 @@ uint32_t rng_below(Rng *r, uint32_t n);           /* [0, n), unbiased */
 double rng_bits_unit(uint32_t hi, uint32_t lo);
 double rng_box_muller(const uint32_t bits[4]);
 
+/* Initial values: number i comes from Philox with key seed and counter (i, 0, stream). Uniform in [a, b), or
+   normal with mean a and deviation b. */
+typedef struct {
+  uint64_t seed;
+  uint32_t stream;
+  bool normal;
+  double a, b;
+} RngBlock;
+enum { RNG_BLOCK = 512 };
+/* Numbers first, first + 1, ... of which n <= RNG_BLOCK go to out: on every CPU the bits that the building
+   blocks give. */
+void rng_block(const RngBlock *b, int64_t first, int n, double *out);
+
 #endif

@@ -53,6 +53,34 @@ START_TEST(rng_distributions) {
 }
 END_TEST
 
+/* What libm gives, in the precision of states; every number of a block is the scalar one; no number depends
+   on where its block begins. */
+START_TEST(rng_blocks) {
+  enum { N = 200000 };
+  double x[RNG_BLOCK], y[RNG_BLOCK], worst = 0;
+  for (int normal = 0; normal < 2; normal++) {
+    RngBlock b = {.seed = 0x123456789abull, .stream = 5, .normal = normal, .a = -1, .b = 2};
+    uint64_t start = normal ? 0 : 0xffffffffull - N / 2; /* the counter's second word comes into play */
+    for (uint64_t i = start; i < start + N; i += RNG_BLOCK) {
+      rng_block(&b, (int64_t)i, RNG_BLOCK, x);
+      rng_block(&b, (int64_t)i + 3, RNG_BLOCK - 3, y);
+      ck_assert_mem_eq(x + 3, y, (RNG_BLOCK - 3) * sizeof *x);
+      for (uint64_t k = 0; k < RNG_BLOCK; k++) {
+        uint32_t ctr[4] = {(uint32_t)(i + k), (uint32_t)((i + k) >> 32), 0, 5}, w[4];
+        philox4x32(ctr, (uint32_t[]){0x456789ab, 0x123}, w);
+        double u = rng_bits_unit(w[0], w[1]), v = rng_bits_unit(w[2], w[3]);
+        ck_assert(x[k] == (normal ? -1 + 2 * rng_box_muller(w) : -1 + 3 * u));
+        if (!normal) continue;
+        long double want = sqrtl(-2 * logl(u + 0x1p-53)) * cosl(6.28318530717958647692528676655900577L * v);
+        double error = (double)(fabsl(rng_box_muller(w) - want) / (fabsl(want) + 1e-3L));
+        if (error > worst) worst = error;
+      }
+    }
+  }
+  ck_assert_msg(worst < 1e-15, "%g", worst);
+}
+END_TEST
+
 /* ---- plan execution ---- */
 enum { CELLS = 4096 };
 
@@ -343,6 +371,7 @@ int main(void) {
   tcase_set_timeout(t, 120);
   tcase_add_test(t, philox_known_answers);
   tcase_add_test(t, rng_distributions);
+  tcase_add_test(t, rng_blocks);
   tcase_add_test(t, exec_any_thread_count);
   tcase_add_test(t, exec_commit_only_when_finite);
   tcase_add_test(t, exec_initial_values);
