@@ -6,8 +6,9 @@
 #include "passes/lower.h"
 #include "passes/remat.h"
 
-static const char *const graph_passes[] = {"simplify", "cse",   "autodiff", "strip", "simplify", "cse",
-                                           "simplify", "canon", "split",    "cse",   "dce",      "remat"};
+static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
+                                           "strip",    "simplify", "cse",    "simplify", "canon",
+                                           "split",    "cse",      "dce",    "remat"};
 enum { CHAIN_BYTES = 1 << 18 };
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 

@@ -10,6 +10,8 @@ A fault in any one pass, and its model line: every pass of the pipeline in turn.
 $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass rest; do n=$((n + 1)); JEPAC_FAULT=pass=$n jepac verify tiny.jepa -q > out.txt 2>&1; rc=$?; [ $rc = 5 ] && grep -q "error: pass $pass " out.txt && grep -q -e 'note: first wrong value: .* tiny.jepa:[0-9]' -e 'note: .* part of tiny.jepa:[0-9]' out.txt && echo "$pass: named" || { echo "$pass: exit $rc"; cat out.txt; }; done < passes.txt
   simplify: named
   cse: named
+  narrow: named
+  cse: named
   autodiff: named
   strip: named
   simplify: named
@@ -28,7 +30,7 @@ $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass
 $ JEPAC_FAULT=pass=99 jepac verify tiny.jepa -q
   jepac: error: JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not 'pass=99'
   exit 2
-$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon split remat; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
+$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon split remat narrow; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
 
 A fault in each kernel's code, convolutions among them.
 
@@ -47,7 +49,7 @@ $ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q | awk '{ print ($2
   1 found
 
 $ jepac verify sum.ir -q | sed 's/;.*//'
-  ok     17 passes and 1 kernels
+  ok     19 passes and 1 kernels
 $ jepac verify $ROOT/models/seq_jepa.jepa --set batch=2048 -q 2>&1 | head -1 | sed 's/takes .* even/takes X even/'
   jepac: error: verify interprets the model, and this one takes X even without its gradients
 

@@ -249,6 +249,8 @@ static const char *const sequences[][4] = {{"autodiff"},
                                            {"autodiff", "simplify"},
                                            {"autodiff", "cse"},
                                            {"autodiff", "dce"},
+                                           {"narrow", "autodiff"},
+                                           {"autodiff", "narrow"},
                                            {"autodiff", "simplify", "cse", "simplify"},
                                            {"simplify", "autodiff", "strip", "simplify"}};
 
@@ -271,6 +273,90 @@ START_TEST(test_passes_preserve_values) {
       check_sequences(a, g, op_case_grads(a, op_case_loss(a, g)), 12);
     arena_free(a);
   }
+}
+END_TEST
+
+/* ---- parts of values ---- */
+/* The upper part of v, from an odd place on where there is one. */
+static Val upper_part(Graph *g, Val v, int64_t step) {
+  const Shape s = g_node(g, v)->shape;
+  Ints start = {.n = s.rank}, stop = start, steps = start;
+  for (int i = 0; i < s.rank; i++) {
+    start.v[i] = s.dim[i] * 2 / 3;
+    stop.v[i] = s.dim[i];
+    steps.v[i] = step;
+  }
+  return g_slice(g, v, &start, &stop, &steps);
+}
+
+/* Elements that op computes in g. */
+static int64_t elements_of(const Graph *g, OpId op) {
+  int64_t n = 0;
+  for (Val v = 0; v < g->node.n; v++)
+    if (g_node(g, v)->op == op) n += shape_count(&g_node(g, v)->shape);
+  return n;
+}
+
+/* Of every operator's result a part is read: most operators compute only that. */
+START_TEST(test_narrow_operators) {
+  if (_i == OP_grad) return;
+  OpKind kind = op_table[_i].kind;
+  bool can = kind == KIND_MAP || kind == KIND_REDUCE || kind == KIND_DOT;
+  for (int which = 0; which < op_case_count(_i); which++)
+    for (int64_t step = 1; step <= 2; step++) {
+      Arena *a = arena_new();
+      Graph *g = op_case_build(a, _i, which);
+      Val v = g->outputs.v[0].val, part = upper_part(g, v, step);
+      g->outputs.n = 0;
+      g_output(g, "part", part, -1);
+      Graph *h = RUN(a, g, "narrow");
+      check_same(a, g, h, op_case_inputs_for(g, op_case_build(a, _i, which), a, 13), "narrow");
+      int64_t all = shape_count(&g_node(g, v)->shape), few = shape_count(&g_node(g, part)->shape);
+      if (can && step == 1 && 2 * few <= all) ck_assert_int_lt(elements_of(h, _i), elements_of(g, _i));
+      arena_free(a);
+    }
+}
+END_TEST
+
+/* One row of many through a product, a normalization over rows and another product. */
+START_TEST(test_narrow_rows) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "rows");
+  Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(5, 4, 6), NULL);
+  Val w = g_input(g, "w", IN_PARAM, DT_F32, SHAPE(6, 6), &(Init){.kind = INIT_FILL, .a = 1});
+  Val y = g_dot(g, x, w, &none, &none, INTS(2), INTS(0));
+  y = g_reshape(g, g_unary(g, OP_tanh, y), SHAPE(5, 4, 2, 3));
+  Val m = g_reduce(g, OP_reduce_sum, y, INTS(2, 3));
+  y = g_binary(g, OP_sub, y, g_broadcast(g, m, SHAPE(5, 4, 2, 3), INTS(0, 1)));
+  y = g_dot(g, g_reshape(g, y, SHAPE(5, 4, 6)), w, &none, &none, INTS(2), INTS(1));
+  y = g_slice(g, y, INTS(0, 1, 0), INTS(5, 2, 6), NULL);
+  Val loss = g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, y), INTS(0, 1, 2));
+  g_output(g, "loss", loss, -1);
+  g_output(g, "dx", g_binary(g, OP_grad, loss, x), -1);
+  g_output(g, "dw", g_binary(g, OP_grad, loss, w), -1);
+  Graph *h = RUN(a, g, "narrow");
+  for (Val v = 0; v < h->node.n; v++)
+    if (g_node(h, v)->op == OP_dot_general) ck_assert_int_eq(shape_count(&g_node(h, v)->shape), 30);
+  ck_assert_int_eq(count_op(h, OP_dot_general), 2);
+  Graph *plain = RUN(a, g, "autodiff");
+  check_same(a, plain, RUN(a, g, "narrow", "autodiff"), op_case_inputs_for(plain, g, a, 14), "narrow");
+  arena_free(a);
+}
+END_TEST
+
+/* The derivative by a part of a value is not that by the value. */
+START_TEST(test_narrow_keeps_variables) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "variable");
+  Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(6), NULL);
+  Val y = g_unary(g, OP_tanh, x), part = g_slice(g, y, INTS(4), INTS(6), NULL);
+  Val both = g_binary(g, OP_mul, part, g_unary(g, OP_exp, g_slice(g, y, INTS(4), INTS(6), NULL)));
+  Val loss = g_reduce(g, OP_reduce_sum, both, INTS(0));
+  g_output(g, "by_part", g_binary(g, OP_grad, loss, part), -1);
+  g_output(g, "by_whole", g_reduce(g, OP_reduce_sum, g_binary(g, OP_grad, loss, y), INTS(0)), -1);
+  Graph *plain = RUN(a, g, "autodiff");
+  check_same(a, plain, RUN(a, g, "narrow", "autodiff"), op_case_inputs_for(plain, g, a, 15), "narrow");
+  arena_free(a);
 }
 END_TEST
 
@@ -593,6 +679,9 @@ int main(void) {
   tcase_add_test(t, test_gradient_by_intermediate);
   tcase_add_test(t, test_nested_gradient);
   tcase_add_loop_test(t, test_passes_preserve_values, 0, OP_COUNT);
+  tcase_add_loop_test(t, test_narrow_operators, 0, OP_COUNT);
+  tcase_add_test(t, test_narrow_rows);
+  tcase_add_test(t, test_narrow_keeps_variables);
   tcase_add_loop_test(t, test_rule, 0, nrules);
   tcase_add_test(t, test_rules_keep_ieee);
   tcase_add_test(t, test_cse);
