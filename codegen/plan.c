@@ -184,6 +184,45 @@ static void join_chain(Step *first, const Kernel *k, int n) {
   for (int i = 0; i < first->chain; i++) first[i].scratch = end;
 }
 
+/* ---- which steps may run at the same time ---- */
+typedef struct {
+  int64_t begin, end; /* arena bytes */
+  bool written;
+} Span;
+
+static bool span_of(const Program *p, const Kernel *k, int operand, Span *s) {
+  const Buf *b = &p->buf.v[program_root(p, k->buf[operand])];
+  if (b->chunk) return false; /* in a thread's scratch */
+  *s = (Span){b->offset, b->offset + b->bytes, operand >= k->nbuf - k->nout};
+  return true;
+}
+
+/* Must the later of two kernels wait for the earlier? Functions of users keep their order. */
+static bool must_wait(const Program *p, const Kernel *later, const Kernel *earlier) {
+  Span a, b;
+  if (later->kind == KK_EXTERN && earlier->kind == KK_EXTERN) return true;
+  for (int i = 0; i < later->nbuf; i++)
+    for (int j = 0; span_of(p, later, i, &a) && j < earlier->nbuf; j++)
+      if (span_of(p, earlier, j, &b) && (a.written || b.written) && a.begin < b.end && b.begin < a.end)
+        return true;
+  return false;
+}
+
+/* How many of the steps before k, a chain's first or a step by itself, may run at the same time as it. */
+static int overlap(const Program *p, const Step *step, int k) {
+  enum { MOST = 64 }; /* no thread gets so far ahead */
+  int start = k;
+  while (start > 0 && k - start < MOST) {
+    int head = start - 1;
+    while (!step[head].chain) head--;
+    for (int i = head; i < start; i++)
+      for (int j = k; j < k + step[k].chain; j++)
+        if (must_wait(p, &p->kernel.v[j], &p->kernel.v[i])) return k - start;
+    start = head;
+  }
+  return k - start;
+}
+
 Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
   Plan *plan = NEW(a, Plan);
   Step *step = NEWN(a, Step, p->kernel.n + 1);
@@ -196,6 +235,7 @@ Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
                  .tensor = t};
   for (int k = 0; k < p->kernel.n; k++) step[k] = make_step(p, k, fn[k], a);
   for (int k = 0; k < p->kernel.n; k += step[k].chain) join_chain(&step[k], &p->kernel.v[k], p->kernel.n - k);
+  for (int k = 0; k < p->kernel.n; k += step[k].chain) step[k].overlap = overlap(p, step, k);
   for (int k = 0; k < p->kernel.n; k++)
     if (step[k].scratch > plan->scratch_bytes) plan->scratch_bytes = step[k].scratch;
   plan->ntensor = tensors(p, t);

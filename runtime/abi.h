@@ -26,6 +26,8 @@ typedef struct {
                            pointer   given to chunk c is that address minus c * chunk. */
   int chain;            /* the first of a chain says how many steps run together: chunk c of each, one after
                            the other on one thread; they have equal nchunk. Otherwise 1 or 0. */
+  int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches
+                           nothing that they write and writes nothing that they touch */
 } Step;
 
 typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;

@@ -1,9 +1,9 @@
 /* Plan execution. One OpenMP parallel region runs a whole list of steps. Each thread owns a contiguous range
    of a step's chunks (neighbouring chunks stay in one core's cache from step to step) and, when done, takes
-   chunks from the others'. Between steps stands a barrier that spins briefly and then sleeps on a futex, so
-   that a data loader sharing the cores gets time; consecutive one-chunk steps run on thread 0 without
-   barriers. Which thread runs a chunk cannot change a result: chunks are fixed by the plan and write disjoint
-   memory. */
+   chunks from the others'. Threads walk the list on their own: before a step a thread waits until the steps
+   it needs have finished (Step.overlap), spinning briefly and then asleep on a futex, so that a data loader
+   sharing the cores gets time. Which thread runs a chunk, and when, cannot change a result: chunks are fixed
+   by the plan and write disjoint memory, and steps that overlap touch nothing of each other's. */
 #define _GNU_SOURCE /* CPU sets */
 #include "runtime/exec.h"
 #include "runtime/rng.h"
@@ -22,11 +22,10 @@
 
 enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500, MAX_OPERANDS = 64, MAX_CHAIN = 32 };
 
-typedef struct {
-  _Alignas(CACHE_LINE) atomic_int arrived;
-  _Alignas(CACHE_LINE) atomic_int round; /* futex word */
+typedef struct { /* threads that sleep until some step has finished */
+  _Alignas(CACHE_LINE) atomic_int word;
   atomic_int sleepers;
-} Barrier;
+} Bell;
 
 typedef struct {
   _Alignas(CACHE_LINE) SessionEvent *v; /* grown by its own thread */
@@ -34,7 +33,7 @@ typedef struct {
 } EventList;
 
 struct Session {
-  Barrier barrier;
+  Bell bell;
   const Plan *plan;
   int threads, spins;
   char *arena, *scratch; /* scratch: scratch_stride bytes a thread */
@@ -42,7 +41,8 @@ struct Session {
   void *arena_base, *scratch_base;
   void **pointers;       /* all operand tables, one after the other */
   void *const **operand; /* per step */
-  atomic_llong *next;    /* per step and thread: next chunk of the thread's range */
+  atomic_llong *next;    /* per thread and step: next chunk of the thread's range */
+  atomic_llong *left;    /* per step: chunks not finished */
   double *step_min, mark;
   bool profile, trace;
   EventList *events; /* per thread, while tracing */
@@ -100,6 +100,7 @@ Session *session_new(const Plan *plan, int threads) {
   s->pointers = xcalloc(total, sizeof *s->pointers);
   s->operand = xcalloc((size_t)plan->nstep, sizeof *s->operand);
   s->next = xcalloc((size_t)plan->nstep * (size_t)s->threads, sizeof *s->next);
+  s->left = xcalloc((size_t)plan->nstep, sizeof *s->left);
   s->step_min = xcalloc((size_t)plan->nstep, sizeof *s->step_min);
   void **p = s->pointers;
   for (int i = 0; i < plan->nstep; i++) {
@@ -132,6 +133,7 @@ void session_free(Session *s) {
   free(s->pointers);
   free(s->operand);
   free(s->next);
+  free(s->left);
   free(s->step_min);
   for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
   free(s->events);
@@ -154,23 +156,30 @@ static inline void cpu_relax(void) {
 #endif
 }
 
-static void barrier_wait(Barrier *b, int team, int spins) {
-  if (team == 1) return;
-  int round = atomic_load_explicit(&b->round, memory_order_relaxed);
-  if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) == team - 1) {
-    atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
-    atomic_store(&b->round, round + 1);
-    if (atomic_load(&b->sleepers)) syscall(SYS_futex, &b->round, FUTEX_WAKE_PRIVATE, team, NULL, NULL, 0);
-    return;
-  }
-  for (int i = 0; i < spins; i++) {
-    if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
+static bool unfinished(Session *s, int i) {
+  return atomic_load_explicit(&s->left[i], memory_order_acquire) > 0;
+}
+
+static void await_step(Session *s, int i) {
+  for (int k = 0; k < s->spins; k++) {
+    if (!unfinished(s, i)) return;
     cpu_relax();
   }
+  Bell *b = &s->bell;
   atomic_fetch_add(&b->sleepers, 1);
-  while (atomic_load(&b->round) == round)
-    syscall(SYS_futex, &b->round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0); /* EINTR, EAGAIN: look again */
+  for (;;) { /* whoever finishes a step after this sees a sleeper and changes the word */
+    int word = atomic_load(&b->word);
+    if (atomic_load(&s->left[i]) <= 0) break;
+    syscall(SYS_futex, &b->word, FUTEX_WAIT_PRIVATE, word, NULL, NULL, 0); /* EINTR, EAGAIN: look again */
+  }
   atomic_fetch_sub(&b->sleepers, 1);
+}
+
+static void finish_chunks(Session *s, int i, int n) {
+  Bell *b = &s->bell;
+  if (!n || atomic_fetch_sub(&s->left[i], n) != n || !atomic_load(&b->sleepers)) return;
+  atomic_fetch_add(&b->word, 1);
+  syscall(SYS_futex, &b->word, FUTEX_WAKE_PRIVATE, s->threads, NULL, NULL, 0);
 }
 
 static void add_event(Session *s, int me, int step, int chunks, double begin) {
@@ -219,13 +228,13 @@ static void run_links(Session *s, int i, int n, int64_t c, char *scratch, int me
 static int run_chunks(Session *s, int i, int n, int me, int team, double *spent) {
   int done = 0;
   const Step *st = &s->plan->step[i];
-  atomic_llong *next = s->next + (size_t)i * (size_t)s->threads;
   char *scratch = s->scratch + s->scratch_stride * me;
   for (int k = 0; k < team; k++) { /* own range first, then the others' */
     int owner = (me + k) % team;
     int64_t lo = st->nchunk * owner / team, hi = st->nchunk * (owner + 1) / team;
-    for (;;) {
-      int64_t c = lo + atomic_fetch_add_explicit(&next[owner], 1, memory_order_relaxed);
+    atomic_llong *next = &s->next[(size_t)owner * (size_t)s->plan->nstep + (size_t)i];
+    while (lo + atomic_load_explicit(next, memory_order_relaxed) < hi) {
+      int64_t c = lo + atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
       if (c >= hi) break;
       run_links(s, i, n, c, scratch, me, spent);
       done++;
@@ -234,8 +243,8 @@ static int run_chunks(Session *s, int i, int n, int me, int team, double *spent)
   return done;
 }
 
-/* Steps [i, i + n), a chain or one step, take their time from the last barrier to this one; inside a chain by
-   the share of this thread's time. */
+/* Steps [i, i + n), a chain or one step, take the time since the steps before them finished; inside a chain
+   by the share of this thread's time. */
 static void profile_steps(Session *s, int i, int n, const double *spent) {
   double t = now_seconds(), total = 0;
   for (int j = 0; j < n; j++) total += spent[j];
@@ -244,31 +253,44 @@ static void profile_steps(Session *s, int i, int n, const double *spent) {
   s->mark = t;
 }
 
+static int chain_length(const Step *st) { return st->chain > 1 ? st->chain : 1; }
+
+/* finished: steps before it have finished, as this thread knows. Returns at least `needed`. */
+static int await_steps(Session *s, int finished, int needed) {
+  while (finished < needed) {
+    await_step(s, finished);
+    finished += chain_length(&s->plan->step[finished]);
+  }
+  return finished;
+}
+
 static void run_steps(Session *s, int first, int last, int me, int team) {
   const Step *step = s->plan->step;
+  int finished = first;
   for (int i = first, n; i < last; i += n) {
-    n = step[i].chain > 1 ? step[i].chain : 1;
-    bool alone = step[i].nchunk <= 1;
+    n = chain_length(&step[i]);
+    finished = await_steps(s, finished, s->profile ? i : i - step[i].overlap);
     double begin = s->trace ? now_seconds() : 0, spent[MAX_CHAIN] = {0};
-    int done = 0;
-    if (!alone) {
-      done = run_chunks(s, i, n, me, team, spent);
-    } else if (me == 0 && step[i].nchunk == 1) {
-      run_links(s, i, n, 0, s->scratch, me, spent);
-      done = 1;
-    }
+    int done = run_chunks(s, i, n, me, team, spent);
     if (s->trace && done && n == 1) add_event(s, me, i, done, begin);
-    if (s->profile || i + n >= last || !(alone && step[i + n].nchunk <= 1))
-      barrier_wait(&s->barrier, team, s->spins);
-    if (s->profile && me == 0) profile_steps(s, i, n, spent);
+    finish_chunks(s, i, done);
+    if (!s->profile) continue;
+    finished = await_steps(s, finished, i + n);
+    if (me == 0) profile_steps(s, i, n, spent);
   }
+  await_steps(s, finished, last);
 }
 
 void session_run(Session *s, int first, int last) {
+  const Step *step = s->plan->step;
   if (first < 0 || last > s->plan->nstep) bug("steps %d to %d of a plan of %d", first, last, s->plan->nstep);
   if (first >= last) return;
-  for (size_t k = (size_t)first * (size_t)s->threads; k < (size_t)last * (size_t)s->threads; k++)
-    atomic_store_explicit(&s->next[k], 0, memory_order_relaxed);
+  for (int i = first; i < last; i++) {
+    atomic_store_explicit(&s->left[i], step[i].nchunk, memory_order_relaxed);
+    for (int k = 0; k < s->threads; k++)
+      atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
+                            memory_order_relaxed);
+  }
   s->mark = now_seconds();
   if (s->threads == 1) {
     run_steps(s, first, last, 0, 1);

@@ -8,6 +8,29 @@
 #include "runtime/exec.h"
 #include "tests/unit/support.h"
 
+static bool meet(const Program *p, int k, int j) {
+  const Kernel *x = &p->kernel.v[k], *y = &p->kernel.v[j];
+  for (int i = 0; i < x->nbuf; i++)
+    for (int o = 0; o < y->nbuf; o++) {
+      const Buf *b = &p->buf.v[program_root(p, x->buf[i])], *c = &p->buf.v[program_root(p, y->buf[o])];
+      bool written = i >= x->nbuf - x->nout || o >= y->nbuf - y->nout;
+      if (written && !b->chunk && !c->chunk && b->offset < c->offset + c->bytes &&
+          c->offset < b->offset + b->bytes)
+        return true;
+    }
+  return false;
+}
+
+/* Steps that may run at the same time touch nothing of each other's. */
+static void check_overlap(const Program *p, const Plan *plan) {
+  for (int k = 0; k < plan->nstep; k += plan->step[k].chain)
+    for (int j = k - plan->step[k].overlap; j < k; j++)
+      for (int i = 0; i < plan->step[k].chain; i++)
+        if (j < 0 || meet(p, k + i, j))
+          bug("jit_run: %s may run beside %s", plan->step[k + i].name,
+              j < 0 ? "nothing" : plan->step[j].name);
+}
+
 int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {
   Target t;
   Diags *d = diags_new(a);
@@ -35,6 +58,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
   if (used != p->arena_bytes || plan->arena_bytes != p->arena_bytes)
     bug("jit_run: an arena of %lld bytes, %lld predicted, %lld used", (long long)plan->arena_bytes,
         (long long)p->arena_bytes, (long long)used);
+  check_overlap(p, plan);
   Session *s = session_new(plan, how->threads);
   for (int i = 0; i < g->inputs.n; i++) {
     SessionTensor x;

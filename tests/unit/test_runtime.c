@@ -6,6 +6,8 @@
 #include "tests/unit/folder.h"
 
 #include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,12 +132,12 @@ static Plan *make_plan(int rounds) {
   int n = 0;
   for (int r = 0; r < rounds; r++) {
     s[n++] =
-        (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL, 0};
-    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0};
-    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0};
-    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0};
+        (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL, 0, 0};
+    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0};
+    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0};
+    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0, 0};
   }
-  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0};
+  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0, 0};
   PlanTensor *t = NEWN(arena, PlanTensor, 6);
   Shape cells = {1, {CELLS}}, scalar = {0, {0}}, small = {2, {4, 8}};
   t[0] = (PlanTensor){
@@ -208,6 +210,37 @@ START_TEST(exec_any_thread_count) {
   ck_assert(data_of(one, "loss")[0] != 0);
   ck_assert_uint_eq((uintptr_t)data_of(one, "w") % 64, 0);
   session_free(one);
+}
+END_TEST
+
+/* Waits for the other of two steps to begin, param[1] seconds at most. */
+static atomic_int begun[2], met[2];
+static void fn_meet(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
+  (void)ptr, (void)chunk, (void)scratch;
+  const double *p = param, end = now_seconds() + p[1];
+  int me = (int)p[0];
+  atomic_store(&begun[me], 1);
+  while (!atomic_load(&begun[!me]) && now_seconds() < end) sched_yield();
+  atomic_store(&met[me], atomic_load(&begun[!me]));
+}
+
+START_TEST(exec_overlap) {
+  for (int overlap = 0; overlap < 2; overlap++) {
+    double seconds = overlap ? 20 : 0.05, param[2][2] = {{0, seconds}, {1, seconds}};
+    Step step[2];
+    for (int i = 0; i < 2; i++) {
+      step[i] =
+          (Step){.fn = fn_meet, .nchunk = 1, .param = param[i], .name = "meet", .overlap = i && overlap};
+      atomic_store(&begun[i], 0);
+      atomic_store(&met[i], 0);
+    }
+    Plan p = {.name = "overlap", .arena_bytes = 64, .step = step, .nstep = 2, .ncompute = 2};
+    Session *s = session_new(&p, 2);
+    session_run(s, 0, 2);
+    session_free(s);
+    ck_assert_int_eq(atomic_load(&met[0]), overlap);
+    ck_assert_int_eq(atomic_load(&met[1]), 1);
+  }
 }
 END_TEST
 
@@ -373,6 +406,7 @@ int main(void) {
   tcase_add_test(t, rng_distributions);
   tcase_add_test(t, rng_blocks);
   tcase_add_test(t, exec_any_thread_count);
+  tcase_add_test(t, exec_overlap);
   tcase_add_test(t, exec_commit_only_when_finite);
   tcase_add_test(t, exec_initial_values);
   tcase_add_test(t, scatter_adds_in_order);
