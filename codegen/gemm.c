@@ -14,6 +14,8 @@ typedef struct {
 } Panel;
 
 /* ---- the register tile ---- */
+static bool a_in_place16(const Gemm *z) { return z->s->a16 && z->g.a == GEMM_IN_PLACE; }
+
 static void tile_step(Gemm *z, const Panel *p, LLVMValueRef a, LLVMValueRef k, int size, LLVMValueRef *acc) {
   EmitModule *m = z->m;
   const Pieces *c = p->cols;
@@ -21,10 +23,11 @@ static void tile_step(Gemm *z, const Panel *p, LLVMValueRef a, LLVMValueRef k, i
   bool padded = z->g.b != GEMM_IN_PLACE;
   for (int j = 0; j < c->n; j++)
     b[j] = padded ? em_load(m, em_vec(z->t, c->v[j].lanes), gemm_atc(z, row, c->v[j].at), z->align)
-                  : gemm_vload(z, c, j, row);
-  a = gemm_at(z, a, k, z->g.a_k);
+                  : gemm_vload(z, false, c, j, row);
+  bool a16 = a_in_place16(z);
+  a = gemm_tat(z, a16, a, k, z->g.a_k);
   for (int i = 0; i < size; i++) {
-    LLVMValueRef x = em_load(m, z->t, gemm_atc(z, a, i * z->g.a_i), z->align), q = NULL;
+    LLVMValueRef x = gemm_load(z, a16, gemm_tatc(z, a16, a, i * z->g.a_i), 1), q = NULL;
     for (int j = 0; j < c->n; j++) {
       if (!q || em_lanes(q) != c->v[j].lanes) q = em_splat(m, x, c->v[j].lanes);
       acc[i * c->n + j] = em_fma(m, q, b[j], acc[i * c->n + j]);
@@ -69,19 +72,23 @@ static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int 
   LLVMValueRef acc[CONV_MAX_TILE];
   if (n > CONV_MAX_TILE) bug("a register tile of %d vectors", n);
   bool tiled = g->a == GEMM_COPY && z->s->a_k != 1;
-  LLVMValueRef a = tiled ? gemm_at(z, p->a, number, g->kc * g->a_k) : gemm_at(z, p->a, row, g->a_i);
-  LLVMValueRef to = gemm_at(z, p->c, row, z->s->c_m);
+  LLVMValueRef a =
+      tiled ? gemm_at(z, p->a, number, g->kc * g->a_k) : gemm_tat(z, a_in_place16(z), p->a, row, g->a_i);
+  bool c16 = z->s->c16;
+  LLVMValueRef to = gemm_tat(z, c16, p->c, row, z->s->c_m);
   for (int i = 0; i < n; i++) acc[i] = LLVMConstNull(em_vec(z->t, c->v[i % c->n].lanes));
   if (g->nk > 1) { /* later blocks go on from what earlier ones stored */
     EmitIf f;
     LLVMValueRef old[CONV_MAX_TILE];
     em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSGT, p->k0, em_i64(m, 0), ""));
-    for (int i = 0; i < n; i++) old[i] = gemm_vload(z, c, i % c->n, gemm_atc(z, to, i / c->n * z->s->c_m));
+    for (int i = 0; i < n; i++)
+      old[i] = gemm_vload(z, c16, c, i % c->n, gemm_tatc(z, c16, to, i / c->n * z->s->c_m));
     em_endif(m, &f);
     for (int i = 0; i < n; i++) acc[i] = em_merge(m, &f, old[i], acc[i]);
   }
   tile_sums(z, p, a, size, acc);
-  for (int i = 0; i < n; i++) gemm_vstore(z, c, i % c->n, acc[i], gemm_atc(z, to, i / c->n * z->s->c_m));
+  for (int i = 0; i < n; i++)
+    gemm_vstore(z, c16, c, i % c->n, acc[i], gemm_tatc(z, c16, to, i / c->n * z->s->c_m));
 }
 
 void gemm_tiles(Gemm *z, LLVMValueRef mrows, int64_t rows, int64_t total, int size, TileFn *body, void *arg) {
@@ -115,10 +122,11 @@ typedef struct {
 static void panel(Gemm *z, const Block *x, LLVMValueRef number, int64_t cols) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
-  Pieces c = gemm_pieces(z, cols);
+  Pieces c = gemm_pieces(z, s->c16, cols);
   LLVMValueRef n = em_imulc(m, number, z->unit);
-  Panel p = {.a = x->a, .cols = &c, .c = gemm_at(z, x->c, n, 1), .k0 = x->k0, .kk = x->kk, .b_k = c.width};
-  LLVMValueRef b = gemm_at(z, gemm_at(z, x->b, x->k0, s->b_k), n, s->n == 1 ? 0 : s->b_n);
+  Panel p = {
+      .a = x->a, .cols = &c, .c = gemm_tat(z, s->c16, x->c, n, 1), .k0 = x->k0, .kk = x->kk, .b_k = c.width};
+  LLVMValueRef b = gemm_tat(z, s->b16, gemm_tat(z, s->b16, x->b, x->k0, s->b_k), n, s->n == 1 ? 0 : s->b_n);
   switch (z->g.b) {
   case GEMM_IN_PLACE: p.b = b, p.b_k = s->b_k; break;
   case GEMM_COPY:
@@ -160,7 +168,7 @@ static void blocks(Gemm *z, Block *x) {
   x->k0 = em_imulc(m, conv_loop(m, &l, em_i64(m, g->nk), 1), g->kc);
   x->kk = em_i64(m, g->kc);
   if (s->k % g->kc) x->kk = em_imin(m, em_isub(m, em_i64(m, s->k), x->k0), x->kk);
-  x->a = gemm_at(z, a, x->k0, s->a_k);
+  x->a = gemm_tat(z, s->a16, a, x->k0, s->a_k);
   if (g->a == GEMM_COPY) {
     gemm_copy_a(z, x->a, x->mrows, x->kk, m->scratch);
     x->a = m->scratch;
@@ -169,13 +177,14 @@ static void blocks(Gemm *z, Block *x) {
   conv_end(m, &l, NULL, 0);
 }
 
-static LLVMValueRef batch_base(Gemm *z, LLVMValueRef base, LLVMValueRef item, const int64_t *stride) {
+static LLVMValueRef batch_base(Gemm *z, bool b16, LLVMValueRef base, LLVMValueRef item,
+                               const int64_t *stride) {
   EmitModule *m = z->m;
   for (int i = z->s->nbatch - 1; i >= 0; i--) {
     if (z->s->batch[i] == 1) continue;
     bool first = true;
     for (int j = 0; j < i; j++) first &= z->s->batch[j] == 1;
-    base = gemm_at(z, base, first ? item : em_imodc(m, item, z->s->batch[i]), stride[i]);
+    base = gemm_tat(z, b16, base, first ? item : em_imodc(m, item, z->s->batch[i]), stride[i]);
     item = em_idivc(m, item, z->s->batch[i]);
   }
   return base;
@@ -199,10 +208,11 @@ static void emit_main(Gemm *z) {
   if (g->items % g->per_chunk) count = em_imin(m, em_isub(m, em_i64(m, g->items), item), count);
   ConvLoop l;
   item = em_iadd(m, item, conv_loop(m, &l, count, 1));
-  a = gemm_at(z, batch_base(z, a, item, s->a_batch), m0, s->a_m);
-  b = batch_base(z, b, item, s->b_batch);
-  c = gemm_at(z, batch_base(z, c, item, s->c_batch), m0, s->c_m);
-  if (g->kind == GEMM_DOT) gemm_emit_dot(z, a, gemm_at(z, b, n0, s->b_n), gemm_at(z, c, n0, 1), mrows, ncols);
+  a = gemm_tat(z, s->a16, batch_base(z, s->a16, a, item, s->a_batch), m0, s->a_m);
+  b = batch_base(z, s->b16 && g->b != GEMM_PACKED, b, item, s->b_batch);
+  c = gemm_tat(z, s->c16, batch_base(z, s->c16, c, item, s->c_batch), m0, s->c_m);
+  if (g->kind == GEMM_DOT)
+    gemm_emit_dot(z, a, gemm_tat(z, s->b16, b, n0, s->b_n), gemm_tat(z, s->c16, c, n0, 1), mrows, ncols);
   else blocks(z, &(Block){.a = a, .b = b, .c = c, .n0 = n0, .mrows = mrows});
   conv_end(m, &l, NULL, 0);
 }

@@ -31,13 +31,17 @@ typedef struct {
     LLVMValueRef mask; /* NULL: all lanes */
   } v[GEMM_PIECES];
 } Pieces;
-Pieces gemm_pieces(Gemm *z, int64_t count);
-LLVMValueRef gemm_vload(Gemm *z, const Pieces *p, int i, LLVMValueRef from);
-void gemm_vstore(Gemm *z, const Pieces *p, int i, LLVMValueRef x, LLVMValueRef to);
+Pieces gemm_pieces(Gemm *z, bool b16, int64_t count);
+/* b16: what lies in memory is bf16, as an operand may; scratch never is. */
+LLVMValueRef gemm_vload(Gemm *z, bool b16, const Pieces *p, int i, LLVMValueRef from);
+void gemm_vstore(Gemm *z, bool b16, const Pieces *p, int i, LLVMValueRef x, LLVMValueRef to);
+LLVMValueRef gemm_load(Gemm *z, bool b16, LLVMValueRef from, int lanes); /* 1: a scalar */
 
-/* base + i * si [+ j * sj], in elements */
+/* base + i * si elements: of scratch, then of memory that may hold bf16 */
 LLVMValueRef gemm_at(Gemm *z, LLVMValueRef base, LLVMValueRef i, int64_t si);
 LLVMValueRef gemm_atc(Gemm *z, LLVMValueRef base, int64_t i);
+LLVMValueRef gemm_tat(Gemm *z, bool b16, LLVMValueRef base, LLVMValueRef i, int64_t si);
+LLVMValueRef gemm_tatc(Gemm *z, bool b16, LLVMValueRef base, int64_t i);
 
 /* Rows 0..mrows of A at `from`, columns of this block of k, into scratch as GemmGeom tells. */
 void gemm_copy_a(Gemm *z, LLVMValueRef from, LLVMValueRef mrows, LLVMValueRef kk, LLVMValueRef to);

@@ -27,26 +27,29 @@ static LLVMValueRef sum_lanes(EmitModule *m, LLVMValueRef *v, int n) {
 
 static void store_rows(Gemm *z, LLVMValueRef sums, LLVMValueRef to, int rows, int cols) {
   EmitModule *m = z->m;
+  bool c16 = z->s->c16;
+  if (c16) sums = em_narrow_bf16(m, sums);
   if (z->s->c_m == cols) cols *= rows, rows = 1;
   for (int i = 0; i < rows; i++) {
-    LLVMValueRef lane[CONV_MAX_TILE], at = gemm_atc(z, to, i * z->s->c_m);
+    LLVMValueRef lane[CONV_MAX_TILE], at = gemm_tatc(z, c16, to, i * z->s->c_m);
     for (int j = 0; j < cols; j++) lane[j] = em_i32(m, i * cols + j);
     if (cols == 1) {
-      em_store(m, em_extract(m, sums, i), at, z->align);
+      em_store(m, em_extract(m, sums, i), at, c16 ? 2 : z->align);
       continue;
     }
     LLVMValueRef x = LLVMBuildShuffleVector(m->b, sums, LLVMGetPoison(LLVMTypeOf(sums)),
                                             LLVMConstVector(lane, (unsigned)cols), "");
-    em_store(m, x, at, z->align);
+    em_store(m, x, at, c16 ? 2 : z->align);
   }
 }
 
 static void dot_step(Gemm *z, const Pieces *p, LLVMValueRef a, LLVMValueRef b, int rows, int cols,
                      LLVMValueRef *acc) {
   LLVMValueRef y[CONV_MAX_TILE];
-  for (int j = 0; j < cols; j++) y[j] = gemm_vload(z, p, 0, gemm_atc(z, b, j * z->s->b_n));
+  for (int j = 0; j < cols; j++)
+    y[j] = gemm_vload(z, z->s->b16, p, 0, gemm_tatc(z, z->s->b16, b, j * z->s->b_n));
   for (int i = 0; i < rows; i++) {
-    LLVMValueRef x = gemm_vload(z, p, 0, gemm_atc(z, a, i * z->s->a_m));
+    LLVMValueRef x = gemm_vload(z, z->s->a16, p, 0, gemm_tatc(z, z->s->a16, a, i * z->s->a_m));
     for (int j = 0; j < cols; j++) acc[i * cols + j] = em_fma(z->m, x, y[j], acc[i * cols + j]);
   }
 }
@@ -57,34 +60,35 @@ static void dot_tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, 
   const DotPanel *p = arg;
   int L = z->g.lanes, n = rows * p->cols;
   int64_t whole = z->s->k / L * L;
-  LLVMValueRef acc[CONV_MAX_TILE], a = gemm_at(z, p->a, row, z->s->a_m), b = p->b;
+  bool a16 = z->s->a16, b16 = z->s->b16;
+  LLVMValueRef acc[CONV_MAX_TILE], a = gemm_tat(z, a16, p->a, row, z->s->a_m), b = p->b;
   for (int i = 0; i < n; i++) acc[i] = LLVMConstNull(em_vec(z->t, L));
   ConvLoop l;
   if (whole) {
-    Pieces full = gemm_pieces(z, L);
+    Pieces full = gemm_pieces(z, false, L);
     int u = whole % (2 * L) || n > 8 ? 1 : 2;
     LLVMValueRef k = conv_loop(m, &l, em_i64(m, whole), u * L);
     conv_carry(m, &l, acc, n);
     for (int i = 0; i < u; i++) {
       LLVMValueRef at = em_iaddc(m, k, i * L);
-      dot_step(z, &full, gemm_at(z, a, at, 1), gemm_at(z, b, at, 1), rows, p->cols, acc);
+      dot_step(z, &full, gemm_tat(z, a16, a, at, 1), gemm_tat(z, b16, b, at, 1), rows, p->cols, acc);
     }
     conv_end(m, &l, acc, n);
   }
-  LLVMValueRef to = gemm_at(z, p->c, row, z->s->c_m);
+  LLVMValueRef to = gemm_tat(z, z->s->c16, p->c, row, z->s->c_m);
   int rest = (int)(z->s->k - whole);
   if (rest) { /* vectors short of lanes count as zero there */
-    Pieces part = gemm_pieces(z, rest);
+    Pieces part = gemm_pieces(z, a16 || b16, rest);
     if (part.n == 1 && part.v[0].mask) {
-      dot_step(z, &part, gemm_atc(z, a, whole), gemm_atc(z, b, whole), rows, p->cols, acc);
+      dot_step(z, &part, gemm_tatc(z, a16, a, whole), gemm_tatc(z, b16, b, whole), rows, p->cols, acc);
     } else {
       for (int k = 0; k < rest; k++)
         for (int i = 0; i < n; i++) {
           LLVMValueRef zero = em_i32(m, k), r = em_i64(m, whole + k), sum;
           LLVMValueRef x =
-              em_load(m, z->t, gemm_at(z, gemm_atc(z, a, i / p->cols * z->s->a_m), r, 1), z->align);
+              gemm_load(z, a16, gemm_tat(z, a16, gemm_tatc(z, a16, a, i / p->cols * z->s->a_m), r, 1), 1);
           LLVMValueRef y =
-              em_load(m, z->t, gemm_at(z, gemm_atc(z, b, i % p->cols * z->s->b_n), r, 1), z->align);
+              gemm_load(z, b16, gemm_tat(z, b16, gemm_tatc(z, b16, b, i % p->cols * z->s->b_n), r, 1), 1);
           sum = em_fma(m, x, y, LLVMBuildExtractElement(m->b, acc[i], zero, ""));
           acc[i] = LLVMBuildInsertElement(m->b, acc[i], sum, zero, "");
         }
@@ -106,13 +110,14 @@ void gemm_emit_dot(Gemm *z, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, LLVM
   LLVMValueRef whole = em_imulc(m, em_idivc(m, ncols, nv), nv);
   if (z->s->n >= nv) {
     LLVMValueRef j = conv_loop(m, &l, whole, nv);
-    dot_panel(z, a, gemm_at(z, b, j, z->s->b_n), gemm_at(z, c, j, 1), mrows, nv);
+    dot_panel(z, a, gemm_tat(z, z->s->b16, b, j, z->s->b_n), gemm_tat(z, z->s->c16, c, j, 1), mrows, nv);
     conv_end(m, &l, NULL, 0);
   }
   if (!rest) return;
   EmitIf f;
   LLVMValueRef some = LLVMBuildICmp(m->b, LLVMIntSLT, whole, ncols, "");
   if (z->g.ncol > 1) em_if(m, &f, some);
-  dot_panel(z, a, gemm_at(z, b, whole, z->s->b_n), gemm_at(z, c, whole, 1), mrows, rest);
+  dot_panel(z, a, gemm_tat(z, z->s->b16, b, whole, z->s->b_n), gemm_tat(z, z->s->c16, c, whole, 1), mrows,
+            rest);
   if (z->g.ncol > 1) em_endif(m, &f);
 }

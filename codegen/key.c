@@ -78,7 +78,8 @@ static void put_gemm(StrBuf *b, const GemmSpec *s, int step, bool share) {
   for (int i = 0; i < s->nbatch; i++)
     sb_printf(b, " %lld,%lld,%lld,%lld", (long long)s->batch[i], (long long)s->a_batch[i],
               (long long)s->b_batch[i], (long long)s->c_batch[i]);
-  const int64_t v[] = {s->m, s->n, s->k, s->a_m, s->a_k, s->b_k, s->b_n, s->c_m, s->c_n, s->rows};
+  const int64_t v[] = {s->m,   s->n,   s->k,    s->a_m, s->a_k, s->b_k, s->b_n,
+                       s->c_m, s->c_n, s->rows, s->a16, s->b16, s->c16};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
   if (!share) /* offsets are the plan's */
     sb_printf(b, " %lld %lld %lld", (long long)s->a_off, (long long)s->b_off, (long long)s->c_off);
@@ -148,7 +149,8 @@ void target_key(const Target *t, StrBuf *out) {
   LLVMGetVersion(&major, &minor, &patch);
   sb_printf(out, "LLVM %u.%u.%u ", major, minor, patch);
   em_target_key(t, out);
-  sb_printf(out, " %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16, (long long)t->l1, (long long)t->l2);
+  sb_printf(out, " %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16,
+            (long long)t->l1, (long long)t->l2);
   BuildId b = {(uintptr_t)&find_build_id, out, false};
   dl_iterate_phdr(find_build_id, &b);
   if (!b.found) sb_printf(out, "%s", __DATE__ __TIME__);

@@ -36,8 +36,10 @@ static void gemm_step(const Program *p, const Kernel *k, Step *st, int64_t *oper
   const GemmStep *g = &plan.step[k->gemm_step];
   const int64_t offset[] = {
       [GO_A] = k->gemm.a_off, [GO_B] = k->gemm.b_off, [GO_C] = k->gemm.c_off, [GO_TMP] = 0};
-  for (int i = 0; i < k->nbuf; i++)
-    operand[i] += offset[i < g->nin ? g->in[i] : g->out[i - g->nin]] * dtype_size(k->gemm.dt);
+  for (int i = 0; i < k->nbuf; i++) {
+    GemmOperand o = i < g->nin ? g->in[i] : g->out[i - g->nin];
+    operand[i] += offset[o] * dtype_size(gemm_dtype(&k->gemm, o));
+  }
   st->nchunk = g->nchunk;
   st->scratch = g->scratch;
 }

@@ -89,6 +89,7 @@ static bool b_rows(const GemmSpec *s) { return s->b_n == 1 || s->n == 1; }
 static GemmSource source_of_b(const GemmSpec *s, const GemmGeom *g, int64_t rows) {
   if (g->kind == GEMM_DOT) return GEMM_IN_PLACE;
   if (!b_rows(s)) return g->items == 1 ? GEMM_PACKED : GEMM_COPY;
+  if (s->b16) return GEMM_COPY; /* widened once */
   bool long_k = s->k > SHORT_K;
   return long_k && (rows >= COPY_ROWS || conflicts(s->b_k * element(s))) ? GEMM_COPY : GEMM_IN_PLACE;
 }
@@ -135,7 +136,9 @@ static void chunks(const GemmSpec *s, const Target *t, GemmGeom *g) {
 
 /* ---- geometry ---- */
 static GemmSource source_of_a(const GemmSpec *s, const GemmGeom *g) {
-  if (g->kind == GEMM_DOT || s->k <= SHORT_K || s->m == 1 || s->n <= g->nv * g->lanes) return GEMM_IN_PLACE;
+  if (g->kind == GEMM_DOT) return GEMM_IN_PLACE;
+  if (s->a16 && (s->a_k == 1 || s->a_m == 1)) return GEMM_COPY; /* widened once */
+  if (s->k <= SHORT_K || s->m == 1 || s->n <= g->nv * g->lanes) return GEMM_IN_PLACE;
   if (s->a_k == 1) return conflicts(s->a_m * element(s)) ? GEMM_COPY : GEMM_IN_PLACE;
   return s->a_m == 1 ? GEMM_COPY : GEMM_IN_PLACE;
 }
@@ -151,7 +154,7 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   } else {
     pick_tile(t, gemm_min(s->m, 128), gemm_div_up(s->n, g->lanes), g);
     int64_t most = t->l1 / (g->nv * g->lanes * element(s));
-    if (s->k > most + most / 4) {
+    if (s->k > most + most / 4 && !s->c16) { /* partial sums go by way of C */
       g->kc = round_up(gemm_div_up(s->k, gemm_div_up(s->k, most)), 8);
       g->nk = gemm_div_up(s->k, g->kc);
     }

@@ -11,7 +11,8 @@ enum { GEMM_BATCH_AXES = 4 };
 /* C[b..., m, n] = sum_k A[b..., m, k] B[b..., k, n], all element strides; strides of A and B may be 0. Rows
    of C are stored as such: c_n is 1. */
 typedef struct {
-  DType dt; /* DT_F32 or DT_F64 */
+  DType dt;           /* DT_F32 or DT_F64: of the sums, and of operands that are not bf16 */
+  bool a16, b16, c16; /* with DT_F32: stored as bf16 */
   int nbatch;
   int64_t batch[GEMM_BATCH_AXES], a_batch[GEMM_BATCH_AXES], b_batch[GEMM_BATCH_AXES],
       c_batch[GEMM_BATCH_AXES];
@@ -41,6 +42,12 @@ typedef struct {
   int nstep;
   GemmStep step[2]; /* the last one is the main step */
 } GemmPlan;
+
+/* How an operand is stored. */
+static inline DType gemm_dtype(const GemmSpec *s, GemmOperand o) {
+  bool narrow = (o == GO_A && s->a16) || (o == GO_B && s->b16) || (o == GO_C && s->c16);
+  return narrow ? DT_BF16 : s->dt;
+}
 
 GemmPlan gemm_plan(const GemmSpec *spec, const Target *target);
 

@@ -212,7 +212,7 @@ static void run_gemm(const Program *p, const Kernel *kn, double *const *mem) {
         for (int64_t k = 0; k < s->k; k++)
           sum += A[m * s->a_m + k * s->a_k] *
                  (packed ? mem[1][gemm_packed_at(s, &g, k, n)] : B[k * s->b_k + n * s->b_n]);
-        C[m * s->c_m + n * s->c_n] = sum;
+        C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
   }

@@ -200,6 +200,7 @@ static void put_gemm(StrBuf *b, const Program *p, const Kernel *k) {
   const GemmSpec *s = &k->gemm;
   GemmPlan plan = gemm_plan(s, &p->target);
   sb_printf(b, " %s %s", plan.step[k->gemm_step].name, dtype_name(s->dt));
+  if (s->a16 || s->b16 || s->c16) put_list(b, "bf16", (int64_t[]){s->a16, s->b16, s->c16}, 3);
   if (s->rows) sb_printf(b, " rows=%lld", (long long)s->rows);
   put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
   put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);

@@ -396,6 +396,11 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
   int64_t v[3];
   s->dt = dtype(r);
   if (s->dt != DT_F32 && s->dt != DT_F64) fail(r, "matrix products are f32 or f64");
+  if (eat(r, "bf16")) {
+    expect(r, "=");
+    if (list(r, v, 3) != 3 || s->dt != DT_F32) fail(r, "which of a, b, c of an f32 product are bf16");
+    s->a16 = v[0] != 0, s->b16 = v[1] != 0, s->c16 = v[2] != 0;
+  }
   s->rows = eat(r, "rows=") ? number(r) : 0;
   named_list(r, "mnk", v, 3);
   if (v[0] < 1 || v[1] < 1 || v[2] < 1) fail(r, "a matrix product of nothing");

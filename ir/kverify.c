@@ -232,16 +232,19 @@ static bool check_loop(Check *c) {
   return ok;
 }
 
-static bool check_matrix(Check *c, const GemmSpec *s, int operand, int64_t off, const int64_t *batch,
-                         int64_t rows, int64_t row, int64_t cols, int64_t col) {
+static bool check_matrix(Check *c, const GemmSpec *s, int operand, GemmOperand role, int64_t off,
+                         const int64_t *batch, int64_t rows, int64_t row, int64_t cols, int64_t col) {
   const Buf *b = &c->p->buf.v[c->p->kernel.v[c->k].buf[operand]];
   Range r = {off, off};
   for (int i = 0; i < s->nbatch; i++) add(&r, (Range){0, s->batch[i] - 1}, batch[i]);
   add(&r, (Range){0, rows - 1}, row);
   add(&r, (Range){0, cols - 1}, col);
-  if (r.lo >= 0 && r.hi < b->bytes / dtype_size(s->dt)) return true;
+  DType dt = gemm_dtype(s, role);
+  int64_t n = b->bytes / dtype_size(dt);
+  if (b->dt != dt) return fail(c, "operand %d is %s, not %s", operand, dtype_name(b->dt), dtype_name(dt));
+  if (r.lo >= 0 && r.hi < n) return true;
   return fail(c, "operand %d reaches elements [%lld, %lld] of %lld", operand, (long long)r.lo,
-              (long long)r.hi, (long long)(b->bytes / dtype_size(s->dt)));
+              (long long)r.hi, (long long)n);
 }
 
 static bool check_gemm(Check *c) {
@@ -251,6 +254,8 @@ static bool check_gemm(Check *c) {
   if (k->gemm_step < 0 || k->gemm_step >= plan.nstep)
     return fail(c, "step %d of %d", k->gemm_step, plan.nstep);
   if (s->c_n != 1) return fail(c, "columns of a matrix product lie %lld apart", (long long)s->c_n);
+  if ((s->a16 || s->b16 || s->c16) && s->dt != DT_F32)
+    return fail(c, "a matrix product of bf16 sums in %s", dtype_name(s->dt));
   if (s->rows < 0) return fail(c, "%lld rows a chunk", (long long)s->rows);
   const GemmStep *st = &plan.step[k->gemm_step];
   if (k->nbuf != st->nin + st->nout || k->nout != st->nout)
@@ -259,9 +264,9 @@ static bool check_gemm(Check *c) {
     GemmOperand role = i < st->nin ? st->in[i] : st->out[i - st->nin];
     if (role == GO_TMP && c->p->buf.v[k->buf[i]].bytes < plan.tmp_bytes)
       return fail(c, "operand %d of step %s is too small", i, st->name);
-    if ((role == GO_A && !check_matrix(c, s, i, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k)) ||
-        (role == GO_B && !check_matrix(c, s, i, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n)) ||
-        (role == GO_C && !check_matrix(c, s, i, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n)))
+    if ((role == GO_A && !check_matrix(c, s, i, role, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k)) ||
+        (role == GO_B && !check_matrix(c, s, i, role, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n)) ||
+        (role == GO_C && !check_matrix(c, s, i, role, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n)))
       return false;
   }
   return true;

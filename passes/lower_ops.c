@@ -133,7 +133,8 @@ static void push_gemm(Lower *l, const GemmSpec *s, Val v, const Val base[2]) {
 
 void lower_dot(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  GemmSpec spec = {.dt = n->dt}, *s = &spec;
+  GemmSpec spec = {.dt = n->dt == DT_BF16 ? DT_F32 : n->dt, .c16 = n->dt == DT_BF16}, *s = &spec;
+  spec.a16 = g_node(l->g, n->in[0])->dt == DT_BF16, spec.b16 = g_node(l->g, n->in[1])->dt == DT_BF16;
   Val base[2];
   Affine off[2];
   DotAxes ax[2];

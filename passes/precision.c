@@ -6,7 +6,7 @@
    argument's result, not what is reduced from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
    as bf16 and stores a rounded result as bf16; parameters stay f32, as all
-   arithmetic does. Matrix products (dot_general) read and write f32 so far. */
+   arithmetic does. */
 #include <string.h>
 
 #include "passes/lower.h"
@@ -66,16 +66,6 @@ static void choose(Precision *p, Lower *l) {
                     shape_count(&n->shape) >= LEAST;
   }
   for (int i = 0; i < g->outputs.n; i++) p->rounded[g->outputs.v[i].val] = false;
-  for (Val v = 0; v < g->node.n; v++) { /* matrix products read and write f32 */
-    const Node *n = g_node(g, v);
-    if (kind_of(n) != KIND_DOT) continue;
-    p->rounded[v] = false;
-    for (int i = 0; i < 2; i++)
-      for (Val u = n->in[i];; u = g_node(g, u)->in[0]) {
-        p->rounded[u] = false;
-        if (!is_view(g_node(g, u))) break;
-      }
-  }
 }
 
 static Val wide(Precision *p, Val v) {
@@ -107,7 +97,7 @@ static void copy(Precision *p, Val v) {
   }
   Val *in = NEWN(p->out->arena, Val, n->nin + 1);
   for (int i = 0; i < n->nin; i++) {
-    in[i] = kind_of(n) == KIND_CONV ? operand(p, n->in[i]) : -1;
+    in[i] = is_product(n) ? operand(p, n->in[i]) : -1;
     if (in[i] < 0) in[i] = wide(p, n->in[i]);
   }
   Val y;
@@ -146,8 +136,15 @@ Graph *precision_widened(Arena *a, const Graph *g) {
   Val *map;
   Graph *out = pass_begin(a, g, &map);
   for (Val v = 0; v < g->node.n; v++) {
-    Val y = map[v] = pass_copy(out, g, v, map);
-    if (g_node(g, v)->dt == DT_BF16) g_node(out, y)->dt = DT_F32;
+    const Node *n = g_node(g, v);
+    if (n->dt != DT_BF16 || n->op == OP_input) {
+      map[v] = pass_copy(out, g, v, map);
+      continue;
+    }
+    Val *in = NEWN(a, Val, n->nin + 1);
+    for (int i = 0; i < n->nin; i++) in[i] = map[n->in[i]];
+    out->loc = n->loc, out->role = n->role;
+    map[v] = n->op == OP_cast ? in[0] : g_add(out, n->op, in, n->nin, n->attr, n->imm, DT_F32, &n->shape);
   }
   pass_outputs(out, g, map);
   return out;

@@ -20,11 +20,22 @@ typedef struct {
 } Buffer;
 
 static void put(Buffer *b, int64_t i, double x) {
-  if (b->dt == DT_F32) ((float *)(void *)b->p)[i] = (float)x;
+  if (b->dt == DT_BF16) {
+    float f = (float)bf16_round(x);
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    ((uint16_t *)(void *)b->p)[i] = (uint16_t)(u >> 16);
+  } else if (b->dt == DT_F32) ((float *)(void *)b->p)[i] = (float)x;
   else ((double *)(void *)b->p)[i] = x;
 }
 
 static double get(const Buffer *b, int64_t i) {
+  if (b->dt == DT_BF16) {
+    uint32_t u = (uint32_t)((const uint16_t *)(const void *)b->p)[i] << 16;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return (double)f;
+  }
   return b->dt == DT_F32 ? (double)((const float *)(const void *)b->p)[i]
                          : ((const double *)(const void *)b->p)[i];
 }
@@ -71,21 +82,21 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
   int64_t items = 1, na = reach(s, s->a_batch, s->m, s->a_m, s->k, s->a_k),
           nb = reach(s, s->b_batch, s->k, s->b_k, s->n, s->b_n);
   for (int i = 0; i < s->nbatch; i++) items *= s->batch[i];
-  Buffer a = buffer_new(s->dt, na), b = buffer_new(s->dt, nb),
+  Buffer a = buffer_new(gemm_dtype(s, GO_A), na), b = buffer_new(gemm_dtype(s, GO_B), nb),
          tmp = buffer_new(s->dt, code.plan.tmp_bytes / dtype_size(s->dt)),
          scratch = buffer_new(s->dt, (code.scratch + 63) / 64 * 64 / dtype_size(s->dt));
-  *c = buffer_new(s->dt, reach(s, s->c_batch, s->m, s->c_m, s->n, 1));
+  *c = buffer_new(gemm_dtype(s, GO_C), reach(s, s->c_batch, s->m, s->c_m, s->n, 1));
   seed = 1;
   for (int64_t i = 0; i < na; i++) put(&a, i, random_value());
   for (int64_t i = 0; i < nb; i++) put(&b, i, random_value());
   void *operand[] = {[GO_A] = a.p, [GO_B] = b.p, [GO_C] = c->p, [GO_TMP] = tmp.p};
-  char *first = malloc((size_t)(c->n * dtype_size(s->dt)));
+  size_t bytes = (size_t)(c->n * dtype_size(c->dt));
+  char *first = malloc(bytes);
   for (int backwards = 0; backwards < 2; backwards++) {
     for (int i = 0; i < code.plan.nstep; i++) {
       for (int64_t k = 0; k < scratch.n; k++) put(&scratch, k, NAN);
       gemm_run_step(&code, i, operand, scratch.p, backwards);
     }
-    size_t bytes = (size_t)(c->n * dtype_size(s->dt));
     if (backwards) ck_assert_msg(!memcmp(first, c->p, bytes), "chunk order changes bits");
     else memcpy(first, c->p, bytes);
   }
@@ -160,6 +171,32 @@ START_TEST(every_order) {
         ck_assert_msg(e < bound(s.dt), "%s %s shape %d order %d: error %g", cpus[_i], dtype_name(s.dt), i,
                       order, e);
       }
+}
+END_TEST
+
+/* Any of A, B, C stored as bf16: what is read is exact, what is stored is rounded once. */
+START_TEST(stored_as_bf16) {
+  Target t;
+  if (!target_of(cpus[_i], &t)) return;
+  for (int i = 0; i < SHAPES; i++)
+    for (int order = 0; order < ORDERS; order++) {
+      if (order >= 4 && (i + order) % 5) continue;
+      GemmSpec s = spec_of(shapes[i], order, DT_F32);
+      int which = 1 + (i + order) % 7;
+      s.a16 = which & 1, s.b16 = which & 2, s.c16 = which & 4;
+      Buffer c, wide;
+      double e = run(&s, &t, &c);
+      ck_assert_msg(e < (s.c16 ? 2.5e-3 : bound(s.dt)), "%s bf16 %d shape %d order %d: error %g", cpus[_i],
+                    which, i, order, e);
+      if (s.c16 && !s.a16 && !s.b16) { /* the sums are those of the f32 product */
+        s.c16 = false;
+        run(&s, &t, &wide);
+        for (int64_t k = 0; k < c.n; k++)
+          ck_assert(isnan(get(&wide, k)) || get(&c, k) == bf16_round(get(&wide, k)));
+        buffer_free(&wide);
+      }
+      buffer_free(&c);
+    }
 }
 END_TEST
 
@@ -272,6 +309,7 @@ int main(void) {
   TCase *t = tcase_create("gemm");
   tcase_set_timeout(t, 300);
   tcase_add_loop_test(t, every_order, 0, CPUS);
+  tcase_add_loop_test(t, stored_as_bf16, 0, CPUS);
   tcase_add_loop_test(t, given_rows, 0, CPUS);
   tcase_add_loop_test(t, chunk_is_rows, 0, CPUS);
   tcase_add_loop_test(t, batches, 0, CPUS);
