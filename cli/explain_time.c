@@ -4,6 +4,7 @@
 #include "cli/explain.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,46 @@ bool trace_is_of(const char *path, const Program *p) {
   return is;
 }
 
+typedef struct {
+  int kernel, step, thread;
+  double us;
+} Slice;
+
+static bool read_slice(json_t *event, int kernels, Slice *s) {
+  return !json_unpack(event, "{s:i, s:F, s:{s:i, s:i}}", "tid", &s->thread, "dur", &s->us, "args", "kernel",
+                      &s->kernel, "step", &s->step) &&
+         s->kernel >= 0 && s->kernel < kernels && s->step >= 0 && s->thread >= 0;
+}
+
+/* Seconds of each kernel in its best step: what its threads spent in it by the number of threads, since
+   kernels run side by side. */
+static double *trace_seconds(Cli *c, json_t *events, int kernels) {
+  Slice s;
+  size_t i;
+  json_t *e;
+  int first = INT_MAX, last = 0, threads = 1;
+  json_array_foreach(events, i, e) {
+    if (!read_slice(e, kernels, &s)) continue;
+    first = s.step < first ? s.step : first;
+    last = s.step > last ? s.step : last;
+    threads = s.thread >= threads ? s.thread + 1 : threads;
+  }
+  int steps = last - first + 1;
+  double *best = NEWN(c->arena, double, kernels + 1);
+  if (steps < 1 || steps > 1 << 20) return best;
+  double *spent = NEWN(c->arena, double, (int64_t)kernels *steps + 1);
+  json_array_foreach(events, i, e) {
+    if (read_slice(e, kernels, &s)) spent[s.kernel * (int64_t)steps + s.step - first] += s.us;
+  }
+  for (int k = 0; k < kernels; k++) {
+    best[k] = INFINITY;
+    for (int j = 0; j < steps; j++)
+      if (spent[k * (int64_t)steps + j] > 0) best[k] = fmin(best[k], spent[k * (int64_t)steps + j]);
+    best[k] = isfinite(best[k]) ? best[k] * 1e-6 / threads : 0;
+  }
+  return best;
+}
+
 Status cli_read_trace(Cli *c, const char *path, const Program *p, double **seconds) {
   *seconds = NULL;
   if (!path) return ST_OK;
@@ -50,36 +91,8 @@ Status cli_read_trace(Cli *c, const char *path, const Program *p, double **secon
     json_decref(j);
     return cli_fail(c, ST_FILE, "%s is the trace of another program (another model, --set or jepac)", path);
   }
-  /* A kernel's time in one step is from its first thread's begin to its last thread's end; the best step
-   * counts. */
-  double *best = NEWN(c->arena, double, p->kernel.n + 1), *begin = NEWN(c->arena, double, p->kernel.n + 1),
-         *end = NEWN(c->arena, double, p->kernel.n + 1);
-  int *step = NEWN(c->arena, int, p->kernel.n + 1);
-  for (int k = 0; k < p->kernel.n; k++) best[k] = INFINITY, step[k] = -1;
-  size_t i;
-  json_t *e;
-  json_array_foreach(events, i, e) {
-    int k = -1, at = -1;
-    double ts, dur;
-    if (json_unpack(e, "{s:F, s:F, s:{s:i, s:i}}", "ts", &ts, "dur", &dur, "args", "kernel", &k, "step",
-                    &at) ||
-        k < 0 || k >= p->kernel.n)
-      continue;
-    if (step[k] != at) {
-      if (step[k] >= 0) best[k] = fmin(best[k], end[k] - begin[k]);
-      step[k] = at;
-      begin[k] = ts;
-      end[k] = ts + dur;
-    }
-    begin[k] = fmin(begin[k], ts);
-    end[k] = fmax(end[k], ts + dur);
-  }
-  for (int k = 0; k < p->kernel.n; k++) {
-    if (step[k] >= 0) best[k] = fmin(best[k], end[k] - begin[k]);
-    best[k] = isfinite(best[k]) ? best[k] * 1e-6 : 0;
-  }
+  *seconds = trace_seconds(c, events, p->kernel.n);
   json_decref(j);
-  *seconds = best;
   return ST_OK;
 }
 

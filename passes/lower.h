@@ -83,6 +83,8 @@ bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
 
 /* chain.c: groups neighbouring kernels of the ordered program into chains. */
 void chain(Lower *l, int64_t least_bytes);
+/* interleave.c: puts steps that are ready between a step and the one that needs it. */
+void interleave(Lower *l);
 
 /* memplan.c */
 typedef struct {

@@ -132,6 +132,9 @@ static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t,
     chain(l, opt->chain_bytes ? opt->chain_bytes : CHAIN_BYTES);
     check(opt, l->p, "chain");
     if (!watch(opt, (PassResult){.pass = "chain", .program = l->p, .ordered = true})) return NULL;
+    interleave(l);
+    check(opt, l->p, "interleave");
+    if (!watch(opt, (PassResult){.pass = "interleave", .program = l->p, .ordered = true})) return NULL;
   }
   memplan(l);
   if (!watch(opt, (PassResult){.pass = "memplan", .program = l->p, .ordered = true})) return NULL;

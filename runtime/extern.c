@@ -1,4 +1,4 @@
-/* The user's function runs on one thread, between barriers, on row-major operands in the arena. */
+/* The user's function runs on one thread, one call at a time, on row-major operands in the arena. */
 #include "runtime/extern.h"
 
 void step_extern(void *const *ptr, int64_t chunk, void *scratch, const void *param) {

@@ -26,6 +26,7 @@ $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass
   fuse: named
   schedule: named
   chain: named
+  interleave: named
   memplan: named
 $ JEPAC_FAULT=pass=99 jepac verify tiny.jepa -q
   jepac: error: JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not 'pass=99'
@@ -49,7 +50,7 @@ $ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q | awk '{ print ($2
   1 found
 
 $ jepac verify sum.ir -q | sed 's/;.*//'
-  ok     19 passes and 1 kernels
+  ok     20 passes and 1 kernels
 $ jepac verify $ROOT/models/seq_jepa.jepa --set batch=2048 -q 2>&1 | head -1 | sed 's/takes .* even/takes X even/'
   jepac: error: verify interprets the model, and this one takes X even without its gradients
 

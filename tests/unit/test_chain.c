@@ -1,5 +1,5 @@
-/* Chains (passes/chain.c): what ir/chunks.c says of a chunk's addresses against counting them, and chained
-   programs against the same kernels one by one, to the bit. */
+/* Chains (passes/chain.c) and the order of steps (passes/interleave.c): what ir/chunks.c says of a chunk's
+   addresses against counting them, and chained programs against the same kernels one by one, to the bit. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +164,49 @@ START_TEST(random_graphs) {
 }
 END_TEST
 
+/* ---- order (passes/interleave.c) ---- */
+static bool feeds(const Program *p, const Kernel *a, const Kernel *b) {
+  for (int i = a->nbuf - a->nout; i < a->nbuf; i++)
+    for (int j = 0; j < b->nbuf - b->nout; j++)
+      if (program_root(p, a->buf[i]) == program_root(p, b->buf[j])) return true;
+  return false;
+}
+
+/* Neighbours of which the later reads what the earlier writes, in two towers of products side by side. */
+static int neighbours_that_wait(Arena *a, int64_t size, bool interleaved) {
+  Graph *g = graph_new(a, "towers");
+  Ints none = {0}, last = ints1(1), first = ints1(0);
+  Shape s = {2, {size, size}};
+  Val loss = -1;
+  for (int tower = 0; tower < 2; tower++) {
+    Val x = g_input(g, tower ? "y" : "x", IN_ARG, DT_F32, &s, NULL);
+    for (int i = 0; i < 4; i++) x = g_unary(g, OP_tanh, g_dot(g, x, x, &none, &none, &last, &first));
+    Ints all = ints_range(2);
+    Val sum = g_reduce(g, OP_reduce_sum, x, &all);
+    loss = tower ? g_binary(g, OP_add, loss, sum) : sum;
+  }
+  g_output(g, "loss", loss, -1);
+  PipelineOptions opt = {.verify_each = true, .no_chains = !interleaved};
+  Target t;
+  Status st;
+  ck_assert(target_named("x86-64-v3", &t));
+  Program *p = pipeline_lower(a, passes(a, g), &t, &opt, diags_new(a), &st);
+  int n = 0;
+  for (int k = 1; k < p->ncompute; k++) n += feeds(p, &p->kernel.v[k - 1], &p->kernel.v[k]);
+  return n;
+}
+
+START_TEST(independent_steps_alternate) {
+  Arena *a = arena_new();
+  int before = neighbours_that_wait(a, 256, false), after = neighbours_that_wait(a, 256, true);
+  ck_assert_int_ge(before, 14);
+  ck_assert_int_le(after, 4);
+  /* results of 16 MiB are not made earlier than needed */
+  ck_assert_int_eq(neighbours_that_wait(a, 2048, true), neighbours_that_wait(a, 2048, false));
+  arena_free(a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("chain");
   TCase *t = tcase_create("chain");
@@ -171,6 +214,7 @@ int main(void) {
   tcase_add_test(t, chunk_addresses);
   tcase_add_loop_test(t, convolutions_and_norms, 0, 3);
   tcase_add_test(t, random_graphs);
+  tcase_add_test(t, independent_steps_alternate);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_ENV);
