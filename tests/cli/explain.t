@@ -23,8 +23,8 @@ $ jepac explain tiny.jepa --time | sed -n -e '2s/ .*//p' -e '/^all/s/ .*//p'
   all
 $ jepac bench tiny.jepa --steps 2 --trace t.json > bench.txt && jepac explain tiny.jepa --time --trace t.json | grep -c 'meas ms'
   1
-$ grep -o '"name":"tiny.jepa:8 k[0-9]*_dot_general[a-z.]*","cat":"forward","ph":"X","pid":1,"tid":0' t.json | sed 's/k[0-9]*_dot_general[a-z.]*/K/' | uniq
-  "name":"tiny.jepa:8 K","cat":"forward","ph":"X","pid":1,"tid":0
+$ grep -o '"name":"tiny.jepa:8 k[0-9]*_dot_general[a-z.]*","cat":"forward","ph":"X","pid":1' t.json | sed 's/k[0-9]*_dot_general[a-z.]*/K/' | uniq
+  "name":"tiny.jepa:8 K","cat":"forward","ph":"X","pid":1
 $ jepac explain tiny.jepa --time --trace t.json --set width=8
   jepac: error: t.json is the trace of another program (another model, --set or jepac)
   exit 3
