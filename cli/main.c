@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,10 @@ static Status dispatch(Cli *c, int argc, char **argv) {
 int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "");
   signal(SIGXFSZ, SIG_IGN); /* a write past the file size limit fails like one on a full disk */
+  /* The arenas of passes come and go by megabytes: keep their pages instead of having them cleared anew. Code
+     generation gives back what is left over (codegen_trim). */
+  mallopt(M_MMAP_THRESHOLD, 1 << 28);
+  mallopt(M_TRIM_THRESHOLD, 1 << 28);
   Arena *a = arena_new();
   Cli *c = NEW(a, Cli);
   c->arena = a;

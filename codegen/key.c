@@ -67,10 +67,9 @@ static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
 
 static void put_conv(StrBuf *b, const ConvSpec *s, int step) {
   sb_printf(b, "conv %d %d.%d", (int)s->kind, (int)s->algo, step);
-  const int64_t v[] = {s->n,      s->c,      s->h,         s->w,         s->k,      s->oh,     s->ow,
-                       s->kh,     s->kw,     s->stride[0], s->stride[1], s->pad[0], s->pad[1], s->xblock,
-                       s->yblock, s->images, s->xbf16,     s->wbf16,     s->ybf16};
-  for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
+  int64_t v[CONV_NUMBERS];
+  conv_numbers(s, v);
+  for (int i = 0; i < CONV_NUMBERS; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
 static void put_gemm(StrBuf *b, const GemmSpec *s, int step, bool share) {
@@ -90,8 +89,8 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
   switch (k->kind) {
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
   case KK_CONV: {
-    ConvPlan plan = conv_plan(&k->conv, &p->target); /* the algorithm chosen, however it was asked for */
-    put_conv(out, &plan.spec, k->conv_step);
+    ConvPlan own; /* the algorithm chosen, however it was asked for */
+    put_conv(out, &program_conv_plan(p, &k->conv, &own)->spec, k->conv_step);
     break;
   }
   case KK_GEMM: put_gemm(out, &k->gemm, k->gemm_step, share); break;

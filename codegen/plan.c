@@ -22,8 +22,9 @@ const char *kernel_name(const Program *p, int k, Arena *a) {
   const Kernel *kn = &p->kernel.v[k];
   const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
   if (kn->kind == KK_CONV) {
-    ConvPlan plan = conv_plan(&kn->conv, &p->target);
-    return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);
+    ConvPlan own;
+    return arena_printf(a, "k%d_%s.%s", k, op,
+                        program_conv_plan(p, &kn->conv, &own)->step[kn->conv_step].name);
   }
   if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
     return arena_printf(a, "k%d_%s.pack", k, op);
@@ -89,9 +90,10 @@ static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
     }
     break;
   case KK_CONV: {
-    ConvPlan plan = conv_plan(&k->conv, &p->target);
-    st.nchunk = plan.step[k->conv_step].nchunk;
-    st.scratch = plan.step[k->conv_step].scratch;
+    ConvPlan own;
+    const ConvStep *c = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
+    st.nchunk = c->nchunk;
+    st.scratch = c->scratch;
     break;
   }
   case KK_GEMM: gemm_step(p, k, &st, operand); break;

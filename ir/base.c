@@ -56,7 +56,7 @@ void arena_reset(Arena *a) {
   if (a->head) a->head->used = 0;
 }
 
-void *arena_alloc(Arena *a, size_t n) {
+static void *alloc(Arena *a, size_t n) {
   n = (n + 15) & ~(size_t)15;
   Block *b = a->head;
   if (!b || b->size - b->used < n) {
@@ -74,8 +74,10 @@ void *arena_alloc(Arena *a, size_t n) {
   }
   void *p = b->data + b->used;
   b->used += n;
-  return memset(p, 0, n);
+  return p;
 }
+
+void *arena_alloc(Arena *a, size_t n) { return memset(alloc(a, n), 0, n); }
 
 char *arena_strndup(Arena *a, const char *s, size_t n) {
   char *p = arena_alloc(a, n + 1);
@@ -100,8 +102,9 @@ char *arena_printf(Arena *a, const char *fmt, ...) {
 void *vec_grow_(Arena *a, void *p, int n, int *cap, size_t elem) {
   if (n < *cap) return p;
   *cap = *cap ? *cap * 2 : 8;
-  void *q = arena_alloc(a, (size_t)*cap * elem);
+  char *q = alloc(a, (size_t)*cap * elem);
   if (n) memcpy(q, p, (size_t)n * elem);
+  memset(q + (size_t)n * elem, 0, (size_t)(*cap - n) * elem);
   return q;
 }
 

@@ -1,6 +1,45 @@
 /* How kernels are cut into chunks, and which part of an operand a chunk touches. */
 #include "ir/kernel.h"
 
+#include <string.h>
+
+/* ---- plans of convolutions ---- */
+enum { MEMO_SLOTS = 512 };
+
+typedef struct {
+  int64_t key[CONV_NUMBERS + 2];
+  ConvPlan plan;
+} MemoEntry;
+
+struct ConvMemo {
+  Arena *arena;
+  MemoEntry *slot[MEMO_SLOTS];
+};
+
+ConvMemo *conv_memo_new(Arena *a) {
+  ConvMemo *m = NEW(a, ConvMemo);
+  m->arena = a;
+  return m;
+}
+
+const ConvPlan *program_conv_plan(const Program *p, const ConvSpec *s, ConvPlan *own) {
+  if (!p->memo) {
+    *own = conv_plan(s, &p->target);
+    return own;
+  }
+  int64_t key[CONV_NUMBERS + 2] = {(int64_t)s->kind, (int64_t)s->algo};
+  conv_numbers(s, key + 2);
+  uint64_t h = 0;
+  for (int i = 0; i < CONV_NUMBERS + 2; i++) h = (h ^ (uint64_t)key[i]) * 0x9E3779B97F4A7C15ull;
+  MemoEntry **e = &p->memo->slot[(h >> 32) % MEMO_SLOTS];
+  if (*e && !memcmp((*e)->key, key, sizeof key)) return &(*e)->plan;
+  *e = NEW(p->memo->arena, MemoEntry);
+  memcpy((*e)->key, key, sizeof key);
+  (*e)->plan = conv_plan(s, &p->target);
+  return &(*e)->plan;
+}
+
+/* ---- loops ---- */
 int64_t loop_tile(int64_t size, int64_t pieces, int lanes) {
   int64_t unit = 4 * lanes, tile = (size + pieces - 1) / pieces;
   return (tile + unit - 1) / unit * unit;
@@ -67,8 +106,8 @@ static int64_t loop_chunk_bytes(const Program *p, const Kernel *k, int operand) 
 }
 
 static int64_t conv_chunk_bytes(const Program *p, const Kernel *k, int operand) {
-  ConvPlan plan = conv_plan(&k->conv, &p->target);
-  const ConvStep *st = &plan.step[k->conv_step];
+  ConvPlan own;
+  const ConvStep *st = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
   const ConvSpec *s = &k->conv;
   if (!st->images || st->images * st->nchunk != s->n) return 0;
   switch (operand < st->nin ? st->in[operand] : st->out[operand - st->nin]) {
@@ -80,7 +119,8 @@ static int64_t conv_chunk_bytes(const Program *p, const Kernel *k, int operand) 
 
 int64_t kernel_chunks(const Program *p, const Kernel *k) {
   if (k->kind == KK_LOOP) return k->loop.nchunk > 1 ? k->loop.nchunk : 1;
-  if (k->kind == KK_CONV) return conv_plan(&k->conv, &p->target).step[k->conv_step].nchunk;
+  ConvPlan own;
+  if (k->kind == KK_CONV) return program_conv_plan(p, &k->conv, &own)->step[k->conv_step].nchunk;
   return 1;
 }
 

@@ -3,6 +3,8 @@
    program's numeric identity. */
 #include "ir/conv_geom.h"
 
+#include <string.h>
+
 enum { CHUNKS_WANTED = 16 };
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
@@ -501,4 +503,12 @@ ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {
   else if (spec->kind == CONV_DW) plan_wgrad(&p, target);
   else plan_gather(&p, target);
   return p;
+}
+
+void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]) {
+  const int64_t all[CONV_NUMBERS] = {s->n,         s->c,      s->h,      s->w,      s->k,
+                                     s->oh,        s->ow,     s->kh,     s->kw,     s->stride[0],
+                                     s->stride[1], s->pad[0], s->pad[1], s->xblock, s->yblock,
+                                     s->images,    s->xbf16,  s->wbf16,  s->ybf16};
+  memcpy(v, all, sizeof all);
 }

@@ -48,4 +48,8 @@ ConvPlan conv_plan(const ConvSpec *spec, const Target *target);
 /* Whether the main step can run in chunks of whole images (spec->images, when set, divides the batch). */
 bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
+/* What tells one spec from another, but for its kind and algorithm. */
+enum { CONV_NUMBERS = 19 };
+void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]);
+
 #endif

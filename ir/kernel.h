@@ -175,10 +175,13 @@ typedef struct {
   double a, b;
 } Decision;
 
+typedef struct ConvMemo ConvMemo; /* plans of convolutions already asked for (ir/chunks.c) */
+
 typedef struct {
   const Graph *graph;
   Arena *arena;
   Target target;
+  ConvMemo *memo; /* NULL: plans are made each time */
   VEC(Buf) buf;
   VEC(Kernel) kernel;
   VEC(Decision) decision;
@@ -204,6 +207,9 @@ LoopCut loop_cut(const LoopKernel *l, int lanes);
 int64_t loop_tile(int64_t size, int64_t pieces,
                   int lanes); /* points a piece of the vector dim: whole vectors */
 int64_t kernel_chunks(const Program *p, const Kernel *k);
+/* conv_plan() for p's target, remembered where p has a memo; *own serves where it has none. */
+const ConvPlan *program_conv_plan(const Program *p, const ConvSpec *s, ConvPlan *own);
+ConvMemo *conv_memo_new(Arena *a);
 /* Bytes b such that chunk c of k touches operand i of its list only in bytes [c*b, (c+1)*b); 0 when there is
    no such b. */
 int64_t kernel_chunk_bytes(const Program *p, const Kernel *k, int i);

@@ -33,8 +33,9 @@ static bool recut(const Program *p, const Kernel *k, int64_t count, Kernel *out)
   }
   if (k->kind != KK_CONV || k->conv.n % count) return false;
   out->conv.images = k->conv.n / count;
-  if (!conv_can_chunk_images(&out->conv, &p->target)) return false;
-  return kernel_chunks(p, out) == count;
+  ConvPlan own;
+  const ConvPlan *plan = program_conv_plan(p, &out->conv, &own);
+  return plan->spec.images && plan->step[out->conv_step].nchunk == count;
 }
 
 static int operand_of(const Program *p, const Kernel *k, int root, int from) {
@@ -176,7 +177,8 @@ static double loss(const Program *p, const Chain *c, int64_t count) {
       if (b) data += (double)b;
       else weights += (double)p->buf.v[root].bytes;
     }
-    if (cut.kind != KK_CONV || conv_plan(&cut.conv, &p->target).spec.algo != CONV_WINOGRAD) continue;
+    ConvPlan own;
+    if (cut.kind != KK_CONV || program_conv_plan(p, &cut.conv, &own)->spec.algo != CONV_WINOGRAD) continue;
     int64_t tiles = cut.conv.images * ((cut.conv.oh + 3) / 4) * ((cut.conv.ow + 3) / 4);
     if (tiles < LEAST_TILES) return 1e9;
     if (4.0 / (double)tiles > worst) worst = 4.0 / (double)tiles;

@@ -78,6 +78,7 @@ Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, Co
   l->p->graph = g;
   l->p->arena = a;
   l->p->target = *t;
+  l->p->memo = conv_memo_new(a);
   l->block = filled(a, n, 0);
   l->stored = NEWN(a, bool, n + 1);
   l->noinline = NEWN(a, bool, n + 1);

@@ -161,7 +161,10 @@ bool *pass_mark_pinned(Arena *a, const Graph *g) {
 Graph *pass_begin(Arena *a, const Graph *in, Val **map) {
   *map = NEWN(a, Val, in->node.n + 1);
   for (int i = 0; i < in->node.n; i++) (*map)[i] = -1;
-  return graph_new(a, in->name);
+  Graph *out = graph_new(a, in->name);
+  out->node.cap = in->node.n + in->node.n / 8 + 8;
+  out->node.v = NEWN(a, Node, out->node.cap);
+  return out;
 }
 
 Val pass_copy(Graph *out, const Graph *in, Val v, const Val *map) {
