@@ -2,6 +2,7 @@
    conv_bench [--error] [--cpu NAME] [--algo auto|direct|winograd] [--set resnet18|narrow|few|demo] [--batch
    N]
               [--images N] [--kind fwd|dx|dw] [--layer TEXT] [--reps R] [--peers yes|no] [--steps yes|no]
+              [--choice C|all]
    Columns are nominal GFLOP/s (multiply and add of the direct algorithm) of the best of R rounds, in which
    jepac and its peers take turns; time is the thread's CPU time, so that a busy machine disturbs less.
    --error: relative rms errors against sums in f64, of Winograd and of direct kernels. */
@@ -73,8 +74,8 @@ static float *floats(int64_t bytes) {
 typedef struct {
   const char *cpu, *set, *layer, *kind;
   ConvAlgo algo;
-  int batch, images, reps;
-  bool peers, steps, error;
+  int batch, images, reps, choice;
+  bool peers, steps, error, all_choices;
 } Options;
 
 static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Options *o) {
@@ -259,6 +260,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i - 1], "--kind")) o.kind = v;
     else if (!strcmp(argv[i - 1], "--batch")) o.batch = atoi(v);
     else if (!strcmp(argv[i - 1], "--images")) o.images = atoi(v);
+    else if (!strcmp(argv[i - 1], "--choice")) o.choice = atoi(v), o.all_choices = !strcmp(v, "all");
     else if (!strcmp(argv[i - 1], "--reps")) o.reps = atoi(v);
     else if (!strcmp(argv[i - 1], "--peers")) o.peers = *v == 'y';
     else if (!strcmp(argv[i - 1], "--steps")) o.steps = *v == 'y';
@@ -275,8 +277,14 @@ int main(int argc, char **argv) {
       if ((o.kind && strcmp(o.kind, kinds[kind])) || (kind == CONV_DX && !strncmp(l->name, "stem", 4)))
         continue;
       ConvSpec s = spec_of(l, (ConvKind)kind, &t, &o);
+      int64_t each[CHOICES] = {o.choice};
+      int n = o.all_choices ? conv_choices(&s, &t, each) : 1;
       if (o.error) errors(l, &s, &t);
-      else speed(l, &s, &t, &o);
+      for (int c = 0; c < n && !o.error; c++) {
+        s.choice = each[c];
+        if (o.all_choices) printf("%2lld ", (long long)s.choice);
+        speed(l, &s, &t, &o);
+      }
     }
   if (!o.error) printf("sum %.3f ms\n", total_ms);
   return 0;

@@ -1,8 +1,8 @@
 /* Times matrix products one shape at a time on one thread: gemm_bench [--cpu NAME] [--shape TEXT] [--reps R]
-   [--rows R]. Columns are GFLOP/s of the best of R runs, milliseconds, and how the plan goes about it. A row
-   is M x N x K in an order of operands: nt = forward (weights [N][K]), nn = input gradient, tn = weight
-   gradient; attn = products of attention over batch items of 4 heads. Time is the thread's CPU time, so that
-   a busy machine disturbs less. */
+   [--rows R] [--choice C|all]. Columns are GFLOP/s of the best of R runs, milliseconds, and how the plan goes
+   about it. A row is M x N x K in an order of operands: nt = forward (weights [N][K]), nn = input gradient,
+   tn = weight gradient; attn = products of attention over batch items of 4 heads. Time is the thread's CPU
+   time, so that a busy machine disturbs less. */
 #include "tests/unit/gemm_harness.h"
 
 #include <time.h>
@@ -81,8 +81,9 @@ static GemmSpec spec_of(const Row *r, int64_t given) {
   return s;
 }
 
-static void bench(const Row *r, const Target *t, int reps, int64_t given) {
+static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_t choice) {
   GemmSpec s = spec_of(r, given);
+  s.choice = choice;
   GemmCode code = gemm_compile(&s, t);
   GemmGeom g;
   gemm_geom(&s, t, &g);
@@ -118,12 +119,14 @@ static void bench(const Row *r, const Target *t, int reps, int64_t given) {
 int main(int argc, char **argv) {
   const char *cpu = "host", *shape = NULL;
   int reps = 10;
-  int64_t given = 0;
+  int64_t given = 0, choice = 0;
+  bool all = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!strcmp(argv[i], "--cpu")) cpu = argv[i + 1];
     else if (!strcmp(argv[i], "--reps")) reps = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--shape")) shape = argv[i + 1];
     else if (!strcmp(argv[i], "--rows")) given = atoi(argv[i + 1]);
+    else if (!strcmp(argv[i], "--choice")) choice = atoi(argv[i + 1]), all = !strcmp(argv[i + 1], "all");
   }
   Target t;
   if (!target_named(cpu, &t)) bug("unknown CPU %s", cpu);
@@ -131,7 +134,14 @@ int main(int argc, char **argv) {
     char name[64];
     snprintf(name, sizeof name, "%s %s %dx%dx%d", rows[i].group, rows[i].order, rows[i].m, rows[i].n,
              rows[i].k);
-    if (!shape || strstr(name, shape)) bench(&rows[i], &t, reps, given);
+    if (shape && !strstr(name, shape)) continue;
+    int64_t each[CHOICES] = {choice};
+    GemmSpec spec = spec_of(&rows[i], given);
+    int n = all ? gemm_choices(&spec, &t, each) : 1;
+    for (int c = 0; c < n; c++) {
+      if (all) printf("%2lld ", (long long)each[c]);
+      bench(&rows[i], &t, reps, given, each[c]);
+    }
   }
   return 0;
 }

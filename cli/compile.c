@@ -74,6 +74,8 @@ Compiler *cli_compiler(Cli *c) {
   k->threads = c->opt.threads > 0 ? (int)c->opt.threads : 0;
   k->pipeline = pipeline_options(c);
   k->precision = c->opt.precision ? dtype_parse(c->opt.precision) : DT_NONE;
+  const char *tune = c->opt.tune;
+  k->tune = !tune || !strcmp(tune, "off") ? TUNE_OFF : !strcmp(tune, "fast") ? TUNE_FAST : TUNE_FULL;
   k->debug = !debug ? DEBUG_NONE : !strcmp(debug, "gdb") ? DEBUG_GDB : DEBUG_PERF;
   return k;
 }

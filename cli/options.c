@@ -82,6 +82,8 @@ static const OptionRow option_table[] = {
     {"export", 0, OPT_TEXT, CMD_EVAL, AT(export_to), "DIR", "embeddings, labels, actions as safetensors and npy"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
     {"conv", 0, OPT_CHOICE, CMD_ALL & ~CMD_OPT, AT(conv), "auto|direct|winograd", "convolution algorithm"},
+    {"tune", 0, OPT_CHOICE, CMD_TRAIN | CMD_EVAL | CMD_RUN | CMD_BENCH, AT(tune), "off|fast|full",
+     "time schedules with equal bits and keep the winners (default: off)"},
     {"jit-debug", 0, OPT_CHOICE, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(jit_debug), "gdb|perf",
      "kernels by name and model line in gdb, or in perf (record -k 1, then inject --jit)"},
     {"diagnostics", 0, OPT_CHOICE, CMD_ALL, AT(diagnostics), "text|json", "form of errors and warnings"},

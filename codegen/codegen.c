@@ -29,6 +29,7 @@ Code *codegen_jit(const Program *p, const CodegenOptions *opt, Arena *a, Diags *
     return NULL;
   }
   if (c) *plan = plan_build(p, a, fn);
+  codegen_trim();
   return c;
 }
 
@@ -74,4 +75,4 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
 }
 
 extern const CodegenApi codegen_api;
-const CodegenApi codegen_api = {codegen_jit, codegen_free, codegen_text, codegen_aot_target, codegen_aot};
+const CodegenApi codegen_api = {codegen_tune, codegen_jit, codegen_free, codegen_text, codegen_aot_target, codegen_aot};

@@ -8,12 +8,19 @@
 
 typedef enum { DEBUG_NONE, DEBUG_GDB, DEBUG_PERF } CodegenDebug;
 
+typedef enum { TUNE_OFF, TUNE_FAST, TUNE_FULL } Tune;
+
 typedef struct {
   const char *cache_dir; /* object cache folder, NULL = none */
+  Tune tune;             /* off: schedules are those of the cost model */
   int threads;           /* compile in parallel */
   bool check_bounds;     /* every access is checked against its buffer; failures abort with the kernel's name */
   CodegenDebug debug;    /* kernels appear in gdb or perf by name and model line; no cache, no sharing */
 } CodegenOptions;
+
+/* Gives p's products and convolutions the schedules that were fastest when measured, now or before. No bit of a
+   result depends on it. */
+void codegen_tune(Program *p, const CodegenOptions *opt);
 
 typedef struct Code Code; /* owns the machine code a Plan points into */
 
@@ -42,6 +49,7 @@ Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d);
 Status codegen_aot(const Program *p, const AotOptions *opt, Arena *a, Diags *d, AotFile file[AOT_FILES], int *n);
 
 typedef struct {         /* what the module exports, found with dlsym("codegen_api") */
+  void (*tune)(Program *, const CodegenOptions *);
   Code *(*jit)(const Program *, const CodegenOptions *, Arena *, Diags *, Plan **);
   void (*free)(Code *);
   Status (*text)(const Program *, bool, StrBuf *, Diags *);

@@ -1,22 +1,18 @@
 /* Compilation of a program's kernels: one LLVM module for each distinct kernel, threads with a context and
-   target machine of their own, a cache of object files, and LLVM's LLJIT to link them. A cache file holds its
-   whole key before the object, is written under a temporary name and renamed, so that concurrent processes
-   and hash collisions are harmless. */
+   target machine of their own, a cache of object files (cache.c), and LLVM's LLJIT to link them. */
+#include "codegen/cache.h"
 #include "codegen/conv.h"
 #include "codegen/gemm.h"
 #include "codegen/jit.h"
 #include "codegen/loop.h"
 #include "ir/contract.h"
 
-#include <dirent.h>
 #include <llvm-c/Orc.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct Code {
   LLVMOrcLLJITRef jit;
@@ -72,98 +68,25 @@ static int unit_of(Job *j, char *key, size_t n, const Kernel *k) {
   return j->nunit++;
 }
 
-/* ---- the cache folder ---- */
-enum { PATH_BYTES = 4096 };
-static const int64_t cache_limit = 512ll << 20;
-
-/* As far as possible: writing will tell. */
-static void make_folders(const char *path) {
-  char b[PATH_BYTES];
-  if (snprintf(b, sizeof b, "%s", path) >= (int)sizeof b) return;
-  for (char *s = b + 1; *s; s++) {
-    if (*s != '/') continue;
-    *s = 0;
-    mkdir(b, 0777);
-    *s = '/';
-  }
-  mkdir(b, 0777);
-}
-
+/* ---- the cache ---- */
 static bool has_cache(const Job *j) { return j->opt->cache_dir && !j->opt->debug; }
 
-static void cache_path(const Job *j, const Unit *u, char out[PATH_BYTES]) {
-  snprintf(out, PATH_BYTES, "%s/%s.o", j->opt->cache_dir, u->symbol);
-}
-
-static LLVMMemoryBufferRef cache_read(const Job *j, const Unit *u) {
-  char path[PATH_BYTES];
-  cache_path(j, u, path);
-  FILE *f = fopen(path, "rb");
-  if (!f) return NULL;
-  LLVMMemoryBufferRef object = NULL;
-  struct stat st;
-  char *data = NULL;
-  if (!fstat(fileno(f), &st) && st.st_size > (off_t)u->keylen && (data = malloc((size_t)st.st_size)) &&
-      fread(data, 1, (size_t)st.st_size, f) == (size_t)st.st_size && !memcmp(data, u->key, u->keylen))
-    object = LLVMCreateMemoryBufferWithMemoryRangeCopy(data + u->keylen, (size_t)st.st_size - u->keylen,
-                                                       u->symbol);
+static LLVMMemoryBufferRef read_object(const Job *j, const Unit *u) {
+  size_t n;
+  char name[sizeof u->symbol + 2], *data;
+  snprintf(name, sizeof name, "%s.o", u->symbol);
+  if (!(data = cache_read(j->opt->cache_dir, name, u->key, u->keylen, &n))) return NULL;
+  LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(data, n, u->symbol);
   free(data);
-  if (object) futimens(fileno(f), NULL); /* recently used: evicted last */
-  fclose(f);
   return object;
 }
 
-static void cache_write(Job *j, const Unit *u) {
-  char path[PATH_BYTES], temp[PATH_BYTES + 64];
-  cache_path(j, u, path);
-  snprintf(temp, sizeof temp, "%s.%ld.%lx", path, (long)getpid(), (unsigned long)pthread_self());
-  FILE *f = fopen(temp, "wb");
-  if (!f) return; /* a cache that cannot be written is no error */
-  size_t n = LLVMGetBufferSize(u->object);
-  bool ok =
-      fwrite(u->key, 1, u->keylen, f) == u->keylen && fwrite(LLVMGetBufferStart(u->object), 1, n, f) == n;
-  ok = !fclose(f) && ok;
-  if (!ok || rename(temp, path)) unlink(temp);
-  else j->wrote = true;
-}
-
-typedef struct {
-  char name[64];
-  int64_t bytes;
-  struct timespec used;
-} CacheFile;
-
-static int by_age(const void *a, const void *b) {
-  const struct timespec *x = &((const CacheFile *)a)->used, *y = &((const CacheFile *)b)->used;
-  if (x->tv_sec != y->tv_sec) return x->tv_sec < y->tv_sec ? -1 : 1;
-  return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
-}
-
-/* Removes the least recently used files until the folder is under its limit. */
-static void cache_trim(const char *dir) {
-  DIR *d = opendir(dir);
-  if (!d) return;
-  Arena *a = arena_new();
-  VEC(CacheFile) files = {0};
-  int64_t total = 0;
-  for (struct dirent *e; (e = readdir(d));) {
-    struct stat st;
-    CacheFile f;
-    if (strncmp(e->d_name, "jk_", 3) || strlen(e->d_name) >= sizeof f.name) continue;
-    if (fstatat(dirfd(d), e->d_name, &st, 0)) continue;
-    strcpy(f.name, e->d_name);
-    f.bytes = st.st_size;
-    f.used = st.st_mtim;
-    total += f.bytes;
-    vec_push(a, &files, f);
-  }
-  if (total > cache_limit) {
-    qsort(files.v, (size_t)files.n, sizeof *files.v, by_age);
-    for (int i = 0; i < files.n && total > cache_limit / 4 * 3; i++)
-      if (!unlinkat(dirfd(d), files.v[i].name, 0)) total -= files.v[i].bytes;
-  }
-  closedir(d);
-  arena_free(a);
+static void write_object(Job *j, const Unit *u) {
+  char name[sizeof u->symbol + 2];
+  snprintf(name, sizeof name, "%s.o", u->symbol);
+  if (cache_write(j->opt->cache_dir, name, u->key, u->keylen, LLVMGetBufferStart(u->object),
+                  LLVMGetBufferSize(u->object)))
+    j->wrote = true;
 }
 
 /* ---- compiling ---- */
@@ -186,13 +109,13 @@ static void *compile_some(void *arg) {
   LLVMTargetMachineRef tm = NULL;
   for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->nunit;) {
     Unit *u = &j->unit[i];
-    if (has_cache(j) && (u->object = cache_read(j, u))) {
+    if (has_cache(j) && (u->object = read_object(j, u))) {
       u->cached = true;
       continue;
     }
     if (!tm) tm = em_target_machine(&j->p->target);
     compile_unit(j, u, tm);
-    if (has_cache(j)) cache_write(j, u);
+    if (has_cache(j)) write_object(j, u);
   }
   if (tm) LLVMDisposeTargetMachine(tm);
   return NULL;
@@ -203,7 +126,6 @@ static void compile_all(Job *j) {
   pthread_t thread[MAX_THREADS];
   int n = j->opt->threads < j->nunit ? j->opt->threads : j->nunit, started = 0;
   if (n > MAX_THREADS) n = MAX_THREADS;
-  if (has_cache(j)) make_folders(j->opt->cache_dir);
   while (started + 1 < n && !pthread_create(&thread[started], NULL, compile_some, j)) started++;
   compile_some(j);
   for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
@@ -322,6 +244,5 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
   free(j.unit);
   free(unit);
   free(address);
-  codegen_trim();
   return c;
 }

@@ -30,6 +30,7 @@ LLVMErrorRef debug_create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit);
 
 /* ---- plan.c ---- */
 Plan *plan_build(const Program *p, Arena *a, const StepFn *fn);
+Step plan_step(const Program *p, int k, StepFn fn, Arena *a); /* kernel k by itself */
 const char *kernel_name(const Program *p, int k, Arena *a); /* "k12_add" */
 
 /* Gives back what compiling needed and running does not: free heap, the resident code of LLVM (trim.c). */

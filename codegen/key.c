@@ -65,10 +65,12 @@ static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
   }
 }
 
-static void put_conv(StrBuf *b, const ConvSpec *s, int step) {
+static void put_conv(StrBuf *b, const ConvSpec *s, int step, bool share) {
   sb_printf(b, "conv %d %d.%d", (int)s->kind, (int)s->algo, step);
   int64_t v[CONV_NUMBERS];
-  conv_numbers(s, v);
+  ConvSpec same = *s;
+  if (!share) same.choice = 0; /* changes no bits */
+  conv_numbers(&same, v);
   for (int i = 0; i < CONV_NUMBERS; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
@@ -80,7 +82,8 @@ static void put_gemm(StrBuf *b, const GemmSpec *s, int step, bool share) {
   const int64_t v[] = {s->m,   s->n,   s->k,    s->a_m, s->a_k, s->b_k, s->b_n,
                        s->c_m, s->c_n, s->rows, s->a16, s->b16, s->c16};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
-  if (!share) /* offsets are the plan's */
+  if (share) sb_printf(b, " %lld", (long long)s->choice); /* changes no bits */
+  else                                                    /* offsets are the plan's */
     sb_printf(b, " %lld %lld %lld", (long long)s->a_off, (long long)s->b_off, (long long)s->c_off);
 }
 
@@ -90,7 +93,7 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
   case KK_CONV: {
     ConvPlan own; /* the algorithm chosen, however it was asked for */
-    put_conv(out, &program_conv_plan(p, &k->conv, &own)->spec, k->conv_step);
+    put_conv(out, &program_conv_plan(p, &k->conv, &own)->spec, k->conv_step, share);
     break;
   }
   case KK_GEMM: put_gemm(out, &k->gemm, k->gemm_step, share); break;
@@ -108,12 +111,12 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
 
 /* ---- targets and builds ---- */
 typedef struct {
-  uintptr_t inside; /* an address of this module */
+  uintptr_t inside; /* an address of the module */
   StrBuf *out;
   bool found;
 } BuildId;
 
-/* The linker's build id, a hash of the contents of the module this code lies in. */
+/* The linker's build id, a hash of the contents of the module some code lies in. */
 static int find_build_id(struct dl_phdr_info *info, size_t size, void *arg) {
   (void)size;
   BuildId *b = arg;
@@ -150,8 +153,11 @@ void target_key(const Target *t, StrBuf *out) {
   em_target_key(t, out);
   sb_printf(out, " %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16,
             (long long)t->l1, (long long)t->l2);
-  BuildId b = {(uintptr_t)&find_build_id, out, false};
-  dl_iterate_phdr(find_build_id, &b);
-  if (!b.found) sb_printf(out, "%s", __DATE__ __TIME__);
+  uintptr_t inside[] = {(uintptr_t)&find_build_id, (uintptr_t)&conv_plan}; /* emitters; planners */
+  for (int i = 0; i < 2; i++) {
+    BuildId b = {inside[i], out, false};
+    dl_iterate_phdr(find_build_id, &b);
+    if (!b.found) sb_printf(out, "%s", __DATE__ __TIME__);
+  }
   sb_put(out, "\n", 1);
 }

@@ -62,7 +62,7 @@ static void extern_step(const Program *p, const Kernel *k, Step *st, Arena *a) {
   st->nchunk = 1;
 }
 
-static Step make_step(const Program *p, int i, StepFn fn, Arena *a) {
+Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
   int64_t *operand = NEWN(a, int64_t, k->nbuf + 1), *chunk = NULL;
   for (int j = 0; j < k->nbuf; j++) {
@@ -180,7 +180,7 @@ static void join_chain(Step *first, const Kernel *k, int n) {
       bug("%s and %s are a chain of different chunks", first->name, first[i].name);
     for (int j = 0; first[i].chunk && j < first[i].noperand; j++)
       if (first[i].chunk[j]) {
-        int64_t *at = (int64_t *)&first[i].operand[j]; /* made by make_step */
+        int64_t *at = (int64_t *)&first[i].operand[j]; /* made by plan_step */
         *at += base;
         if (*at + first[i].chunk[j] > end) end = *at + first[i].chunk[j];
       }
@@ -237,7 +237,7 @@ Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
                  .nstep = p->kernel.n,
                  .ncompute = p->ncompute,
                  .tensor = t};
-  for (int k = 0; k < p->kernel.n; k++) step[k] = make_step(p, k, fn[k], a);
+  for (int k = 0; k < p->kernel.n; k++) step[k] = plan_step(p, k, fn[k], a);
   for (int k = 0; k < p->kernel.n; k += step[k].chain) join_chain(&step[k], &p->kernel.v[k], p->kernel.n - k);
   for (int k = 0; k < p->kernel.n; k += step[k].chain) step[k].overlap = overlap(p, step, k);
   for (int k = 0; k < p->kernel.n; k++)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { CHUNKS_WANTED = 16 };
+enum { CHUNKS_WANTED = 16, CONV_DECIDED = 3 * CONV_PHASES * CONV_PHASES };
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
  * width. */
@@ -33,18 +33,17 @@ static bool tile_fits(const Target *t, int rb, int ob) {
   return rb * ob + ob + temps <= t->registers;
 }
 
-static ConvTile pick_tile(const Target *t, int64_t rows, int64_t min_rows, int64_t cols, int64_t kb,
-                          int64_t max_ob) {
-  ConvTile best = {1, 1, 1};
-  double best_cost = 1e300;
+static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t min_rows, int64_t cols,
+                          int64_t kb, int64_t max_ob) {
+  Ranking best = {0};
   for (int ob = 1; ob <= 4 && ob <= max_ob; ob++)
     for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
       for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
         double tiles = (double)conv_div_up(rows, ph) * conv_div_up(cols, pw) * conv_div_up(kb, ob);
-        double cost = tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph);
-        if (cost < best_cost) best_cost = cost, best = (ConvTile){ph, pw, ob};
+        rank_add(&best, tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
       }
-  return best;
+  const int64_t *v = rank_tile(&best, choice);
+  return (ConvTile){(int)v[0], (int)v[1], (int)v[2]};
 }
 
 /* Phases of one dimension d of the forward pass (one) or of the input gradient (one for each residue of the
@@ -120,7 +119,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
 
   int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
   g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
-  ConvTile guess = pick_tile(t, rows, rows, cols, g->ocb, g->ocb);
+  ConvTile guess = pick_tile(t, 0, rows, rows, cols, g->ocb, g->ocb);
   /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few
    * chunks. */
   g->band = rows;
@@ -150,8 +149,8 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
     for (int b = 0; b < g->nphase[1]; b++) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
       g->tile[a][b] =
-          pick_tile(t, conv_min(g->band, g->phase[0][a].count), conv_max(1, conv_min(g->band, least)),
-                    g->phase[1][b].count, g->kgroup, least_kb);
+          pick_tile(t, s->choice, conv_min(g->band, g->phase[0][a].count),
+                    conv_max(1, conv_min(g->band, least)), g->phase[1][b].count, g->kgroup, least_kb);
     }
 }
 
@@ -285,23 +284,27 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= least && s->k >= least;
 }
 
-static void wino_gather_blocks(const Target *t, int64_t images, ConvWino *g) {
+static void wino_gather_blocks(const Target *t, const ConvSpec *s, ConvWino *g) {
   int L = g->lanes;
+  int64_t images = s->images;
   g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
   int64_t tiles = images ? images * g->th * g->tw : g->tiles; /* to be cut into blocks */
   int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin);         /* tiles whose V leaves room in L2 */
   int64_t want = images ? tiles : conv_max(12, tiles / CHUNKS_WANTED);
   want = conv_min(want, conv_max(24, conv_min(fit, 1008 / g->planes)));
   if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
-  double best = 1e300;
+  if (!g->stationary) want = conv_min(choice_block(s->choice, want), tiles);
+  Ranking best = {0};
   for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
     for (int rb = 1; tile_fits(t, rb, ob); rb++) {
       if (g->stationary && g->ocb % ob) continue;
       int64_t block = conv_div_up(want, rb) * rb;
       double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob *
                     conv_div_up(tiles, block) * block;
-      if (cost < best) best = cost, g->rb = rb, g->ob = ob, g->block = block;
+      rank_add(&best, cost, rb, ob, block);
     }
+  const int64_t *tile = rank_tile(&best, g->stationary ? 0 : s->choice);
+  g->rb = (int)tile[0], g->ob = (int)tile[1], g->block = tile[2];
   g->in_place = g->icb == 1 && g->ocb == 1 && !g->stationary;
   if (g->in_place) g->block = g->rb = (int)conv_min(g->rb, 8);
   int64_t share = g->in_place ? conv_div_up(tiles, 64) : 1; /* of tiles, a chunk's at least */
@@ -311,7 +314,7 @@ static void wino_gather_blocks(const Target *t, int64_t images, ConvWino *g) {
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
 }
 
-static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
+static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
   int L = g->lanes;
   int64_t products = g->tiles * (g->cin + g->cout), weights = g->cin * g->cout;
   g->stationary = products < 16 * weights;
@@ -325,13 +328,13 @@ static void wino_wgrad_blocks(const Target *t, ConvWino *g) {
       double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
       if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
     }
-  best = 1e300;
+  Ranking tiles = {0};
   for (int ob = 1; ob <= 4; ob++)
-    for (int rb = 1; rb <= L; rb++) {
-      if (L % rb || g->kgroup % ob || !tile_fits(t, rb, ob)) continue;
-      double cost = step_cycles(rb, ob) / (rb * ob);
-      if (cost < best) best = cost, g->rb = rb, g->ob = ob;
-    }
+    for (int rb = 1; rb <= L; rb++)
+      if (L % rb == 0 && g->kgroup % ob == 0 && tile_fits(t, rb, ob))
+        rank_add(&tiles, step_cycles(rb, ob) / (rb * ob), rb, ob, 0);
+  const int64_t *tile = rank_tile(&tiles, choice);
+  g->rb = (int)tile[0], g->ob = (int)tile[1];
   int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)), want = conv_max(48, conv_min(96, fit));
   if (g->stationary) want = 128;
   want = conv_div_up(g->tiles, conv_div_up(g->tiles, want));
@@ -361,8 +364,8 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   g->pad = wino_forms[form].whole ? 0 : !dx ? s->pad[0] : form == WINO_STRIDE2 ? 0 : 2 - s->pad[0];
   g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),
   g->tiles = s->n * g->th * g->tw;
-  if (s->kind == CONV_DW) wino_wgrad_blocks(t, g);
-  else wino_gather_blocks(t, s->images, g);
+  if (s->kind == CONV_DW) wino_wgrad_blocks(t, s->choice, g);
+  else wino_gather_blocks(t, s, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD; /* in place the same as mplane */
   g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
@@ -509,6 +512,38 @@ void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]) {
   const int64_t all[CONV_NUMBERS] = {s->n,         s->c,      s->h,      s->w,      s->k,
                                      s->oh,        s->ow,     s->kh,     s->kw,     s->stride[0],
                                      s->stride[1], s->pad[0], s->pad[1], s->xblock, s->yblock,
-                                     s->images,    s->xbf16,  s->wbf16,  s->ybf16};
+                                     s->images,    s->xbf16,  s->wbf16,  s->ybf16,  s->choice};
   memcpy(v, all, sizeof all);
+}
+
+/* ---- schedules of equal bits ---- */
+/* What a choice decides. The direct weight gradient has none: its tile decides where partial sums end. */
+static void decided(const ConvSpec *spec, const Target *t, int64_t choice, int64_t v[CONV_DECIDED]) {
+  ConvSpec s = *spec;
+  s.choice = choice;
+  memset(v, 0, sizeof *v * CONV_DECIDED);
+  if (conv_plan(&s, t).spec.algo == CONV_WINOGRAD) {
+    ConvWino g;
+    conv_wino(&s, t, &g);
+    v[0] = g.rb, v[1] = g.ob, v[2] = g.block;
+  } else if (s.kind != CONV_DW) {
+    ConvGather g;
+    conv_gather(&s, t, &g);
+    for (int i = 0, n = 0; i < CONV_PHASES * CONV_PHASES; i++) {
+      const ConvTile *x = &g.tile[i / CONV_PHASES][i % CONV_PHASES];
+      v[n++] = x->ph, v[n++] = x->pw, v[n++] = x->ob;
+    }
+  }
+}
+
+int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]) {
+  int64_t seen[CHOICES][CONV_DECIDED];
+  int n = 0;
+  for (int64_t c = 0; c < CHOICES; c++) {
+    bool known = false;
+    decided(s, t, c, seen[n]);
+    for (int i = 0; i < n && !known; i++) known = !memcmp(seen[i], seen[n], sizeof seen[n]);
+    if (!known) choice[n++] = c;
+  }
+  return n;
 }

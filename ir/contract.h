@@ -3,6 +3,7 @@
 #ifndef JEPAC_IR_CONTRACT_H
 #define JEPAC_IR_CONTRACT_H
 
+#include "ir/choice.h"
 #include "ir/target.h"
 #include "ir/type.h"
 
@@ -21,6 +22,7 @@ typedef struct {
      where conv_can_chunk_images(). Sets chunks and scratch of the main step, no other step, no temporary, no bit of the
      results, so that it may be set after lowering. */
   int64_t images;
+  int64_t choice; /* of schedule, ir/choice.h; like images it may be set after lowering */
 } ConvSpec;
 
 /* Operands of a step, by role. FWD: X, W -> Y. DX: Y (the incoming gradient), W -> X. DW: X, Y -> W. */
@@ -48,8 +50,11 @@ ConvPlan conv_plan(const ConvSpec *spec, const Target *target);
 /* Whether the main step can run in chunks of whole images (spec->images, when set, divides the batch). */
 bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
+/* The choices that give different schedules, 0 first; how many. */
+int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]);
+
 /* What tells one spec from another, but for its kind and algorithm. */
-enum { CONV_NUMBERS = 19 };
+enum { CONV_NUMBERS = 20 };
 void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]);
 
 #endif

@@ -54,13 +54,18 @@ static double block_cycles(int64_t rows, int64_t nvec, int mr, int nv) {
   return full;
 }
 
-static void pick_tile(const Target *t, int64_t rows, int64_t nvec, GemmGeom *g) {
-  double best = 1e300;
+/* Packed panels are as wide as the tile, and the choice of schedule must not change them. */
+static void pick_tile(const Target *t, int64_t choice, bool packed, int64_t rows, int64_t nvec, GemmGeom *g) {
+  Ranking best = {0}, same = {0};
   for (int nv = 1; nv <= 4 && nv <= nvec; nv++)
-    for (int mr = 1; mr <= rows && tile_fits(t, mr, nv); mr++) {
-      double cost = block_cycles(rows, nvec, mr, nv);
-      if (cost < best) best = cost, g->mr = mr, g->nv = nv;
-    }
+    for (int mr = 1; mr <= rows && tile_fits(t, mr, nv); mr++)
+      rank_add(&best, block_cycles(rows, nvec, mr, nv), mr, nv, 0);
+  g->mr = (int)best.v[0][0], g->nv = (int)best.v[0][1];
+  if (!(choice % CHOICE_TILES)) return;
+  for (int mr = 1; mr <= rows && tile_fits(t, mr, g->nv); mr++)
+    rank_add(&same, block_cycles(rows, nvec, mr, g->nv), mr, g->nv, 0);
+  const int64_t *v = rank_tile(packed ? &same : &best, choice);
+  g->mr = (int)v[0], g->nv = (int)v[1];
 }
 
 static void pick_dot(const GemmSpec *s, GemmGeom *g) {
@@ -152,8 +157,8 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   if (g->kind == GEMM_DOT) {
     pick_dot(s, g);
   } else {
-    pick_tile(t, gemm_min(s->m, 128), gemm_div_up(s->n, g->lanes), g);
-    int64_t most = t->l1 / (g->nv * g->lanes * element(s));
+    pick_tile(t, s->choice, !b_rows(s) && g->items == 1, gemm_min(s->m, 128), gemm_div_up(s->n, g->lanes), g);
+    int64_t most = choice_block(s->choice, t->l1 / (g->nv * g->lanes * element(s)));
     if (s->k > most + most / 4 && !s->c16) { /* partial sums go by way of C */
       g->kc = round_up(gemm_div_up(s->k, gemm_div_up(s->k, most)), 8);
       g->nk = gemm_div_up(s->k, g->kc);
@@ -213,4 +218,21 @@ GemmPlan gemm_plan(const GemmSpec *s, const Target *t) {
                                  .scratch = (g.a_block + g.b_block) * element(s),
                                  .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
   return p;
+}
+
+/* ---- schedules of equal bits ---- */
+int gemm_choices(const GemmSpec *spec, const Target *t, int64_t choice[CHOICES]) {
+  GemmGeom seen[CHOICES];
+  int n = 0;
+  for (int64_t c = 0; c < CHOICES; c++) {
+    GemmSpec s = *spec;
+    GemmGeom *g = &seen[n];
+    bool known = false;
+    s.choice = c;
+    gemm_geom(&s, t, g);
+    for (int i = 0; i < n && !known; i++)
+      known = seen[i].mr == g->mr && seen[i].nv == g->nv && seen[i].kc == g->kc;
+    if (!known) choice[n++] = c;
+  }
+  return n;
 }

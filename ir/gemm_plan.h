@@ -3,6 +3,7 @@
 #ifndef JEPAC_IR_GEMM_PLAN_H
 #define JEPAC_IR_GEMM_PLAN_H
 
+#include "ir/choice.h"
 #include "ir/target.h"
 #include "ir/type.h"
 
@@ -22,6 +23,7 @@ typedef struct {
   /* 0: the plan cuts as it likes. Else chunk i of the main step reads and writes exactly rows [i * rows, (i +
      1) * rows) of A and C, or with a batch those entries of its first axis. Results do not depend on it. */
   int64_t rows;
+  int64_t choice; /* of schedule, ir/choice.h */
 } GemmSpec;
 
 typedef enum { GO_A, GO_B, GO_C, GO_TMP } GemmOperand;
@@ -50,6 +52,8 @@ static inline DType gemm_dtype(const GemmSpec *s, GemmOperand o) {
 }
 
 GemmPlan gemm_plan(const GemmSpec *spec, const Target *target);
+/* The choices that give different schedules, 0 first; how many. */
+int gemm_choices(const GemmSpec *s, const Target *t, int64_t choice[CHOICES]);
 
 /* ---- geometry behind the plan, for the emitters and the interpreter ---- */
 typedef enum {

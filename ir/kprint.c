@@ -202,6 +202,7 @@ static void put_gemm(StrBuf *b, const Program *p, const Kernel *k) {
   sb_printf(b, " %s %s", plan.step[k->gemm_step].name, dtype_name(s->dt));
   if (s->a16 || s->b16 || s->c16) put_list(b, "bf16", (int64_t[]){s->a16, s->b16, s->c16}, 3);
   if (s->rows) sb_printf(b, " rows=%lld", (long long)s->rows);
+  if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);
   put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
   put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);
   put_list(b, "b", (int64_t[]){s->b_off, s->b_k, s->b_n}, 3);
@@ -229,6 +230,7 @@ static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
   put_list(b, "pad", s->pad, 2);
   if (s->xbf16 || s->wbf16 || s->ybf16) put_list(b, "bf16", (int64_t[]){s->xbf16, s->wbf16, s->ybf16}, 3);
   if (s->images) sb_printf(b, " images=%lld", (long long)s->images);
+  if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);
 }
 
 static void put_operands(StrBuf *b, const Program *p, const Kernel *k) {

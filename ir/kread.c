@@ -392,6 +392,10 @@ static void dims(KReader *r, LoopKernel *l) {
   l->nchunk = eat(r, "chunks=") ? number(r) : 1;
 }
 
+static int64_t schedule_choice(KReader *r) {
+  return eat(r, "choice=") ? small(r, 0, CHOICES - 1, "schedule") : 0;
+}
+
 static void gemm_spec(KReader *r, GemmSpec *s) {
   int64_t v[3];
   s->dt = dtype(r);
@@ -402,6 +406,7 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
     s->a16 = v[0] != 0, s->b16 = v[1] != 0, s->c16 = v[2] != 0;
   }
   s->rows = eat(r, "rows=") ? number(r) : 0;
+  s->choice = schedule_choice(r);
   named_list(r, "mnk", v, 3);
   if (v[0] < 1 || v[1] < 1 || v[2] < 1) fail(r, "a matrix product of nothing");
   s->m = v[0], s->n = v[1], s->k = v[2];
@@ -466,6 +471,7 @@ static void conv(KReader *r, Kernel *k) {
     if (s->images < 1 || !conv_can_chunk_images(s, &r->prog->target))
       fail(r, "this convolution cannot run in chunks of %lld images", (long long)s->images);
   }
+  s->choice = schedule_choice(r);
   ConvPlan plan = conv_plan(s, &r->prog->target);
   for (k->conv_step = 0; k->conv_step < plan.nstep; k->conv_step++)
     if (!strcmp(plan.step[k->conv_step].name, dot + 1)) return;

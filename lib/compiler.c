@@ -153,9 +153,12 @@ Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   *out = (Compiled){0};
   const CodegenApi *api = compiler_codegen(c);
   if (!api) return ST_FILE;
-  CodegenOptions o = {
-      .cache_dir = c->cache_dir, .threads = c->threads > 0 ? c->threads : session_cpus(), .debug = c->debug};
+  CodegenOptions o = {.cache_dir = c->cache_dir,
+                      .threads = c->threads > 0 ? c->threads : session_cpus(),
+                      .debug = c->debug,
+                      .tune = c->tune};
   Compiled k = {.program = p, .api = api};
+  api->tune(p, &o);
   if (!(k.code = api->jit(p, &o, c->arena, c->diags, &k.plan))) return ST_MODEL;
   if (!(k.session = session_new(k.plan, c->threads))) {
     diag_error(c->diags, NULL, "no memory for an arena of %.1f MiB: %s",

@@ -23,6 +23,7 @@ typedef struct {
   DType precision;  /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: what the recipe of the first model loaded says */
   bool loaded, recipe_bf16;
   CodegenDebug debug;
+  Tune tune;
   const CodegenApi *codegen; /* NULL: compiler_codegen finds it */
 } Compiler;
 

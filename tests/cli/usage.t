@@ -82,6 +82,13 @@ $ jepac train tiny.jepa --max-memory lots
 $ jepac train tiny.jepa --progress fancy
   jepac: error: --progress is one of auto|plain|none, not 'fancy'
   exit 2
+$ jepac train tiny.jepa --tune often
+  jepac: error: --tune is one of off|fast|full, not 'often'
+  exit 2
+$ jepac check tiny.jepa --tune full
+  jepac: error: unknown option '--tune' for jepac check
+  jepac: note: 'jepac check -h' lists the options
+  exit 2
 $ jepac run tiny.jepa --mode test
   jepac: error: --mode is one of train|eval, not 'test'
   exit 2

@@ -226,6 +226,37 @@ START_TEST(given_rows) {
 }
 END_TEST
 
+/* Every other schedule: the same steps and temporaries, the same bits. */
+START_TEST(choices) {
+  Target t;
+  int other = 0;
+  if (!target_of(cpus[_i], &t)) return;
+  for (int i = 0; i < SHAPES; i++) {
+    GemmSpec s = spec_of(shapes[i], (i + _i) % 4, DT_F32);
+    s.rows = i % 3 == 2 ? 16 : 0;
+    GemmPlan plain = gemm_plan(&s, &t);
+    int64_t choice[CHOICES];
+    int n = gemm_choices(&s, &t, choice);
+    ck_assert(n >= 1 && choice[0] == 0);
+    Buffer want, got;
+    run(&s, &t, &want);
+    for (int c = 1; c < n; c++, other++) {
+      s.choice = choice[c];
+      GemmPlan p = gemm_plan(&s, &t);
+      ck_assert(p.nstep == plain.nstep && p.tmp_bytes == plain.tmp_bytes);
+      if (p.nstep > 1) ck_assert_int_eq(p.step[0].nchunk, plain.step[0].nchunk);
+      if (s.rows) ck_assert_int_eq(p.step[p.nstep - 1].nchunk, plain.step[p.nstep - 1].nchunk);
+      run(&s, &t, &got);
+      ck_assert_msg(!memcmp(want.p, got.p, (size_t)want.n * 4), "shape %d: choice %lld changes bits", i,
+                    (long long)s.choice);
+      buffer_free(&got);
+    }
+    buffer_free(&want);
+  }
+  ck_assert(other > SHAPES);
+}
+END_TEST
+
 /* One chunk alone writes its rows and nothing else. */
 START_TEST(chunk_is_rows) {
   Target t;
@@ -311,6 +342,7 @@ int main(void) {
   tcase_add_loop_test(t, every_order, 0, CPUS);
   tcase_add_loop_test(t, stored_as_bf16, 0, CPUS);
   tcase_add_loop_test(t, given_rows, 0, CPUS);
+  tcase_add_loop_test(t, choices, 0, CPUS);
   tcase_add_loop_test(t, chunk_is_rows, 0, CPUS);
   tcase_add_loop_test(t, batches, 0, CPUS);
   tcase_add_loop_test(t, long_sums, 0, CPUS);
