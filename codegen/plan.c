@@ -157,8 +157,10 @@ static uint64_t identity(const Program *p, const Plan *plan) {
   target_key(&p->target, &b);
   for (int k = 0; k < p->kernel.n; k++) {
     kernel_key(p, &p->kernel.v[k], false, false, &b);
-    for (int i = 0; i < plan->step[k].noperand; i++)
-      sb_printf(&b, " %lld", (long long)plan->step[k].operand[i]);
+    const Step *st = &plan->step[k];
+    for (int i = 0; i < st->noperand;
+         i++) /* scratch lies behind that of the schedule, which changes no bits */
+      sb_printf(&b, " %lld", (long long)(st->chunk && st->chunk[i] ? -st->chunk[i] : st->operand[i]));
     sb_put(&b, "\n", 1);
   }
   uint64_t h = hash_bytes(b.s, b.n, 0);
