@@ -65,12 +65,17 @@ static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
   }
 }
 
-static void put_conv(StrBuf *b, const ConvSpec *s, int step, bool share) {
-  sb_printf(b, "conv %d %d.%d", (int)s->kind, (int)s->algo, step);
+/* Code that packs or transforms weights, and code for chunks of so many images, is the same for any number of
+   images: student and teacher share it. */
+static void put_conv(StrBuf *b, const ConvPlan *plan, int step, bool share) {
+  const ConvStep *st = &plan->step[step];
+  ConvSpec s = plan->spec;
   int64_t v[CONV_NUMBERS];
-  ConvSpec same = *s;
-  if (!share) same.choice = 0; /* changes no bits */
-  conv_numbers(&same, v);
+  if (!share) s.choice = 0; /* changes no bits */
+  if (share && st->nin == 1 && st->in[0] == CO_W) s.n = s.images = s.choice = 0;
+  if (share && s.images && st->flops > 0) s.n = 0;
+  conv_numbers(&s, v);
+  sb_printf(b, "conv %d %d.%d", (int)s.kind, (int)s.algo, step);
   for (int i = 0; i < CONV_NUMBERS; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
@@ -93,7 +98,7 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
   case KK_CONV: {
     ConvPlan own; /* the algorithm chosen, however it was asked for */
-    put_conv(out, &program_conv_plan(p, &k->conv, &own)->spec, k->conv_step, share);
+    put_conv(out, program_conv_plan(p, &k->conv, &own), k->conv_step, share);
     break;
   }
   case KK_GEMM: put_gemm(out, &k->gemm, k->gemm_step, share); break;

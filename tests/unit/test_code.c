@@ -78,6 +78,57 @@ START_TEST(test_equal_kernels_share_code) {
 }
 END_TEST
 
+/* Convolutions that differ in images only: under one key there is one text, and weights' steps have one key.
+ */
+START_TEST(test_convolutions_share_code) {
+  static const struct {
+    int64_t c, k, h, kernel, stride;
+  } shape[] = {{64, 64, 32, 3, 1},  {64, 128, 16, 3, 2}, {512, 512, 4, 3, 1}, {32, 64, 8, 1, 2},
+               {16, 16, 14, 3, 1},  {128, 128, 2, 3, 1}, {16, 48, 9, 5, 1},   {256, 256, 8, 3, 1},
+               {128, 256, 8, 1, 1}, {16, 32, 4, 3, 2}};
+  static const int64_t batch[] = {2, 4, 12, 32, 96};
+  enum { SHAPES = sizeof shape / sizeof *shape, BATCHES = sizeof batch / sizeof *batch };
+  Target t = target_host();
+  int L = target_lanes(&t), shared = 0;
+  LLVMTargetMachineRef tm = em_target_machine(&t);
+  for (int i = 0; i < SHAPES * 12; i++) {
+    ConvSpec s = {
+        .kind = (ConvKind)(i % 3), .c = shape[i / 12].c, .k = shape[i / 12].k, .xblock = L, .yblock = L};
+    s.algo = i / 3 % 2 ? CONV_DIRECT : CONV_AUTO;
+    s.h = s.w = shape[i / 12].h, s.kh = s.kw = shape[i / 12].kernel;
+    s.stride[0] = s.stride[1] = shape[i / 12].stride;
+    s.pad[0] = s.pad[1] = s.kh / 2;
+    s.oh = s.ow = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
+    s.images = i / 6 % 2 ? 2 : 0;
+    for (int step = 0; step < 2; step++) {
+      char *key[BATCHES], *text[BATCHES];
+      for (int n = 0; n < BATCHES; n++) {
+        s.n = batch[n];
+        Kernel k = {.kind = KK_CONV, .conv = s, .conv_step = step};
+        Program p = {.target = t};
+        StrBuf b = {0};
+        kernel_key(&p, &k, false, true, &b);
+        key[n] = b.s;
+        EmitModule m;
+        em_open(&m, &t, tm, "f");
+        kernel_emit(&m, &p, &k, false, "f");
+        text[n] = LLVMPrintModuleToString(m.mod);
+        em_close(&m);
+        for (int j = 0; j < n; j++) {
+          if (strcmp(key[j], key[n])) continue;
+          shared++;
+          ck_assert_msg(!strcmp(text[j], text[n]), "%s of %d and %d images", key[n], (int)batch[j],
+                        (int)batch[n]);
+        }
+      }
+      for (int n = 0; n < BATCHES; n++) free(key[n]), LLVMDisposeMessage(text[n]);
+    }
+  }
+  ck_assert_int_gt(shared, 200);
+  LLVMDisposeTargetMachine(tm);
+}
+END_TEST
+
 START_TEST(test_extents_share_code) { /* flat kernels of all sizes, mapping and reducing */
   Target t = target_host();
   for (int reduce = 0; reduce < 2; reduce++) {
@@ -190,6 +241,7 @@ int main(void) {
   tcase_set_timeout(c, 600);
   tcase_add_test(c, test_object_cache);
   tcase_add_test(c, test_equal_kernels_share_code);
+  tcase_add_test(c, test_convolutions_share_code);
   tcase_add_test(c, test_extents_share_code);
   tcase_add_test(c, test_two_compilations_side_by_side);
   tcase_add_test(c, test_text);
