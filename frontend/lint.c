@@ -452,7 +452,7 @@ void lint_names(Elab *e) {
   unused_dims(&w);
   unused_files(&w);
   unused_declarations(&w, m->asts.v[0]);
-  qsort(m->lint->found.v, (size_t)m->lint->found.n, sizeof(Finding), by_place);
+  if (m->lint->found.n) qsort(m->lint->found.v, (size_t)m->lint->found.n, sizeof(Finding), by_place);
   int errors = 0;
   for (int i = 0; i < m->lint->found.n; i++)
     if (m->lint->found.v[i].kind == DIAG_ERROR) {
