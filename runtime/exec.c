@@ -281,38 +281,62 @@ static void run_steps(Session *s, int first, int last, int me, int team) {
   await_steps(s, finished, last);
 }
 
-void session_run(Session *s, int first, int last) {
-  const Step *step = s->plan->step;
-  if (first < 0 || last > s->plan->nstep) bug("steps %d to %d of a plan of %d", first, last, s->plan->nstep);
-  if (first >= last) return;
-  for (int i = first; i < last; i++) {
-    atomic_store_explicit(&s->left[i], step[i].nchunk, memory_order_relaxed);
+/* Index into watch of the first scalar that is not finite, or -1. */
+static int find_bad(const Session *s, const int *watch, int nwatch) {
+  for (int i = 0; i < nwatch; i++) {
+    if (watch[i] < 0) continue;
+    const PlanTensor *t = &s->plan->tensor[watch[i]];
+    if (shape_count(&t->shape) > 0 && !all_finite((const float *)(s->arena + t->offset), 1)) return i;
+  }
+  return -1;
+}
+
+typedef struct {
+  int first, last;
+  const int *watch; /* looked at before the steps that store states */
+  int nwatch, bad;  /* bad: find_bad's answer */
+} Range;
+
+/* Every thread looks for itself: all steps before have finished, so all see the same, and a region of its own
+   for the steps that store states would cost more than a small model's update. */
+static void run_range(Session *s, Range *r, int me, int team) {
+  int stop = r->nwatch ? s->plan->ncompute : r->last;
+  run_steps(s, r->first, stop, me, team);
+  int bad = find_bad(s, r->watch, r->nwatch);
+  if (me == 0) r->bad = bad;
+  if (bad < 0) run_steps(s, stop, r->last, me, team);
+}
+
+static void run(Session *s, Range *r) {
+  if (r->first >= r->last) return;
+  for (int i = r->first; i < r->last; i++) {
+    atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
     for (int k = 0; k < s->threads; k++)
       atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
                             memory_order_relaxed);
   }
   s->mark = now_seconds();
   if (s->threads == 1) {
-    run_steps(s, first, last, 0, 1);
+    run_range(s, r, 0, 1);
     return;
   }
 #pragma omp parallel num_threads(s->threads)
-  run_steps(s, first, last, omp_get_thread_num(), omp_get_num_threads());
+  run_range(s, r, omp_get_thread_num(), omp_get_num_threads());
+}
+
+void session_run(Session *s, int first, int last) {
+  if (first < 0 || last > s->plan->nstep) bug("steps %d to %d of a plan of %d", first, last, s->plan->nstep);
+  run(s, &(Range){.first = first, .last = last});
 }
 
 Status session_step(Session *s, const int *watch, int nwatch, int *bad) {
-  session_run(s, 0, s->plan->ncompute);
-  for (int i = 0; i < nwatch; i++) {
-    if (watch[i] < 0) continue;
-    SessionTensor t = session_tensor_at(s, watch[i]);
-    if (t.dt != DT_F32) bug("tensor %s is watched but not f32", t.name);
-    if (t.bytes > 0 && !all_finite(t.data, 1)) {
-      *bad = watch[i];
-      return ST_NONFINITE;
-    }
-  }
-  session_run(s, s->plan->ncompute, s->plan->nstep);
-  return ST_OK;
+  for (int i = 0; i < nwatch; i++)
+    if (watch[i] >= 0 && s->plan->tensor[watch[i]].dt != DT_F32)
+      bug("tensor %s is watched but not f32", s->plan->tensor[watch[i]].name);
+  Range r = {.last = s->plan->nstep, .watch = watch, .nwatch = nwatch, .bad = -1};
+  run(s, &r);
+  if (r.bad >= 0) *bad = watch[r.bad];
+  return r.bad < 0 ? ST_OK : ST_NONFINITE;
 }
 
 static void free_events(Session *s) {
