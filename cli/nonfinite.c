@@ -129,6 +129,10 @@ static bool blame_part(Search *s, const Kernel *k) {
   for (Val v = 0; v < n; v++) {
     const Node *x = g_node(p.part, v);
     st[v] = stat_of(out[v].v, shape_count(&x->shape));
+    if (x->op == OP_fill && st[v].nan) {
+      describe(s, "the first bad value is a constant", x, out[v].v);
+      return true;
+    }
     if (x->op == OP_input || x->nin == 0 || !dtype_is_float(x->dt)) continue;
     bool nan = false, inf = false;
     for (int i = 0; i < x->nin; i++) {

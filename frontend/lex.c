@@ -59,6 +59,15 @@ static _Noreturn void lex_error(Lexer *x, size_t at, const char *text) {
   diag_throw(x->diags);
 }
 
+/* Bytes that follow the first of a UTF-8 character of several bytes; 0 where none starts. */
+static int utf8_more(const char *s) {
+  unsigned char c = (unsigned char)*s;
+  int n = c >= 0xf0 && c < 0xf8 ? 3 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xc2 && c < 0xe0 ? 1 : 0;
+  for (int i = 1; i <= n; i++)
+    if (((unsigned char)s[i] & 0xc0) != 0x80) return 0; /* the closing zero byte ends this too */
+  return n;
+}
+
 static char lex_peek(const Lexer *x, size_t ahead) {
   return x->at + ahead < x->src->len ? x->src->text[x->at + ahead] : '\0';
 }
@@ -135,8 +144,12 @@ static void lex_punct(Lexer *x, Token *t) {
     }
   }
   unsigned char c = (unsigned char)lex_peek(x, 0);
-  char text[64];
-  if (isprint(c)) snprintf(text, sizeof text, "unexpected character '%c'", c);
+  char text[96];
+  int more = utf8_more(x->src->text + x->at);
+  if (more > 0)
+    snprintf(text, sizeof text, "unexpected character '%.*s': names consist of a-z, A-Z, 0-9 and _", more + 1,
+             x->src->text + x->at);
+  else if (isprint(c)) snprintf(text, sizeof text, "unexpected character '%c'", c);
   else snprintf(text, sizeof text, "unexpected byte 0x%02x", c);
   lex_error(x, x->at, text);
 }
@@ -144,6 +157,7 @@ static void lex_punct(Lexer *x, Token *t) {
 Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
   Lexer x = {a, d, names, src, 0, 0, 1};
   VEC(Token) out = {0};
+  if (!strncmp(src->text, "\xef\xbb\xbf", 3)) x.at = x.line_start = 3; /* the mark some editors begin UTF-8 with */
   for (;;) {
     Token t = {.kind = TK_END, .text = ""};
     t.nl = lex_blank(&x);

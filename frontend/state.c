@@ -24,7 +24,8 @@ State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
       if (k->kind == AST_ELLIPSIS) elab_error(e, f, k, "a state needs every extent");
       s->shape.dim[i] = need_int(e, f, k, eval(e, f, k), "an extent");
       if (s->shape.dim[i] < 1 || s->shape.dim[i] > ((int64_t)1 << 32))
-        elab_error(e, f, k, "axis %d of `%s` has the extent %lld", i, decl->name, (long long)s->shape.dim[i]);
+        elab_error(e, f, k, "axis %d of `%s` has the extent %lld, expected 1 to 2^32", i, decl->name,
+                   (long long)s->shape.dim[i]);
     }
   } else if (like) {
     s->shape = *like;

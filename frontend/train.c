@@ -39,7 +39,8 @@ static Value entry_input(Elab *e, Frame *f, const Ast *param) {
       diag_throw(e->diags);
     }
     if (s.dim[i] < 1)
-      elab_error(e, f, k, "axis %d of `%s` has the extent %lld", i, param->name, (long long)s.dim[i]);
+      elab_error(e, f, k, "axis %d of `%s` has the extent %lld, expected at least 1", i, param->name,
+                 (long long)s.dim[i]);
   }
   DType dt = type_dtype(e, f, type);
   int known = g_find_input(e->g, param->name);

@@ -2,6 +2,7 @@
    lifetimes"), growable arrays, and diagnostics with carets. */
 #include "ir/base.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,9 +233,12 @@ static void print_caret(const Loc *l, FILE *f) {
     if (!p) return;
     p++;
   }
-  int len = (int)strcspn(p, "\n");
-  fprintf(f, "    %.*s\n    ", len, p);
-  for (int i = 0; i < l->col - 1 && i < len; i++) fputc(p[i] == '\t' ? '\t' : ' ', f);
+  int len = (int)strcspn(p, "\r\n");
+  fputs("    ", f);
+  for (int i = 0; i < len; i++) fputc(iscntrl((unsigned char)p[i]) && p[i] != '\t' ? '?' : p[i], f);
+  fputs("\n    ", f);
+  for (int i = 0; i < l->col - 1 && i < len; i++) /* a column counts bytes, the caret characters of UTF-8 */
+    if ((p[i] & 0xc0) != 0x80) fputc(p[i] == '\t' ? '\t' : ' ', f);
   fputs("^\n", f);
 }
 

@@ -163,6 +163,7 @@ Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   if (!(k.session = session_new(k.plan, c->threads))) {
     diag_error(c->diags, NULL, "no memory for an arena of %.1f MiB: %s",
                (double)k.plan->arena_bytes / 1048576, strerror(errno));
+    diag_note(c->diags, NULL, "a smaller batch needs less, and --max-memory recomputes instead of storing");
     compiled_free(&k);
     return ST_BUDGET;
   }

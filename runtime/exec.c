@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500, MAX_OPERANDS = 64, MAX_CHAIN = 32 };
@@ -78,8 +79,18 @@ static void *xcalloc(size_t n, size_t size) {
   return p;
 }
 
+/* The system promises any number of pages and ends the program when it touches too many of them. */
+static bool fits_machine(int64_t bytes) {
+  struct sysinfo m;
+  return sysinfo(&m) || (double)bytes <= ((double)m.totalram + (double)m.totalswap) * m.mem_unit;
+}
+
 Session *session_new(const Plan *plan, int threads) {
   Session *s;
+  if (!fits_machine(plan->arena_bytes)) {
+    errno = ENOMEM;
+    return NULL;
+  }
   if (posix_memalign((void **)&s, CACHE_LINE, sizeof *s)) return NULL;
   memset(s, 0, sizeof *s);
   int cpus = session_cpus();

@@ -122,7 +122,7 @@ $ (echo 'use "nn/nothere.jepa"'; cat tiny.jepa) > m.jepa; jepac check m.jepa
   jepac: note: looked in . and ROOT/models
   exit 1
 $ echo 'model M() { entry f(x: f32[2, 0]) { return x } }' > m.jepa; jepac check m.jepa
-  m.jepa:1:31: error: axis 1 of `x` has the extent 0
+  m.jepa:1:31: error: axis 1 of `x` has the extent 0, expected at least 1
       model M() { entry f(x: f32[2, 0]) { return x } }
                                     ^
   exit 1
@@ -135,7 +135,7 @@ $ jepac check tiny.jepa --set widht=3
   jepac: error: --set widht: there is no dimension, model parameter or recipe setting of this name (did you mean `width`?)
   exit 1
 $ jepac check tiny.jepa --set width=0
-  tiny.jepa:5:20: error: axis 0 of `weight` has the extent 0
+  tiny.jepa:5:20: error: axis 0 of `weight` has the extent 0, expected 1 to 2^32
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
   std/nn.jepa:20:18: note: inside the library's Linear
@@ -195,3 +195,19 @@ $ jepac run $ROOT/models/seq_jepa_demo.jepa --entry target --inputs images.safet
 $ jepac run tiny.jepa --inputs z.npy
   jepac: error: z.npy lacks input 'x': f32[16,8]
   exit 3
+
+Files from other systems: a byte order mark, ends of lines, bytes that are no text.
+
+$ printf '\357\273\277' | cat - tiny.jepa > mark.jepa; jepac check mark.jepa | head -2; jepac fmt mark.jepa | cmp - tiny.jepa
+  mark.jepa
+    entry forward(x: f32[16,8], label: i64[16]) -> loss: f32[], logits: f32[16,10]   13.0 kFLOP
+$ sed -e 's/net(x)/nett(x)/' -e 's/$/\r/' tiny.jepa > crlf.jepa; jepac check crlf.jepa
+  crlf.jepa:8:14: error: unknown name `nett` (did you mean `net`?)
+          logits = nett(x)
+                   ^
+  exit 1
+$ printf 'dim B\n\033[31m\001 = 3\n' > bytes.jepa; jepac check bytes.jepa
+  bytes.jepa:2:1: error: unexpected byte 0x1b
+      ?[31m? = 3
+      ^
+  exit 1

@@ -40,3 +40,12 @@ $ sed -e 's/1e35/1e39/' c.jepa > d.jepa; jepac train d.jepa --set gain=1 -q --ou
   d.jepa:20:15: note: operand 1, the result of `div`, f64[]: min 1e+40, max 1e+40
         optimizer = adamw(lr = 1e39)
                     ^
+
+A constant of the model.
+
+$ sed -e 's/loss = /loss = (0.0 \/ 0.0) * /' tiny.jepa > e.jepa; jepac train e.jepa -q --out e
+  jepac: error: step 0: loss is not finite; e holds the states before this step
+  e.jepa:9:24: note: the first bad value is a constant, f32[]: no finite element, 1 NaN, 0 infinite of 1
+          loss = (0.0 / 0.0) * cross_entropy(logits, label)
+                             ^
+  exit 4

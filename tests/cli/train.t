@@ -36,6 +36,10 @@ $ : > file; jepac train tiny.jepa -q --steps 4 --out file/run
 $ jepac train tiny.jepa -q --steps 4 --out a --log nothere/log.jsonl
   jepac: error: cannot write nothere/log.jsonl: No such file or directory
   exit 3
+$ jepac train tiny.jepa -q --steps 4 --out b --set width=1000000000
+  jepac: error: no memory for an arena of 377655.0 MiB: Cannot allocate memory
+  jepac: note: a smaller batch needs less, and --max-memory recomputes instead of storing
+  exit 6
 $ jepac train tiny.jepa -q --steps 4 --out b --max-memory 1K; ls b
   jepac: error: the program needs 7.9 KiB and --max-memory allows 1.0 KiB
   jepac: note: 4.3 KiB of it are inputs, parameters and optimizer state
