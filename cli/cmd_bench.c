@@ -52,7 +52,7 @@ static void print_roofline(Cli *c, Session *s, FILE *f) {
   qsort(row, (size_t)p->nstep, sizeof *row, by_seconds);
   fprintf(f, "%-32s %-28s %9s %6s %9s %8s\n", "kernel", "line", "ms", "%", "GFLOP/s", "GB/s");
   for (int i = 0; i < p->nstep; i++)
-    fprintf(f, "%-32.32s %-28.28s %9.3f %6.2f %9.1f %8.1f\n", row[i].step->name,
+    fprintf(f, "%-32.32s %-28s %9.3f %6.2f %9.1f %8.1f\n", row[i].step->name,
             row[i].step->where ? row[i].step->where : "", row[i].seconds * 1e3, 100 * row[i].seconds / total,
             row[i].step->flops / row[i].seconds * 1e-9, row[i].step->bytes / row[i].seconds * 1e-9);
   fprintf(f, "%-32s %-28s %9.3f\n\n", "all", "", total * 1e3);

@@ -124,10 +124,10 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   for (int i = 0; i < t->v.n && i < 4096; i++)
     if (h[i].total) row[n++] = (HeldRow){&h[i], i};
   qsort(row, (size_t)n, sizeof *row, by_total);
-  printf("\nlive at the peak, k%d:\n%-26s %10s %10s %10s %10s  %s\n", m->peak, "line", "forward", "gradient",
+  printf("\nlive at the peak, k%d:\n%-28s %10s %10s %10s %10s  %s\n", m->peak, "line", "forward", "gradient",
          "update", "states", "");
   for (int i = 0; i < n; i++) {
-    printf("%-26.26s", lines_name(t, row[i].line));
+    printf("%-28s", lines_name(t, row[i].line));
     for (int r = 0; r < 4; r++)
       printf(" %10s", row[i].h->bytes[r] ? cli_human_bytes(c->arena, row[i].h->bytes[r]) : "");
     printf("  %.60s\n", lines_text(t, row[i].line));

@@ -240,24 +240,24 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
   qsort(row, (size_t)cap, sizeof *row, by_cost);
   printf("roof     %.0f GFLOP/s, %.1f GB/s (one matrix product, one copy on this machine)\n",
          roof.flops * 1e-9, roof.bytes * 1e-9);
-  printf("%-26s %-9s %8s %8s %8s%s  %s\n", "line", "", "FLOP", "bytes", "roof ms", seconds ? "  meas ms" : "",
+  printf("%-28s %-9s %8s %8s %8s%s  %s\n", "line", "", "FLOP", "bytes", "roof ms", seconds ? "  meas ms" : "",
          "");
   for (int i = 0; i < cap; i++) {
     bool first = true;
     for (int r = 0; r < 3; r++) {
       if (!row[i].role[r].flops && !row[i].role[r].bytes && !row[i].role[r].roof) continue;
-      printf("%-26.26s %-9s", first ? lines_name(t, row[i].line) : "", role_word((Role)r));
+      printf("%-28s %-9s", first ? lines_name(t, row[i].line) : "", role_word((Role)r));
       print_cost(c, &row[i].role[r], seconds != NULL);
       printf("  %.56s\n", first ? lines_text(t, row[i].line) : "");
       first = false;
     }
   }
   for (int r = 0; r < 3; r++) {
-    printf("%-26s %-9s", r ? "" : "all", role_word((Role)r));
+    printf("%-28s %-9s", r ? "" : "all", role_word((Role)r));
     print_cost(c, &total.role[r], seconds != NULL);
     printf("\n");
   }
-  printf("%-26s %-9s", "", "sum");
+  printf("%-28s %-9s", "", "sum");
   print_cost(c, &total.all, seconds != NULL);
   printf("\n");
   if (r) print_recipe(c, p, r, seconds ? total.all.measured : total.all.roof, seconds != NULL);

@@ -27,8 +27,7 @@ int lines_find(Lines *t, const Loc *loc) {
 const char *lines_name(const Lines *t, int i) {
   const ModelLine *m = &t->v.v[i];
   if (!m->path) return "(no line)";
-  const char *slash = strrchr(m->path, '/');
-  return arena_printf(t->arena, "%s:%d", slash ? slash + 1 : m->path, m->line);
+  return arena_printf(t->arena, "%s:%d", path_tail(m->path), m->line);
 }
 
 const char *lines_text(const Lines *t, int i) {

@@ -18,7 +18,7 @@ typedef struct {
 Lines *lines_new(Arena *a);
 /* The number of the line that loc belongs to: the innermost call site outside the language's own library. */
 int lines_find(Lines *t, const Loc *loc);
-const char *lines_name(const Lines *t, int i); /* "resnet.jepa:31" */
+const char *lines_name(const Lines *t, int i); /* "nn/resnet.jepa:31" */
 const char *lines_text(const Lines *t,
                        int i); /* the line as written, without its indentation; "" when unknown */
 /* Numbers in order of file and line. */

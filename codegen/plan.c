@@ -7,14 +7,9 @@
 
 #include <string.h>
 
-static const char *basename_of(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
-}
-
 static const char *where(const Kernel *k, Arena *a) {
   if (!k->loc || !k->loc->src) return "";
-  return arena_printf(a, "%s:%d%s", basename_of(k->loc->src->path), k->loc->line,
+  return arena_printf(a, "%s:%d%s", path_tail(k->loc->src->path), k->loc->line,
                       k->role == ROLE_GRADIENT ? "'" : "");
 }
 

@@ -157,7 +157,8 @@ static void lex_punct(Lexer *x, Token *t) {
 Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
   Lexer x = {a, d, names, src, 0, 0, 1};
   VEC(Token) out = {0};
-  if (!strncmp(src->text, "\xef\xbb\xbf", 3)) x.at = x.line_start = 3; /* the mark some editors begin UTF-8 with */
+  if (!strncmp(src->text, "\xef\xbb\xbf", 3))
+    x.at = x.line_start = 3; /* the mark some editors begin UTF-8 with */
   for (;;) {
     Token t = {.kind = TK_END, .text = ""};
     t.nl = lex_blank(&x);

@@ -293,6 +293,13 @@ _Noreturn void bug(const char *fmt, ...) {
   exit(ST_BUG);
 }
 
+const char *path_tail(const char *path) {
+  const char *tail = path;
+  for (const char *p = path, *last = path; *p; p++)
+    if (*p == '/') tail = last, last = p + 1;
+  return tail;
+}
+
 const char *nearest_name(const char *name, const char *const *cand, int n) {
   size_t ln = strlen(name);
   if (ln > 63) return NULL;

@@ -26,7 +26,7 @@ typedef enum {
 typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_free(Arena *a);
-void arena_reset(Arena *a); /* frees everything allocated, keeps the memory for reuse */
+void arena_reset(Arena *a);            /* frees everything allocated, keeps the memory for reuse */
 void *arena_alloc(Arena *a, size_t n); /* zeroed, 16-byte aligned; never NULL (aborts when memory is out) */
 char *arena_strdup(Arena *a, const char *s);
 char *arena_strndup(Arena *a, const char *s, size_t n);
@@ -69,7 +69,8 @@ typedef struct Loc {
 /* Reads a whole file into the arena; NULL (errno set) on failure. */
 Source *source_read(Arena *a, const char *path);
 
-/* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ---- */
+/* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ----
+ */
 typedef struct Diags Diags;
 typedef enum { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 Diags *diags_new(Arena *a);
@@ -83,14 +84,17 @@ int diags_errors(const Diags *d);
 void diags_print(const Diags *d, FILE *f);
 void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
 
-/* Non-local exit for parsers and elaborators: the public entry point of a module saves *diags_trap(d), points it
-   at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting. */
+/* Non-local exit for parsers and elaborators: the public entry point of a module saves *diags_trap(d), points
+   it at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting.
+ */
 jmp_buf **diags_trap(Diags *d);
 _Noreturn void diag_throw(Diags *d);
 
 /* An error in jepac itself: prints the message and exits 70. */
 _Noreturn void bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The end of path with its last folder: a model and a file it uses may have one name. */
+const char *path_tail(const char *path);
 /* Nearest of n candidate names by edit distance (for "did you mean"), or NULL when none is close. */
 const char *nearest_name(const char *name, const char *const *cand, int n);
 uint64_t hash_bytes(const void *p, size_t n, uint64_t seed);

@@ -99,11 +99,6 @@ static void put_access(StrBuf *b, const Kernel *k, const Access *a) {
   put_number(b, a->fill);
 }
 
-static const char *base_name(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
-}
-
 /* "# %17 resnet.jepa:31 ; grad": the value, its model line and role. A kernel that carries another value's
    line names that one too: "# %17 at %12 ...". */
 static void put_where(StrBuf *b, const Program *p, Val val, const Loc *loc, Role role) {
@@ -118,7 +113,7 @@ static void put_where(StrBuf *b, const Program *p, Val val, const Loc *loc, Role
   sb_printf(b, "  #");
   if (val >= 0) sb_printf(b, " %%%d", val);
   if (at != val && at >= 0) sb_printf(b, " at %%%d", at);
-  if (loc && loc->src) sb_printf(b, " %s:%d", base_name(loc->src->path), loc->line);
+  if (loc && loc->src) sb_printf(b, " %s:%d", path_tail(loc->src->path), loc->line);
   if (role != ROLE_FORWARD) sb_printf(b, " ; %s", role_names[role]);
 }
 

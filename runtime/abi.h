@@ -19,7 +19,7 @@ typedef struct {
   int64_t scratch;      /* bytes a thread */
   const void *param;    /* constants of the step, or NULL */
   const char *name;     /* symbol or library call: "k12_conv2d" */
-  const char *where;    /* model line: "resnet.jepa:31", gradients end in "'" */
+  const char *where;    /* model line: "nn/resnet.jepa:31", gradients end in "'" */
   double flops, bytes;  /* for roofline tables */
   const int64_t *chunk; /* per operand, or NULL. Where positive, operand is an offset into the thread's
                            scratch   instead, of a piece of so many bytes that stands for chunk c's part: the

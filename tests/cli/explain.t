@@ -38,3 +38,18 @@ $ jepac explain tiny.jepa --time --fusion
 $ jepac explain tiny.jepa --time --trace tiny.jepa
   jepac: error: tiny.jepa is no trace of jepac
   exit 3
+
+A file of the same name in another folder.
+
+$ mkdir -p top/same && printf 'model Half() {\n  fn forward(x) = 0.5 * relu(x)\n}\n' > top/same/tiny.jepa && (echo 'use "same/tiny.jepa"'; sed 's/ReLU()/Half()/' tiny.jepa) > top/tiny.jepa && jepac explain top/tiny.jepa --fusion | grep -o '^[a-z/]*.jepa:[0-9]*' | sort
+  same/tiny.jepa:2
+  top/tiny.jepa:10
+  top/tiny.jepa:15
+  top/tiny.jepa:17
+  top/tiny.jepa:19
+  top/tiny.jepa:6
+  top/tiny.jepa:9
+$ jepac bench top/tiny.jepa -v --steps 1 | grep -o '[a-z/]*tiny.jepa:2 '
+  same/tiny.jepa:2 
+$ jepac ir top/tiny.jepa --stage kernels | grep -o '[a-z/]*tiny.jepa:2$' | sort -u
+  same/tiny.jepa:2
