@@ -32,8 +32,8 @@ typedef struct {
   int narg;
   NameValue set[MAX_SET];
   int nset;
-  int64_t seed, threads, epochs, steps, max_memory; /* -1: not given */
-  int64_t objects, views, size, classes;                /* 0: not given */
+  int64_t seed, threads, epochs, steps, max_memory;                                    /* -1: not given */
+  int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv, *tune;
   bool check_bounds, checks;
@@ -54,8 +54,8 @@ typedef struct {
   Arena *arena;
   Diags *diags;
   Options opt;
-  Compiler compiler;         /* as cli_compiler left it */
-  void *dump;                /* numbering of --dump-ir files */
+  Compiler compiler;                             /* as cli_compiler left it */
+  void *dump;                                    /* numbering of --dump-ir files */
   bool (*watch)(void *ctx, const PassResult *r); /* looks at what each pass makes, or NULL */
   void *watch_ctx;
 } Cli;
@@ -98,12 +98,14 @@ Status cli_model_graph(Cli *c, Model *m, const char *entry, const Graph **g);
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after);
 Status cli_lower(Cli *c, const Graph *g, Program **p);
 Status cli_compile(Cli *c, const Graph *g, Compiled *out);
-Status cli_dump_end(Cli *c); /* the page of --dump-ir, when anything was dumped */
+Status cli_dump_begin(Cli *c);         /* the folder of --dump-ir */
+Status cli_dump_end(Cli *c, Status s); /* its page; s: of the command, which goes first */
 
 /* ---- cmd_ir.c ---- */
 /* The graph of an IR file (--entry when there are several). */
 Status cli_read_ir(Cli *c, const char *path, Graph **out);
-/* The program of an IR file of the kernel level, its memory planned with plan; NULL when the file holds graphs. */
+/* The program of an IR file of the kernel level, its memory planned with plan; NULL when the file holds
+ * graphs. */
 Status cli_read_program(Cli *c, const char *path, bool plan, Program **out);
 
 /* ---- nonfinite.c ---- */

@@ -10,6 +10,7 @@
 typedef struct {
   Cli *c;
   int number;
+  Status failed;  /* to write: the rest is left out */
   HtmlDump *html; /* NULL: stages only (--quiet) */
 } Dump;
 
@@ -17,25 +18,27 @@ static void dump_pass(void *ctx, int number, const char *pass, const char *text)
   (void)number; /* several graphs may be compiled into one folder: count over all of them */
   Dump *d = ctx;
   const char *path = arena_printf(d->c->arena, "%s/%03d-%s.ir", d->c->opt.dump_ir, ++d->number, pass);
-  cli_write_text(d->c, path, text, strlen(text));
-  if (d->html) html_dump_stage(d->html, pass, text);
+  if (!d->failed) d->failed = cli_write_text(d->c, path, text, strlen(text));
+  if (d->html && !d->failed) html_dump_stage(d->html, pass, text);
 }
 
-Status cli_dump_end(Cli *c) {
+Status cli_dump_begin(Cli *c) {
+  if (!c->opt.dump_ir) return ST_OK;
+  Dump *d = NEW(c->arena, Dump);
+  d->c = c;
+  d->html = c->opt.quiet ? NULL : html_dump_new(c);
+  c->dump = d;
+  return file_make_folder(c->opt.dump_ir, c->diags);
+}
+
+Status cli_dump_end(Cli *c, Status s) {
   const Dump *d = c->dump;
-  return d && d->html ? html_dump_write(d->html, c->opt.dump_ir) : ST_OK;
-}
-
-static void start_dump(Cli *c, PipelineOptions *o) {
-  if (!c->dump) {
-    if (file_make_folder(c->opt.dump_ir, c->diags)) return;
-    Dump *d = NEW(c->arena, Dump);
-    d->c = c;
-    d->html = c->opt.quiet ? NULL : html_dump_new(c);
-    c->dump = d;
-  }
-  o->dump = dump_pass;
-  o->dump_ctx = c->dump;
+  if (!d) return s;
+  if (!d->number && !s)
+    diag_warning(c->diags, NULL, "%s is empty, as no pass has changed anything: is the --stage too early?",
+                 c->opt.dump_ir);
+  Status written = d->failed || !d->html ? d->failed : html_dump_write(d->html, c->opt.dump_ir);
+  return s ? s : written;
 }
 
 /* ---- options ---- */
@@ -59,7 +62,10 @@ static PipelineOptions pipeline_options(Cli *c) {
                                                 : CONV_AUTO;
   o.watch = c->watch;
   o.watch_ctx = c->watch_ctx;
-  if (c->opt.dump_ir) start_dump(c, &o);
+  if (c->dump) {
+    o.dump = dump_pass;
+    o.dump_ctx = c->dump;
+  }
   return o;
 }
 
@@ -96,22 +102,15 @@ uint64_t cli_seed(Cli *c, const Recipe *r) {
   return c->opt.seed >= 0 ? (uint64_t)c->opt.seed : r ? (uint64_t)r->seed : 0;
 }
 
-/* NULL when the folder of --dump-ir cannot be made. */
 static Compiler *begin(Cli *c, const Graph *g) {
-  Compiler *k = cli_compiler(c);
   if (c->dump && ((Dump *)c->dump)->html) html_dump_graph(((Dump *)c->dump)->html, g);
-  return diags_errors(c->diags) ? NULL : k;
+  return cli_compiler(c);
 }
 
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after) {
-  Compiler *k = begin(c, g);
-  return k ? compiler_passes(k, g, stop_after) : NULL;
+  return compiler_passes(begin(c, g), g, stop_after);
 }
 
 Status cli_lower(Cli *c, const Graph *g, Program **p) { return compiler_lower(cli_compiler(c), g, p); }
 
-Status cli_compile(Cli *c, const Graph *g, Compiled *out) {
-  Compiler *k = begin(c, g);
-  *out = (Compiled){0};
-  return k ? compiler_build(k, g, out) : ST_FILE;
-}
+Status cli_compile(Cli *c, const Graph *g, Compiled *out) { return compiler_build(begin(c, g), g, out); }

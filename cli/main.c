@@ -23,7 +23,8 @@ const Command command_table[] = {
     {"reduce", CMD_REDUCE, cmd_reduce, 1, 1, "MODEL -- CMD", "smallest model file that still fails"},
     {"ckpt", CMD_CKPT, cmd_ckpt, 1, 3, "ls|diff|convert", "list, compare and convert tensor files"},
     {"fmt", CMD_FMT, cmd_fmt, 1, 1, "MODEL", "lay out a model file"},
-    {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]", "operators, functions and library of the language, as Markdown"},
+    {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]",
+     "operators, functions and library of the language, as Markdown"},
     {0},
 };
 
@@ -81,9 +82,8 @@ static Status dispatch(Cli *c, int argc, char **argv) {
     options_help(k, stdout);
     return ST_OK;
   }
-  s = k->run(c);
-  Status dumped = cli_dump_end(c);
-  return s ? s : dumped;
+  s = cli_dump_begin(c);
+  return s ? s : cli_dump_end(c, k->run(c));
 }
 
 int main(int argc, char **argv) {

@@ -90,3 +90,14 @@ $ head -c 300 /dev/zero > nul.ir; jepac ir nul.ir
 $ mkdir folder.ir; jepac ir folder.ir
   jepac: error: cannot read IR file folder.ir: it is a folder
   exit 3
+
+A folder that cannot be made or written is one error; a stage before any pass leaves nothing to write.
+
+$ jepac ir tiny.jepa --train-step --stage plan --dump-ir tiny.jepa/dump
+  jepac: error: cannot make folder tiny.jepa/dump: Not a directory
+  exit 3
+$ mkdir full && ln -s /dev/full full/001-simplify.ir && jepac ir tiny.jepa --train-step --stage plan --dump-ir full > plan.txt
+  jepac: error: cannot write full/001-simplify.ir: No space left on device
+  exit 3
+$ jepac ir tiny.jepa --train-step --dump-ir early > graph.txt && ls early
+  jepac: warning: early is empty, as no pass has changed anything: is the --stage too early?
