@@ -94,12 +94,6 @@ static double *conv_interp(Walk *w, Val val, const int buf[3], bool move) {
   return stored;
 }
 
-static bool first_step(const Program *p, int k) {
-  for (int i = 0; i < k; i++)
-    if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
-  return true;
-}
-
 static bool last_step(const Program *p, int k) {
   for (int i = k + 1; i < p->kernel.n; i++)
     if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
@@ -187,7 +181,8 @@ static Status one_kernel(Walk *w, int k) {
   int buf[3];
   if (conv && !conv_operands(w, kn->val, buf))
     bug("verify: the operands of %%%d are not all in memory", kn->val);
-  if (!conv || first_step(p, k)) {
+  bool last = !conv || last_step(p, k);
+  if (last) { /* other kernels may lie between a convolution's steps; its operands stay to the last one */
     int n = conv ? 3 : kn->nbuf;
     for (int i = 0; i < n; i++) {
       int b = conv ? buf[i] : kn->buf[i], r = program_root(p, b);
@@ -197,8 +192,8 @@ static Status one_kernel(Walk *w, int k) {
     }
   }
   session_run(w->s, k, k + 1);
+  if (!last) return ST_OK;
   if (conv) {
-    if (!last_step(p, k)) return ST_OK;
     double *exact = conv_interp(w, kn->val, buf, false);
     Wanted want = {exact, exact, conv_interp(w, kn->val, buf, true)};
     Status s = judge(w, k, buf[2], want);
@@ -280,10 +275,9 @@ Status verify_kernels(Verify *v, Program *chained, Program *p) {
             .moved = NEWN(c->arena, double *, p->buf.n + 1)};
   verify_fill(v, p, k.session);
   for (int i = 0; i < p->kernel.n && !s; i++) {
-    w.a = p->kernel.v[i].kind == KK_CONV ? c->arena
-                                         : arena_new(); /* a convolution's operands live over its steps */
+    w.a = arena_new();
     s = one_kernel(&w, i);
-    if (w.a != c->arena) arena_free(w.a);
+    arena_free(w.a);
     v->kernels++;
   }
   if (!s) s = same_bits(v, chained, &k);
