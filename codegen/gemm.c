@@ -4,13 +4,18 @@
    step of its own is the plan's choice (ir/gemm_plan.c). */
 #include "codegen/gemm.h"
 
-enum { UNROLL = 112 }; /* multiply-adds in a loop body, about */
+enum {
+  UNROLL = 112,    /* multiply-adds in a loop body, about */
+  AHEAD_K = 64,    /* what comes next is fetched ahead when a tile takes so many steps, */
+  AHEAD_ROWS = 256 /* the next panel when its share of a tile's time is small */
+};
 
 typedef struct {
   LLVMValueRef a, b, c; /* block of A, panel of B, its columns of C at row 0 */
   int64_t b_k;
   const Pieces *cols;
   LLVMValueRef k0, kk;
+  LLVMValueRef next; /* the panel of B to come, when it lies in one piece, else NULL */
 } Panel;
 
 /* ---- the register tile ---- */
@@ -63,6 +68,23 @@ static void tile_sums(Gemm *z, const Panel *p, LLVMValueRef a, int size, LLVMVal
   conv_end(m, &l, acc, n);
 }
 
+/* Meanwhile the places of the next tile's sums come near, and a share of the next panel. */
+static void fetch_ahead(Gemm *z, const Panel *p, LLVMValueRef number, LLVMValueRef to, int size) {
+  EmitModule *m = z->m;
+  const Pieces *c = p->cols;
+  for (int i = 0; i < size * c->n; i++) {
+    int64_t at = (size + i / c->n) * z->s->c_m + c->v[i % c->n].at;
+    em_prefetch(m, gemm_tatc(z, z->s->c16, to, at), true, 3);
+  }
+  if (!p->next) return;
+  int64_t line = 64 / dtype_size(z->s->dt), tiles = gemm_div_up(z->g.rows, z->g.mr);
+  int64_t share = gemm_div_up(gemm_div_up(z->g.kc * p->b_k, tiles), line) * line;
+  ConvLoop l;
+  LLVMValueRef at = gemm_at(z, p->next, number, share);
+  em_prefetch(m, gemm_at(z, at, conv_loop(m, &l, em_i64(m, share), line), 1), false, 2);
+  conv_end(m, &l, NULL, 0);
+}
+
 static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int size) {
   EmitModule *m = z->m;
   const GemmGeom *g = &z->g;
@@ -77,6 +99,7 @@ static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int 
   bool c16 = z->s->c16;
   LLVMValueRef to = gemm_tat(z, c16, p->c, row, z->s->c_m);
   for (int i = 0; i < n; i++) acc[i] = LLVMConstNull(em_vec(z->t, c->v[i % c->n].lanes));
+  if (z->s->k >= AHEAD_K) fetch_ahead(z, p, number, to, size);
   if (g->nk > 1) { /* later blocks go on from what earlier ones stored */
     EmitIf f;
     LLVMValueRef old[CONV_MAX_TILE];
@@ -133,7 +156,10 @@ static void panel(Gemm *z, const Block *x, LLVMValueRef number, int64_t cols) {
     p.b = gemm_atc(z, m->scratch, z->g.a_block);
     gemm_copy_b(z, b, cols, x->kk, p.b);
     break;
-  case GEMM_PACKED: p.b = gemm_at(z, gemm_at(z, x->b, n, s->k), x->k0, c.width); break;
+  case GEMM_PACKED:
+    p.b = gemm_at(z, gemm_at(z, x->b, n, s->k), x->k0, c.width);
+    if (z->g.rows >= AHEAD_ROWS) p.next = gemm_at(z, p.b, em_i64(m, z->unit), s->k);
+    break;
   }
   gemm_tiles(z, x->mrows, z->g.rows, s->m, z->g.mr, tile, &p);
 }

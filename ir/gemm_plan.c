@@ -7,7 +7,7 @@
 enum {
   DOT_EXTENT = 4,       /* GEMM_DOT where m or n is no larger */
   SHORT_K = 16,         /* A is read in place when so few elements are read from every place */
-  COPY_ROWS = 64,       /* a panel of B is worth a copy when it serves this many rows */
+  COPY_ROWS = 128,      /* a panel of B is worth a copy when it serves this many rows */
   CHUNK_WORK = 1 << 19, /* multiply-adds worth a chunk */
   MANY_WORK = 1 << 28,  /* ... and for cutting finer */
   ELEMENT_WORK = 16,    /* multiply-adds in the time of reading an element from far */
@@ -140,12 +140,13 @@ static void chunks(const GemmSpec *s, const Target *t, GemmGeom *g) {
 }
 
 /* ---- geometry ---- */
+/* A transposed is read in place where a step of k is near the last one. */
 static GemmSource source_of_a(const GemmSpec *s, const GemmGeom *g) {
   if (g->kind == GEMM_DOT) return GEMM_IN_PLACE;
   if (s->a16 && (s->a_k == 1 || s->a_m == 1)) return GEMM_COPY; /* widened once */
-  if (s->k <= SHORT_K || s->m == 1 || s->n <= g->nv * g->lanes) return GEMM_IN_PLACE;
-  if (s->a_k == 1) return conflicts(s->a_m * element(s)) ? GEMM_COPY : GEMM_IN_PLACE;
-  return s->a_m == 1 ? GEMM_COPY : GEMM_IN_PLACE;
+  bool few = s->k <= SHORT_K || s->m == 1 || s->n <= g->nv * g->lanes;
+  bool near = g->nk == 1 && s->a_k * element(s) <= PAGE;
+  return few || s->a_k == 1 || s->a_m != 1 || near ? GEMM_IN_PLACE : GEMM_COPY;
 }
 
 static int64_t round_up(int64_t x, int64_t to) { return gemm_div_up(x, to) * to; }
