@@ -3,12 +3,10 @@
 #include "codegen/gemm.h"
 
 LLVMValueRef gemm_at(Gemm *z, LLVMValueRef base, LLVMValueRef i, int64_t si) {
-  return em_gep(z->m, z->t, base, em_imulc(z->m, i, si));
+  return gemm_tat(z, false, base, i, si);
 }
 
-LLVMValueRef gemm_atc(Gemm *z, LLVMValueRef base, int64_t i) {
-  return i ? em_gep(z->m, z->t, base, em_i64(z->m, i)) : base;
-}
+LLVMValueRef gemm_atc(Gemm *z, LLVMValueRef base, int64_t i) { return gemm_tatc(z, false, base, i); }
 
 LLVMValueRef gemm_tat(Gemm *z, bool b16, LLVMValueRef base, LLVMValueRef i, int64_t si) {
   return em_gep(z->m, b16 ? z->m->i16 : z->t, base, em_imulc(z->m, i, si));
@@ -19,8 +17,7 @@ LLVMValueRef gemm_tatc(Gemm *z, bool b16, LLVMValueRef base, int64_t i) {
 }
 
 LLVMValueRef gemm_load(Gemm *z, bool b16, LLVMValueRef from, int lanes) {
-  if (!b16) return em_load(z->m, em_vec(z->t, lanes), from, z->align);
-  return em_widen_bf16(z->m, em_load(z->m, em_vec(z->m->i16, lanes), from, 2));
+  return b16 ? conv_tload(z->m, true, from, lanes) : em_load(z->m, em_vec(z->t, lanes), from, z->align);
 }
 
 /* ---- runs as vectors ---- */

@@ -5,8 +5,7 @@
    activations and their gradients are rounded: floats with an element for each element of some product's or
    argument's result, not what is reduced from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
-   as bf16 and stores a rounded result as bf16; parameters stay f32, as all
-   arithmetic does. */
+   as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. */
 #include <string.h>
 
 #include "passes/lower.h"

@@ -71,3 +71,10 @@ void add_gradients(Graph *g) {
     g_output(g, name, g_binary(g, OP_grad, loss, x), -1);
   }
 }
+
+void write_bytes(const char *path, const void *p, size_t n) {
+  FILE *f = fopen(path, "wb");
+  ck_assert_ptr_nonnull(f);
+  ck_assert_uint_eq(fwrite(p, 1, n, f), n);
+  fclose(f);
+}

@@ -8,6 +8,8 @@
 
 /* Runs and frees a suite; what main returns. CK_VERBOSITY says how much is printed. */
 int run_suite(Suite *s);
+/* A file of n bytes, or the test fails. */
+void write_bytes(const char *path, const void *p, size_t n);
 /* What the diagnostics print; free it. */
 char *diags_text(const Diags *d);
 

@@ -27,13 +27,6 @@ static uint8_t *idx_bytes(int rank, const uint32_t *dim, size_t n, size_t *total
   return p;
 }
 
-static void write_plain(const char *path, const void *p, size_t n) {
-  FILE *f = fopen(path, "wb");
-  ck_assert_ptr_nonnull(f);
-  ck_assert_uint_eq(fwrite(p, 1, n, f), n);
-  fclose(f);
-}
-
 static void write_gz(const char *path, const void *p, size_t n) {
   gzFile g = gzopen(path, "wb");
   ck_assert_ptr_nonnull(g);
@@ -47,7 +40,7 @@ START_TEST(idx_good_files) {
   uint8_t *p = idx_bytes(3, dim, 120, &n);
   for (int gz = 0; gz < 2; gz++) {
     IdxFile f;
-    (gz ? write_gz : write_plain)(in_folder("x.idx"), p, n);
+    (gz ? write_gz : write_bytes)(in_folder("x.idx"), p, n);
     ck_assert_int_eq(idx_read(in_folder("x.idx"), 3, &f, diags), ST_OK);
     ck_assert(f.dim[0] == 10 && f.dim[1] == 4 && f.dim[2] == 3);
     ck_assert_mem_eq(f.data, p + 16, 120);
@@ -81,7 +74,7 @@ START_TEST(idx_bad_files) {
       IdxFile f;
       uint8_t *p = idx_bytes(bad[i].rank, bad[i].dim, 120, &n);
       if (bad[i].magic >= 0) p[bad[i].magic] ^= 0x40;
-      (gz ? write_gz : write_plain)(in_folder("x.idx"), p, n - (size_t)bad[i].cut);
+      (gz ? write_gz : write_bytes)(in_folder("x.idx"), p, n - (size_t)bad[i].cut);
       ck_assert_int_eq(idx_read(in_folder("x.idx"), 3, &f, diags), ST_FILE);
       expect_error("x.idx", bad[i].word);
       ck_assert_ptr_null(f.data);
@@ -101,7 +94,7 @@ START_TEST(idx_damaged_gzip) { /* every truncation and every flipped byte of the
   Source *s = source_read(arena, in_folder("x.idx"));
   ngz = s->len;
   for (size_t k = 0; k < ngz; k++) {
-    write_plain(in_folder("x.idx"), s->text, k);
+    write_bytes(in_folder("x.idx"), s->text, k);
     ck_assert_int_eq(idx_read(in_folder("x.idx"), 3, &f, diags), ST_FILE);
     expect_error("x.idx", "");
   }
@@ -109,7 +102,7 @@ START_TEST(idx_damaged_gzip) { /* every truncation and every flipped byte of the
   for (size_t k = 0; k < ngz; k++) {
     char *copy = arena_strndup(arena, s->text, ngz);
     copy[k] ^= 0x10;
-    write_plain(in_folder("x.idx"), copy, ngz);
+    write_bytes(in_folder("x.idx"), copy, ngz);
     if (idx_read(in_folder("x.idx"), 3, &f, diags) ==
         ST_OK) { /* a few bits mean nothing: time, system, padding */
       ck_assert_mem_eq(f.data, p + 16, 300);
@@ -466,8 +459,8 @@ START_TEST(cifar_binary) {
   uint8_t *p = arena_alloc(arena, N * REC);
   for (int i = 0; i < N * REC; i++)
     p[i] = (uint8_t)(i % REC == 0 ? 200 : i % REC == 1 ? i / REC * 5 : i * 31 >> 3);
-  write_plain(in_folder("train.bin"), p, N * REC);
-  write_plain(in_folder("test.bin"), p, N * REC - 1);
+  write_bytes(in_folder("train.bin"), p, N * REC);
+  write_bytes(in_folder("test.bin"), p, N * REC - 1);
   DataSpec spec = spec_of("cifar100", 32);
   Status st;
   Loader *l = loader_open(&spec, folder, B, 1, true, diags, &st);
@@ -486,7 +479,7 @@ START_TEST(cifar_binary) {
   ck_assert_int_eq(st, ST_FILE);
   expect_error("test.bin", "no whole number");
   p[5 * REC + 1] = 100;
-  write_plain(in_folder("train.bin"), p, N * REC);
+  write_bytes(in_folder("train.bin"), p, N * REC);
   ck_assert_ptr_null(loader_open(&spec, folder, B, 1, true, diags, &st));
   expect_error("train.bin", "is not below 100");
 }

@@ -23,13 +23,6 @@ static int files_in_folder(void) {
   return n;
 }
 
-static void write_bytes(const char *path, const void *p, size_t n) {
-  FILE *f = fopen(path, "wb");
-  ck_assert_ptr_nonnull(f);
-  ck_assert_uint_eq(fwrite(p, 1, n, f), n);
-  fclose(f);
-}
-
 static char *read_text(const char *path) {
   Source *s = source_read(arena, path);
   ck_assert_ptr_nonnull(s);

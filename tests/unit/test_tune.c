@@ -71,13 +71,6 @@ static char *contents(const char *path, size_t *n) {
   return text;
 }
 
-static void rewrite(const char *path, const char *text, size_t n) {
-  FILE *f = fopen(path, "wb");
-  ck_assert_ptr_nonnull(f);
-  ck_assert_uint_eq(fwrite(text, 1, n, f), n);
-  fclose(f);
-}
-
 START_TEST(winner_is_kept) {
   char dir[] = "/tmp/jepac_tune_XXXXXX", path[512], text[1 << 16], cmd[64];
   ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -99,7 +92,7 @@ START_TEST(winner_is_kept) {
   for (int c = 0; c < n; c++) {
     memcpy(text, now, key);
     int more = snprintf(text + key, 32, "%lld\n", (long long)choice[c]);
-    rewrite(path, text, key + (size_t)more);
+    write_bytes(path, text, key + (size_t)more);
     ck_assert_int_eq(tuned(c % 2 ? TUNE_FAST : TUNE_FULL, dir), choice[c]);
     ck_assert_int_eq(tuned(TUNE_OFF, dir), 0);
   }
@@ -112,7 +105,7 @@ START_TEST(winner_is_kept) {
     memcpy(text, now, key);
     memcpy(text + key, tail, strlen(tail));
     if (foreign) text[key / 2] ^= 1;
-    rewrite(path, text, key + strlen(tail));
+    write_bytes(path, text, key + strlen(tail));
     int64_t got = tuned(TUNE_FULL, dir);
     size_t now_len;
     char *again = contents(path, &now_len);
