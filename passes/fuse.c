@@ -88,6 +88,7 @@ static void must_store(Fuse *f) {
     case KIND_GATHER:
       store_because(l, x->in[0], WHY_GATHERED, v);
       l->block[x->in[0]] = 0;
+      l->nohome[x->in[0]] = true; /* a gather reads other elements than its kernel has computed so far */
       break;
     case KIND_DOT:
       store_because(l, v, WHY_OWN_KERNEL, -1);

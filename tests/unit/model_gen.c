@@ -124,10 +124,10 @@ static void binary(Gen *g) {
                                       "$ - 0.5 * @",
                                       "maximum($, @)",
                                       "minimum($, @)",
-                                      "where($ < @, $, 0.5 * @)",
+                                      "where($ < @ + 0.03, $, 0.5 * @)",
                                       "$ / (1 + @ * @)",
                                       "(0.5 + abs($)) ^ tanh(@)",
-                                      "where($ <= @ and @ != 0.5, @, $)",
+                                      "where($ <= @ + 0.03 and @ != 0.5, @, $)",
                                       "prim.add($, sigmoid(@))"};
   const Var *a = any(g), *b = NULL;
   for (int tries = 0; tries < 12 && !b; tries++) {

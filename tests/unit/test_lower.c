@@ -144,6 +144,23 @@ START_TEST(many_reductions) {
 }
 END_TEST
 
+/* A kernel that adds x to x gathered along an axis must read x from memory: it cannot also compute it. */
+START_TEST(gathered_before) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "gathered");
+  Shape s = {2, {5, 7}}, n = {1, {7}};
+  Val x = g_unary(g, OP_tanh, g_input(g, "x", IN_ARG, DT_F32, &s, NULL));
+  Val at = g_input(g, "at", IN_ARG, DT_I64, &n, NULL);
+  Ints axis = ints1(1);
+  g_output(g, "x", x, -1);
+  g_output(g, "y", g_binary(g, OP_add, x, g_add(g, OP_gather, (Val[]){x, at}, 2, &axis, 0, DT_NONE, NULL)), -1);
+  Target t;
+  ck_assert(target_named("x86-64-v3", &t));
+  compare(g, "gathered", a, &t);
+  arena_free(a);
+}
+END_TEST
+
 START_TEST(pack_disjoint) {
   Extent e[] = {{100, 0, 1, 0}, {100, 1, 2, 0}, {100, 2, 3, 0}, {50, 0, 3, 0}};
   int64_t total = memplan_pack(e, 4, 1);
@@ -189,6 +206,7 @@ int main(void) {
   tcase_add_test(t, pack_random);
   tcase_add_test(t, rematerialization_keeps_bits);
   tcase_add_test(t, many_reductions);
+  tcase_add_test(t, gathered_before);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, random_regressions);
   tcase_add_test(t, ops_avx512);
