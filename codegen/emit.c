@@ -2,13 +2,19 @@
 #include "codegen/emit.h"
 
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <math.h>
 #include <string.h>
 #include <threads.h>
 
 /* ---- targets and modules ---- */
+/* Without loop strength reduction, whose only switch is LLVM's command line: a quarter of code generation's
+   time for nothing here, since the emitters lay out addresses themselves (docs/performance.md). It holds for
+   the whole process. */
 static void init_backends(void) {
+  static const char *const options[] = {"jepac", "-disable-lsr"};
+  LLVMParseCommandLineOptions(2, options, NULL);
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
