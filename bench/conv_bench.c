@@ -6,10 +6,13 @@
    Columns are nominal GFLOP/s (multiply and add of the direct algorithm) of the best of R rounds, in which
    jepac and its peers take turns; time is the thread's CPU time, so that a busy machine disturbs less.
    --error: relative rms errors against sums in f64, of Winograd and of direct kernels. */
+#define _GNU_SOURCE /* madvise */
 #include "bench/conv_peer.h"
+#include "bench/floats.h"
 #include "tests/unit/conv_harness.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct {
   const char *set, *name;
@@ -60,17 +63,6 @@ static const Layer layers[] = {
 
 static const char *const kinds[] = {"fwd", "dx", "dw"};
 
-static float *floats(int64_t bytes) {
-  float *p = aligned_alloc(64, (size_t)(bytes + 4096) / 64 * 64);
-  if (!p) bug("out of memory");
-  static uint32_t seed = 1; /* uniform in [-1, 1) */
-  for (int64_t i = 0; i < bytes / 4; i++) {
-    seed = seed * 1664525u + 1013904223u;
-    p[i] = (float)(seed >> 8) / 8388608.0f - 1.0f;
-  }
-  return p;
-}
-
 typedef struct {
   const char *cpu, *set, *layer, *kind;
   ConvAlgo algo;
@@ -105,18 +97,30 @@ typedef struct {
 } Run;
 
 static Run run_new(const ConvSpec *s, const Target *t) {
-  Run r = {.code = harness_compile(s, t)};
+  Run r = {.code = conv_compile(s, t)};
   int64_t bytes[5] = {s->n * s->c * s->h * s->w * 4, s->k * s->c * s->kh * s->kw * 4,
                       s->n * s->k * s->oh * s->ow * 4, r.code.plan.tmp_bytes[0], r.code.plan.tmp_bytes[1]};
-  for (int i = 0; i < 5; i++) r.operand[i] = floats(bytes[i]);
-  r.scratch = floats(r.code.scratch);
+  for (int i = 0; i < 5; i++) r.operand[i] = bench_floats(bytes[i] / 4);
+  r.scratch = bench_floats(r.code.scratch / 4 + 64);
   return r;
 }
 
 static void run_free(Run *r) {
   for (int i = 0; i < 5; i++) free(r->operand[i]);
   free(r->scratch);
-  harness_free(&r->code);
+  conv_free(&r->code);
+}
+
+/* Seconds of all steps; the best of each into step[]. */
+static double run_steps(Run *r, double *step) {
+  double total = 0;
+  for (int i = 0; i < r->code.plan.nstep; i++) {
+    double start = cpu_seconds();
+    conv_run_step(&r->code, i, r->operand, r->scratch, false);
+    double d = cpu_seconds() - start;
+    total += d, step[i] = fmin(step[i], d);
+  }
+  return total;
 }
 
 static double total_ms;
@@ -128,20 +132,12 @@ static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Opti
   for (int i = 0; i < PEERS; i++) peer[i] = o->peers ? conv_peer_new(s, (PeerKind)i) : NULL;
   double best = 1e9, step[4] = {1e9, 1e9, 1e9, 1e9}, other[PEERS] = {1e9, 1e9, 1e9};
   for (int r = 0; r < o->reps; r++) {
-    double total = 0;
-    for (int i = 0; i < plan->nstep; i++) {
+    for (int turn = 0; turn <= PEERS; turn++) {
+      int i =
+          (r + turn) % (PEERS + 1); /* whoever comes before leaves the caches full of lines to write back */
       double start = cpu_seconds();
-      harness_step(&run.code, i, run.operand, run.scratch, false);
-      double d = cpu_seconds() - start;
-      total += d;
-      if (d < step[i]) step[i] = d;
-    }
-    if (total < best) best = total;
-    for (int i = 0; i < PEERS; i++) {
-      double start = cpu_seconds();
-      if (!peer[i]) continue;
-      conv_peer_run(peer[i]);
-      other[i] = fmin(other[i], cpu_seconds() - start);
+      if (i == PEERS) best = fmin(best, run_steps(&run, step));
+      else if (peer[i]) conv_peer_run(peer[i]), other[i] = fmin(other[i], cpu_seconds() - start);
     }
   }
   total_ms += best * 1e3;
@@ -155,7 +151,7 @@ static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Opti
   }
   for (int i = 0; i < plan->nstep && o->steps; i++)
     printf("  %s x%lld %.3f ms (compile %.0f)", plan->step[i].name, (long long)plan->step[i].nchunk,
-           step[i] * 1e3, run.code.compile_ms[i]);
+           step[i] * 1e3, run.code.code.compile_ms[i]);
   printf("\n");
   fflush(stdout);
   for (int i = 0; i < PEERS; i++) conv_peer_free(peer[i]);
@@ -219,7 +215,7 @@ static double error_of(ConvSpec s, const Target *t, ConvAlgo algo) {
   Run run = run_new(&s, t);
   bool none = run.code.plan.spec.algo != algo;
   for (int i = 0; i < run.code.plan.nstep && !none; i++)
-    harness_step(&run.code, i, run.operand, run.scratch, false);
+    conv_run_step(&run.code, i, run.operand, run.scratch, false);
   static const ConvOperand result[] = {CO_Y, CO_X, CO_W};
   const float *got = run.operand[result[s.kind]];
   int64_t total = s.kind == CONV_FWD  ? s.n * s.k * s.oh * s.ow

@@ -1,6 +1,9 @@
+#define _GNU_SOURCE /* madvise */
 #include "bench/conv_peer.h"
 
 #ifdef JEPAC_DNNL
+#include "bench/floats.h"
+
 #include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -11,6 +14,7 @@ struct ConvPeer {
   dnnl_stream_t stream;
   dnnl_primitive_t run;
   dnnl_memory_t memory[3];
+  float *data[3];
   dnnl_exec_arg_t arg[3];
 };
 
@@ -42,16 +46,6 @@ static dnnl_primitive_desc_t describe(const ConvSpec *s, ConvKind kind, PeerKind
   return pd;
 }
 
-static dnnl_memory_t filled(const dnnl_memory_desc_t *md, dnnl_engine_t engine) {
-  dnnl_memory_t m;
-  void *data;
-  if (dnnl_memory_create(&m, md, engine, DNNL_MEMORY_ALLOCATE)) bug("oneDNN: out of memory");
-  dnnl_memory_get_data_handle(m, &data);
-  size_t n = dnnl_memory_desc_get_size(md) / 4;
-  for (size_t i = 0; i < n; i++) ((float *)data)[i] = (float)((i * 2654435761u) % 1000) * 1e-3f - 0.5f;
-  return m;
-}
-
 ConvPeer *conv_peer_new(const ConvSpec *s, PeerKind kind) {
   omp_set_num_threads(1);
   ConvPeer *p = calloc(1, sizeof *p);
@@ -72,7 +66,9 @@ ConvPeer *conv_peer_new(const ConvSpec *s, PeerKind kind) {
               {{dnnl_query_src_md, dnnl_query_diff_weights_md, dnnl_query_diff_dst_md},
                {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}}};
     for (int i = 0; i < 3; i++) {
-      p->memory[i] = filled(dnnl_primitive_desc_query_md(pd, of[s->kind].query[i], 0), p->engine);
+      const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, of[s->kind].query[i], 0);
+      p->data[i] = bench_floats((int64_t)(dnnl_memory_desc_get_size(md) / 4));
+      if (dnnl_memory_create(&p->memory[i], md, p->engine, p->data[i])) bug("oneDNN: out of memory");
       p->arg[i] = (dnnl_exec_arg_t){of[s->kind].arg[i], p->memory[i]};
     }
   }
@@ -90,8 +86,10 @@ void conv_peer_run(ConvPeer *p) {
 
 void conv_peer_free(ConvPeer *p) {
   if (!p) return;
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 3; i++) {
     if (p->memory[i]) dnnl_memory_destroy(p->memory[i]);
+    free(p->data[i]);
+  }
   if (p->run) dnnl_primitive_destroy(p->run);
   dnnl_stream_destroy(p->stream);
   dnnl_engine_destroy(p->engine);

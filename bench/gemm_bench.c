@@ -4,10 +4,8 @@
    tn = weight gradient; attn = products of attention over batch items of 4 heads. Time is the thread's CPU
    time, so that a busy machine disturbs less. */
 #define _GNU_SOURCE /* madvise */
+#include "bench/floats.h"
 #include "tests/unit/gemm_harness.h"
-
-#include <sys/mman.h>
-#include <time.h>
 
 typedef struct {
   const char *group, *order;
@@ -41,22 +39,6 @@ static const Row rows[] = {
     {"attn", "nn", 4, 160, 4, 2048},       {"attn", "tn", 160, 4, 4, 2048},
     {"attn", "nt", 16, 16, 64, 512},       {"attn", "nn", 16, 64, 16, 512},
 };
-
-static double cpu_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static float *floats(int64_t n) {
-  enum { HUGE_PAGE = 1 << 21 }; /* as a session's arena */
-  size_t bytes = ((size_t)n * 4 + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
-  float *p = aligned_alloc(HUGE_PAGE, bytes);
-  if (!p) bug("out of memory");
-  madvise(p, bytes, MADV_HUGEPAGE);
-  for (int64_t i = 0; i < n; i++) p[i] = (float)((i * 2654435761u) % 1000) * 1e-3f - 0.5f;
-  return p;
-}
 
 /* One operand of attention: `rows` x `cols` a head, of [item][token][head][feature] where one extent is that
    of features, else [item][head][row][col]; transposed: stored with cols first. */
@@ -93,8 +75,9 @@ static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_
   GemmGeom g;
   gemm_geom(&s, t, &g);
   int64_t items = r->batch ? r->batch : 1;
-  float *a = floats(items * s.m * s.k), *b = floats(items * s.n * s.k), *c = floats(items * s.m * s.n),
-        *tmp = floats(code.plan.tmp_bytes / 4), *scratch = floats(code.scratch / 4);
+  float *a = bench_floats(items * s.m * s.k), *b = bench_floats(items * s.n * s.k),
+        *c = bench_floats(items * s.m * s.n), *tmp = bench_floats(code.plan.tmp_bytes / 4),
+        *scratch = bench_floats(code.scratch / 4);
   void *operand[] = {[GO_A] = a, [GO_B] = b, [GO_C] = c, [GO_TMP] = tmp};
   double best = 1e9, pack = 1e9, flops = 2.0 * (double)items * (double)s.m * (double)s.n * (double)s.k;
   for (int i = 0; i < reps; i++) {

@@ -106,7 +106,7 @@ static void emit_kernel(Aot *a, const Kernel *k, const char *symbol) {
   switch (k->kind) {
   case KK_SCATTER: aot_emit_scatter(&a->m, &k->scatter, symbol); return;
   case KK_EXTERN: aot_emit_extern(&a->m, k, &a->p->buf.v[k->buf[k->nbuf - 1]].shape, symbol); return;
-  default: kernel_emit(&a->m, a->p, k, false, symbol);
+  default: kernel_emit(&a->m, a->p, k, symbol);
   }
 }
 
@@ -117,7 +117,7 @@ static void emit_kernels(Aot *a, LLVMValueRef *fn) {
   for (int k = 0; k < n; k++) {
     const Kernel *kn = &a->p->kernel.v[k];
     StrBuf b = {0};
-    kernel_key(a->p, kn, false, true, &b);
+    kernel_key(a->p, kn, true, &b);
     int u = 0;
     while (u < nunit && !(unit[u].n == b.n && !memcmp(unit[u].key, b.s, b.n))) u++;
     if (u == nunit) {

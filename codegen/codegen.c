@@ -64,7 +64,7 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
     }
     EmitModule m;
     em_open(&m, &p->target, tm, name);
-    kernel_emit(&m, p, kn, false, name);
+    kernel_emit(&m, p, kn, name);
     put_module(&m, tm, assembly, out);
     em_close(&m);
     sb_put(out, "\n", 1);
@@ -75,4 +75,5 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
 }
 
 extern const CodegenApi codegen_api;
-const CodegenApi codegen_api = {codegen_tune, codegen_jit, codegen_free, codegen_text, codegen_aot_target, codegen_aot};
+const CodegenApi codegen_api = {codegen_tune, codegen_jit,        codegen_free,
+                                codegen_text, codegen_aot_target, codegen_aot};

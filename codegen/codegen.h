@@ -1,5 +1,6 @@
-/* Kernels to native code: LLVM IR through the C API, ORC JIT, object cache. The only folder with LLVM headers. Built as a module of
-   its own that the CLI loads when it first compiles, so that `jepac check` never loads LLVM. */
+/* Kernels to native code: LLVM IR through the C API, ORC JIT, object cache. The only folder with LLVM
+   headers. Built as a module of its own that the CLI loads when it first compiles, so that `jepac check`
+   never loads LLVM. */
 #ifndef JEPAC_CODEGEN_H
 #define JEPAC_CODEGEN_H
 
@@ -14,12 +15,11 @@ typedef struct {
   const char *cache_dir; /* object cache folder, NULL = none */
   Tune tune;             /* off: schedules are those of the cost model */
   int threads;           /* compile in parallel */
-  bool check_bounds;     /* every access is checked against its buffer; failures abort with the kernel's name */
   CodegenDebug debug;    /* kernels appear in gdb or perf by name and model line; no cache, no sharing */
 } CodegenOptions;
 
-/* Gives p's products and convolutions the schedules that were fastest when measured, now or before. No bit of a
-   result depends on it. */
+/* Gives p's products and convolutions the schedules that were fastest when measured, now or before. No bit of
+   a result depends on it. */
 void codegen_tune(Program *p, const CodegenOptions *opt);
 
 typedef struct Code Code; /* owns the machine code a Plan points into */
@@ -32,10 +32,10 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d);
 
 /* ---- ahead of time (aot.c): a library that needs neither jepac nor LLVM ---- */
 typedef struct {
-  const char *prefix;        /* of its C names and files: an identifier */
-  const char *function;      /* "forward": PREFIX_forward runs the program once */
-  const char *title;         /* where it came from, for comments */
-  const char *cpu, *triple;  /* NULL: this machine's */
+  const char *prefix;                           /* of its C names and files: an identifier */
+  const char *function;                         /* "forward": PREFIX_forward runs the program once */
+  const char *title;                            /* where it came from, for comments */
+  const char *cpu, *triple;                     /* NULL: this machine's */
   bool object, archive, header, llvm, assembly; /* which files; archive: also pkg-config and CMake files */
 } AotOptions;
 typedef struct {
@@ -46,9 +46,10 @@ enum { AOT_FILES = 8 };
 /* What the program must be lowered for. ST_USAGE after reporting an unknown CPU or triple. */
 Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d);
 /* The files' contents in arena a. */
-Status codegen_aot(const Program *p, const AotOptions *opt, Arena *a, Diags *d, AotFile file[AOT_FILES], int *n);
+Status codegen_aot(const Program *p, const AotOptions *opt, Arena *a, Diags *d, AotFile file[AOT_FILES],
+                   int *n);
 
-typedef struct {         /* what the module exports, found with dlsym("codegen_api") */
+typedef struct { /* what the module exports, found with dlsym("codegen_api") */
   void (*tune)(Program *, const CodegenOptions *);
   Code *(*jit)(const Program *, const CodegenOptions *, Arena *, Diags *, Plan **);
   void (*free)(Code *);

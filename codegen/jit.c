@@ -22,8 +22,8 @@ bool kernel_is_compiled(const Kernel *k) {
   return k->kind == KK_LOOP || k->kind == KK_CONV || k->kind == KK_GEMM;
 }
 
-void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, const char *symbol) {
-  if (k->kind == KK_LOOP) loop_emit(m, p, k, check, symbol);
+void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
+  if (k->kind == KK_LOOP) loop_emit(m, p, k, symbol);
   else if (k->kind == KK_GEMM) gemm_emit(m, &k->gemm, k->gemm_step, symbol);
   else {
     ConvPlan plan = conv_plan(&k->conv, &p->target);
@@ -93,7 +93,7 @@ static void write_object(Job *j, const Unit *u) {
 static void compile_unit(Job *j, Unit *u, LLVMTargetMachineRef tm) {
   EmitModule m;
   em_open(&m, &j->p->target, tm, u->symbol);
-  kernel_emit(&m, j->p, u->kernel, j->opt->check_bounds, u->symbol);
+  kernel_emit(&m, j->p, u->kernel, u->symbol);
   if (j->opt->debug) debug_describe(&m, u->kernel, u->symbol);
 #ifdef JEPAC_DEBUG
   em_verify(&m);
@@ -133,10 +133,6 @@ static void compile_all(Job *j) {
 }
 
 /* ---- linking ---- */
-static int64_t out_of_bounds(int64_t kernel, int64_t operand) {
-  bug("kernel %lld accesses operand %lld out of bounds", (long long)kernel, (long long)operand);
-}
-
 /* What generated code may call. */
 #define F1(NAME)                                                                                             \
   { #NAME, (uintptr_t)(double (*)(double))NAME }
@@ -164,7 +160,6 @@ static const struct {
     {"memcpy", (uintptr_t)memcpy},
     {"memset", (uintptr_t)memset},
     {"memmove", (uintptr_t)memmove},
-    {"jepac_out_of_bounds", (uintptr_t)out_of_bounds},
 };
 
 static LLVMErrorRef define_imports(LLVMOrcLLJITRef jit) {
@@ -230,7 +225,7 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
     if (!kernel_is_compiled(&p->kernel.v[k])) continue;
     StrBuf key = {0};
     sb_put(&key, head.s, head.n);
-    kernel_key(p, &p->kernel.v[k], opt->check_bounds, !opt->check_bounds, &key);
+    kernel_key(p, &p->kernel.v[k], true, &key);
     unit[k] = unit_of(&j, key.s, key.n, &p->kernel.v[k]);
   }
   sb_free(&head);

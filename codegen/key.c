@@ -92,7 +92,7 @@ static void put_gemm(StrBuf *b, const GemmSpec *s, int step, bool share) {
     sb_printf(b, " %lld %lld %lld", (long long)s->a_off, (long long)s->b_off, (long long)s->c_off);
 }
 
-void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBuf *out) {
+void kernel_key(const Program *p, const Kernel *k, bool share, StrBuf *out) {
   const ScatterSpec *s = &k->scatter;
   switch (k->kind) {
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
@@ -109,9 +109,6 @@ void kernel_key(const Program *p, const Kernel *k, bool check, bool share, StrBu
               (long long)s->outer, (long long)s->extent, (long long)s->inner, (long long)s->nidx);
     break;
   }
-  if (!check) return;
-  sb_printf(out, "\ncheck %d", (int)(k - p->kernel.v)); /* the message names the kernel */
-  for (int i = 0; i < k->nbuf; i++) sb_printf(out, " %lld", (long long)p->buf.v[k->buf[i]].bytes);
 }
 
 /* ---- targets and builds ---- */

@@ -543,13 +543,13 @@ static void p_space(LoopCtx *c) {
   level_end(c, &level, NULL, 0);
 }
 
-void loop_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, const char *symbol) {
+void loop_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
   const LoopKernel *l = &k->loop;
   Arena *a = arena_new();
   LoopCtx *c = NEW(a, LoopCtx);
-  *c = (LoopCtx){.m = m, .p = p, .k = k, .l = l, .a = a, .check = check, .lanes = 1};
+  *c = (LoopCtx){.m = m, .p = p, .k = k, .l = l, .a = a, .lanes = 1};
   c->vec = l->vec >= 0 && l->size[l->vec] > 1 ? l->vec : -1;
-  c->flat = !check && loop_is_flat(l);
+  c->flat = loop_is_flat(l);
   c->info = NEWN(a, InstInfo, l->ninst + 1);
   c->val = NEWN(a, LLVMValueRef, l->ninst + 1);
   c->wide = NEWN(a, LLVMValueRef, l->ninst + 1);

@@ -6,8 +6,8 @@
 
 #include "codegen/emit.h"
 
-/* Emits kernel k (KK_LOOP) of p as function `symbol`. check: every access is tested against its buffer. */
-void loop_emit(EmitModule *m, const Program *p, const Kernel *k, bool check, const char *symbol);
+/* Emits kernel k (KK_LOOP) of p as function `symbol`. */
+void loop_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol);
 /* Kernels over one dim with plain accesses share code whatever their extent: it arrives in Step.param as
  * FlatParam. */
 typedef struct {
@@ -59,7 +59,6 @@ typedef struct {
   const Kernel *k;
   const LoopKernel *l;
   Arena *a;
-  bool check;
   int vec;        /* vector dim, -1 none */
   int width;      /* lanes of the vector dim */
   bool one_group; /* the vector dim is a P dim of `width` points: what varies along it alone leaves the loops

@@ -191,32 +191,6 @@ static Address address(LoopCtx *c, const Access *a, const AccessLin *at, DType d
   return r;
 }
 
-/* --check-bounds: stops the process when an active lane lies outside the operand. */
-static void check_access(LoopCtx *c, const Access *a, const Address *r, Guarded g, DType dt) {
-  EmitModule *m = c->m;
-  const Buf *buf = &c->p->buf.v[c->k->buf[a->buf]];
-  LLVMValueRef base = LLVMBuildPtrToInt(m->b, c->operand[a->buf], m->i64, "");
-  LLVMValueRef first = LLVMBuildSub(m->b, LLVMBuildPtrToInt(m->b, r->p, m->i64, ""), base, "");
-  int n = r->lane || r->contiguous ? c->lanes : 1;
-  LLVMValueRef off = em_splat(m, first, n), lane = em_iota(m, m->i64, n, 1);
-  if (r->lane) lane = LLVMBuildSExtOrBitCast(m->b, r->lane, LLVMTypeOf(off), "");
-  if (n > 1)
-    off = LLVMBuildAdd(m->b, off,
-                       LLVMBuildMul(m->b, lane, em_const(LLVMTypeOf(off), (double)dtype_size(dt)), ""), "");
-  LLVMValueRef bad = LLVMBuildICmp(m->b, LLVMIntUGT, off,
-                                   em_bits(LLVMTypeOf(off), (uint64_t)(buf->bytes - dtype_size(dt))), "");
-  if (n > 1) {
-    if (g.mask) bad = LLVMBuildAnd(m->b, bad, g.mask, "");
-    bad = any_lane(m, bad);
-  } else if (g.mask) bad = LLVMBuildAnd(m->b, bad, any_lane(m, g.mask), "");
-  if (g.cond) bad = LLVMBuildAnd(m->b, bad, g.cond, "");
-  EmitIf f;
-  em_if(m, &f, bad);
-  em_extern(m, "jepac_out_of_bounds", m->i64,
-            (LLVMValueRef[]){em_i64(m, (int64_t)(c->k - c->p->kernel.v)), em_i64(m, a->buf)}, 2);
-  em_endif(m, &f);
-}
-
 /* Value as stored (i16 bf16, i8 bool) to value computed with, and back. */
 static LLVMValueRef from_storage(EmitModule *m, DType dt, LLVMValueRef v) {
   if (dt == DT_BOOL) return LLVMBuildICmp(m->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
@@ -250,10 +224,6 @@ static LLVMValueRef load(LoopCtx *c, const Access *a, const AccessLin *at, DType
   Guarded g = guards(c, a, at->guard);
   LLVMValueRef tail = c->lanes > 1 ? c->mask : NULL, fill = fill_value(m, dt, a->fill), v;
   LLVMTypeRef vt = em_vec(r.elem, c->lanes);
-  if (c->check) {
-    Guarded active = {g.cond, both(c, g.mask, tail)};
-    check_access(c, a, &r, active, dt);
-  }
   if (r.lane) {
     LLVMValueRef mask = both(c, g.mask, tail), *p = &r.lane;
     if (g.cond) mask = both(c, mask, em_splat(m, g.cond, c->lanes));
@@ -290,7 +260,6 @@ void loop_emit_store(LoopCtx *c, int s) {
   unsigned align = (unsigned)dtype_size(dt);
   Address r = address(c, &st->access, &c->store_at[s], dt);
   LLVMValueRef tail = c->lanes > 1 ? c->mask : NULL;
-  if (c->check) check_access(c, &st->access, &r, (Guarded){NULL, tail}, dt);
   if (r.lane) {
     LLVMValueRef v = to_storage(m, dt, loop_value(c, st->inst));
     LLVMValueRef ptrs = LLVMBuildGEP2(m->b, r.elem, r.p, &r.lane, 1, "");

@@ -151,7 +151,7 @@ static uint64_t identity(const Program *p, const Plan *plan) {
   StrBuf b = {0};
   target_key(&p->target, &b);
   for (int k = 0; k < p->kernel.n; k++) {
-    kernel_key(p, &p->kernel.v[k], false, false, &b);
+    kernel_key(p, &p->kernel.v[k], false, &b);
     const Step *st = &plan->step[k];
     for (int i = 0; i < st->noperand;
          i++) /* scratch lies behind that of the schedule, which changes no bits */

@@ -41,7 +41,7 @@ static void site_key(const Program *p, const Kernel *k, StrBuf *key) {
   *choice_of(&plain) = 0;
   sb_printf(key, "schedule ");
   target_key(&p->target, key);
-  kernel_key(p, &plain, false, true, key);
+  kernel_key(p, &plain, true, key);
   sb_printf(key, "\n");
 }
 

@@ -1,5 +1,5 @@
 /* Compiled kernels as code: the object cache, code that equal kernels share, concurrent compilations, text
-   forms, bounds checks, the verifier of kernels. */
+   forms, the verifier of kernels. */
 #include "codegen/jit.h"
 #include "tests/unit/kernel_build.h"
 
@@ -107,11 +107,11 @@ START_TEST(test_convolutions_share_code) {
         Kernel k = {.kind = KK_CONV, .conv = s, .conv_step = step};
         Program p = {.target = t};
         StrBuf b = {0};
-        kernel_key(&p, &k, false, true, &b);
+        kernel_key(&p, &k, true, &b);
         key[n] = b.s;
         EmitModule m;
         em_open(&m, &t, tm, "f");
-        kernel_emit(&m, &p, &k, false, "f");
+        kernel_emit(&m, &p, &k, "f");
         text[n] = LLVMPrintModuleToString(m.mod);
         em_close(&m);
         for (int j = 0; j < n; j++) {
@@ -195,20 +195,6 @@ START_TEST(test_text) {
 }
 END_TEST
 
-START_TEST(test_bounds_check_stops) {
-  KB *b = small_kernel(3);
-  CodegenOptions o = {.threads = 1, .check_bounds = true};
-  char err[256];
-  ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s", err);
-  kb_program(b)->kernel.v[0].loop.size[0] = 101; /* behind the verifier's back */
-  float x[128] = {0}, y[128];
-  Plan *plan;
-  Code *c = codegen_jit(kb_program(b), &o, b->arena, diags_new(b->arena), &plan);
-  plan->step[0].fn((void *[]){x, y}, 0, NULL, NULL); /* exits 70 */
-  codegen_free(c);
-}
-END_TEST
-
 /* ---- the verifier ---- */
 START_TEST(test_verifier_finds) {
   Target t = target_host();
@@ -245,7 +231,6 @@ int main(void) {
   tcase_add_test(c, test_extents_share_code);
   tcase_add_test(c, test_two_compilations_side_by_side);
   tcase_add_test(c, test_text);
-  tcase_add_exit_test(c, test_bounds_check_stops, 70);
   tcase_add_test(c, test_verifier_finds);
   suite_add_tcase(s, c);
   return run_suite(s);

@@ -78,13 +78,13 @@ static void check_images(const ConvCode *code, Buffer *b, void *const operand[5]
   ck_assert_int_eq(st->nchunk * st->images, s->n);
   float *keep = malloc((size_t)src->n * 4);
   memcpy(keep, src->p, (size_t)src->n * 4);
-  harness_step(code, 0, operand, scratch, false);
+  conv_run_step(code, 0, operand, scratch, false);
   int64_t from = src->n / st->nchunk, to = dst->n / st->nchunk;
   for (int64_t i = 0; i < st->nchunk; i++) {
     for (int64_t k = 0; k < src->n; k++) src->p[k] = k / from == i ? keep[k] : NAN;
     for (int64_t k = 0; k < dst->n; k++) dst->p[k] = NAN;
     for (int64_t k = 0; k < nscratch; k++) scratch[k] = NAN;
-    harness_chunk(code, main, operand, scratch, i);
+    conv_run_chunk(code, main, operand, scratch, i);
     ck_assert_msg(!memcmp(dst->p + i * to, want + i * to, (size_t)to * 4), "chunk %d of %d: other bits",
                   (int)i, (int)st->nchunk);
     for (int64_t k = 0; k < dst->n; k++)
@@ -96,13 +96,13 @@ static void check_images(const ConvCode *code, Buffer *b, void *const operand[5]
 
 /* The same result, bit for bit, in chunks of as many images as asked for. */
 static void check_request(ConvSpec s, const Target *t, Buffer *b, void *const operand[5], const float *want) {
-  ConvCode code = harness_compile(&s, t);
+  ConvCode code = conv_compile(&s, t);
   ck_assert_int_eq(code.plan.spec.images, s.images);
   ck_assert_int_eq(code.plan.step[code.plan.nstep - 1].images, s.images);
   Buffer scratch = buffer_new((code.scratch + 63) / 64 * 16);
   check_images(&code, b, operand, scratch.p, scratch.n, want);
   buffer_free(&scratch);
-  harness_free(&code);
+  conv_free(&code);
 }
 
 /* Another schedule changes the main step only, and no bit of the result. Compiling takes the time: one choice
@@ -116,7 +116,7 @@ static void check_choice(ConvSpec s, const Target *t, Buffer *b, void *const ope
   ck_assert(n >= 1 && choice[0] == 0);
   if (n == 1) return;
   s.choice = choice[1 + turn++ % (n - 1)];
-  ConvCode code = harness_compile(&s, t);
+  ConvCode code = conv_compile(&s, t);
   const ConvPlan *p = &code.plan;
   ck_assert(p->nstep == plain.nstep && p->spec.algo == plain.spec.algo);
   ck_assert_mem_eq(p->tmp_bytes, plain.tmp_bytes, sizeof p->tmp_bytes);
@@ -127,18 +127,18 @@ static void check_choice(ConvSpec s, const Target *t, Buffer *b, void *const ope
   for (int64_t k = 0; k < b[result].n; k++) b[result].p[k] = NAN;
   for (int k = 0; k < p->nstep; k++) {
     for (int64_t j = 0; j < scratch.n; j++) scratch.p[j] = NAN;
-    harness_step(&code, k, operand, scratch.p, false);
+    conv_run_step(&code, k, operand, scratch.p, false);
   }
   ck_assert_msg(!memcmp(b[result].p, want, (size_t)b[result].n * 4), "choice %d changes bits", (int)s.choice);
   buffer_free(&scratch);
-  harness_free(&code);
+  conv_free(&code);
 }
 
 /* Relative rms error; NaN when anything was left unwritten. */
 static double run_case(ConvSpec s, const Target *t) {
   s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
   s.ow = (s.w + 2 * s.pad[1] - s.kw) / s.stride[1] + 1;
-  ConvCode code = harness_compile(&s, t);
+  ConvCode code = conv_compile(&s, t);
   Buffer b[5] = {[CO_X] = buffer_new(s.n * s.c * s.h * s.w),
                  [CO_W] = buffer_new(s.k * s.c * s.kh * s.kw),
                  [CO_Y] = buffer_new(s.n * s.k * s.oh * s.ow),
@@ -157,7 +157,7 @@ static double run_case(ConvSpec s, const Target *t) {
   for (int backwards = 0; backwards < 2; backwards++) {
     for (int i = 0; i < code.plan.nstep; i++) {
       for (int64_t k = 0; k < scratch.n; k++) scratch.p[k] = NAN;
-      harness_step(&code, i, operand, scratch.p, backwards);
+      conv_run_step(&code, i, operand, scratch.p, backwards);
     }
     if (backwards)
       ck_assert_msg(!memcmp(first, b[result].p, (size_t)b[result].n * 4), "chunk order changes bits");
@@ -177,7 +177,7 @@ static double run_case(ConvSpec s, const Target *t) {
   free(want), free(first);
   for (int i = 0; i < 5; i++) buffer_free(&b[i]);
   buffer_free(&scratch);
-  harness_free(&code);
+  conv_free(&code);
   return sum > 0 ? sqrt(err / sum) : sqrt(err);
 }
 

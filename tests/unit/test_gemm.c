@@ -282,7 +282,7 @@ START_TEST(chunk_is_rows) {
       void *operand[] = {[GO_A] = a.p, [GO_B] = b.p, [GO_C] = c.p, [GO_TMP] = tmp.p};
       if (main_step) gemm_run_step(&code, 0, operand, scratch.p, false);
       void *ptr[] = {a.p, code.plan.step[main_step].in[1] == GO_TMP ? tmp.p : b.p, c.p};
-      code.fn[main_step](ptr, chunk, scratch.p, NULL);
+      code.code.fn[main_step](ptr, chunk, scratch.p, NULL);
       for (int64_t i = 0; i < nc; i++) {
         bool mine = i / each == chunk;
         ck_assert_msg(mine ? get(&c, i) == 30 : isnan(get(&c, i)), "chunk %lld, element %lld: %g",

@@ -1,7 +1,7 @@
 /* --tune: the choice of a schedule is kept and read back, what does not fit is ignored, and neither identity
    nor results know of it (bits of every choice: test_gemm.c, test_conv.c). */
 #include "codegen/jit.h"
-#include "tests/unit/support.h"
+#include "tests/unit/folder.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -38,24 +38,21 @@ static Program *product(Arena *a, bool transposed) {
   return p;
 }
 
-static int64_t tuned(Tune tune, const char *dir) {
-  Arena *a = arena_new();
-  Program *p = product(a, false);
-  codegen_tune(p, &(CodegenOptions){.cache_dir = dir, .threads = 1, .tune = tune});
-  int64_t choice = p->kernel.v[p->kernel.n - 1].gemm.choice;
-  arena_free(a);
-  return choice;
+static int64_t tuned(Tune tune) {
+  Program *p = product(arena, false);
+  codegen_tune(p, &(CodegenOptions){.cache_dir = folder, .threads = 1, .tune = tune});
+  return p->kernel.v[p->kernel.n - 1].gemm.choice;
 }
 
 /* The one entry of the folder; false: there is none. */
-static bool entry_of(const char *dir, char path[512]) {
+static bool entry_of(char path[512]) {
   bool found = false;
-  DIR *d = opendir(dir);
+  DIR *d = opendir(folder);
   for (struct dirent *e; d && (e = readdir(d));)
     if (strstr(e->d_name, ".choice")) {
       ck_assert(!found);
       found = true;
-      snprintf(path, 512, "%s/%s", dir, e->d_name);
+      snprintf(path, 512, "%s/%s", folder, e->d_name);
     }
   if (d) closedir(d);
   return found;
@@ -72,17 +69,15 @@ static char *contents(const char *path, size_t *n) {
 }
 
 START_TEST(winner_is_kept) {
-  char dir[] = "/tmp/jepac_tune_XXXXXX", path[512], text[1 << 16], cmd[64];
-  ck_assert_ptr_nonnull(mkdtemp(dir));
-  Arena *a = arena_new();
-  Program *p = product(a, false);
+  char path[512], text[1 << 16];
+  Program *p = product(arena, false);
   int64_t choice[CHOICES];
   int n = gemm_choices(&p->kernel.v[p->kernel.n - 1].gemm, &p->target, choice);
   ck_assert_int_gt(n, 2);
-  ck_assert_int_eq(tuned(TUNE_OFF, dir), 0);
-  ck_assert(!entry_of(dir, path)); /* off: nothing is measured */
-  int64_t first = tuned(TUNE_FULL, dir);
-  ck_assert(entry_of(dir, path));
+  ck_assert_int_eq(tuned(TUNE_OFF), 0);
+  ck_assert(!entry_of(path)); /* off: nothing is measured */
+  int64_t first = tuned(TUNE_FULL);
+  ck_assert(entry_of(path));
   size_t len;
   char *now = contents(path, &len), *last = now + len - 2;
   while (last > now && last[-1] != '\n') last--;
@@ -93,8 +88,8 @@ START_TEST(winner_is_kept) {
     memcpy(text, now, key);
     int more = snprintf(text + key, 32, "%lld\n", (long long)choice[c]);
     write_bytes(path, text, key + (size_t)more);
-    ck_assert_int_eq(tuned(c % 2 ? TUNE_FAST : TUNE_FULL, dir), choice[c]);
-    ck_assert_int_eq(tuned(TUNE_OFF, dir), 0);
+    ck_assert_int_eq(tuned(c % 2 ? TUNE_FAST : TUNE_FULL), choice[c]);
+    ck_assert_int_eq(tuned(TUNE_OFF), 0);
   }
   /* A damaged entry, one of another build or CPU, and a number that is no choice: measured anew, and
    * replaced. */
@@ -106,7 +101,7 @@ START_TEST(winner_is_kept) {
     memcpy(text + key, tail, strlen(tail));
     if (foreign) text[key / 2] ^= 1;
     write_bytes(path, text, key + strlen(tail));
-    int64_t got = tuned(TUNE_FULL, dir);
+    int64_t got = tuned(TUNE_FULL);
     size_t now_len;
     char *again = contents(path, &now_len);
     ck_assert_msg(now_len > key && !memcmp(again, text, foreign ? 0 : key), "entry %d was not replaced",
@@ -115,48 +110,43 @@ START_TEST(winner_is_kept) {
     ck_assert_int_eq(again[now_len - 1], '\n');
     now = again;
   }
-  snprintf(cmd, sizeof cmd, "rm -r %s", dir);
-  ck_assert_int_eq(system(cmd), 0);
-  arena_free(a);
 }
 END_TEST
 
 /* Equal results, equal identity, one packing step for all choices. */
 START_TEST(choice_is_no_identity) {
   for (int transposed = 0; transposed < 2; transposed++) {
-    Arena *a = arena_new();
     uint64_t identity = 0;
     float *want = NULL;
     int64_t choice[CHOICES];
     int n = 1;
     for (int c = 0; c < n; c++) {
-      Program *p = product(a, transposed);
+      Program *p = product(arena, transposed);
       Kernel *k = &p->kernel.v[p->kernel.n - 1];
       n = gemm_choices(&k->gemm, &p->target, choice);
       k->gemm.choice = choice[c];
       Plan *plan;
-      Code *code = codegen_jit(p, &(CodegenOptions){.threads = 1}, a, diags_new(a), &plan);
+      Code *code = codegen_jit(p, &(CodegenOptions){.threads = 1}, arena, diags, &plan);
       ck_assert_ptr_nonnull(code);
-      char *arena = aligned_alloc(64, (size_t)p->arena_bytes),
+      char *memory = aligned_alloc(64, (size_t)p->arena_bytes),
            *scratch = aligned_alloc(64, (size_t)plan->scratch_bytes + 64);
       for (int64_t i = 0; i < M * K + K * N; i++)
-        ((float *)(void *)arena)[i] = (float)((i * 2654435761u) % 1000) * 1e-3f - 0.5f;
+        ((float *)(void *)memory)[i] = (float)((i * 2654435761u) % 1000) * 1e-3f - 0.5f;
       for (int s = 0; s < plan->nstep; s++) {
         void *operand[3];
-        for (int i = 0; i < plan->step[s].noperand; i++) operand[i] = arena + plan->step[s].operand[i];
+        for (int i = 0; i < plan->step[s].noperand; i++) operand[i] = memory + plan->step[s].operand[i];
         for (int64_t i = 0; i < plan->step[s].nchunk; i++) plan->step[s].fn(operand, i, scratch, NULL);
       }
-      float *got = NEWN(a, float, M *N);
-      memcpy(got, arena + p->buf.v[GO_C].offset, M * N * sizeof *got);
+      float *got = NEWN(arena, float, M *N);
+      memcpy(got, memory + p->buf.v[GO_C].offset, M * N * sizeof *got);
       if (!c) want = got, identity = plan->identity;
       ck_assert_mem_eq(got, want, M * N * sizeof *got);
       ck_assert(plan->identity == identity);
       codegen_free(code);
-      free(arena);
+      free(memory);
       free(scratch);
     }
     ck_assert_int_gt(n, 2);
-    arena_free(a);
   }
 }
 END_TEST
@@ -164,6 +154,7 @@ END_TEST
 int main(void) {
   Suite *s = suite_create("tune");
   TCase *t = tcase_create("all");
+  tcase_add_checked_fixture(t, setup, teardown);
   tcase_set_timeout(t, 300);
   tcase_add_test(t, winner_is_kept);
   tcase_add_test(t, choice_is_no_identity);
