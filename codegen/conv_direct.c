@@ -200,14 +200,42 @@ void conv_emit_gather(EmitModule *m, const ConvPlan *plan) {
 }
 
 /* ---- weight gradient ---- */
+/* What the next pixel block reads of a channel-blocked tensor, a line at a time: images, channel blocks, rows
+   of each, pixels of a row. */
+typedef struct {
+  LLVMValueRef base; /* NULL: nothing */
+  int64_t images, blocks, rows, pixels;
+  int64_t image, block, row, pixel; /* floats from one to the next */
+} Ahead;
+
 typedef struct {
   const ConvSpec *s;
   ConvWgrad g;
+  Ahead ahead[2];    /* x, y */
+  LLVMValueRef tile; /* register tiles of this pixel block so far */
+  int64_t tiles;     /* in all */
   LLVMValueRef x, y,
       acc; /* scratch, first pixel's vector of block 0, accumulators of the chunk's first blocks */
   LLVMValueRef images, rows, ncb; /* of this pixel block */
   int64_t ximage, ypitch, yblock, yimage;
 } Wgrad;
+
+/* Fetches the share of visit `visit` of `visits`. */
+static void fetch_ahead(EmitModule *m, const Ahead *a, LLVMValueRef visit, int64_t visits) {
+  if (!a->base) return;
+  int64_t rows = a->images * a->blocks * a->rows, parts = conv_max(1, visits / rows),
+          each = conv_div_up(rows, visits), pixels = conv_div_up(a->pixels, parts);
+  for (int64_t u = 0; u < each; u++) {
+    LLVMValueRef part = em_imodc(m, visit, parts), row = em_idivc(m, visit, parts);
+    row = em_imin(m, em_iaddc(m, em_imulc(m, row, each), u), em_i64(m, rows - 1));
+    LLVMValueRef block = em_idivc(m, row, a->rows);
+    LLVMValueRef at = em_imulc(m, em_idivc(m, block, a->blocks), a->image);
+    at = em_iadd(m, at, em_imulc(m, em_imodc(m, block, a->blocks), a->block));
+    at = em_iadd(m, at, em_imulc(m, em_imodc(m, row, a->rows), a->row));
+    at = conv_at(m, a->base, em_iadd(m, at, em_imulc(m, part, pixels * a->pixel)));
+    for (int64_t i = 0; i < pixels; i++) em_prefetch(m, conv_atc(m, at, i * a->pixel), false, 2);
+  }
+}
 
 /* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators.
  */
@@ -226,6 +254,8 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
   LLVMValueRef xi = conv_at(m, x, em_imulc(m, i, z->ximage)), yi = conv_at(m, y, em_imulc(m, i, z->yimage));
   LLVMValueRef p = conv_loop(m, &lp, z->rows, 1);
   conv_carry(m, &lp, a, n);
+  LLVMValueRef visit = em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, z->tile, g->images), i), g->band), p);
+  for (int k = 0; k < 2; k++) fetch_ahead(m, &z->ahead[k], visit, z->tiles * g->images * g->band);
   LLVMValueRef xp = conv_at(m, xi, em_imulc(m, p, g->step[0] * pitch)),
                yp = conv_at(m, yi, em_imulc(m, p, z->ypitch));
   LLVMValueRef q = conv_loop(m, &lq, em_i64(m, s->ow), unroll);
@@ -243,7 +273,8 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
 }
 
 /* Few channels: entries (c, s), or (c, r, s), in groups of rb. */
-static void wgrad_flat(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueRef acc, int ob) {
+static void wgrad_flat(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValueRef y, LLVMValueRef acc,
+                       int ob) {
   const ConvWgrad *g = &z->g;
   const ConvSpec *s = z->s;
   int64_t ib = g->fx.ib, pitch = fill_row(&g->fx), L = m->vl, kh = g->flat_rows ? s->kh : 1,
@@ -259,12 +290,17 @@ static void wgrad_flat(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueR
       xoff[k] = row * pitch + col * fill_pixel(&g->fx) + c * fill_channel(&g->fx);
       accoff[k] = (c * s->kh * s->kw + row * s->kw + col) * L;
     }
+    z->tile = em_iaddc(
+        m,
+        em_imulc(m, em_iadd(m, em_imulc(m, group, g->flat_rows ? 1 : s->kh), r), conv_div_up(entries, g->rb)),
+        e0 / g->rb);
     wgrad_tile(m, z, x, xoff, y, to, accoff, rb, ob);
   }
   conv_end(m, &l, NULL, 0);
 }
 
-static void wgrad_blocked(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMValueRef acc, int ob) {
+static void wgrad_blocked(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValueRef y, LLVMValueRef acc,
+                          int ob) {
   const ConvWgrad *g = &z->g;
   const ConvSpec *s = z->s;
   int64_t ib = g->fx.ib, pitch = g->fx.cols * ib, L = m->vl, taps = s->kh * s->kw;
@@ -279,11 +315,44 @@ static void wgrad_blocked(EmitModule *m, const Wgrad *z, LLVMValueRef y, LLVMVal
   x = conv_at(m, x, em_iadd(m, em_imulc(m, r, pitch), em_iadd(m, em_imulc(m, c, ib), c0)));
   LLVMValueRef tap = em_iadd(m, em_imulc(m, r, s->kw), c), ch = em_iadd(m, em_imulc(m, cb, ib), c0);
   LLVMValueRef to = conv_at(m, acc, em_imulc(m, em_iadd(m, em_imulc(m, ch, taps), tap), L));
+  LLVMValueRef number = em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, group, g->cgroup), cb), taps), tap);
+  z->tile = em_iadd(m, em_imulc(m, number, ib / g->rb), em_idivc(m, c0, g->rb));
   wgrad_tile(m, z, x, xoff, y, to, accoff, g->rb, ob);
   conv_end(m, &lc, NULL, 0);
   conv_end(m, &ls, NULL, 0);
   conv_end(m, &lr, NULL, 0);
   conv_end(m, &lb, NULL, 0);
+}
+
+/* What the block at images from `image` and rows from `p` on reads of x and y. */
+static void ahead_of(EmitModule *m, Wgrad *z, LLVMValueRef x, LLVMValueRef y, LLVMValueRef cb0,
+                     LLVMValueRef kb0, LLVMValueRef image, LLVMValueRef p) {
+  const ConvWgrad *g = &z->g;
+  const ConvSpec *s = z->s;
+  int64_t L = m->vl, kh = g->flat_rows ? 1 : s->kh;
+  int64_t each = g->flat ? kh * conv_div_up(g->fx.ib * s->kw * (g->flat_rows ? s->kh : 1), g->rb)
+                         : g->cgroup * s->kh * s->kw * (g->fx.ib / g->rb);
+  z->tiles = (g->kgroup / g->ob + g->kgroup % g->ob) * each;
+  const ConvFill *f = &g->fx;
+  if (f->block && !f->bf16) {
+    Ahead *a = &z->ahead[0];
+    /* 1x1: only the pixels that are met; else all */
+    int64_t down = s->kh > 1 ? 1 : s->stride[0], right = s->kw > 1 ? 1 : s->stride[1];
+    *a = (Ahead){.images = g->images,
+                 .blocks = g->cgroup,
+                 .rows = g->band * s->stride[0] / down,
+                 .pixels = s->ow * s->stride[1] / right};
+    a->pixel = right * L, a->row = down * s->w * L, a->block = s->h * s->w * L, a->image = f->icb * a->block;
+    LLVMValueRef at = em_iadd(m, em_imulc(m, image, a->image), em_imulc(m, cb0, a->block));
+    a->base = conv_at(m, x, em_iadd(m, at, em_imulc(m, p, s->stride[0] * s->w * L)));
+  }
+  if (!g->fy.rows) {
+    Ahead *a = &z->ahead[1];
+    *a = (Ahead){.images = g->images, .blocks = g->kgroup, .rows = g->band, .pixels = s->ow};
+    a->pixel = L, a->row = s->ow * L, a->block = s->oh * a->row, a->image = g->ocb * a->block;
+    LLVMValueRef at = em_iadd(m, em_imulc(m, image, a->image), em_imulc(m, kb0, a->block));
+    a->base = conv_at(m, y, em_iadd(m, at, em_imulc(m, p, a->row)));
+  }
 }
 
 void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
@@ -325,6 +394,9 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
   z.rows =
       s->oh % g->band ? em_imin(m, em_isub(m, em_i64(m, s->oh), p0), em_i64(m, g->band)) : em_i64(m, g->band);
   LLVMValueRef row = em_imulc(m, p0, g->step[0]);
+  LLVMValueRef next = em_iaddc(m, t, 1), later = em_imulc(m, em_idivc(m, next, g->nband), g->images),
+               below = em_imulc(m, em_imodc(m, next, g->nband), g->band);
+  ahead_of(m, &z, x, y, cb0, kb0, later, below);
   z.x = copy ? m->scratch
              : conv_at(m, x,
                        em_iadd(m, em_imulc(m, image0, z.ximage),
@@ -356,7 +428,9 @@ void conv_emit_wgrad(EmitModule *m, const ConvPlan *plan) {
     v = em_iadd(m, from, v);
     LLVMValueRef yv = conv_at(m, z.y, em_imulc(m, v, z.yblock)),
                  av = conv_at(m, z.acc, em_imulc(m, v, panel));
-    (g->flat ? wgrad_flat : wgrad_blocked)(m, &z, yv, av, part ? 1 : g->ob);
+    LLVMValueRef vgroup = em_idivc(m, v, g->ob);
+    if (part) vgroup = em_iadd(m, em_idivc(m, whole, g->ob), em_isub(m, v, whole));
+    (g->flat ? wgrad_flat : wgrad_blocked)(m, &z, vgroup, yv, av, part ? 1 : g->ob);
     conv_end(m, &lv, NULL, 0);
   }
   conv_end(m, &lt, NULL, 0);
