@@ -1,11 +1,14 @@
 /* Times matrix products one shape at a time on one thread: gemm_bench [--cpu NAME] [--shape TEXT] [--reps R]
-   [--rows R] [--choice C|all]. Columns are GFLOP/s of the best of R runs, milliseconds, and how the plan goes
-   about it. A row is M x N x K in an order of operands: nt = forward (weights [N][K]), nn = input gradient,
-   tn = weight gradient; attn = products of attention over batch items of 4 heads. Time is the thread's CPU
-   time, so that a busy machine disturbs less. */
+   [--rows R] [--choice C|all] [--cold yes]. Columns are GFLOP/s of the best of R runs, milliseconds, and how
+   the plan goes about it. A row is M x N x K in an order of operands: nt = forward (weights [N][K]), nn =
+   input gradient, tn = weight gradient; attn = products of attention over batch items of 4 heads. Time is the
+   thread's CPU time, so that a busy machine disturbs less. --cold: before each step something else fills the
+   core's caches, as in a model, where operands come from the cache that cores share. */
 #define _GNU_SOURCE /* madvise */
 #include "bench/floats.h"
 #include "tests/unit/gemm_harness.h"
+
+#include <string.h>
 
 typedef struct {
   const char *group, *order;
@@ -68,7 +71,14 @@ static GemmSpec spec_of(const Row *r, int64_t given) {
   return s;
 }
 
-static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_t choice) {
+static void leave_caches(void) {
+  enum { N = 1 << 20 };
+  static float *other;
+  if (!other) other = bench_floats(N);
+  for (int i = 0; i < N; i += 16) other[i] += 1;
+}
+
+static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_t choice, bool cold) {
   GemmSpec s = spec_of(r, given);
   s.choice = choice;
   GemmCode code = gemm_compile(&s, t);
@@ -83,6 +93,7 @@ static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_
   for (int i = 0; i < reps; i++) {
     double total = 0;
     for (int k = 0; k < code.plan.nstep; k++) {
+      if (cold) leave_caches();
       double start = cpu_seconds();
       gemm_run_step(&code, k, operand, scratch, false);
       double d = cpu_seconds() - start;
@@ -108,11 +119,12 @@ int main(int argc, char **argv) {
   const char *cpu = "host", *shape = NULL;
   int reps = 10;
   int64_t given = 0, choice = 0;
-  bool all = false;
+  bool all = false, cold = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!strcmp(argv[i], "--cpu")) cpu = argv[i + 1];
     else if (!strcmp(argv[i], "--reps")) reps = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--shape")) shape = argv[i + 1];
+    else if (!strcmp(argv[i], "--cold")) cold = argv[i + 1][0] == 'y';
     else if (!strcmp(argv[i], "--rows")) given = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--choice")) choice = atoi(argv[i + 1]), all = !strcmp(argv[i + 1], "all");
   }
@@ -128,7 +140,7 @@ int main(int argc, char **argv) {
     int n = all ? gemm_choices(&spec, &t, each) : 1;
     for (int c = 0; c < n; c++) {
       if (all) printf("%2lld ", (long long)each[c]);
-      bench(&rows[i], &t, reps, given, each[c]);
+      bench(&rows[i], &t, reps, given, each[c], cold);
     }
   }
   return 0;

@@ -6,7 +6,10 @@
    High-Performance Deep Learning Convolutions on SIMD Architectures, 2018.) */
 #include "codegen/conv.h"
 
-enum { UNROLL = 320 }; /* multiply-adds in a loop body, about */
+enum {
+  UNROLL = 320, /* multiply-adds in a loop body, about */
+  VISIT = 256   /* ... between two fetches of what comes next, at least */
+};
 
 void conv_fma_tile(EmitModule *m, LLVMValueRef *acc, LLVMValueRef a, const int64_t *aoff, int na,
                    LLVMValueRef b, int64_t boff, int64_t bstride, int nb) {
@@ -220,9 +223,7 @@ typedef struct {
   int64_t ximage, ypitch, yblock, yimage;
 } Wgrad;
 
-/* Fetches the share of visit `visit` of `visits`. */
-static void fetch_ahead(EmitModule *m, const Ahead *a, LLVMValueRef visit, int64_t visits) {
-  if (!a->base) return;
+static void fetch_share(EmitModule *m, const Ahead *a, LLVMValueRef visit, int64_t visits) {
   int64_t rows = a->images * a->blocks * a->rows, parts = conv_max(1, visits / rows),
           each = conv_div_up(rows, visits), pixels = conv_div_up(a->pixels, parts);
   for (int64_t u = 0; u < each; u++) {
@@ -235,6 +236,12 @@ static void fetch_ahead(EmitModule *m, const Ahead *a, LLVMValueRef visit, int64
     at = conv_at(m, a->base, em_iadd(m, at, em_imulc(m, part, pixels * a->pixel)));
     for (int64_t i = 0; i < pixels; i++) em_prefetch(m, conv_atc(m, at, i * a->pixel), false, 2);
   }
+}
+
+/* Fetches the share of visit `visit` of `visits`. */
+static void fetch_ahead(EmitModule *m, const Ahead ahead[2], LLVMValueRef visit, int64_t visits) {
+  for (int i = 0; i < 2; i++)
+    if (ahead[i].base) fetch_share(m, &ahead[i], visit, visits);
 }
 
 /* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators.
@@ -252,10 +259,13 @@ static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int6
   LLVMValueRef i = conv_loop(m, &li, z->images, 1);
   conv_carry(m, &li, a, n);
   LLVMValueRef xi = conv_at(m, x, em_imulc(m, i, z->ximage)), yi = conv_at(m, y, em_imulc(m, i, z->yimage));
+  bool by_rows = s->ow * n >= VISIT;
+  LLVMValueRef image = em_iadd(m, em_imulc(m, z->tile, g->images), i);
+  if (!by_rows) fetch_ahead(m, z->ahead, image, z->tiles * g->images);
   LLVMValueRef p = conv_loop(m, &lp, z->rows, 1);
   conv_carry(m, &lp, a, n);
-  LLVMValueRef visit = em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, z->tile, g->images), i), g->band), p);
-  for (int k = 0; k < 2; k++) fetch_ahead(m, &z->ahead[k], visit, z->tiles * g->images * g->band);
+  if (by_rows)
+    fetch_ahead(m, z->ahead, em_iadd(m, em_imulc(m, image, g->band), p), z->tiles * g->images * g->band);
   LLVMValueRef xp = conv_at(m, xi, em_imulc(m, p, g->step[0] * pitch)),
                yp = conv_at(m, yi, em_imulc(m, p, z->ypitch));
   LLVMValueRef q = conv_loop(m, &lq, em_i64(m, s->ow), unroll);
