@@ -249,7 +249,7 @@ class JaxModel:
         x = relu(self.batch_norm(f"{name}.bn1", self.conv(f"{name}.conv1", x, stride, pad)))
         if stem == "imagenet":
             window = (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
-            lowest = self.np.array(-self.np.inf, x.dtype)
+            lowest = x.dtype.type("-inf")  # a constant, else JAX does not know it for a maximum
             x = self.jax.lax.reduce_window(x, lowest, self.jax.lax.max, *window)
         for stage, width in enumerate(self.a["widths"]):
             for block in range(self.a["blocks"]):

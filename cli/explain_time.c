@@ -188,8 +188,9 @@ static const char *duration(Cli *c, double seconds) {
     double size;
   } unit[] = {{"ms", 1e-3}, {"s", 1}, {"minutes", 60}, {"hours", 3600}, {"days", 86400}};
   int u = 0;
-  while (u < 4 && seconds >= 2 * unit[u + 1].size) u++;
-  return arena_printf(c->arena, "%.3g %s", seconds / unit[u].size, unit[u].unit);
+  while (u < 4 && seconds >= (u ? 2 : 1) * unit[u + 1].size) u++;
+  double n = seconds / unit[u].size;
+  return arena_printf(c->arena, n < 100 ? "%.3g %s" : "%.0f %s", n, unit[u].unit);
 }
 
 /* What all of a recipe takes, at `batch` seconds a batch. */
