@@ -32,8 +32,6 @@ const char *st_meta(const StFile *f, const char *key);      /* NULL when absent 
 /* Writes atomically (runtime/file.h). */
 Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d);
 
-/* In the dictionary of an npy header (NUL-terminated): the position after "'key':" and white space, or NULL. */
-const char *npy_value(const char *header, const char *key);
 /* C order; element types f4 f8 i4 i8 u4 b1. The tensor read lives in a and has the name "". */
 Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d);
 Status npy_write(const char *path, const StTensor *t, Diags *d);

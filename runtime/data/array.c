@@ -1,11 +1,20 @@
 /* The npy format: magic, version, header length, a Python dictionary literal with the keys descr,
    fortran_order and shape, then the elements. */
 #include "runtime/data/array.h"
-#include "runtime/safetensors.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* In the dictionary: the position after "'key':" and white space, or NULL. */
+static const char *npy_value(const char *header, const char *key) {
+  char quoted[32];
+  snprintf(quoted, sizeof quoted, "'%s':", key);
+  const char *p = strstr(header, quoted);
+  if (!p) return NULL;
+  p += strlen(quoted);
+  return p + strspn(p, " ");
+}
 
 static const char *parse_header(const char *h, Array *out) {
   const char *descr = npy_value(h, "descr"), *order = npy_value(h, "fortran_order"),
