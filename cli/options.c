@@ -38,7 +38,7 @@ static const OptionRow option_table[] = {
     {"resume", 0, OPT_FLAG, CMD_TRAIN, AT(resume), NULL, "go on from RUN's checkpoint"},
     {"epochs", 0, OPT_NATURAL, CMD_TRAIN, AT(epochs), "N", "instead of the recipe's"},
     {"steps", 0, OPT_NATURAL, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(steps), "N", "optimizer steps"},
-    {"max-memory", 0, OPT_BYTES, CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN, AT(max_memory), "SIZE",
+    {"max-memory", 0, OPT_BYTES, CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_COMPILE, AT(max_memory), "SIZE",
      "arena budget: 512M, 2G"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},

@@ -109,6 +109,7 @@ static void must_store(Fuse *f) {
     if (x->op == OP_reshape && l->stored[v] && !l->block[v] && !l->block[x->in[0]])
       store_because(l, x->in[0], WHY_VIEWED, v);
   }
+  memcpy(l->must, l->stored, sizeof(bool) * (size_t)f->n);
 }
 
 static void estimate(Fuse *f) {

@@ -88,10 +88,45 @@ static bool lb_is_root(const Build *b, Val v) {
   return false;
 }
 
+static bool among(const ValVec *s, Val v) {
+  for (int i = 0; i < s->n; i++)
+    if (s->v[i] == v) return true;
+  return false;
+}
+
 /* Is v read from memory in this kernel? */
 bool lb_is_loaded(const Build *b, Val v) {
   const Lower *l = b->l;
-  return l->stored[v] && !lb_is_root(b, v) && !(l->home[v] >= 0 && lb_is_root(b, l->home[v]));
+  return l->stored[v] && !lb_is_root(b, v) && !(l->home[v] >= 0 && lb_is_root(b, l->home[v])) &&
+         !among(&b->again_here, v);
+}
+
+/* Operations an element to compute v from values of which the large ones are read here anyway; more than
+   AGAIN_FLOPS when there is no such way. */
+static int again_flops(const Build *b, Val v, Val top) {
+  const Node *n = g_node(b->g, v);
+  OpKind kind = op_table[n->op].kind;
+  bool large = shape_count(&n->shape) * 4 >= shape_count(&g_node(b->g, top)->shape);
+  if (v != top && b->l->stored[v] && !among(&b->again_here, v))
+    return !large || among(&b->out->loads, v) ? 0 : AGAIN_FLOPS + 1;
+  if (n->op == OP_fill) return 0;
+  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return AGAIN_FLOPS + 1;
+  int flops = large ? op_table[n->op].flops : 0;
+  for (int i = 0; i < n->nin && flops <= AGAIN_FLOPS; i++) flops += again_flops(b, n->in[i], top);
+  return flops;
+}
+
+/* Values the kernel reads though it reads all they follow from as well, like the ReLU that masks a gradient
+   beside the normalized value it was computed from. */
+static bool compute_again(Build *b) {
+  int before = b->again_here.n;
+  for (int i = 0; i < b->out->loads.n; i++) {
+    Val v = b->out->loads.v[i];
+    if (b->l->must[v] && !b->l->noinline[v] && op_table[g_node(b->g, v)->op].kind == KIND_MAP &&
+        !among(&b->again_here, v) && again_flops(b, v, v) <= AGAIN_FLOPS)
+      vec_push(b->l->arena, &b->again_here, v);
+  }
+  return b->again_here.n > before;
 }
 
 static int build_new(Build *b, Val v, const Map *m) {
@@ -171,7 +206,8 @@ int lb_build(Build *b, Val v, const Map *m) {
       l->home[v] = -1;
       longjmp(b->again, 2); /* operands of half-built subtrees must not linger */
     }
-    if (l->stored[v] && !lb_is_root(b, v)) { /* computed on the way: store it too */
+    if (l->stored[v] && !lb_is_root(b, v) &&
+        !among(&b->again_here, v)) { /* computed on the way: store it too */
       vec_push(b->a, &b->inst_homed, v);
       vec_push(b->a, &b->homed_inst, r);
       vec_push(b->a, &b->homed_map, *m);
@@ -283,6 +319,7 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
     root_inst[i] = lb_build(b, roots[i], &m);
     if (root_inst[i] < 0) return false;
   }
+  if (compute_again(b)) longjmp(b->again, 4);
   b->root = roots[0];
   unsigned red = 0;
   for (int d = 0; d < b->ndim; d++)

@@ -11,7 +11,7 @@
  * harmless to divide by. */
 #define PASSIVE 1.0
 
-enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096 };
+enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096, AGAIN_FLOPS = 24 };
 
 typedef struct {
   Affine a;
@@ -60,7 +60,9 @@ typedef struct {
   VEC(Map) homed_map;
   Memo **memo; /* per value */
   Built *out;
-  jmp_buf again; /* restart after a split */
+  ValVec
+      again_here; /* stored values that are computed once more, since all they follow from is read anyway */
+  jmp_buf again;  /* restart after a split */
 } Build;
 
 typedef struct {

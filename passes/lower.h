@@ -16,8 +16,10 @@ typedef struct {
   ConvAlgo conv;
   int *block;       /* per value: channel block of its storage (layout.c) */
   bool *stored;     /* per value: has a buffer of its own */
+  bool *must;       /* ... whatever fusion decides */
   bool *nohome;     /* per value: must not be computed inside a consumer's kernel (breaks a cycle) */
   bool *noblock;    /* per value: never blocked (an index map could not follow it) */
+  bool lean;        /* kernels wait for their first reader (schedule.c) */
   bool restart;     /* lowering has to be done again with what the flags above learnt */
   bool *noinline;   /* per value: the builder could not express its index map in a consumer */
   Val *home;        /* per stored value: the root whose kernel should compute it on the way, or -1 */

@@ -81,6 +81,7 @@ Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, Co
   l->p->memo = conv_memo_new(a);
   l->block = filled(a, n, 0);
   l->stored = NEWN(a, bool, n + 1);
+  l->must = NEWN(a, bool, n + 1);
   l->noinline = NEWN(a, bool, n + 1);
   l->row_inline = NEWN(a, bool, n + 1);
   l->explained = NEWN(a, bool, n + 1);
@@ -116,6 +117,7 @@ static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t,
   }
   for (;;) {
     l = lower_begin(a, attempt, g, t, opt->conv, l);
+    l->lean = opt->lean;
     layout_assign(l);
     if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->block})) return NULL;
     fuse(l);
@@ -198,18 +200,21 @@ static void over_budget(const Program *p, int64_t budget, Diags *d) {
   }
 }
 
-/* Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it. Then
-   more and more is computed again (passes/remat.c), each time first among the largest values alone. */
-enum { FIRST_REMAT = 2, LOWER_LEVELS = FIRST_REMAT + 2 * (REMAT_LEVELS - 1) };
+/* Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it, and
+   late. Then more and more is computed again (passes/remat.c), each time first among the largest values
+   alone; what the remat pass made is undone by cse and made again with copies for fewer readers. */
+enum { FIRST_REMAT = 2, LOWER_LEVELS = FIRST_REMAT + 2 * (REMAT_LEVELS - REMAT_LEAN) };
 
 static Program *lower_at(Arena *a, Arena *attempt, const Graph *g, int level, const Target *t,
                          const PipelineOptions *opt) {
   PipelineOptions o = *opt;
   o.no_chains |= level > 0;
+  o.lean |= level > 0;
   if (level >= FIRST_REMAT) {
     int more = level - FIRST_REMAT;
     int64_t least = more % 2 ? 0 : remat_largest(g) / 2 + 1;
-    g = remat_graph(a, g, 2 + more / 2, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
+    g = remat_graph(a, pass_cse(a, g, NULL), REMAT_LEAN, REMAT_MIN_BYTES);
+    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 2, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
   }
   return lower(a, attempt, g, t, &o);
 }

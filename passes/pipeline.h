@@ -28,6 +28,7 @@ typedef struct {
   ConvAlgo conv;       /* --conv direct|auto */
   bool bf16;           /* --precision bf16 */
   bool no_chains;      /* every kernel by itself: all its results can be looked at in the arena */
+  bool lean;           /* kernels in the order that keeps values in memory for a short time */
   int64_t chain_bytes; /* kernels on less make no chain; 0: 256 KiB */
   int64_t max_memory;  /* arena budget in bytes, 0 = none */
 } PipelineOptions;

@@ -7,21 +7,24 @@
    2016). Runs after the last cse, which would undo it. */
 #include "passes/remat.h"
 
-enum { MAX_LEAVES = 6, MAX_CONE = 200 };
+enum { MAX_LEAVES = 6, MAX_CONE = 200, CHEAP = 40 };
 
 /* What recomputing one value may take. */
 static const struct {
   int leaves, products; /* large values read; products repeated */
   double flops_a_byte;  /* of a repeated product, by its result's bytes */
   double flops;         /* elementwise operations an element */
-  int window;           /* > 0: a copy serves readers so many operators on; then it is made again */
-} limits[REMAT_LEVELS + 1] = {{0},
-                              {.leaves = 2, .flops = 48},
-                              {.leaves = 3, .products = 1, .flops_a_byte = 40, .flops = 64},
-                              {.leaves = 3, .products = 2, .flops_a_byte = 1e9, .flops = 96},
-                              {.leaves = 4, .products = 4, .flops_a_byte = 1e9, .flops = 160},
-                              {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400},
-                              {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400, .window = 80}};
+  int cheap, window;    /* > 0: a copy that takes no product of more than CHEAP operations a byte, or one that
+                           does,    serves readers so many operators on; then it is made again */
+} limits[REMAT_LEVELS + 1] = {
+    {0},
+    {.leaves = 2, .flops = 48},
+    {.leaves = 2, .flops = 48, .cheap = 20},
+    {.leaves = 3, .products = 1, .flops_a_byte = CHEAP, .flops = 64, .cheap = 20},
+    {.leaves = 3, .products = 2, .flops_a_byte = 1e9, .flops = 96, .cheap = 20},
+    {.leaves = 4, .products = 4, .flops_a_byte = 1e9, .flops = 160, .cheap = 20},
+    {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400, .cheap = 20},
+    {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400, .cheap = 20, .window = 80}};
 
 typedef struct {
   const Graph *g;
@@ -31,7 +34,8 @@ typedef struct {
       *grad_use; /* read by a gradient node, itself or through cheap forward operators computed again there */
   bool *product; /* a forward matrix product or convolution reads it */
   bool *remat;
-  bool *dirty; /* the backward pass reads a copy of it: rematerialized, or computed from what is */
+  bool *costly; /* recomputing it takes a product of more than CHEAP operations a byte */
+  bool *dirty;  /* the backward pass reads a copy of it: rematerialized, or computed from what is */
 } Remat;
 
 typedef struct {
@@ -96,7 +100,7 @@ static void walk(const Remat *r, Val v, bool top, Cone *c) {
 }
 
 static Val clone(const Remat *r, Graph *out, Val v, const Val *map, Val *copy) {
-  int window = limits[r->level].window;
+  int window = r->costly[v] ? limits[r->level].window : limits[r->level].cheap;
   const Node *n = g_node(r->g, v);
   if (!r->dirty[v]) return map[v];
   if (copy[v] >= 0 && !(window && out->node.n - copy[v] > window)) return copy[v];
@@ -112,6 +116,7 @@ Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes) {
   Remat r = {in,
              level,
              min_bytes,
+             NEWN(a, bool, n + 1),
              NEWN(a, bool, n + 1),
              NEWN(a, bool, n + 1),
              NEWN(a, bool, n + 1),
@@ -148,6 +153,12 @@ Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes) {
     if (r.dirty[v])
       for (int i = 0; i < g_node(in, v)->nin; i++)
         if (!stays(&r, g_node(in, v)->in[i])) r.dirty[g_node(in, v)->in[i]] = true;
+  for (Val v = 0; v < n; v++) {
+    const Node *x = g_node(in, v);
+    if (!r.dirty[v]) continue;
+    r.costly[v] = is_product(x) && node_flops(in, v) > CHEAP * (double)bytes(in, v);
+    for (int i = 0; i < x->nin; i++) r.costly[v] |= r.costly[x->in[i]];
+  }
   Val *map;
   Graph *out = pass_begin(a, in, &map);
   Val *copy = NEWN(a, Val, n + 1);

@@ -171,6 +171,61 @@ static bool on_cycle(Sched *s, const int *left, Val *culprit) {
   return false;
 }
 
+/* Bytes that would be kept longer if k ran after all kernels of a lower key than `due`: operands without a
+ * later reader. */
+static int64_t held_until(const Sched *s, int k, const int64_t *key, int64_t due) {
+  const Kernel *kn = &s->p->kernel.v[k];
+  int64_t held = 0;
+  for (int i = 0; i < kn->nbuf - kn->nout; i++) {
+    int root = program_root(s->p, kn->buf[i]);
+    const IntVec *r = &s->readers[root];
+    bool anyway = s->p->buf.v[root].kind != BUF_TEMP;
+    for (int j = 0; j < r->n && !anyway; j++) anyway = r->v[j] != k && key[r->v[j]] > due;
+    if (!anyway) held += s->p->buf.v[root].bytes;
+  }
+  return held;
+}
+
+/* The lowest key of the kernels that must follow k. */
+static int64_t first_reader(const Sched *s, int k, const int64_t *key) {
+  const Kernel *kn = &s->p->kernel.v[k];
+  int64_t due = INT64_MAX;
+  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
+    for (int j = 0; j < r->n; j++)
+      if (r->v[j] != k && key[r->v[j]] < due) due = key[r->v[j]];
+  }
+  for (int j = 0; j < s->succ[k].n; j++)
+    if (key[s->succ[k].v[j]] < due) due = key[s->succ[k].v[j]];
+  return due;
+}
+
+/* Of the kernels that can run, the one of the lowest key does: the graph's order. Under a byte budget a
+   kernel waits for its first reader where that keeps no more in memory, small operands aside, than its
+   results take: a weight gradient, which ends the life of an activation, then comes before the input
+   gradient. */
+static const int64_t *keys(Sched *s) {
+  Program *p = s->p;
+  int n = p->kernel.n;
+  int64_t *key = NEWN(s->l->arena, int64_t, n + 1);
+  int *order = NEWN(s->l->arena, int, n + 1);
+  for (int k = 0; k < n; k++) {
+    key[k] = 2 * (int64_t)p->kernel.v[k].val;
+    int j = k;
+    for (; j > 0 && key[order[j - 1]] < key[k]; j--) order[j] = order[j - 1];
+    order[j] = k;
+  }
+  for (int i = 0; s->l->lean && i < n; i++) { /* readers first */
+    int k = order[i];
+    const Kernel *kn = &p->kernel.v[k];
+    int64_t due = first_reader(s, k, key), made = 0;
+    for (int j = kn->nbuf - kn->nout; j < kn->nbuf; j++) made += p->buf.v[kn->buf[j]].bytes;
+    if (!kn->commit && due < INT64_MAX && due > key[k] && held_until(s, k, key, due) <= made + made / 8)
+      key[k] = due - 1;
+  }
+  return key;
+}
+
 bool schedule(Lower *l, Val *culprit) {
   Program *p = l->p;
   const Graph *g = l->g;
@@ -205,14 +260,14 @@ bool schedule(Lower *l, Val *culprit) {
     }
     for (int j = 0; j < s->succ[k].n; j++) npred[s->succ[k].v[j]]++;
   }
+  const int64_t *key = keys(s);
   int done = 0;
   p->ncompute = n;
   while (done < n) {
     int best = -1;
     for (int k = 0; k < n; k++) {
       if (!left[k] || npred[k]) continue;
-      if (best < 0 || (commit[k] != commit[best] ? commit[best] : p->kernel.v[k].val < p->kernel.v[best].val))
-        best = k;
+      if (best < 0 || (commit[k] != commit[best] ? commit[best] : key[k] < key[best])) best = k;
     }
     if (best < 0) {
       if (!on_cycle(s, left, culprit)) bug("schedule: kernels form a cycle");

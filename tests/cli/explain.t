@@ -32,6 +32,11 @@ $ jepac train tiny.jepa -q --steps 3 --out run --profile && jepac explain tiny.j
   1
 $ jepac explain sum.ir --memory | grep -c '<- peak'
   1
+$ jepac explain $ROOT/models/cnn.jepa --memory | awk '/^arena/ { print ($2 > 20) }'; jepac explain $ROOT/models/cnn.jepa --memory --max-memory 18M | awk '/^arena/ { print ($2 > 10 && $2 < 18) }'
+  1
+  1
+$ jepac ir $ROOT/models/cnn.jepa --train-step --stage plan --max-memory 18M | awk 'NR == 1 { print $1, ($2 < 18 * 1048576) }'
+  arena 1
 $ jepac explain tiny.jepa --time --fusion
   jepac: error: --memory, --time and --fusion exclude each other
   exit 2

@@ -153,10 +153,87 @@ START_TEST(gathered_before) {
   Val at = g_input(g, "at", IN_ARG, DT_I64, &n, NULL);
   Ints axis = ints1(1);
   g_output(g, "x", x, -1);
-  g_output(g, "y", g_binary(g, OP_add, x, g_add(g, OP_gather, (Val[]){x, at}, 2, &axis, 0, DT_NONE, NULL)), -1);
+  g_output(g, "y", g_binary(g, OP_add, x, g_add(g, OP_gather, (Val[]){x, at}, 2, &axis, 0, DT_NONE, NULL)),
+           -1);
   Target t;
   ck_assert(target_named("x86-64-v3", &t));
   compare(g, "gathered", a, &t);
+  arena_free(a);
+}
+END_TEST
+
+static Program *lowered(Arena *a, const Graph *g, PipelineOptions opt) {
+  Target t;
+  ck_assert(target_named("x86-64-v3", &t));
+  Diags *d = diags_new(a);
+  Status st;
+  opt.verify_each = true;
+  Program *p = pipeline_lower(a, g, &t, &opt, d, &st);
+  ck_assert(p != NULL);
+  return p;
+}
+
+/* The part of a backward pass that masks a gradient by a ReLU and goes on through two convolution gradients.
+ */
+static Graph *masked_gradient(Arena *a) {
+  Graph *g = graph_new(a, "masked");
+  Shape s = {4, {4, 8, 16, 16}}, w = {4, {8, 8, 3, 3}};
+  Ints attr[3] = {ints2(1, 1), ints2(1, 1), ints2(16, 16)},
+       filter[3] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)};
+  Val c = g_input(g, "c", IN_ARG, DT_F32, &s, NULL), y = g_input(g, "y", IN_ARG, DT_F32, &s, NULL);
+  Val k = g_input(g, "k", IN_ARG, DT_F32, &w, NULL);
+  Val act = g_unary(g, OP_relu, c), mask = g_binary(g, OP_lt, g_fill_like(g, act, 0), act);
+  Val gy = g_binary(g, OP_mul, y, y);
+  Val dx = g_add(g, OP_conv2d_dx, (Val[]){gy, k}, 2, attr, 0, DT_NONE, NULL);
+  Val dw = g_add(g, OP_conv2d_dw, (Val[]){act, gy}, 2, filter, 0, DT_NONE, NULL);
+  g_output(g, "dw", dw, -1);
+  g_output(g, "z", g_binary(g, OP_mul, g_select(g, mask, dx, g_fill_like(g, dx, 0)), c), -1);
+  return g;
+}
+
+/* Position of the last kernel that writes v. */
+static int written_at(const Program *p, Val v) {
+  int at = -1;
+  for (int k = 0; k < p->kernel.n; k++)
+    for (int i = p->kernel.v[k].nbuf - p->kernel.v[k].nout; i < p->kernel.v[k].nbuf; i++)
+      if (p->buf.v[p->kernel.v[k].buf[i]].val == v) at = k;
+  return at;
+}
+
+static Val node_of(const Graph *g, OpId op) {
+  for (Val v = 0; v < g->node.n; v++)
+    if (g_node(g, v)->op == op) return v;
+  ck_abort_msg("no %s", op_table[op].name);
+  return -1;
+}
+
+/* The weight gradient needs the ReLU in memory; the kernel that masks reads what it follows from and so
+ * computes it. */
+START_TEST(computed_again_beside_operand) {
+  Arena *a = arena_new();
+  Graph *g = masked_gradient(a);
+  Program *p = lowered(a, g, (PipelineOptions){.no_chains = true});
+  Val act = node_of(g, OP_relu);
+  for (int k = 0; k < p->kernel.n; k++)
+    for (int i = 0; i < p->kernel.v[k].nbuf - p->kernel.v[k].nout; i++)
+      if (p->buf.v[p->kernel.v[k].buf[i]].val == act) ck_assert_int_eq(p->kernel.v[k].kind, KK_CONV);
+  Target t;
+  ck_assert(target_named("x86-64-v3", &t));
+  compare(g, "masked gradient", a, &t);
+  arena_free(a);
+}
+END_TEST
+
+/* Under a budget the weight gradient, after which the activation is dead, comes before the input gradient. */
+START_TEST(lean_order) {
+  Arena *a = arena_new();
+  Graph *g = masked_gradient(a);
+  Val dw = node_of(g, OP_conv2d_dw), dx = node_of(g, OP_conv2d_dx);
+  Program *fast = lowered(a, g, (PipelineOptions){.no_chains = true});
+  Program *lean = lowered(a, g, (PipelineOptions){.no_chains = true, .lean = true});
+  ck_assert_int_lt(written_at(fast, dx), written_at(fast, dw));
+  ck_assert_int_lt(written_at(lean, dw), written_at(lean, dx));
+  ck_assert_int_lt(lean->arena_bytes, fast->arena_bytes);
   arena_free(a);
 }
 END_TEST
@@ -207,6 +284,8 @@ int main(void) {
   tcase_add_test(t, rematerialization_keeps_bits);
   tcase_add_test(t, many_reductions);
   tcase_add_test(t, gathered_before);
+  tcase_add_test(t, computed_again_beside_operand);
+  tcase_add_test(t, lean_order);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, random_regressions);
   tcase_add_test(t, ops_avx512);
