@@ -70,10 +70,10 @@ static void append_copy(Sched *s, int src, int dst, int like, bool commit) {
   note_kernel(s, s->p->kernel.n - 1);
 }
 
-static void assign_state(Sched *s, const Output *o) {
+static void assign_state(Sched *s, const Output *o, int vb) {
   Lower *l = s->l;
   Program *p = s->p;
-  int sb = lower_buf(l, l->g->inputs.v[o->state].val), vb = lower_buf(l, o->val);
+  int sb = lower_buf(l, l->g->inputs.v[o->state].val);
   if (sb == vb) return; /* unchanged */
   int k = l->kernel_of[o->val];
   Buf *b = &p->buf.v[vb];
@@ -105,6 +105,25 @@ static void assign_state(Sched *s, const Output *o) {
   p->buf.v[vb].kind = BUF_INPUT;
   p->buf.v[vb].input = o->state;
   p->kernel.v[k].commit = true;
+}
+
+static bool is_updated(const Graph *g, int input) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state == input) return true;
+  return false;
+}
+
+/* The buffer of a state's new value. What another state was is saved before any is overwritten. */
+static int new_value(Sched *s, const Output *o) {
+  Program *p = s->p;
+  int b = lower_buf(s->l, o->val), root = program_root(p, b), input = p->buf.v[root].input;
+  if (p->buf.v[root].kind != BUF_INPUT || input == o->state || !is_updated(s->l->g, input)) return b;
+  Buf saved = p->buf.v[b];
+  saved.kind = BUF_TEMP;
+  saved.input = saved.alias = -1;
+  vec_push(s->l->arena, &p->buf, saved);
+  append_copy(s, b, p->buf.n - 1, -1, false);
+  return p->buf.n - 1;
 }
 
 static void assign_result(Sched *s, const Output *o, int number) {
@@ -234,14 +253,17 @@ bool schedule(Lower *l, Val *culprit) {
   s->p = p;
   for (int i = 0; i < g->outputs.n; i++) lower_buf(l, g->outputs.v[i].val);
   for (int i = 0; i < g->inputs.n; i++) lower_buf(l, g->inputs.v[i].val);
-  int nb = p->buf.n + 2 * g->outputs.n + 8, nk = p->kernel.n + g->outputs.n + 8;
+  int nb = p->buf.n + 2 * g->outputs.n + 8, nk = p->kernel.n + 2 * g->outputs.n + 8;
   s->readers = NEWN(l->arena, IntVec, nb);
   s->writers = NEWN(l->arena, IntVec, nb);
   s->succ = NEWN(l->arena, IntVec, nk);
   s->mark = NEWN(l->arena, int, nk);
   for (int k = 0; k < p->kernel.n; k++) note_kernel(s, k);
+  int *value = NEWN(l->arena, int, g->outputs.n + 1);
   for (int i = 0; i < g->outputs.n; i++)
-    if (g->outputs.v[i].state >= 0) assign_state(s, &g->outputs.v[i]);
+    if (g->outputs.v[i].state >= 0) value[i] = new_value(s, &g->outputs.v[i]);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state >= 0) assign_state(s, &g->outputs.v[i], value[i]);
   for (int i = 0; i < g->outputs.n; i++)
     if (g->outputs.v[i].state < 0) assign_result(s, &g->outputs.v[i], i);
 

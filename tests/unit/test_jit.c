@@ -101,6 +101,27 @@ START_TEST(threads_same_bits) {
 }
 END_TEST
 
+/* New states that are old values of other states: rotated, or beside an update in place. */
+START_TEST(states_of_states) {
+  for (int computed = 0; computed < 2; computed++) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "states");
+    Shape s = {2, {3, 5}}, flat = {1, {15}};
+    Init zero = {.kind = INIT_FILL};
+    Val x = g_input(g, "x", IN_BUFFER, DT_F32, &s, &zero), y = g_input(g, "y", IN_BUFFER, DT_F32, &s, &zero);
+    g_input(g, "z", IN_BUFFER, DT_F32, &flat, &zero);
+    g_output(g, "x", computed ? g_binary(g, OP_add, x, y) : y, 0);
+    g_output(g, "y", x, 1);
+    g_output(g, "z", g_reshape(g, x, &flat), 2);
+    g_output(g, "old", x, -1);
+    const char *where = "";
+    double e = worst(a, passes(a, g), &(JitRun){"x86-64", 2, CONV_AUTO, 0, false}, 3, &where);
+    ck_assert_msg(e < 1e-6, "%s differs by %g", where, e);
+    arena_free(a);
+  }
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("jit");
   TCase *t = tcase_create("jit");
@@ -108,6 +129,7 @@ int main(void) {
   tcase_add_loop_test(t, every_operator, 0, 3);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, masked_quotient);
+  tcase_add_test(t, states_of_states);
   tcase_add_test(t, threads_same_bits);
   suite_add_tcase(s, t);
   return run_suite(s);
