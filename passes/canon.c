@@ -1,6 +1,7 @@
 /* Brings dot_general operands into product order: batch axes anywhere but last, free axes together,
-   contracted axes together, each in order; others get a transpose first. After this every operand, once
-   stored, is a matrix (or a batch of them) with a unit stride. */
+   contracted axes together, each in order; others get a transpose first. More batch axes than a product has
+   become one. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride. */
+#include "ir/gemm_plan.h"
 #include "passes/pass.h"
 
 static bool consecutive(const Ints *x) {
@@ -30,6 +31,15 @@ static bool product_order(const Node *n, int i, int rank, Ints *perm) {
   return last_is_batch || !consecutive(&free) || !consecutive(contract);
 }
 
+/* Operand x in product order, its nb batch axes as one. */
+static Val merge_batch(Graph *g, Val x, int nb) {
+  const Shape from = g_node(g, x)->shape;
+  Shape to = {.rank = from.rank - nb + 1, .dim = {1}};
+  for (int a = 0; a < nb; a++) to.dim[0] *= from.dim[a];
+  for (int a = nb; a < from.rank; a++) to.dim[a - nb + 1] = from.dim[a];
+  return g_reshape(g, x, &to);
+}
+
 Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
   (void)d;
   Val *map;
@@ -42,6 +52,7 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
     }
     Val x[2];
     Ints attr[4];
+    bool many = n->attr[0].n > GEMM_BATCH_AXES;
     for (int i = 0; i < 4; i++) attr[i] = n->attr[i];
     out->loc = n->loc;
     out->role = n->role;
@@ -49,13 +60,19 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
       Ints perm;
       int rank = g_node(in, n->in[i])->shape.rank;
       x[i] = map[n->in[i]];
-      if (!product_order(n, i, rank, &perm)) continue;
+      if (!product_order(n, i, rank, &perm) && !many) continue;
       x[i] = g_transpose(out, x[i], &perm);
       int nb = attr[i].n, nc = attr[2 + i].n;
+      if (many) {
+        x[i] = merge_batch(out, x[i], nb);
+        rank -= nb - 1;
+        attr[i].n = nb = 1;
+      }
       for (int j = 0; j < nb; j++) attr[i].v[j] = j;
       for (int j = 0; j < nc; j++) attr[2 + i].v[j] = rank - nc + j;
     }
-    map[v] = g_dot(out, x[0], x[1], &attr[0], &attr[1], &attr[2], &attr[3]);
+    map[v] = g_add(out, OP_dot_general, x, 2, attr, 0, n->dt, NULL);
+    if (many) map[v] = g_reshape(out, map[v], &n->shape);
   }
   pass_outputs(out, in, map);
   return out;

@@ -237,7 +237,7 @@ static Val compute(Narrow *s, Val v) {
   if (n->op == OP_slice || (n->op == OP_concat && nin == 1)) return in[0];
   Shape part = extents(&s->box[v], n->shape.rank);
   bool explicit = op_table[n->op].type == TY_EXPLICIT;
-  return g_add(s->out, n->op, in, nin, n->attr, n->imm, explicit ? n->dt : DT_NONE, explicit ? &part : NULL);
+  return g_add(s->out, n->op, in, nin, n->attr, n->imm, n->dt, explicit ? &part : NULL);
 }
 
 static void need(Narrow *s, Val v, Box b) {

@@ -168,6 +168,41 @@ START_TEST(test_normalization_shares_sums) {
 }
 END_TEST
 
+/* ---- products ---- */
+/* A product of bf16 may be f32, and stays so. */
+START_TEST(test_product_types) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "products");
+  Val x = g_input(g, "x", IN_ARG, DT_BF16, SHAPE(8, 3, 4), NULL);
+  Val w = g_input(g, "w", IN_ARG, DT_BF16, SHAPE(3, 5, 4), NULL);
+  Ints attr[4] = {*INTS(1), *INTS(0), *INTS(2), *INTS(2)};
+  Val y = g_add(g, OP_dot_general, (Val[]){x, w}, 2, attr, 0, DT_F32, NULL);
+  g_output(g, "y", g_slice(g, y, INTS(0, 0, 0), INTS(1, 8, 5), INTS(1, 1, 1)), -1);
+  Tensor64 *in = NEWN(a, Tensor64, 2);
+  op_case_inputs(g, a, 3, in);
+  check_same(a, g, RUN(a, g, "narrow"), in, "narrow");
+  check_same(a, g, RUN(a, g, "canon"), in, "canon");
+  arena_free(a);
+}
+END_TEST
+
+/* More batch axes than a product has. */
+START_TEST(test_many_batch_axes) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "batch");
+  Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(2, 3, 2, 4, 1, 2, 5), NULL);
+  Val y = g_input(g, "y", IN_ARG, DT_F32, SHAPE(1, 2, 4, 3, 2, 5), NULL);
+  g_output(g, "y", g_dot(g, x, y, INTS(0, 1, 2, 3, 4), INTS(1, 3, 4, 2, 0), INTS(6), INTS(5)), -1);
+  Tensor64 *in = NEWN(a, Tensor64, 2);
+  op_case_inputs(g, a, 3, in);
+  Graph *h = RUN(a, g, "canon");
+  check_same(a, g, h, in, "canon");
+  for (Val v = 0; v < h->node.n; v++)
+    if (g_node(h, v)->op == OP_dot_general) ck_assert_int_le(g_node(h, v)->attr[0].n, 4);
+  arena_free(a);
+}
+END_TEST
+
 /* ---- autodiff ---- */
 START_TEST(test_autodiff_shares_one_sweep) {
   Arena *a = arena_new();
@@ -675,6 +710,8 @@ int main(void) {
   tcase_set_timeout(t, 120);
   tcase_add_test(t, test_network_gradient);
   tcase_add_test(t, test_normalization_shares_sums);
+  tcase_add_test(t, test_product_types);
+  tcase_add_test(t, test_many_batch_axes);
   tcase_add_test(t, test_autodiff_shares_one_sweep);
   tcase_add_test(t, test_gradient_by_intermediate);
   tcase_add_test(t, test_nested_gradient);
