@@ -1,6 +1,8 @@
 /* Simplification rules for views, reductions and contractions; see simplify.c for the table. */
 #include "passes/simplify.h"
 
+#include "ir/ops_impl.h"
+
 bool simp_ints_has(const Ints *s, int64_t x) {
   for (int i = 0; i < s->n; i++)
     if (s->v[i] == x) return true;
@@ -175,7 +177,7 @@ Val rule_slice_of_slice(Simplifier *s, const Node *n) {
   Ints start = {.n = n->shape.rank}, stop = start, step = start;
   for (int i = 0; i < n->shape.rank; i++) {
     start.v[i] = x->attr[0].v[i] + n->attr[0].v[i] * x->attr[2].v[i];
-    step.v[i] = n->attr[2].v[i] * x->attr[2].v[i];
+    step.v[i] = n->shape.dim[i] == 1 ? 1 : n->attr[2].v[i] * x->attr[2].v[i]; /* of one element: any */
     stop.v[i] = start.v[i] + (n->shape.dim[i] - 1) * step.v[i] + 1;
   }
   return slice(s, x->in[0], &start, &stop, &step);
@@ -280,7 +282,7 @@ Val rule_reduce_of_broadcast(Simplifier *s, const Node *n) {
     if (mapped && !reduced) dims.v[dims.n++] = i;
     k += mapped;
   }
-  if (!repeated) return -1;
+  if (!repeated || (n->op == OP_reduce_sum && imm_misfit(n->dt, (double)repeats))) return -1;
   Val small = reduce(s, n->op, b->in[0], &inner);
   if (n->op == OP_reduce_sum) {
     Shape now = *shape_of(s, small);

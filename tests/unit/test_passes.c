@@ -601,6 +601,22 @@ START_TEST(test_rules_keep_ieee) {
 END_TEST
 
 /* ---- cse and dce ---- */
+/* Steps and extents whose product is no attribute or no number of the element type. */
+START_TEST(test_rules_keep_range) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "range");
+  Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(9), NULL), i = g_input(g, "i", IN_ARG, DT_I32, &scalar, NULL);
+  Val second = g_slice(g, x, INTS(1), INTS(9), INTS(2));
+  g_output(g, "one", g_slice(g, second, INTS(1), INTS(4), INTS((int64_t)1 << 40)), -1);
+  g_output(g, "sum", g_reduce(g, OP_reduce_sum, g_broadcast(g, i, SHAPE((int64_t)1 << 32), &none), INTS(0)),
+           -1);
+  Graph *s = RUN(a, g, "simplify");
+  ck_assert_int_eq(count_op(s, OP_slice), 1);
+  ck_assert_int_eq(count_op(s, OP_broadcast), 1);
+  arena_free(a);
+}
+END_TEST
+
 START_TEST(test_cse) {
   Arena *a = arena_new();
   Graph *g = graph_new(a, "cse");
@@ -721,6 +737,7 @@ int main(void) {
   tcase_add_test(t, test_narrow_keeps_variables);
   tcase_add_loop_test(t, test_rule, 0, nrules);
   tcase_add_test(t, test_rules_keep_ieee);
+  tcase_add_test(t, test_rules_keep_range);
   tcase_add_test(t, test_cse);
   tcase_add_test(t, test_dce);
   tcase_add_test(t, test_run);
