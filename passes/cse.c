@@ -42,7 +42,9 @@ static bool equal_nodes(const Node *a, const Node *b) {
     return false; /* -0 is not 0 */
   for (int i = 0; i < a->nin; i++)
     if (a->in[i] != b->in[i]) return false;
-  if (a->ext && (strcmp(a->ext->library, b->ext->library) || strcmp(a->ext->symbol, b->ext->symbol))) return false;
+  if (a->ext && (strcmp(a->ext->library, b->ext->library) || strcmp(a->ext->symbol, b->ext->symbol) ||
+                 !a->ext->vjp != !b->ext->vjp || (a->ext->vjp && strcmp(a->ext->vjp, b->ext->vjp))))
+    return false;
   for (int i = 0; i < op_nattr(a->op); i++)
     if (!equal_ints(&a->attr[i], &b->attr[i])) return false;
   return true;

@@ -634,7 +634,10 @@ START_TEST(test_cse) {
   Val r[3];
   for (int i = 0; i < 3; i++)
     r[i] = g_add(g, OP_random_bits, (Val[]){seed, step}, 2, INTS(stream[i]), 0, DT_U32, SHAPE(4));
-  const Val out[] = {e1, e2, e3, plus, minus, r[0], r[1], r[2]};
+  const Extern call[] = {{"l.so", "f", NULL}, {"l.so", "f", "f_x"}, {"l.so", "f", "-"}, {"l.so", "f", "f_x"}};
+  Val f[4];
+  for (int i = 0; i < 4; i++) f[i] = g_extern(g, &call[i], &x, 1, DT_F32, SHAPE(2));
+  const Val out[] = {e1, e2, e3, plus, minus, r[0], r[1], r[2], f[0], f[1], f[2], f[3]};
   for (int i = 0; i < COUNT(out); i++) g_output(g, arena_printf(a, "o%d", i), out[i], -1);
   Graph *c = RUN(a, g, "cse");
   Val m[COUNT(out)];
@@ -645,7 +648,10 @@ START_TEST(test_cse) {
   ck_assert_int_ne(m[3], m[4]);
   ck_assert_int_eq(m[5], m[6]);
   ck_assert_int_ne(m[5], m[7]);
-  ck_assert_int_eq(c->node.n, g->node.n - 3);
+  ck_assert_int_ne(m[8], m[9]); /* one function with another derivative */
+  ck_assert_int_ne(m[9], m[10]);
+  ck_assert_int_eq(m[9], m[11]);
+  ck_assert_int_eq(c->node.n, g->node.n - 4);
   arena_free(a);
 }
 END_TEST
