@@ -55,7 +55,8 @@ static jepac_model *load(const char *path, const char *text, const jepac_options
                            .models_dir = copy(a, opt->models_dir),
                            .cache_dir = copy(a, opt->cache_dir),
                            .threads = opt->threads,
-                           .pipeline = {.max_memory = opt->max_memory, .bf16 = opt->bf16}};
+                           .precision = opt->bf16 ? DT_BF16 : DT_NONE,
+                           .pipeline = {.max_memory = opt->max_memory}};
   pthread_mutex_init(&m->reporting, NULL);
   Status s = read_settings(&m->compiler, opt->set);
   if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);

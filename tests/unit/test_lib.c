@@ -91,6 +91,25 @@ START_TEST(trains_saves_and_loads) {
 }
 END_TEST
 
+/* Hidden layers are stored as bf16. */
+START_TEST(rounds_to_bf16) {
+  float loss[2];
+  for (int bf16 = 0; bf16 < 2; bf16++) {
+    const char *set[] = {"width=256", NULL};
+    jepac_options o = {.set = set, .threads = 1, .bf16 = bf16};
+    jepac_model *m = jepac_load_text(fit, "fit.jepa", &o);
+    jepac_session *s = jepac_compile(m, "forward", 0);
+    jepac_init(s, 1);
+    batch(s);
+    ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+    loss[bf16] = *f32(s, "loss");
+    jepac_session_free(s);
+    jepac_model_free(m);
+  }
+  ck_assert(loss[0] != loss[1] && fabsf(loss[0] - loss[1]) < 0.1f * loss[0]);
+}
+END_TEST
+
 START_TEST(errors_are_text) {
   jepac_model *m = jepac_load_text("model M {\n  entry forward(x: f32[3]) {\n    return relo(x)\n  }\n}\n",
                                    "m.jepa", NULL);
@@ -239,6 +258,7 @@ int main(void) {
   TCase *t = tcase_create("lib");
   tcase_set_timeout(t, 60);
   tcase_add_test(t, trains_saves_and_loads);
+  tcase_add_test(t, rounds_to_bf16);
   tcase_add_test(t, errors_are_text);
   tcase_add_test(t, a_bad_step_changes_nothing);
   tcase_add_test(t, steps_as_the_program_does);
