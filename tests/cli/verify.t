@@ -4,6 +4,8 @@ $ jepac verify tiny.jepa | tail -1 | cut -d';' -f1 | sed 's/[0-9][0-9]* passes a
   ok     N passes and N kernels
 $ jepac verify tiny.jepa | grep -c -e '^grad  *4 .*ok' -e '^pass  *autodiff  *ok' -e '^pass  *memplan  *ok' -e '^code '
   4
+$ sed 's/arg "x"/arg "y"/' sum.ir > names.ir; jepac verify names.ir | tail -1 | cut -d' ' -f1
+  ok
 
 A fault in any one pass, and its model line: every pass of the pipeline in turn.
 
