@@ -318,6 +318,8 @@ Val t_steps(Elab *e, const char *name);
 Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm,
            DType dt, const Shape *shape);
 const Node *t_type(const Elab *e, Val v);
+/* Reports inputs and states larger than any tensor can be. */
+void t_fits(Elab *e, Frame *f, const Ast *at, DType dt, const Shape *s);
 const char *shape_text(Elab *e, DType dt, const Shape *s);
 
 /* ---- built-in functions (builtin.c) ---- */

@@ -96,6 +96,7 @@ Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *n
   const char *input = arena_printf(e->arena, "data.%s", name);
   int known = g_find_input(e->g, input);
   if (known >= 0) return v_tensor(e->g->inputs.v[known].val);
+  t_fits(e, f, at, dt, &s);
   e->g->loc = elab_loc(e, f, at);
   return v_tensor(g_input(e->g, input, IN_ARG, dt, &s, NULL));
 }

@@ -30,6 +30,7 @@ State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
   } else if (like) {
     s->shape = *like;
   }
+  t_fits(e, f, decl, s->dt, &s->shape);
   Value init = eval(e, f, decl->kid[1]);
   if (init.kind == V_NUM) s->init = (Init){.kind = INIT_FILL, .a = init.u.num};
   else if (init.kind == V_INIT) s->init = *init.u.init;

@@ -27,6 +27,12 @@ Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, co
   diag_throw(e->diags);
 }
 
+void t_fits(Elab *e, Frame *f, const Ast *at, DType dt, const Shape *s) {
+  char err[512];
+  Graph *alone = graph_new(e->arena, "");
+  if (g_try(alone, OP_input, NULL, 0, NULL, 0, dt, s, err, sizeof err) < 0) elab_error(e, f, at, "%s", err);
+}
+
 Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, double x) {
   Shape s = {0};
   return t_node(e, f, at, OP_fill, NULL, 0, NULL, x, dt, &s);

@@ -48,11 +48,8 @@ static Value entry_input(Elab *e, Frame *f, const Ast *param) {
     Value v = v_tensor(e->g->inputs.v[known].val);
     return check_type(e, f, f, param, type, v, arena_printf(e->arena, "argument `%s`", param->name));
   }
-  char err[256];
+  t_fits(e, f, param, dt, &s);
   e->g->loc = elab_loc(e, f, param);
-  Val v = g_try(e->g, OP_input, NULL, 0, NULL, 0, dt, &s, err, sizeof err);
-  if (v < 0) elab_error(e, f, param, "%s", err);
-  e->g->node.n--; /* it fits; made again with its table entry */
   return v_tensor(g_input(e->g, param->name, IN_ARG, dt, &s, NULL));
 }
 

@@ -694,6 +694,8 @@ START_TEST(bad_settings) {
       {{"N", "1.5"}, "a dimension must be a whole number, but is 1.5"},
       {{"stem", "tiny"}, "there is no stem \"tiny\""},
       {{"batch", "0"}, "`batch` is 0, but must be at least 1"},
+      {{"batch", "1099511627776"}, "error: input would have more than 2^40 elements: f32[1099511627776,"},
+      {{"hidden", "4294967296"}, "error: input would have more than 2^40 elements: f32[4294967296,"},
       {{"hidden", "(3"}, "--set hidden:1:3: error: expected `)`"},
       {{"epochs", "none"}, "`epochs` must be a number, but is none"},
   };
