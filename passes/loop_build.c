@@ -181,6 +181,21 @@ static bool map_eq(const Map *x, const Map *y) {
   return !x->ng || !memcmp(x->g, y->g, sizeof(Guard) * (size_t)x->ng);
 }
 
+/* Starts again with v in memory: operands of half-built subtrees must not linger. */
+static _Noreturn void store_first(Build *b, Val v) {
+  Lower *l = b->l;
+  l->noinline[v] = l->stored[v] = true;
+  lower_why(l, v, WHY_INDEX, b->roots[0], 0, 0);
+  l->home[v] = -1;
+  longjmp(b->again, 2);
+}
+
+int lb_row_major(Build *b, Val v) {
+  if (!b->l->block[v]) store_first(b, v);
+  b->l->noblock[v] = b->l->restart = true; /* blocked storage cannot follow: all is lowered again */
+  return lb_emit_imm(b, g_node(b->g, v)->dt, 0, v);
+}
+
 int lb_build(Build *b, Val v, const Map *m) {
   Lower *l = b->l;
   for (Memo *e = b->memo[v]; e; e = e->next)
@@ -189,10 +204,7 @@ int lb_build(Build *b, Val v, const Map *m) {
   if (lb_is_loaded(b, v)) {
     r = lb_load(b, v, m, PASSIVE, NULL);
     if (r < 0 && !l->block[v]) return -1;
-    if (r < 0) { /* an index map that blocked storage cannot follow: lower again with this value row-major */
-      l->noblock[v] = l->restart = true;
-      r = lb_emit_imm(b, g_node(b->g, v)->dt, 0, v);
-    }
+    if (r < 0) r = lb_row_major(b, v);
   } else {
     OpKind kind = op_table[g_node(b->g, v)->op].kind;
     bool can = kind == KIND_MAP || kind == KIND_SOURCE || kind == KIND_VIEW || kind == KIND_GATHER ||
@@ -201,10 +213,7 @@ int lb_build(Build *b, Val v, const Map *m) {
     r = can ? build_new(b, v, m) : -1;
     if (r < 0) {
       if (lb_is_root(b, v)) return -1;
-      l->noinline[v] = l->stored[v] = true;
-      lower_why(l, v, WHY_INDEX, b->roots[0], 0, 0);
-      l->home[v] = -1;
-      longjmp(b->again, 2); /* operands of half-built subtrees must not linger */
+      store_first(b, v);
     }
     if (l->stored[v] && !lb_is_root(b, v) &&
         !among(&b->again_here, v)) { /* computed on the way: store it too */

@@ -91,6 +91,7 @@ Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact); /* floor(e /
 /* ---- instructions (loop_build.c); builders give an instruction number, or -1: cannot be expressed here ----
  */
 int lb_build(Build *b, Val v, const Map *m);
+int lb_row_major(Build *b, Val v); /* v must lie in memory row by row, for the index map here: starts again */
 int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear);
 bool lb_is_loaded(const Build *b, Val v); /* is v read from memory in this kernel? */
 int lb_emit(Build *b, KInst in);

@@ -48,8 +48,7 @@ static int build_reshape(Build *b, Val v, const Map *m) {
   if (!lb_linear_index(b, &n->shape, m, &lin)) return -1;
   if (lb_is_loaded(b, a) && !b->l->block[a]) return lb_load(b, a, m, PASSIVE, &lin);
   c = *m;
-  if (!lb_delinearize(b, lin, from, &c)) return -1;
-  return lb_build(b, a, &c);
+  return lb_delinearize(b, lin, from, &c) ? lb_build(b, a, &c) : lb_row_major(b, a);
 }
 
 static int build_concat(Build *b, Val v, const Map *m) {

@@ -8,6 +8,7 @@ typedef struct {
   Graph *g;
   uint64_t state;
   VEC(Val) pool; /* f32 values to draw operands from */
+  bool wide;     /* operators, ranks and extents that graphs of small seeds lack */
 } Gen;
 
 static int64_t pick(Gen *r, int64_t n) { /* splitmix64 */
@@ -256,8 +257,129 @@ static Val contract(Gen *r) {
   return v < 0 ? -1 : scale(r, v, (double)(w.dim[1] * w.dim[2] * w.dim[3]));
 }
 
+/* Casts, indices, random numbers, gather and scatter, several batch axes, odd convolutions, high ranks. */
+static Val wide_op(Gen *r) {
+  Graph *g = r->g;
+  Val a = any(r);
+  Shape s = *shape_of(r, a);
+  switch (pick(r, 12)) {
+  case 0: { /* through another element type and back */
+    static const DType via[] = {DT_F64, DT_BF16, DT_I32, DT_I64, DT_BOOL, DT_U32};
+    DType dt = via[pick(r, 6)];
+    Val b = dt == DT_U32 ? g_unary(g, OP_abs, a) : a;
+    return g_cast(g, g_cast(g, g_binary(g, OP_mul, b, g_fill_like(g, b, 3)), dt), DT_F32);
+  }
+  case 1: {
+    if (!s.rank) return -1;
+    Ints ax = ints1(pick(r, s.rank));
+    Val i = g_add(g, OP_iota, NULL, 0, &ax, 0, pick(r, 2) ? DT_I64 : DT_F32, &s);
+    return g_binary(g, OP_add, a, g_binary(g, OP_mul, g_cast(g, i, DT_F32), g_fill_like(g, a, 0.125)));
+  }
+  case 2: { /* dropout */
+    Shape scalar = {0};
+    Ints stream = ints1(pick(r, 5));
+    Val seed = g_fill(g, DT_I64, &scalar, 7), step = g_fill(g, DT_I64, &scalar, 3);
+    Val bits = g_add(g, OP_random_bits, (Val[]){seed, step}, 2, &stream, 0, DT_U32, &s);
+    return g_select(g, g_binary(g, OP_lt, bits, g_fill_like(g, bits, 2147483648.0)), a, g_fill_like(g, a, 0));
+  }
+  case 3:
+  case 4: { /* gather along an axis by computed indices, or by argmax */
+    if (!s.rank) return -1;
+    Ints ax = ints1(pick(r, s.rank));
+    Val b = any(r);
+    Val i = g_cast(g, g_binary(g, OP_mul, b, g_fill_like(g, b, 5)), pick(r, 2) ? DT_I32 : DT_I64);
+    if (shape_of(r, b)->rank && pick(r, 2)) {
+      Ints last = ints1(pick(r, shape_of(r, b)->rank));
+      i = g_reduce(g, OP_argmax, b, &last);
+    }
+    return attempt(r, OP_gather, (Val[]){a, i}, 2, &ax, 0);
+  }
+  case 5: { /* scatter: indices from a vector */
+    if (s.rank < 1) return -1;
+    int axis = (int)pick(r, s.rank);
+    Shape is = {1, {s.dim[axis]}}, to = s;
+    Ints zero = ints1(0), ax = ints1(axis);
+    Val i = g_add(g, OP_iota, NULL, 0, &zero, 0, DT_I64, &is);
+    i = g_binary(g, OP_mul, i, g_fill_like(g, i, pick(r, 3)));
+    to.dim[axis] = extents[pick(r, 10)];
+    char err[256];
+    return g_try(g, OP_scatter_add, (Val[]){i, a}, 2, &ax, 0, DT_F32, &to, err, sizeof err);
+  }
+  case 6: { /* product with itself over several batch axes */
+    Ints at[4];
+    memset(at, 0, sizeof at);
+    double n = 1;
+    for (int i = 0; i < s.rank; i++)
+      switch (pick(r, 3)) {
+      case 0: at[0].v[at[0].n++] = i; break;
+      case 1: at[2].v[at[2].n++] = i, n *= (double)s.dim[i]; break;
+      default: break;
+      }
+    Val b = a;
+    at[1] = at[0], at[3] = at[2];
+    if (pick(r, 2) && s.rank > 1) { /* ... transposed */
+      Ints p = {.n = s.rank};
+      for (int i = 0; i < s.rank; i++) p.v[i] = (i + 1) % s.rank;
+      b = g_transpose(g, a, &p);
+      for (int k = 1; k < 4; k += 2)
+        for (int i = 0; i < at[k].n; i++) at[k].v[i] = (at[k].v[i] + s.rank - 1) % s.rank;
+    }
+    Val v = attempt(r, OP_dot_general, (Val[]){a, b}, 2, at, 0);
+    return v < 0 ? -1 : scale(r, v, n);
+  }
+  case 7: { /* odd convolutions */
+    if (s.rank != 4 || s.dim[2] * s.dim[3] > 400) return -1;
+    Shape w = {4, {extents[pick(r, 10)], s.dim[1], 1 + pick(r, 5), 1 + pick(r, 5)}};
+    char name[16];
+    snprintf(name, sizeof name, "w%d", g->inputs.n);
+    Val in[2] = {a, g_input(g, name, IN_ARG, DT_F32, &w, NULL)};
+    Ints at[2] = {ints2(1 + pick(r, 6), 1 + pick(r, 6)), ints2(pick(r, 7), pick(r, 7))};
+    Val v = attempt(r, OP_conv2d, in, 2, at, 0);
+    return v < 0 ? -1 : scale(r, v, (double)(w.dim[1] * w.dim[2] * w.dim[3]));
+  }
+  case 8: { /* windows over two axes, and back */
+    if (s.rank < 2 || s.rank > 4) return -1;
+    Ints at[3] = {ints2(1 + pick(r, 3), 1 + pick(r, 3)), ints2(1 + pick(r, 3), 1 + pick(r, 3)), {0}};
+    at[2] = ints2(pick(r, 3), pick(r, 3));
+    Val w = attempt(r, OP_window, &a, 1, at, 0.5);
+    if (w < 0 || shape_count(shape_of(r, w)) > 20000) return -1;
+    at[0] = ints2(s.dim[s.rank - 2], s.dim[s.rank - 1]);
+    return pick(r, 2) ? w : attempt(r, OP_fold, (Val[]){g_unary(g, OP_tanh, w)}, 1, at, 0);
+  }
+  case 9: { /* strides and interior padding */
+    Ints at[3] = {{.n = s.rank}, {.n = s.rank}, {.n = s.rank}};
+    bool cut = pick(r, 2);
+    for (int i = 0; i < s.rank; i++) {
+      at[0].v[i] = cut ? pick(r, s.dim[i]) : pick(r, 4);
+      at[1].v[i] = cut ? s.dim[i] : pick(r, 4);
+      at[2].v[i] = cut ? 1 + pick(r, 5) : pick(r, 3);
+    }
+    return attempt(r, cut ? OP_slice : OP_pad, &a, 1, at, cut ? 0 : 0.75);
+  }
+  case 10: { /* any other shape */
+    int64_t n = shape_count(&s);
+    Shape t = {0};
+    for (int64_t d = 2 + pick(r, 4); t.rank < 7 && n > 1; d = 2 + pick(r, 4))
+      if (n % d == 0) t.dim[t.rank++] = d, n /= d;
+      else if (!pick(r, 4)) t.dim[t.rank++] = 1;
+      else if (!pick(r, 6)) break;
+    t.dim[t.rank++] = n;
+    return g_reshape(g, a, &t);
+  }
+  default: {
+    Ints p = ints_range(s.rank);
+    for (int i = s.rank - 1; i > 0; i--) {
+      int j = (int)pick(r, i + 1);
+      int64_t t = p.v[i];
+      p.v[i] = p.v[j], p.v[j] = t;
+    }
+    return attempt(r, OP_transpose, &a, 1, &p, 0);
+  }
+  }
+}
+
 Graph *graph_gen(Arena *a, uint64_t seed, int size) {
-  Gen gen = {.g = graph_new(a, "random"), .state = seed * 7919 + 1};
+  Gen gen = {.g = graph_new(a, "random"), .state = seed * 7919 + 1, .wide = seed >= GRAPH_GEN_WIDE};
   Gen *r = &gen;
   Graph *g = r->g;
   int n = 2 + (int)pick(r, 3);
@@ -273,6 +395,10 @@ Graph *graph_gen(Arena *a, uint64_t seed, int size) {
   }
   for (int i = 0; i < size; i++) {
     Val v = -1;
+    if (r->wide && pick(r, 2)) {
+      keep(r, wide_op(r));
+      continue;
+    }
     switch (pick(r, 10)) {
     case 0:
     case 1:
