@@ -474,10 +474,14 @@ bool infer_dot(const Graph *g, Node *n, char *err, size_t errlen) {
   return true;
 }
 
-/* What the three convolution rows share: rank-4 float operands, stride and pad of two. */
+/* What the three convolution rows share: rank-4 operands of f32 or bf16, stride and pad of two. */
 static bool conv_common(const Graph *g, Node *n, const char *form0, const char *form1, char *err,
                         size_t errlen) {
-  return contraction_dtype(g, n, err, errlen) && check_rank(g, n, 0, 4, form0, err, errlen) &&
+  if (!contraction_dtype(g, n, err, errlen)) return false;
+  if (n->dt == DT_F64)
+    return fail(err, errlen, "%s computes in f32, but operand 1 is %s", op_table[n->op].name,
+                operand_text(g, n, 0).s);
+  return check_rank(g, n, 0, 4, form0, err, errlen) &&
          check_rank(g, n, 1, 4, form1, err, errlen) && check_length(n, 0, 2, err, errlen) &&
          check_length(n, 1, 2, err, errlen) && check_least(n, 0, 1, err, errlen) &&
          check_least(n, 1, 0, err, errlen);
