@@ -123,6 +123,25 @@ START_TEST(states_of_states) {
 }
 END_TEST
 
+/* A state updated in place by so much arithmetic that rounding chunks up to whole vectors leaves the last
+   ones without an element: each element is updated once. */
+START_TEST(chunks_past_the_end) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "past");
+  Shape s = {1, {4150}};
+  Val x = g_input(g, "x", IN_BUFFER, DT_F32, &s, &(Init){.kind = INIT_FILL}), y = x;
+  for (int i = 0; i < 400; i++) y = g_unary(g, i % 2 ? OP_abs : OP_neg, y);
+  g_output(g, "x", g_binary(g, OP_add, y, g_fill_like(g, y, 1)), 0);
+  const char *where = "";
+  for (int i = 0; i < 3; i++) {
+    if (!runnable(cpus[i])) continue;
+    double e = worst(a, g, &(JitRun){cpus[i], 2, CONV_AUTO, 0, false}, 3, &where);
+    ck_assert_msg(e < 1e-6, "%s: %s differs by %g", cpus[i], where, e);
+  }
+  arena_free(a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("jit");
   TCase *t = tcase_create("jit");
@@ -131,6 +150,7 @@ int main(void) {
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, masked_quotient);
   tcase_add_test(t, states_of_states);
+  tcase_add_test(t, chunks_past_the_end);
   tcase_add_test(t, threads_same_bits);
   suite_add_tcase(s, t);
   return run_suite(s);
