@@ -19,6 +19,9 @@ typedef struct {
   int nvalue;
 } KReader;
 
+/* So large that nothing real reaches it, and sums of two do not overflow. */
+static const int64_t MOST = (int64_t)1 << 60;
+
 /* ---- text ---- */
 static _Noreturn __attribute__((format(printf, 2, 3))) void fail(KReader *r, const char *fmt, ...) {
   va_list ap;
@@ -63,6 +66,7 @@ static int64_t number(KReader *r) {
   errno = 0;
   long long v = strtoll(r->p, &end, 10);
   if (end == r->p || errno) fail(r, "expected a whole number");
+  if (v > MOST || v < -MOST) fail(r, "%lld is no number of a program", v);
   r->p = end;
   return v;
 }
@@ -122,6 +126,13 @@ static int list(KReader *r, int64_t *v, int max) {
   } while (eat(r, ","));
   expect(r, "]");
   return n;
+}
+
+/* Extents whose product is no larger than a tensor can be. */
+static void check_extents(KReader *r, const int64_t *v, int n) {
+  int64_t most = (int64_t)1 << 40;
+  for (int i = 0; i < n; most /= v[i++])
+    if (v[i] < 1 || v[i] > most) fail(r, "impossible extents");
 }
 
 static void named_list(KReader *r, const char *name, int64_t *v, int n) {
@@ -408,7 +419,10 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
   s->rows = eat(r, "rows=") ? number(r) : 0;
   s->choice = schedule_choice(r);
   named_list(r, "mnk", v, 3);
-  if (v[0] < 1 || v[1] < 1 || v[2] < 1) fail(r, "a matrix product of nothing");
+  check_extents(r, v, 2);
+  check_extents(r, v + 1, 2);
+  check_extents(r, (int64_t[]){v[0], v[2]}, 2);
+  if (s->rows < 0 || s->rows > (int64_t)1 << 40) fail(r, "%lld rows a chunk", (long long)s->rows);
   s->m = v[0], s->n = v[1], s->k = v[2];
   named_list(r, "a", v, 3);
   s->a_off = v[0], s->a_m = v[1], s->a_k = v[2];
@@ -419,8 +433,7 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
   if (!eat(r, "batch")) return;
   expect(r, "=");
   s->nbatch = list(r, s->batch, 4);
-  for (int i = 0; i < s->nbatch; i++)
-    if (s->batch[i] < 1) fail(r, "a batch of %lld", (long long)s->batch[i]);
+  check_extents(r, s->batch, s->nbatch);
   named_list(r, "a_batch", s->a_batch, s->nbatch);
   named_list(r, "b_batch", s->b_batch, s->nbatch);
   named_list(r, "c_batch", s->c_batch, s->nbatch);
@@ -451,11 +464,14 @@ static void conv(KReader *r, Kernel *k) {
   named_list(r, "y", y, 5);
   named_list(r, "stride", s->stride, 2);
   named_list(r, "pad", s->pad, 2);
-  for (int i = 0; i < 4; i++)
-    if (x[i] < 1 || w[i] < 1 || y[i] < 1) fail(r, "a convolution of nothing");
-  if (x[4] < 0 || x[4] > 64 || y[4] < 0 || y[4] > 64 || s->stride[0] < 1 || s->stride[1] < 1 ||
-      s->pad[0] < 0 || s->pad[1] < 0)
-    fail(r, "impossible geometry");
+  check_extents(r, x, 4);
+  check_extents(r, w, 4);
+  check_extents(r, y, 4);
+  if (x[4] < 0 || x[4] > 64 || y[4] < 0 || y[4] > 64) fail(r, "impossible channel blocks");
+  for (int i = 0; i < 2; i++)
+    if (s->stride[i] < 1 || s->pad[i] < 0 || s->pad[i] > (int64_t)1 << 40 ||
+        y[2 + i] != (x[2 + i] + 2 * s->pad[i] - w[2 + i]) / s->stride[i] + 1)
+      fail(r, "impossible geometry");
   s->n = x[0], s->c = x[1], s->h = x[2], s->w = x[3], s->xblock = (int)x[4];
   s->k = w[0], s->kh = w[2], s->kw = w[3];
   s->oh = y[2], s->ow = y[3], s->yblock = (int)y[4];
@@ -484,8 +500,8 @@ static void scatter(KReader *r, ScatterSpec *s) {
   expect(r, "index");
   s->idx_dt = dtype(r);
   named_list(r, "shape", v, 4);
-  for (int i = 0; i < 4; i++)
-    if (v[i] < 1) fail(r, "a scatter of nothing");
+  check_extents(r, v, 3);
+  check_extents(r, (int64_t[]){v[0], v[2], v[3]}, 3);
   s->outer = v[0], s->extent = v[1], s->inner = v[2], s->nidx = v[3];
 }
 
@@ -583,7 +599,7 @@ static void buffer(KReader *r) {
   if (eat(r, "chunk=") && ((b.chunk = number(r)) < 1 || b.chunk > b.bytes)) fail(r, "an impossible chunk");
   if (eat(r, "@")) {
     b.offset = number(r);
-    if (b.offset < 0 || b.offset % 64 || (!b.chunk && b.offset > p->arena_bytes - b.bytes))
+    if (b.offset < 0 || b.offset % 64 || b.offset > (b.chunk ? (int64_t)1 << 40 : p->arena_bytes - b.bytes))
       fail(r, "the buffer does not lie in the arena of %lld bytes", (long long)p->arena_bytes);
     b.first = kernel_number(r);
     expect(r, "..");

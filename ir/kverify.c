@@ -2,6 +2,7 @@
    its buffer. Ranges of addresses come from interval arithmetic in which a guard bounds the part of an
    address proportional to it; when that cannot decide, all points are tried. */
 #include "ir/kernel.h"
+#include "ir/ops_impl.h"
 
 #include <string.h>
 
@@ -23,15 +24,22 @@ __attribute__((format(printf, 2, 3))) static bool fail(Check *c, const char *fmt
 
 typedef struct {
   int64_t lo, hi;
+  bool far; /* beyond 64 bits */
 } Range;
 
+/* r += factor * x */
+static void add(Range *r, Range x, int64_t factor) {
+  int64_t lo, hi;
+  r->far |= x.far || __builtin_mul_overflow(factor, factor < 0 ? x.hi : x.lo, &lo) ||
+            __builtin_mul_overflow(factor, factor < 0 ? x.lo : x.hi, &hi) ||
+            __builtin_add_overflow(r->lo, lo, &r->lo) || __builtin_add_overflow(r->hi, hi, &r->hi);
+}
+
+static bool within(Range r, int64_t count) { return !r.far && r.lo >= 0 && r.hi < count; }
+
 static Range affine_range(const LoopKernel *l, const Affine *e) {
-  Range r = {e->c, e->c};
-  for (int d = 0; d < l->ndim; d++) {
-    int64_t reach = e->k[d] * (l->size[d] - 1);
-    if (reach < 0) r.lo += reach;
-    else r.hi += reach;
-  }
+  Range r = {e->c, e->c, false};
+  for (int d = 0; d < l->ndim; d++) add(&r, (Range){0, l->size[d] - 1, false}, e->k[d]);
   return r;
 }
 
@@ -51,20 +59,18 @@ static bool take_out(const LoopKernel *l, Affine *e, const Affine *g, int64_t *f
       *factor = e->k[d] / g->k[d];
     }
   if (!*factor) return false;
+  int64_t k, c;
   for (int d = 0; d < l->ndim; d++)
-    if (g->k[d] && e->k[d] != *factor * g->k[d]) return false;
-  for (int d = 0; d < l->ndim; d++) e->k[d] -= *factor * g->k[d];
-  e->c -= *factor * g->c;
+    if (g->k[d] && (__builtin_mul_overflow(*factor, g->k[d], &k) || e->k[d] != k)) return false;
+  if (__builtin_mul_overflow(*factor, g->c, &c) || __builtin_sub_overflow(e->c, c, &c)) return false;
+  for (int d = 0; d < l->ndim; d++)
+    if (g->k[d]) e->k[d] = 0;
+  e->c = c;
   return true;
 }
 
-static void add(Range *r, Range x, int64_t factor) {
-  r->lo += factor * (factor < 0 ? x.hi : x.lo);
-  r->hi += factor * (factor < 0 ? x.lo : x.hi);
-}
-
 static Range guarded_affine(const LoopKernel *l, Affine e, const Access *a) {
-  Range r = {0, 0};
+  Range r = {0, 0, false};
   for (int i = 0; i < a->nguard; i++) {
     int64_t factor;
     if (take_out(l, &e, &a->guard[i].e, &factor)) add(&r, guarded(l, &a->guard[i]), factor);
@@ -81,8 +87,17 @@ static Range access_range(const LoopKernel *l, const Access *a) {
     q.hi /= a->quot[i].div;
     add(&r, q, a->quot[i].stride);
   }
-  if (a->dyn >= 0) add(&r, (Range){0, a->dyn_extent - 1}, a->dyn_stride);
+  if (a->dyn >= 0) add(&r, (Range){0, a->dyn_extent - 1, false}, a->dyn_stride);
   return r;
+}
+
+/* Can any address, or a part of one, leave 64 bits, whatever the guards? */
+static bool is_far(const LoopKernel *l, const Access *a) {
+  Access plain = *a;
+  plain.nguard = 0;
+  bool far = access_range(l, &plain).far;
+  for (int i = 0; i < a->nguard; i++) far |= affine_range(l, &a->guard[i].e).far;
+  return far;
 }
 
 static int64_t at_point(const LoopKernel *l, const Affine *e, const int64_t *at) {
@@ -91,6 +106,8 @@ static int64_t at_point(const LoopKernel *l, const Affine *e, const int64_t *at)
   return v;
 }
 
+static const int64_t MAX_POINTS = (int64_t)1 << 48,
+                     MAX_IDLE = 1 << 16; /* of a kernel; chunks without a point */
 /* Every point, at most this many. */
 enum { TRY_POINTS = 1 << 24 };
 static bool try_points(const LoopKernel *l, const Access *a, int64_t count) {
@@ -134,9 +151,10 @@ static bool check_access(Check *c, const Access *a, DType dt, bool write, const 
     return fail(c, "%s %d: malformed dynamic index", what, i);
   for (int q = 0; q < a->nquot; q++)
     if (a->quot[q].div < 1) return fail(c, "%s %d: quotient by %lld", what, i, (long long)a->quot[q].div);
+  if (is_far(l, a)) return fail(c, "%s %d: addresses beyond 64 bits", what, i);
   int64_t count = b->bytes / dtype_size(dt);
   Range r = access_range(l, a);
-  if (r.lo >= 0 && r.hi < count) return true;
+  if (within(r, count)) return true;
   if (try_points(l, a, count)) return true;
   return fail(c, "%s %d reaches elements [%lld, %lld] of buf%d, which has %lld", what, i, (long long)r.lo,
               (long long)r.hi, k->buf[a->buf], (long long)count);
@@ -149,15 +167,17 @@ static unsigned dims_of(const LoopKernel *l, const Affine *e) {
   return m;
 }
 
-static unsigned dims_of_inst(const LoopKernel *l, const KInst *in) {
-  unsigned m = dims_of(l, &in->index);
-  for (int i = 0; i < in->nquot; i++) m |= dims_of(l, &in->quot[i].e);
-  const Access *a = in->access;
-  if (!a) return m;
-  if (in->kind == KI_LOAD) m |= dims_of(l, &a->off);
+static unsigned dims_of_access(const LoopKernel *l, const Access *a) {
+  unsigned m = dims_of(l, &a->off);
   for (int i = 0; i < a->nquot; i++) m |= dims_of(l, &a->quot[i].e);
   for (int i = 0; i < a->nguard; i++) m |= dims_of(l, &a->guard[i].e);
   return m;
+}
+
+static unsigned dims_of_inst(const LoopKernel *l, const KInst *in) {
+  unsigned m = dims_of(l, &in->index);
+  for (int i = 0; i < in->nquot; i++) m |= dims_of(l, &in->quot[i].e);
+  return in->access ? m | dims_of_access(l, in->access) : m;
 }
 
 static int args_of(const KInst *in, int arg[4]) {
@@ -168,6 +188,31 @@ static int args_of(const KInst *in, int arg[4]) {
   for (int i = 0; i < n; i++) arg[i] = in->arg[i];
   if (in->kind == KI_LOAD && in->access && in->access->dyn >= 0) arg[n++] = in->access->dyn;
   return n;
+}
+
+static bool accepts(int accept, DType t) {
+  return accept & (dtype_is_float(t) ? A_FLOAT : dtype_is_int(t) ? A_INT : A_BOOL);
+}
+
+/* Element types of operands and result, as ir/infer.c has them for graphs. */
+static bool types_agree(const LoopKernel *l, const KInst *in, const int *arg, int n) {
+  const OpRow *row = &op_table[in->op];
+  DType t[4] = {DT_NONE};
+  for (int i = 0; i < n; i++) t[i] = l->inst[arg[i]].dt;
+  switch (in->kind) {
+  case KI_LOAD: return true; /* its buffer's: check_access */
+  case KI_IMM: return !imm_misfit(in->dt, in->imm);
+  case KI_INDEX: return in->dt != DT_BOOL;
+  case KI_GUARD: return in->dt == DT_BOOL;
+  case KI_RANDOM: return in->dt == DT_U32 && t[0] == DT_I64 && t[1] == DT_I64;
+  case KI_REDUCE: return t[0] != DT_BOOL && in->dt == (in->op == OP_argmax ? DT_I64 : t[0]);
+  case KI_MAP: break;
+  }
+  int first = row->type == TY_SELECT;
+  if (first && t[0] != DT_BOOL) return false;
+  for (int i = first; i < n; i++)
+    if (t[i] != t[first] || !accepts(row->accept, t[i])) return false;
+  return row->type == TY_EXPLICIT || in->dt == (row->type == TY_BOOL ? DT_BOOL : t[first]);
 }
 
 static bool check_inst(Check *c, int i, int *stage) {
@@ -189,6 +234,8 @@ static bool check_inst(Check *c, int i, int *stage) {
     if (in->row && in->kind != KI_REDUCE && !l->inst[arg[j]].row)
       return fail(c, "%%%d is a row value but uses %%%d, which is not", i, arg[j]);
   }
+  if (!types_agree(l, in, arg, n)) return fail(c, "%%%d: element types do not agree", i);
+  if (affine_range(l, &in->index).far) return fail(c, "%%%d: an index beyond 64 bits", i);
   if (in->kind == KI_REDUCE) {
     if (in->sweep < 0 || in->sweep >= l->nsweep)
       return fail(c, "%%%d: sweep %d of %d", i, in->sweep, l->nsweep);
@@ -209,11 +256,15 @@ static bool check_loop(Check *c) {
   const LoopKernel *l = &k->loop;
   if (l->ndim < 0 || l->ndim > KDIM || l->npar < 0 || l->npar > l->ndim)
     return fail(c, "%d loop dims, %d parallel", l->ndim, l->npar);
+  int64_t points = 1;
   for (int d = 0; d < l->ndim; d++)
-    if (l->size[d] < 1) return fail(c, "loop dim %d has extent %lld", d, (long long)l->size[d]);
+    if (l->size[d] < 1 || l->size[d] > MAX_POINTS / points)
+      return fail(c, "loop dim %d has extent %lld", d, (long long)l->size[d]);
+    else points *= l->size[d];
   if (l->vec != -1 && l->vec != l->npar - 1 && l->vec != l->ndim - 1) return fail(c, "vector dim %d", l->vec);
   if (l->vec >= l->ndim) return fail(c, "vector dim %d of %d", l->vec, l->ndim);
-  if (l->nchunk < 1) return fail(c, "%lld chunks", (long long)l->nchunk);
+  if (l->nchunk < 1 || (l->nchunk > points && l->nchunk > MAX_IDLE))
+    return fail(c, "%lld chunks", (long long)l->nchunk);
   if (!l->nstore) return fail(c, "stores nothing");
   Arena *a = arena_new();
   int *stage = NEWN(a, int, l->ninst + 1);
@@ -226,6 +277,8 @@ static bool check_loop(Check *c) {
       ok = fail(c, "store %d in sweep %d of %d", i, s->sweep, l->nsweep);
     else if (!l->inst[s->inst].row && stage[s->inst] > s->sweep)
       ok = fail(c, "store %d in sweep %d needs a reduction of sweep %d", i, s->sweep, stage[s->inst] - 1);
+    else if (dims_of_access(l, &s->access) >> (l->inst[s->inst].row ? l->npar : l->ndim))
+      ok = fail(c, "store %d depends on a loop dim that it is not in", i);
     else ok = check_access(c, &s->access, l->inst[s->inst].dt, true, "store", i);
   }
   arena_free(a);
@@ -235,14 +288,14 @@ static bool check_loop(Check *c) {
 static bool check_matrix(Check *c, const GemmSpec *s, int operand, GemmOperand role, int64_t off,
                          const int64_t *batch, int64_t rows, int64_t row, int64_t cols, int64_t col) {
   const Buf *b = &c->p->buf.v[c->p->kernel.v[c->k].buf[operand]];
-  Range r = {off, off};
-  for (int i = 0; i < s->nbatch; i++) add(&r, (Range){0, s->batch[i] - 1}, batch[i]);
-  add(&r, (Range){0, rows - 1}, row);
-  add(&r, (Range){0, cols - 1}, col);
+  Range r = {off, off, false};
+  for (int i = 0; i < s->nbatch; i++) add(&r, (Range){0, s->batch[i] - 1, false}, batch[i]);
+  add(&r, (Range){0, rows - 1, false}, row);
+  add(&r, (Range){0, cols - 1, false}, col);
   DType dt = gemm_dtype(s, role);
   int64_t n = b->bytes / dtype_size(dt);
   if (b->dt != dt) return fail(c, "operand %d is %s, not %s", operand, dtype_name(b->dt), dtype_name(dt));
-  if (r.lo >= 0 && r.hi < n) return true;
+  if (within(r, n)) return true;
   return fail(c, "operand %d reaches elements [%lld, %lld] of %lld", operand, (long long)r.lo,
               (long long)r.hi, (long long)n);
 }

@@ -155,6 +155,10 @@ START_TEST(messages) {
   expect_error("\nk0 loop", "\nk1 loop", "expected k0");
   expect_error("\nk0 loop", "\nk0 lop", "expected loop, gemm, conv");
   expect_error("\nbuf0: ", "\nbuf1: ", "expected buf0");
+  expect_error("%1: f32 = sin", "%1: i32 = sin", "%1: element types do not agree");
+  expect_error("buf3[i0]", "buf3[1152921504606846976*i0]", "addresses beyond 64 bits");
+  expect_error("buf1[i0] = %2", "buf1[i3] = %2", "store 0 depends on a loop dim");
+  expect_error("over v3584", "over v9223372036854775807", "no number of a program");
 }
 END_TEST
 
