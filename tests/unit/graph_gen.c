@@ -309,8 +309,7 @@ static Val wide_op(Gen *r) {
     Ints at[4];
     memset(at, 0, sizeof at);
     double n = 1;
-    for (int i = 0; i < s.rank; i++)
-      switch (pick(r, 3)) {
+    for (int i = 0; i < s.rank; i++) switch (pick(r, 3)) {
       case 0: at[0].v[at[0].n++] = i; break;
       case 1: at[2].v[at[2].n++] = i, n *= (double)s.dim[i]; break;
       default: break;
@@ -378,6 +377,29 @@ static Val wide_op(Gen *r) {
   }
 }
 
+/* States that become each other, or any value of their shape. */
+static void states(Gen *r) {
+  Init init = {.kind = INIT_FILL, .a = 0.5};
+  Shape s = *shape_of(r, r->pool.v[0]);
+  for (int i = 0; i < 3; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "s%d", i);
+    vec_push(r->g->arena, &r->pool, g_input(r->g, name, IN_BUFFER, DT_F32, &s, &init));
+  }
+}
+
+static void updates(Gen *r) {
+  for (int i = 0; i < r->g->inputs.n; i++) {
+    const Input *in = &r->g->inputs.v[i];
+    if (in->kind != IN_BUFFER) continue;
+    Val v = in->val;
+    for (int tries = 0; tries < 20 && (v == in->val || !shape_eq(shape_of(r, v), shape_of(r, in->val)));
+         tries++)
+      v = r->pool.v[pick(r, r->pool.n)];
+    if (shape_eq(shape_of(r, v), shape_of(r, in->val))) g_output(r->g, in->name, v, i);
+  }
+}
+
 Graph *graph_gen(Arena *a, uint64_t seed, int size) {
   Gen gen = {.g = graph_new(a, "random"), .state = seed * 7919 + 1, .wide = seed >= GRAPH_GEN_WIDE};
   Gen *r = &gen;
@@ -393,6 +415,7 @@ Graph *graph_gen(Arena *a, uint64_t seed, int size) {
     Val v = g_input(g, name, IN_ARG, DT_F32, &s, NULL);
     vec_push(a, &r->pool, v);
   }
+  if (r->wide && pick(r, 2)) states(r);
   for (int i = 0; i < size; i++) {
     Val v = -1;
     if (r->wide && pick(r, 2)) {
@@ -413,6 +436,7 @@ Graph *graph_gen(Arena *a, uint64_t seed, int size) {
     }
     keep(r, v);
   }
+  updates(r);
   int results = 1 + (int)pick(r, 3);
   Val loss = -1;
   for (int i = 0; i < results; i++) {
