@@ -77,7 +77,12 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
     if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].val == g->inputs.v[p->buf.v[b].input].val)
       memcpy(mem[b], in[p->buf.v[b].input].v, sizeof(double) * (size_t)n);
   }
-  for (int k = 0; k < p->kernel.n; k++) program_interp_kernel(p, k, mem);
+  bool *written = NEWN(a, bool, p->buf.n + 1);
+  for (int k = 0; k < p->kernel.n; k++) {
+    const Kernel *x = &p->kernel.v[k];
+    program_interp_kernel(p, k, mem);
+    for (int i = x->nbuf - x->nout; i < x->nbuf; i++) written[program_root(p, x->buf[i])] = true;
+  }
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];
     const Node *n = g_node(g, o->val);
@@ -88,8 +93,7 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
       const Buf *x = &p->buf.v[b];
       if (x->alias >= 0) continue;
       if (o->state < 0 ? x->kind == BUF_RESULT && x->result == i
-                       : x->kind == BUF_INPUT && x->input == o->state &&
-                             (from < 0 || x->val != g->inputs.v[o->state].val || x->first >= 0))
+                       : x->kind == BUF_INPUT && x->input == o->state && (from < 0 || written[b]))
         from = b;
     }
     if (from < 0) bug("program_interp: no buffer for output %s", o->name);
