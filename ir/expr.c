@@ -242,4 +242,9 @@ static double eval_op(OpId op, const double *x, bool f32) {
 }
 
 double op_eval(OpId op, const double *x) { return eval_op(op, x, false); }
+double op_eval_as(OpId op, DType dt, const double *x) {
+  if (op != OP_mul || (dt != DT_I32 && dt != DT_U32)) return op_eval(op, x);
+  uint32_t p = (uint32_t)(int64_t)x[0] * (uint32_t)(int64_t)x[1];
+  return dt == DT_I32 ? (double)(int32_t)p : (double)p;
+}
 double op_eval_f32(OpId op, const double *x) { return eval_op(op, x, true); }

@@ -31,6 +31,8 @@ bool op_is_leaf(OpId op);
 double op_eval_leaf(OpId op, const double *x);
 /* f64 evaluation of any elementwise operator; result rounded to dt by the caller when wanted. */
 double op_eval(OpId op, const double *x);
+/* ... with a result of type dt: of a product of integers the low bits, which a double cannot always hold. */
+double op_eval_as(OpId op, DType dt, const double *x);
 /* ... of f32 operands, rounded to f32 after every step of the operator's expression, as compiled code is. */
 double op_eval_f32(OpId op, const double *x);
 

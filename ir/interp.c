@@ -118,7 +118,7 @@ static void eval_map(Eval *e) {
   double x[3] = {0};
   for (int64_t i = 0; i < e->count; i++) {
     for (int k = 0; k < n->nin; k++) x[k] = e->in[k][i];
-    e->out[i] = round_to(n->dt, op_eval(n->op, x), e->round_f32);
+    e->out[i] = round_to(n->dt, op_eval_as(n->op, n->dt, x), e->round_f32);
   }
 }
 

@@ -88,7 +88,7 @@ static double compute(Run *r, const KInst *in) {
     for (int k = 0; k < op_table[in->op].nin; k++) x[k] = value(r, in->arg[k]);
     if (in->op == OP_cast) return rounded(r, in->dt, convert(r->l->inst[in->arg[0]].dt, in->dt, x[0]));
     if (r->round_f32 && in->dt == DT_F32) return op_eval_f32(in->op, x);
-    return rounded(r, in->dt, op_eval(in->op, x));
+    return rounded(r, in->dt, op_eval_as(in->op, in->dt, x));
   }
   case KI_REDUCE: break;
   }

@@ -322,6 +322,23 @@ START_TEST(test_casts) {
 }
 END_TEST
 
+/* Products of 32-bit integers wrap, exactly: hashing multiplies by numbers near 2^32. */
+START_TEST(test_integer_products) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "product");
+  Shape s = {0};
+  Val u = g_input(g, "u", IN_ARG, DT_U32, &s, NULL), i = g_input(g, "i", IN_ARG, DT_I32, &s, NULL);
+  g_output(g, "u", g_binary(g, OP_mul, u, g_fill_like(g, u, 2654435769.0)), -1);
+  g_output(g, "i", g_binary(g, OP_mul, i, i), -1);
+  double x = 4000000001.0, y = 123456789;
+  Tensor64 in[2] = {{DT_U32, s, &x}, {DT_I32, s, &y}}, out[2];
+  graph_interp(g, in, out, a, false);
+  ck_assert_double_eq(out[0].v[0], 4000000001u * 2654435769u);
+  ck_assert_double_eq(out[1].v[0], (int32_t)(123456789u * 123456789u));
+  arena_free(a);
+}
+END_TEST
+
 /* Known answers of Random123's kat_vectors for philox4x32-10. */
 START_TEST(test_philox) {
   ck_assert_uint_eq(philox_u32(0, 0, 0, 0), 0x6627e8d5u);
@@ -512,6 +529,7 @@ int main(void) {
   tcase_add_test(t, test_edges);
   tcase_add_test(t, test_masked_gradient);
   tcase_add_test(t, test_casts);
+  tcase_add_test(t, test_integer_products);
   tcase_add_test(t, test_philox);
   tcase_add_test(t, test_views_by_hand);
   tcase_add_test(t, test_conv_is_window_dot);
