@@ -391,6 +391,10 @@ static bool check_chain(Check *c) {
   if (k->chain && prev && prev->chain == k->chain && kernel_chunks(p, k) != kernel_chunks(p, prev))
     return fail(c, "%lld chunks in a chain of %lld", (long long)kernel_chunks(p, k),
                 (long long)kernel_chunks(p, prev));
+  int first, last;
+  program_chain(p, c->k, &first, &last);
+  if (k->chain && (last - first >= CHAIN_KERNELS || k->nbuf > CHAIN_OPERANDS))
+    return fail(c, "%d operands in a chain of %d kernels", k->nbuf, last - first + 1);
   if (k->chain && !(prev && prev->chain == k->chain))
     for (int j = 0; j < c->k; j++)
       if (p->kernel.v[j].chain == k->chain) return fail(c, "chain %d is interrupted", k->chain);

@@ -105,7 +105,7 @@ static bool related(const Chains *s, const Chain *c, const Kernel *k, int64_t co
 
 static bool candidate(const Chains *s, const Kernel *k) {
   const Program *p = s->p;
-  if (k->commit || (k->kind != KK_LOOP && k->kind != KK_CONV)) return false;
+  if (k->commit || k->nbuf > CHAIN_OPERANDS || (k->kind != KK_LOOP && k->kind != KK_CONV)) return false;
   int64_t most = 0;
   for (int i = 0; i < k->nbuf; i++)
     if (p->buf.v[k->buf[i]].bytes > most) most = p->buf.v[k->buf[i]].bytes;

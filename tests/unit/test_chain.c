@@ -207,10 +207,30 @@ START_TEST(independent_steps_alternate) {
 }
 END_TEST
 
+/* A kernel with more operands than a chain's may have stays by itself. */
+START_TEST(many_operands) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "many");
+  Shape s = {4, {64, 16, 8, 8}}, ws = {4, {16, 16, 1, 1}};
+  Val y = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), w = g_input(g, "w", IN_ARG, DT_F32, &ws, NULL);
+  Ints at[2] = {ints2(1, 1), ints2(0, 0)};
+  y = g_add(g, OP_conv2d, (Val[]){y, w}, 2, at, 0, DT_NONE, NULL);
+  for (int i = 0; i < 80; i++)
+    y = g_binary(g, OP_add, y, g_input(g, arena_printf(a, "a%d", i), IN_ARG, DT_F32, &s, NULL));
+  y = g_add(g, OP_conv2d, (Val[]){g_unary(g, OP_tanh, y), w}, 2, at, 0, DT_NONE, NULL);
+  g_output(g, "y", g_unary(g, OP_relu, y), -1);
+  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n), out;
+  op_case_inputs(g, a, 3, in);
+  ck_assert_int_gt(jit_run(a, g, &(JitRun){"x86-64", 2, CONV_DIRECT, 64, false}, in, &out), 0);
+  arena_free(a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("chain");
   TCase *t = tcase_create("chain");
   tcase_set_timeout(t, 300);
+  tcase_add_test(t, many_operands);
   tcase_add_test(t, chunk_addresses);
   tcase_add_loop_test(t, convolutions_and_norms, 0, 3);
   tcase_add_test(t, random_graphs);
