@@ -19,7 +19,8 @@ void aot_emit_scatter(EmitModule *m, const ScatterSpec *s, const char *symbol) {
   LLVMValueRef from = em_imulc(m, em_iadd(m, em_imulc(m, o, s->nidx), j), s->inner);
   i = em_loop_begin(m, &li, em_i64(m, 0), em_i64(m, s->inner), 1);
   LLVMValueRef p = em_gep(m, t, out, em_iadd(m, to, i)), q = em_gep(m, t, upd, em_iadd(m, from, i));
-  em_store(m, em_fadd(m, em_load(m, t, p, size), em_load(m, t, q, size)), p, size);
+  LLVMValueRef x = em_load(m, t, p, size), y = em_load(m, t, q, size);
+  em_store(m, dtype_is_float(s->dt) ? em_fadd(m, x, y) : LLVMBuildAdd(m->b, x, y, ""), p, size);
   em_loop_end(m, &li);
   em_loop_end(m, &lj);
   em_loop_end(m, &lo);

@@ -355,6 +355,8 @@ static bool check_scatter(Check *c) {
   const Kernel *k = &c->p->kernel.v[c->k];
   const ScatterSpec *s = &k->scatter;
   if (k->nbuf != 3) return fail(c, "scatter has 3 operands, not %d", k->nbuf);
+  if (s->dt == DT_BOOL || s->dt == DT_BF16 || (s->idx_dt != DT_I32 && s->idx_dt != DT_I64))
+    return fail(c, "a scatter of %s by %s", dtype_name(s->dt), dtype_name(s->idx_dt));
   int64_t need[] = {s->nidx * dtype_size(s->idx_dt), s->outer * s->nidx * s->inner * dtype_size(s->dt),
                     s->outer * s->extent * s->inner * dtype_size(s->dt)};
   for (int i = 0; i < 3; i++)

@@ -46,6 +46,13 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
   Graph *out = pass_begin(a, in, &map);
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = g_node(in, v);
+    if (n->op == OP_scatter_add && n->dt == DT_BF16) { /* sums are f32, rounded at the end */
+      out->loc = n->loc;
+      out->role = n->role;
+      Val in[2] = {map[n->in[0]], g_cast(out, map[n->in[1]], DT_F32)};
+      map[v] = g_cast(out, g_add(out, OP_scatter_add, in, 2, n->attr, 0, DT_F32, &n->shape), DT_BF16);
+      continue;
+    }
     if (n->op != OP_dot_general) {
       map[v] = pass_copy(out, in, v, map);
       continue;

@@ -37,6 +37,8 @@ static int64_t scatter_index(const ScatterParam *p, const void *idx, int64_t j) 
   }
 SCATTER_UNIT(scatter_f32, float)
 SCATTER_UNIT(scatter_f64, double)
+SCATTER_UNIT(scatter_32, uint32_t) /* signed or not: sums wrap */
+SCATTER_UNIT(scatter_64, uint64_t)
 
 void step_scatter_add(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
   (void)scratch;
@@ -46,7 +48,13 @@ void step_scatter_add(void *const *ptr, int64_t chunk, void *scratch, const void
   for (int64_t u = units * chunk / chunks; u < units * (chunk + 1) / chunks; u++) {
     int64_t o = u / blocks, i0 = u % blocks * SCATTER_BLOCK, i1 = min64(i0 + SCATTER_BLOCK, p->inner);
     int64_t from = o * p->nidx * p->inner, to = o * p->axis_extent * p->inner;
-    if (p->dt == DT_F32) scatter_f32(p, ptr[0], (const float *)ptr[1] + from, (float *)ptr[2] + to, i0, i1);
-    else scatter_f64(p, ptr[0], (const double *)ptr[1] + from, (double *)ptr[2] + to, i0, i1);
+    switch (p->dt) {
+    case DT_F32: scatter_f32(p, ptr[0], (const float *)ptr[1] + from, (float *)ptr[2] + to, i0, i1); break;
+    case DT_F64: scatter_f64(p, ptr[0], (const double *)ptr[1] + from, (double *)ptr[2] + to, i0, i1); break;
+    case DT_I64:
+      scatter_64(p, ptr[0], (const uint64_t *)ptr[1] + from, (uint64_t *)ptr[2] + to, i0, i1);
+      break;
+    default: scatter_32(p, ptr[0], (const uint32_t *)ptr[1] + from, (uint32_t *)ptr[2] + to, i0, i1); break;
+    }
   }
 }

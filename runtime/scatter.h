@@ -7,7 +7,7 @@
 /* out[outer, axis_extent, inner] = 0, then out[o, idx[j], i] += updates[o, j, i] in the order of j; operands
    of the step: idx, updates, out. Indices are clamped to the axis. */
 typedef struct {
-  DType dt;        /* of updates and out: DT_F32 or DT_F64 */
+  DType dt;        /* of updates and out: float but bf16, or integer */
   DType idx_dtype; /* DT_I32 or DT_I64 */
   int64_t outer, axis_extent, inner, nidx;
 } ScatterParam;

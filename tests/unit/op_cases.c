@@ -310,11 +310,14 @@ static Val build_gather(Graph *g, int which) {
   Val idx = arg(g, "idx", gather_cases[which].dt, &gather_cases[which].idx);
   return g_add(g, OP_gather, (Val[]){x, idx}, 2, &axis, 0, DT_NONE, NULL);
 }
+static const DType scatter_types[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_I32, DT_I64, DT_U32, DT_F64};
 static Val build_scatter(Graph *g, int which) {
+  DType dt = scatter_types[which];
+  which %= COUNT(gather_cases);
   Ints axis = ints1(gather_cases[which].axis);
   Val idx = arg(g, "idx", gather_cases[which].dt, &gather_cases[which].idx);
-  Val y = farg(g, "updates", &gather_cases[which].y);
-  return g_add(g, OP_scatter_add, (Val[]){idx, y}, 2, &axis, 0, DT_F32, &gather_cases[which].x);
+  Val y = arg(g, "updates", dt, &gather_cases[which].y);
+  return g_add(g, OP_scatter_add, (Val[]){idx, y}, 2, &axis, 0, dt, &gather_cases[which].x);
 }
 
 /* bcopy(from, to, bytes) of the C library copies a bool array */
@@ -356,7 +359,7 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_conv2d_dx] = {COUNT(conv_cases), build_conv_dx},
     [OP_conv2d_dw] = {COUNT(conv_cases), build_conv_dw},
     [OP_gather] = {COUNT(gather_cases), build_gather},
-    [OP_scatter_add] = {COUNT(gather_cases), build_scatter},
+    [OP_scatter_add] = {COUNT(scatter_types), build_scatter},
     [OP_extern] = {1, build_extern},
 };
 

@@ -186,6 +186,23 @@ START_TEST(test_product_types) {
 }
 END_TEST
 
+/* Updates of bf16 are added in f32. */
+START_TEST(test_scatter_types) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "scatter");
+  Val at = g_input(g, "at", IN_ARG, DT_I64, SHAPE(6), NULL),
+      x = g_input(g, "x", IN_ARG, DT_BF16, SHAPE(6, 5), NULL);
+  g_output(g, "y", g_add(g, OP_scatter_add, (Val[]){at, x}, 2, INTS(0), 0, DT_BF16, SHAPE(4, 5)), -1);
+  Tensor64 *in = NEWN(a, Tensor64, 2);
+  op_case_inputs(g, a, 3, in);
+  Graph *h = RUN(a, g, "canon");
+  check_same(a, g, h, in, "canon");
+  for (Val v = 0; v < h->node.n; v++)
+    if (g_node(h, v)->op == OP_scatter_add) ck_assert_int_eq(g_node(h, v)->dt, DT_F32);
+  arena_free(a);
+}
+END_TEST
+
 /* More batch axes than a product has. */
 START_TEST(test_many_batch_axes) {
   Arena *a = arena_new();
@@ -733,6 +750,7 @@ int main(void) {
   tcase_add_test(t, test_network_gradient);
   tcase_add_test(t, test_normalization_shares_sums);
   tcase_add_test(t, test_product_types);
+  tcase_add_test(t, test_scatter_types);
   tcase_add_test(t, test_many_batch_axes);
   tcase_add_test(t, test_autodiff_shares_one_sweep);
   tcase_add_test(t, test_gradient_by_intermediate);
