@@ -4,6 +4,8 @@ $ jepac verify tiny.jepa | tail -1 | cut -d';' -f1 | sed 's/[0-9][0-9]* passes a
   ok     N passes and N kernels
 $ jepac verify tiny.jepa | grep -c -e '^grad  *4 .*ok' -e '^pass  *autodiff  *ok' -e '^pass  *memplan  *ok' -e '^code '
   4
+$ printf 'graph c {\n  %%0: bf16[7] = arg "x"\n  %%1: bf16[7] = cast %%0\n  return "y" %%1\n}\n' > narrow.ir; jepac verify narrow.ir | tail -1 | cut -d' ' -f1
+  ok
 $ sed 's/arg "x"/arg "y"/' sum.ir > names.ir; jepac verify names.ir | tail -1 | cut -d' ' -f1
   ok
 
