@@ -31,6 +31,7 @@ static const char *const because[WHY_COUNT] = {
                   "reduction, window or "
                   "transpose lies between)",
     [WHY_COSTLY] = "%B kernels need it, and its %A operations an element are not repeated",
+    [WHY_DEEP] = "it ends %A operators one after the other, as many as a kernel takes",
     [WHY_READS] =
         "%A kernels need it: computing it in each would read %B operands an element each time, more than "
         "writing and reading it",

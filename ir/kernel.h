@@ -157,6 +157,7 @@ typedef enum {
   WHY_MANY,       /* more than a kernels need it */
   WHY_INDEX,      /* the kernel of other cannot address its operands in its own order of elements */
   WHY_COSTLY,     /* a operations an element, needed in b kernels */
+  WHY_DEEP,       /* a operators one after the other are as many as a kernel takes */
   WHY_READS,      /* needed in a kernels, each of which would read b operands an element */
   WHY_READER,     /* a row sum whose reader, other, is no elementwise or row kernel */
   WHY_FOLD,       /* overlapping sums, read at other places than they are made at */

@@ -11,7 +11,7 @@
 
 #include "passes/lower.h"
 
-enum { MAX_K = 12, LONG_ROW = 8192, HEAVY = 24 };
+enum { MAX_K = 12, LONG_ROW = 8192, HEAVY = 24, DEEPEST = 512 };
 
 typedef struct {
   int n; /* MAX_K + 1: many */
@@ -33,6 +33,7 @@ typedef struct {
   int *uses;
   float *leaf;  /* large operands read an element when computed in place */
   float *flops; /* operations an element when computed in place */
+  int *depth;   /* operators on the way to something in memory */
   VEC(Group) group;
   int *stamp, tick;
 } Fuse;
@@ -137,6 +138,11 @@ static void estimate(Fuse *f) {
     }
     f->leaf[v] = leaf;
     f->flops[v] = fl;
+    for (int i = 0; i < x->nin; i++)
+      if (!f->l->stored[x->in[i]] && f->depth[x->in[i]] >= f->depth[v]) f->depth[v] = f->depth[x->in[i]] + 1;
+    if (kind != KIND_MAP || f->depth[v] < DEEPEST || f->l->stored[v]) continue;
+    f->l->stored[v] = f->l->nohome[v] = true;
+    lower_why(f->l, v, WHY_DEEP, -1, DEEPEST, 0);
   }
 }
 
@@ -354,6 +360,7 @@ void fuse(Lower *l) {
   for (int v = 0; v < f->n; v++) f->first_use[v] = f->n;
   f->leaf = NEWN(l->arena, float, f->n);
   f->flops = NEWN(l->arena, float, f->n);
+  f->depth = NEWN(l->arena, int, f->n);
   f->stamp = NEWN(l->arena, int, f->n);
   must_store(f);
   estimate(f);

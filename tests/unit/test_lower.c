@@ -239,6 +239,21 @@ START_TEST(lean_order) {
 }
 END_TEST
 
+/* More operators one after the other than a kernel takes. */
+START_TEST(deep) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "deep");
+  Shape s = {1, {3}};
+  Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL);
+  for (int i = 0; i < 20000; i++) x = g_unary(g, i % 2 ? OP_sin : OP_cos, x);
+  g_output(g, "y", x, -1);
+  Target t;
+  ck_assert(target_named("x86-64-v3", &t));
+  compare(g, "deep", a, &t);
+  arena_free(a);
+}
+END_TEST
+
 /* No loop dims express both shapes of such a reshape: its operand must be in memory, blocked or not. */
 START_TEST(reshape_across_extents) {
   for (int conv = 0; conv < 2; conv++) {
@@ -310,6 +325,7 @@ int main(void) {
   tcase_add_test(t, computed_again_beside_operand);
   tcase_add_test(t, lean_order);
   tcase_add_test(t, reshape_across_extents);
+  tcase_add_test(t, deep);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, random_regressions);
   tcase_add_test(t, ops_avx512);
