@@ -32,12 +32,18 @@ char *cache_read(const char *dir, const char *name, const char *key, size_t keyl
   if (!f) return NULL;
   struct stat st;
   char *data = NULL;
-  bool ok = !fstat(fileno(f), &st) && st.st_size > (off_t)keylen && (data = malloc((size_t)st.st_size + 1)) &&
+  uint64_t sum;
+  size_t head = keylen + sizeof sum;
+  bool ok = !fstat(fileno(f), &st) && st.st_size > (off_t)head && (data = malloc((size_t)st.st_size + 1)) &&
             fread(data, 1, (size_t)st.st_size, f) == (size_t)st.st_size && !memcmp(data, key, keylen);
   if (ok) {
-    *n = (size_t)st.st_size - keylen;
-    memmove(data, data + keylen, *n);
+    memcpy(&sum, data + keylen, sizeof sum);
+    *n = (size_t)st.st_size - head;
+    memmove(data, data + head, *n);
     data[*n] = 0;
+    ok = sum == hash_bytes(data, *n, keylen);
+  }
+  if (ok) {
     futimens(fileno(f), NULL); /* recently used: evicted last */
   } else {
     free(data);
@@ -57,7 +63,9 @@ bool cache_write(const char *dir, const char *name, const char *key, size_t keyl
     f = fopen(temp, "wb");
   }
   if (!f) return false;
-  bool ok = fwrite(key, 1, keylen, f) == keylen && fwrite(data, 1, n, f) == n;
+  uint64_t sum = hash_bytes(data, n, keylen);
+  bool ok = fwrite(key, 1, keylen, f) == keylen && fwrite(&sum, 1, sizeof sum, f) == sizeof sum &&
+            fwrite(data, 1, n, f) == n;
   ok = !fclose(f) && ok && !rename(temp, path);
   if (!ok) unlink(temp);
   return ok;

@@ -1,6 +1,7 @@
-/* The folder of what was compiled and measured before. An entry is a file that holds its whole key before its
-   contents, written under a temporary name and renamed, so that concurrent processes, hash collisions and
-   entries of other builds are harmless. A folder that cannot be written is no error. */
+/* The folder of what was compiled and measured before. An entry is a file that holds its whole key and a
+   check sum before its contents, written under a temporary name and renamed, so that concurrent processes,
+   hash collisions, entries of other builds and entries a crash of the machine has damaged are harmless. A
+   folder that cannot be written is no error. */
 #ifndef JEPAC_CODEGEN_CACHE_H
 #define JEPAC_CODEGEN_CACHE_H
 

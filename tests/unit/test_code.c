@@ -40,18 +40,25 @@ START_TEST(test_object_cache) {
   ck_assert_ptr_nonnull(mkdtemp(dir));
   snprintf(path, sizeof path, "%s/a/b", dir);
   CodegenOptions o = {.cache_dir = path, .threads = 2};
-  for (int round = 0; round < 3; round++) {
+  static const char *const damage[] = {/* after which the file is made anew */
+                                       "true",
+                                       "printf x | dd of=$f conv=notrunc 2>/dev/null",
+                                       "truncate -s -900 $f",
+                                       "truncate -s 900 $f; truncate -s 9000 $f",
+                                       "truncate -s 0 $f",
+                                       "truncate -s -900 $f; truncate -s +900 $f"};
+  for (size_t round = 0; round < sizeof damage / sizeof *damage; round++) {
     KB *b = small_kernel(3);
     ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s", err);
     kb_free(b);
     ck_assert_int_eq(files_in(path), 1);
-    if (round == 1) { /* a damaged file is compiled anew */
-      snprintf(cmd, sizeof cmd,
-               "for f in %s/j*; do head -c 900 $f > $f.x; mv $f.x $f; printf x | dd of=$f conv=notrunc "
-               "2>/dev/null; done",
-               path);
-      ck_assert_int_eq(system(cmd), 0);
-    }
+    snprintf(cmd, sizeof cmd, "cd %s; for f in j*; do %s; done; cp j* ../damaged", path, damage[round]);
+    ck_assert_int_eq(system(cmd), 0);
+    b = small_kernel(3);
+    ck_assert_msg(kb_agree(b, &o, 1e-6, err, sizeof err), "%s: %s", damage[round], err);
+    kb_free(b);
+    snprintf(cmd, sizeof cmd, "cd %s; cmp -s j* ../damaged", path);
+    ck_assert_msg(!system(cmd) == !round, "%s: not made anew", damage[round]);
   }
   KB *b = small_kernel(4);
   ck_assert(kb_agree(b, &o, 1e-6, err, sizeof err));

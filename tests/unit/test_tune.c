@@ -1,5 +1,6 @@
 /* --tune: the choice of a schedule is kept and read back, what does not fit is ignored, and neither identity
    nor results know of it (bits of every choice: test_gemm.c, test_conv.c). */
+#include "codegen/cache.h"
 #include "codegen/jit.h"
 #include "tests/unit/folder.h"
 
@@ -79,15 +80,16 @@ START_TEST(winner_is_kept) {
   int64_t first = tuned(TUNE_FULL);
   ck_assert(entry_of(path));
   size_t len;
-  char *now = contents(path, &len), *last = now + len - 2;
-  while (last > now && last[-1] != '\n') last--;
-  ck_assert_int_eq(strtoll(last, NULL, 10), first);
-  size_t key = (size_t)(last - now);
+  char *now = contents(path, &len), last[32];
+  size_t digits = (size_t)snprintf(last, sizeof last, "%lld\n", (long long)first);
+  ck_assert_mem_eq(now + len - digits, last, digits);
+  enum { SUM = 8 };
+  size_t key = len - digits - SUM;
+  const char *name = strrchr(path, '/') + 1;
   /* What stands there is used, not measured again; not with off. */
   for (int c = 0; c < n; c++) {
-    memcpy(text, now, key);
-    int more = snprintf(text + key, 32, "%lld\n", (long long)choice[c]);
-    write_bytes(path, text, key + (size_t)more);
+    int more = snprintf(last, sizeof last, "%lld\n", (long long)choice[c]);
+    ck_assert(cache_write(folder, name, now, key, last, (size_t)more));
     ck_assert_int_eq(tuned(c % 2 ? TUNE_FAST : TUNE_FULL), choice[c]);
     ck_assert_int_eq(tuned(TUNE_OFF), 0);
   }
@@ -98,15 +100,14 @@ START_TEST(winner_is_kept) {
     bool foreign = i == sizeof bad / sizeof *bad;
     const char *tail = foreign ? "1\n" : bad[i];
     memcpy(text, now, key);
-    memcpy(text + key, tail, strlen(tail));
     if (foreign) text[key / 2] ^= 1;
-    write_bytes(path, text, key + strlen(tail));
+    ck_assert(cache_write(folder, name, text, key, tail, strlen(tail)));
     int64_t got = tuned(TUNE_FULL);
     size_t now_len;
     char *again = contents(path, &now_len);
     ck_assert_msg(now_len > key && !memcmp(again, text, foreign ? 0 : key), "entry %d was not replaced",
                   (int)i);
-    ck_assert_int_eq(strtoll(again + key, NULL, 10), got);
+    ck_assert_int_eq(strtoll(again + key + SUM, NULL, 10), got);
     ck_assert_int_eq(again[now_len - 1], '\n');
     now = again;
   }
