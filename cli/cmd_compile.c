@@ -95,8 +95,9 @@ static Status write_file(Cli *c, const AotFile *f) {
 }
 
 Status cmd_compile(Cli *c) {
+  const char *slash = strrchr(c->opt.arg[0], '/');
   AotOptions o = {.prefix = c->opt.name ? c->opt.name : identifier(c->arena, c->opt.arg[0]),
-                  .title = c->opt.arg[0],
+                  .title = slash ? slash + 1 : c->opt.arg[0], /* without the end of a comment in it */
                   .cpu = c->opt.target_cpu,
                   .triple = c->opt.target_triple};
   if (!c->opt.out) return cli_fail(c, ST_USAGE, "jepac compile needs -o DIR");

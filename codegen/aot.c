@@ -283,8 +283,10 @@ static void build(Aot *a) {
   em_verify(&a->m);
 }
 
-Status codegen_aot(const Program *p, const AotOptions *opt, Arena *arena, Diags *d, AotFile file[AOT_FILES],
+Status codegen_aot(const Program *p, const AotOptions *given, Arena *arena, Diags *d, AotFile file[AOT_FILES],
                    int *n) {
+  AotOptions own = *given, *opt = &own;
+  if (aot_own_name(own.function)) own.function = arena_printf(arena, "entry_%s", own.function);
   Aot a = {.a = arena, .p = p, .opt = opt, .arm = is_arm(opt->triple)};
   StepFn *none = NEWN(arena, StepFn, p->kernel.n + 1);
   a.plan = plan_build(p, arena, none);

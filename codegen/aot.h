@@ -31,6 +31,7 @@ void aot_emit_return_if(Aot *a, LLVMValueRef cond, int code);
 void aot_emit_arena_check(Aot *a, LLVMValueRef arena);
 
 /* aot_text.c */
+bool aot_own_name(const char *name); /* PREFIX_name is of every library */
 const char *aot_header(const Aot *a);
 const char *aot_pkgconfig(const Aot *a);
 const char *aot_cmake(const Aot *a);

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- C names ---- */
 static const char *upper(Arena *a, const char *s) {
@@ -12,13 +13,17 @@ static const char *upper(Arena *a, const char *s) {
   return u;
 }
 
-static bool taken(const Aot *a, const char *const *names, int n, const char *name) {
+bool aot_own_name(const char *name) {
   static const char *const own[] = {"init", "tensors", "tensor", "error"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (!strcmp(own[i], name)) return true;
-  if (!strcmp(name, a->opt->function)) return true;
+  return false;
+}
+
+static bool taken(const Aot *a, const char *const *names, int n, const char *name) {
+  if (aot_own_name(name) || !strcmp(name, a->opt->function)) return true;
   for (int i = 0; i < n; i++)
-    if (!strcmp(names[i], name)) return true;
+    if (!strcasecmp(names[i], name)) return true; /* NAME_X_COUNT is in capitals */
   return false;
 }
 

@@ -82,3 +82,21 @@ $ mkdir lib3; touch lib3/libtiny.so; CC=./nothere jepac compile tiny.jepa -o lib
   libtiny.a
   tiny.pc
   tinyConfig.cmake
+
+Names that C cannot tell apart: of tensors (their counts are in capitals) and of the library's own functions; a path that ends comments.
+
+$ printf 'model M() {\n  entry error(x: f32[3], X: f32[4]) { return init = sum(x) + sum(X), y = x }\n}\n' > names.jepa; mkdir 'n*'; cp names.jepa 'n*/of.jepa'; jepac compile 'n*/of.jepa' -o names -q && grep -e '^int' -e ^static -e COUNT names/of.h; echo '#include "of.h"' | cc -Wall -Wextra -Werror -Inames -c -x c -o /dev/null - && nm names/of.o | grep ' T '
+  int of_init(void *arena, uint64_t seed);
+  int of_entry_error(void *arena);
+  static inline const char *of_error(int code) {
+  #define OF_X_COUNT 3
+  static inline float *of_x(void *arena) {
+  #define OF_IN_X_COUNT 4
+  static inline float *of_in_X(void *arena) {
+  #define OF_OUT_INIT_COUNT 1
+  static inline float *of_out_init(void *arena) {
+  #define OF_Y_COUNT 3
+  static inline float *of_y(void *arena) {
+  00000000000000b0 T of_entry_error
+  0000000000000170 T of_init
+  0000000000000260 T of_tensors
