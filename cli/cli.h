@@ -92,6 +92,8 @@ Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, M
 /* The recipe, or NULL without a complaint. */
 const Recipe *cli_recipe(Cli *c, Model *m);
 uint64_t cli_seed(Cli *c, const Recipe *r); /* --seed, else the recipe's, else 0 */
+/* ST_USAGE where --mode or --grad contradict a training step. */
+Status cli_check_train_step(Cli *c);
 /* The graph of an entry (NULL: the first; "train_step") in --mode, with --grad. */
 Status cli_model_graph(Cli *c, Model *m, const char *entry, const Graph **g);
 /* All graph passes up to stop_after (NULL: all). NULL after reporting. */

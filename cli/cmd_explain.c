@@ -20,6 +20,7 @@ static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r)
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
   if (c->opt.entry || c->opt.grad || !(*r = cli_recipe(c, m))) return cli_model_graph(c, m, c->opt.entry, g);
+  if ((s = cli_check_train_step(c))) return s;
   *g = frontend_train_step(m, c->diags, bind_data);
   return *g ? ST_OK : ST_MODEL;
 }

@@ -70,6 +70,7 @@ static Status load_graph(Cli *c, const Graph **g) {
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
   if (s) return s;
   if (!c->opt.train_step) return cli_model_graph(c, m, c->opt.entry, g);
+  if ((s = cli_check_train_step(c))) return s;
   *g = frontend_train_step(m, c->diags, true); /* as jepac train compiles it */
   return *g ? ST_OK : ST_MODEL;
 }
@@ -143,7 +144,7 @@ Status cmd_ir(Cli *c) {
     return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
   if (p) return write_program(c, p, stage);
   if (!strcmp(stage, "grad")) {
-    c->opt.grad = !c->opt.train_step;
+    c->opt.grad = !c->opt.train_step && !(c->opt.entry && !strcmp(c->opt.entry, "train_step"));
     after = "autodiff";
   }
   if ((s = load_graph(c, &g))) return s;

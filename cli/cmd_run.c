@@ -296,13 +296,10 @@ Status cmd_run(Cli *c) {
   bool ir = cli_has_suffix(c->opt.arg[0], ".ir");
   r.train_step = !ir && c->opt.entry && !strcmp(c->opt.entry, "train_step");
   if (r.steps < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
-  if (r.train_step && c->opt.grad)
-    return cli_fail(c, ST_USAGE, "--grad belongs to an entry, not to train_step");
-  if (r.train_step && c->opt.mode && !strcmp(c->opt.mode, "eval"))
-    return cli_fail(c, ST_USAGE, "train_step runs in train mode");
   StFile *inputs = NULL;
   Compiled k = {0};
-  Status s = open_inputs(&r, &inputs);
+  Status s = r.train_step ? cli_check_train_step(c) : ST_OK;
+  if (!s) s = open_inputs(&r, &inputs);
   if (!s) s = check_extents(&r);
   if (!s && c->opt.params && !(r.params = st_open(c->opt.params, c->diags))) s = ST_FILE;
   if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);

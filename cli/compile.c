@@ -91,7 +91,17 @@ Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, M
   return compiler_load(cli_compiler(c), path, NULL, known, nknown, m);
 }
 
+Status cli_check_train_step(Cli *c) {
+  if (c->opt.grad) return cli_fail(c, ST_USAGE, "--grad belongs to an entry, not to train_step");
+  if (!c->opt.mode || strcmp(c->opt.mode, "eval")) return ST_OK;
+  cli_fail(c, ST_USAGE, "train_step runs in train mode");
+  if (!c->opt.entry && !c->opt.train_step) diag_note(c->diags, NULL, "--entry names another entry");
+  return ST_USAGE;
+}
+
 Status cli_model_graph(Cli *c, Model *m, const char *entry, const Graph **g) {
+  Status s = entry && !strcmp(entry, "train_step") ? cli_check_train_step(c) : ST_OK;
+  if (s) return s;
   bool train = c->opt.mode ? !strcmp(c->opt.mode, "train") : c->opt.grad;
   return compiler_entry(cli_compiler(c), m, entry, train, c->opt.grad, g);
 }

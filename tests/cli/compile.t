@@ -68,6 +68,10 @@ $ jepac compile tiny.jepa -o lib --entry forwrd
   jepac: error: tiny.jepa has no entry 'forwrd'
   jepac: note: did you mean 'forward'?
   exit 2
+$ jepac compile tiny.jepa -o none --train-step --mode eval; jepac compile tiny.jepa -o none --entry train_step --mode eval; test -e none
+  jepac: error: train_step runs in train mode
+  jepac: error: train_step runs in train mode
+  exit 1
 $ touch file; jepac compile tiny.jepa -o file --set B=4
   jepac: error: cannot make folder file: Not a directory
   exit 3

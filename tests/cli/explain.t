@@ -58,3 +58,24 @@ $ jepac bench top/tiny.jepa -v --steps 1 | grep -o '[a-z/]*tiny.jepa:2 '
   same/tiny.jepa:2 
 $ jepac ir top/tiny.jepa --stage kernels | grep -o '[a-z/]*tiny.jepa:2$' | sort -u
   same/tiny.jepa:2
+
+A training step has its own mode.
+
+$ jepac explain tiny.jepa --memory --mode eval
+  jepac: error: train_step runs in train mode
+  jepac: note: --entry names another entry
+  exit 2
+$ jepac verify tiny.jepa --mode eval
+  jepac: error: train_step runs in train mode
+  jepac: note: --entry names another entry
+  exit 2
+$ jepac ir tiny.jepa --train-step --mode eval
+  jepac: error: train_step runs in train mode
+  exit 2
+$ jepac ir tiny.jepa --train-step --grad
+  jepac: error: --grad belongs to an entry, not to train_step
+  exit 2
+$ jepac ir tiny.jepa --entry train_step --stage grad | head -1
+  graph train_step {
+$ jepac explain tiny.jepa --memory --mode eval --entry forward | head -1
+  arena    4.50 KiB
