@@ -45,6 +45,8 @@ $ sed 's#shape = shape(x)#shape = "wide"#' extern.jepa > m.jepa; jepac run m.jep
 $ sed 's#extern(x,#extern(cast(x, f64), dtype = f64,#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -2
   m.jepa:4:16: error: 'square' of ./libsquare.so is f32[2] -> f32[2], but it would be called as f64[2] -> f64[2]
       fn square(x) = extern(cast(x, f64), dtype = f64, library = "./libsquare.so", symbol = "square", shape = shape(x), vjp = ["square_vjp"])
+$ sed 's#extern(x,#extern(x, dtype = bf16,#' extern.jepa > m.jepa; jepac run m.jepa --interp --inputs zero.safetensors 2>&1 | head -1
+  m.jepa:4:16: error: C has no type for bf16: cast the result
 $ sed 's#extern(x,#extern(merge(x, 0, 1),#; s#shape(x)#[B * 8]#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -1
   m.jepa:4:16: error: 'square' of ./libsquare.so is f32[2] -> f32[2], but it would be called as f32[1] -> f32[1]
 $ sed 's#extern(x,#extern(x, x,#; s#\["square_vjp"\]#none#' extern.jepa > m.jepa; jepac run m.jepa --inputs zero.safetensors 2>&1 | head -1
