@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,7 @@ static Status choose(Cli *c, Tensors *t) {
 }
 
 static Status convert(Cli *c, Tensors *open) {
+  enum { MARGIN = sizeof ".npy.tmp-XXXXXX" };      /* what a name gets while its file is written */
   static const StMeta meta[] = {{"format", "pt"}}; /* without it some readers in Python refuse the file */
   const char *out = c->opt.arg[2];
   Status s = open_tensors(c, c->opt.arg[1], &open[0]);
@@ -196,12 +198,16 @@ static Status convert(Cli *c, Tensors *open) {
       return cli_fail(c, ST_USAGE, "one .npy file holds one tensor, but %s has %d", t.path, t.t.n);
     return npy_write(out, &t.t.v[0], c->diags);
   }
-  if ((s = file_make_folder(out, c->diags))) return s;
-  for (int i = 0; i < t.t.n && !s; i++) {
-    if (strchr(t.t.v[i].name, '/'))
-      return cli_fail(c, ST_FILE, "'%s' cannot be a file's name", t.t.v[i].name);
-    s = npy_write(arena_printf(c->arena, "%s/%s.npy", out, t.t.v[i].name), &t.t.v[i], c->diags);
+  for (int i = 0; i < t.t.n; i++) {
+    const StTensor *x = &t.t.v[i];
+    if (strchr(x->name, '/') || strlen(x->name) > NAME_MAX - MARGIN)
+      return cli_fail(c, ST_FILE, "'%.300s' cannot be a file's name", x->name);
+    if (!npy_holds(x->dt))
+      return cli_fail(c, ST_FILE, "'%s' is %s, which an npy file cannot hold", x->name, dtype_name(x->dt));
   }
+  if ((s = file_make_folder(out, c->diags))) return s;
+  for (int i = 0; i < t.t.n && !s; i++)
+    s = npy_write(arena_printf(c->arena, "%s/%s.npy", out, t.t.v[i].name), &t.t.v[i], c->diags);
   return s;
 }
 

@@ -35,6 +35,12 @@ Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
   return wrong ? ST_FILE : ST_OK;
 }
 
+bool npy_holds(DType dt) {
+  for (int k = 0; k < NTYPES; k++)
+    if (npy_types[k].dt == dt) return true;
+  return false;
+}
+
 Status npy_write(const char *path, const StTensor *t, Diags *d) {
   int k = 0;
   while (k < NTYPES && npy_types[k].dt != t->dt) k++;

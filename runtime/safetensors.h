@@ -34,6 +34,7 @@ Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, 
 
 /* C order; element types f4 f8 i4 i8 u4 b1. The tensor read lives in a and has the name "". */
 Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d);
+bool npy_holds(DType dt);
 Status npy_write(const char *path, const StTensor *t, Diags *d);
 
 #endif

@@ -98,3 +98,12 @@ $ sed 's/net(x)/nett(x)/' tiny.jepa > m.jepa; jepac check m.jepa --diagnostics j
 $ jepac check nothere.jepa --diagnostics=json
   {"kind": "error", "text": "cannot read model nothere.jepa: No such file or directory"}
   exit 3
+
+A conversion that cannot be done writes nothing.
+
+$ mkst '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[4,8]}}' 8 > bf16.safetensors; jepac ckpt convert bf16.safetensors none; ls none 2>&1 | sed 's/.*: //'
+  jepac: error: 'b' is bf16, which an npy file cannot hold
+  No such file or directory
+$ mkst '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b/c":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}' 8 > slash.safetensors; jepac ckpt convert slash.safetensors none; ls none 2>&1 | sed 's/.*: //'
+  jepac: error: 'b/c' cannot be a file's name
+  No such file or directory
