@@ -58,7 +58,7 @@ static Status open_tensors(Cli *c, const char *path, Tensors *out) {
     if (!f) return ST_FILE;
     for (int i = 0; i < st_count(f); i++) vec_push(c->arena, &out->t, *st_tensor(f, i));
   }
-  if (!s) qsort(out->t.v, (size_t)out->t.n, sizeof *out->t.v, by_name);
+  if (!s && out->t.n) qsort(out->t.v, (size_t)out->t.n, sizeof *out->t.v, by_name);
   return s;
 }
 
@@ -122,11 +122,11 @@ static void print_difference(const StTensor *x, const StTensor *y) {
   if (!shape_eq(&x->shape, &y->shape) || x->dt != y->dt) {
     printf("%s: %s against %s\n", x->name, type_str(x->dt, &x->shape, tx), type_str(y->dt, &y->shape, ty));
   } else {
-    int64_t n = shape_count(&x->shape), differ = 0, first = -1;
+    int64_t n = shape_count(&x->shape), size = dtype_size(x->dt), differ = 0, first = -1;
     double *u = values(a, x), *v = values(a, y), most = 0, scale = 0;
     for (int64_t i = 0; i < n; i++) {
       scale = fmax(scale, fabs(u[i]));
-      if (u[i] == v[i] || (isnan(u[i]) && isnan(v[i]))) continue;
+      if (!memcmp((const char *)x->data + i * size, (const char *)y->data + i * size, (size_t)size)) continue;
       if (first < 0) first = i;
       differ++;
       double d = fabs(u[i] - v[i]);

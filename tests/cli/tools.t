@@ -107,3 +107,12 @@ $ mkst '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"BF16
 $ mkst '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b/c":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}' 8 > slash.safetensors; jepac ckpt convert slash.safetensors none; ls none 2>&1 | sed 's/.*: //'
   jepac: error: 'b/c' cannot be a file's name
   No such file or directory
+
+What differs in its bits only differs.
+
+$ mkst '{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}' 12 > zeros.safetensors; (head -c -1 zeros.safetensors; printf '\200') > signed.safetensors; jepac ckpt diff zeros.safetensors signed.safetensors
+  a f32[3]: 1 of 3 elements differ, by 0 at most (0 of the largest); first [2]: 0 against -0; mean 0 against 0, std 0 against 0
+  1 tensors differ
+  exit 5
+$ mkst '{}' 0 > empty.safetensors; jepac ckpt diff empty.safetensors empty.safetensors
+  equal: 0 tensors
