@@ -23,6 +23,8 @@ Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
   for (int k = 0; k < NTYPES && !wrong; k++)
     if (x.kind == npy_types[k].descr[1] && x.size == npy_types[k].descr[2] - '0') out->dt = npy_types[k].dt;
   if (!wrong && out->dt == DT_NONE) wrong = "its element type is not one of f4 f8 i4 i8 u4 b1";
+  for (int64_t i = 0; !wrong && out->dt == DT_BOOL && i < x.count; i++)
+    if (((const uint8_t *)x.data)[i] > 1) wrong = "a bool in it is neither 0 nor 1";
   if (wrong) {
     diag_error(d, NULL, "%s: %s", path, wrong);
   } else {

@@ -116,3 +116,9 @@ $ mkst '{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}' 12 > zeros.safe
   exit 5
 $ mkst '{}' 0 > empty.safetensors; jepac ckpt diff empty.safetensors empty.safetensors
   equal: 0 tensors
+
+A bool of another program that is neither 0 nor 1.
+
+$ mkst '{"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}}' 3 > bool.safetensors; jepac ckpt convert bool.safetensors a.npy; printf '\2' | dd of=a.npy bs=1 seek=129 conv=notrunc 2>/dev/null; jepac ckpt convert a.npy b.safetensors
+  jepac: error: a.npy: a bool in it is neither 0 nor 1
+  exit 3
