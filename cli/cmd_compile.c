@@ -70,6 +70,7 @@ static Status not_made(Cli *c, const char *name, const char *cc, const char *pat
 
 static Status link_shared(Cli *c, const char *name) {
   const char *cc = c_compiler(c), *folder = c->opt.out;
+  if (*folder != '/') folder = arena_printf(c->arena, "./%s", folder); /* "-o" and "=" mean more to it */
   char *soname = arena_printf(c->arena, "-Wl,-soname,lib%s.so", name),
        *from = arena_printf(c->arena, "%s/lib%s.a", folder, name),
        *to = arena_printf(c->arena, "%s/lib%s.so", folder, name);
@@ -82,7 +83,7 @@ static Status link_shared(Cli *c, const char *name) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return not_made(c, name, cc, to, strerror(ENOENT));
   if (status) return cli_fail(c, ST_FILE, "%s could not link %s", cc, to);
-  if (!c->opt.quiet) printf("%s\n", to);
+  if (!c->opt.quiet) printf("%s/lib%s.so\n", c->opt.out, name);
   return ST_OK;
 }
 

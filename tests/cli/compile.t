@@ -47,6 +47,14 @@ $ jepac compile tiny.jepa -o both --name 2nd
   jepac: error: --name 2nd is no name of C
   exit 2
 
+Folders whose names are something else to a C compiler and a linker.
+
+$ for d in -g = 'a b' "it's"; do jepac compile tiny.jepa -o "$d" --set B=4 --emit lib | tail -1; done
+  -g/libtiny.so
+  =/libtiny.so
+  a b/libtiny.so
+  it's/libtiny.so
+
 What is not understood.
 
 $ jepac compile tiny.jepa
