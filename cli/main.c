@@ -2,11 +2,13 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const Command command_table[] = {
     {"check", CMD_CHECK, cmd_check, 1, 1, "MODEL", "parse, shapes, memory and FLOP estimate"},
@@ -86,7 +88,16 @@ static Status dispatch(Cli *c, int argc, char **argv) {
   return s ? s : cli_dump_end(c, k->run(c));
 }
 
+/* Of 0 to 2, those that are closed would be the numbers of the first files opened, and messages go there. */
+static void keep_standard_streams(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= 2);
+  if (fd > 2) close(fd);
+}
+
 int main(int argc, char **argv) {
+  keep_standard_streams();
   setlocale(LC_CTYPE, "");
   signal(SIGXFSZ, SIG_IGN); /* a write past the file size limit fails like one on a full disk */
   /* The arenas of passes come and go by megabytes: keep their pages instead of having them cleared anew. Code

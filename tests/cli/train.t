@@ -106,6 +106,12 @@ $ cp -r run full && (ulimit -f 4; jepac train tiny.jepa -q --steps 9 --out full 
 $ (ulimit -f 4; jepac train tiny.jepa -q --steps 9 --out fresh --log /dev/null) 2>&1 | cat; ls fresh
   jepac: error: cannot write fresh/checkpoint.safetensors: File too large
 
+Without a standard error stream, progress does not go into the file that gets its number.
+
+$ jepac train tiny.jepa --steps 4 --out mute 2>&- >/dev/null; grep -vc '^{"' mute/run.jsonl
+  0
+  exit 1
+
 Values that are not finite.
 
 $ sed 's/1e-3, warmup = 10/1e30, warmup = 0/' tiny.jepa > hot.jepa; jepac train hot.jepa -q --steps 50 --out hot 2>&1 | sed -n 's/step [0-9]*: /step N: /p'; ls hot
