@@ -40,13 +40,18 @@ Tensor64 *verify_inputs(Verify *v, const Graph *g) {
   return in;
 }
 
-double verify_distance(const Tensor64 *x, const Tensor64 *y) {
+double verify_largest(const Tensor64 *x) {
+  double most = 0;
+  for (int64_t i = 0; i < shape_count(&x->shape); i++)
+    if (isfinite(x->v[i])) most = fmax(most, fabs(x->v[i]));
+  return most;
+}
+
+double verify_distance(const Tensor64 *x, const Tensor64 *y, double around) {
   if (!shape_eq(&x->shape, &y->shape)) return INFINITY;
   const double *a = x->v, *b = y->v;
-  double most = 0, scale = 0;
+  double most = 0, scale = fmax(verify_largest(x), VERIFY_CANCELLED * around);
   int64_t n = shape_count(&x->shape);
-  for (int64_t i = 0; i < n; i++)
-    if (isfinite(a[i])) scale = fmax(scale, fabs(a[i]));
   for (int64_t i = 0; i < n; i++) {
     double d = a[i] == b[i] || (isnan(a[i]) && isnan(b[i])) ? 0 : fabs(a[i] - b[i]);
     if (isnan(d)) d = INFINITY;
@@ -68,7 +73,7 @@ Tensor64 *verify_values(Arena *a, const Graph *g, const Tensor64 *in) {
 static bool has_equal(const Graph *h, const Tensor64 *values, const Tensor64 *x) {
   for (Val v = 0; v < h->node.n; v++)
     if (shape_count(&values[v].shape) == shape_count(&x->shape) &&
-        verify_distance(&(Tensor64){x->dt, x->shape, values[v].v}, x) < VERIFY_TOLERANCE)
+        verify_distance(&(Tensor64){x->dt, x->shape, values[v].v}, x, 0) < VERIFY_TOLERANCE)
       return true;
   return false;
 }
@@ -125,12 +130,13 @@ static int find_output(const Graph *g, const Output *o) {
 
 Status verify_results(Verify *v, const char *pass, const Evaluated *before, const Graph *g,
                       const Tensor64 *out, const Evaluated *after) {
-  double worst = 0;
+  double worst = 0, around = 0;
+  for (int i = 0; i < before->g->outputs.n; i++) around = fmax(around, verify_largest(&before->out[i]));
   for (int i = 0; i < before->g->outputs.n; i++) {
     const Output *o = &before->g->outputs.v[i];
     int k = find_output(g, o);
     if (k < 0) return cli_fail(v->c, ST_VERIFY, "pass %s lost the result %s", pass, o->name);
-    double e = verify_distance(&before->out[i], &out[k]);
+    double e = verify_distance(&before->out[i], &out[k], around);
     worst = fmax(worst, e);
     if (e <= VERIFY_TOLERANCE) continue;
     Val c = after ? culprit(v, before->g, after->g, before->in, after->in) : -1;

@@ -6,6 +6,7 @@
 #include "cli/lines.h"
 
 #define VERIFY_TOLERANCE 1e-7 /* of the largest element, between evaluations in f64 */
+#define VERIFY_CANCELLED 1e-6  /* of the values around it: a result below that is what cancellation left */
 
 typedef struct {
   const char *name;
@@ -34,8 +35,11 @@ typedef struct {
 Tensor64 *verify_inputs(Verify *v, const Graph *g);
 /* The value of every node of g. */
 Tensor64 *verify_values(Arena *a, const Graph *g, const Tensor64 *in);
-/* The largest difference between two tensors over the largest magnitude; infinity when only one is NaN. */
-double verify_distance(const Tensor64 *a, const Tensor64 *b);
+/* The largest finite magnitude. */
+double verify_largest(const Tensor64 *x);
+/* The largest difference between two tensors over the largest magnitude, which counts as at least
+   VERIFY_CANCELLED of that of the values around; infinity when only one is NaN. */
+double verify_distance(const Tensor64 *a, const Tensor64 *b, double around);
 /* Are `out`, the outputs of g as `pass` left it, those of before? after (may be NULL) helps to name the
  * place. */
 Status verify_results(Verify *v, const char *pass, const Evaluated *before, const Graph *g,
