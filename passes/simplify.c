@@ -1,7 +1,7 @@
 /* Algebraic simplification: a table of rules, each a small function, applied to every node as it is copied
    and to every node a rule makes (the idea of LuaJIT's fold engine). Rules keep IEEE semantics for NaN and
    infinity (no x*0, no x-x) and may drop the sign of zero (x+0) or move a common factor out of a sum, which
-   changes rounding only. */
+   changes rounding only, except near the ends of the type's range. */
 #include "passes/simplify.h"
 
 #include <float.h>
@@ -170,10 +170,16 @@ static Val rule_cast_of_cast(Simplifier *s, const Node *n) {
   return simp_add(s, OP_cast, &x, 1, NULL, 0, n->dt, NULL);
 }
 
-/* (x*p)*q with p and q constant or repeated in the same way: x*(p*q), and p*q is small. */
+/* Is c a finite number with all digits in type dt? */
+static bool is_normal(DType dt, double c) {
+  return dt == DT_F64 ? isnormal(c) : !dtype_is_float(dt) || (fabs(c) >= FLT_MIN && fabs(c) <= FLT_MAX);
+}
+
+/* (x*p)*q with p and q constant or repeated in the same way: x*(p*q), and p*q has few elements. */
 static bool repeated_alike(const Simplifier *s, Val p, Val q) {
   const Node *a = simp_def(s, p), *b = simp_def(s, q);
-  if (a->op == OP_fill) return b->op == OP_fill || b->op == OP_broadcast;
+  if (a->op == OP_fill && b->op == OP_fill) return is_normal(a->dt, a->imm * b->imm);
+  if (a->op == OP_fill) return b->op == OP_broadcast;
   if (a->op != OP_broadcast) return false;
   if (b->op == OP_fill) return true;
   if (b->op != OP_broadcast || a->attr[0].n != b->attr[0].n) return false;

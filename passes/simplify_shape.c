@@ -335,6 +335,19 @@ static bool collect(const Simplifier *s, Val v, const Ints *axes, Product *p) {
   return true;
 }
 
+/* One factor twice is what scales a sum of squares: outside the sum it could no longer keep the squares in
+ * range. */
+static bool has_square(const Simplifier *s, const Product *p) {
+  for (int i = 0; i < p->nconstant; i++)
+    for (int j = 0; j < i; j++) {
+      const Node *a = simp_def(s, p->constant[i].v), *b = simp_def(s, p->constant[j].v);
+      bool same =
+          a->op == OP_fill ? b->op == OP_fill && a->imm == b->imm : b->op != OP_fill && a->in[0] == b->in[0];
+      if (same && p->constant[i].divides == p->constant[j].divides) return true;
+    }
+  return false;
+}
+
 /* A value constant along axes, without them. */
 static Val without_axes(Simplifier *s, Val v, const Ints *axes, const Shape *to) {
   double c;
@@ -357,7 +370,7 @@ Val rule_sum_of_product(Simplifier *s, const Node *n) {
   Product p = {0};
   const Ints *axes = &n->attr[0];
   if (!dtype_is_float(n->dt) || !collect(s, n->in[0], axes, &p)) return -1;
-  if (!p.nvarying || (!p.nconstant && !p.negative)) return -1;
+  if (!p.nvarying || (!p.nconstant && !p.negative) || has_square(s, &p)) return -1;
   Val v = p.varying[0];
   for (int i = 1; i < p.nvarying; i++) v = simp_binary(s, OP_mul, v, p.varying[i]);
   v = reduce(s, OP_reduce_sum, v, axes);

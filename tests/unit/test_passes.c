@@ -617,6 +617,32 @@ START_TEST(test_rules_keep_ieee) {
 }
 END_TEST
 
+/* A scale that keeps squares in range stays under their sum; constants whose product leaves the range stay
+ * two. */
+START_TEST(test_rules_keep_range) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "range");
+  Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(2, 3), NULL),
+      m = g_input(g, "m", IN_ARG, DT_F32, SHAPE(2), NULL);
+  Val y = g_binary(g, OP_div, x, g_broadcast(g, m, SHAPE(2, 3), INTS(0)));
+  Val z = g_binary(g, OP_mul, x, g_fill_like(g, x, 1e-12)), small = g_fill_like(g, x, 1e-25);
+  g_output(g, "divided", g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, y, y), INTS(1)), -1);
+  g_output(g, "scaled", g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, z, z), INTS(0, 1)), -1);
+  g_output(g, "small", g_binary(g, OP_mul, g_binary(g, OP_mul, x, small), small), -1);
+  const double largest = 1e25, m_values[2] = {largest, largest};
+  double x_values[6];
+  for (int i = 0; i < 6; i++) x_values[i] = largest;
+  Tensor64 in[2] = {{DT_F32, g_node(g, x)->shape, x_values},
+                    {DT_F32, g_node(g, m)->shape, (double *)m_values}},
+           out[3];
+  graph_interp(RUN(a, g, "simplify", "cse", "simplify"), in, out, a, true);
+  ck_assert_double_eq_tol(out[0].v[0], 3, 1e-5);
+  ck_assert_double_eq_tol(out[1].v[0], 6e26, 1e21);
+  ck_assert_double_eq_tol(out[2].v[0], 1e-25, 1e-30);
+  arena_free(a);
+}
+END_TEST
+
 /* ---- cse and dce ---- */
 /* Steps and extents whose product is no attribute or no number of the element type. */
 START_TEST(test_rules_keep_range) {
