@@ -40,6 +40,19 @@ static void define(Elab *e, Globals *g, const Ast *decl) {
   s->v = (Value){.kind = decl->kind == AST_FUNC ? V_FUNC : V_MODEL, .u.fn = {decl, NULL}};
 }
 
+/* Functions and entries of a model; a field may share a function's name. */
+static void check_members(Elab *e, const Ast *model) {
+  const Ast *body = model->kid[0];
+  for (int i = 0; i < body->nkid; i++)
+    for (int j = 0; j < i; j++) {
+      const Ast *a = body->kid[i], *first = body->kid[j];
+      if (a->kind != AST_FUNC || first->kind != AST_FUNC || a->name != first->name) continue;
+      elab_report(e, NULL, a, "`%s` is defined twice in %s", a->name, model->name);
+      diag_note(e->diags, ast_loc(e, first), "first defined here");
+      diag_throw(e->diags);
+    }
+}
+
 /* ---- files ---- */
 
 static void add_dim(Elab *e, const Ast *decl, bool main_file) {
@@ -107,6 +120,7 @@ static Ast *load_file(Elab *e, Source *src, bool main_file) {
     Ast *k = file->kid[i];
     if (k->kind == AST_DIM) add_dim(e, k, main_file);
     if (k->kind == AST_FUNC || k->kind == AST_MODEL) define(e, &m->user, k);
+    if (k->kind == AST_MODEL) check_members(e, k);
     if (k->kind == AST_TRAIN && main_file) {
       if (m->train) elab_error(e, NULL, k, "there is more than one train section");
       m->train = k;

@@ -61,6 +61,9 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
   for (int i = 1; i < decl->nkid; i++) {
     const Ast *p = decl->kid[i];
     Value v;
+    if (p->num || p->kid[1])
+      elab_error(e, NULL, p, "argument `%s` of an entry cannot %s", p->name,
+                 p->num ? "take any number of values" : "have a default");
     if (e->entry_args) {
       v = entry_input(e, callee, p);
     } else {
@@ -85,6 +88,9 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
   for (int i = 0; i < r.u.list->n; i++) {
     if (!r.u.list->name[i])
       elab_error(e, NULL, decl, "result %d of entry `%s` needs a name: return NAME = ...", i + 1, decl->name);
+    for (int k = 0; k < i; k++)
+      if (r.u.list->name[k] == r.u.list->name[i])
+        elab_error(e, NULL, decl, "entry `%s` has two results named `%s`", decl->name, r.u.list->name[i]);
     r.u.list->v[i] =
         v_tensor(need_tensor(e, callee, decl, r.u.list->v[i],
                              arena_printf(e->arena, "result `%s` of %s", r.u.list->name[i], decl->name)));
