@@ -467,8 +467,10 @@ static void exec_each(Elab *e, Frame *f, const Ast *a) {
 }
 
 static void exec_declaration(Elab *e, Frame *f, const Ast *a) {
-  (void)a;
-  if (!f->fields) elab_error(e, f, a, "this declaration belongs in the body of a model");
+  const Ast *body = f->fields ? f->self->decl->kid[0] : NULL;
+  for (int i = 0; body && i < body->nkid; i++)
+    if (body->kid[i] == a) return;
+  elab_error(e, f, a, "this declaration belongs in the body of a model, outside `if` and `repeat`");
 }
 
 static void exec_misplaced(Elab *e, Frame *f, const Ast *a) {
