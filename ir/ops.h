@@ -49,6 +49,8 @@ typedef struct {
 } OpRow;
 
 extern const OpRow op_table[OP_COUNT];
+/* Node.imm means something: printed as {value=...}. */
+static inline bool op_has_imm(OpId op) { return op == OP_fill || op == OP_pad || op == OP_window; }
 OpId op_find(const char *name);               /* OP_COUNT when unknown */
 int op_nattr(OpId op);                        /* number of attributes */
 int op_attr_index(OpId op, const char *name); /* -1 when unknown */

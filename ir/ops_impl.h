@@ -11,8 +11,6 @@
 enum { SHAPE_UNKNOWN = -1 };
 bool infer_node(const Graph *g, Node *n, char *err, size_t errlen);
 
-/* Node.imm means something: printed as {value=...}. */
-static inline bool op_has_imm(OpId op) { return op == OP_fill || op == OP_pad || op == OP_window; }
 /* One sentence on why v cannot be a value of type dt (0.5 as an integer), or NULL. */
 const char *imm_misfit(DType dt, double v);
 
