@@ -325,6 +325,27 @@ START_TEST(empty_slices) {
 }
 END_TEST
 
+/* Negative axes count from the end, in unsqueeze from the end of the result. */
+START_TEST(negative_axes) {
+  Ctx c = load_text(
+      "model M() { entry f(x: f32[2, 3, 4]) {\n"
+      "  return a = unsqueeze(x, -1), b = unsqueeze(x, -4), c = merge(x, 0, -1), d = merge(x, -2, -1),\n"
+      "    e = split(x, -1, [2, 2]), f = gather(x, iota([5], 0), -1), g = expand(x, [7, -1, -1, -1]) } }\n",
+      NULL, 0);
+  ok(&c, c.m);
+  Graph *g = frontend_entry(c.m, c.d, "f", false, false);
+  ok(&c, g);
+  static const char *const want[] = {"f32[2,3,4,1]", "f32[1,2,3,4]", "f32[24]",     "f32[2,12]",
+                                     "f32[2,3,2,2]", "f32[2,3,5]",   "f32[7,2,3,4]"};
+  for (int i = 0; i < (int)(sizeof want / sizeof *want); i++) {
+    char type[128];
+    const Node *n = g_node(g, g->outputs.v[i].val);
+    ck_assert_str_eq(type_str(n->dt, &n->shape, type), want[i]);
+  }
+  arena_free(c.a);
+}
+END_TEST
+
 /* What SimCLR and VICReg need is said in the language: masks, Gram matrices, constants from iota. */
 START_TEST(contrastive_losses) {
   Ctx c = load_text("fn nt_xent(a: f32[n, d], b: f32[n, d], tau) {\n"
@@ -761,6 +782,7 @@ int main(void) {
   tcase_add_test(t, cosine_similarity_clamps_norms);
   tcase_add_test(t, dropout_only_in_training);
   tcase_add_test(t, empty_slices);
+  tcase_add_test(t, negative_axes);
   tcase_add_test(t, contrastive_losses);
   tcase_add_test(t, adamw_and_average);
   tcase_add_test(t, sgd_momentum_and_clipping);
