@@ -288,6 +288,7 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
       if (k->kid[2]) step = need_int(e, f, k->kid[2], eval(e, f, k->kid[2]), "a step");
     }
     if (start < 0 || stop > s.dim[i] || start > stop || step < 1) {
+      if (start < 0) start -= s.dim[i]; /* as it was written */
       if (drop)
         elab_report(e, f, k, "index %lld is outside axis %d of %s", (long long)start, i, value_text(e, x));
       else
