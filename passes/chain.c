@@ -118,7 +118,8 @@ static void start(Chains *s, Chain *c, int k) {
   *c = (Chain){.member = {k}, .n = 1};
   int64_t rows = x->kind == KK_CONV ? x->conv.n : sh->rank ? sh->dim[0] : 1;
   Chain none = {.n = 0};
-  for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n--)
+  /* divisors of rows; of the numbers between two quotients of it none is one */
+  for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n = rows / (rows / n + 1))
     if (rows % n == 0 && fits(s->p, &none, x, n)) c->count[c->ncount++] = n;
 }
 

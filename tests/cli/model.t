@@ -211,3 +211,8 @@ $ printf 'dim B\n\033[31m\001 = 3\n' > bytes.jepa; jepac check bytes.jepa
       ?[31m? = 3
       ^
   exit 1
+
+A model is checked in no time whatever its batch.
+
+$ timeout 10 jepac check tiny.jepa --set batch=4000000000 | grep memory
+    memory       775 GiB (arena)
