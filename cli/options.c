@@ -243,6 +243,7 @@ Status options_parse(Cli *c, const Command *cmd, int argc, char **argv) {
     if (s) return s;
   }
   if (o->help) return ST_OK;
+  if (o->threads > MOST_THREADS) return cli_fail(c, ST_USAGE, "--threads is at most %d", MOST_THREADS);
   if (o->narg < cmd->nmin) return cli_fail(c, ST_USAGE, "usage is jepac %s %s", cmd->name, cmd->operands);
   return ST_OK;
 }

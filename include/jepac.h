@@ -41,7 +41,7 @@ typedef struct {          /* all may be 0 */
   const char
       *models_dir;       /* where `use "nn/..."` looks after the file's own folder; 0: the installed models */
   const char *cache_dir; /* compiled kernels are kept here; 0: nowhere */
-  int threads;           /* 0: one for each CPU */
+  int threads;           /* at most 1024; 0: one for each CPU */
   int64_t max_memory;    /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
   int bf16;              /* 1: values stored between kernels are rounded to bf16 */
 } jepac_options;

@@ -59,6 +59,10 @@ static jepac_model *load(const char *path, const char *text, const jepac_options
                            .pipeline = {.max_memory = opt->max_memory}};
   pthread_mutex_init(&m->reporting, NULL);
   Status s = read_settings(&m->compiler, opt->set);
+  if (opt->threads > MOST_THREADS) {
+    diag_error(m->compiler.diags, NULL, "threads is at most %d", MOST_THREADS);
+    s = ST_USAGE;
+  }
   if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
   return m;

@@ -13,7 +13,8 @@ void session_free(Session *s);
 
 const Plan *session_plan(const Session *s);
 int session_threads(const Session *s);
-int session_cpus(void); /* the CPUs this process may use */
+enum { MOST_THREADS = 1024 }; /* far more make OpenMP's runtime run out of stack */
+int session_cpus(void);       /* the CPUs this process may use */
 
 /* Runs steps [first, last) in order. The results do not depend on the number of threads. */
 void session_run(Session *s, int first, int last);

@@ -70,6 +70,9 @@ $ jepac check tiny.jepa --seed -1
 $ jepac check tiny.jepa --threads 0
   jepac: error: --threads needs a positive whole number, not '0'
   exit 2
+$ jepac check tiny.jepa --threads 100000
+  jepac: error: --threads is at most 1024
+  exit 2
 $ jepac train tiny.jepa --steps 1e3
   jepac: error: --steps needs a whole number, not '1e3'
   exit 2
