@@ -344,6 +344,7 @@ static void exec_state(Elab *e, Frame *f, const Ast *a) {
   bool slot = !strcmp(a->word, "slot");
   if (!slot && !f->fields) elab_error(e, f, a, "a %s is a field of a model, not of a function", a->word);
   if (slot && !f->param) elab_error(e, f, a, "a slot belongs in an optimizer's `each p, g { }`");
+  if (slot && vars_find(&f->vars, a->name)) elab_error(e, f, a, "`%s` is defined twice", a->name);
   State *s = state_new(e, f, a, slot ? &f->param->shape : NULL);
   Value v = {.kind = V_STATE, .u.state = s};
   if (slot) {
