@@ -42,9 +42,14 @@ static void check_settings(Elab *e, Frame *f) {
     case AST_MINIMIZE:
       if (minimized++) elab_error(e, f, k, "a train section has one `minimize` (add objectives up in it)");
       break;
-    case AST_BIND:
     case AST_PROBE:
     case AST_OBJECTIVE:
+      for (int j = 0; j < i; j++)
+        if (block->kid[j]->kind == k->kind && block->kid[j]->name == k->name)
+          elab_error(e, f, k, "there is already %s `%s`", k->kind == AST_PROBE ? "a probe" : "an objective",
+                     k->name);
+      break;
+    case AST_BIND:
     case AST_MONITOR:
     case AST_METRIC: break;
     default: elab_error(e, f, k, "this statement does not belong in a train section");

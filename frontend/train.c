@@ -190,6 +190,17 @@ static Val metric_value(Elab *e, Frame *f, const Ast *at, Value v, const char *n
   return t_cast(e, f, at, v_tensor(t), DT_F32).u.val;
 }
 
+/* The log has one value of a name; prefix: that of a probe's. */
+static void log_metric(Step *s, const Ast *at, const char *prefix, Val v) {
+  static const char *const own[] = {"step", "lr", "grad_norm", "images_per_s", "loader_wait_s", "peak_bytes"};
+  const char *name = arena_printf(s->e->arena, "%s%s", prefix, at->name);
+  bool taken = !strcmp(at->name, "loss");
+  for (int i = 0; i < (int)(sizeof own / sizeof *own); i++) taken |= !strcmp(name, own[i]);
+  for (int i = 0; i < s->metrics.n; i++) taken |= !strcmp(name, s->metrics.v[i].name);
+  if (taken) elab_error(s->e, s->f, at, "there is already a `%s` in the log", name);
+  add_metric(s, name, v);
+}
+
 static bool has_state(const StateVec *v, const State *p) {
   for (int i = 0; i < v->n; i++)
     if (v->v[i] == p) return true;
@@ -350,12 +361,12 @@ static void probe(Step *s, const Ast *a) {
       v.v = t_map(e, f, a, OP_stop_gradient, &v.v, 1);
     vec_push(e->arena, &f->vars, v);
   }
-  Vars metrics = {0};
+  const char *prefix = arena_printf(e->arena, "%s.", m->path);
   const Ast *optimizer = NULL, *clip = NULL;
   for (int i = 0; i < a->kid[0]->nkid; i++) {
     const Ast *k = a->kid[0]->kid[i];
     if (k->kind == AST_METRIC)
-      vars_set(e, &metrics, k->name, v_tensor(metric_value(e, f, k, eval(e, f, k->kid[0]), k->name)), k);
+      log_metric(s, k, prefix, metric_value(e, f, k, eval(e, f, k->kid[0]), k->name));
     else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "optimizer")) optimizer = k->kid[0];
     else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "clip_norm")) clip = k->kid[0];
     else exec_statement(e, f, k);
@@ -365,13 +376,10 @@ static void probe(Step *s, const Ast *a) {
   StateVec own = {0};
   collect_states(e, v_module(m), &own);
   force_states(s, &own);
-  Objective o = objective(s, arena_printf(e->arena, "%s.", m->path), a, f,
-                          need_tensor(e, f, a, *loss, "the loss"), &own, NULL, true);
+  Objective o = objective(s, prefix, a, f, need_tensor(e, f, a, *loss, "the loss"), &own, NULL, true);
   o.optimizer_at = optimizer;
   o.clip = clip;
   vec_push(e->arena, &s->objectives, o);
-  for (int i = 0; i < metrics.n; i++)
-    add_metric(s, arena_printf(e->arena, "%s.%s", m->path, metrics.v[i].name), metrics.v[i].v.u.val);
 }
 
 static void probes_and_metrics(Step *s) {
@@ -381,7 +389,7 @@ static void probes_and_metrics(Step *s) {
   for (int i = 0; i < block->nkid; i++) {
     const Ast *k = block->kid[i];
     if (k->kind == AST_METRIC)
-      add_metric(s, k->name, metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
+      log_metric(s, k, "", metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
     if (k->kind == AST_PROBE) probe(s, k);
     for (int j = 1; k->kind == AST_MONITOR && j < k->nkid; j++) {
       const Ast *row = k->kid[j];
