@@ -164,7 +164,7 @@ int stats_rank(const float *q, const float *candidate, int n, int right, int64_t
       const float *x = candidate + i * dim;
       double cosine = dot(q, x, dim) / fmax(sqrt(dot(x, x, dim)), 1e-12);
       if (pass == 0) own = cosine;
-      else rank += cosine > own;
+      else rank += !(cosine < own);
     }
   return rank;
 }

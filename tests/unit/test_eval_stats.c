@@ -45,6 +45,20 @@ START_TEST(scores) {
 }
 END_TEST
 
+/* A collapsed model finds nothing: what is as near as the right candidate counts as nearer. */
+START_TEST(ties_do_not_rank_first) {
+  float q[] = {1, 2}, same[] = {3, 1, 3, 1, 3, 1}, nothing[] = {0, 0}, bad[] = {NAN, NAN};
+  float candidate[] = {1, 0, 2, 0, 0, 5};
+  for (int right = 0; right < 3; right++) {
+    ck_assert_int_eq(stats_rank(q, same, 3, right, 2), 3);
+    ck_assert_int_eq(stats_rank(nothing, candidate, 3, right, 2), 3);
+    ck_assert_int_eq(stats_rank(bad, candidate, 3, right, 2), 3);
+  }
+  ck_assert_int_eq(stats_rank(q, candidate, 3, 2, 2), 1);
+  ck_assert_int_eq(stats_rank(q, candidate, 3, 0, 2), 3); /* one is nearer, one as near */
+}
+END_TEST
+
 /* A unit that is all but dead on the training part does not drown the others when it fires on a test sample.
  */
 START_TEST(standardize_does_not_blow_up) {
@@ -139,6 +153,7 @@ int main(void) {
   tcase_add_test(t, eigenvalues_of_a_known_matrix);
   tcase_add_test(t, effective_rank_counts_directions);
   tcase_add_test(t, scores);
+  tcase_add_test(t, ties_do_not_rank_first);
   tcase_add_test(t, standardize_does_not_blow_up);
   tcase_add_test(t, columns_without_variance_do_not_count);
   tcase_add_test(t, confusion_and_bins);
