@@ -142,6 +142,7 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t wan
                    e->c->opt.threads > 0 ? (int)e->c->opt.threads
                    : cpus > 0            ? (int)cpus
                                          : 1);
+  loader_take(r->loader, r->n);
   bool params = find_field(&r->spec, "params");
   for (int i = 0; i < r->spec.nfield && i < 16; i++) {
     const DataField *f = &r->spec.field[i];

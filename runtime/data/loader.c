@@ -26,6 +26,7 @@ struct Loader {
   int64_t batch, steps; /* steps: batches an epoch */
   uint64_t seed;
   bool sequential, started;
+  int64_t taken; /* of a sequential loader: how many samples are spread over the files; 0: none */
   int workers;
 
   int kind[MAX_FIELDS];             /* FieldKind of each field of the spec */
@@ -122,17 +123,29 @@ void loader_configure(Loader *l, bool sequential, int threads) {
   l->workers = threads < 1 ? 1 : threads > MAX_WORKERS ? MAX_WORKERS : threads;
 }
 
+static bool class_by_class(const DataSet *s) {
+  int64_t i = 1;
+  while (s->label && i < s->samples && s->label[i - 1] <= s->label[i]) i++;
+  return i >= s->samples;
+}
+
+void loader_take(Loader *l, int64_t n) {
+  if (l->started || n < 1 || n > l->set.samples) bug("loader_take of %lld samples", (long long)n);
+  l->taken = class_by_class(&l->set) ? n : 0;
+}
+
 int64_t loader_size(const Loader *l) { return l->set.samples; }
 int64_t loader_steps_per_epoch(const Loader *l) { return l->steps; }
 double loader_waited(const Loader *l) { return l->waited; }
 int64_t loader_skipped(const Loader *l) { return l->skipped; }
 
 /* ---- the workers ---- */
-/* The samples' order in an epoch: Fisher and Yates's shuffle. */
+/* The samples' order in an epoch: Fisher and Yates's shuffle, or as they come. */
 static void make_order(const Loader *l, int64_t epoch, uint32_t *order) {
   uint32_t n = (uint32_t)l->set.samples;
   Rng r = rng_stream(l->seed, (uint32_t)epoch, 0, 0xffffffffu);
   for (uint32_t i = 0; i < n; i++) order[i] = i;
+  for (int64_t i = 0; i < l->taken; i++) order[i] = (uint32_t)(i * n / l->taken);
   for (uint32_t i = n; i > 1 && !l->sequential; i--) {
     uint32_t k = rng_below(&r, i), t = order[k];
     order[k] = order[i - 1];

@@ -336,6 +336,39 @@ START_TEST(image_folders) {
 }
 END_TEST
 
+/* A part of files that lie class by class has all classes. */
+START_TEST(part_of_a_folder) {
+  enum { EACH = 6, N = 3 * EACH };
+  Setting set[] = {num("classes", 3)};
+  DataSpec spec = spec_of("image_folder", 3, 8, 1, set);
+  static const int64_t want[][3] = {{3, 0, 6}, {6, 0, 3}, {7, 0, 2}, {N, 0, 1}}; /* how many; the first two */
+  for (int k = 0; k < N; k++) {
+    uint8_t one[3 * 64];
+    memset(one, 10 * k, sizeof one);
+    const char *name = arena_printf(arena, "train/c%d/%d.png", k / EACH, k % EACH);
+    write_file(name, "", 0);
+    ck_assert_int_eq(png_save(in_folder(name), 8, 8, 3, one, diags), ST_OK);
+  }
+  for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+    int count[3] = {0}, before = -1;
+    Status st;
+    Loader *l = open_plain(&spec, folder, true, &st);
+    ck_assert_ptr_nonnull(l);
+    loader_take(l, want[i][0]);
+    for (int64_t k = 0; k < want[i][0]; k++) {
+      if (k % B == 0) ck_assert_int_eq(next(l), ST_OK);
+      int sample = (int)lround(image[k % B * 3 * 64] * 25.5);
+      ck_assert(sample > before && sample / EACH == label[k % B]);
+      if (k < 2) ck_assert_int_eq(sample, want[i][1 + k]);
+      before = sample;
+      count[label[k % B]]++;
+    }
+    for (int c = 0; c < 3; c++) ck_assert_int_le(labs(3 * (long)count[c] - (long)want[i][0]), 3);
+    loader_close(l);
+  }
+}
+END_TEST
+
 /* ---- views of real sources: saccades, another target ---- */
 START_TEST(saccades_from_a_source) {
   enum { V = 4, S = 12, M = 4, SIDE = 96 };
@@ -433,6 +466,7 @@ int main(void) {
   tcase_add_test(t, stl_binary);
   tcase_add_test(t, tiny_imagenet);
   tcase_add_test(t, image_folders);
+  tcase_add_test(t, part_of_a_folder);
   tcase_add_test(t, saccades_from_a_source);
   tcase_add_test(t, another_target);
   suite_add_tcase(s, t);
