@@ -99,6 +99,7 @@ static DataSpec make_spec(Eval *e, int64_t batch, int64_t views) {
   for (int i = 0; i < d.nset; i++) {
     if (!strcmp(set[i].name, "views")) set[i].num = (double)views;
     if (!strcmp(set[i].name, "split")) set[i].str = "train"; /* probes need labels */
+    if (!strcmp(set[i].name, "target")) set[i].nitem = 0;    /* all views of a sequence are alike */
   }
   for (int i = 0; i < d.nfield; i++) {
     f[i].shape.dim[0] = batch;
