@@ -167,7 +167,8 @@ Status source_views(Opening *o, int size, const double *mean, const double *std)
 
 static Status open_maps(Opening *o, const char *home) {
   DataSet *s = o->s;
-  const char *path = arena_printf(o->a, "%s/saliency-%s.npy", home, o->train ? "train" : "test");
+  const char *part = o->train ? source_word(o, "split", "train") : "test";
+  const char *path = arena_printf(o->a, "%s/saliency-%s.npy", home, part);
   MappedFile *m = &s->mapped[1];
   Array a;
   if (file_map(m, path, o->d) != ST_OK) return ST_FILE;

@@ -427,6 +427,10 @@ START_TEST(saccades_from_a_source) {
   refused(&spec, folder, true, ST_FILE, "saliency-train.npy", "image 1 is negative");
   unlink(in_folder("saliency-train.npy"));
   refused(&spec, folder, true, ST_FILE, "saliency-train.npy", "No such file");
+  Setting more[] = {num("views", 2), list("actions", 1, &sac), word("split", "unlabeled")};
+  DataSpec unlabeled = spec_of("stl10", 3, S, 3, more); /* other images than those of train */
+  write_file("unlabeled_X.bin", x, 3 * 3 * SIDE * SIDE);
+  refused(&unlabeled, folder, true, ST_FILE, "saliency-unlabeled.npy", "No such file");
 }
 END_TEST
 
