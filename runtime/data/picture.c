@@ -201,6 +201,7 @@ static const char *png_decode(const uint8_t *data, size_t n, int channels, int w
   png_set_strip_alpha(png);
   if (channels == 3) png_set_gray_to_rgb(png);
   else if (png_get_color_type(png, info) & PNG_COLOR_MASK_COLOR) png_set_rgb_to_gray(png, 1, 0.299, 0.587);
+  png_set_gamma(png, 1, 1); /* grey is that of the stored values, whatever gamma a file names */
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
   raw->w = (int)png_get_image_width(png, info);

@@ -319,6 +319,19 @@ START_TEST(image_folders) {
   ck_assert_int_eq(next(l), ST_OK);
   ck_assert_float_eq_tol(image[400], (0.299 * want[0] + 0.587 * want[1] + 0.114 * want[2]) / 255, 0.01);
   loader_close(l);
+  Source *plain = source_read(arena, in_folder("train/dog/b.png"));
+  enum { HEAD = 33 }; /* signature and IHDR; behind them the gamma of 1 / 2.2, which changes no value */
+  uint8_t gamma[16] = {0, 0, 0, 4, 'g', 'A', 'M', 'A', 0, 0, 0xb1, 0x8f, 0x0b, 0xfc, 0x61, 0x05};
+  uint8_t *file = NEWN(arena, uint8_t, plain->len + sizeof gamma);
+  memcpy(file, plain->text, HEAD);
+  memcpy(file + HEAD, gamma, sizeof gamma);
+  memcpy(file + HEAD + sizeof gamma, plain->text + HEAD, plain->len - HEAD);
+  write_file("train/dog/b.png", file, plain->len + sizeof gamma);
+  float *stored = image;
+  l = open_plain(&grey, folder, true, &st);
+  ck_assert_int_eq(next(l), ST_OK);
+  for (int i = 0; i < 400; i++) ck_assert_float_eq(image[400 + i], stored[400 + i]);
+  loader_close(l);
   refused(&spec, folder, false, ST_FILE, "val", "No such file");
   write_jpeg("val/bird/a.jpg", 20, 20, 10);
   refused(&spec, folder, false, ST_FILE, "class bird", "train has not");
