@@ -131,11 +131,13 @@ static void object_name(const RenderJob *j, int64_t object, char out[NAME]) {
   snprintf(out, NAME, "/%s/%05lld", shapes_name(shape_of(j, object % j->classes)), (long long)object);
 }
 
-/* Rounds of one object a class; the last fifth of them, at least one, is for validation. */
+/* Of each class the last fifth, at least one of two, is for validation; of classes of one object each, the
+   last fifth of them. */
 static bool validates(const RenderJob *j, int64_t object) {
-  int64_t rounds = (j->objects + j->classes - 1) / j->classes, kept = rounds >= 2 ? (rounds + 2) / 5 : 0;
-  if (rounds < 2) return object >= j->objects - (j->objects + 4) / 5;
-  return object / j->classes >= rounds - (kept ? kept : 1);
+  if (j->objects <= j->classes) return object >= j->objects - (j->objects + 4) / 5;
+  int64_t class = object % j->classes, n = (j->objects - class + j->classes - 1) / j->classes;
+  int64_t kept = n == 2 ? 1 : (n + 2) / 5;
+  return object / j->classes >= n - kept;
 }
 
 static Status write_list(const RenderJob *j, bool train, Arena *a, Diags *d) {

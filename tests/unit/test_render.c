@@ -209,6 +209,31 @@ START_TEST(reads_back) {
 }
 END_TEST
 
+/* Of every class with two objects or more the last fifth validates. */
+START_TEST(every_class_validates) {
+  static const int objects[] = {2, 7, 10, 11, 29, 33};
+  for (size_t i = 0; i < sizeof objects / sizeof *objects; i++) {
+    enum { K = 5 };
+    int n = objects[i], count[2][K] = {{0}};
+    RenderJob j = {.folder = folder, .objects = n, .views = 1, .size = 8, .classes = K, .seed = 3};
+    ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
+    for (int part = 0; part < 2; part++) {
+      const char *name = part ? "val_labels.npy" : "train_labels.npy";
+      Source *file = source_read(arena, in_folder(name));
+      Array a;
+      ck_assert_ptr_null(array_parse((const uint8_t *)file->text, file->len, &a));
+      ck_assert_int_ge(a.count, 1);
+      for (int64_t k = 0; k < a.count; k++) count[part][(int)array_number(&a, k)]++;
+    }
+    for (int c = 0; c < K && n > K; c++) {
+      int all = (n - c + K - 1) / K, last = (all + 2) / 5;
+      ck_assert_int_eq(count[1][c], all < 2 || last ? last : 1);
+      ck_assert_int_eq(count[0][c] + count[1][c], all);
+    }
+  }
+}
+END_TEST
+
 static void damage(const char *name, long keep) { ck_assert_int_eq(truncate(in_folder(name), keep), 0); }
 
 START_TEST(bad_sets) {
@@ -278,6 +303,7 @@ int main(void) {
   tcase_add_test(t, classes_differ_and_vary);
   tcase_add_test(t, pictures_depend_on_the_seed_alone);
   tcase_add_test(t, reads_back);
+  tcase_add_test(t, every_class_validates);
   tcase_add_test(t, bad_sets);
   suite_add_tcase(s, t);
   return run_suite(s);
