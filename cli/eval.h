@@ -23,8 +23,9 @@ void stats_confusion(const float *score, const int64_t *label, int64_t n, int64_
 /* Coefficient of determination of each column; NAN for a column without variance. Returns the plain mean over
    the others. */
 double stats_r2(const float *prediction, const float *target, int64_t n, int64_t dim, double *column);
-/* 1-based rank of candidate `right` among n candidates by cosine with q; equal ones come before it. */
-int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim);
+/* 1-based rank of candidate `right` among n candidates by cosine with q, before the `ties` others that are as
+ * near. */
+int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim, int *ties);
 double stats_cosine(const float *a, const float *b, int64_t dim);
 /* Eigenvalues of a symmetric n x n matrix (destroyed), by cyclic Jacobi rotations. */
 void stats_eigenvalues(double *m, int n, double *value);

@@ -37,10 +37,13 @@ static void measure_batch(Eval *e, const Reader *r, int which, const float *para
       /* without another image there is nothing to shuffle with */
       f->loss[kind] += kind == SHUFFLED && n == 1 ? NAN : 1 - stats_cosine(q + i * D, z + (b * V + v) * D, D);
       if (kind != TRUE_ACTIONS) continue;
-      int rank = stats_rank(q + i * D, z + (b * V + 1) * D, (int)V - 1, (int)v - 1, D);
-      f->mrr += 1.0 / rank;
-      f->hit1 += rank <= 1;
-      f->hit5 += rank <= 5;
+      int ties, first = stats_rank(q + i * D, z + (b * V + 1) * D, (int)V - 1, (int)v - 1, D, &ties);
+      double share = 1.0 / (ties + 1); /* of each rank that it can have among its equals */
+      for (int rank = first; rank <= first + ties; rank++) {
+        f->mrr += share / rank;
+        f->hit1 += rank <= 1 ? share : 0;
+        f->hit5 += rank <= 5 ? share : 0;
+      }
       f->count++;
     }
   }

@@ -155,16 +155,18 @@ double stats_cosine(const float *a, const float *b, int64_t dim) {
   return dot(a, b, dim) / fmax(sqrt(dot(a, a, dim) * dot(b, b, dim)), 1e-12);
 }
 
-int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim) {
+int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim, int *ties) {
   int rank = 1;
   double own = 0;
+  *ties = 0;
   for (int pass = 0; pass < 2; pass++)
     for (int i = 0; i < n; i++) {
       if ((pass == 0) != (i == right)) continue;
       const float *x = candidate + i * dim;
       double cosine = dot(q, x, dim) / fmax(sqrt(dot(x, x, dim)), 1e-12);
       if (pass == 0) own = cosine;
-      else rank += !(cosine < own);
+      else if (cosine > own) rank++;
+      else if (!(cosine < own)) ++*ties;
     }
   return rank;
 }

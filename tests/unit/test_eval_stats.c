@@ -39,23 +39,26 @@ START_TEST(scores) {
   ck_assert_double_eq_tol(column[0], 0, 1e-12);
   ck_assert_double_eq_tol(column[1], 1, 1e-12);
   float q[] = {1, 0}, candidate[] = {0, 1, 3, 1, 9, 0};
-  ck_assert_int_eq(stats_rank(q, candidate, 3, 2, 2), 1);
-  ck_assert_int_eq(stats_rank(q, candidate, 3, 1, 2), 2);
-  ck_assert_int_eq(stats_rank(q, candidate, 3, 0, 2), 3);
+  int ties;
+  for (int right = 0; right < 3; right++) {
+    ck_assert_int_eq(stats_rank(q, candidate, 3, right, 2, &ties), 3 - right);
+    ck_assert_int_eq(ties, 0);
+  }
 }
 END_TEST
 
-/* A collapsed model finds nothing: what is as near as the right candidate counts as nearer. */
+/* What a collapsed model predicts is as near to every candidate. */
 START_TEST(ties_do_not_rank_first) {
   float q[] = {1, 2}, same[] = {3, 1, 3, 1, 3, 1}, nothing[] = {0, 0}, bad[] = {NAN, NAN};
   float candidate[] = {1, 0, 2, 0, 0, 5};
+  int ties;
   for (int right = 0; right < 3; right++) {
-    ck_assert_int_eq(stats_rank(q, same, 3, right, 2), 3);
-    ck_assert_int_eq(stats_rank(nothing, candidate, 3, right, 2), 3);
-    ck_assert_int_eq(stats_rank(bad, candidate, 3, right, 2), 3);
+    ck_assert(stats_rank(q, same, 3, right, 2, &ties) == 1 && ties == 2);
+    ck_assert(stats_rank(nothing, candidate, 3, right, 2, &ties) == 1 && ties == 2);
+    ck_assert(stats_rank(bad, candidate, 3, right, 2, &ties) == 1 && ties == 2);
   }
-  ck_assert_int_eq(stats_rank(q, candidate, 3, 2, 2), 1);
-  ck_assert_int_eq(stats_rank(q, candidate, 3, 0, 2), 3); /* one is nearer, one as near */
+  ck_assert(stats_rank(q, candidate, 3, 2, 2, &ties) == 1 && ties == 0);
+  ck_assert(stats_rank(q, candidate, 3, 0, 2, &ties) == 2 && ties == 1); /* one is nearer, one as near */
 }
 END_TEST
 
