@@ -1,6 +1,8 @@
 /* Brings dot_general operands into product order: batch axes anywhere but last, free axes together,
    contracted axes together, each in order; others get a transpose first. More batch axes than a product has
-   become one. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride. */
+   become one. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride.
+   Weight gradients and scattered sums in bf16 become f32 ones that are rounded, since no kernel computes
+   other ones. */
 #include "ir/gemm_plan.h"
 #include "passes/pass.h"
 
@@ -51,6 +53,13 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
       out->role = n->role;
       Val in[2] = {map[n->in[0]], g_cast(out, map[n->in[1]], DT_F32)};
       map[v] = g_cast(out, g_add(out, OP_scatter_add, in, 2, n->attr, 0, DT_F32, &n->shape), DT_BF16);
+      continue;
+    }
+    if (n->op == OP_conv2d_dw && n->dt == DT_BF16) {
+      const Val x[2] = {map[n->in[0]], map[n->in[1]]};
+      out->loc = n->loc;
+      out->role = n->role;
+      map[v] = g_cast(out, g_add(out, n->op, x, 2, n->attr, 0, DT_F32, NULL), DT_BF16);
       continue;
     }
     if (n->op != OP_dot_general) {

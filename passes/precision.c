@@ -102,11 +102,13 @@ static void copy(Precision *p, Val v) {
   Val y;
   if (is_product(n) && n->dt == DT_F32) {
     p->out->loc = n->loc, p->out->role = n->role;
-    y = g_add(p->out, n->op, in, n->nin, n->attr, n->imm, p->rounded[v] ? DT_BF16 : DT_F32, NULL);
-    *(p->rounded[v] ? &p->narrow[v] : &p->wide[v]) = y;
-    return;
+    bool narrow = p->rounded[v] && n->op != OP_conv2d_dw; /* a weight gradient is stored as f32 */
+    y = g_add(p->out, n->op, in, n->nin, n->attr, n->imm, narrow ? DT_BF16 : DT_F32, NULL);
+    *(narrow ? &p->narrow[v] : &p->wide[v]) = y;
+    if (narrow) return;
+  } else {
+    p->wide[v] = y = g_copy_node(p->out, p->in, v, in);
   }
-  p->wide[v] = y = g_copy_node(p->out, p->in, v, in);
   if (!p->rounded[v]) return;
   p->out->loc = n->loc, p->out->role = n->role;
   p->narrow[v] = g_cast(p->out, y, DT_BF16);

@@ -14,6 +14,12 @@ A gradient that is 0 but for rounding: that of a bias before batch norm.
 $ for n in 1 2 3 4; do jepac verify bias_norm.jepa --grad -q --seed $n; done | cut -d' ' -f1 | uniq
   ok
 
+Weight gradients in bf16, in the model and by --precision.
+
+$ for p in f32 bf16; do jepac verify weight_grad.jepa --grad -q --precision $p; done | cut -d' ' -f1
+  ok
+  ok
+
 A fault in any one pass, and its model line: every pass of the pipeline in turn.
 
 $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass rest; do n=$((n + 1)); JEPAC_FAULT=pass=$n jepac verify tiny.jepa -q > out.txt 2>&1; rc=$?; [ $rc = 5 ] && grep -q "error: pass $pass " out.txt && grep -q -e 'note: first wrong value: .* tiny.jepa:[0-9]' -e 'note: .* part of tiny.jepa:[0-9]' out.txt && echo "$pass: named" || { echo "$pass: exit $rc"; cat out.txt; }; done < passes.txt
