@@ -20,6 +20,21 @@ $ for p in f32 bf16; do jepac verify weight_grad.jepa --grad -q --precision $p; 
   ok
   ok
 
+A result with the name of an argument.
+
+$ printf 'model M() {\n  entry forward(x: f32[4]) {\n    x = x + 1\n    return x\n  }\n}\n' > again.jepa; jepac verify again.jepa -q | cut -d' ' -f1
+  ok
+
+scatter_add of every type, and gradients of a gather in bf16.
+
+$ jepac verify scatter_types.jepa --grad -q | cut -d' ' -f1
+  ok
+
+Arguments in bf16 have values that bf16 has.
+
+$ printf 'model M() {\n  entry forward(x: bf16[3, 7], y: bf16[3, 7]) { return a = concat(x, y, axis = 1) }\n}\n' > bf16.jepa; jepac verify bf16.jepa -q | cut -d' ' -f1
+  ok
+
 A fault in any one pass, and its model line: every pass of the pipeline in turn.
 
 $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass rest; do n=$((n + 1)); JEPAC_FAULT=pass=$n jepac verify tiny.jepa -q > out.txt 2>&1; rc=$?; [ $rc = 5 ] && grep -q "error: pass $pass " out.txt && grep -q -e 'note: first wrong value: .* tiny.jepa:[0-9]' -e 'note: .* part of tiny.jepa:[0-9]' out.txt && echo "$pass: named" || { echo "$pass: exit $rc"; cat out.txt; }; done < passes.txt
