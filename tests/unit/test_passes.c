@@ -619,7 +619,7 @@ END_TEST
 
 /* A scale that keeps squares in range stays under their sum; constants whose product leaves the range stay
  * two. */
-START_TEST(test_rules_keep_range) {
+START_TEST(test_scales_keep_range) {
   Arena *a = arena_new();
   Graph *g = graph_new(a, "range");
   Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(2, 3), NULL),
@@ -643,9 +643,8 @@ START_TEST(test_rules_keep_range) {
 }
 END_TEST
 
-/* ---- cse and dce ---- */
 /* Steps and extents whose product is no attribute or no number of the element type. */
-START_TEST(test_rules_keep_range) {
+START_TEST(test_steps_keep_range) {
   Arena *a = arena_new();
   Graph *g = graph_new(a, "range");
   Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(9), NULL), i = g_input(g, "i", IN_ARG, DT_I32, &scalar, NULL);
@@ -660,6 +659,7 @@ START_TEST(test_rules_keep_range) {
 }
 END_TEST
 
+/* ---- cse and dce ---- */
 START_TEST(test_cse) {
   Arena *a = arena_new();
   Graph *g = graph_new(a, "cse");
@@ -787,7 +787,8 @@ int main(void) {
   tcase_add_test(t, test_narrow_keeps_variables);
   tcase_add_loop_test(t, test_rule, 0, nrules);
   tcase_add_test(t, test_rules_keep_ieee);
-  tcase_add_test(t, test_rules_keep_range);
+  tcase_add_test(t, test_scales_keep_range);
+  tcase_add_test(t, test_steps_keep_range);
   tcase_add_test(t, test_cse);
   tcase_add_test(t, test_dce);
   tcase_add_test(t, test_run);
