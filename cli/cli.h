@@ -110,6 +110,10 @@ Status cli_read_ir(Cli *c, const char *path, Graph **out);
  * graphs. */
 Status cli_read_program(Cli *c, const char *path, bool plan, Program **out);
 
+/* ---- graph_formats.c ---- */
+/* format: text (NULL), dot or json. */
+void cli_graph_text(const Graph *g, const char *format, StrBuf *b);
+
 /* ---- nonfinite.c ---- */
 /* After session_step said ST_NONFINITE: replays the step and adds notes on the first operator at fault. */
 void cli_explain_nonfinite(Cli *c, const Compiled *k);

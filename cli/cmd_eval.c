@@ -195,8 +195,8 @@ static Status decide_sizes(Eval *e) {
   for (size_t i = 0; i < sizeof count / sizeof *count; i++)
     *count[i].at =
         count[i].given > 0 ? count[i].given : (int64_t)setting_find(r->eval, r->neval, count[i].name)->num;
-  if (z->retrieval_views < 2)
-    return cli_fail(e->c, ST_USAGE, "--retrieval-views needs at least 2: one of them is the query");
+  if (z->retrieval_views < 2 || z->retrieval_views > MAX_VIEWS)
+    return cli_fail(e->c, ST_USAGE, "--retrieval-views needs 2 (one of them is the query) to %d", MAX_VIEWS);
   if (o->m_val) {
     Status s = parse_list(e, "m-val", o->m_val, &z->m_val);
     if (!s) s = parse_list(e, "m-val", o->m_val, &z->path);

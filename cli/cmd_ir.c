@@ -55,7 +55,7 @@ static Status write_buffer(Cli *c, StrBuf *b) {
 
 static Status write_graph(Cli *c, const Graph *g) {
   StrBuf b = {0};
-  graph_print(g, &b);
+  cli_graph_text(g, c->opt.format, &b);
   return write_buffer(c, &b);
 }
 
@@ -120,8 +120,6 @@ static Status write_program(Cli *c, Program *p, const char *stage) {
 
 Status cmd_ir(Cli *c) {
   const char *stage = c->opt.stage ? c->opt.stage : "graph", *after = c->opt.after;
-  if (c->opt.format && strcmp(c->opt.format, "text"))
-    return cli_fail(c, ST_USAGE, "--format %s is not there yet", c->opt.format);
   if (after && c->opt.stage) return cli_fail(c, ST_USAGE, "--after and --stage exclude each other");
   if (c->opt.entry && c->opt.train_step)
     return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
@@ -140,7 +138,10 @@ Status cmd_ir(Cli *c) {
   Status s;
   if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], !strcmp(stage, "plan"), &p))) return s;
   if (p && !c->opt.stage && !after) stage = "kernels";
-  if (p && (after || !strcmp(stage, "graph") || !strcmp(stage, "grad")))
+  bool of_graph = after || !strcmp(stage, "graph") || !strcmp(stage, "grad");
+  if (c->opt.format && strcmp(c->opt.format, "text") && !of_graph)
+    return cli_fail(c, ST_USAGE, "--format %s is for graphs; kernels, plans and code are text", c->opt.format);
+  if (p && of_graph)
     return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
   if (p) return write_program(c, p, stage);
   if (!strcmp(stage, "grad")) {

@@ -41,7 +41,7 @@ void stats_edges(const float *x, int64_t n, int64_t dim, int64_t d, int bins, do
 int stats_bin(double v, const double *edge, int bins);
 
 /* ---- what is measured on how much: the recipe's protocols(...), then the options ---- */
-enum { MAX_M = 16, MAX_ACTION = 64 };
+enum { MAX_M = 16, MAX_ACTION = 64, MAX_VIEWS = 256 };
 
 typedef struct {
   int n;

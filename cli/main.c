@@ -77,7 +77,6 @@ static Status dispatch(Cli *c, int argc, char **argv) {
     if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
     return ST_USAGE;
   }
-  if (!k->run) return cli_fail(c, ST_USAGE, "'%s' is not there yet", name);
   Status s = options_parse(c, k, argc - 2, argv + 2);
   if (s) return s;
   if (c->opt.help) {

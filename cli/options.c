@@ -45,7 +45,7 @@ static const OptionRow option_table[] = {
     {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this graph pass"},
     {"stage", 0, OPT_CHOICE, CMD_IR, AT(stage), "graph|grad|kernels|plan|llvm|asm",
      "which stage (default: graph)"},
-    {"format", 0, OPT_CHOICE, CMD_IR, AT(format), "text|dot|html|json", "how"},
+    {"format", 0, OPT_CHOICE, CMD_IR, AT(format), "text|dot|json", "of a graph: dot for Graphviz (default: text)"},
     {"emit", 0, OPT_TEXT, CMD_COMPILE, AT(emit), "KIND,...", "obj, lib, header, ll, asm (default: obj,lib,header)"},
     {"target-cpu", 0, OPT_TEXT, CMD_COMPILE, AT(target_cpu), "CPU", "x86-64-v3, znver4, ... (default: this machine)"},
     {"target-triple", 0, OPT_TEXT, CMD_COMPILE, AT(target_triple), "TRIPLE",

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 typedef struct Block {
@@ -147,8 +148,10 @@ Source *source_read(Arena *a, const char *path) {
   if (!f) return NULL;
   StrBuf b = {0};
   char buf[1 << 14];
-  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) sb_put(&b, buf, n);
-  int err = ferror(f) ? errno : 0;
+  struct stat at;
+  const size_t most = fstat(fileno(f), &at) || !S_ISREG(at.st_mode) ? SOURCE_BYTES : SIZE_MAX;
+  for (size_t n; b.n < most && (n = fread(buf, 1, sizeof buf, f)) > 0;) sb_put(&b, buf, n);
+  int err = ferror(f) ? errno : b.n >= most ? EFBIG : 0;
   fclose(f);
   if (err) {
     sb_free(&b);

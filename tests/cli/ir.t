@@ -20,6 +20,18 @@ $ jepac run sum.ir --interp -q --inputs x.safetensors --outputs y.npy && jepac r
 $ jepac ir tiny.jepa --train-step --stage plan --dump-ir dump > plan.txt && ls dump | grep ir$ | sed -n -e 1p -e '$p' | sed 's,^[0-9]*,N,'
   N-simplify.ir
   N-memplan.ir
+$ jepac ir sum.ir --format dot | grep -e digraph -e '"%0 ' -e 'v0 ->' -e palegreen
+  digraph "sum" {
+    v0 [label="%0 x\nf32[2,3]", fillcolor=khaki, shape=ellipse];
+    v0 -> v3;
+    r0 [label="y", shape=ellipse, fillcolor=palegreen];
+$ jepac ir sum.ir --format json | python3 -c 'import json, sys; g = json.load(sys.stdin); print(g["graph"], [n["op"] for n in g["nodes"]], g["nodes"][1], g["results"])'
+  sum ['input', 'input', 'broadcast', 'mul', 'reduce_sum'] {'value': 1, 'op': 'input', 'dtype': 'f32', 'shape': [3], 'operands': [], 'name': 'w', 'kind': 'param', 'role': 'forward'} [{'name': 'y', 'value': 4}]
+$ jepac ir tiny.jepa --train-step --stage grad --format json | python3 -c 'import json, sys; g = json.load(sys.stdin); print({n["role"] for n in g["nodes"]} == {"forward", "grad", "update"}, all(o < n["value"] for n in g["nodes"] for o in n["operands"]), len([r for r in g["results"] if "state" in r]) > 5)'
+  True True True
+$ jepac ir tiny.jepa --stage kernels --format dot
+  jepac: error: --format dot is for graphs; kernels, plans and code are text
+  exit 2
 $ for s in graph grad kernels plan llvm asm; do jepac ir tiny.jepa --stage $s -o stage.txt && test -s stage.txt || echo no $s; done
 
 $ jepac run nothere.ir
