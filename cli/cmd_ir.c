@@ -136,11 +136,14 @@ Status cmd_ir(Cli *c) {
   const Graph *g;
   Program *p = NULL;
   Status s;
-  if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], !strcmp(stage, "plan"), &p))) return s;
+  if (cli_has_suffix(c->opt.arg[0], ".ir") &&
+      (s = cli_read_program(c, c->opt.arg[0], !strcmp(stage, "plan"), &p)))
+    return s;
   if (p && !c->opt.stage && !after) stage = "kernels";
   bool of_graph = after || !strcmp(stage, "graph") || !strcmp(stage, "grad");
   if (c->opt.format && strcmp(c->opt.format, "text") && !of_graph)
-    return cli_fail(c, ST_USAGE, "--format %s is for graphs; kernels, plans and code are text", c->opt.format);
+    return cli_fail(c, ST_USAGE, "--format %s is for graphs; kernels, plans and code are text",
+                    c->opt.format);
   if (p && of_graph)
     return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
   if (p) return write_program(c, p, stage);

@@ -55,7 +55,7 @@ static void legend(Eval *e) {
 /* A row a class, a cell a sample: its first three principal coordinates as red, green and blue. */
 static void draw_rgb(Eval *e, const Cloud *c, const float *pc) {
   int rows = (int)(c->label && e->classes < 64 ? e->classes : 64);
-  uint8_t *pixel = NEWN(e->c->arena, uint8_t, rows * COLUMNS * 3);
+  uint8_t *pixel = NEWN(e->c->arena, uint8_t, rows *COLUMNS * 3);
   int *filled = NEWN(e->c->arena, int, rows);
   double deviation[NPC] = {0};
   memset(pixel, 255, (size_t)(rows * COLUMNS * 3));

@@ -131,7 +131,7 @@ static void put_view(Eval *e, StrBuf *b, const float *x, float lo, float hi) {
   int64_t C = e->image.dim[0], H = e->image.dim[1], W = e->image.dim[2];
   int depth = C == 1 ? 1 : 3;
   Arena *a = arena_new();
-  uint8_t *out = NEWN(a, uint8_t, H * W * depth);
+  uint8_t *out = NEWN(a, uint8_t, H *W *depth);
   for (int64_t k = 0; k < H * W; k++)
     for (int c = 0; c < depth; c++)
       out[k * depth + c] =

@@ -18,6 +18,6 @@ Status cli_subject(Cli *c, const Graph **g);
 /* Times of each kernel in seconds from a trace of this program; NULL when none is given. */
 Status cli_read_trace(Cli *c, const char *path, const Program *p, double **seconds);
 bool trace_is_of(const char *path, const Program *p); /* false also when it cannot be read */
-uint64_t program_hash(const Program *p); /* which program a trace belongs to */
+uint64_t program_hash(const Program *p);              /* which program a trace belongs to */
 
 #endif

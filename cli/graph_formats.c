@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const role_colour[ROLES] = {"white", "lightblue", "lightgrey"}; /* forward, gradient, update */
+static const char *const role_colour[ROLES] = {"white", "lightblue",
+                                               "lightgrey"}; /* forward, gradient, update */
 
 static void dot_text(StrBuf *b, const char *s) {
   for (; *s; s++) sb_printf(b, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
@@ -29,7 +30,8 @@ static void write_dot(const Graph *g, StrBuf *b) {
       dot_text(b, n->loc->src->path);
       sb_printf(b, ":%d", n->loc->line);
     }
-    sb_printf(b, "\", fillcolor=%s%s];\n", input ? "khaki" : role_colour[n->role], input ? ", shape=ellipse" : "");
+    sb_printf(b, "\", fillcolor=%s%s];\n", input ? "khaki" : role_colour[n->role],
+              input ? ", shape=ellipse" : "");
     for (int i = 0; i < n->nin; i++) sb_printf(b, "  v%d -> v%d;\n", n->in[i], v);
   }
   for (int i = 0; i < g->outputs.n; i++) {
@@ -61,7 +63,8 @@ static json_t *node_json(const Graph *g, Val v) {
     json_object_set_new(o, op_attr_name(n->op, i, name), integers(n->attr[i].v, n->attr[i].n));
   }
   if (op_has_imm(n->op) && isfinite(n->imm)) json_object_set_new(o, "immediate", json_real(n->imm));
-  else if (op_has_imm(n->op)) json_object_set_new(o, "immediate", json_string(isnan(n->imm) ? "nan" : n->imm < 0 ? "-inf" : "inf"));
+  else if (op_has_imm(n->op))
+    json_object_set_new(o, "immediate", json_string(isnan(n->imm) ? "nan" : n->imm < 0 ? "-inf" : "inf"));
   if (n->op == OP_input) {
     json_object_set_new(o, "name", json_string(g->inputs.v[n->input].name));
     json_object_set_new(o, "kind", json_string(input_kind_names[g->inputs.v[n->input].kind]));
@@ -86,7 +89,8 @@ static void write_json(const Graph *g, StrBuf *b) {
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *x = &g->outputs.v[i];
     json_t *o = json_object();
-    json_object_set_new(o, x->state >= 0 ? "state" : "name", json_string(x->state >= 0 ? g->inputs.v[x->state].name : x->name));
+    json_object_set_new(o, x->state >= 0 ? "state" : "name",
+                        json_string(x->state >= 0 ? g->inputs.v[x->state].name : x->name));
     json_object_set_new(o, "value", json_integer(x->val));
     json_array_append_new(results, o);
   }

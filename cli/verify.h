@@ -6,7 +6,7 @@
 #include "cli/lines.h"
 
 #define VERIFY_TOLERANCE 1e-7 /* of the largest element, between evaluations in f64 */
-#define VERIFY_CANCELLED 1e-6  /* of the values around it: a result below that is what cancellation left */
+#define VERIFY_CANCELLED 1e-6 /* of the values around it: a result below that is what cancellation left */
 
 typedef struct {
   const char *name;
@@ -51,8 +51,8 @@ Status verify_layout(Verify *v, const PassResult *r);
 Status verify_program(Verify *v, const PassResult *r, const Evaluated *before);
 /* The same kernels without chains (passes/chain.c): when one has run, its results are in the arena. */
 Status verify_alone(Verify *v, const Program *chained, Program **alone);
-/* Each kernel's machine code on the operands it meets in a run against the kernel interpreter; then the chained
-   program against the kernels alone, to the bit. */
+/* Each kernel's machine code on the operands it meets in a run against the kernel interpreter; then the
+   chained program against the kernels alone, to the bit. */
 Status verify_kernels(Verify *v, Program *chained, Program *alone);
 /* Inputs and states of a session of p. */
 void verify_fill(Verify *v, const Program *p, Session *s);

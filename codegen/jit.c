@@ -134,10 +134,8 @@ static void compile_all(Job *j) {
 
 /* ---- linking ---- */
 /* What generated code may call. */
-#define F1(NAME)                                                                                             \
-  { #NAME, (uintptr_t)(double (*)(double))NAME }
-#define F1F(NAME)                                                                                            \
-  { #NAME, (uintptr_t)(float (*)(float))NAME }
+#define F1(NAME) {#NAME, (uintptr_t)(double (*)(double))NAME}
+#define F1F(NAME) {#NAME, (uintptr_t)(float (*)(float))NAME}
 static const struct {
   const char *name;
   uintptr_t address;

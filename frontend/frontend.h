@@ -1,5 +1,5 @@
-/* Model files to graphs: parse, elaborate (modules, repeat/if, shapes), and build entry and training-step graphs.
-   The language is docs/language.md. */
+/* Model files to graphs: parse, elaborate (modules, repeat/if, shapes), and build entry and training-step
+   graphs. The language is docs/language.md. */
 #ifndef JEPAC_FRONTEND_H
 #define JEPAC_FRONTEND_H
 
@@ -11,7 +11,7 @@ typedef struct {
 } NameValue;
 
 typedef struct {
-  const char *name;         /* entry argument (or data field) of known type: its extents bind dims */
+  const char *name; /* entry argument (or data field) of known type: its extents bind dims */
   DType dt;
   Shape shape;
 } KnownShape;
@@ -19,30 +19,31 @@ typedef struct {
 typedef struct {
   const NameValue *set;
   int nset;
-  const KnownShape *known;  /* for example the tensors of --inputs */
+  const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
-  const char *std_dir;      /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
-  const char *text;         /* the main file's text; NULL: read from its path */
+  const char *std_dir; /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
+  const char *text;    /* the main file's text; NULL: read from its path */
 } FrontendOptions;
 
 typedef struct Model Model;
 
-/* Parses and checks a file and everything it uses. NULL after reporting to d. The Model lives in a. The language's own library
-   (frontend/std) is compiled into the binary. */
+/* Parses and checks a file and everything it uses. NULL after reporting to d. The Model lives in a. The
+   language's own library (frontend/std) is compiled into the binary. */
 Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions *opt);
 
 const char *frontend_path(const Model *m); /* of the main file, as given */
 int frontend_entry_count(const Model *m);
 const char *frontend_entry_name(const Model *m, int i);
 
-/* Graph of one entry in train or eval mode: inputs are its arguments and the states it reads; outputs its named results and, in
-   train mode, buffer updates. With grad, also "grad.<param>" = grad(first scalar result, param) for every parameter that is
-   not an EMA copy. NULL after reporting. */
+/* Graph of one entry in train or eval mode: inputs are its arguments and the states it reads; outputs its
+   named results and, in train mode, buffer updates. With grad, also "grad.<param>" = grad(first scalar
+   result, param) for every parameter that is not an EMA copy. NULL after reporting. */
 Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool grad);
 
-/* The whole optimizer step: objectives, grad placeholders, clipping, optimizers, EMA, metrics; outputs the metrics (first: "loss")
-   and an update for every state. With bind_data the inputs are "data.<field>" as the recipe's bind clauses say and all
-   objectives (probes too) take part; without, they are the main entry's own arguments and only the main objective takes part. */
+/* The whole optimizer step: objectives, grad placeholders, clipping, optimizers, EMA, metrics; outputs the
+   metrics (first: "loss") and an update for every state. With bind_data the inputs are "data.<field>" as the
+   recipe's bind clauses say and all objectives (probes too) take part; without, they are the main entry's own
+   arguments and only the main objective takes part. */
 Graph *frontend_train_step(Model *m, Diags *d, bool bind_data);
 
 /* The train section's numbers and data; NULL (reported) when the file has none. */

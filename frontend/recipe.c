@@ -278,7 +278,8 @@ static Setting describe_eval(Elab *e, Frame *f) {
   Value v = given ? eval(e, f, given) : instantiate(e, f, e->m->train, protocols, NULL, 0);
   if (v.kind != V_MODULE || v.u.module->decl != protocols)
     elab_error(e, f, given, "`eval` must be protocols(...), but is %s", value_text(e, v));
-  for (int i = 0; i < v.u.module->args.n; i++) lint_read(e, &v.u.module->args.v[i]); /* jepac eval reads them all */
+  for (int i = 0; i < v.u.module->args.n; i++)
+    lint_read(e, &v.u.module->args.v[i]); /* jepac eval reads them all */
   return setting_of_value(e, f, &(Var){.name = "eval", .v = v, .at = given});
 }
 
@@ -339,7 +340,9 @@ const Recipe *recipe_build(Elab *e) {
   const Ast *precision = train_setting(e, "precision");
   if (precision) {
     Value v = eval(e, f, precision);
-    DType dt = v.kind == V_DTYPE ? v.u.dt : v.kind == V_STR ? dtype_parse(v.u.str) : DT_NONE; /* text: --set */
+    DType dt = v.kind == V_DTYPE ? v.u.dt
+               : v.kind == V_STR ? dtype_parse(v.u.str)
+                                 : DT_NONE; /* text: --set */
     if (dt != DT_F32 && dt != DT_BF16)
       elab_error(e, f, precision, "`precision` is f32 or bf16, not %s", value_text(e, v));
   }

@@ -66,7 +66,8 @@ typedef struct Loc {
   const struct Loc *up; /* call site this position was elaborated from, or NULL */
 } Loc;
 
-/* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on failure. */
+/* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on
+ * failure. */
 enum { SOURCE_BYTES = 1 << 26 };
 Source *source_read(Arena *a, const char *path);
 

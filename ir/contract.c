@@ -206,7 +206,8 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough
    * chunks; all by bytes moved. */
   int64_t pixels = s->n * s->oh * s->ow;
-  double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]), y = (double)pixels * s->k * 4, best = 1e300;
+  double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]),
+         y = (double)pixels * s->k * 4, best = 1e300;
   double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
   int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
   for (int64_t nc = 1; nc <= g->fx.icb; nc++)

@@ -1,8 +1,9 @@
 /* The scalar expression language of the .expr and .vjp columns: C-like precedence over
      numbers, names (a b c y g), - + * / == != < <=, and calls f(x, ...) of elementwise operator names.
-   Parsed once into a small tree; a call or operator node names the elementwise operator it denotes, so the interpreter, the
-   simplifier, autodiff and the LLVM emitter all walk the same tree. No implicit conversion. A leaf operator's own .expr is a
-   single node that denotes itself ("exp(a)"): emitters provide those, everything else is composition. */
+   Parsed once into a small tree; a call or operator node names the elementwise operator it denotes, so the
+   interpreter, the simplifier, autodiff and the LLVM emitter all walk the same tree. No implicit conversion.
+   A leaf operator's own .expr is a single node that denotes itself ("exp(a)"): emitters provide those,
+   everything else is composition. */
 #ifndef JEPAC_IR_EXPR_H
 #define JEPAC_IR_EXPR_H
 
@@ -12,15 +13,15 @@ typedef enum { EX_NUM, EX_ARG, EX_OP } ExprKind;
 
 typedef struct Expr {
   ExprKind kind;
-  double num;                 /* EX_NUM */
-  int arg;                    /* EX_ARG: 0..2 = a b c, 3 = y, 4 = g */
-  OpId op;                    /* EX_OP */
+  double num; /* EX_NUM */
+  int arg;    /* EX_ARG: 0..2 = a b c, 3 = y, 4 = g */
+  OpId op;    /* EX_OP */
   int nin;
   const struct Expr *in[3];
 } Expr;
 
-/* Value tree of an elementwise operator; never NULL for KIND_MAP. Parsed trees are cached for the process, built once
-   (thread-safe through call_once). */
+/* Value tree of an elementwise operator; never NULL for KIND_MAP. Parsed trees are cached for the process,
+   built once (thread-safe through call_once). */
 const Expr *op_expr(OpId op);
 /* Derivative tree for operand i; NULL = no gradient ("-"). */
 const Expr *op_vjp_expr(OpId op, int i);

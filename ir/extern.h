@@ -16,11 +16,11 @@ typedef struct Extern {
 typedef void (*ExternFn)(void);
 /* NULL with a sentence in err when there is no such library or symbol. */
 ExternFn extern_resolve(const char *library, const char *symbol, char *err, size_t errlen);
-/* C cannot tell what a function takes, but its library may, in a text SYMBOL_types: "f32[2], i64 -> f32[2]", element
-   types with the rank where it matters. n types of a call, the result last; false with a sentence in err where they
-   do not agree. */
-bool extern_agrees(const char *library, const char *symbol, const DType *dt, const int *rank, int n, char *err,
-                   size_t errlen);
+/* C cannot tell what a function takes, but its library may, in a text SYMBOL_types: "f32[2], i64 -> f32[2]",
+   element types with the rank where it matters. n types of a call, the result last; false with a sentence in
+   err where they do not agree. */
+bool extern_agrees(const char *library, const char *symbol, const DType *dt, const int *rank, int n,
+                   char *err, size_t errlen);
 /* ptr: operands, then the result; extent: of the result. */
 void extern_call(ExternFn fn, void *const *ptr, int nptr, const Shape *result);
 /* The same on f64 copies, for interpreters: ends the process with status 3 when the function is missing. */

@@ -481,10 +481,9 @@ static bool conv_common(const Graph *g, Node *n, const char *form0, const char *
   if (n->dt == DT_F64)
     return fail(err, errlen, "%s computes in f32, but operand 1 is %s", op_table[n->op].name,
                 operand_text(g, n, 0).s);
-  return check_rank(g, n, 0, 4, form0, err, errlen) &&
-         check_rank(g, n, 1, 4, form1, err, errlen) && check_length(n, 0, 2, err, errlen) &&
-         check_length(n, 1, 2, err, errlen) && check_least(n, 0, 1, err, errlen) &&
-         check_least(n, 1, 0, err, errlen);
+  return check_rank(g, n, 0, 4, form0, err, errlen) && check_rank(g, n, 1, 4, form1, err, errlen) &&
+         check_length(n, 0, 2, err, errlen) && check_length(n, 1, 2, err, errlen) &&
+         check_least(n, 0, 1, err, errlen) && check_least(n, 1, 0, err, errlen);
 }
 
 bool infer_conv(const Graph *g, Node *n, char *err, size_t errlen) {

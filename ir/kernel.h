@@ -17,7 +17,10 @@
 #include "ir/gemm_plan.h"
 #include "ir/graph.h"
 
-enum { KDIM = 12, MAX_REDUCE = 24 }; /* loop dims; reductions of one kernel: their accumulators live in registers */
+enum {
+  KDIM = 12,
+  MAX_REDUCE = 24
+}; /* loop dims; reductions of one kernel: their accumulators live in registers */
 
 typedef struct {
   int64_t c, k[KDIM]; /* c + sum k[d] * loop dim d */

@@ -12,12 +12,18 @@ typedef enum {
 } OpId;
 
 typedef enum {
-  KIND_INPUT, KIND_GRAD,
-  KIND_MAP,     /* elementwise: out[i] = expr(in[i]...) */
-  KIND_SOURCE,  /* no tensor operand: fill, iota, random_bits */
-  KIND_VIEW,    /* pure index map (reshape ... window, concat) */
-  KIND_FOLD, KIND_REDUCE, KIND_DOT, KIND_CONV, KIND_GATHER, KIND_SCATTER,
-  KIND_EXTERN   /* a call of the user's library */
+  KIND_INPUT,
+  KIND_GRAD,
+  KIND_MAP,    /* elementwise: out[i] = expr(in[i]...) */
+  KIND_SOURCE, /* no tensor operand: fill, iota, random_bits */
+  KIND_VIEW,   /* pure index map (reshape ... window, concat) */
+  KIND_FOLD,
+  KIND_REDUCE,
+  KIND_DOT,
+  KIND_CONV,
+  KIND_GATHER,
+  KIND_SCATTER,
+  KIND_EXTERN /* a call of the user's library */
 } OpKind;
 
 typedef enum { TY_SAME = 1, TY_BOOL, TY_SELECT, TY_EXPLICIT, TY_OTHER } TypeRule;
@@ -28,8 +34,8 @@ struct Graph;
 struct Node;
 typedef int32_t Val; /* a value = the index of its node in the graph; -1 = none */
 
-/* Fills n->dt and n->shape (or checks them when given) from operands and attributes; on a user error writes one
-   sentence into err and returns false. */
+/* Fills n->dt and n->shape (or checks them when given) from operands and attributes; on a user error writes
+   one sentence into err and returns false. */
 typedef bool (*InferFn)(const struct Graph *g, struct Node *n, char *err, size_t errlen);
 /* Appends to g the gradients of operands of node y given its incoming gradient gy; gin[i] = -1 for none. */
 typedef void (*VjpFn)(struct Graph *g, Val y, Val gy, Val *gin);

@@ -1,11 +1,13 @@
 /* The text form of graphs, one value a line (ir/read.c reads it back):
 
      graph forward {
-       %0: f32[64,3,3,3] = param "encoder.conv1.weight" {init=uniform(-0.19,0.19), stream=3}  #
-   resnet.jepa:14:7 < m.jepa:12:3 %5: f32[8,64,32,32] = conv2d %3, %0 {stride=[1,1], pad=[1,1]}  #
-   resnet.jepa:20 %6: f32[4] = fill {value=0.5}  # resnet.jepa:20 ; grad return "loss" %9 update
-   "encoder.bn1.running_mean" %20
+       %0: f32[64,3,3,3] = param "conv1.weight" {init=uniform(-0.19,0.19), stream=3}  # resnet.jepa:14:7
+       %5: f32[8,64,32,32] = conv2d %3, %0 {stride=[1,1], pad=[1,1]}  # resnet.jepa:20 < m.jepa:12:3
+       %6: f32[4] = fill {value=0.5}  # resnet.jepa:20 ; grad
+       return "loss" %9
+       update "bn1.running_mean" %20
      }
+
    Everything that distinguishes two graphs is printed; value numbers are the node indices. */
 #include "ir/ops_impl.h"
 

@@ -1,5 +1,6 @@
-/* What a model file's `train` section says to the runtime: numbers and a data source, already resolved and checked. Everything
-   that is arithmetic (schedules, optimizers, EMA, probes, metrics) is in the training-step graph instead. */
+/* What a model file's `train` section says to the runtime: numbers and a data source, already resolved and
+   checked. Everything that is arithmetic (schedules, optimizers, EMA, probes, metrics) is in the
+   training-step graph instead. */
 #ifndef JEPAC_IR_RECIPE_H
 #define JEPAC_IR_RECIPE_H
 
@@ -8,52 +9,52 @@
 /* A resolved setting: a number, text, range lo..hi, list, or a call such as crop(scale = 0.2..1.0). */
 typedef enum { SET_NUM, SET_STR, SET_RANGE, SET_LIST, SET_CALL } SettingKind;
 typedef struct Setting {
-  const char *name;          /* "" for positional items */
+  const char *name; /* "" for positional items */
   SettingKind kind;
-  double num, hi;            /* NUM; RANGE: num..hi */
-  const char *str;           /* STR: text; CALL: callee */
+  double num, hi;             /* NUM; RANGE: num..hi */
+  const char *str;            /* STR: text; CALL: callee */
   const struct Setting *item; /* LIST items, CALL arguments (named) */
   int nitem;
   const Loc *loc;
 } Setting;
 
 typedef struct {
-  const char *name;          /* "views" */
+  const char *name; /* "views" */
   DType dt;
-  Shape shape;               /* with the batch as axis 0 */
+  Shape shape; /* with the batch as axis 0 */
 } DataField;
 
 typedef struct {
-  const char *source;        /* "fashion_mnist" */
-  const Setting *set;        /* its settings, defaults filled in */
+  const char *source; /* "fashion_mnist" */
+  const Setting *set; /* its settings, defaults filled in */
   int nset;
-  const DataField *field;    /* typed outputs, in declaration order */
+  const DataField *field; /* typed outputs, in declaration order */
   int nfield;
-  int64_t samples;           /* training samples of the set as distributed; 0: not known */
+  int64_t samples; /* training samples of the set as distributed; 0: not known */
   const Loc *loc;
 } DataSpec;
 
 /* A value of the training step ("monitor.NAME") that stops the run when it leaves lo..hi. */
 typedef enum { UNIT_STEPS, UNIT_EPOCHS, UNIT_PERCENT } StepUnit; /* percent of the run */
 typedef struct {
-  const char *name;          /* "spread" */
+  const char *name; /* "spread" */
   double lo, hi;
-  double after;              /* checked from this step on */
+  double after; /* checked from this step on */
   StepUnit unit;
   const Loc *loc;
 } Monitor;
 
 typedef struct {
-  const char *model;         /* name of the model trained */
+  const char *model; /* name of the model trained */
   DataSpec data;
   int64_t batch, accumulate; /* samples of a batch, batches of a step */
   int64_t epochs, steps;     /* steps > 0 wins over epochs */
   int64_t seed;
-  const Setting *set;        /* the whole resolved section for run.jsonl */
+  const Setting *set; /* the whole resolved section for run.jsonl */
   int nset;
   const Monitor *monitor;
   int nmonitor;
-  const Setting *eval;       /* what `jepac eval` measures: every setting of protocols(...) */
+  const Setting *eval; /* what `jepac eval` measures: every setting of protocols(...) */
   int neval;
 } Recipe;
 

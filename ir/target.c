@@ -12,19 +12,18 @@ Target target_host(void) {
   Target t = base;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw")) {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
     t = avx512;
     t.bf16 = __builtin_cpu_supports("avx512bf16");
-  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    t = avx2;
+  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) t = avx2;
 #elif defined(__aarch64__)
   t.registers = 32;
   t.fma = true;
 #endif
   t.cpu = "host";
-  /* The caches' sizes decide block sizes, hence summation order: fixed by vector class, not by the machine, so that one
-     binary and target give the same bits everywhere. */
+  /* The caches' sizes decide block sizes, hence summation order: fixed by vector class, not by the machine,
+     so that one binary and target give the same bits everywhere. */
   return t;
 }
 
@@ -33,11 +32,12 @@ bool target_named(const char *cpu, Target *out) {
     const char *name;
     const Target *like;
     bool bf16;
-  } known[] = {{"x86-64-v4", &avx512, false},     {"skylake-avx512", &avx512, false}, {"icelake-server", &avx512, false},
-               {"cooperlake", &avx512, true},     {"sapphirerapids", &avx512, true},  {"znver4", &avx512, true},
-               {"znver5", &avx512, true},         {"x86-64-v3", &avx2, false},        {"haswell", &avx2, false},
-               {"znver2", &avx2, false},          {"znver3", &avx2, false},           {"skylake", &avx2, false},
-               {"x86-64", &base, false},          {"x86-64-v2", &base, false},        {"generic", &base, false}};
+  } known[] = {
+      {"x86-64-v4", &avx512, false}, {"skylake-avx512", &avx512, false}, {"icelake-server", &avx512, false},
+      {"cooperlake", &avx512, true}, {"sapphirerapids", &avx512, true},  {"znver4", &avx512, true},
+      {"znver5", &avx512, true},     {"x86-64-v3", &avx2, false},        {"haswell", &avx2, false},
+      {"znver2", &avx2, false},      {"znver3", &avx2, false},           {"skylake", &avx2, false},
+      {"x86-64", &base, false},      {"x86-64-v2", &base, false},        {"generic", &base, false}};
   if (!strcmp(cpu, "host")) {
     *out = target_host();
     return true;

@@ -20,7 +20,8 @@ typedef struct {
   int threads;            /* 0: one for each CPU */
   const Target *target;   /* NULL: this machine */
   PipelineOptions pipeline;
-  DType precision;  /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: what the recipe of the first model loaded says */
+  DType precision; /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: what the recipe of the first model loaded says
+                    */
   bool loaded, recipe_bf16;
   CodegenDebug debug;
   Tune tune;

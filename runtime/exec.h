@@ -48,15 +48,15 @@ int session_copy_states(Session *dst, const Session *src);
 /* Per-step timing: when on, every step ends in a barrier and is timed. */
 void session_profile(Session *s, bool on);
 const double *session_step_min(const Session *s); /* seconds; infinity for steps not yet timed */
-/* What each thread did and when: one event a thread and step in which it ran at least one chunk. Turning it on
-   forgets earlier events. */
+/* What each thread did and when: one event a thread and step in which it ran at least one chunk. Turning it
+   on forgets earlier events. */
 typedef struct {
   int step, chunks;
   double begin, end; /* now_seconds() */
 } SessionEvent;
 void session_trace(Session *s, bool on);
 const SessionEvent *session_events(const Session *s, int thread, int *n);
-int64_t session_arena_bytes(const Session *s);    /* arena plus scratch of all threads, as mapped */
+int64_t session_arena_bytes(const Session *s); /* arena plus scratch of all threads, as mapped */
 
 bool all_finite(const float *p, int64_t n);
 

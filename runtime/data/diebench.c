@@ -145,7 +145,7 @@ static Status take_lists(Opening *o, const char *dir, const Array *images, const
     if (!*inner || leads_outside(inner))
       return source_bad(o, "%s: object %lld: '%s' is no folder below %s", pi, (long long)i, name, dir);
     double class = array_number(labels, i);
-    label[i] = class >= 0 && class < 1e9 ? (int32_t) class : -1;
+    label[i] = class >= 0 && class < 1e9 ? (int32_t)class : -1;
     path[i] = source_file(o->a, dir, inner);
     if (!path[i])
       return source_bad(o, "%s: object %lld: there is no folder %s/%s", pi, (long long)i, dir, inner);

@@ -9,7 +9,7 @@ typedef struct {
   double floor_hue;              /* turns */
   double light_theta, light_phi; /* where the light stands: from the zenith, and around */
   double light_hue;
-  bool grey; /* floor and light have no hue */
+  bool grey;           /* floor and light have no hue */
   double colour[3][3]; /* of the object's parts, RGB in 0..1 */
 } Scene;
 

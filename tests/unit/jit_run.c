@@ -38,8 +38,8 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
   PipelineOptions po = {.verify_each = true,
                         .bf16 = how->bf16,
                         .conv = how->conv,
-                        .no_chains =
-                            how->chain_bytes<0, .chain_bytes = how->chain_bytes> 0 ? how->chain_bytes : 0};
+                        .no_chains = how->chain_bytes < 0,
+                        .chain_bytes = how->chain_bytes > 0 ? how->chain_bytes : 0};
   Status st;
   Program *p = pipeline_lower(a, g, &t, &po, d, &st);
   if (!p) bug("jit_run: lowering failed");

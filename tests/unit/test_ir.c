@@ -24,10 +24,8 @@ typedef struct {
   double flops;
 } Sample;
 
-#define UNARY(OP, FLOPS)                                                                                     \
-  { #OP, {"f32[2,3]" }, "", "f32[2,3]", 6 * FLOPS }
-#define BINARY(OP, FLOPS)                                                                                    \
-  { #OP, {"f32[2,3]", "f32[2,3]" }, "", "f32[2,3]", 6 * FLOPS }
+#define UNARY(OP, FLOPS) {#OP, {"f32[2,3]"}, "", "f32[2,3]", 6 * FLOPS}
+#define BINARY(OP, FLOPS) {#OP, {"f32[2,3]", "f32[2,3]"}, "", "f32[2,3]", 6 * FLOPS}
 static const Sample samples[] = {
     {"input", {0}, "", "f32[2,3]", 0}, /* every graph below has inputs */
     {"grad", {"f32[]", "f32[2,3]"}, "", "f32[2,3]", 0},
@@ -394,7 +392,7 @@ START_TEST(reader_survives_garbage) {
     Graph *out[OP_COUNT + 1];
     Diags *d = diags_new(a);
     int n = graph_read(a, &src, d, out, OP_COUNT + 1);
-    ck_assert_int_eq(n<0, diags_errors(d)> 0);
+    ck_assert_int_eq(n < 0, diags_errors(d) > 0);
     for (int i = 0; i < n; i++) {
       const char *p = print(out[i]);
       ck_assert_str_eq(print(must_read(p)), p);

@@ -506,8 +506,7 @@ static Val case_dot_of_transpose(Vars *s) {
   return g_dot(s->g, g_transpose(s->g, s->x, INTS(1, 0)), s->y, &none, &none, INTS(0), INTS(1));
 }
 
-#define CASE(NAME, WANT)                                                                                     \
-  { #NAME, case_##NAME, OP_##WANT }
+#define CASE(NAME, WANT) {#NAME, case_##NAME, OP_##WANT}
 static const struct {
   const char *rule;
   RuleCase *build;

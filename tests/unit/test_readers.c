@@ -83,7 +83,7 @@ static void refused(const DataSpec *s, const char *where, bool train, Status wan
 enum { N = 6, RECORD = 3074 };
 
 static uint8_t *cifar_bytes(void) {
-  uint8_t *p = NEWN(arena, uint8_t, N * RECORD);
+  uint8_t *p = NEWN(arena, uint8_t, N *RECORD);
   for (int i = 0; i < N * RECORD; i++)
     p[i] = (uint8_t)(i % RECORD == 0 ? 255 : i % RECORD == 1 ? i / RECORD * 7 : i * 31 >> 3);
   return p;
@@ -166,7 +166,7 @@ END_TEST
 /* ---- stl10 ---- */
 START_TEST(stl_binary) {
   enum { SIDE = 96, BYTES = 3 * SIDE * SIDE, M = 4 };
-  uint8_t *x = NEWN(arena, uint8_t, M * BYTES), y[M] = {1, 10, 3, 4};
+  uint8_t *x = NEWN(arena, uint8_t, M *BYTES), y[M] = {1, 10, 3, 4};
   for (int i = 0; i < M * BYTES; i++) x[i] = (uint8_t)(i * 2654435761u >> 13);
   write_file("stl10_binary/train_X.bin", x, M * BYTES);
   write_file("stl10_binary/train_y.bin", y, M);
