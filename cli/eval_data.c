@@ -117,7 +117,9 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   Status s;
   r->spec = make_spec(e, r->batch, views);
-  r->loader = loader_open(&r->spec, e->c->opt.data, r->batch, e->info.seed, part == TRAIN, e->c->diags, &s);
+  /* With one seed the test samples would have the training samples' actions. */
+  uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
+  r->loader = loader_open(&r->spec, e->c->opt.data, r->batch, seed, part == TRAIN, e->c->diags, &s);
   return r->loader ? ST_OK : s;
 }
 
