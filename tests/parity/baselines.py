@@ -165,9 +165,9 @@ class SIE(Baseline):
         led = torch.bmm(matrices, e1[:, :, None])[:, :, 0]
         same, moved = F.mse_loss(i1, i2), F.mse_loss(led, e2)
         loss = invariance * same + equivariance * moved
-        for z in (i1, i2, e1, e2):
-            loss = loss + spread(z, variance, covariance)
-        return loss, z1, z2, same, moved
+        for z in (i1, e1), (i2, e2):
+            loss = loss + spread(torch.cat(z, 1), variance, covariance)
+        return loss + spread(led, variance, 0), z1, z2, same, moved
 
 
 class BYOL(Baseline):
