@@ -236,13 +236,23 @@ static Status decide_views(Eval *e) {
 /* ---- the run ---- */
 /* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
    that training waited for data. */
+/* Images of a training step, from the log's first line: --set may give the evaluation another batch. */
+static double images_of_a_step(const Eval *e, const char *log) {
+  const Source *src = source_read(e->c->arena, log);
+  json_t *line = src ? json_loadb(src->text, strcspn(src->text, "\n"), 0, NULL) : NULL;
+  const json_t *r = json_object_get(line, "recipe");
+  double batch = json_number_value(json_object_get(r, "batch")),
+         times = json_number_value(json_object_get(json_object_get(r, "settings"), "accumulate"));
+  json_decref(line);
+  return batch * (times > 1 ? times : 1);
+}
+
 static void describe_log(Eval *e) {
   int n;
-  const Recipe *r = e->recipe;
-  double images = (double)(r->batch * (r->accumulate > 1 ? r->accumulate : 1)); /* of a step */
+  const char *log = arena_printf(e->c->arena, "%s/run.jsonl", e->folder);
+  double images = images_of_a_step(e, log);
   double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
-  Series *s =
-      plot_log(e->c->arena, arena_printf(e->c->arena, "%s/run.jsonl", e->folder), &n, diags_new(e->c->arena));
+  Series *s = plot_log(e->c->arena, log, &n, diags_new(e->c->arena));
   for (int i = 0; s && i < n; i++) {
     int k = s[i].n, tail = (k + 9) / 10;
     double sum = 0, largest = 0, seconds = 0;
