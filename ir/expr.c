@@ -170,11 +170,6 @@ const Expr *op_vjp_expr(OpId op, int i) {
 
 bool op_vjp_is_defined(OpId op) { return op_table[op].vjp || op_table[op].vjp_fn; }
 
-bool op_is_leaf(OpId op) {
-  const Expr *e = op_expr(op);
-  return e && e->kind == EX_OP && e->op == op;
-}
-
 /* ---- evaluation ---- */
 typedef double LeafFn(const double *x);
 

@@ -154,10 +154,6 @@ void session_free(Session *s) {
 const Plan *session_plan(const Session *s) { return s->plan; }
 int session_threads(const Session *s) { return s->threads; }
 
-int64_t session_arena_bytes(const Session *s) {
-  return s->plan->arena_bytes + s->scratch_stride * s->threads;
-}
-
 /* ---- the thread team ---- */
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)

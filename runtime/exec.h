@@ -56,7 +56,6 @@ typedef struct {
 } SessionEvent;
 void session_trace(Session *s, bool on);
 const SessionEvent *session_events(const Session *s, int thread, int *n);
-int64_t session_arena_bytes(const Session *s); /* arena plus scratch of all threads, as mapped */
 
 bool all_finite(const float *p, int64_t n);
 
