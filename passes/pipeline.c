@@ -203,7 +203,7 @@ static void over_budget(const Program *p, int64_t budget, Diags *d) {
 /* Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it, and
    late. Then more and more is computed again (passes/remat.c), each time first among the largest values
    alone; what the remat pass made is undone by cse and made again with copies for fewer readers. */
-enum { FIRST_REMAT = 2, LOWER_LEVELS = FIRST_REMAT + 2 * (REMAT_LEVELS - REMAT_LEAN) };
+enum { FIRST_REMAT = 2, LOWER_LEVELS = FIRST_REMAT + 3 * (REMAT_LEVELS - REMAT_LEAN) };
 
 static Program *lower_at(Arena *a, Arena *attempt, const Graph *g, int level, const Target *t,
                          const PipelineOptions *opt) {
@@ -212,9 +212,10 @@ static Program *lower_at(Arena *a, Arena *attempt, const Graph *g, int level, co
   o.lean |= level > 0;
   if (level >= FIRST_REMAT) {
     int more = level - FIRST_REMAT;
-    int64_t least = more % 2 ? 0 : remat_largest(g) / 2 + 1;
+    static const int64_t share[] = {2, 4, INT64_MAX};
+    int64_t least = remat_largest(g) / share[more % 3] + 1;
     g = remat_graph(a, pass_cse(a, g, NULL), REMAT_LEAN, REMAT_MIN_BYTES);
-    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 2, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
+    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 3, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
   }
   return lower(a, attempt, g, t, &o);
 }
