@@ -107,8 +107,8 @@ $ jepac check tiny.jepa --precision f16
 $ jepac ir tiny.jepa --stage assembly
   jepac: error: --stage is one of graph|grad|kernels|plan|llvm|asm, not 'assembly'
   exit 2
-$ jepac ir tiny.jepa --format dot
-  jepac: error: --format dot is not there yet
+$ jepac ir tiny.jepa --format html
+  jepac: error: --format is one of text|dot|json, not 'html'
   exit 2
 $ jepac ir tiny.jepa --after fuze
   jepac: error: no pass is called 'fuze'
