@@ -234,8 +234,6 @@ static Status decide_views(Eval *e) {
 }
 
 /* ---- the run ---- */
-/* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
-   that training waited for data. */
 /* Images of a training step, from the log's first line: --set may give the evaluation another batch. */
 static double images_of_a_step(const Eval *e, const char *log) {
   const Source *src = source_read(e->c->arena, log);
@@ -247,6 +245,8 @@ static double images_of_a_step(const Eval *e, const char *log) {
   return batch * (times > 1 ? times : 1);
 }
 
+/* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
+   that training waited for data. */
 static void describe_log(Eval *e) {
   int n;
   const char *log = arena_printf(e->c->arena, "%s/run.jsonl", e->folder);

@@ -508,8 +508,8 @@ static void p_space(LoopCtx *c) {
   const LoopKernel *l = c->l;
   bool vec_p = c->vec >= 0 && c->vec < l->npar;
   LLVMValueRef lo = em_i64(m, 0), hi = vec_p ? extent(c, c->vec) : lo;
-  if (c->flat &&
-      vec_p) { /* chunks are tiles, whole ones: the last may begin past the end, where it is empty */
+  if (c->flat && vec_p) {
+    /* Chunks are tiles, whole ones: the last may begin past the end, where it is empty. */
     LLVMValueRef tile = em_load(m, m->i64, em_gep(m, m->i64, m->param, em_i64(m, 1)), 8);
     lo = em_imul(m, m->chunk, tile);
     hi = em_binary(m, "llvm.smax", em_imin(m, em_iadd(m, lo, tile), hi), lo);

@@ -19,8 +19,8 @@ typedef struct {
   int64_t stride[2], pad[2];
   int xblock, yblock; /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else
                          target lanes */
-  bool xbf16, wbf16,
-      ybf16; /* stored as bf16; arithmetic and temporaries are f32. A weight gradient is never bf16 */
+  /* Stored as bf16; arithmetic and temporaries are f32. A weight gradient is never bf16. */
+  bool xbf16, wbf16, ybf16;
   /* Images a chunk of the main step reads and writes: chunk i those from i * images on. 0 = the planner's
      choice. Only where conv_can_chunk_images(). Sets chunks and scratch of the main step, no other step, no
      temporary, no bit of the results, so that it may be set after lowering. */
@@ -44,8 +44,8 @@ typedef struct {
 
 typedef struct {
   ConvSpec spec; /* algo resolved */
-  int64_t
-      tmp_bytes[2]; /* sizes of CO_TMP0, CO_TMP1 (packed or transformed weights, partial sums); 0 = unused */
+  /* Sizes of CO_TMP0, CO_TMP1 (packed or transformed weights, partial sums); 0 = unused. */
+  int64_t tmp_bytes[2];
   int nstep;
   ConvStep step[4];
 } ConvPlan;

@@ -48,18 +48,13 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
   Graph *out = pass_begin(a, in, &map);
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = g_node(in, v);
-    if (n->op == OP_scatter_add && n->dt == DT_BF16) { /* sums are f32, rounded at the end */
+    if (n->dt == DT_BF16 && (n->op == OP_scatter_add || n->op == OP_conv2d_dw)) {
       out->loc = n->loc;
       out->role = n->role;
-      Val in[2] = {map[n->in[0]], g_cast(out, map[n->in[1]], DT_F32)};
-      map[v] = g_cast(out, g_add(out, OP_scatter_add, in, 2, n->attr, 0, DT_F32, &n->shape), DT_BF16);
-      continue;
-    }
-    if (n->op == OP_conv2d_dw && n->dt == DT_BF16) {
-      const Val x[2] = {map[n->in[0]], map[n->in[1]]};
-      out->loc = n->loc;
-      out->role = n->role;
-      map[v] = g_cast(out, g_add(out, n->op, x, 2, n->attr, 0, DT_F32, NULL), DT_BF16);
+      Val x[2] = {map[n->in[0]], map[n->in[1]]};
+      if (n->op == OP_scatter_add) x[1] = g_cast(out, x[1], DT_F32);
+      const Shape *to = op_table[n->op].type == TY_EXPLICIT ? &n->shape : NULL;
+      map[v] = g_cast(out, g_add(out, n->op, x, 2, n->attr, 0, DT_F32, to), DT_BF16);
       continue;
     }
     if (n->op != OP_dot_general) {

@@ -68,15 +68,19 @@ Access *lb_access_new(Build *b, int buf, const Ix *off, const Map *m, double fil
   return x;
 }
 
+static bool among(const ValVec *s, Val v) {
+  for (int i = 0; i < s->n; i++)
+    if (s->v[i] == v) return true;
+  return false;
+}
+
 int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear) {
   Lower *l = b->l;
   const Node *n = g_node(b->g, v);
   Ix off;
   if (linear) off = *linear;
   else if (!lb_storage_offset(b, &n->shape, l->block[v], m, &off)) return -1;
-  bool seen = false;
-  for (int i = 0; i < b->out->loads.n; i++) seen |= b->out->loads.v[i] == v;
-  if (!seen) vec_push(b->l->arena, &b->out->loads, v);
+  if (!among(&b->out->loads, v)) vec_push(b->l->arena, &b->out->loads, v);
   KInst k = lb_inst0(KI_LOAD, n->dt, v);
   k.access = lb_access_new(b, lower_buf(l, v), &off, m, fill);
   return lb_emit(b, k);
@@ -85,12 +89,6 @@ int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear) {
 static bool lb_is_root(const Build *b, Val v) {
   for (int i = 0; i < b->nroots; i++)
     if (b->roots[i] == v) return true;
-  return false;
-}
-
-static bool among(const ValVec *s, Val v) {
-  for (int i = 0; i < s->n; i++)
-    if (s->v[i] == v) return true;
   return false;
 }
 
@@ -341,9 +339,7 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
     Map m;
     if (i < nroots) lb_identity_map(b, s->rank, &m);
     else m = b->homed_map.v[i - nroots];
-    bool dup = false;
-    for (int j = 0; j < out->stores.n; j++) dup |= out->stores.v[j] == v;
-    if (dup) continue;
+    if (among(&out->stores, v)) continue;
     Ix lin;
     lb_linear_index(b, &g_node(l->g, v)->shape, &m, &lin);
     bool row = !(lb_affine_mask(&lin.a, b->ndim) &

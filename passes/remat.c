@@ -14,8 +14,9 @@ static const struct {
   int leaves, products; /* large values read; products repeated */
   double flops_a_byte;  /* of a repeated product, by its result's bytes */
   double flops;         /* elementwise operations an element */
-  int cheap, window;    /* > 0: a copy that takes no product of more than CHEAP operations a byte, or one that
-                           does,    serves readers so many operators on; then it is made again */
+  /* > 0: a copy serves readers so many operators on, then it is made again; cheap: one that takes no product
+     of more than CHEAP operations a byte, window: any other. */
+  int cheap, window;
 } limits[REMAT_LEVELS + 1] = {
     {0},
     {.leaves = 2, .flops = 48},

@@ -227,14 +227,15 @@ static const int64_t *keys(Sched *s) {
   Program *p = s->p;
   int n = p->kernel.n;
   int64_t *key = NEWN(s->l->arena, int64_t, n + 1);
+  for (int k = 0; k < n; k++) key[k] = 2 * (int64_t)p->kernel.v[k].val;
+  if (!s->l->lean) return key;
   int *order = NEWN(s->l->arena, int, n + 1);
   for (int k = 0; k < n; k++) {
-    key[k] = 2 * (int64_t)p->kernel.v[k].val;
     int j = k;
     for (; j > 0 && key[order[j - 1]] < key[k]; j--) order[j] = order[j - 1];
     order[j] = k;
   }
-  for (int i = 0; s->l->lean && i < n; i++) { /* readers first */
+  for (int i = 0; i < n; i++) { /* readers first */
     int k = order[i];
     const Kernel *kn = &p->kernel.v[k];
     int64_t due = first_reader(s, k, key), made = 0;

@@ -467,10 +467,11 @@ static void init_tensors(Session *s, const bool *do_it, uint64_t seed) {
   int64_t *begin = xcalloc((size_t)p->ntensor + 1, sizeof *begin); /* blocks before each tensor */
   for (int i = 0; i < p->ntensor; i++)
     begin[i + 1] = begin[i] + (do_it[i] ? (shape_count(&p->tensor[i].shape) + RNG_BLOCK - 1) / RNG_BLOCK : 0);
-#pragma omp parallel num_threads(s->threads) if (begin[p -> ntensor] > 64)
+  const int64_t blocks = begin[p->ntensor];
+#pragma omp parallel num_threads(s->threads) if (blocks > 64)
   {
     int me = omp_get_thread_num(), team = omp_get_num_threads();
-    int64_t k = begin[p->ntensor] * me / team, end = begin[p->ntensor] * (me + 1) / team;
+    int64_t k = blocks * me / team, end = blocks * (me + 1) / team;
     for (int i = 0; i < p->ntensor; i++)
       for (; k < end && k < begin[i + 1]; k++) {
         SessionTensor t = session_tensor_at(s, i);

@@ -141,7 +141,7 @@ static bool validates(const RenderJob *j, int64_t object) {
 }
 
 static Status write_list(const RenderJob *j, bool train, Arena *a, Diags *d) {
-  uint32_t *name = NEWN(a, uint32_t, j->objects *NAME);
+  uint32_t *name = NEWN(a, uint32_t, NAME * j->objects);
   int64_t *label = NEWN(a, int64_t, j->objects), n = 0;
   for (int64_t k = 0; k < j->objects; k++) {
     char text[NAME];
