@@ -2,7 +2,7 @@
 #ifndef JEPAC_BENCH_CONV_PEER_H
 #define JEPAC_BENCH_CONV_PEER_H
 
-#include "ir/contract.h"
+#include "ir/kernel/conv_plan.h"
 
 typedef struct ConvPeer ConvPeer;
 typedef enum { PEER_DIRECT, PEER_DIRECT_NHWC, PEER_WINOGRAD, PEERS } PeerKind;

@@ -1,5 +1,5 @@
 /* jepac compile: an entry or the training step as a C library that stands alone. The code generator makes the
-   files' contents (codegen/aot.c); a C compiler, where there is one, links the shared library. */
+   files' contents (codegen/aot/aot.c); a C compiler, where there is one, links the shared library. */
 #include "cli/cli.h"
 #include "runtime/file.h"
 

@@ -1,7 +1,7 @@
 /* jepac ir: any stage of the compiler as text; jepac opt: passes on textual IR. */
 #include "cli/cli.h"
-#include "passes/lower.h"
-#include "passes/pass.h"
+#include "passes/lower/lower.h"
+#include "passes/graph/pass.h"
 
 #include <string.h>
 

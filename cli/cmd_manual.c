@@ -2,7 +2,7 @@
  * (scripts/update-docs). */
 #include "cli/cli.h"
 #include "frontend/reference.h"
-#include "ir/ops.h"
+#include "ir/graph/ops.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* jepac ir --format: a graph for Graphviz (dot) or for other programs (JSON). */
 #include "cli/cli.h"
-#include "ir/ops_impl.h"
+#include "ir/graph/ops_impl.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef JEPAC_CLI_LINES_H
 #define JEPAC_CLI_LINES_H
 
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
 
 typedef struct {
   const char *path; /* NULL: no line known (line 0 of the table) */

@@ -1,7 +1,7 @@
 /* Where a NaN or an infinity came from. A training step that ends in one has committed nothing, so its
    compute section is run again, kernel by kernel, and every written buffer is looked at. The kernel that
    first writes a non-finite element is then taken apart: its operators are evaluated one by one (f32
-   rounding, ir/interp.c) on the operands it read, and the first that makes a NaN from numbers without one, or
+   rounding, ir/graph/interp.c) on the operands it read, and the first that makes a NaN from numbers without one, or
    an infinity from finite numbers, is named with its model line. Infinite constants (masks) are no fault. */
 #include "cli/cli.h"
 #include "cli/lines.h"
@@ -212,7 +212,7 @@ static bool blame_inputs(Search *s) {
 }
 
 /* The same step with every kernel by itself, so that each result is in the arena when it has run: chains keep
-   some in scratch (passes/chain.c). Same bits. */
+   some in scratch (passes/lower/chain.c). Same bits. */
 static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
   Compiler own = *cli_compiler(c);
   own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};

@@ -3,7 +3,7 @@
    unreadable pages, once at the end of its mapping and once at the start, and with what it only reads
    write-protected. Places are rounded to 64 bytes, as in the arena. Kernels have static shapes and all chunks
    run, so this covers every access of the program: loops, contractions, library products and extern calls.
-   What index maps tell is proved before (ir/kverify.c). */
+   What index maps tell is proved before (ir/kernel/verify.c). */
 #define _GNU_SOURCE
 #include "cli/verify.h"
 

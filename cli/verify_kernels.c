@@ -6,7 +6,7 @@
    against the evaluation in f64 or the one that rounds as generated code does, whichever is nearer:
    comparisons (the masks of relu and max) may fall either way within a rounding. */
 #include "cli/verify.h"
-#include "passes/pass.h"
+#include "passes/graph/pass.h"
 
 #include <math.h>
 #include <stdlib.h>

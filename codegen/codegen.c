@@ -1,7 +1,7 @@
 /* The code generator's entry points (codegen.h): JIT compilation to a plan, and the program as LLVM IR or
  * assembly text. */
 #include "codegen/codegen.h"
-#include "codegen/jit.h"
+#include "codegen/jit/jit.h"
 
 #include <string.h>
 

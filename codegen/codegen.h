@@ -4,7 +4,7 @@
 #ifndef JEPAC_CODEGEN_H
 #define JEPAC_CODEGEN_H
 
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
 #include "runtime/abi.h"
 
 typedef enum { DEBUG_NONE, DEBUG_GDB, DEBUG_PERF } CodegenDebug;

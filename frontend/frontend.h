@@ -3,7 +3,7 @@
 #ifndef JEPAC_FRONTEND_H
 #define JEPAC_FRONTEND_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 #include "ir/recipe.h"
 
 typedef struct {

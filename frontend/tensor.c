@@ -2,7 +2,7 @@
  * matrix products. */
 #include "frontend/elab.h"
 
-#include "ir/expr.h"
+#include "ir/graph/expr.h"
 
 #include <math.h>
 #include <string.h>

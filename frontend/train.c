@@ -2,7 +2,7 @@
  * metrics. */
 #include "frontend/lint.h"
 
-#include "ir/expr.h"
+#include "ir/graph/expr.h"
 
 #include <string.h>
 

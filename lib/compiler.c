@@ -4,7 +4,7 @@
 #include "lib/compiler.h"
 
 #include "lib/tensors.h"
-#include "passes/pass.h"
+#include "passes/graph/pass.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "passes/lower.h"
-#include "passes/remat.h"
+#include "passes/lower/lower.h"
+#include "passes/graph/remat.h"
 
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
                                            "strip",    "simplify", "cse",    "simplify", "canon",
@@ -201,7 +201,7 @@ static void over_budget(const Program *p, int64_t budget, Diags *d) {
 }
 
 /* Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it, and
-   late. Then more and more is computed again (passes/remat.c), each time first among the largest values
+   late. Then more and more is computed again (passes/graph/remat.c), each time first among the largest values
    alone; what the remat pass made is undone by cse and made again with copies for fewer readers. */
 enum { FIRST_REMAT = 2, LOWER_LEVELS = FIRST_REMAT + 3 * (REMAT_LEVELS - REMAT_LEAN) };
 

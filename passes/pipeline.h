@@ -2,7 +2,7 @@
 #ifndef JEPAC_PIPELINE_H
 #define JEPAC_PIPELINE_H
 
-#include "ir/kernel.h"
+#include "ir/kernel/kernel.h"
 
 /* What a pass made, before the next one reads it: jepac verify compares, and its test puts faults in. */
 typedef struct {

@@ -38,7 +38,7 @@ typedef struct {
   Shape shape;
   int64_t offset; /* arena byte offset, row-major contiguous */
   /* initial value of a state */
-  int init; /* an InitKind of ir/graph.h: 0 none 1 fill 2 uniform 3 normal 4 copy */
+  int init; /* an InitKind of ir/graph/graph.h: 0 none 1 fill 2 uniform 3 normal 4 copy */
   double init_a, init_b;
   uint32_t init_stream;
   int init_from; /* copy: index of the other tensor */

@@ -418,7 +418,7 @@ int session_copy_states(Session *dst, const Session *src) {
 }
 
 /* ---- initial values ---- */
-enum { INIT_NONE, INIT_FILL, INIT_UNIFORM, INIT_NORMAL, INIT_COPY }; /* InitKind of ir/graph.h */
+enum { INIT_NONE, INIT_FILL, INIT_UNIFORM, INIT_NORMAL, INIT_COPY }; /* InitKind of ir/graph/graph.h */
 
 /* One value, converted to the bits of its type. */
 static void store(void *p, DType dt, int64_t i, double v) {

@@ -2,7 +2,7 @@
 #ifndef JEPAC_TESTS_CONV_HARNESS_H
 #define JEPAC_TESTS_CONV_HARNESS_H
 
-#include "codegen/conv.h"
+#include "codegen/conv/conv.h"
 #include "tests/unit/step_code.h"
 
 typedef struct {

@@ -2,7 +2,7 @@
 #ifndef JEPAC_TESTS_GEMM_HARNESS_H
 #define JEPAC_TESTS_GEMM_HARNESS_H
 
-#include "codegen/gemm.h"
+#include "codegen/gemm/gemm.h"
 #include "tests/unit/step_code.h"
 
 typedef struct {

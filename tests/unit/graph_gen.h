@@ -2,7 +2,7 @@
 #ifndef JEPAC_TESTS_GRAPH_GEN_H
 #define JEPAC_TESTS_GRAPH_GEN_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 /* A graph determined by seed: a few inputs, about `size` operators, results, and gradients of a scalar by
  * every input. */

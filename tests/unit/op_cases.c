@@ -3,7 +3,7 @@
    mixed-up axes show. */
 #include "tests/unit/op_cases.h"
 
-#include "passes/pass.h"
+#include "passes/graph/pass.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef JEPAC_TESTS_OP_CASES_H
 #define JEPAC_TESTS_OP_CASES_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 /* Number of cases of a row; 0 means the table of cases lacks it, which a test reports. */
 int op_case_count(OpId op);

@@ -2,7 +2,7 @@
 #ifndef JEPAC_TESTS_STEP_CODE_H
 #define JEPAC_TESTS_STEP_CODE_H
 
-#include "codegen/emit.h"
+#include "codegen/emit/emit.h"
 #include "runtime/abi.h"
 
 #include <llvm-c/LLJIT.h>

@@ -2,7 +2,7 @@
 #ifndef JEPAC_TESTS_SUPPORT_H
 #define JEPAC_TESTS_SUPPORT_H
 
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 
 #include <check.h>
 

@@ -1,4 +1,4 @@
-/* Chains (passes/chain.c) and the order of steps (passes/interleave.c): what ir/chunks.c says of a chunk's
+/* Chains (passes/lower/chain.c) and the order of steps (passes/lower/interleave.c): what ir/kernel/chunks.c says of a chunk's
    addresses against counting them, and chained programs against the same kernels one by one, to the bit. */
 #include <check.h>
 #include <stdlib.h>
@@ -164,7 +164,7 @@ START_TEST(random_graphs) {
 }
 END_TEST
 
-/* ---- order (passes/interleave.c) ---- */
+/* ---- order (passes/lower/interleave.c) ---- */
 static bool feeds(const Program *p, const Kernel *a, const Kernel *b) {
   for (int i = a->nbuf - a->nout; i < a->nbuf; i++)
     for (int j = 0; j < b->nbuf - b->nout; j++)

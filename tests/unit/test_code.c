@@ -1,6 +1,6 @@
 /* Compiled kernels as code: the object cache, code that equal kernels share, concurrent compilations, text
    forms, the verifier of kernels. */
-#include "codegen/jit.h"
+#include "codegen/jit/jit.h"
 #include "tests/unit/kernel_build.h"
 
 #include <check.h>

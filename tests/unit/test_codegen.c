@@ -1,6 +1,6 @@
 /* The loop emitter and the JIT against the kernel interpreter: hand-built kernels for each feature, random
    kernels. `test_codegen bench` measures instead. */
-#include "codegen/jit.h"
+#include "codegen/jit/jit.h"
 #include "tests/unit/kernel_build.h"
 
 #include <check.h>

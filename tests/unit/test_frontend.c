@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "frontend/frontend.h"
-#include "passes/pass.h"
+#include "passes/graph/pass.h"
 #include "runtime/safetensors.h"
 #include "tests/unit/support.h"
 

@@ -1,6 +1,6 @@
 /* The IR core: one sample of every operator row round-trips through text; inference, reader and verifier
    reject what they must with messages that help; diagnostics have their format. */
-#include "ir/graph.h"
+#include "ir/graph/graph.h"
 #include "tests/unit/support.h"
 
 #include <check.h>

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "passes/lower.h"
-#include "passes/remat.h"
+#include "passes/lower/lower.h"
+#include "passes/graph/remat.h"
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
 #include "tests/unit/support.h"

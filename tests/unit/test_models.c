@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
-#include "passes/pass.h"
+#include "passes/graph/pass.h"
 #include "tests/unit/jit_run.h"
 #include "tests/unit/model_gen.h"
 #include "tests/unit/op_cases.h"

@@ -1,8 +1,8 @@
 /* Every row of the operator table: it has cases, its value agrees with an independent formula, its derivative
    (and the derivative of that) agrees with central finite differences in f64. A row without cases or
    reference fails. */
-#include "ir/expr.h"
-#include "passes/pass.h"
+#include "ir/graph/expr.h"
+#include "passes/graph/pass.h"
 #include "tests/unit/op_cases.h"
 #include "tests/unit/support.h"
 

@@ -1,8 +1,8 @@
 /* The graph passes: gradients of a small network with normalization and cross entropy against finite
    differences, every pass against the interpreter on every operator's cases, and one case for each rule of
    simplify that fails without it. */
-#include "passes/pass.h"
-#include "passes/simplify.h"
+#include "passes/graph/pass.h"
+#include "passes/graph/simplify.h"
 #include "tests/unit/op_cases.h"
 #include "tests/unit/support.h"
 

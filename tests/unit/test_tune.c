@@ -1,7 +1,7 @@
 /* --tune: the choice of a schedule is kept and read back, what does not fit is ignored, and neither identity
    nor results know of it (bits of every choice: test_gemm.c, test_conv.c). */
-#include "codegen/cache.h"
-#include "codegen/jit.h"
+#include "codegen/jit/cache.h"
+#include "codegen/jit/jit.h"
 #include "tests/unit/folder.h"
 
 #include <check.h>

@@ -1,6 +1,6 @@
 /* Vector math of compiled kernels against libm in double: accuracy over the whole range, special values, NaN.
    JEPAC_ULPS=1 prints the largest errors. */
-#include "ir/expr.h"
+#include "ir/graph/expr.h"
 #include "tests/unit/kernel_build.h"
 
 #include <check.h>

@@ -1,0 +1,320 @@
+/* Ahead-of-time compilation: a program as one object file with PREFIX_init, PREFIX_<function> and
+   PREFIX_tensors. All kernels of the JIT are there as internal functions; the steps the JIT gives to the
+   runtime's library calls are generated (steps.c). A function runs its steps on the caller's thread with
+   the caller's arena, so nothing is shared and nothing allocated. */
+#include "codegen/aot/aot.h"
+#include "codegen/loop/loop.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Target.h>
+#include <string.h>
+#include <threads.h>
+
+/* ---- targets ---- */
+static void init_arm(void) {
+  LLVMInitializeAArch64TargetInfo();
+  LLVMInitializeAArch64Target();
+  LLVMInitializeAArch64TargetMC();
+  LLVMInitializeAArch64AsmPrinter();
+}
+
+static bool is_arm(const char *triple) {
+#ifdef __aarch64__
+  if (!triple) return true;
+#endif
+  return triple && (!strncmp(triple, "aarch64", 7) || !strncmp(triple, "arm64", 5));
+}
+
+static bool is_x86(const char *triple) {
+#ifdef __x86_64__
+  if (!triple) return true;
+#endif
+  return triple && (!strncmp(triple, "x86_64", 6) || !strncmp(triple, "amd64", 5));
+}
+
+static const char *const arm_cpus[] = {"generic",    "cortex-a53",  "cortex-a55",  "cortex-a72", "cortex-a76",
+                                       "cortex-a78", "neoverse-n1", "neoverse-v1", "neoverse-n2"};
+
+Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d) {
+  bool arm = is_arm(opt->triple);
+  if ((!arm && !is_x86(opt->triple)) || (opt->triple && !strstr(opt->triple, "linux"))) {
+    diag_error(d, NULL, "unknown target '%s'", opt->triple ? opt->triple : "host");
+    diag_note(d, NULL, "there are x86_64-linux-gnu and aarch64-linux-gnu");
+    return ST_USAGE;
+  }
+  const char *cpu = opt->cpu ? opt->cpu : opt->triple ? "generic" : "host";
+  if (!arm) {
+    if (!target_named(cpu, t)) {
+      diag_error(d, NULL, "unknown CPU '%s' for x86_64", cpu);
+      diag_note(d, NULL, "there are x86-64, x86-64-v3, x86-64-v4, haswell, znver3, znver4, host, ...");
+      return ST_USAGE;
+    }
+  } else {
+    enum { N = sizeof arm_cpus / sizeof *arm_cpus };
+    int i = 0;
+    while (i < N && strcmp(cpu, arm_cpus[i])) i++;
+    if (i == N) {
+      const char *near = nearest_name(cpu, arm_cpus, N);
+      diag_error(d, NULL, "unknown CPU '%s' for aarch64", cpu);
+      diag_note(d, NULL, near ? "did you mean '%s'?" : "'%s' runs on all", near ? near : "generic");
+      return ST_USAGE;
+    }
+    if (!target_named("generic", t)) bug("no target 'generic'");
+    t->cpu = arm_cpus[i];
+    t->registers = 32;
+    t->fma = true;
+  }
+  t->bf16 = false;
+  return ST_OK;
+}
+
+/* The code may use the instructions of the vector width's level only, which init checks; a named CPU decides
+   how they are scheduled. */
+static const char *isa(const Aot *a) {
+  int v = a->p->target.vector_bytes;
+  return a->arm ? "generic" : v >= 64 ? "x86-64-v4" : v >= 32 ? "x86-64-v3" : "x86-64";
+}
+
+static LLVMTargetMachineRef target_machine(const Aot *a, Diags *d) {
+  static once_flag once = ONCE_FLAG_INIT;
+  em_init_llvm();
+  if (a->arm) call_once(&once, init_arm);
+  char *host = LLVMGetDefaultTargetTriple(), *error = NULL;
+  const char *triple = a->opt->triple ? a->opt->triple : host;
+  LLVMTargetRef ref;
+  LLVMTargetMachineRef tm = NULL;
+  if (LLVMGetTargetFromTriple(triple, &ref, &error)) {
+    diag_error(d, NULL, "%s", error);
+    LLVMDisposeMessage(error);
+  } else {
+    tm = LLVMCreateTargetMachine(ref, triple, isa(a), "", LLVMCodeGenLevelAggressive, LLVMRelocPIC,
+                                 LLVMCodeModelSmall);
+    if (!tm) bug("LLVM cannot make a target machine for %s", triple);
+  }
+  LLVMDisposeMessage(host);
+  return tm;
+}
+
+/* ---- kernels ---- */
+typedef struct {
+  char *key;
+  size_t n;
+  LLVMValueRef fn;
+} Unit;
+
+static void emit_kernel(Aot *a, const Kernel *k, const char *symbol) {
+  switch (k->kind) {
+  case KK_SCATTER: aot_emit_scatter(&a->m, &k->scatter, symbol); return;
+  case KK_EXTERN: aot_emit_extern(&a->m, k, &a->p->buf.v[k->buf[k->nbuf - 1]].shape, symbol); return;
+  default: kernel_emit(&a->m, a->p, k, symbol);
+  }
+}
+
+/* fn[k]: the function of kernel k; equal kernels share one. */
+static void emit_kernels(Aot *a, LLVMValueRef *fn) {
+  int n = a->p->kernel.n, nunit = 0;
+  Unit *unit = NEWN(a->a, Unit, n + 1);
+  for (int k = 0; k < n; k++) {
+    const Kernel *kn = &a->p->kernel.v[k];
+    StrBuf b = {0};
+    kernel_key(a->p, kn, true, &b);
+    int u = 0;
+    while (u < nunit && !(unit[u].n == b.n && !memcmp(unit[u].key, b.s, b.n))) u++;
+    if (u == nunit) {
+      const char *symbol = arena_printf(a->a, "%s_%s", a->opt->prefix, kernel_name(a->p, k, a->a));
+      emit_kernel(a, kn, symbol);
+      LLVMValueRef f = LLVMGetNamedFunction(a->m.mod, symbol);
+      LLVMSetLinkage(f, LLVMInternalLinkage);
+      unit[nunit++] = (Unit){arena_strndup(a->a, b.s, b.n), b.n, f};
+    }
+    fn[k] = unit[u].fn;
+    sb_free(&b);
+  }
+}
+
+/* ---- the function that runs the steps ---- */
+static LLVMValueRef step_param(Aot *a, int k) {
+  EmitModule *m = &a->m;
+  const Kernel *kn = &a->p->kernel.v[k];
+  if (kn->kind != KK_LOOP || !loop_is_flat(&kn->loop)) return LLVMConstNull(m->ptr);
+  const FlatParam *f = a->plan->step[k].param;
+  LLVMValueRef v =
+      LLVMConstStructInContext(m->cx, (LLVMValueRef[]){em_i64(m, f->size), em_i64(m, f->tile)}, 2, 0);
+  LLVMValueRef g = LLVMAddGlobal(m->mod, LLVMTypeOf(v), "extent");
+  LLVMSetInitializer(g, v);
+  LLVMSetGlobalConstant(g, 1);
+  LLVMSetLinkage(g, LLVMInternalLinkage);
+  return g;
+}
+
+/* One step's call for chunk `chunk`. */
+static void emit_call(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMValueRef table,
+                      LLVMValueRef chunk) {
+  EmitModule *m = &a->m;
+  const Step *st = &a->plan->step[k];
+  LLVMValueRef scratch = em_gep(m, m->i8, arena, em_i64(m, a->scratch_at));
+  for (int i = 0; i < st->noperand; i++) {
+    int64_t piece = st->chunk ? st->chunk[i] : 0;
+    LLVMValueRef p = em_gep(m, m->i8, piece ? scratch : arena, em_i64(m, st->operand[i]));
+    if (piece) p = em_gep(m, m->i8, p, em_imulc(m, chunk, -piece));
+    em_store(m, p, em_gep(m, m->ptr, table, em_i64(m, i)), 8);
+  }
+  LLVMValueRef args[] = {table, chunk, scratch, step_param(a, k)};
+  LLVMBuildCall2(m->b, m->step_type, fn, args, 4, "");
+}
+
+/* The steps of a chain, or one step, over all their chunks. */
+static void emit_steps(Aot *a, int k, int n, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table) {
+  EmitModule *m = &a->m;
+  bool whole = a->p->kernel.v[k].kind == KK_SCATTER;
+  int64_t chunks = whole ? 1 : a->plan->step[k].nchunk;
+  LLVMValueRef chunk = em_i64(m, 0);
+  EmitLoop l;
+  if (chunks > 1) chunk = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, chunks), 1);
+  for (int i = 0; i < n; i++) emit_call(a, k + i, fn[k + i], arena, table, chunk);
+  if (chunks > 1) em_loop_end(m, &l);
+}
+
+/* Scalar results are looked at before any state changes. */
+static void emit_finite_check(Aot *a, LLVMValueRef arena) {
+  EmitModule *m = &a->m;
+  LLVMValueRef bad = LLVMConstInt(m->i1, 0, 0), exponent = em_bits(m->i32, 0x7f800000u);
+  for (int i = 0; i < a->plan->ntensor; i++) {
+    const PlanTensor *t = &a->plan->tensor[i];
+    if (t->kind != PT_RESULT || t->shape.rank || t->dt != DT_F32) continue;
+    LLVMValueRef x = em_load(m, m->i32, em_gep(m, m->i8, arena, em_i64(m, t->offset)), 4);
+    x = LLVMBuildICmp(m->b, LLVMIntEQ, LLVMBuildAnd(m->b, x, exponent, ""), exponent, "");
+    bad = LLVMBuildOr(m->b, bad, x, "");
+  }
+  aot_emit_return_if(a, bad, AOT_NONFINITE);
+}
+
+static void emit_function(Aot *a, const LLVMValueRef *fn) {
+  EmitModule *m = &a->m;
+  const Plan *p = a->plan;
+  LLVMValueRef f =
+      em_helper(m, arena_printf(a->a, "%s_%s", a->opt->prefix, a->opt->function), m->i32, &m->ptr, 1);
+  LLVMSetLinkage(f, LLVMExternalLinkage);
+  LLVMValueRef arena = LLVMGetParam(f, 0);
+  int most = 1;
+  for (int k = 0; k < p->nstep; k++)
+    if (p->step[k].noperand > most) most = p->step[k].noperand;
+  LLVMValueRef table = LLVMBuildAlloca(m->b, LLVMArrayType2(m->ptr, (uint64_t)most), "");
+  aot_emit_arena_check(a, arena);
+  for (int k = 0; k < p->ncompute; k += p->step[k].chain)
+    emit_steps(a, k, p->step[k].chain, fn, arena, table);
+  if (p->ncompute < p->nstep) emit_finite_check(a, arena);
+  for (int k = p->ncompute; k < p->nstep; k += p->step[k].chain)
+    emit_steps(a, k, p->step[k].chain, fn, arena, table);
+  LLVMBuildRet(m->b, em_i32(m, AOT_OK));
+}
+
+/* ---- the table of tensors: struct PREFIX_tensor of the header ---- */
+static void emit_tensors(Aot *a) {
+  EmitModule *m = &a->m;
+  const Plan *p = a->plan;
+  LLVMTypeRef dims = LLVMArrayType2(m->i64, MAX_RANK);
+  LLVMTypeRef type = LLVMStructTypeInContext(
+      m->cx, (LLVMTypeRef[]){m->ptr, m->i32, m->i32, m->i32, m->i32, dims, m->i64, m->i64}, 8, 0);
+  LLVMTypeRef params[] = {m->ptr};
+  LLVMValueRef f = em_helper(m, arena_printf(a->a, "%s_tensors", a->opt->prefix), m->ptr, params, 1);
+  LLVMSetLinkage(f, LLVMExternalLinkage);
+  LLVMValueRef *row = NEWN(a->a, LLVMValueRef, p->ntensor + 1);
+  for (int i = 0; i < p->ntensor; i++) {
+    const PlanTensor *t = &p->tensor[i];
+    LLVMValueRef dim[MAX_RANK];
+    for (int k = 0; k < MAX_RANK; k++) dim[k] = em_i64(m, k < t->shape.rank ? t->shape.dim[k] : 0);
+    LLVMValueRef name = LLVMBuildGlobalString(m->b, t->name, "name");
+    LLVMSetLinkage(name, LLVMInternalLinkage);
+    row[i] = LLVMConstStructInContext(
+        m->cx,
+        (LLVMValueRef[]){name, em_i32(m, (int)t->kind), em_i32(m, (int)t->dt), em_i32(m, t->trained),
+                         em_i32(m, t->shape.rank), LLVMConstArray2(m->i64, dim, MAX_RANK),
+                         em_i64(m, t->offset), em_i64(m, shape_count(&t->shape) * dtype_size(t->dt))},
+        8, 0);
+  }
+  LLVMTypeRef array = LLVMArrayType2(type, (uint64_t)p->ntensor);
+  LLVMValueRef table = LLVMAddGlobal(m->mod, array, "tensors");
+  LLVMSetInitializer(table, LLVMConstArray2(type, row, (uint64_t)p->ntensor));
+  LLVMSetGlobalConstant(table, 1);
+  LLVMSetLinkage(table, LLVMInternalLinkage);
+  em_store(m, em_i32(m, p->ntensor), LLVMGetParam(f, 0), 4);
+  LLVMBuildRet(m->b, table);
+}
+
+/* ---- results ---- */
+static void tune(Aot *a) {
+  const char *cpu = a->p->target.cpu;
+  if (!strcmp(cpu, "host")) return;
+  for (LLVMValueRef f = LLVMGetFirstFunction(a->m.mod); f; f = LLVMGetNextFunction(f))
+    if (!LLVMIsDeclaration(f))
+      LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                              LLVMCreateStringAttribute(a->m.cx, "tune-cpu", 8, cpu, (unsigned)strlen(cpu)));
+}
+
+static AotFile text_file(Aot *a, const char *suffix, const char *text) {
+  return (AotFile){arena_printf(a->a, "%s%s", a->opt->prefix, suffix), text, strlen(text)};
+}
+
+/* Emission changes the module, so each kind of file gets a module of its own making. */
+static AotFile emitted(Aot *a, LLVMTargetMachineRef tm, LLVMCodeGenFileType type, const char *suffix) {
+  char *error = NULL;
+  LLVMMemoryBufferRef out;
+  LLVMModuleRef copy = LLVMCloneModule(a->m.mod);
+  if (LLVMTargetMachineEmitToMemoryBuffer(tm, copy, type, &error, &out)) bug("LLVM: %s", error);
+  size_t n = LLVMGetBufferSize(out);
+  char *data = arena_alloc(a->a, n + 1);
+  memcpy(data, LLVMGetBufferStart(out), n);
+  LLVMDisposeMemoryBuffer(out);
+  LLVMDisposeModule(copy);
+  return (AotFile){arena_printf(a->a, "%s%s", a->opt->prefix, suffix), data, n};
+}
+
+static void build(Aot *a) {
+  LLVMValueRef *fn = NEWN(a->a, LLVMValueRef, a->p->kernel.n + 1);
+  int64_t scratch = a->plan->scratch_bytes;
+  a->scratch_at = (a->plan->arena_bytes + AOT_ALIGN - 1) / AOT_ALIGN * AOT_ALIGN;
+  a->arena_bytes = a->scratch_at + (scratch + AOT_ALIGN - 1) / AOT_ALIGN * AOT_ALIGN;
+  emit_kernels(a, fn);
+  emit_function(a, fn);
+  aot_emit_init(a);
+  emit_tensors(a);
+  tune(a);
+  em_verify(&a->m);
+}
+
+Status codegen_aot(const Program *p, const AotOptions *given, Arena *arena, Diags *d, AotFile file[AOT_FILES],
+                   int *n) {
+  AotOptions own = *given, *opt = &own;
+  if (aot_own_name(own.function)) own.function = arena_printf(arena, "entry_%s", own.function);
+  Aot a = {.a = arena, .p = p, .opt = opt, .arm = is_arm(opt->triple)};
+  StepFn *none = NEWN(arena, StepFn, p->kernel.n + 1);
+  a.plan = plan_build(p, arena, none);
+  LLVMTargetMachineRef tm = target_machine(&a, d);
+  if (!tm) return ST_USAGE;
+  em_open(&a.m, &p->target, tm, opt->prefix);
+  build(&a);
+  *n = 0;
+  AotFile object = {0};
+  if (opt->object || opt->archive) object = emitted(&a, tm, LLVMObjectFile, ".o");
+  if (opt->object) file[(*n)++] = object;
+  if (opt->archive) {
+    const char *symbols[] = {arena_printf(arena, "%s_init", opt->prefix),
+                             arena_printf(arena, "%s_%s", opt->prefix, opt->function),
+                             arena_printf(arena, "%s_tensors", opt->prefix)};
+    file[(*n)++] = aot_archive(arena, arena_printf(arena, "lib%s.a", opt->prefix), object.name, object.data,
+                               object.size, symbols, 3);
+    file[(*n)++] = text_file(&a, ".pc", aot_pkgconfig(&a));
+    file[(*n)++] = text_file(&a, "Config.cmake", aot_cmake(&a));
+  }
+  if (opt->header) file[(*n)++] = text_file(&a, ".h", aot_header(&a));
+  if (opt->llvm) {
+    char *ir = LLVMPrintModuleToString(a.m.mod);
+    file[(*n)++] = text_file(&a, ".ll", arena_strdup(arena, ir));
+    LLVMDisposeMessage(ir);
+  }
+  if (opt->assembly) file[(*n)++] = emitted(&a, tm, LLVMAssemblyFile, ".s");
+  em_close(&a.m);
+  LLVMDisposeTargetMachine(tm);
+  return ST_OK;
+}

@@ -1,0 +1,42 @@
+/* Ahead-of-time compilation: the pieces of a generated library. Private to codegen/. */
+#ifndef JEPAC_CODEGEN_AOT_AOT_H
+#define JEPAC_CODEGEN_AOT_AOT_H
+
+#include "codegen/emit/emit.h"
+#include "codegen/jit/jit.h"
+
+/* What generated functions return. The header spells them out. */
+enum { AOT_OK, AOT_BAD_ARENA, AOT_BAD_CPU, AOT_NONFINITE };
+enum { AOT_ALIGN = 64 };
+
+typedef struct {
+  EmitModule m;
+  Arena *a;
+  const Program *p;
+  const Plan *plan;
+  const AotOptions *opt;
+  bool arm;
+  int64_t scratch_at, arena_bytes; /* scratch lies behind the plan's arena */
+} Aot;
+
+/* steps.c: library steps of the JIT as generated code, one chunk a step */
+void aot_emit_scatter(EmitModule *m, const ScatterSpec *s, const char *symbol);
+/* A direct call: the program that uses the library links the function's. */
+void aot_emit_extern(EmitModule *m, const Kernel *k, const Shape *result, const char *symbol);
+
+/* init.c */
+void aot_emit_init(Aot *a);
+/* The function under construction returns code where the condition (the check) holds (fails). */
+void aot_emit_return_if(Aot *a, LLVMValueRef cond, int code);
+void aot_emit_arena_check(Aot *a, LLVMValueRef arena);
+
+/* text.c */
+bool aot_own_name(const char *name); /* PREFIX_name is of every library */
+const char *aot_header(const Aot *a);
+const char *aot_pkgconfig(const Aot *a);
+const char *aot_cmake(const Aot *a);
+/* A static library of one member. */
+AotFile aot_archive(Arena *a, const char *name, const char *member, const void *object, size_t n,
+                    const char *const *symbols, int nsymbol);
+
+#endif

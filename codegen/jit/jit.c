@@ -1,0 +1,241 @@
+/* Compilation of a program's kernels: one LLVM module for each distinct kernel, threads with a context and
+   target machine of their own, a cache of object files (cache.c), and LLVM's LLJIT to link them. */
+#include "codegen/jit/cache.h"
+#include "codegen/conv/conv.h"
+#include "codegen/gemm/gemm.h"
+#include "codegen/jit/jit.h"
+#include "codegen/loop/loop.h"
+#include "ir/kernel/conv_plan.h"
+
+#include <llvm-c/Orc.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct Code {
+  LLVMOrcLLJITRef jit;
+};
+
+bool kernel_is_compiled(const Kernel *k) {
+  return k->kind == KK_LOOP || k->kind == KK_CONV || k->kind == KK_GEMM;
+}
+
+void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
+  if (k->kind == KK_LOOP) loop_emit(m, p, k, symbol);
+  else if (k->kind == KK_GEMM) gemm_emit(m, &k->gemm, k->gemm_step, symbol);
+  else {
+    ConvPlan plan = conv_plan(&k->conv, &p->target);
+    conv_emit(m, &plan, k->conv_step, symbol);
+  }
+}
+
+/* ---- distinct kernels ---- */
+typedef struct {
+  const Kernel *kernel;
+  char *key;
+  size_t keylen;
+  char symbol[64]; /* "jk_" and 32 digits; for debuggers the kernel's name */
+  LLVMMemoryBufferRef object;
+  bool cached;
+} Unit;
+
+typedef struct {
+  const Program *p;
+  const CodegenOptions *opt;
+  Unit *unit;
+  int nunit;
+  atomic_int next;
+  atomic_bool wrote;
+} Job;
+
+static int unit_of(Job *j, char *key, size_t n, const Kernel *k) {
+  for (int i = 0; i < j->nunit && !j->opt->debug; i++)
+    if (j->unit[i].keylen == n && !memcmp(j->unit[i].key, key, n)) {
+      free(key);
+      return i;
+    }
+  Unit *u = &j->unit[j->nunit];
+  *u = (Unit){.kernel = k, .key = key, .keylen = n};
+  snprintf(u->symbol, sizeof u->symbol, "jk_%016llx%016llx", (unsigned long long)hash_bytes(key, n, 1),
+           (unsigned long long)hash_bytes(key, n, 0x5bd1e9955bd1e995u));
+  if (j->opt->debug) {
+    Arena *a = arena_new();
+    snprintf(u->symbol, sizeof u->symbol, "%s", kernel_name(j->p, (int)(k - j->p->kernel.v), a));
+    arena_free(a);
+  }
+  return j->nunit++;
+}
+
+/* ---- the cache ---- */
+static bool has_cache(const Job *j) { return j->opt->cache_dir && !j->opt->debug; }
+
+static LLVMMemoryBufferRef read_object(const Job *j, const Unit *u) {
+  size_t n;
+  char name[sizeof u->symbol + 2], *data;
+  snprintf(name, sizeof name, "%s.o", u->symbol);
+  if (!(data = cache_read(j->opt->cache_dir, name, u->key, u->keylen, &n))) return NULL;
+  LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(data, n, u->symbol);
+  free(data);
+  return object;
+}
+
+static void write_object(Job *j, const Unit *u) {
+  char name[sizeof u->symbol + 2];
+  snprintf(name, sizeof name, "%s.o", u->symbol);
+  if (cache_write(j->opt->cache_dir, name, u->key, u->keylen, LLVMGetBufferStart(u->object),
+                  LLVMGetBufferSize(u->object)))
+    j->wrote = true;
+}
+
+/* ---- compiling ---- */
+static void compile_unit(Job *j, Unit *u, LLVMTargetMachineRef tm) {
+  EmitModule m;
+  em_open(&m, &j->p->target, tm, u->symbol);
+  kernel_emit(&m, j->p, u->kernel, u->symbol);
+  if (j->opt->debug) debug_describe(&m, u->kernel, u->symbol);
+#ifdef JEPAC_DEBUG
+  em_verify(&m);
+#endif
+  char *error = NULL;
+  if (LLVMTargetMachineEmitToMemoryBuffer(tm, m.mod, LLVMObjectFile, &error, &u->object))
+    bug("LLVM: %s", error);
+  em_close(&m);
+}
+
+static void *compile_some(void *arg) {
+  Job *j = arg;
+  LLVMTargetMachineRef tm = NULL;
+  for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->nunit;) {
+    Unit *u = &j->unit[i];
+    if (has_cache(j) && (u->object = read_object(j, u))) {
+      u->cached = true;
+      continue;
+    }
+    if (!tm) tm = em_target_machine(&j->p->target);
+    compile_unit(j, u, tm);
+    if (has_cache(j)) write_object(j, u);
+  }
+  if (tm) LLVMDisposeTargetMachine(tm);
+  return NULL;
+}
+
+static void compile_all(Job *j) {
+  enum { MAX_THREADS = 64 };
+  pthread_t thread[MAX_THREADS];
+  int n = j->opt->threads < j->nunit ? j->opt->threads : j->nunit, started = 0;
+  if (n > MAX_THREADS) n = MAX_THREADS;
+  while (started + 1 < n && !pthread_create(&thread[started], NULL, compile_some, j)) started++;
+  compile_some(j);
+  for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+  if (j->wrote) cache_trim(j->opt->cache_dir);
+}
+
+/* ---- linking ---- */
+/* What generated code may call. */
+#define F1(NAME) {#NAME, (uintptr_t)(double (*)(double))NAME}
+#define F1F(NAME) {#NAME, (uintptr_t)(float (*)(float))NAME}
+static const struct {
+  const char *name;
+  uintptr_t address;
+} imports[] = {
+    F1(exp),
+    F1(log),
+    F1(tanh),
+    F1(erf),
+    F1(sin),
+    F1(cos),
+    F1(floor),
+    F1(sqrt),
+    F1(trunc),
+    {"pow", (uintptr_t)(double (*)(double, double))pow},
+    F1F(sinf),
+    F1F(cosf),
+    F1F(floorf),
+    F1F(sqrtf),
+    F1F(truncf),
+    {"memcpy", (uintptr_t)memcpy},
+    {"memset", (uintptr_t)memset},
+    {"memmove", (uintptr_t)memmove},
+};
+
+static LLVMErrorRef define_imports(LLVMOrcLLJITRef jit) {
+  enum { N = sizeof imports / sizeof *imports };
+  LLVMOrcCSymbolMapPair pair[N];
+  for (int i = 0; i < N; i++)
+    pair[i] = (LLVMOrcCSymbolMapPair){
+        LLVMOrcLLJITMangleAndIntern(jit, imports[i].name),
+        {imports[i].address, {LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0}}};
+  return LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), LLVMOrcAbsoluteSymbols(pair, N));
+}
+
+static bool failed(Diags *d, LLVMErrorRef e) {
+  if (!e) return false;
+  char *text = LLVMGetErrorMessage(e);
+  diag_error(d, NULL, "LLVM's JIT: %s", text);
+  LLVMDisposeErrorMessage(text);
+  return true;
+}
+
+void codegen_free(Code *c) {
+  if (!c) return;
+  if (c->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
+  free(c);
+}
+
+static LLVMErrorRef create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit) {
+  return debug ? debug_create_jit(debug, jit) : LLVMOrcCreateLLJIT(jit, NULL);
+}
+
+static Code *link_units(Job *j, Diags *d, StepFn *address) {
+  Code *c = calloc(1, sizeof *c);
+  if (!c) bug("out of memory");
+  if (failed(d, create_jit(j->opt->debug, &c->jit)) || failed(d, define_imports(c->jit))) goto error;
+  LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
+  for (int i = 0; i < j->nunit; i++) {
+    LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(c->jit, lib, j->unit[i].object);
+    j->unit[i].object = NULL;
+    if (failed(d, e)) goto error;
+  }
+  for (int i = 0; i < j->nunit; i++) {
+    LLVMOrcExecutorAddress at = 0;
+    if (failed(d, LLVMOrcLLJITLookup(c->jit, &at, j->unit[i].symbol))) goto error;
+    address[i] = (StepFn)(uintptr_t)at;
+  }
+  return c;
+error:
+  codegen_free(c);
+  return NULL;
+}
+
+Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn) {
+  em_init_llvm();
+  int n = p->kernel.n;
+  Job j = {.p = p, .opt = opt, .unit = calloc((size_t)n + 1, sizeof(Unit))};
+  int *unit = calloc((size_t)n + 1, sizeof *unit);
+  StepFn *address = calloc((size_t)n + 1, sizeof *address);
+  if (!j.unit || !unit || !address) bug("out of memory");
+  StrBuf head = {0};
+  target_key(&p->target, &head);
+  for (int k = 0; k < n; k++) {
+    unit[k] = -1;
+    if (!kernel_is_compiled(&p->kernel.v[k])) continue;
+    StrBuf key = {0};
+    sb_put(&key, head.s, head.n);
+    kernel_key(p, &p->kernel.v[k], true, &key);
+    unit[k] = unit_of(&j, key.s, key.n, &p->kernel.v[k]);
+  }
+  sb_free(&head);
+  compile_all(&j);
+  Code *c = link_units(&j, d, address);
+  for (int k = 0; k < n; k++) fn[k] = unit[k] >= 0 ? address[unit[k]] : NULL;
+  for (int i = 0; i < j.nunit; i++) {
+    free(j.unit[i].key);
+    if (j.unit[i].object) LLVMDisposeMemoryBuffer(j.unit[i].object);
+  }
+  free(j.unit);
+  free(unit);
+  free(address);
+  return c;
+}

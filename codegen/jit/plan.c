@@ -1,0 +1,245 @@
+/* Program -> Plan: steps with operand offsets, the tensors a caller sees, and the identity of the whole. */
+#include "codegen/jit/jit.h"
+#include "codegen/loop/loop.h"
+#include "ir/kernel/conv_plan.h"
+#include "runtime/extern.h"
+#include "runtime/scatter.h"
+
+#include <string.h>
+
+static const char *where(const Kernel *k, Arena *a) {
+  if (!k->loc || !k->loc->src) return "";
+  return arena_printf(a, "%s:%d%s", path_tail(k->loc->src->path), k->loc->line,
+                      k->role == ROLE_GRADIENT ? "'" : "");
+}
+
+const char *kernel_name(const Program *p, int k, Arena *a) {
+  const Kernel *kn = &p->kernel.v[k];
+  const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
+  if (kn->kind == KK_CONV) {
+    ConvPlan own;
+    return arena_printf(a, "k%d_%s.%s", k, op,
+                        program_conv_plan(p, &kn->conv, &own)->step[kn->conv_step].name);
+  }
+  if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
+    return arena_printf(a, "k%d_%s.pack", k, op);
+  return arena_printf(a, "k%d_%s", k, op);
+}
+
+/* ---- steps ---- */
+static void gemm_step(const Program *p, const Kernel *k, Step *st, int64_t *operand) {
+  GemmPlan plan = gemm_plan(&k->gemm, &p->target);
+  const GemmStep *g = &plan.step[k->gemm_step];
+  const int64_t offset[] = {
+      [GO_A] = k->gemm.a_off, [GO_B] = k->gemm.b_off, [GO_C] = k->gemm.c_off, [GO_TMP] = 0};
+  for (int i = 0; i < k->nbuf; i++) {
+    GemmOperand o = i < g->nin ? g->in[i] : g->out[i - g->nin];
+    operand[i] += offset[o] * dtype_size(gemm_dtype(&k->gemm, o));
+  }
+  st->nchunk = g->nchunk;
+  st->scratch = g->scratch;
+}
+
+static void scatter_step(const ScatterSpec *s, Step *st, Arena *a) {
+  ScatterParam *g = NEW(a, ScatterParam);
+  *g = (ScatterParam){s->dt, s->idx_dt, s->outer, s->extent, s->inner, s->nidx};
+  st->fn = step_scatter_add;
+  st->param = g;
+  st->nchunk = scatter_chunks(g);
+}
+
+/* fn is the user's function; its step function has the same type of pointer. */
+static void extern_step(const Program *p, const Kernel *k, Step *st, Arena *a) {
+  ExternParam *e = NEW(a, ExternParam);
+  *e = (ExternParam){(ExternFn)st->fn, k->nbuf, p->buf.v[k->buf[k->nbuf - 1]].shape};
+  st->fn = step_extern;
+  st->param = e;
+  st->nchunk = 1;
+}
+
+Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
+  const Kernel *k = &p->kernel.v[i];
+  int64_t *operand = NEWN(a, int64_t, k->nbuf + 1), *chunk = NULL;
+  for (int j = 0; j < k->nbuf; j++) {
+    const Buf *b = &p->buf.v[program_root(p, k->buf[j])];
+    operand[j] = b->offset;
+    if (!b->chunk) continue;
+    if (!chunk) chunk = NEWN(a, int64_t, k->nbuf + 1);
+    chunk[j] = b->chunk;
+  }
+  Step st = {.fn = fn,
+             .operand = operand,
+             .chunk = chunk,
+             .noperand = k->nbuf,
+             .name = kernel_name(p, i, a),
+             .where = where(k, a),
+             .flops = k->flops,
+             .bytes = k->bytes};
+  switch (k->kind) {
+  case KK_LOOP:
+    st.nchunk = k->loop.nchunk > 1 ? k->loop.nchunk : 1;
+    if (loop_is_flat(&k->loop)) {
+      FlatParam *f = NEW(a, FlatParam);
+      *f = loop_flat_param(&k->loop, &p->target);
+      st.param = f;
+    }
+    break;
+  case KK_CONV: {
+    ConvPlan own;
+    const ConvStep *c = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
+    st.nchunk = c->nchunk;
+    st.scratch = c->scratch;
+    break;
+  }
+  case KK_GEMM: gemm_step(p, k, &st, operand); break;
+  case KK_SCATTER: scatter_step(&k->scatter, &st, a); break;
+  case KK_EXTERN: extern_step(p, k, &st, a); break;
+  case KERNEL_KINDS: break;
+  }
+  return st;
+}
+
+/* ---- tensors ---- */
+static PlanTensorKind tensor_kind(InputKind k) {
+  return k == IN_ARG ? PT_ARG : k == IN_RUNTIME ? PT_RUNTIME : PT_STATE;
+}
+
+static int tensors(const Program *p, PlanTensor *t) {
+  const Graph *g = p->graph;
+  int n = 0;
+  int64_t at = 0; /* inputs lie at the start of the arena in order, each at a multiple of 64 bytes
+                     (passes/lower/memplan.c) */
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    const Node *node = g_node(g, in->val);
+    t[n++] = (PlanTensor){.name = in->name,
+                          .kind = tensor_kind(in->kind),
+                          .dt = node->dt,
+                          .shape = node->shape,
+                          .offset = at,
+                          .init = (int)in->init.kind,
+                          .init_a = in->init.a,
+                          .init_b = in->init.b,
+                          .init_stream = in->init.stream,
+                          .init_from = -1,
+                          .trained = in->kind == IN_PARAM,
+                          .slot = in->kind == IN_SLOT};
+    if (in->init.kind == INIT_COPY && in->init.from) t[n - 1].init_from = g_find_input(g, in->init.from);
+    for (int b = 0; b < p->buf.n; b++)
+      if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i &&
+          p->buf.v[program_root(p, b)].offset != at)
+        bug("input %s is not where the arena's layout puts it", in->name);
+    at += (shape_count(&node->shape) * dtype_size(node->dt) + 63) / 64 * 64;
+  }
+  for (int i = 0; i < g->outputs.n; i++) {
+    if (g->outputs.v[i].state >= 0) continue;
+    int b = 0;
+    while (b < p->buf.n && !(p->buf.v[b].kind == BUF_RESULT && p->buf.v[b].result == i)) b++;
+    if (b == p->buf.n) bug("result %s has no buffer", g->outputs.v[i].name);
+    const Node *node = g_node(g, g->outputs.v[i].val);
+    t[n++] = (PlanTensor){.name = g->outputs.v[i].name,
+                          .kind = PT_RESULT,
+                          .dt = node->dt,
+                          .shape = node->shape,
+                          .offset = p->buf.v[program_root(p, b)].offset,
+                          .init_from = -1};
+  }
+  return n;
+}
+
+static uint64_t identity(const Program *p, const Plan *plan) {
+  StrBuf b = {0};
+  target_key(&p->target, &b);
+  for (int k = 0; k < p->kernel.n; k++) {
+    kernel_key(p, &p->kernel.v[k], false, &b);
+    const Step *st = &plan->step[k];
+    for (int i = 0; i < st->noperand;
+         i++) /* scratch lies behind that of the schedule, which changes no bits */
+      sb_printf(&b, " %lld", (long long)(st->chunk && st->chunk[i] ? -st->chunk[i] : st->operand[i]));
+    sb_put(&b, "\n", 1);
+  }
+  uint64_t h = hash_bytes(b.s, b.n, 0);
+  sb_free(&b);
+  return h;
+}
+
+/* Behind what the steps of a chain use as scratch lie the pieces of buffers between them. */
+static void join_chain(Step *first, const Kernel *k, int n) {
+  int64_t scratch = 0;
+  first->chain = 1;
+  if (!k->chain) return;
+  while (first->chain < n && k[first->chain].chain == k->chain) first->chain++;
+  for (int i = 0; i < first->chain; i++)
+    if (first[i].scratch > scratch) scratch = first[i].scratch;
+  int64_t base = (scratch + 63) / 64 * 64, end = scratch;
+  for (int i = 0; i < first->chain; i++) {
+    if (first[i].nchunk != first->nchunk)
+      bug("%s and %s are a chain of different chunks", first->name, first[i].name);
+    for (int j = 0; first[i].chunk && j < first[i].noperand; j++)
+      if (first[i].chunk[j]) {
+        int64_t *at = (int64_t *)&first[i].operand[j]; /* made by plan_step */
+        *at += base;
+        if (*at + first[i].chunk[j] > end) end = *at + first[i].chunk[j];
+      }
+  }
+  for (int i = 0; i < first->chain; i++) first[i].scratch = end;
+}
+
+/* ---- which steps may run at the same time ---- */
+typedef struct {
+  int64_t begin, end; /* arena bytes */
+  bool written;
+} Span;
+
+static bool span_of(const Program *p, const Kernel *k, int operand, Span *s) {
+  const Buf *b = &p->buf.v[program_root(p, k->buf[operand])];
+  if (b->chunk) return false; /* in a thread's scratch */
+  *s = (Span){b->offset, b->offset + b->bytes, operand >= k->nbuf - k->nout};
+  return true;
+}
+
+/* Must the later of two kernels wait for the earlier? Functions of users keep their order. */
+static bool must_wait(const Program *p, const Kernel *later, const Kernel *earlier) {
+  Span a, b;
+  if (later->kind == KK_EXTERN && earlier->kind == KK_EXTERN) return true;
+  for (int i = 0; i < later->nbuf; i++)
+    for (int j = 0; span_of(p, later, i, &a) && j < earlier->nbuf; j++)
+      if (span_of(p, earlier, j, &b) && (a.written || b.written) && a.begin < b.end && b.begin < a.end)
+        return true;
+  return false;
+}
+
+/* How many of the steps before k, a chain's first or a step by itself, may run at the same time as it. */
+static int overlap(const Program *p, const Step *step, int k) {
+  enum { MOST = 64 }; /* no thread gets so far ahead */
+  int start = k;
+  while (start > 0 && k - start < MOST) {
+    int head = start - 1;
+    while (!step[head].chain) head--;
+    for (int i = head; i < start; i++)
+      for (int j = k; j < k + step[k].chain; j++)
+        if (must_wait(p, &p->kernel.v[j], &p->kernel.v[i])) return k - start;
+    start = head;
+  }
+  return k - start;
+}
+
+Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
+  Plan *plan = NEW(a, Plan);
+  Step *step = NEWN(a, Step, p->kernel.n + 1);
+  PlanTensor *t = NEWN(a, PlanTensor, p->graph->inputs.n + p->graph->outputs.n + 1);
+  *plan = (Plan){.name = p->graph->name,
+                 .arena_bytes = p->arena_bytes,
+                 .step = step,
+                 .nstep = p->kernel.n,
+                 .ncompute = p->ncompute,
+                 .tensor = t};
+  for (int k = 0; k < p->kernel.n; k++) step[k] = plan_step(p, k, fn[k], a);
+  for (int k = 0; k < p->kernel.n; k += step[k].chain) join_chain(&step[k], &p->kernel.v[k], p->kernel.n - k);
+  for (int k = 0; k < p->kernel.n; k += step[k].chain) step[k].overlap = overlap(p, step, k);
+  for (int k = 0; k < p->kernel.n; k++)
+    if (step[k].scratch > plan->scratch_bytes) plan->scratch_bytes = step[k].scratch;
+  plan->ntensor = tensors(p, t);
+  plan->identity = identity(p, plan);
+  return plan;
+}

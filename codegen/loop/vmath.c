@@ -1,0 +1,241 @@
+/* Elementary functions as IR (vmath.h). The f32 polynomials are Remez fits of the reduced function named
+   above each; the figures are the largest error against libm in double, measured by tests/unit/test_codegen.c
+   over the whole range with FMA. */
+#include "codegen/loop/vmath.h"
+
+#include <math.h>
+
+static bool is_f64(LLVMValueRef x) { return LLVMGetTypeKind(em_elem(LLVMTypeOf(x))) == LLVMDoubleTypeKind; }
+
+static LLVMTypeRef like(LLVMValueRef x, LLVMTypeRef elem) { return em_vec(elem, em_lanes(x)); }
+
+static LLVMValueRef lit(LLVMValueRef x, double v) { return em_const(LLVMTypeOf(x), v); }
+
+/* Calls a libm function on every lane. */
+static LLVMValueRef per_lane(EmitModule *m, const char *name, LLVMValueRef *x, int nx) {
+  LLVMTypeRef elem = em_elem(LLVMTypeOf(x[0]));
+  int n = em_lanes(x[0]);
+  if (n == 1) return em_extern(m, name, elem, x, nx);
+  LLVMValueRef out = LLVMGetPoison(LLVMTypeOf(x[0]));
+  for (int i = 0; i < n; i++) {
+    LLVMValueRef lane[2];
+    for (int k = 0; k < nx; k++) lane[k] = em_extract(m, x[k], i);
+    out = LLVMBuildInsertElement(m->b, out, em_extern(m, name, elem, lane, nx), em_i32(m, i), "");
+  }
+  return out;
+}
+
+/* c[0] x^(n-1) + ... + c[n-1] */
+static LLVMValueRef poly(EmitModule *m, LLVMValueRef x, const double *c, int n) {
+  LLVMValueRef r = lit(x, c[0]);
+  for (int i = 1; i < n; i++) r = em_fma(m, r, x, lit(x, c[i]));
+  return r;
+}
+#define POLY(M, X, ...)                                                                                      \
+  poly(M, X, (const double[]){__VA_ARGS__}, (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)))
+
+static LLVMValueRef less(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildFCmp(m->b, LLVMRealOLT, a, b, "");
+}
+
+static LLVMValueRef is_nan(EmitModule *m, LLVMValueRef x) {
+  return LLVMBuildFCmp(m->b, LLVMRealUNO, x, x, "");
+}
+
+static LLVMValueRef pick(EmitModule *m, LLVMValueRef cond, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildSelect(m->b, cond, a, b, "");
+}
+
+LLVMValueRef vm_clamp(EmitModule *m, LLVMValueRef x, double lo, double hi) {
+  x = pick(m, less(m, x, lit(x, lo)), lit(x, lo), x);
+  return pick(m, less(m, lit(x, hi), x), lit(x, hi), x);
+}
+
+static LLVMValueRef bits_of(EmitModule *m, LLVMValueRef x) {
+  return LLVMBuildBitCast(m->b, x, like(x, is_f64(x) ? m->i64 : m->i32), "");
+}
+
+static LLVMValueRef float_of(EmitModule *m, LLVMValueRef bits) {
+  return LLVMBuildBitCast(m->b, bits, em_vec(m->f32, em_lanes(bits)), "");
+}
+
+static LLVMValueRef copysign_bits(EmitModule *m, LLVMValueRef magnitude, LLVMValueRef sign) {
+  LLVMValueRef b = bits_of(m, sign);
+  LLVMValueRef s = LLVMBuildAnd(m->b, b, em_bits(LLVMTypeOf(b), is_f64(sign) ? 1ull << 63 : 1u << 31), "");
+  return LLVMBuildBitCast(m->b, LLVMBuildOr(m->b, bits_of(m, magnitude), s, ""), LLVMTypeOf(magnitude), "");
+}
+
+static LLVMValueRef absolute(EmitModule *m, LLVMValueRef x) { return em_unary(m, "llvm.fabs", x); }
+
+/* p * 2^n for |n| <= 200 as two exact powers, so that denormal results round once. */
+static LLVMValueRef scale2(EmitModule *m, LLVMValueRef p, LLVMValueRef n) {
+  LLVMTypeRef t = LLVMTypeOf(n);
+  LLVMValueRef half = LLVMBuildAShr(m->b, n, em_bits(t, 1), ""), rest = LLVMBuildSub(m->b, n, half, "");
+  LLVMValueRef bias = em_bits(t, 127), shift = em_bits(t, 23);
+  LLVMValueRef a = LLVMBuildShl(m->b, LLVMBuildAdd(m->b, half, bias, ""), shift, "");
+  LLVMValueRef b = LLVMBuildShl(m->b, LLVMBuildAdd(m->b, rest, bias, ""), shift, "");
+  return em_fmul(m, em_fmul(m, p, float_of(m, a)), float_of(m, b));
+}
+
+/* 1.0 ulp. e^x = 2^n e^r, |r| <= ln2/2; e^r = 1 + r + r^2 P(r). The magic number rounds to an integer without
+ * SSE4.1. */
+LLVMValueRef vm_exp(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "exp", &x, 1);
+  x = vm_clamp(m, x, -104, 89);
+  LLVMValueRef magic = lit(x, 12582912), t = em_fma(m, x, lit(x, 1.4426950408889634), magic);
+  LLVMValueRef n = LLVMBuildFSub(m->b, t, magic, "");
+  LLVMValueRef ni =
+      LLVMBuildSub(m->b, bits_of(m, t), em_bits(like(x, m->i32), 0x4b400000), ""); /* bits of magic */
+  LLVMValueRef minus = LLVMBuildFNeg(m->b, n, "");
+  LLVMValueRef r = em_fma(m, minus, lit(x, 0.693359375), x);
+  r = em_fma(m, minus, lit(x, -2.12194440054690583e-4), r);
+  LLVMValueRef p = POLY(m, r, 0.00138144626, 0.00836878045, 0.0416683943, 0.166665201, 0.499999934);
+  p = em_fma(m, em_fmul(m, r, r), p, r);
+  return scale2(m, em_fadd(m, p, lit(x, 1)), ni);
+}
+
+/* 0.8 ulp. x = 2^e m, m in [2/3, 4/3); log m = f - f^2/2 + f^3 P(f), f = m - 1. */
+LLVMValueRef vm_log(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "log", &x, 1);
+  LLVMTypeRef it = like(x, m->i32);
+  LLVMValueRef tiny = less(m, x, lit(x, 1.17549435e-38));
+  LLVMValueRef y = pick(m, tiny, em_fmul(m, x, lit(x, 8388608)), x);
+  LLVMValueRef b = bits_of(m, y);
+  LLVMValueRef e = LLVMBuildSub(m->b, b, em_bits(it, 0x3f2aaaab), "");
+  e = LLVMBuildAnd(m->b, e, em_bits(it, 0xff800000u), "");
+  LLVMValueRef f = em_fsub(m, float_of(m, LLVMBuildSub(m->b, b, e, "")), lit(x, 1));
+  LLVMValueRef n = LLVMBuildSIToFP(m->b, LLVMBuildAShr(m->b, e, em_bits(it, 23), ""), LLVMTypeOf(x), "");
+  n = em_fadd(m, n, pick(m, tiny, lit(x, -23), lit(x, 0)));
+  LLVMValueRef s = em_fmul(m, f, f);
+  LLVMValueRef p = POLY(m, f, 0.12007089, -0.128456205, 0.107542645, -0.121956667, 0.143044534, -0.166795851,
+                        0.199995979, -0.249998201, 0.333333357);
+  p = em_fma(m, p, f, lit(x, -0.5));
+  p = em_fma(m, p, s, em_fmul(m, n, lit(x, -2.12194440054690583e-4)));
+  LLVMValueRef r = em_fma(m, n, lit(x, 0.693359375), em_fadd(m, p, f));
+  /* x < 0 and NaN: NaN; 0: -inf; inf: inf */
+  r = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, HUGE_VAL), ""), x, r);
+  r = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, 0), ""), lit(x, -HUGE_VAL), r);
+  return pick(m, LLVMBuildFCmp(m->b, LLVMRealOGE, x, lit(x, 0), ""), r, lit(x, NAN));
+}
+
+/* 1.3 ulp. Odd polynomial below 0.625, else 1 - 2 / (e^2x + 1). */
+LLVMValueRef vm_tanh(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "tanh", &x, 1);
+  LLVMValueRef a = absolute(m, x), u = em_fmul(m, x, x);
+  LLVMValueRef p =
+      POLY(m, u, 0.00210526211, -0.00814190693, 0.0216896802, -0.0539456471, 0.133332079, -0.333333313);
+  LLVMValueRef small = em_fma(m, em_fmul(m, p, u), x, x);
+  LLVMValueRef e = vm_exp(m, em_fmul(m, vm_clamp(m, a, 0, 10), lit(x, 2)));
+  LLVMValueRef big = em_fsub(m, lit(x, 1), em_fdiv(m, lit(x, 2), em_fadd(m, e, lit(x, 1))));
+  return pick(m, less(m, a, lit(x, 0.625)), small, copysign_bits(m, big, x));
+}
+
+/* 1.1 ulp. Odd polynomial below 0.9, else 1 - exp(a Q(a)). */
+LLVMValueRef vm_erf(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "erf", &x, 1);
+  LLVMValueRef a = absolute(m, x), u = em_fmul(m, x, x);
+  LLVMValueRef p = POLY(m, u, 8.40991352e-5, -0.000815262608, 0.00520196004, -0.0268597985, 0.112837033,
+                        -0.376126343, 0.128379167);
+  LLVMValueRef small = em_fma(m, p, x, x);
+  LLVMValueRef t = vm_clamp(m, a, 0, 4);
+  LLVMValueRef q = POLY(m, t, -1.56766936e-5, 0.000366706424, -0.00381764454, 0.0241234344, -0.106643246,
+                        -0.634915053, -1.12870402);
+  LLVMValueRef big = em_fsub(m, lit(x, 1), vm_exp(m, em_fmul(m, q, t)));
+  return pick(m, less(m, a, lit(x, 0.9)), small, copysign_bits(m, big, x));
+}
+
+/* 1.6 ulp below 1e5, libm above. x = q pi/2 + r in double (33 + 53 bits of pi/2), polynomials in f32. */
+static LLVMValueRef sin_cos(EmitModule *m, LLVMValueRef x, int quadrant) {
+  LLVMTypeRef it = like(x, m->i32);
+  LLVMValueRef far = less(m, lit(x, 1e5), absolute(m, x));
+  LLVMValueRef any = far;
+  if (em_lanes(x) > 1) {
+    LLVMTypeRef t = LLVMIntTypeInContext(m->cx, (unsigned)em_lanes(x));
+    any = LLVMBuildICmp(m->b, LLVMIntNE, LLVMBuildBitCast(m->b, far, t, ""), LLVMConstNull(t), "");
+  }
+  EmitIf f;
+  em_if(m, &f, any);
+  LLVMValueRef slow = per_lane(m, quadrant ? "cosf" : "sinf", &x, 1);
+  em_else(m, &f);
+  LLVMValueRef d = LLVMBuildFPExt(m->b, x, like(x, m->f64), ""), magic = lit(d, 6755399441055744.0);
+  LLVMValueRef t = em_fma(m, d, lit(d, 0.63661977236758138), magic), n = LLVMBuildFSub(m->b, t, magic, "");
+  LLVMValueRef minus = LLVMBuildFNeg(m->b, n, "");
+  d = em_fma(m, minus, lit(d, 0x1.921fb544p+0), d);
+  d = em_fma(m, minus, lit(d, 0x1.0b4611a626331p-34), d);
+  LLVMValueRef r = LLVMBuildFPTrunc(m->b, d, LLVMTypeOf(x), ""), u = em_fmul(m, r, r);
+  LLVMValueRef q = LLVMBuildTrunc(m->b, bits_of(m, t), it, "");
+  if (quadrant) q = LLVMBuildAdd(m->b, q, em_bits(it, 1), "");
+  LLVMValueRef s = POLY(m, u, 2.71727316e-6, -0.000198392535, 0.00833332931, -0.166666666);
+  s = em_fma(m, em_fmul(m, s, u), r, r);
+  LLVMValueRef c = POLY(m, u, -2.72365304e-7, 2.4799905e-5, -0.00138888855, 0.0416666666);
+  c = em_fma(m, em_fmul(m, c, u), u, em_fma(m, u, lit(x, -0.5), lit(x, 1)));
+  LLVMValueRef odd =
+      LLVMBuildICmp(m->b, LLVMIntNE, LLVMBuildAnd(m->b, q, em_bits(it, 1), ""), em_bits(it, 0), "");
+  LLVMValueRef sign = LLVMBuildShl(m->b, LLVMBuildAnd(m->b, q, em_bits(it, 2), ""), em_bits(it, 30), "");
+  LLVMValueRef fast = float_of(m, LLVMBuildXor(m->b, bits_of(m, pick(m, odd, c, s)), sign, ""));
+  em_endif(m, &f);
+  return em_merge(m, &f, slow, fast);
+}
+
+LLVMValueRef vm_sin(EmitModule *m, LLVMValueRef x) {
+  return is_f64(x) ? per_lane(m, "sin", &x, 1) : sin_cos(m, x, 0);
+}
+LLVMValueRef vm_cos(EmitModule *m, LLVMValueRef x) {
+  return is_f64(x) ? per_lane(m, "cos", &x, 1) : sin_cos(m, x, 1);
+}
+
+/* log2 of a positive double that came from an f32 (relative error 1e-12). */
+static LLVMValueRef log2_f64(EmitModule *m, LLVMValueRef x) {
+  LLVMTypeRef it = like(x, m->i64);
+  LLVMValueRef b = bits_of(m, x);
+  LLVMValueRef e = LLVMBuildSub(m->b, b, em_bits(it, 0x3fe5555555555555ull), ""); /* 2/3 */
+  e = LLVMBuildAnd(m->b, e, em_bits(it, 0xfff0000000000000ull), "");
+  LLVMValueRef f = LLVMBuildBitCast(m->b, LLVMBuildSub(m->b, b, e, ""), LLVMTypeOf(x), "");
+  e = LLVMBuildTrunc(m->b, LLVMBuildAShr(m->b, e, em_bits(it, 52), ""), like(x, m->i32), "");
+  LLVMValueRef n = LLVMBuildSIToFP(m->b, e, LLVMTypeOf(x), "");
+  LLVMValueRef s = em_fdiv(m, em_fsub(m, f, lit(x, 1)), em_fadd(m, f, lit(x, 1)));
+  LLVMValueRef p = POLY(m, em_fmul(m, s, s), 0.29084574481546655, 0.31928357691725555, 0.41222622505688763,
+                        0.57707775484853825, 0.96179669482919378, 2.8853900817774216);
+  return em_fma(m, p, s, n);
+}
+
+/* 2^x in double for |x| <= 1000 (relative error 4e-11). */
+static LLVMValueRef exp2_f64(EmitModule *m, LLVMValueRef x) {
+  LLVMTypeRef it = like(x, m->i64);
+  LLVMValueRef magic = lit(x, 6755399441055744.0), t = LLVMBuildFAdd(m->b, x, magic, "");
+  LLVMValueRef r = em_fsub(m, x, LLVMBuildFSub(m->b, t, magic, ""));
+  LLVMValueRef p =
+      POLY(m, r, 1.52019149415063e-5, 0.00015469290737562847, 0.0013333922582397815, 0.0096180272551475152,
+           0.055504103534503438, 0.24022651198147239, 0.69314718072843609, 0.99999999996168241);
+  /* the low bits of t hold the integer: adding them to the exponent field scales p */
+  LLVMValueRef n = LLVMBuildShl(m->b, bits_of(m, t), em_bits(it, 52), "");
+  return LLVMBuildBitCast(m->b, LLVMBuildAdd(m->b, bits_of(m, p), n, ""), LLVMTypeOf(x), "");
+}
+
+/* 0.6 ulp: 2^(y log2 |x|) in double, then the special cases of C's pow. */
+LLVMValueRef vm_pow(EmitModule *m, LLVMValueRef x, LLVMValueRef y) {
+  if (is_f64(x)) return per_lane(m, "pow", (LLVMValueRef[]){x, y}, 2);
+  LLVMTypeRef ft = LLVMTypeOf(x), dt = like(x, m->f64);
+  LLVMValueRef a = absolute(m, x), inf = lit(x, HUGE_VAL), one = lit(x, 1), zero = lit(x, 0);
+  LLVMValueRef da = LLVMBuildFPExt(m->b, a, dt, ""), dy = LLVMBuildFPExt(m->b, y, dt, "");
+  LLVMValueRef lg = log2_f64(m, da);
+  lg = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, a, zero, ""), lit(da, -HUGE_VAL), lg);
+  lg = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, a, inf, ""), lit(da, HUGE_VAL), lg);
+  LLVMValueRef e = em_fmul(m, dy, lg);
+  LLVMValueRef r = LLVMBuildFPTrunc(m->b, exp2_f64(m, vm_clamp(m, e, -200, 200)), ft, "");
+  /* the sign of a negative base: odd integer exponents keep it, fractions have no value */
+  LLVMValueRef whole = LLVMBuildFCmp(m->b, LLVMRealOEQ, em_unary(m, "llvm.floor", y), y, "");
+  LLVMValueRef half = em_fmul(m, y, lit(y, 0.5));
+  LLVMValueRef even = LLVMBuildFCmp(m->b, LLVMRealOEQ, em_unary(m, "llvm.floor", half), half, "");
+  LLVMValueRef odd = LLVMBuildAnd(m->b, whole, LLVMBuildNot(m->b, even, ""), "");
+  r = pick(m, odd, copysign_bits(m, r, x), r);
+  LLVMValueRef none = LLVMBuildAnd(m->b, less(m, x, zero), LLVMBuildNot(m->b, whole, ""), "");
+  none = LLVMBuildAnd(m->b, none, LLVMBuildFCmp(m->b, LLVMRealONE, a, inf, ""), "");
+  LLVMValueRef nan = LLVMBuildOr(m->b, LLVMBuildOr(m->b, is_nan(m, x), is_nan(m, y), ""), none, "");
+  r = pick(m, nan, lit(x, NAN), r);
+  LLVMValueRef unit = LLVMBuildAnd(m->b, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, -1), ""),
+                                   LLVMBuildFCmp(m->b, LLVMRealOEQ, absolute(m, y), inf, ""), "");
+  unit = LLVMBuildOr(m->b, unit, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, one, ""), "");
+  unit = LLVMBuildOr(m->b, unit, LLVMBuildFCmp(m->b, LLVMRealOEQ, y, zero, ""), "");
+  return pick(m, unit, one, r);
+}

@@ -1,0 +1,18 @@
+/* Elementary functions as IR on scalars or vectors of any lane count: polynomials for f32, libm calls lane by
+ * lane for f64. */
+#ifndef JEPAC_CODEGEN_LOOP_VMATH_H
+#define JEPAC_CODEGEN_LOOP_VMATH_H
+
+#include "codegen/emit/emit.h"
+
+LLVMValueRef vm_exp(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_log(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_tanh(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_erf(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_sin(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_cos(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_pow(EmitModule *m, LLVMValueRef x, LLVMValueRef y);
+/* Comparison-and-select building blocks that keep NaN: x where x is NaN. */
+LLVMValueRef vm_clamp(EmitModule *m, LLVMValueRef x, double lo, double hi);
+
+#endif

@@ -1,0 +1,514 @@
+/* The oracle: evaluates a graph in f64, one operator after another, with plain loops. Elementwise operators
+   walk their expression, contractions are nested C loops. Slow and readable on purpose; every faster
+   evaluation is compared with it. random_bits is Philox4x32-10 of Salmon et al., "Parallel random numbers: as
+   easy as 1, 2, 3" (2011). */
+#include "ir/graph/expr.h"
+#include "ir/graph/graph.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t seed) {
+  uint32_t c[4] = {(uint32_t)index, (uint32_t)(index >> 32), step, stream};
+  uint32_t k[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  for (int round = 0; round < 10; round++) {
+    uint64_t p0 = (uint64_t)0xD2511F53u * c[0], p1 = (uint64_t)0xCD9E8D57u * c[2];
+    uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ c[1] ^ k[0], (uint32_t)p1, (uint32_t)(p0 >> 32) ^ c[3] ^ k[1],
+                        (uint32_t)p0};
+    memcpy(c, next, sizeof c);
+    k[0] += 0x9E3779B9u;
+    k[1] += 0xBB67AE85u;
+  }
+  return c[0];
+}
+
+/* ---- element types ---- */
+/* Integer arithmetic wraps. Beyond 2^53 an i64 is no longer exact in a double; nothing jepac computes gets
+ * there. */
+static double wrap_int(DType dt, double x) {
+  if (dt == DT_I64 || fabs(x) > 9e18) return x;
+  return dt == DT_I32 ? (double)(int32_t)(uint32_t)(int64_t)x : (double)(uint32_t)(int64_t)x;
+}
+
+static double round_to(DType dt, double x, bool round_f32) {
+  if (dt == DT_F32) return round_f32 ? (float)x : x;
+  if (dt == DT_BF16) return bf16_round(x);
+  return dtype_is_int(dt) ? wrap_int(dt, x) : x;
+}
+
+/* Float to integer truncates and saturates, NaN gives 0 (LLVM's fptosi.sat). */
+static double float_to_int(DType dt, double x) {
+  double lo = dt == DT_I32 ? INT32_MIN : dt == DT_I64 ? (double)INT64_MIN : 0;
+  double hi = dt == DT_I32 ? INT32_MAX : dt == DT_I64 ? (double)INT64_MAX : UINT32_MAX;
+  return isnan(x) ? 0 : trunc(fmin(fmax(x, lo), hi));
+}
+
+static double convert(DType from, DType to, double x, bool round_f32) {
+  if (to == DT_BOOL) return x != 0;
+  if (dtype_is_int(to) && dtype_is_float(from)) return float_to_int(to, x);
+  return round_to(to, x, round_f32);
+}
+
+/* ---- index arithmetic ---- */
+static void strides_of(const Shape *s, int64_t stride[MAX_RANK]) {
+  int64_t n = 1;
+  for (int i = s->rank - 1; i >= 0; i--) {
+    stride[i] = n;
+    n *= s->dim[i];
+  }
+}
+
+/* Steps a row-major index; false after the last. */
+static bool next_index(const Shape *s, int64_t at[MAX_RANK]) {
+  for (int i = s->rank - 1; i >= 0; i--) {
+    if (++at[i] < s->dim[i]) return true;
+    at[i] = 0;
+  }
+  return false;
+}
+
+/* Offsets of all combinations of indices along the given axes, in row-major order of that list. */
+typedef struct {
+  int64_t n, *v;
+} Offsets;
+
+static Offsets offsets_along(Arena *a, const Shape *s, const Ints *axes) {
+  int64_t stride[MAX_RANK], at[MAX_RANK] = {0};
+  strides_of(s, stride);
+  Shape sub = {.rank = axes->n};
+  for (int i = 0; i < axes->n; i++) sub.dim[i] = s->dim[axes->v[i]];
+  Offsets o = {.n = shape_count(&sub)};
+  o.v = NEWN(a, int64_t, o.n + 1);
+  for (int64_t i = 0; i < o.n; i++) {
+    for (int k = 0; k < axes->n; k++) o.v[i] += at[k] * stride[axes->v[k]];
+    next_index(&sub, at);
+  }
+  return o;
+}
+
+static bool ints_has(const Ints *s, int64_t x) {
+  for (int i = 0; i < s->n; i++)
+    if (s->v[i] == x) return true;
+  return false;
+}
+
+/* Axes of a shape in neither list. */
+static Ints other_axes(const Shape *s, const Ints *a, const Ints *b) {
+  Ints r = {0};
+  for (int i = 0; i < s->rank; i++)
+    if (!ints_has(a, i) && !(b && ints_has(b, i))) r.v[r.n++] = i;
+  return r;
+}
+
+/* ---- evaluation of one node ---- */
+typedef struct {
+  const Graph *g;
+  const Node *n;
+  const Node *x[2];  /* operand nodes (the first two) */
+  const double **in; /* operand values */
+  double *out;       /* zeroed */
+  int64_t count;     /* elements of out */
+  Arena *scratch;
+  bool round_f32;
+} Eval;
+
+static void eval_map(Eval *e) {
+  const Node *n = e->n;
+  double x[3] = {0};
+  for (int64_t i = 0; i < e->count; i++) {
+    for (int k = 0; k < n->nin; k++) x[k] = e->in[k][i];
+    e->out[i] = round_to(n->dt, op_eval_as(n->op, n->dt, x), e->round_f32);
+  }
+}
+
+static void eval_cast(Eval *e) {
+  for (int64_t i = 0; i < e->count; i++)
+    e->out[i] = convert(e->x[0]->dt, e->n->dt, e->in[0][i], e->round_f32);
+}
+
+static void eval_fill(Eval *e) {
+  double v = e->n->dt == DT_BOOL ? e->n->imm != 0 : round_to(e->n->dt, e->n->imm, e->round_f32);
+  for (int64_t i = 0; i < e->count; i++) e->out[i] = v;
+}
+
+static void eval_iota(Eval *e) {
+  int64_t at[MAX_RANK] = {0}, axis = e->n->attr[0].v[0];
+  for (int64_t i = 0; i < e->count; i++) {
+    e->out[i] = round_to(e->n->dt, (double)at[axis], e->round_f32);
+    next_index(&e->n->shape, at);
+  }
+}
+
+static void eval_random(Eval *e) {
+  uint64_t seed = (uint64_t)(int64_t)e->in[0][0];
+  uint32_t step = (uint32_t)(int64_t)e->in[1][0], stream = (uint32_t)e->n->attr[0].v[0];
+  for (int64_t i = 0; i < e->count; i++) e->out[i] = philox_u32((uint64_t)i, step, stream, seed);
+}
+
+static void eval_copy(Eval *e) { memcpy(e->out, e->in[0], (size_t)e->count * sizeof *e->out); }
+
+/* out[at] = in[base + sum at * stride] over the index space s. */
+static void strided_read(Eval *e, int64_t base, const int64_t *stride) {
+  int64_t at[MAX_RANK] = {0};
+  for (int64_t i = 0; i < e->count; i++) {
+    int64_t from = base;
+    for (int k = 0; k < e->n->shape.rank; k++) from += at[k] * stride[k];
+    e->out[i] = e->in[0][from];
+    next_index(&e->n->shape, at);
+  }
+}
+
+/* out[base + sum at * stride] = in[k][at] over the index space of that operand. */
+static void strided_write(Eval *e, int k, const Shape *s, int64_t base, const int64_t *stride) {
+  int64_t at[MAX_RANK] = {0}, count = shape_count(s);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t to = base;
+    for (int d = 0; d < s->rank; d++) to += at[d] * stride[d];
+    e->out[to] = e->in[k][i];
+    next_index(s, at);
+  }
+}
+
+static void eval_transpose(Eval *e) {
+  int64_t in[MAX_RANK], stride[MAX_RANK];
+  strides_of(&e->x[0]->shape, in);
+  for (int i = 0; i < e->n->shape.rank; i++) stride[i] = in[e->n->attr[0].v[i]];
+  strided_read(e, 0, stride);
+}
+
+static void eval_broadcast(Eval *e) {
+  const Shape *s = &e->x[0]->shape;
+  int64_t in[MAX_RANK], stride[MAX_RANK] = {0};
+  strides_of(s, in);
+  for (int i = 0; i < s->rank; i++) stride[e->n->attr[0].v[i]] = s->dim[i] == 1 ? 0 : in[i];
+  strided_read(e, 0, stride);
+}
+
+static void eval_slice(Eval *e) {
+  int64_t in[MAX_RANK], stride[MAX_RANK], base = 0;
+  strides_of(&e->x[0]->shape, in);
+  for (int i = 0; i < e->n->shape.rank; i++) {
+    base += e->n->attr[0].v[i] * in[i];
+    stride[i] = e->n->attr[2].v[i] * in[i];
+  }
+  strided_read(e, base, stride);
+}
+
+static void eval_reverse(Eval *e) {
+  const Shape *s = &e->n->shape;
+  int64_t stride[MAX_RANK], base = 0;
+  strides_of(s, stride);
+  for (int i = 0; i < s->rank; i++)
+    if (ints_has(&e->n->attr[0], i)) {
+      base += (s->dim[i] - 1) * stride[i];
+      stride[i] = -stride[i];
+    }
+  strided_read(e, base, stride);
+}
+
+static void eval_pad(Eval *e) {
+  int64_t out[MAX_RANK], stride[MAX_RANK], base = 0;
+  eval_fill(e);
+  strides_of(&e->n->shape, out);
+  for (int i = 0; i < e->n->shape.rank; i++) {
+    base += e->n->attr[0].v[i] * out[i];
+    stride[i] = (e->n->attr[2].v[i] + 1) * out[i];
+  }
+  strided_write(e, 0, &e->x[0]->shape, base, stride);
+}
+
+static void eval_concat(Eval *e) {
+  int64_t stride[MAX_RANK], axis = e->n->attr[0].v[0], start = 0;
+  strides_of(&e->n->shape, stride);
+  for (int k = 0; k < e->n->nin; k++) {
+    const Shape *s = &g_node(e->g, e->n->in[k])->shape;
+    strided_write(e, k, s, start * stride[axis], stride);
+    start += s->dim[axis];
+  }
+}
+
+/* For an index into the windowed shape [..., O, size], the offset in the whole [..., D]; -1 in the padding.
+ */
+static int64_t window_offset(const Shape *whole, const Ints *step, const Ints *pad, const int64_t *at,
+                             const int64_t *stride) {
+  int n = step->n, lead = whole->rank - n;
+  int64_t off = 0;
+  for (int i = 0; i < lead; i++) off += at[i] * stride[i];
+  for (int i = 0; i < n; i++) {
+    int64_t p = at[lead + i] * step->v[i] + at[lead + n + i] - pad->v[i];
+    if (p < 0 || p >= whole->dim[lead + i]) return -1;
+    off += p * stride[lead + i];
+  }
+  return off;
+}
+
+static void eval_window(Eval *e) {
+  int64_t stride[MAX_RANK], at[MAX_RANK] = {0};
+  double outside = round_to(e->n->dt, e->n->imm, e->round_f32);
+  strides_of(&e->x[0]->shape, stride);
+  for (int64_t i = 0; i < e->count; i++) {
+    int64_t from = window_offset(&e->x[0]->shape, &e->n->attr[1], &e->n->attr[2], at, stride);
+    e->out[i] = from < 0 ? outside : e->in[0][from];
+    next_index(&e->n->shape, at);
+  }
+}
+
+static void round_all(Eval *e) {
+  for (int64_t i = 0; i < e->count; i++) e->out[i] = round_to(e->n->dt, e->out[i], e->round_f32);
+}
+
+static void eval_fold(Eval *e) {
+  const Shape *s = &e->x[0]->shape;
+  int64_t stride[MAX_RANK], at[MAX_RANK] = {0}, count = shape_count(s);
+  strides_of(&e->n->shape, stride);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t to = window_offset(&e->n->shape, &e->n->attr[1], &e->n->attr[2], at, stride);
+    if (to >= 0) e->out[to] += e->in[0][i];
+    next_index(s, at);
+  }
+  round_all(e);
+}
+
+/* ---- reductions: a function over the offsets of one group of elements ---- */
+typedef double ReduceFn(const double *x, const Offsets *o);
+
+static double reduce_sum(const double *x, const Offsets *o) {
+  double s = 0;
+  for (int64_t i = 0; i < o->n; i++) s += x[o->v[i]];
+  return s;
+}
+
+static double reduce_argmax(const double *x, const Offsets *o) {
+  int64_t best = 0;
+  for (int64_t i = 1; i < o->n; i++) {
+    double v = x[o->v[i]], b = x[o->v[best]];
+    if (v > b || (isnan(v) && !isnan(b))) best = i;
+  }
+  return (double)best;
+}
+
+static double reduce_max(const double *x, const Offsets *o) { return x[o->v[(int64_t)reduce_argmax(x, o)]]; }
+
+static double reduce_min(const double *x, const Offsets *o) {
+  double m = x[o->v[0]];
+  for (int64_t i = 1; i < o->n; i++) m = op_eval_leaf(OP_min, (double[]){m, x[o->v[i]]});
+  return m;
+}
+
+static double reduce_m2(const double *x, const Offsets *o) {
+  double mean = reduce_sum(x, o) / (double)o->n, s = 0;
+  for (int64_t i = 0; i < o->n; i++) s += (x[o->v[i]] - mean) * (x[o->v[i]] - mean);
+  return s;
+}
+
+static void eval_reduce(Eval *e) {
+  static ReduceFn *const fn[OP_COUNT] = {[OP_reduce_sum] = reduce_sum,
+                                         [OP_reduce_max] = reduce_max,
+                                         [OP_reduce_min] = reduce_min,
+                                         [OP_reduce_m2] = reduce_m2,
+                                         [OP_argmax] = reduce_argmax};
+  if (!fn[e->n->op]) bug("interpreter: unknown reduction %s", op_table[e->n->op].name);
+  const Shape *s = &e->x[0]->shape;
+  Ints kept = other_axes(s, &e->n->attr[0], NULL);
+  Offsets outer = offsets_along(e->scratch, s, &kept), inner = offsets_along(e->scratch, s, &e->n->attr[0]);
+  for (int64_t i = 0; i < outer.n; i++) e->out[i] = fn[e->n->op](e->in[0] + outer.v[i], &inner);
+  round_all(e);
+}
+
+/* ---- contractions ---- */
+static void eval_dot(Eval *e) {
+  const Ints *lb = &e->n->attr[0], *rb = &e->n->attr[1], *lc = &e->n->attr[2], *rc = &e->n->attr[3];
+  const Shape *ls = &e->x[0]->shape, *rs = &e->x[1]->shape;
+  Ints lfree = other_axes(ls, lb, lc), rfree = other_axes(rs, rb, rc);
+  Offsets batch_l = offsets_along(e->scratch, ls, lb), batch_r = offsets_along(e->scratch, rs, rb);
+  Offsets row = offsets_along(e->scratch, ls, &lfree), col = offsets_along(e->scratch, rs, &rfree);
+  Offsets sum_l = offsets_along(e->scratch, ls, lc), sum_r = offsets_along(e->scratch, rs, rc);
+  double *out = e->out;
+  for (int64_t b = 0; b < batch_l.n; b++)
+    for (int64_t i = 0; i < row.n; i++)
+      for (int64_t j = 0; j < col.n; j++) {
+        const double *l = e->in[0] + batch_l.v[b] + row.v[i], *r = e->in[1] + batch_r.v[b] + col.v[j];
+        double s = 0;
+        for (int64_t k = 0; k < sum_l.n; k++) s += l[sum_l.v[k]] * r[sum_r.v[k]];
+        *out++ = s;
+      }
+  round_all(e);
+}
+
+/* The three convolutions are one loop nest over y[n,k,oh,ow] += x[n,c,ih,iw] * w[k,c,i,j]; whichever of x, w,
+   y is the node's result accumulates the product of the other two. */
+static void eval_conv(Eval *e) {
+  bool to_x = e->n->op == OP_conv2d_dx, to_w = e->n->op == OP_conv2d_dw;
+  const Shape *xs = to_x ? &e->n->shape : &e->x[0]->shape;
+  const Shape *ws = to_w ? &e->n->shape : &e->x[1]->shape;
+  const Shape *ys = to_x ? &e->x[0]->shape : to_w ? &e->x[1]->shape : &e->n->shape;
+  const double *x = e->in[0], *w = e->in[1], *y = to_x ? e->in[0] : e->in[1];
+  const Ints *stride = &e->n->attr[0], *pad = &e->n->attr[1];
+  int64_t sh = stride->v[0], sw = stride->v[stride->n - 1], ph = pad->v[0], pw = pad->v[pad->n - 1];
+  int64_t C = xs->dim[1], H = xs->dim[2], W = xs->dim[3], K = ws->dim[0], kh = ws->dim[2], kw = ws->dim[3];
+  int64_t OH = ys->dim[2], OW = ys->dim[3];
+  for (int64_t n = 0; n < xs->dim[0]; n++)
+    for (int64_t k = 0; k < K; k++)
+      for (int64_t c = 0; c < C; c++)
+        for (int64_t i = 0; i < kh; i++)
+          for (int64_t j = 0; j < kw; j++) {
+            int64_t wi = ((k * C + c) * kh + i) * kw + j;
+            int64_t lo = 0, hi = OW; /* the ow whose iw lies inside */
+            while (lo < hi && lo * sw - pw + j < 0) lo++;
+            while (lo < hi && (hi - 1) * sw - pw + j >= W) hi--;
+            for (int64_t oh = 0; oh < OH; oh++) {
+              int64_t ih = oh * sh - ph + i;
+              if (ih < 0 || ih >= H) continue;
+              int64_t xi = ((n * C + c) * H + ih) * W - pw + j, yi = ((n * K + k) * OH + oh) * OW;
+              if (to_x)
+                for (int64_t o = lo; o < hi; o++) e->out[xi + o * sw] += w[wi] * y[yi + o];
+              else if (to_w)
+                for (int64_t o = lo; o < hi; o++) e->out[wi] += x[xi + o * sw] * y[yi + o];
+              else
+                for (int64_t o = lo; o < hi; o++) e->out[yi + o] += w[wi] * x[xi + o * sw];
+            }
+          }
+  round_all(e);
+}
+
+/* ---- indexing ---- */
+/* Splits the shape of the indexed tensor into [outer, extent, inner] around the axis. */
+static void split_at(const Shape *s, int64_t axis, int64_t *outer, int64_t *inner) {
+  *outer = *inner = 1;
+  for (int i = 0; i < axis; i++) *outer *= s->dim[i];
+  for (int i = (int)axis + 1; i < s->rank; i++) *inner *= s->dim[i];
+}
+
+static int64_t clamp_index(double i, int64_t extent) {
+  return i < 0 ? 0 : i >= (double)extent ? extent - 1 : (int64_t)i;
+}
+
+static void eval_gather(Eval *e) {
+  int64_t axis = e->n->attr[0].v[0], outer, inner, extent = e->x[0]->shape.dim[axis];
+  int64_t picks = shape_count(&e->x[1]->shape);
+  split_at(&e->x[0]->shape, axis, &outer, &inner);
+  double *out = e->out;
+  for (int64_t o = 0; o < outer; o++)
+    for (int64_t p = 0; p < picks; p++) {
+      int64_t at = clamp_index(e->in[1][p], extent);
+      memcpy(out, e->in[0] + (o * extent + at) * inner, (size_t)inner * sizeof *out);
+      out += inner;
+    }
+}
+
+static void eval_scatter(Eval *e) {
+  int64_t axis = e->n->attr[0].v[0], outer, inner, extent = e->n->shape.dim[axis];
+  int64_t picks = shape_count(&e->x[0]->shape);
+  split_at(&e->n->shape, axis, &outer, &inner);
+  const double *in = e->in[1];
+  for (int64_t o = 0; o < outer; o++)
+    for (int64_t p = 0; p < picks; p++) {
+      int64_t at = clamp_index(e->in[0][p], extent);
+      for (int64_t i = 0; i < inner; i++) e->out[(o * extent + at) * inner + i] += *in++;
+    }
+  round_all(e);
+}
+
+static void eval_extern(Eval *e) {
+  DType *dt = NEWN(e->scratch, DType, e->n->nin + 1);
+  int64_t *count = NEWN(e->scratch, int64_t, e->n->nin + 1);
+  for (int i = 0; i < e->n->nin; i++) {
+    dt[i] = g_node(e->g, e->n->in[i])->dt;
+    count[i] = shape_count(&g_node(e->g, e->n->in[i])->shape);
+  }
+  extern_eval(e->n->ext, e->n->nin, dt, count, e->in, e->n->dt, &e->n->shape, e->out);
+}
+
+/* Operators with an evaluator of their own; other elementwise rows walk their expression. */
+typedef void EvalFn(Eval *);
+static EvalFn *const eval_fn[OP_COUNT] = {
+    [OP_cast] = eval_cast,           [OP_stop_gradient] = eval_copy,
+    [OP_fill] = eval_fill,           [OP_iota] = eval_iota,
+    [OP_random_bits] = eval_random,  [OP_reshape] = eval_copy,
+    [OP_transpose] = eval_transpose, [OP_broadcast] = eval_broadcast,
+    [OP_slice] = eval_slice,         [OP_pad] = eval_pad,
+    [OP_concat] = eval_concat,       [OP_reverse] = eval_reverse,
+    [OP_window] = eval_window,       [OP_fold] = eval_fold,
+    [OP_reduce_sum] = eval_reduce,   [OP_reduce_max] = eval_reduce,
+    [OP_reduce_min] = eval_reduce,   [OP_reduce_m2] = eval_reduce,
+    [OP_argmax] = eval_reduce,       [OP_dot_general] = eval_dot,
+    [OP_conv2d] = eval_conv,         [OP_conv2d_dx] = eval_conv,
+    [OP_conv2d_dw] = eval_conv,      [OP_gather] = eval_gather,
+    [OP_scatter_add] = eval_scatter, [OP_extern] = eval_extern,
+};
+
+static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool round_f32) {
+  const Node *n = g_node(g, v);
+  EvalFn *fn = eval_fn[n->op] ? eval_fn[n->op] : op_table[n->op].kind == KIND_MAP ? eval_map : NULL;
+  if (!fn) bug("interpreter: operator %s cannot be evaluated", op_table[n->op].name);
+  Arena *scratch = arena_new();
+  Eval e = {.g = g, .n = n, .out = out, .scratch = scratch, .round_f32 = round_f32};
+  e.count = shape_count(&n->shape);
+  e.in = NEWN(scratch, const double *, n->nin + 1);
+  for (int i = 0; i < n->nin; i++) {
+    e.in[i] = value[n->in[i]];
+    if (i < 2) e.x[i] = g_node(g, n->in[i]);
+  }
+  fn(&e);
+  arena_free(scratch);
+}
+
+static double *new_values(int64_t n) {
+  double *p = calloc((size_t)n + 1, sizeof *p);
+  if (!p) {
+    fprintf(stderr, "jepac: out of memory (interpreter, %lld elements)\n", (long long)n);
+    exit(ST_BUDGET);
+  }
+  return p;
+}
+
+/* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs.
+ */
+static int *last_uses(const Graph *g, Arena *a) {
+  int n = g->node.n, *last = NEWN(a, int, n + 1);
+  for (int v = 0; v < n; v++) last[v] = -1;
+  for (int i = 0; i < g->outputs.n; i++) last[g->outputs.v[i].val] = n;
+  for (int v = n - 1; v >= 0; v--)
+    for (int i = 0; last[v] >= 0 && i < g_node(g, v)->nin; i++) {
+      Val u = g_node(g, v)->in[i];
+      if (last[u] < v) last[u] = v;
+    }
+  return last;
+}
+
+void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool round_f32) {
+  Arena *tmp = arena_new();
+  int *last = last_uses(g, tmp);
+  double **value = NEWN(tmp, double *, g->node.n + 1);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *input = &g->inputs.v[i];
+    if (last[input->val] >= 0 && !shape_eq(&in[i].shape, &g_node(g, input->val)->shape))
+      bug("interpreter: input %s has the wrong shape", input->name);
+    value[input->val] = in[i].v;
+  }
+  for (Val v = 0; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    if (last[v] < 0) continue;
+    if (n->op != OP_input) {
+      value[v] = new_values(shape_count(&n->shape));
+      eval_node(g, v, value, value[v], round_f32);
+    }
+    for (int i = 0; i < n->nin; i++) {
+      Val u = n->in[i];
+      if (last[u] != v || g_node(g, u)->op == OP_input) continue;
+      free(value[u]);
+      value[u] = NULL;
+    }
+  }
+  for (int i = 0; i < g->outputs.n; i++) {
+    Val v = g->outputs.v[i].val;
+    const Node *n = g_node(g, v);
+    int64_t count = shape_count(&n->shape);
+    out[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
+    memcpy(out[i].v, value[v], (size_t)count * sizeof(double));
+  }
+  for (Val v = 0; v < g->node.n; v++)
+    if (g_node(g, v)->op != OP_input) free(value[v]);
+  arena_free(tmp);
+}

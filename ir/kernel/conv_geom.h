@@ -1,0 +1,119 @@
+/* Geometry and blocking behind conv_plan(), shared by the planner (ir/kernel/conv_plan.c) and the emitters
+   (codegen/conv/). Both derive it from the same ConvSpec and Target, so a plan and its code always agree.
+   Offsets count floats unless named bytes. */
+#ifndef JEPAC_IR_KERNEL_CONV_GEOM_H
+#define JEPAC_IR_KERNEL_CONV_GEOM_H
+
+#include "ir/kernel/conv_plan.h"
+
+enum { CONV_PHASES = 4 }; /* input gradients of larger strides dilate the incoming gradient instead */
+
+/* One dimension of one phase: produced coordinates start + i * step (i < count); the j-th of ntap taps reads
+   source coordinate i * source_step + off + j * offstep under kernel position wfirst + j * wstep. */
+typedef struct {
+  int64_t start, step, count, ntap, wfirst, wstep, off, offstep;
+} ConvPhase;
+
+typedef struct {
+  int ph, pw, ob; /* a register tile: ph x pw pixels by ob channel vectors */
+} ConvTile;
+
+/* How source images reach thread scratch: [cb][rows][cols][ib], or (planar: few row-major channels, one
+   block) [ib][rows][cols], with zeros outside the extent. Scratch column j holds source column (lo + j) * sub
+   / dil where that is whole and inside. */
+typedef struct {
+  int64_t c, h, w; /* the source tensor */
+  int block;
+  bool bf16;       /* widened on the way */
+  int64_t ib, icb; /* scratch channel block and number of blocks */
+  int64_t lo[2], sub[2], dil[2];
+  int64_t rows, cols;
+  bool planar;
+  bool in_place; /* no copy: channel-blocked f32 of which every pixel is read by one tap at most */
+} ConvFill;
+
+/* Forward and input gradient: each produced pixel gathers taps of a source. */
+typedef struct {
+  int lanes;
+  ConvFill fill;
+  int64_t cout, oh, ow, ocb; /* the produced tensor */
+  int oblock;
+  int64_t source_step[2];
+  int nphase[2];
+  ConvPhase phase[2][CONV_PHASES];
+  ConvTile tile[CONV_PHASES][CONV_PHASES];
+  /* A unit of work is a group of images, a band of rows, a range of produced blocks; chunks are `units` of
+     them, in this order. */
+  int64_t units;
+  int64_t band, nband;     /* phase rows */
+  int64_t group, ngroup;   /* images together in scratch */
+  int64_t kgroup, nkgroup; /* produced channel blocks */
+  int64_t image;           /* floats an image, of scratch or in place */
+  int64_t out_scratch;     /* floats of scratch an image for a row-major result, else 0 */
+} ConvGather;
+
+/* Weight gradient: accumulators [kb][c][r][s][lane] summed over pixel blocks of `images` images by `band`
+ * rows. */
+typedef struct {
+  int lanes;
+  ConvFill fx, fy; /* fy.rows == 0: read in place */
+  int64_t ocb, step[2];
+  int64_t images, band, nband, nblock;
+  int64_t nsplit, per_split; /* pixel blocks are cut into splits with partial sums of their own */
+  int64_t cgroup, ncgroup, kgroup, nkgroup; /* channel blocks a chunk */
+  bool flat;                                /* few channels: a register tile runs over (channel, tap) pairs */
+  bool flat_rows;                           /* ... of all kernel rows, else of one */
+  int rb, ob;                               /* register tile: rb broadcast values by ob vectors */
+  int64_t acc;                              /* floats of one split's accumulators */
+} ConvWgrad;
+
+/* Winograd: tiles of 4x4 (DX of stride 2: 8x8) produced pixels from a patch of source pixels, points x points
+   planes of products. Stride 1 is F(4x4,3x3) with 6 points a dimension; stride 2 splits a dimension's taps
+   into the outer two, F(4,2) with 5 points, and the middle one, 4 plain products; an image of 2x2 pixels is a
+   tile of its own with 3 points, one of 4x4 under stride 2 with the 5 taps that meet pixels. V[planes][block
+   / vgroup][icb][vgroup][lane] holds transformed source tiles, U[planes][ocb][cin][lane] transformed weights.
+ */
+typedef enum { WINO_4X3, WINO_STRIDE2, WINO_2X2, WINO_STRIDE2_4X4 } WinoForm;
+typedef struct {
+  WinoForm form;
+  int lanes;
+  int points, planes;
+  int patch, source_tile, out_tile; /* source pixels a tile needs, their distance from tile to tile, produced
+                                       pixels: a dimension */
+  int gradient_tile;                /* DW: pixels of the incoming gradient a tile has */
+  int64_t n, cin, cout, icb, ocb;   /* forward: c, k; input gradient: k, c; weight gradient: c, k */
+  int64_t h, w, oh, ow, pad;        /* source and produced images */
+  int64_t th, tw, tiles;            /* tile rows and columns of an image; tiles of all images */
+  int64_t block, nblock;            /* tiles a block */
+  int64_t span;                     /* forward, input gradient: tiles a chunk of the main step */
+  int64_t
+      vgroup; /* tiles that lie together for one channel block: a register tile's, or (DW) all of a block */
+  int rb, ob; /* register tile: rb broadcast values by ob vectors */
+  int64_t vplane, mplane,
+      uplane; /* floats from one plane to the next (mplane: of M, or of the transformed gradient) */
+  /* Many weights for few tiles: V of all tiles (DW: and the transformed gradient) goes to memory in a step of
+     its own, and a chunk of the main step keeps its share of the transformed weights in scratch. */
+  bool stationary;
+  bool in_place;             /* few channels: products overwrite the V they come from, all in L1 */
+  int64_t fill_group;        /* stationary: channel blocks a chunk of the transforming step */
+  int64_t cgroup, kgroup;    /* DW: channel blocks a chunk accumulates */
+  int64_t nsplit, per_split; /* DW, not stationary: ranges of blocks with partial sums of their own */
+  bool source16, gradient16, result16; /* stored as bf16 (gradient: DW's incoming one) */
+  int64_t work; /* floats of scratch for edge patches and between the passes of a transform */
+} ConvWino;
+
+bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */
+void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g);
+void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);
+void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g);
+
+/* Floats of scratch from one channel of a block, pixel of a row, row to the next. */
+static inline int64_t fill_channel(const ConvFill *f) { return f->planar ? f->rows * f->cols : 1; }
+static inline int64_t fill_pixel(const ConvFill *f) { return f->planar ? 1 : f->ib; }
+static inline int64_t fill_row(const ConvFill *f) { return f->cols * fill_pixel(f); }
+
+static inline int64_t conv_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t conv_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t conv_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+#endif

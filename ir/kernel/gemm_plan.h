@@ -1,0 +1,96 @@
+/* Matrix products as a sequence of compiled steps: geometry and the deterministic choice of kernel, register
+   tile, blocks and chunk counts. Passes plan with it, codegen emits from it; no LLVM here. */
+#ifndef JEPAC_IR_KERNEL_GEMM_PLAN_H
+#define JEPAC_IR_KERNEL_GEMM_PLAN_H
+
+#include "ir/kernel/choice.h"
+#include "ir/target.h"
+#include "ir/type.h"
+
+enum { GEMM_BATCH_AXES = 4 };
+
+/* C[b..., m, n] = sum_k A[b..., m, k] B[b..., k, n], all element strides; strides of A and B may be 0. Rows
+   of C are stored as such: c_n is 1. */
+typedef struct {
+  DType dt;           /* DT_F32 or DT_F64: of the sums, and of operands that are not bf16 */
+  bool a16, b16, c16; /* with DT_F32: stored as bf16 */
+  int nbatch;
+  int64_t batch[GEMM_BATCH_AXES], a_batch[GEMM_BATCH_AXES], b_batch[GEMM_BATCH_AXES],
+      c_batch[GEMM_BATCH_AXES];
+  int64_t m, n, k;
+  int64_t a_m, a_k, b_k, b_n, c_m, c_n;
+  int64_t a_off, b_off, c_off;
+  /* 0: the plan cuts as it likes. Else chunk i of the main step reads and writes exactly rows [i * rows, (i +
+     1) * rows) of A and C, or with a batch those entries of its first axis. Results do not depend on it. */
+  int64_t rows;
+  int64_t choice; /* of schedule, ir/kernel/choice.h */
+} GemmSpec;
+
+typedef enum { GO_A, GO_B, GO_C, GO_TMP } GemmOperand;
+
+typedef struct {
+  const char *name; /* "pack" or "main" */
+  int nin, nout;
+  GemmOperand in[2], out[1]; /* pointers reach the step in the order in..., out... */
+  int64_t nchunk;            /* fixed by shape and target, never by thread count */
+  int64_t scratch;           /* bytes a thread */
+  double flops;
+} GemmStep;
+
+typedef struct {
+  int64_t tmp_bytes; /* of GO_TMP, the packed B; 0 = unused. Independent of spec.rows, as are the steps */
+  int64_t rows; /* rows (or entries of the first batch axis) a chunk of the main step covers; 0: chunks are
+                   no such ranges */
+  int nstep;
+  GemmStep step[2]; /* the last one is the main step */
+} GemmPlan;
+
+/* How an operand is stored. */
+static inline DType gemm_dtype(const GemmSpec *s, GemmOperand o) {
+  bool narrow = (o == GO_A && s->a16) || (o == GO_B && s->b16) || (o == GO_C && s->c16);
+  return narrow ? DT_BF16 : s->dt;
+}
+
+GemmPlan gemm_plan(const GemmSpec *spec, const Target *target);
+/* The choices that give different schedules, 0 first; how many. */
+int gemm_choices(const GemmSpec *s, const Target *t, int64_t choice[CHOICES]);
+
+/* ---- geometry behind the plan, for the emitters and the interpreter ---- */
+typedef enum {
+  GEMM_PANEL, /* vectors along n: a tile of rows by column vectors stays in registers over k */
+  GEMM_DOT /* vectors along k: a few dot products at a time, for small m or n with both operands contiguous in
+              k */
+} GemmKind;
+
+typedef enum {
+  GEMM_IN_PLACE,
+  GEMM_COPY,  /* a chunk copies (or transposes) its block into scratch */
+  GEMM_PACKED /* B only: panels made by a step of their own */
+} GemmSource;
+
+typedef struct {
+  GemmKind kind;
+  int lanes;                 /* elements of a vector */
+  int mr, nv;                /* register tile: rows by column vectors; GEMM_DOT: rows by columns */
+  GemmSource a, b;           /* how a tile reads its operands */
+  int64_t kc, nk;            /* k is cut into nk blocks of kc (the last may be shorter) */
+  int64_t items;             /* all batch extents multiplied */
+  int64_t per_chunk, ngroup; /* batch items a chunk, when one chunk covers whole items */
+  int64_t rows, nrow;        /* rows of C a chunk, chunks along m */
+  int64_t cols, ncol;        /* columns of C a chunk (a multiple of nv vectors), chunks along n */
+  int64_t a_i, a_k;          /* strides of A as a tile reads it, in elements */
+  int64_t a_block, b_block;  /* elements of scratch for blocks of A and B */
+  int64_t pack_group;        /* panels a chunk of the pack step */
+} GemmGeom;
+
+void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g);
+/* Element of the packed B that holds B[k, n]: panels of nv vectors (the last as wide as its columns need and
+   filled up with its last column), each [k][column]. */
+int64_t gemm_packed_at(const GemmSpec *s, const GemmGeom *g, int64_t k, int64_t n);
+int64_t gemm_packed_size(const GemmSpec *s, const GemmGeom *g);
+
+static inline int64_t gemm_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t gemm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+#endif

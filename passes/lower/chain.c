@@ -1,0 +1,278 @@
+/* Chains: kernels that run chunk by chunk, one after the other on one thread, so that what one writes is read
+   from the core's cache by the next. Batch norm and ReLU before a convolution, its statistics after it, the
+   products of a transformer layer.
+
+   A kernel joins a chain when it touches what the chain writes only inside its own chunk (ir/kernel/chunks.c), for a
+   chunk count all members can take. Kernels in between that the chain does not feed move before it, those it
+   feeds behind it. A buffer only the chain uses shrinks to one chunk in each thread's scratch. */
+#include <string.h>
+
+#include "passes/lower/lower.h"
+
+enum { MAX_MEMBERS = 16, MAX_COUNTS = 48, WINDOW = 48, SMALL = 1 << 18, LEAST_CHUNKS = 2, LEAST_TILES = 16 };
+
+typedef struct {
+  int member[MAX_MEMBERS], n;
+  int64_t count[MAX_COUNTS]; /* chunk counts all members can take */
+  int ncount;
+} Chain;
+
+typedef struct {
+  Program *p;
+  int *order;          /* kernels */
+  int64_t least_bytes; /* of the largest operand */
+} Chains;
+
+/* ---- kernels with another chunk count ---- */
+/* k cut into `count` chunks, when it can be. */
+static bool recut(const Program *p, const Kernel *k, int64_t count, Kernel *out) {
+  *out = *k;
+  if (k->kind == KK_LOOP) {
+    out->loop.nchunk = count;
+    return true;
+  }
+  if (k->kind != KK_CONV || k->conv.n % count) return false;
+  out->conv.images = k->conv.n / count;
+  ConvPlan own;
+  const ConvPlan *plan = program_conv_plan(p, &out->conv, &own);
+  return plan->spec.images && plan->step[out->conv_step].nchunk == count;
+}
+
+static int operand_of(const Program *p, const Kernel *k, int root, int from) {
+  for (int i = from; i < k->nbuf; i++)
+    if (program_root(p, k->buf[i]) == root) return i;
+  return -1;
+}
+
+static bool writes(const Program *p, const Kernel *k, int root) {
+  return operand_of(p, k, root, k->nbuf - k->nout) >= 0;
+}
+
+static bool touches(const Program *p, const Kernel *k, int root) { return operand_of(p, k, root, 0) >= 0; }
+
+/* Must b stay behind a (a before b in the old order)? */
+static bool ordered(const Program *p, const Kernel *a, const Kernel *b) {
+  for (int i = 0; i < b->nbuf; i++)
+    if (writes(p, a, program_root(p, b->buf[i]))) return true;
+  for (int i = b->nbuf - b->nout; i < b->nbuf; i++)
+    if (touches(p, a, program_root(p, b->buf[i]))) return true;
+  return false;
+}
+
+/* ---- joining ---- */
+/* Every result of k, cut, lies in its chunk's part of a buffer of its own. */
+static bool writes_chunks(const Program *p, const Kernel *k) {
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const Buf *b = &p->buf.v[k->buf[i]];
+    if (b->kind == BUF_INPUT || b->alias >= 0 || !kernel_chunk_bytes(p, k, i)) return false;
+  }
+  return true;
+}
+
+static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t count) {
+  Kernel cut, other;
+  if (!recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
+  for (int m = 0; m < c->n; m++) {
+    const Kernel *x = &p->kernel.v[c->member[m]];
+    if (!ordered(p, x, k)) continue;
+    recut(p, x, count, &other);
+    for (int i = 0; i < x->nbuf; i++) {
+      int root = program_root(p, x->buf[i]);
+      if (!(writes(p, x, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
+      int64_t b = kernel_chunk_of_root(p, &other, root);
+      if (!b || b != kernel_chunk_of_root(p, &cut, root)) return false;
+    }
+  }
+  return true;
+}
+
+/* Do k and a member work on the same chunk of some buffer? */
+static bool related(const Chains *s, const Chain *c, const Kernel *k, int64_t count) {
+  const Program *p = s->p;
+  Kernel cut, other;
+  recut(p, k, count, &cut);
+  for (int m = 0; m < c->n; m++) {
+    recut(p, &p->kernel.v[c->member[m]], count, &other);
+    for (int i = 0; i < cut.nbuf - cut.nout; i++) {
+      int root = program_root(p, cut.buf[i]);
+      if (p->buf.v[root].bytes < s->least_bytes || !touches(p, &other, root)) continue;
+      int64_t b = kernel_chunk_of_root(p, &other, root);
+      if (b && b == kernel_chunk_of_root(p, &cut, root)) return true;
+    }
+  }
+  return false;
+}
+
+static bool candidate(const Chains *s, const Kernel *k) {
+  const Program *p = s->p;
+  if (k->commit || k->nbuf > CHAIN_OPERANDS || (k->kind != KK_LOOP && k->kind != KK_CONV)) return false;
+  int64_t most = 0;
+  for (int i = 0; i < k->nbuf; i++)
+    if (p->buf.v[k->buf[i]].bytes > most) most = p->buf.v[k->buf[i]].bytes;
+  return most >= s->least_bytes;
+}
+
+static void start(Chains *s, Chain *c, int k) {
+  const Kernel *x = &s->p->kernel.v[k];
+  const Shape *sh = &s->p->buf.v[x->buf[x->nbuf - 1]].shape;
+  *c = (Chain){.member = {k}, .n = 1};
+  int64_t rows = x->kind == KK_CONV ? x->conv.n : sh->rank ? sh->dim[0] : 1;
+  Chain none = {.n = 0};
+  /* divisors of rows; of the numbers between two quotients of it none is one */
+  for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n = rows / (rows / n + 1))
+    if (rows % n == 0 && fits(s->p, &none, x, n)) c->count[c->ncount++] = n;
+}
+
+/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next.
+ */
+static bool feeds(const Chains *s, const Chain *c, int k, int from, int end) {
+  const Program *p = s->p;
+  const Kernel *x = &p->kernel.v[k];
+  for (int i = from; i < end; i++) {
+    const Kernel *y = &p->kernel.v[s->order[i]];
+    bool of_k = false, of_chain = false;
+    for (int j = 0; j < y->nbuf - y->nout; j++) {
+      int root = program_root(p, y->buf[j]);
+      of_k |= writes(p, x, root);
+      for (int m = 0; m < c->n && !of_chain; m++) of_chain = writes(p, &p->kernel.v[c->member[m]], root);
+    }
+    if (of_k && of_chain && candidate(s, y)) return true;
+  }
+  return false;
+}
+
+static bool join(Chains *s, Chain *c, int k, int next, int end) {
+  const Kernel *x = &s->p->kernel.v[k];
+  int64_t left[MAX_COUNTS];
+  int n = 0;
+  if (c->n == MAX_MEMBERS || !candidate(s, x)) return false;
+  bool shares = false;
+  for (int i = 0; i < x->nbuf - x->nout && !shares; i++)
+    for (int m = 0; m < c->n && !shares; m++)
+      shares = touches(s->p, &s->p->kernel.v[c->member[m]], program_root(s->p, x->buf[i]));
+  bool feeding = !shares && feeds(s, c, k, next, end);
+  if (!shares && !feeding) return false;
+  for (int i = 0; i < c->ncount; i++)
+    if (fits(s->p, c, x, c->count[i])) left[n++] = c->count[i];
+  if (!n || !(feeding || related(s, c, x, left[n - 1]) || feeds(s, c, k, next, end))) return false;
+  memcpy(c->count, left, sizeof left);
+  c->ncount = n;
+  c->member[c->n++] = k;
+  return true;
+}
+
+/* ---- how many chunks ---- */
+/* Loss against a chain whose data stays in cache at no cost, as a share of its time: data beyond half of L2,
+   few tiles for a Winograd block, weights read again by every chunk, too few chunks to share out. */
+static double loss(const Program *p, const Chain *c, int64_t count) {
+  double l2 = (double)p->target.l2, data = 0, worst = 0, weights = 0;
+  Kernel cut;
+  for (int m = 0; m < c->n; m++) {
+    recut(p, &p->kernel.v[c->member[m]], count, &cut);
+    for (int i = 0; i < cut.nbuf; i++) {
+      int root = program_root(p, cut.buf[i]);
+      bool seen = false;
+      for (int j = 0; j < m; j++) seen |= touches(p, &p->kernel.v[c->member[j]], root);
+      if (seen) continue;
+      int64_t b = kernel_chunk_of_root(p, &cut, root);
+      if (b) data += (double)b;
+      else weights += (double)p->buf.v[root].bytes;
+    }
+    ConvPlan own;
+    if (cut.kind != KK_CONV || program_conv_plan(p, &cut.conv, &own)->spec.algo != CONV_WINOGRAD) continue;
+    int64_t tiles = cut.conv.images * ((cut.conv.oh + 3) / 4) * ((cut.conv.ow + 3) / 4);
+    if (tiles < LEAST_TILES) return 1e9;
+    if (4.0 / (double)tiles > worst) worst = 4.0 / (double)tiles;
+  }
+  double over = data > l2 / 2 ? data / (l2 / 2) - 1 : 0;
+  return (over > 2 ? 2 : over) * 0.3 + worst + 0.1 * weights / (data + 1) +
+         (count < 32 ? 1.0 / (double)count : 0);
+}
+
+static int64_t best_count(const Program *p, const Chain *c) {
+  int64_t best = 0;
+  double least = 0.6;
+  for (int i = 0; i < c->ncount; i++) {
+    double l = loss(p, c, c->count[i]);
+    if (l < least) least = l, best = c->count[i];
+  }
+  return best;
+}
+
+/* ---- the sweep over the kernels ---- */
+/* Grows a chain from order[at]; on success rewrites order[at ...] as what moves before it, the chain, what
+   moves behind it, and returns how many places the first two take. */
+static int grow(Chains *s, int at, int end, int number) {
+  Program *p = s->p;
+  Chain c;
+  start(s, &c, s->order[at]);
+  if (!c.ncount) return 0;
+  int later[WINDOW], nlater = 0, before[WINDOW], nbefore = 0, i = at + 1;
+  for (; i < end && i < at + WINDOW; i++) {
+    int k = s->order[i];
+    const Kernel *x = &p->kernel.v[k];
+    bool behind = false, fed = false;
+    for (int j = 0; j < nlater && !behind; j++) behind = ordered(p, &p->kernel.v[later[j]], x);
+    if (!behind && join(s, &c, k, i + 1, end < at + WINDOW ? end : at + WINDOW)) continue;
+    for (int j = 0; j < c.n && !fed; j++) fed = ordered(p, &p->kernel.v[c.member[j]], x);
+    int64_t written = 0;
+    for (int j = x->nbuf - x->nout; j < x->nbuf; j++) written += p->buf.v[x->buf[j]].bytes;
+    bool small = written < SMALL || (x->kind == KK_CONV && x->conv_step == 0 && x->flops == 0);
+    if (!behind && !fed && small) before[nbefore++] = k;
+    else later[nlater++] = k;
+  }
+  int64_t count = c.n > 1 ? best_count(p, &c) : 0;
+  if (!count) return 0;
+  int w = at;
+  for (int j = 0; j < nbefore; j++) s->order[w++] = before[j];
+  for (int j = 0; j < c.n; j++) {
+    Kernel cut;
+    recut(p, &p->kernel.v[c.member[j]], count, &cut);
+    cut.chain = number;
+    p->kernel.v[c.member[j]] = cut;
+    s->order[w++] = c.member[j];
+  }
+  int next = w;
+  for (int j = 0; j < nlater; j++) s->order[w++] = later[j];
+  if (w != i) bug("chain: kernels were lost");
+  return next - at;
+}
+
+/* ---- buffers that only a chain uses ---- */
+static void make_private(Program *p) {
+  int *user = NEWN(p->arena, int, p->buf.n + 1); /* chain of the only users, -1 several or none */
+  int64_t *chunk = NEWN(p->arena, int64_t, p->buf.n + 1);
+  for (int k = 0; k < p->kernel.n; k++) {
+    const Kernel *x = &p->kernel.v[k];
+    for (int i = 0; i < x->nbuf; i++) {
+      int b = program_root(p, x->buf[i]);
+      int64_t bytes = x->chain && x->buf[i] == b ? kernel_chunk_of_root(p, x, b) : 0;
+      bool first = !user[b];
+      if (!bytes || (!first && (user[b] != x->chain || chunk[b] != bytes))) user[b] = -1;
+      else user[b] = x->chain, chunk[b] = bytes;
+    }
+  }
+  for (int b = 0; b < p->buf.n; b++)
+    if (p->buf.v[b].alias >= 0) user[program_root(p, b)] = -1;
+  for (int b = 0; b < p->buf.n; b++)
+    if (user[b] > 0 && p->buf.v[b].kind == BUF_TEMP && p->buf.v[b].alias < 0) p->buf.v[b].chunk = chunk[b];
+}
+
+void chain(Lower *l, int64_t least_bytes) {
+  Chains *s = NEW(l->arena, Chains);
+  Program *p = s->p = l->p;
+  s->least_bytes = least_bytes;
+  s->order = NEWN(l->arena, int, p->kernel.n + 1);
+  for (int k = 0; k < p->kernel.n; k++) s->order[k] = k;
+  int number = 1;
+  for (int at = 0; at < p->ncompute;) {
+    int taken = candidate(s, &p->kernel.v[s->order[at]]) ? grow(s, at, p->ncompute, number) : 0;
+    number += taken > 0;
+    at += taken ? taken : 1;
+  }
+  Kernel *sorted = NEWN(l->arena, Kernel, p->kernel.n + 1);
+  for (int k = 0; k < p->kernel.n; k++) sorted[k] = p->kernel.v[s->order[k]];
+  p->kernel.v = sorted;
+  p->kernel.cap = p->kernel.n;
+  make_private(p);
+}

@@ -1,0 +1,291 @@
+/* Lowering of what is not a loop kernel: matrix products, convolution steps, scatter; and the buffers of
+ * values. */
+#include <string.h>
+
+#include "passes/lower/lower.h"
+
+int lower_buf(Lower *l, Val v) {
+  if (l->buf[v] >= 0) return l->buf[v];
+  const Node *n = g_node(l->g, v);
+  Buf b;
+  memset(&b, 0, sizeof b);
+  b.kind = n->op == OP_input ? BUF_INPUT : BUF_TEMP;
+  b.dt = n->dt;
+  b.shape = n->shape;
+  b.block = l->block[v];
+  b.bytes = shape_count(&n->shape) * dtype_size(n->dt);
+  b.input = n->op == OP_input ? n->input : -1;
+  b.result = b.alias = b.first = b.last = -1;
+  b.val = v;
+  vec_push(l->arena, &l->p->buf, b);
+  return l->buf[v] = l->p->buf.n - 1;
+}
+
+int lower_temp(Lower *l, int64_t bytes) {
+  Buf b;
+  memset(&b, 0, sizeof b);
+  b.kind = BUF_TEMP;
+  b.dt = DT_F32;
+  b.shape.rank = 1;
+  b.shape.dim[0] = (bytes + 3) / 4;
+  b.bytes = b.shape.dim[0] * 4;
+  b.input = b.result = b.alias = b.first = b.last = -1;
+  b.val = -1;
+  vec_push(l->arena, &l->p->buf, b);
+  return l->p->buf.n - 1;
+}
+
+void lower_push(Lower *l, Kernel *k, Val root) {
+  const Node *n = g_node(l->g, root);
+  k->loc = n->loc;
+  k->role = n->role;
+  k->val = root;
+  vec_push(l->arena, &l->p->kernel, *k);
+}
+
+/* ---- dot_general ---- */
+
+typedef struct {
+  Ints batch, free, contract; /* operand axes */
+} DotAxes;
+
+static DotAxes dot_axes(const Node *n, int i, int rank) {
+  DotAxes x;
+  memset(&x, 0, sizeof x);
+  x.batch = n->attr[i];
+  x.contract = n->attr[2 + i];
+  for (int a = 0; a < rank; a++) {
+    bool used = false;
+    for (int j = 0; j < x.batch.n; j++) used |= x.batch.v[j] == a;
+    for (int j = 0; j < x.contract.n; j++) used |= x.contract.v[j] == a;
+    if (!used) x.free.v[x.free.n++] = a;
+  }
+  return x;
+}
+
+/* Strides of a list of axes as one: the stride of its last axis when the others continue it. */
+static bool merged_stride(const Ints *axes, const Shape *s, const Affine *off, int64_t *extent,
+                          int64_t *stride) {
+  int64_t e = 1, st = 0;
+  for (int i = axes->n - 1; i >= 0; i--) {
+    int a = (int)axes->v[i];
+    if (s->dim[a] == 1) continue;
+    if (e == 1) st = off->k[a];
+    else if (off->k[a] != st * e) return false;
+    e *= s->dim[a];
+  }
+  *extent = e;
+  *stride = st;
+  return true;
+}
+
+static bool dot_operand(Lower *l, Val v, int i, Val *base, Affine *off, DotAxes *ax,
+                        int64_t *mk /* free, contract: extent, stride */) {
+  const Node *n = g_node(l->g, v);
+  const Shape *s = &g_node(l->g, n->in[i])->shape;
+  int dims[MAX_RANK];
+  for (int a = 0; a < s->rank; a++) dims[a] = a;
+  if (!view_access(l, n->in[i], s->rank, s->dim, dims, base, off)) return false;
+  *ax = dot_axes(n, i, s->rank);
+  if (!merged_stride(&ax->free, s, off, &mk[0], &mk[1]) ||
+      !merged_stride(&ax->contract, s, off, &mk[2], &mk[3]))
+    return false;
+  if (mk[1] < 0 || mk[3] < 0) return false;
+  bool unit = mk[1] == 1 || mk[3] == 1 || mk[0] == 1 || mk[2] == 1;
+  if ((mk[0] > 1 && mk[1] == 0) || (mk[2] > 1 && mk[3] == 0)) return false;
+  return unit;
+}
+
+bool dot_operand_base(Lower *l, Val v, int i, Val *base) {
+  Affine off;
+  DotAxes ax;
+  int64_t mk[4];
+  return dot_operand(l, v, i, base, &off, &ax, mk);
+}
+
+static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout) {
+  k->buf = NEWN(l->arena, int, n);
+  memcpy(k->buf, buf, sizeof(int) * (size_t)n);
+  k->nbuf = n;
+  k->nout = nout;
+  for (int i = 0; i < n; i++) k->bytes += (double)l->p->buf.v[buf[i]].bytes;
+}
+
+static void push_gemm(Lower *l, const GemmSpec *s, Val v, const Val base[2]) {
+  GemmPlan plan = gemm_plan(s, &l->p->target);
+  int role[4] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v), -1};
+  if (plan.tmp_bytes) {
+    role[GO_TMP] = lower_temp(l, plan.tmp_bytes);
+    Buf *b = &l->p->buf.v[role[GO_TMP]];
+    b->dt = s->dt;
+    b->shape.dim[0] = plan.tmp_bytes / dtype_size(s->dt);
+  }
+  for (int i = 0; i < plan.nstep; i++) {
+    const GemmStep *st = &plan.step[i];
+    Kernel k = {.kind = KK_GEMM, .gemm = *s, .gemm_step = i, .flops = st->flops};
+    int buf[3], nb = 0;
+    for (int j = 0; j < st->nin; j++) buf[nb++] = role[st->in[j]];
+    for (int j = 0; j < st->nout; j++) buf[nb++] = role[st->out[j]];
+    push_operands(l, &k, buf, nb, st->nout);
+    lower_push(l, &k, v);
+  }
+}
+
+void lower_dot(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  GemmSpec spec = {.dt = n->dt == DT_BF16 ? DT_F32 : n->dt, .c16 = n->dt == DT_BF16}, *s = &spec;
+  spec.a16 = g_node(l->g, n->in[0])->dt == DT_BF16, spec.b16 = g_node(l->g, n->in[1])->dt == DT_BF16;
+  Val base[2];
+  Affine off[2];
+  DotAxes ax[2];
+  int64_t mk[2][4];
+  for (int i = 0; i < 2; i++)
+    if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i])) {
+      if (l->stored[n->in[i]] && !l->block[n->in[i]])
+        bug("dot_general %%%d: operand %d is not in product order", v, i);
+      l->stored[n->in[i]] = true;
+      lower_why(l, n->in[i], WHY_OPERAND, v, 0, 0);
+      l->block[n->in[i]] = 0;
+      if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i]))
+        bug("dot_general %%%d: operand %d is not in product order", v, i);
+    }
+  for (int i = 0; i < 2; i++)
+    if (!l->stored[base[i]]) { /* a view chain ended in a computed value */
+      l->stored[base[i]] = true;
+      lower_why(l, base[i], WHY_OPERAND, v, 0, 0);
+      l->block[base[i]] = 0;
+    }
+  s->m = mk[0][0];
+  s->n = mk[1][0];
+  s->k = mk[0][2];
+  s->a_m = mk[0][1];
+  s->a_k = mk[0][3];
+  s->b_n = mk[1][1];
+  s->b_k = mk[1][3];
+  s->a_off = off[0].c;
+  s->b_off = off[1].c;
+  s->c_n = 1;
+  s->c_m = s->n;
+  if (ax[0].batch.n > 4) bug("dot_general with %d batch axes", ax[0].batch.n);
+  int64_t st = s->m * s->n;
+  const Shape *sa = &g_node(l->g, n->in[0])->shape;
+  for (int i = ax[0].batch.n - 1; i >= 0; i--) {
+    int64_t e = sa->dim[ax[0].batch.v[i]];
+    s->batch[i] = e;
+    s->a_batch[i] = off[0].k[ax[0].batch.v[i]];
+    s->b_batch[i] = off[1].k[ax[1].batch.v[i]];
+    s->c_batch[i] = st;
+    st *= e;
+  }
+  s->nbatch = ax[0].batch.n;
+  push_gemm(l, s, v, base);
+  l->kernel_of[v] = l->p->kernel.n - 1;
+}
+
+/* ---- convolution ---- */
+
+void lower_conv(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  ConvSpec s;
+  memset(&s, 0, sizeof s);
+  s.algo = l->conv;
+  Val x, w, y; /* values in the roles of the forward geometry */
+  switch (n->op) {
+  case OP_conv2d:
+    s.kind = CONV_FWD;
+    x = n->in[0];
+    w = n->in[1];
+    y = v;
+    break;
+  case OP_conv2d_dx:
+    s.kind = CONV_DX;
+    y = n->in[0];
+    w = n->in[1];
+    x = v;
+    break;
+  default:
+    s.kind = CONV_DW;
+    x = n->in[0];
+    y = n->in[1];
+    w = v;
+    break;
+  }
+  const Shape *xs = &g_node(l->g, x)->shape, *ws = &g_node(l->g, w)->shape, *ys = &g_node(l->g, y)->shape;
+  s.n = xs->dim[0];
+  s.c = xs->dim[1];
+  s.h = xs->dim[2];
+  s.w = xs->dim[3];
+  s.k = ws->dim[0];
+  s.kh = ws->dim[2];
+  s.kw = ws->dim[3];
+  s.oh = ys->dim[2];
+  s.ow = ys->dim[3];
+  for (int i = 0; i < 2; i++) {
+    s.stride[i] = n->attr[0].v[i];
+    s.pad[i] = n->attr[1].v[i];
+  }
+  s.xblock = l->block[x];
+  s.yblock = l->block[y];
+  s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
+  s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
+  s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
+  ConvPlan plan = conv_plan(&s, &l->p->target);
+  int role[5] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y), -1, -1};
+  for (int i = 0; i < 2; i++)
+    if (plan.tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, plan.tmp_bytes[i]);
+  for (int i = 0; i < plan.nstep; i++) {
+    const ConvStep *st = &plan.step[i];
+    Kernel k;
+    memset(&k, 0, sizeof k);
+    k.kind = KK_CONV;
+    k.conv = s;
+    k.conv_step = i;
+    k.flops = st->flops;
+    int buf[8], nb = 0;
+    for (int j = 0; j < st->nin; j++) buf[nb++] = role[st->in[j]];
+    for (int j = 0; j < st->nout; j++) buf[nb++] = role[st->out[j]];
+    push_operands(l, &k, buf, nb, st->nout);
+    lower_push(l, &k, v);
+  }
+  l->kernel_of[v] = l->p->kernel.n - 1;
+}
+
+/* ---- scatter_add ---- */
+
+void lower_scatter(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  Kernel k;
+  memset(&k, 0, sizeof k);
+  k.kind = KK_SCATTER;
+  int64_t axis = n->attr[0].v[0];
+  k.scatter.outer = k.scatter.inner = 1;
+  for (int i = 0; i < n->shape.rank; i++) {
+    if (i < axis) k.scatter.outer *= n->shape.dim[i];
+    if (i > axis) k.scatter.inner *= n->shape.dim[i];
+  }
+  k.scatter.extent = n->shape.dim[axis];
+  k.scatter.nidx = shape_count(&g_node(l->g, n->in[0])->shape);
+  k.scatter.idx_dt = g_node(l->g, n->in[0])->dt;
+  k.scatter.dt = n->dt;
+  k.flops = (double)shape_count(&g_node(l->g, n->in[1])->shape);
+  int buf[3] = {lower_buf(l, n->in[0]), lower_buf(l, n->in[1]), lower_buf(l, v)};
+  push_operands(l, &k, buf, 3, 1);
+  lower_push(l, &k, v);
+  l->kernel_of[v] = l->p->kernel.n - 1;
+}
+
+/* ---- extern ---- */
+
+void lower_extern(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  Kernel k;
+  memset(&k, 0, sizeof k);
+  k.kind = KK_EXTERN;
+  k.ext = n->ext;
+  int *buf = NEWN(l->arena, int, n->nin + 1);
+  for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
+  buf[n->nin] = lower_buf(l, v);
+  push_operands(l, &k, buf, n->nin + 1, 1);
+  lower_push(l, &k, v);
+  l->kernel_of[v] = l->p->kernel.n - 1;
+}

@@ -1,0 +1,152 @@
+/* --precision bf16: values that lie in memory between kernels are rounded to bf16, by explicit casts, so that
+   every later stage and both interpreters compute with the rounded values.
+
+   Which values those are, fusion knows: the graph is lowered once for a look at what it stores. Of that,
+   activations and their gradients are rounded: floats with an element for each element of some product's or
+   argument's result, not what is reduced from them (statistics, losses), that some product of the step
+   depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
+   as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. */
+#include <string.h>
+
+#include "passes/lower/lower.h"
+#include "passes/graph/pass.h"
+
+enum { LEAST = 1024 }; /* elements worth rounding */
+
+typedef struct {
+  const Graph *in;
+  Graph *out;
+  bool *rounded;
+  Val *wide, *narrow; /* per value of in: the f32 value in out, the bf16 one; -1 not made */
+} Precision;
+
+static OpKind kind_of(const Node *n) { return op_table[n->op].kind; }
+static bool is_product(const Node *n) { return kind_of(n) == KIND_CONV || kind_of(n) == KIND_DOT; }
+static bool is_view(const Node *n) { return kind_of(n) == KIND_VIEW && n->nin == 1; }
+
+/* Some product depends on the value. */
+static bool *mark_feeding(Arena *a, const Graph *g) {
+  bool *feeds = NEWN(a, bool, g->node.n + 1);
+  for (Val v = g->node.n - 1; v >= 0; v--) {
+    const Node *n = g_node(g, v);
+    for (int i = 0; i < n->nin; i++) feeds[n->in[i]] |= feeds[v] || is_product(n);
+  }
+  return feeds;
+}
+
+/* The value has its elements from a product or argument through elementwise operators and views. */
+static bool *mark_dense(Arena *a, const Graph *g) {
+  bool *dense = NEWN(a, bool, g->node.n + 1);
+  for (Val v = 0; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    switch (kind_of(n)) {
+    case KIND_CONV:
+    case KIND_DOT:
+    case KIND_GATHER:
+    case KIND_FOLD: dense[v] = true; break;
+    case KIND_INPUT: dense[v] = g->inputs.v[n->input].kind == IN_ARG; break;
+    case KIND_MAP:
+    case KIND_VIEW:
+      for (int i = 0; i < n->nin; i++) dense[v] |= dense[n->in[i]];
+      break;
+    default: break;
+    }
+  }
+  return dense;
+}
+
+static void choose(Precision *p, Lower *l) {
+  const Graph *g = p->in;
+  Arena *a = l->arena;
+  bool *feeds = mark_feeding(a, g), *dense = mark_dense(a, g);
+  for (Val v = 0; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    p->rounded[v] = l->stored[v] && n->dt == DT_F32 && n->op != OP_input && feeds[v] && dense[v] &&
+                    shape_count(&n->shape) >= LEAST;
+  }
+  for (int i = 0; i < g->outputs.n; i++) p->rounded[g->outputs.v[i].val] = false;
+}
+
+static Val wide(Precision *p, Val v) {
+  if (p->wide[v] < 0) {
+    const Node *n = g_node(p->in, v);
+    p->out->loc = n->loc, p->out->role = n->role;
+    p->wide[v] = g_cast(p->out, p->narrow[v], DT_F32);
+  }
+  return p->wide[v];
+}
+
+/* The bf16 form of a product's operand, or -1 where it stays f32. */
+static Val operand(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
+  if (p->narrow[v] >= 0 || n->dt != DT_F32) return p->narrow[v];
+  p->out->loc = n->loc, p->out->role = n->role;
+  if (is_view(n)) {
+    Val base = operand(p, n->in[0]);
+    if (base >= 0) return p->narrow[v] = g_add(p->out, n->op, &base, 1, n->attr, n->imm, DT_BF16, &n->shape);
+  }
+  return p->narrow[v];
+}
+
+static void copy(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
+  if (p->rounded[v] && is_view(n) && p->narrow[n->in[0]] >= 0) { /* of what is rounded already */
+    operand(p, v);
+    return;
+  }
+  Val *in = NEWN(p->out->arena, Val, n->nin + 1);
+  for (int i = 0; i < n->nin; i++) {
+    in[i] = is_product(n) ? operand(p, n->in[i]) : -1;
+    if (in[i] < 0) in[i] = wide(p, n->in[i]);
+  }
+  Val y;
+  if (is_product(n) && n->dt == DT_F32) {
+    p->out->loc = n->loc, p->out->role = n->role;
+    bool narrow = p->rounded[v] && n->op != OP_conv2d_dw; /* a weight gradient is stored as f32 */
+    y = g_add(p->out, n->op, in, n->nin, n->attr, n->imm, narrow ? DT_BF16 : DT_F32, NULL);
+    *(narrow ? &p->narrow[v] : &p->wide[v]) = y;
+    if (narrow) return;
+  } else {
+    p->wide[v] = y = g_copy_node(p->out, p->in, v, in);
+  }
+  if (!p->rounded[v]) return;
+  p->out->loc = n->loc, p->out->role = n->role;
+  p->narrow[v] = g_cast(p->out, y, DT_BF16);
+  p->wide[v] = -1; /* from now on the rounded value */
+}
+
+Graph *precision_graph(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv) {
+  Lower *l = NULL;
+  do {
+    l = lower_begin(a, attempt, g, t, conv, l);
+    layout_assign(l);
+    fuse(l);
+  } while (l->restart);
+  int n = g->node.n;
+  Precision p = {.in = g, .rounded = NEWN(a, bool, n + 1), .narrow = NEWN(a, Val, n + 1)};
+  p.out = pass_begin(a, g, &p.wide);
+  for (Val v = 0; v < n; v++) p.narrow[v] = -1;
+  choose(&p, l);
+  for (Val v = 0; v < n; v++) copy(&p, v);
+  for (int i = 0; i < g->outputs.n; i++) wide(&p, g->outputs.v[i].val);
+  pass_outputs(p.out, g, p.wide);
+  return p.out;
+}
+
+Graph *precision_widened(Arena *a, const Graph *g) {
+  Val *map;
+  Graph *out = pass_begin(a, g, &map);
+  for (Val v = 0; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    if (n->dt != DT_BF16 || n->op == OP_input) {
+      map[v] = pass_copy(out, g, v, map);
+      continue;
+    }
+    Val *in = NEWN(a, Val, n->nin + 1);
+    for (int i = 0; i < n->nin; i++) in[i] = map[n->in[i]];
+    out->loc = n->loc, out->role = n->role;
+    map[v] = n->op == OP_cast ? in[0] : g_add(out, n->op, in, n->nin, n->attr, n->imm, DT_F32, &n->shape);
+  }
+  pass_outputs(out, g, map);
+  return out;
+}

@@ -1,0 +1,318 @@
+/* Order of kernels. First every result and state update gets its buffer: a state is overwritten in place by
+   the kernel that computes its new value when all readers of the old value can run before (or are that
+   kernel, reading each element where it writes it); otherwise a copy is made in the commit section. Then a
+   topological order that follows the graph's own order, states last. */
+#include <string.h>
+
+#include "passes/lower/lower.h"
+
+typedef VEC(int) IntVec;
+
+typedef struct {
+  Lower *l;
+  Program *p;
+  IntVec *readers; /* per root buffer: kernels */
+  IntVec *writers;
+  IntVec *succ; /* extra order edges, per kernel */
+  int cap;
+  int *mark, tick;
+} Sched;
+
+static void note_kernel(Sched *s, int k) {
+  Kernel *kn = &s->p->kernel.v[k];
+  for (int i = 0; i < kn->nbuf; i++) {
+    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[program_root(s->p, kn->buf[i])]
+                                         : &s->readers[program_root(s->p, kn->buf[i])];
+    vec_push(s->l->arena, v, k);
+  }
+}
+
+static bool reaches(Sched *s, int from, int to) {
+  if (from == to) return true;
+  if (s->mark[from] == s->tick) return false;
+  s->mark[from] = s->tick;
+  const Kernel *k = &s->p->kernel.v[from];
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, k->buf[i])];
+    for (int j = 0; j < r->n; j++)
+      if (reaches(s, r->v[j], to)) return true;
+  }
+  for (int j = 0; j < s->succ[from].n; j++)
+    if (reaches(s, s->succ[from].v[j], to)) return true;
+  return false;
+}
+
+static bool affine_same(const Affine *a, const Affine *b) { return !memcmp(a, b, sizeof *a); }
+
+bool reads_in_place(const Program *p, const Kernel *k, int in, int out) {
+  if (k->kind != KK_LOOP || k->loop.nsweep) return false;
+  const Affine *st = NULL;
+  for (int i = 0; i < k->loop.nstore; i++)
+    if (k->buf[k->loop.store[i].access.buf] == out) st = &k->loop.store[i].access.off;
+  if (!st) return false;
+  for (int i = 0; i < k->loop.ninst; i++) {
+    const Access *x = k->loop.inst[i].access;
+    if (k->loop.inst[i].kind != KI_LOAD || program_root(p, k->buf[x->buf]) != in) continue;
+    if (x->nguard || x->nquot || x->dyn >= 0 || !affine_same(&x->off, st)) return false;
+  }
+  return true;
+}
+
+static void append_copy(Sched *s, int src, int dst, int like, bool commit) {
+  Kernel k = loop_copy(s->l, src, dst);
+  const Kernel *from = like >= 0 ? &s->p->kernel.v[like] : NULL;
+  Val v = s->p->buf.v[src].val;
+  k.loc = from ? from->loc : v >= 0 ? g_node(s->l->g, v)->loc : NULL;
+  k.role = from ? from->role : ROLE_UPDATE;
+  k.val = v;
+  k.commit = commit;
+  vec_push(s->l->arena, &s->p->kernel, k);
+  note_kernel(s, s->p->kernel.n - 1);
+}
+
+static void assign_state(Sched *s, const Output *o, int vb) {
+  Lower *l = s->l;
+  Program *p = s->p;
+  int sb = lower_buf(l, l->g->inputs.v[o->state].val);
+  if (sb == vb) return; /* unchanged */
+  int k = l->kernel_of[o->val];
+  Buf *b = &p->buf.v[vb];
+  bool ok = k >= 0 && b->kind == BUF_TEMP && b->alias < 0 && b->block == 0;
+  if (ok) { /* nothing may alias the value's buffer yet, and every other reader must be able to run first */
+    Kernel *kn = &p->kernel.v[k];
+    for (int i = 0; i < s->readers[sb].n && ok; i++) {
+      int r = s->readers[sb].v[i];
+      if (r == k) {
+        ok = reads_in_place(p, kn, sb, vb);
+      } else {
+        s->tick++;
+        ok = !reaches(s, k, r);
+      }
+    }
+  }
+  if (!ok) {
+    Buf fresh =
+        p->buf.v[sb]; /* a number of its own for the new value, so that readers of the old one stay apart */
+    vec_push(l->arena, &p->buf, fresh);
+    append_copy(s, vb, p->buf.n - 1, k, true);
+    int c = p->kernel.n - 1;
+    for (int i = 0; i < s->readers[sb].n; i++)
+      if (s->readers[sb].v[i] != c) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], c);
+    return;
+  }
+  for (int i = 0; i < s->readers[sb].n; i++)
+    if (s->readers[sb].v[i] != k) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], k);
+  p->buf.v[vb].kind = BUF_INPUT;
+  p->buf.v[vb].input = o->state;
+  p->kernel.v[k].commit = true;
+}
+
+static bool is_updated(const Graph *g, int input) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state == input) return true;
+  return false;
+}
+
+/* The buffer of a state's new value. What another state was is saved before any is overwritten. */
+static int new_value(Sched *s, const Output *o) {
+  Program *p = s->p;
+  int b = lower_buf(s->l, o->val), root = program_root(p, b), input = p->buf.v[root].input;
+  if (p->buf.v[root].kind != BUF_INPUT || input == o->state || !is_updated(s->l->g, input)) return b;
+  Buf saved = p->buf.v[b];
+  saved.kind = BUF_TEMP;
+  saved.input = saved.alias = -1;
+  vec_push(s->l->arena, &p->buf, saved);
+  append_copy(s, b, p->buf.n - 1, -1, false);
+  return p->buf.n - 1;
+}
+
+static void assign_result(Sched *s, const Output *o, int number) {
+  Lower *l = s->l;
+  Program *p = s->p;
+  int vb = lower_buf(l, o->val);
+  const Buf *b = &p->buf.v[vb];
+  if (b->kind == BUF_TEMP && b->alias < 0 && b->block == 0) {
+    p->buf.v[vb].kind = BUF_RESULT;
+    p->buf.v[vb].result = number;
+    return;
+  }
+  Buf r = *b;
+  r.kind = BUF_RESULT;
+  r.result = number;
+  r.alias = r.input = -1;
+  r.block = 0;
+  vec_push(l->arena, &p->buf, r);
+  append_copy(s, vb, p->buf.n - 1, l->kernel_of[o->val], false);
+}
+
+static void pull(bool *commit, Sched *s, int k) {
+  if (commit[k]) return;
+  commit[k] = true;
+  const Kernel *kn = &s->p->kernel.v[k];
+  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
+    for (int j = 0; j < r->n; j++) pull(commit, s, r->v[j]);
+  }
+  for (int j = 0; j < s->succ[k].n; j++) pull(commit, s, s->succ[k].v[j]);
+}
+
+static bool on_cycle(Sched *s, const int *left, Val *culprit) {
+  int n = s->p->kernel.n, k = 0;
+  while (!left[k]) k++;
+  int *seen = NEWN(s->l->arena, int, n), *pred = NEWN(s->l->arena, int, n);
+  for (int a = 0; a < n; a++) pred[a] = -1;
+  for (int a = 0; a < n; a++) {
+    if (!left[a]) continue;
+    const Kernel *kn = &s->p->kernel.v[a];
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+      const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
+      for (int j = 0; j < r->n; j++)
+        if (r->v[j] != a && left[r->v[j]]) pred[r->v[j]] = a;
+    }
+    for (int j = 0; j < s->succ[a].n; j++)
+      if (left[s->succ[a].v[j]]) pred[s->succ[a].v[j]] = a;
+  }
+  while (!seen[k] && pred[k] >= 0) {
+    seen[k] = 1;
+    k = pred[k];
+  }
+  for (int i = 0; i < n; i++) {
+    const Kernel *kn = &s->p->kernel.v[k];
+    for (int j = kn->nbuf - kn->nout; j < kn->nbuf && kn->nout > 1; j++) {
+      Val v = s->p->buf.v[kn->buf[j]].val;
+      if (v >= 0 && v != kn->val && !s->l->nohome[v]) {
+        *culprit = v;
+        return true;
+      }
+    }
+    k = pred[k];
+  }
+  return false;
+}
+
+/* Bytes that would be kept longer if k ran after all kernels of a lower key than `due`: operands without a
+ * later reader. */
+static int64_t held_until(const Sched *s, int k, const int64_t *key, int64_t due) {
+  const Kernel *kn = &s->p->kernel.v[k];
+  int64_t held = 0;
+  for (int i = 0; i < kn->nbuf - kn->nout; i++) {
+    int root = program_root(s->p, kn->buf[i]);
+    const IntVec *r = &s->readers[root];
+    bool anyway = s->p->buf.v[root].kind != BUF_TEMP;
+    for (int j = 0; j < r->n && !anyway; j++) anyway = r->v[j] != k && key[r->v[j]] > due;
+    if (!anyway) held += s->p->buf.v[root].bytes;
+  }
+  return held;
+}
+
+/* The lowest key of the kernels that must follow k. */
+static int64_t first_reader(const Sched *s, int k, const int64_t *key) {
+  const Kernel *kn = &s->p->kernel.v[k];
+  int64_t due = INT64_MAX;
+  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
+    for (int j = 0; j < r->n; j++)
+      if (r->v[j] != k && key[r->v[j]] < due) due = key[r->v[j]];
+  }
+  for (int j = 0; j < s->succ[k].n; j++)
+    if (key[s->succ[k].v[j]] < due) due = key[s->succ[k].v[j]];
+  return due;
+}
+
+/* Of the kernels that can run, the one of the lowest key does: the graph's order. Under a byte budget a
+   kernel waits for its first reader where that keeps no more in memory, small operands aside, than its
+   results take: a weight gradient, which ends the life of an activation, then comes before the input
+   gradient. */
+static const int64_t *keys(Sched *s) {
+  Program *p = s->p;
+  int n = p->kernel.n;
+  int64_t *key = NEWN(s->l->arena, int64_t, n + 1);
+  for (int k = 0; k < n; k++) key[k] = 2 * (int64_t)p->kernel.v[k].val;
+  if (!s->l->lean) return key;
+  int *order = NEWN(s->l->arena, int, n + 1);
+  for (int k = 0; k < n; k++) {
+    int j = k;
+    for (; j > 0 && key[order[j - 1]] < key[k]; j--) order[j] = order[j - 1];
+    order[j] = k;
+  }
+  for (int i = 0; i < n; i++) { /* readers first */
+    int k = order[i];
+    const Kernel *kn = &p->kernel.v[k];
+    int64_t due = first_reader(s, k, key), made = 0;
+    for (int j = kn->nbuf - kn->nout; j < kn->nbuf; j++) made += p->buf.v[kn->buf[j]].bytes;
+    if (!kn->commit && due < INT64_MAX && due > key[k] && held_until(s, k, key, due) <= made + made / 8)
+      key[k] = due - 1;
+  }
+  return key;
+}
+
+bool schedule(Lower *l, Val *culprit) {
+  Program *p = l->p;
+  const Graph *g = l->g;
+  Sched *s = NEW(l->arena, Sched);
+  s->l = l;
+  s->p = p;
+  for (int i = 0; i < g->outputs.n; i++) lower_buf(l, g->outputs.v[i].val);
+  for (int i = 0; i < g->inputs.n; i++) lower_buf(l, g->inputs.v[i].val);
+  int nb = p->buf.n + 2 * g->outputs.n + 8, nk = p->kernel.n + 2 * g->outputs.n + 8;
+  s->readers = NEWN(l->arena, IntVec, nb);
+  s->writers = NEWN(l->arena, IntVec, nb);
+  s->succ = NEWN(l->arena, IntVec, nk);
+  s->mark = NEWN(l->arena, int, nk);
+  for (int k = 0; k < p->kernel.n; k++) note_kernel(s, k);
+  int *value = NEWN(l->arena, int, g->outputs.n + 1);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state >= 0) value[i] = new_value(s, &g->outputs.v[i]);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state >= 0) assign_state(s, &g->outputs.v[i], value[i]);
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state < 0) assign_result(s, &g->outputs.v[i], i);
+
+  int n = p->kernel.n;
+  bool *commit = NEWN(l->arena, bool, n);
+  for (int k = 0; k < n; k++)
+    if (p->kernel.v[k].commit) pull(commit, s, k);
+  int *npred = NEWN(l->arena, int, n), *left = NEWN(l->arena, int, n), *order = NEWN(l->arena, int, n);
+  for (int k = 0; k < n; k++) {
+    left[k] = 1;
+    const Kernel *kn = &p->kernel.v[k];
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+      const IntVec *r = &s->readers[program_root(p, kn->buf[i])];
+      for (int j = 0; j < r->n; j++)
+        if (r->v[j] != k) npred[r->v[j]]++;
+    }
+    for (int j = 0; j < s->succ[k].n; j++) npred[s->succ[k].v[j]]++;
+  }
+  const int64_t *key = keys(s);
+  int done = 0;
+  p->ncompute = n;
+  while (done < n) {
+    int best = -1;
+    for (int k = 0; k < n; k++) {
+      if (!left[k] || npred[k]) continue;
+      if (best < 0 || (commit[k] != commit[best] ? commit[best] : key[k] < key[best])) best = k;
+    }
+    if (best < 0) {
+      if (!on_cycle(s, left, culprit)) bug("schedule: kernels form a cycle");
+      return false;
+    }
+    if (commit[best] && p->ncompute == n) p->ncompute = done;
+    order[done++] = best;
+    left[best] = 0;
+    const Kernel *kn = &p->kernel.v[best];
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+      const IntVec *r = &s->readers[program_root(p, kn->buf[i])];
+      for (int j = 0; j < r->n; j++)
+        if (r->v[j] != best) npred[r->v[j]]--;
+    }
+    for (int j = 0; j < s->succ[best].n; j++) npred[s->succ[best].v[j]]--;
+  }
+  Kernel *sorted = NEWN(l->arena, Kernel, n);
+  for (int i = 0; i < n; i++) {
+    sorted[i] = p->kernel.v[order[i]];
+    sorted[i].commit = i >= p->ncompute;
+  }
+  p->kernel.v = sorted;
+  p->kernel.cap = n;
+  return true;
+}
