@@ -22,6 +22,10 @@ static void dump_pass(void *ctx, int number, const char *pass, const char *text)
   if (d->html && !d->failed) html_dump_stage(d->html, pass, text);
 }
 
+static void dump_graph(void *ctx, const Graph *g) {
+  if (((Dump *)ctx)->html) html_dump_graph(((Dump *)ctx)->html, g);
+}
+
 Status cli_dump_begin(Cli *c) {
   if (!c->opt.dump_ir) return ST_OK;
   Dump *d = NEW(c->arena, Dump);
@@ -79,6 +83,8 @@ Compiler *cli_compiler(Cli *c) {
   if (!k->cache_dir) k->cache_dir = cache_folder(c);
   k->threads = c->opt.threads > 0 ? (int)c->opt.threads : 0;
   k->pipeline = pipeline_options(c);
+  k->seen = c->dump ? dump_graph : NULL;
+  k->seen_ctx = c->dump;
   k->precision = c->opt.precision ? dtype_parse(c->opt.precision) : DT_NONE;
   const char *tune = c->opt.tune;
   k->tune = !tune || !strcmp(tune, "off") ? TUNE_OFF : !strcmp(tune, "fast") ? TUNE_FAST : TUNE_FULL;
@@ -112,15 +118,10 @@ uint64_t cli_seed(Cli *c, const Recipe *r) {
   return c->opt.seed >= 0 ? (uint64_t)c->opt.seed : r ? (uint64_t)r->seed : 0;
 }
 
-static Compiler *begin(Cli *c, const Graph *g) {
-  if (c->dump && ((Dump *)c->dump)->html) html_dump_graph(((Dump *)c->dump)->html, g);
-  return cli_compiler(c);
-}
-
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after) {
-  return compiler_passes(begin(c, g), g, stop_after);
+  return compiler_passes(cli_compiler(c), g, stop_after);
 }
 
 Status cli_lower(Cli *c, const Graph *g, Program **p) { return compiler_lower(cli_compiler(c), g, p); }
 
-Status cli_compile(Cli *c, const Graph *g, Compiled *out) { return compiler_build(begin(c, g), g, out); }
+Status cli_compile(Cli *c, const Graph *g, Compiled *out) { return compiler_build(cli_compiler(c), g, out); }

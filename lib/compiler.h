@@ -25,7 +25,9 @@ typedef struct {
   bool loaded, recipe_bf16;
   CodegenDebug debug;
   Tune tune;
-  const CodegenApi *codegen; /* NULL: compiler_codegen finds it */
+  const CodegenApi *codegen;               /* NULL: compiler_codegen finds it */
+  void (*seen)(void *ctx, const Graph *g); /* shown each graph before its passes; NULL: nobody looks */
+  void *seen_ctx;
 } Compiler;
 
 /* The folder of the models that came with this program or library, found beside it: holds "nn/...". NULL:
