@@ -11,7 +11,7 @@
 
 #include "passes/lower/lower.h"
 
-enum { MAX_K = 12, LONG_ROW = 8192, HEAVY = 24, DEEPEST = 512 };
+enum { MAX_K = 12, DEEPEST = 512 };
 
 typedef struct {
   int n; /* MAX_K + 1: many */
@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
   Lower *l;
   const Graph *g;
+  const CostModel *cost;
   int n;
   RootSet *k;
   Val *first_use; /* earliest kernel that needs the value, contractions included */
@@ -86,8 +87,9 @@ static void estimate(Decide *f) {
       fl = (float)op_table[x->op].flops + (x->op == OP_random_bits ? 100 : 0);
       for (int i = 0; i < x->nin; i++) {
         double ratio = (double)count(g, x->in[i]) / (double)count(g, v);
-        bool kept = f->l->at.stored[x->in[i]] ||
-                    (f->uses[x->in[i]] > 1 && (f->leaf[x->in[i]] > 2 || f->flops[x->in[i]] > HEAVY));
+        bool kept =
+            f->l->at.stored[x->in[i]] ||
+            (f->uses[x->in[i]] > 1 && (f->leaf[x->in[i]] > 2 || f->flops[x->in[i]] > f->cost->fuse_heavy));
         float big = ratio >= 0.25;
         leaf += (kept ? 1 : f->leaf[x->in[i]]) * big;
         fl += (kept ? 0 : f->flops[x->in[i]]) * (float)(ratio < 1 ? ratio : 1);
@@ -116,7 +118,7 @@ static Why not_inline(const Decide *f, Val r, Val h) {
   if (hk != KIND_MAP && hk != KIND_VIEW && hk != KIND_REDUCE) return WHY_READER;
   if (hk != KIND_REDUCE && count(g, h) == count(g, r)) return WHY_NONE; /* row epilogue */
   if (kind_of(g, r) == KIND_FOLD) return WHY_FOLD;
-  if (row_length(g, r) > LONG_ROW) return WHY_LONG_ROW;
+  if (row_length(g, r) > f->cost->fuse_long_row) return WHY_LONG_ROW;
   bool fits = hk == KIND_REDUCE ? count(g, h) == count(g, r) && row_length(g, h) == row_length(g, r)
                                 : count(g, h) == count(g, g_node(g, r)->in[0]);
   return fits ? WHY_NONE : WHY_ROWS;
@@ -146,7 +148,8 @@ static void decide_one(Decide *f, Val v) {
     l->at.stored[v] = true;
     if (!why) l->at.home[v] = h;
     if (why == WHY_MANY) lower_why(l, v, why, -1, MAX_K, 0);
-    else if (why == WHY_LONG_ROW) lower_why(l, v, why, h, (double)row_length(g, v), LONG_ROW);
+    else if (why == WHY_LONG_ROW)
+      lower_why(l, v, why, h, (double)row_length(g, v), (double)f->cost->fuse_long_row);
     else if (why == WHY_ROWS) lower_why(l, v, why, h, (double)row_length(g, v), (double)count(g, v));
     else if (why) lower_why(l, v, why, h >= 0 ? h : early, 0, 0);
     else lower_why(l, v, WHY_SEVERAL, h, s->n, 0);
@@ -160,7 +163,8 @@ static void decide_one(Decide *f, Val v) {
       if (!l->at.stored[v]) return;
     } else {
       float k = (float)s->n, n = f->leaf[v];
-      bool costly = f->flops[v] > HEAVY, source = kind == KIND_SOURCE && g_node(g, v)->op != OP_random_bits;
+      bool costly = f->flops[v] > f->cost->fuse_heavy,
+           source = kind == KIND_SOURCE && g_node(g, v)->op != OP_random_bits;
       if (costly || k * n > 1 + k + n) l->at.stored[v] = true;
       if (l->at.stored[v] && !source)
         lower_why(l, v, costly ? WHY_COSTLY : WHY_READS, -1, costly ? f->flops[v] : k, costly ? k : n);
@@ -215,6 +219,7 @@ void decide(Lower *l) {
   int n = l->g->node.n;
   Decide d = {.l = l,
               .g = l->g,
+              .cost = l->p->target.cost,
               .n = n,
               .k = NEWN(l->arena, RootSet, n + 1),
               .first_use = lower_filled(l->arena, n, n),

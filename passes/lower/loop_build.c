@@ -99,18 +99,20 @@ bool lb_is_loaded(const Build *b, Val v) {
          !among(&b->space->again, v);
 }
 
+static int again_most(const Build *b) { return b->l->p->target.cost->fuse_again; }
+
 /* Operations an element to compute v from values of which the large ones are read here anyway; more than
-   AGAIN_FLOPS when there is no such way. */
+   again_most when there is no such way. */
 static int again_flops(const Build *b, const ValVec *again, Val v, Val top) {
   const Node *n = g_node(b->g, v);
   OpKind kind = op_table[n->op].kind;
   bool large = shape_count(&n->shape) * 4 >= shape_count(&g_node(b->g, top)->shape);
   if (v != top && b->l->at.stored[v] && !among(again, v))
-    return !large || among(&b->out->loads, v) ? 0 : AGAIN_FLOPS + 1;
+    return !large || among(&b->out->loads, v) ? 0 : again_most(b) + 1;
   if (n->op == OP_fill) return 0;
-  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return AGAIN_FLOPS + 1;
+  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return again_most(b) + 1;
   int flops = large ? op_table[n->op].flops : 0;
-  for (int i = 0; i < n->nin && flops <= AGAIN_FLOPS; i++) flops += again_flops(b, again, n->in[i], top);
+  for (int i = 0; i < n->nin && flops <= again_most(b); i++) flops += again_flops(b, again, n->in[i], top);
   return flops;
 }
 
@@ -123,7 +125,7 @@ static bool compute_again(Build *b) {
   for (int i = 0; i < b->out->loads.n; i++) {
     Val v = b->out->loads.v[i];
     if (b->l->at.must[v] && !b->l->facts.stored[v] && op_table[g_node(b->g, v)->op].kind == KIND_MAP &&
-        !among(&r.values, v) && again_flops(b, &r.values, v, v) <= AGAIN_FLOPS)
+        !among(&r.values, v) && again_flops(b, &r.values, v, v) <= again_most(b))
       vec_push(b->l->arena, &r.values, v);
   }
   if (r.values.n > before) lb_refuse(b, r);

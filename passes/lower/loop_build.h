@@ -9,7 +9,7 @@
  * harmless to divide by. */
 #define PASSIVE 1.0
 
-enum { MAX_QUOT = 6, MAX_GUARD = 16, AGAIN_FLOPS = 24 };
+enum { MAX_QUOT = 6, MAX_GUARD = 16 };
 
 typedef struct {
   Affine a;
