@@ -61,6 +61,7 @@ static void print_roofline(Cli *c, Session *s, FILE *f) {
 /* The step without the gradient norm that only the check looks at (clipping may need it too). */
 static const Graph *without_norm(Arena *a, const Graph *g) {
   Graph *bare = graph_new(a, g->name);
+  bare->precision = g->precision;
   for (Val v = 0; v < g->node.n; v++) g_copy_node(bare, g, v, g_node(g, v)->in);
   for (int i = 0; i < g->outputs.n; i++)
     if (strcmp(g->outputs.v[i].name, "grad_norm"))

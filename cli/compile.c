@@ -34,9 +34,8 @@ Status cli_dump_begin(Cli *c) {
 Status cli_dump_end(Cli *c, Status s) {
   const Dump *d = c->dump;
   if (!d) return s;
-  if (!d->number && !s)
-    diag_warning(c->diags, NULL, "%s is empty, as no pass has changed anything: is the --stage too early?",
-                 c->opt.dump_ir);
+  if (!d->number && !s && c->looked[offsetof(Options, dump_ir)])
+    diag_warning(c->diags, NULL, "%s is empty, as no pass has changed anything", c->opt.dump_ir);
   Status written = d->failed || !d->html ? d->failed : html_dump_write(d->html, c->opt.dump_ir);
   return s ? s : written;
 }

@@ -215,6 +215,7 @@ static bool blame_inputs(Search *s) {
    some in scratch (passes/lower/chain.c). Same bits. */
 static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
   Compiler own = *cli_compiler(c, FOR_LOWERING | FOR_CODE);
+  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
   own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
   Program *p;
   Status s = compiler_lower(&own, k->program->graph, &p);

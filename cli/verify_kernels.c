@@ -257,6 +257,7 @@ static Status same_bits(Verify *v, Program *chained, const Compiled *alone) {
 
 Status verify_alone(Verify *v, const Program *chained, Program **alone) {
   Compiler own = *cli_compiler(v->c, FOR_LOWERING);
+  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
   own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
   return compiler_lower(&own, chained->graph, alone);
 }
