@@ -9,7 +9,7 @@
 #define _GNU_SOURCE /* madvise */
 #include "bench/conv_peer.h"
 #include "bench/floats.h"
-#include "tests/unit/conv_harness.h"
+#include "tests/unit/contraction.h"
 
 #include <math.h>
 #include <string.h>
@@ -92,7 +92,7 @@ static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Op
 }
 
 typedef struct {
-  ConvCode code;
+  ContractionCode code;
   void *operand[5], *scratch;
 } Run;
 
@@ -108,7 +108,7 @@ static Run run_new(const ConvSpec *s, const Target *t) {
 static void run_free(Run *r) {
   for (int i = 0; i < 5; i++) free(r->operand[i]);
   free(r->scratch);
-  conv_free(&r->code);
+  contraction_free(&r->code);
 }
 
 /* Seconds of all steps; the best of each into step[]. */
@@ -116,7 +116,7 @@ static double run_steps(Run *r, double *step) {
   double total = 0;
   for (int i = 0; i < r->code.plan.nstep; i++) {
     double start = cpu_seconds();
-    conv_run_step(&r->code, i, r->operand, r->scratch, false);
+    contraction_run_step(&r->code, i, r->operand, r->scratch, false);
     double d = cpu_seconds() - start;
     total += d, step[i] = fmin(step[i], d);
   }
@@ -127,7 +127,7 @@ static double total_ms;
 
 static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Options *o) {
   Run run = run_new(s, t);
-  const ConvPlan *plan = &run.code.plan;
+  const ContractionPlan *plan = &run.code.plan;
   ConvPeer *peer[PEERS];
   for (int i = 0; i < PEERS; i++) peer[i] = o->peers ? conv_peer_new(s, (PeerKind)i) : NULL;
   double best = 1e9, step[4] = {1e9, 1e9, 1e9, 1e9}, other[PEERS] = {1e9, 1e9, 1e9};
@@ -144,14 +144,14 @@ static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Opti
   double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw,
          direct = fmin(other[PEER_DIRECT], other[PEER_DIRECT_NHWC]);
   printf("%-12s %-3s n%-3d %-8s %8.3f ms %6.1f", l->name, kinds[s->kind], (int)s->n,
-         plan->spec.algo == CONV_WINOGRAD ? "winograd" : "direct", best * 1e3, flops / best * 1e-9);
+         conv_resolve(s, t).algo == CONV_WINOGRAD ? "winograd" : "direct", best * 1e3, flops / best * 1e-9);
   for (int i = 0; i < 2 && o->peers; i++) {
     double d = i ? other[PEER_WINOGRAD] : direct;
     if (d < 1e8) printf("  oneDNN %s %6.1f (%.2fx)", i ? "winograd" : "direct", flops / d * 1e-9, d / best);
   }
   for (int i = 0; i < plan->nstep && o->steps; i++)
     printf("  %s x%lld %.3f ms (compile %.0f)", plan->step[i].name, (long long)plan->step[i].nchunk,
-           step[i] * 1e3, run.code.code.compile_ms[i]);
+           step[i] * 1e3, run.code.compile_ms[i]);
   printf("\n");
   fflush(stdout);
   for (int i = 0; i < PEERS; i++) conv_peer_free(peer[i]);
@@ -213,10 +213,10 @@ static double exact(const ConvSpec *s, void *const operand[5], int64_t i, int64_
 static double error_of(ConvSpec s, const Target *t, ConvAlgo algo) {
   s.algo = algo;
   Run run = run_new(&s, t);
-  bool none = run.code.plan.spec.algo != algo;
+  bool none = conv_resolve(&s, t).algo != algo;
   for (int i = 0; i < run.code.plan.nstep && !none; i++)
-    conv_run_step(&run.code, i, run.operand, run.scratch, false);
-  static const ConvOperand result[] = {CO_Y, CO_X, CO_W};
+    contraction_run_step(&run.code, i, run.operand, run.scratch, false);
+  static const ContractionOperand result[] = {CO_Y, CO_X, CO_W};
   const float *got = run.operand[result[s.kind]];
   int64_t total = s.kind == CONV_FWD  ? s.n * s.k * s.oh * s.ow
                   : s.kind == CONV_DX ? s.n * s.c * s.h * s.w

@@ -112,8 +112,4 @@ static inline int64_t fill_channel(const ConvFill *f) { return f->planar ? f->ro
 static inline int64_t fill_pixel(const ConvFill *f) { return f->planar ? 1 : f->ib; }
 static inline int64_t fill_row(const ConvFill *f) { return f->cols * fill_pixel(f); }
 
-static inline int64_t conv_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t conv_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t conv_max(int64_t a, int64_t b) { return a > b ? a : b; }
-
 #endif

@@ -5,13 +5,13 @@
 
 #include <string.h>
 
-enum { CHUNKS_WANTED = 16, CONV_DECIDED = 3 * CONV_PHASES * CONV_PHASES };
+_Static_assert(CHOICE_NUMBERS >= 3 * CONV_PHASES * CONV_PHASES, "a tile a phase");
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
  * width. */
 static void fill_blocks(ConvFill *f, int lanes) {
   f->ib = f->block ? f->block : f->c <= 2 * lanes ? f->c : lanes;
-  f->icb = conv_div_up(f->c, f->ib);
+  f->icb = div_up(f->c, f->ib);
   f->planar = !f->block && f->icb == 1;
 }
 
@@ -19,13 +19,6 @@ static void fill_blocks(ConvFill *f, int lanes) {
 static bool reads_in_place(const ConvSpec *s, const ConvFill *f) {
   return f->block && !f->bf16 && s->kh == 1 && s->kw == 1 && s->pad[0] == 0 && s->pad[1] == 0 &&
          (s->kind == CONV_DX || (s->stride[0] == 1 && s->stride[1] == 1));
-}
-
-/* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency,
-   and vectors streaming from L2 cost extra. */
-static double step_cycles(int rb, int ob) {
-  double fma = rb * ob / 2.0, load = (rb + ob) * 0.55, c = fma > load ? fma : load;
-  return (c < 4 ? 4 : c) + 0.35 * ob;
 }
 
 static bool tile_fits(const Target *t, int rb, int ob) {
@@ -39,8 +32,8 @@ static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t
   for (int ob = 1; ob <= 4 && ob <= max_ob; ob++)
     for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
       for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
-        double tiles = (double)conv_div_up(rows, ph) * conv_div_up(cols, pw) * conv_div_up(kb, ob);
-        rank_add(&best, tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
+        double tiles = (double)div_up(rows, ph) * div_up(cols, pw) * div_up(kb, ob);
+        rank_add(&best, tiles * tile_cycles(t->cost, ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
       }
   const int64_t *v = rank_tile(&best, choice);
   return (ConvTile){(int)v[0], (int)v[1], (int)v[2]};
@@ -69,12 +62,11 @@ static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
     g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -1};
     return;
   }
-  g->nphase[d] = (int)conv_min(st, size);
+  g->nphase[d] = (int)min64(st, size);
   for (int a = 0; a < g->nphase[d]; a++) {
     int64_t first = (a + pad) % st;
-    g->phase[d][a] =
-        (ConvPhase){a,     st, conv_div_up(size - a, st), first < k ? conv_div_up(k - first, st) : 0,
-                    first, st, (a + pad - first) / st,    -1};
+    g->phase[d][a] = (ConvPhase){a,     st, div_up(size - a, st),   first < k ? div_up(k - first, st) : 0,
+                                 first, st, (a + pad - first) / st, -1};
   }
 }
 
@@ -86,8 +78,8 @@ static int64_t extent(ConvGather *g, int d, int64_t count) {
     const ConvPhase *p = &g->phase[d][a];
     if (!p->ntap) continue;
     int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep;
-    lo = any ? conv_min(lo, conv_min(u, v)) : conv_min(u, v);
-    hi = any ? conv_max(hi, conv_max(u, v)) : conv_max(u, v);
+    lo = any ? min64(lo, min64(u, v)) : min64(u, v);
+    hi = any ? max64(hi, max64(u, v)) : max64(u, v);
     any = true;
   }
   g->fill.lo[d] = lo;
@@ -99,7 +91,7 @@ static void gather_scratch(ConvGather *g) {
   g->fill.cols = extent(g, 1, g->phase[1][0].count);
   if (g->fill.in_place) g->fill.rows = g->fill.h, g->fill.cols = g->fill.w;
   g->image = g->fill.icb * g->fill.rows * g->fill.cols * g->fill.ib;
-  if (!g->fill.in_place) g->image = conv_div_up(g->image, 16) * 16;
+  if (!g->fill.in_place) g->image = div_up(g->image, 16) * 16;
   g->out_scratch = g->oblock ? 0 : g->kgroup * g->band * g->phase[0][0].step * g->ow * g->lanes;
 }
 
@@ -112,7 +104,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   f->bf16 = dx ? s->ybf16 : s->xbf16;
   g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->oblock = dx ? s->xblock : s->yblock;
-  g->ocb = conv_div_up(g->cout, g->lanes);
+  g->ocb = div_up(g->cout, g->lanes);
   fill_blocks(f, g->lanes);
   f->in_place = reads_in_place(s, f);
   for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
@@ -124,23 +116,23 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
    * chunks. */
   g->band = rows;
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
-    g->band = conv_div_up(g->band, 2);
+    g->band = div_up(g->band, 2);
   double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
-  int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  int64_t wanted = min64(t->cost->conv_chunks, 1 + (int64_t)(flops / t->cost->conv_chunk_flops));
   if (s->images) wanted = 1;
-  while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph)
-    g->band = conv_div_up(g->band, 2);
-  g->nband = conv_div_up(rows, g->band);
+  while (s->n * div_up(rows, g->band) < wanted && g->band > 2 * guess.ph) g->band = div_up(g->band, 2);
+  g->nband = div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
   int64_t weights = f->icb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
-  if (g->nband == 1 && g->oblock && weights > t->l2 / 4) g->group = conv_min(budget / (g->image * 4), 16);
-  g->group = conv_max(1, conv_min(g->group, s->images ? s->images : s->n / CHUNKS_WANTED));
+  if (g->nband == 1 && g->oblock && weights > t->l2 / 4)
+    g->group = min64(budget / (g->image * 4), t->cost->conv_group);
+  g->group = max64(1, min64(g->group, s->images ? s->images : s->n / t->cost->conv_chunks));
   while (s->images && s->images % g->group) g->group--;
-  g->ngroup = conv_div_up(s->n, g->group);
+  g->ngroup = div_up(s->n, g->group);
   while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
-    g->kgroup = conv_div_up(g->kgroup, 2);
-    g->nkgroup = conv_div_up(g->ocb, g->kgroup);
+    g->kgroup = div_up(g->kgroup, 2);
+    g->nkgroup = div_up(g->ocb, g->kgroup);
   }
   g->units = s->images ? s->images / g->group * g->nband : 1;
   gather_scratch(g);
@@ -148,9 +140,8 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
-      g->tile[a][b] =
-          pick_tile(t, s->choice, conv_min(g->band, g->phase[0][a].count),
-                    conv_max(1, conv_min(g->band, least)), g->phase[1][b].count, g->kgroup, least_kb);
+      g->tile[a][b] = pick_tile(t, s->choice, min64(g->band, g->phase[0][a].count),
+                                max64(1, min64(g->band, least)), g->phase[1][b].count, g->kgroup, least_kb);
     }
 }
 
@@ -168,8 +159,8 @@ static void pick_flat(const ConvSpec *s, const Target *t, ConvWgrad *g) {
     for (int ob = 1; ob <= 4 && ob <= g->kgroup; ob++) {
       int64_t entries = g->fx.ib * s->kw * (all ? s->kh : 1), max = largest_group(t, ob);
       if (all && entries > 2 * max) continue;
-      int64_t groups = conv_div_up(entries, max), rb = conv_div_up(entries, groups);
-      double cost = step_cycles((int)rb, ob) * groups * (all ? 1 : s->kh) * conv_div_up(g->kgroup, ob);
+      int64_t groups = div_up(entries, max), rb = div_up(entries, groups);
+      double cost = tile_cycles(t->cost, rb, ob) * groups * (all ? 1 : s->kh) * div_up(g->kgroup, ob);
       if (cost < best) best = cost, g->flat_rows = all, g->rb = (int)rb, g->ob = ob;
     }
 }
@@ -180,18 +171,20 @@ static void pick_blocked(const Target *t, ConvWgrad *g) {
     for (int rb = 1; rb <= g->fx.ib && tile_fits(t, rb, ob); rb++) {
       if (g->fx.ib % rb) continue;
       int64_t rest = g->kgroup % ob;
-      double cost = (step_cycles(rb, ob) * (g->kgroup / ob) + (rest ? step_cycles(rb, (int)rest) : 0)) *
-                    (g->fx.ib / rb);
+      double cost =
+          (tile_cycles(t->cost, rb, ob) * (g->kgroup / ob) + (rest ? tile_cycles(t->cost, rb, rest) : 0)) *
+          (g->fx.ib / rb);
       if (cost < best) best = cost, g->rb = rb, g->ob = ob;
     }
 }
 
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
+  const CostModel *c = t->cost;
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
   g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
   fill_blocks(&g->fx, g->lanes);
   g->fx.in_place = reads_in_place(s, &g->fx);
-  g->ocb = conv_div_up(s->k, g->lanes);
+  g->ocb = div_up(s->k, g->lanes);
   for (int d = 0; d < 2; d++) {
     bool one = (d ? s->kw : s->kh) == 1 && s->pad[d] == 0 && !g->fx.in_place;
     g->step[d] = one ? 1 : s->stride[d];
@@ -209,18 +202,22 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]),
          y = (double)pixels * s->k * 4, best = 1e300;
   double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
-  int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  int64_t wanted = min64(t->cost->conv_chunks, 1 + (int64_t)(flops / t->cost->conv_chunk_flops));
   for (int64_t nc = 1; nc <= g->fx.icb; nc++)
     for (int64_t nk = 1; nk <= g->ocb; nk++)
       for (int64_t ns = 1; ns <= 16; ns *= 2) {
-        int64_t cg = conv_div_up(g->fx.icb, nc), kg = conv_div_up(g->ocb, nk);
-        if (conv_div_up(g->fx.icb, cg) != nc || conv_div_up(g->ocb, kg) != nk) continue;
-        if (ns > 1 && pixels / ns < 64) continue;
+        int64_t cg = div_up(g->fx.icb, nc), kg = div_up(g->ocb, nk);
+        if (div_up(g->fx.icb, cg) != nc || div_up(g->ocb, kg) != nk) continue;
+        if (ns > 1 && pixels / ns < c->conv_split_pixels) continue;
         double waste = (double)(cg * nc) / g->fx.icb * (kg * nk) / g->ocb;
         double bytes = x * nk + y * nc + g->acc * 4.0 * (ns + 2);
-        if (cg * kg * per > t->l2 / 2) bytes += 8 * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
-        if (nc * nk * ns < wanted) bytes += 2 * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
-        bytes += flops / 4 * (waste - 1) + (kg % 2 && kg > 1 ? flops / 100 : 0) + (kg == 1 ? flops / 100 : 0);
+        if (cg * kg * per > t->l2 / 2)
+          bytes += c->conv_spill * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
+        if (nc * nk * ns < wanted)
+          bytes += c->conv_idle * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
+        bytes += flops / c->conv_flops_a_byte * (waste - 1) +
+                 (kg % 2 && kg > 1 ? flops / c->conv_narrow_flops : 0) +
+                 (kg == 1 ? flops / c->conv_narrow_flops : 0);
         if (bytes < best)
           best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
       }
@@ -228,14 +225,15 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   else pick_blocked(t, g);
 
   /* Pixel blocks that keep one x block and ob y blocks in L1. */
-  int64_t block = conv_max(16, 24576 / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
-  if (s->oh * s->ow <= block) g->images = conv_max(1, conv_min(s->n, block / (s->oh * s->ow)));
-  g->band = conv_max(1, conv_min(s->oh, block / s->ow));
-  g->nband = conv_div_up(s->oh, g->band);
-  g->nblock = conv_div_up(s->n, g->images) * g->nband;
-  g->nsplit = conv_min(g->nsplit, g->nblock);
-  g->per_split = conv_div_up(g->nblock, g->nsplit);
-  g->nsplit = conv_div_up(g->nblock, g->per_split);
+  int64_t block =
+      max64(16, c->conv_block_bytes / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
+  if (s->oh * s->ow <= block) g->images = max64(1, min64(s->n, block / (s->oh * s->ow)));
+  g->band = max64(1, min64(s->oh, block / s->ow));
+  g->nband = div_up(s->oh, g->band);
+  g->nblock = div_up(s->n, g->images) * g->nband;
+  g->nsplit = min64(g->nsplit, g->nblock);
+  g->per_split = div_up(g->nblock, g->nsplit);
+  g->nsplit = div_up(g->nblock, g->per_split);
   g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
   g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
   if (g->fx.in_place) g->fx.rows = s->h, g->fx.cols = s->w;
@@ -275,56 +273,59 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   bool dx = s->kind == CONV_DX;
   WinoForm form = wino_form(s);
   int tile = wino_forms[form].out_tile[dx];
-  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
+  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = div_up(h, tile), tw = div_up(w, tile);
   double waste = (double)(th * tw * tile * tile) / (double)(h * w);
   /* The 81 planes of a strided weight gradient pay only where they are written once. */
   if (s->kind == CONV_DW && form == WINO_STRIDE2 &&
       (s->c < 4 * L || s->n * th * tw * (s->c + s->k) >= 2 * s->c * s->k))
     return false;
-  int64_t least = st == 1 ? 16 : conv_max(16, 2 * L);
-  return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= least && s->k >= least;
+  const CostModel *c = t->cost;
+  int64_t least = st == 1 ? c->wino_channels : max64(c->wino_channels, 2 * L);
+  return waste < c->wino_waste[st - 1] && s->n * th * tw >= c->wino_tiles && s->c >= least && s->k >= least;
 }
 
 static void wino_gather_blocks(const Target *t, const ConvSpec *s, ConvWino *g) {
+  const CostModel *c = t->cost;
   int L = g->lanes;
   int64_t images = s->images;
   g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
   int64_t tiles = images ? images * g->th * g->tw : g->tiles; /* to be cut into blocks */
   int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin);         /* tiles whose V leaves room in L2 */
-  int64_t want = images ? tiles : conv_max(12, tiles / CHUNKS_WANTED);
-  want = conv_min(want, conv_max(24, conv_min(fit, 1008 / g->planes)));
-  if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
-  if (!g->stationary) want = conv_min(choice_block(s->choice, want), tiles);
+  int64_t want = images ? tiles : max64(c->wino_block_least, tiles / t->cost->conv_chunks);
+  want = min64(want, max64(c->wino_block_near, min64(fit, c->wino_block_products / g->planes)));
+  if (g->stationary) want = div_up(g->tiles, div_up(g->tiles, c->wino_stationary));
+  if (!g->stationary) want = min64(choice_block(s->choice, want), tiles);
   Ranking best = {0};
   for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
     for (int rb = 1; tile_fits(t, rb, ob); rb++) {
       if (g->stationary && g->ocb % ob) continue;
-      int64_t block = conv_div_up(want, rb) * rb;
-      double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob *
-                    conv_div_up(tiles, block) * block;
+      int64_t block = div_up(want, rb) * rb;
+      double cost = tile_cycles(t->cost, rb, ob) / (rb * ob) * (double)div_up(g->ocb, ob) * ob *
+                    div_up(tiles, block) * block;
       rank_add(&best, cost, rb, ob, block);
     }
   const int64_t *tile = rank_tile(&best, g->stationary ? 0 : s->choice);
   g->rb = (int)tile[0], g->ob = (int)tile[1], g->block = tile[2];
   g->in_place = g->icb == 1 && g->ocb == 1 && !g->stationary;
-  if (g->in_place) g->block = g->rb = (int)conv_min(g->rb, 8);
-  int64_t share = g->in_place ? conv_div_up(tiles, 64) : 1; /* of tiles, a chunk's at least */
-  g->span = images ? tiles : conv_div_up(share, g->block) * g->block;
-  g->nblock = conv_div_up(g->tiles, g->block);
+  if (g->in_place) g->block = g->rb = (int)min64(g->rb, c->wino_in_place_tiles);
+  int64_t share = g->in_place ? div_up(tiles, c->wino_in_place_chunks) : 1; /* of tiles, a chunk's at least */
+  g->span = images ? tiles : div_up(share, g->block) * g->block;
+  g->nblock = div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
 }
 
 static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
+  const CostModel *m = t->cost;
   int L = g->lanes;
   int64_t products = g->tiles * (g->cin + g->cout), weights = g->cin * g->cout;
-  g->stationary = products < 16 * weights;
+  g->stationary = products < m->wino_dw_products * weights;
   g->cgroup = g->icb, g->kgroup = g->ocb;
   double best = 1e300;
   for (int64_t c = 1; c <= g->icb && g->stationary; c++)
     for (int64_t k = 1; k <= g->ocb; k++) {
       if (g->icb % c || g->ocb % k || g->planes * c * k * L * L * 4 > t->l2 * 5 / 4 ||
-          (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
+          (g->icb / c) * (g->ocb / k) < min64(t->cost->conv_chunks, g->icb))
         continue;
       double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
       if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
@@ -333,21 +334,23 @@ static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
   for (int ob = 1; ob <= 4; ob++)
     for (int rb = 1; rb <= L; rb++)
       if (L % rb == 0 && g->kgroup % ob == 0 && tile_fits(t, rb, ob))
-        rank_add(&tiles, step_cycles(rb, ob) / (rb * ob), rb, ob, 0);
+        rank_add(&tiles, tile_cycles(t->cost, rb, ob) / (rb * ob), rb, ob, 0);
   const int64_t *tile = rank_tile(&tiles, choice);
   g->rb = (int)tile[0], g->ob = (int)tile[1];
-  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)), want = conv_max(48, conv_min(96, fit));
-  if (g->stationary) want = 128;
-  want = conv_div_up(g->tiles, conv_div_up(g->tiles, want));
-  g->block = conv_div_up(want, 4) * 4;
-  g->nblock = conv_div_up(g->tiles, g->block);
+  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)),
+          want = max64(m->wino_dw_least, min64(m->wino_dw_most, fit));
+  if (g->stationary) want = m->wino_stationary;
+  want = div_up(g->tiles, div_up(g->tiles, want));
+  g->block = div_up(want, 4) * 4;
+  g->nblock = div_up(g->tiles, g->block);
   g->mplane = g->ocb * g->block * L + PLANE_PAD;
   g->uplane = g->cgroup * g->kgroup * L * L + (g->stationary ? PLANE_PAD : 0);
-  g->nsplit = g->stationary
-                  ? 1
-                  : conv_max(1, conv_min(conv_min(CHUNKS_WANTED / 2, g->nblock), products / (4 * weights)));
-  g->per_split = conv_div_up(g->nblock, g->nsplit);
-  g->nsplit = conv_div_up(g->nblock, g->per_split);
+  g->nsplit =
+      g->stationary
+          ? 1
+          : max64(1, min64(min64(m->conv_chunks / 2, g->nblock), products / (m->wino_dw_split * weights)));
+  g->per_split = div_up(g->nblock, g->nsplit);
+  g->nsplit = div_up(g->nblock, g->per_split);
 }
 
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
@@ -363,13 +366,12 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   g->result16 = s->kind != CONV_DW && (dx ? s->xbf16 : s->ybf16);
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->pad = wino_forms[form].whole ? 0 : !dx ? s->pad[0] : form == WINO_STRIDE2 ? 0 : 2 - s->pad[0];
-  g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),
-  g->tiles = s->n * g->th * g->tw;
+  g->th = div_up(g->oh, g->out_tile), g->tw = div_up(g->ow, g->out_tile), g->tiles = s->n * g->th * g->tw;
   if (s->kind == CONV_DW) wino_wgrad_blocks(t, s->choice, g);
   else wino_gather_blocks(t, s, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD; /* in place the same as mplane */
-  g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
+  g->fill_group = max64(1, min64(g->icb, t->cost->wino_stationary / g->block));
   g->work = 2 * g->planes * L;
 }
 
@@ -378,72 +380,68 @@ static double conv_flops(const ConvSpec *s) {
   return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
 }
 
-static void plan_gather(ConvPlan *p, const Target *t) {
-  const ConvSpec *s = &p->spec;
+static void plan_gather(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvGather g;
   conv_gather(s, t, &g);
-  ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
+  ContractionOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
   int64_t panel = g.fill.icb * g.fill.ib * s->kh * s->kw * g.lanes * 4;
   p->tmp_bytes[0] = g.ocb * panel;
   bool whole = g.nkgroup == 1 && (g.nband == 1 || s->images) && s->n % g.group == 0;
   p->nstep = 2;
-  p->step[0] = (ConvStep){.name = "pack",
-                          .nin = 1,
-                          .nout = 1,
-                          .in = {CO_W},
-                          .out = {CO_TMP0},
-                          .nchunk = g.ocb,
-                          .scratch = g.lanes * g.lanes * 4};
-  p->step[1] = (ConvStep){.name = "main",
-                          .nin = 2,
-                          .nout = 1,
-                          .in = {source, CO_TMP0},
-                          .out = {result},
-                          .nchunk = g.ngroup * g.nband * g.nkgroup / g.units,
-                          .images = whole ? g.group * g.units / g.nband : 0,
-                          .scratch = g.group * ((g.fill.in_place ? 0 : g.image) + g.out_scratch) * 4,
-                          .flops = conv_flops(s)};
+  p->step[0] = (ContractionStep){.name = "pack",
+                                 .nin = 1,
+                                 .nout = 1,
+                                 .in = {CO_W},
+                                 .out = {CO_TMP0},
+                                 .nchunk = g.ocb,
+                                 .scratch = g.lanes * g.lanes * 4};
+  p->step[1] = (ContractionStep){.name = "main",
+                                 .nin = 2,
+                                 .nout = 1,
+                                 .in = {source, CO_TMP0},
+                                 .out = {result},
+                                 .nchunk = g.ngroup * g.nband * g.nkgroup / g.units,
+                                 .images = whole ? g.group * g.units / g.nband : 0,
+                                 .scratch = g.group * ((g.fill.in_place ? 0 : g.image) + g.out_scratch) * 4,
+                                 .flops = conv_flops(s)};
 }
 
-static void plan_wgrad(ConvPlan *p, const Target *t) {
-  const ConvSpec *s = &p->spec;
+static void plan_wgrad(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvWgrad g;
   conv_wgrad(s, t, &g);
   p->tmp_bytes[0] = (g.acc * g.nsplit + g.lanes * g.lanes) * 4;
   p->nstep = 2;
   int64_t x = g.fx.in_place ? 0 : g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib,
           y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
-  p->step[0] = (ConvStep){.name = "main",
-                          .nin = 2,
-                          .nout = 1,
-                          .in = {CO_X, CO_Y},
-                          .out = {CO_TMP0},
-                          .nchunk = g.nsplit * g.ncgroup * g.nkgroup,
-                          .scratch = (x + y + 32) * 4,
-                          .flops = conv_flops(s)};
-  p->step[1] = (ConvStep){.name = "sum",
-                          .nin = 1,
-                          .nout = 1,
-                          .in = {CO_TMP0},
-                          .out = {CO_W},
-                          .nchunk = g.ocb,
-                          .scratch = g.lanes * g.lanes * 4};
+  p->step[0] = (ContractionStep){.name = "main",
+                                 .nin = 2,
+                                 .nout = 1,
+                                 .in = {CO_X, CO_Y},
+                                 .out = {CO_TMP0},
+                                 .nchunk = g.nsplit * g.ncgroup * g.nkgroup,
+                                 .scratch = (x + y + 32) * 4,
+                                 .flops = conv_flops(s)};
+  p->step[1] = (ContractionStep){.name = "sum",
+                                 .nin = 1,
+                                 .nout = 1,
+                                 .in = {CO_TMP0},
+                                 .out = {CO_W},
+                                 .nchunk = g.ocb,
+                                 .scratch = g.lanes * g.lanes * 4};
 }
 
-static void plan_wino(ConvPlan *p, const Target *t) {
-  const ConvSpec *s = &p->spec;
+static void plan_wino(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvWino g;
   conv_wino(s, t, &g);
-  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb,
-          fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
-          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = g.planes * g.vplane,
-          mm = g.planes * g.mplane, u = g.planes * g.uplane;
+  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb, fill_x = g.nblock * div_up(g.icb, g.fill_group),
+          fill_y = g.nblock * div_up(g.ocb, g.fill_group), v = g.planes * g.vplane, mm = g.planes * g.mplane,
+          u = g.planes * g.uplane;
   bool dw = s->kind == CONV_DW;
-  ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
+  ContractionOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
   p->nstep = 2;
-  p->step[0] = (ConvStep){.name = g.stationary ? "in" : dw ? "main" : "wtr"};
-  p->step[1] = (ConvStep){.name = dw && !g.stationary ? "sum" : "main"};
-  ConvStep *a = &p->step[0], *b = &p->step[1];
+  p->step[0] = (ContractionStep){.name = g.stationary ? "in" : dw ? "main" : "wtr"};
+  p->step[1] = (ContractionStep){.name = dw && !g.stationary ? "sum" : "main"};
+  ContractionStep *a = &p->step[0], *b = &p->step[1];
   if (g.stationary) {
     p->tmp_bytes[0] = g.nblock * v * 4;
     p->tmp_bytes[1] = dw ? g.nblock * mm * 4 : 0;
@@ -455,39 +453,39 @@ static void plan_wino(ConvPlan *p, const Target *t) {
     b->scratch = (u + (dw ? 9 * L * L : mm) + patch) * 4;
   } else if (dw) {
     p->tmp_bytes[0] = u * g.nsplit * 4;
-    *a = (ConvStep){.name = a->name,
-                    .nin = 2,
-                    .nout = 1,
-                    .in = {CO_X, CO_Y},
-                    .out = {CO_TMP0},
-                    .nchunk = g.nsplit,
-                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
-                    .flops = conv_flops(s)};
-    *b = (ConvStep){.name = b->name,
-                    .nin = 1,
-                    .nout = 1,
-                    .in = {CO_TMP0},
-                    .out = {CO_W},
-                    .nchunk = pairs,
-                    .scratch = (9 * L * L + patch) * 4};
+    *a = (ContractionStep){.name = a->name,
+                           .nin = 2,
+                           .nout = 1,
+                           .in = {CO_X, CO_Y},
+                           .out = {CO_TMP0},
+                           .nchunk = g.nsplit,
+                           .scratch = (v + mm + max64(patch, 9 * L)) * 4,
+                           .flops = conv_flops(s)};
+    *b = (ContractionStep){.name = b->name,
+                           .nin = 1,
+                           .nout = 1,
+                           .in = {CO_TMP0},
+                           .out = {CO_W},
+                           .nchunk = pairs,
+                           .scratch = (9 * L * L + patch) * 4};
   } else {
     p->tmp_bytes[0] = u * 4;
-    *a = (ConvStep){.name = a->name,
-                    .nin = 1,
-                    .nout = 1,
-                    .in = {CO_W},
-                    .out = {CO_TMP0},
-                    .nchunk = pairs,
-                    .scratch = patch * 4};
-    *b = (ConvStep){.name = b->name,
-                    .nin = 2,
-                    .nout = 1,
-                    .in = {source, CO_TMP0},
-                    .out = {result},
-                    .nchunk = conv_div_up(g.tiles, g.span),
-                    .images = g.span % (g.th * g.tw) || g.tiles % g.span ? 0 : g.span / (g.th * g.tw),
-                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
-                    .flops = conv_flops(s)};
+    *a = (ContractionStep){.name = a->name,
+                           .nin = 1,
+                           .nout = 1,
+                           .in = {CO_W},
+                           .out = {CO_TMP0},
+                           .nchunk = pairs,
+                           .scratch = patch * 4};
+    *b = (ContractionStep){.name = b->name,
+                           .nin = 2,
+                           .nout = 1,
+                           .in = {source, CO_TMP0},
+                           .out = {result},
+                           .nchunk = div_up(g.tiles, g.span),
+                           .images = g.span % (g.th * g.tw) || g.tiles % g.span ? 0 : g.span / (g.th * g.tw),
+                           .scratch = (v + mm + max64(patch, 9 * L)) * 4,
+                           .flops = conv_flops(s)};
   }
 }
 
@@ -499,13 +497,17 @@ bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
   return !g.stationary;
 }
 
-ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {
-  ConvPlan p = {.spec = *spec};
-  if (spec->images && !conv_can_chunk_images(spec, target)) p.spec.images = 0;
-  p.spec.algo = spec->algo != CONV_DIRECT && conv_wino_fits(spec, target) ? CONV_WINOGRAD : CONV_DIRECT;
-  if (p.spec.algo == CONV_WINOGRAD) plan_wino(&p, target);
-  else if (spec->kind == CONV_DW) plan_wgrad(&p, target);
-  else plan_gather(&p, target);
+ConvSpec conv_resolve(const ConvSpec *spec, const Target *t) {
+  ConvSpec s = *spec;
+  if (s.images && !conv_can_chunk_images(spec, t)) s.images = 0;
+  s.algo = s.algo != CONV_DIRECT && conv_wino_fits(spec, t) ? CONV_WINOGRAD : CONV_DIRECT;
+  return s;
+}
+
+ContractionPlan conv_plan(const ConvSpec *spec, const Target *t) {
+  ConvSpec s = conv_resolve(spec, t);
+  ContractionPlan p = {0};
+  (s.algo == CONV_WINOGRAD ? plan_wino : s.kind == CONV_DW ? plan_wgrad : plan_gather)(&s, t, &p);
   return p;
 }
 
@@ -518,12 +520,11 @@ void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]) {
 }
 
 /* ---- schedules of equal bits ---- */
-/* What a choice decides. The direct weight gradient has none: its tile decides where partial sums end. */
-static void decided(const ConvSpec *spec, const Target *t, int64_t choice, int64_t v[CONV_DECIDED]) {
-  ConvSpec s = *spec;
+/* The direct weight gradient has none: its tile decides where partial sums end. */
+static void decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
+  ConvSpec s = *(const ConvSpec *)spec;
   s.choice = choice;
-  memset(v, 0, sizeof *v * CONV_DECIDED);
-  if (conv_plan(&s, t).spec.algo == CONV_WINOGRAD) {
+  if (conv_resolve(&s, t).algo == CONV_WINOGRAD) {
     ConvWino g;
     conv_wino(&s, t, &g);
     v[0] = g.rb, v[1] = g.ob, v[2] = g.block;
@@ -538,13 +539,5 @@ static void decided(const ConvSpec *spec, const Target *t, int64_t choice, int64
 }
 
 int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]) {
-  int64_t seen[CHOICES][CONV_DECIDED];
-  int n = 0;
-  for (int64_t c = 0; c < CHOICES; c++) {
-    bool known = false;
-    decided(s, t, c, seen[n]);
-    for (int i = 0; i < n && !known; i++) known = !memcmp(seen[i], seen[n], sizeof seen[n]);
-    if (!known) choice[n++] = c;
-  }
-  return n;
+  return contraction_choices(s, t, decide, choice);
 }

@@ -194,10 +194,9 @@ static void put_list(StrBuf *b, const char *name, const int64_t *v, int n) {
 
 static void put_gemm(StrBuf *b, const Program *p, const Kernel *k) {
   const GemmSpec *s = &k->gemm;
-  GemmPlan plan = gemm_plan(s, &p->target);
+  ContractionPlan plan = gemm_plan(s, &p->target);
   sb_printf(b, " %s %s", plan.step[k->gemm_step].name, dtype_name(s->dt));
   if (s->a16 || s->b16 || s->c16) put_list(b, "bf16", (int64_t[]){s->a16, s->b16, s->c16}, 3);
-  if (s->rows) sb_printf(b, " rows=%lld", (long long)s->rows);
   if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);
   put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
   put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);
@@ -216,8 +215,8 @@ static void put_scatter(StrBuf *b, const ScatterSpec *s) {
 }
 
 static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
-  ConvPlan plan = conv_plan(&k->conv, &p->target);
-  const ConvSpec *s = &plan.spec;
+  ContractionPlan plan = conv_plan(&k->conv, &p->target);
+  ConvSpec resolved = conv_resolve(&k->conv, &p->target), *s = &resolved;
   sb_printf(b, " %s.%s %s", conv_kind_names[s->kind], plan.step[k->conv_step].name, conv_algo_names[s->algo]);
   put_list(b, "x", (int64_t[]){s->n, s->c, s->h, s->w, s->xblock}, 5);
   put_list(b, "w", (int64_t[]){s->k, s->c, s->kh, s->kw}, 4);

@@ -416,13 +416,11 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
     if (list(r, v, 3) != 3 || s->dt != DT_F32) fail(r, "which of a, b, c of an f32 product are bf16");
     s->a16 = v[0] != 0, s->b16 = v[1] != 0, s->c16 = v[2] != 0;
   }
-  s->rows = eat(r, "rows=") ? number(r) : 0;
   s->choice = schedule_choice(r);
   named_list(r, "mnk", v, 3);
   check_extents(r, v, 2);
   check_extents(r, v + 1, 2);
   check_extents(r, (int64_t[]){v[0], v[2]}, 2);
-  if (s->rows < 0 || s->rows > (int64_t)1 << 40) fail(r, "%lld rows a chunk", (long long)s->rows);
   s->m = v[0], s->n = v[1], s->k = v[2];
   named_list(r, "a", v, 3);
   s->a_off = v[0], s->a_m = v[1], s->a_k = v[2];
@@ -442,7 +440,7 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
 static void gemm(KReader *r, Kernel *k) {
   const char *name = word(r, "a step of a matrix product");
   gemm_spec(r, &k->gemm);
-  GemmPlan plan = gemm_plan(&k->gemm, &r->prog->target);
+  ContractionPlan plan = gemm_plan(&k->gemm, &r->prog->target);
   for (k->gemm_step = 0; k->gemm_step < plan.nstep; k->gemm_step++)
     if (!strcmp(plan.step[k->gemm_step].name, name)) return;
   fail(r, "this matrix product has no step '%.40s'", name);
@@ -488,7 +486,7 @@ static void conv(KReader *r, Kernel *k) {
       fail(r, "this convolution cannot run in chunks of %lld images", (long long)s->images);
   }
   s->choice = schedule_choice(r);
-  ConvPlan plan = conv_plan(s, &r->prog->target);
+  ContractionPlan plan = conv_plan(s, &r->prog->target);
   for (k->conv_step = 0; k->conv_step < plan.nstep; k->conv_step++)
     if (!strcmp(plan.step[k->conv_step].name, dot + 1)) return;
   fail(r, "this convolution has no step '%.40s'", dot + 1);

@@ -4,7 +4,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #endif
-#include "tests/unit/conv_harness.h"
+#include "tests/unit/contraction.h"
 #include "tests/unit/support.h"
 
 #include <check.h>
@@ -67,24 +67,23 @@ static void reference(const ConvSpec *s, const float *x, const float *w, const f
 
 /* Where a plan promises chunks of whole images, each chunk alone computes its images of the result from its
    images of the source, the others being NaN, and writes no other. */
-static void check_images(const ConvCode *code, Buffer *b, void *const operand[5], float *scratch,
-                         int64_t nscratch, const float *want) {
+static void check_images(const ContractionCode *code, const ConvSpec *s, Buffer *b, void *const operand[5],
+                         float *scratch, int64_t nscratch, const float *want) {
   int main = code->plan.nstep - 1;
-  const ConvStep *st = &code->plan.step[main];
+  const ContractionStep *st = &code->plan.step[main];
   if (!st->images) return;
-  const ConvSpec *s = &code->plan.spec;
   bool dx = s->kind == CONV_DX;
   Buffer *src = &b[dx ? CO_Y : CO_X], *dst = &b[dx ? CO_X : CO_Y];
   ck_assert_int_eq(st->nchunk * st->images, s->n);
   float *keep = malloc((size_t)src->n * 4);
   memcpy(keep, src->p, (size_t)src->n * 4);
-  conv_run_step(code, 0, operand, scratch, false);
+  contraction_run_step(code, 0, operand, scratch, false);
   int64_t from = src->n / st->nchunk, to = dst->n / st->nchunk;
   for (int64_t i = 0; i < st->nchunk; i++) {
     for (int64_t k = 0; k < src->n; k++) src->p[k] = k / from == i ? keep[k] : NAN;
     for (int64_t k = 0; k < dst->n; k++) dst->p[k] = NAN;
     for (int64_t k = 0; k < nscratch; k++) scratch[k] = NAN;
-    conv_run_chunk(code, main, operand, scratch, i);
+    contraction_run_chunk(code, main, operand, scratch, i);
     ck_assert_msg(!memcmp(dst->p + i * to, want + i * to, (size_t)to * 4), "chunk %d of %d: other bits",
                   (int)i, (int)st->nchunk);
     for (int64_t k = 0; k < dst->n; k++)
@@ -96,13 +95,13 @@ static void check_images(const ConvCode *code, Buffer *b, void *const operand[5]
 
 /* The same result, bit for bit, in chunks of as many images as asked for. */
 static void check_request(ConvSpec s, const Target *t, Buffer *b, void *const operand[5], const float *want) {
-  ConvCode code = conv_compile(&s, t);
-  ck_assert_int_eq(code.plan.spec.images, s.images);
+  ContractionCode code = conv_compile(&s, t);
+  ck_assert_int_eq(conv_resolve(&s, t).images, s.images);
   ck_assert_int_eq(code.plan.step[code.plan.nstep - 1].images, s.images);
   Buffer scratch = buffer_new((code.scratch + 63) / 64 * 16);
-  check_images(&code, b, operand, scratch.p, scratch.n, want);
+  check_images(&code, &s, b, operand, scratch.p, scratch.n, want);
   buffer_free(&scratch);
-  conv_free(&code);
+  contraction_free(&code);
 }
 
 /* Another schedule changes the main step only, and no bit of the result. Compiling takes the time: one choice
@@ -111,14 +110,15 @@ static void check_choice(ConvSpec s, const Target *t, Buffer *b, void *const ope
                          const float *want) {
   static int turn;
   int64_t choice[CHOICES];
-  ConvPlan plain = conv_plan(&s, t);
+  ContractionPlan plain = conv_plan(&s, t);
+  ConvAlgo algo = conv_resolve(&s, t).algo;
   int n = conv_choices(&s, t, choice);
   ck_assert(n >= 1 && choice[0] == 0);
   if (n == 1) return;
   s.choice = choice[1 + turn++ % (n - 1)];
-  ConvCode code = conv_compile(&s, t);
-  const ConvPlan *p = &code.plan;
-  ck_assert(p->nstep == plain.nstep && p->spec.algo == plain.spec.algo);
+  ContractionCode code = conv_compile(&s, t);
+  const ContractionPlan *p = &code.plan;
+  ck_assert(p->nstep == plain.nstep && conv_resolve(&s, t).algo == algo);
   ck_assert_mem_eq(p->tmp_bytes, plain.tmp_bytes, sizeof p->tmp_bytes);
   for (int k = 0; k + 1 < p->nstep; k++)
     ck_assert(p->step[k].nchunk == plain.step[k].nchunk && p->step[k].scratch == plain.step[k].scratch);
@@ -127,18 +127,18 @@ static void check_choice(ConvSpec s, const Target *t, Buffer *b, void *const ope
   for (int64_t k = 0; k < b[result].n; k++) b[result].p[k] = NAN;
   for (int k = 0; k < p->nstep; k++) {
     for (int64_t j = 0; j < scratch.n; j++) scratch.p[j] = NAN;
-    conv_run_step(&code, k, operand, scratch.p, false);
+    contraction_run_step(&code, k, operand, scratch.p, false);
   }
   ck_assert_msg(!memcmp(b[result].p, want, (size_t)b[result].n * 4), "choice %d changes bits", (int)s.choice);
   buffer_free(&scratch);
-  conv_free(&code);
+  contraction_free(&code);
 }
 
 /* Relative rms error; NaN when anything was left unwritten. */
 static double run_case(ConvSpec s, const Target *t) {
   s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
   s.ow = (s.w + 2 * s.pad[1] - s.kw) / s.stride[1] + 1;
-  ConvCode code = conv_compile(&s, t);
+  ContractionCode code = conv_compile(&s, t);
   Buffer b[5] = {[CO_X] = buffer_new(s.n * s.c * s.h * s.w),
                  [CO_W] = buffer_new(s.k * s.c * s.kh * s.kw),
                  [CO_Y] = buffer_new(s.n * s.k * s.oh * s.ow),
@@ -157,7 +157,7 @@ static double run_case(ConvSpec s, const Target *t) {
   for (int backwards = 0; backwards < 2; backwards++) {
     for (int i = 0; i < code.plan.nstep; i++) {
       for (int64_t k = 0; k < scratch.n; k++) scratch.p[k] = NAN;
-      conv_run_step(&code, i, operand, scratch.p, backwards);
+      contraction_run_step(&code, i, operand, scratch.p, backwards);
     }
     if (backwards)
       ck_assert_msg(!memcmp(first, b[result].p, (size_t)b[result].n * 4), "chunk order changes bits");
@@ -167,7 +167,7 @@ static double run_case(ConvSpec s, const Target *t) {
     double d = b[result].p[k] - want[k];
     err += d * d, sum += want[k] * want[k];
   }
-  check_images(&code, b, operand, scratch.p, scratch.n, first);
+  check_images(&code, &s, b, operand, scratch.p, scratch.n, first);
   static int cases;
   bool whole = s.kind != CONV_DW && ++cases % 2; /* with chunks of images or without */
   if (!whole) check_choice(s, t, b, operand, result, first);
@@ -177,7 +177,7 @@ static double run_case(ConvSpec s, const Target *t) {
   free(want), free(first);
   for (int i = 0; i < 5; i++) buffer_free(&b[i]);
   buffer_free(&scratch);
-  conv_free(&code);
+  contraction_free(&code);
   return sum > 0 ? sqrt(err / sum) : sqrt(err);
 }
 
@@ -280,17 +280,17 @@ START_TEST(images) {
     for (int algo = CONV_AUTO; algo <= CONV_WINOGRAD; algo++) {
       s.kind = (ConvKind)kind, s.algo = (ConvAlgo)algo, s.images = 2;
       ck_assert(conv_can_chunk_images(&s, &t));
-      ConvPlan p = conv_plan(&s, &t);
-      ck_assert_int_eq(p.spec.images, 2);
+      ContractionPlan p = conv_plan(&s, &t);
+      ck_assert_int_eq(conv_resolve(&s, &t).images, 2);
       ck_assert_int_eq(p.step[1].images, 2);
       ck_assert_int_eq(p.step[1].nchunk, 32);
       ck_assert_int_eq(p.step[0].images, 0);
       s.images = 0;
-      ConvPlan q = conv_plan(&s, &t); /* a request may come after temporaries have been placed */
+      ContractionPlan q = conv_plan(&s, &t); /* a request may come after temporaries have been placed */
       ck_assert(p.tmp_bytes[0] == q.tmp_bytes[0] && p.tmp_bytes[1] == q.tmp_bytes[1] && p.nstep == q.nstep);
       s.images = 3;
       ck_assert(!conv_can_chunk_images(&s, &t));
-      ck_assert_int_eq(conv_plan(&s, &t).spec.images, 0);
+      ck_assert_int_eq(conv_resolve(&s, &t).images, 0);
     }
   s.images = 2, s.algo = CONV_AUTO, s.kind = CONV_DW;
   ck_assert(!conv_can_chunk_images(&s, &t));

@@ -1,6 +1,6 @@
 /* Convolutions of tensors stored as bf16: the same bits as the f32 kernels give on the widened operands,
    rounded when stored; direct and Winograd, on every target this machine runs. */
-#include "tests/unit/conv_harness.h"
+#include "tests/unit/contraction.h"
 #include "tests/unit/support.h"
 
 #include <check.h>
@@ -27,7 +27,7 @@ static float widen(uint16_t h) {
 }
 
 typedef struct {
-  ConvCode code;
+  ContractionCode code;
   float *tmp[2], *scratch;
 } Run;
 
@@ -38,13 +38,13 @@ static void *filled(int64_t floats) { /* with NaN: nothing may depend on what me
 }
 
 static void run(const ConvSpec *s, const Target *t, void *x, void *w, void *y) {
-  ConvCode c = conv_compile(s, t);
+  ContractionCode c = conv_compile(s, t);
   void *tmp[2] = {filled(c.plan.tmp_bytes[0] / 4), filled(c.plan.tmp_bytes[1] / 4)},
        *scratch = filled(c.scratch / 4 + 16);
   void *operand[5] = {[CO_X] = x, [CO_W] = w, [CO_Y] = y, [CO_TMP0] = tmp[0], [CO_TMP1] = tmp[1]};
-  for (int i = 0; i < c.plan.nstep; i++) conv_run_step(&c, i, operand, scratch, false);
+  for (int i = 0; i < c.plan.nstep; i++) contraction_run_step(&c, i, operand, scratch, false);
   free(tmp[0]), free(tmp[1]), free(scratch);
-  conv_free(&c);
+  contraction_free(&c);
 }
 
 static void check_case(ConvSpec s, const Target *t, int mix) {
