@@ -1,5 +1,6 @@
 /* jepac render: a data set of rendered objects. */
 #include "cli/cli.h"
+#include "runtime/data/augment.h"
 #include "runtime/render/dataset.h"
 #include "runtime/render/shapes.h"
 
@@ -39,7 +40,7 @@ static Status chosen_shapes(Cli *c, RenderJob *j) {
 }
 
 Status cmd_render(Cli *c) {
-  enum { MAX_VIEWS = 1000, MAX_SIZE = 1024, MAX_OBJECTS = 10000000 };
+  enum { MAX_SIZE = 1024, MAX_OBJECTS = 10000000 };
   const char *out = OPT(c, out);
   int64_t objects = OPT(c, objects), views = OPT(c, views), size = OPT(c, size), classes = OPT(c, classes);
   RenderJob j = {.folder = out,

@@ -1,6 +1,7 @@
 /* What the options of the command line mean to the compiler (lib/compiler.h), and what --dump-ir writes. */
 #include "cli/cli.h"
 #include "cli/html.h"
+#include "ir/kernel/kernel.h"
 #include "runtime/file.h"
 
 #include <stdlib.h>
@@ -66,10 +67,9 @@ static void pass_options(Cli *c, PipelineOptions *o) {
 static void lowering_options(Cli *c, Compiler *k) {
   const char *conv = OPT(c, conv), *precision = OPT(c, precision);
   k->precision = precision ? dtype_parse(precision) : DT_NONE;
-  k->pipeline.conv = !conv                       ? CONV_AUTO
-                     : !strcmp(conv, "direct")   ? CONV_DIRECT
-                     : !strcmp(conv, "winograd") ? CONV_WINOGRAD
-                                                 : CONV_AUTO;
+  if (conv)
+    while (strcmp(conv, conv_algo_names[k->pipeline.conv]))
+      k->pipeline.conv++; /* one of them, as options.c has seen */
   k->pipeline.max_memory = OPT(c, max_memory) > 0 ? OPT(c, max_memory) : 0;
 }
 
