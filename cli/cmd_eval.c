@@ -13,22 +13,22 @@ static void timed(void *ctx, const char *protocol, double seconds) {
 }
 
 Status cmd_eval(Cli *c) {
-  const Options *o = &c->opt;
-  EvalOptions e = {.protocols = o->protocols,
-                   .m_val = o->m_val,
-                   .images = o->train_images,
-                   .test_images = o->test_images,
-                   .sequences = o->train_sequences,
-                   .test_sequences = o->test_sequences,
-                   .retrieval_views = o->retrieval_views,
-                   .data = o->data,
-                   .export_to = o->export_to,
+  (void)OPT(c, set);
+  EvalOptions o = {.protocols = OPT(c, protocols),
+                   .m_val = OPT(c, m_val),
+                   .images = OPT(c, train_images),
+                   .test_images = OPT(c, test_images),
+                   .sequences = OPT(c, train_sequences),
+                   .test_sequences = OPT(c, test_sequences),
+                   .retrieval_views = OPT(c, retrieval_views),
+                   .data = OPT(c, data),
+                   .export_to = OPT(c, export_to),
                    .keep = true,
-                   .print = o->json ? NULL : print,
-                   .timed = o->verbose ? timed : NULL};
+                   .print = OPT(c, json) ? NULL : print,
+                   .timed = OPT(c, verbose) ? timed : NULL};
   StrBuf json = {0};
-  Status s = eval_run(cli_compiler(c), o->arg[0], &e, &json);
-  if (!s && o->json) fputs(json.s, stdout);
+  Status s = eval_run(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), c->opt.arg[0], &o, &json);
+  if (!s && OPT(c, json)) fputs(json.s, stdout);
   sb_free(&json);
   return s;
 }

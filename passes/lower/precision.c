@@ -121,6 +121,7 @@ Graph *precision_graph(Arena *a, const Graph *g, const Target *t, ConvAlgo conv)
   int n = g->node.n;
   Precision p = {.in = g, .rounded = NEWN(a, bool, n + 1), .narrow = NEWN(a, Val, n + 1)};
   p.out = pass_begin(a, g, &p.wide);
+  p.out->precision = DT_NONE; /* done here */
   for (Val v = 0; v < n; v++) p.narrow[v] = -1;
   choose(&p, l);
   for (Val v = 0; v < n; v++) copy(&p, v);
@@ -133,6 +134,7 @@ Graph *precision_graph(Arena *a, const Graph *g, const Target *t, ConvAlgo conv)
 Graph *precision_widened(Arena *a, const Graph *g) {
   Val *map;
   Graph *out = pass_begin(a, g, &map);
+  out->precision = DT_NONE;
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
     if (n->dt != DT_BF16 || n->op == OP_input) {
