@@ -135,8 +135,8 @@ START_TEST(library_leaves_llvm_alone) {
 END_TEST
 
 START_TEST(own_process_compiles_faster) {
-  em_own_process();
-  em_own_process();
+  jepac_own_process();
+  jepac_own_process();
   ck_assert(multiplies());
 }
 END_TEST
