@@ -1,6 +1,7 @@
 /* jepac ckpt: what a checkpoint or tensor file holds, where two differ first, and the same tensors in another
    form: .safetensors under PyTorch's names, or a folder of .npy files, both ways. */
 #include "cli/cli.h"
+#include "runtime/npy.h"
 #include "runtime/file.h"
 
 #include <dirent.h>

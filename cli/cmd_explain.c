@@ -60,7 +60,7 @@ static Memory measure(const Program *p, Arena *a) {
   program_lifetimes(p, m.first, m.last);
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
-    m.always += (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    m.always += tensor_room(n->dt, &n->shape);
   }
   for (int b = 0; b < p->buf.n; b++) {
     if (p->buf.v[b].alias >= 0 || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
@@ -107,7 +107,7 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
     int line = lines_find(t, n->loc);
-    int64_t bytes = (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    int64_t bytes = tensor_room(n->dt, &n->shape);
     if (line < 4096) h[line].bytes[HELD_STATE] += bytes, h[line].total += bytes;
   }
   for (int b = 0; b < p->buf.n; b++) {

@@ -1,5 +1,6 @@
 /* jepac render: a data set of rendered objects. */
 #include "cli/cli.h"
+#include "runtime/data/augment.h"
 #include "runtime/render/dataset.h"
 #include "runtime/render/shapes.h"
 
@@ -39,7 +40,7 @@ static Status chosen_shapes(Cli *c, RenderJob *j) {
 }
 
 Status cmd_render(Cli *c) {
-  enum { MAX_VIEWS = 1000, MAX_SIZE = 1024, MAX_OBJECTS = 10000000 };
+  enum { MAX_SIZE = 1024, MAX_OBJECTS = 10000000 };
   const Options *o = &c->opt;
   RenderJob j = {.folder = o->out,
                  .objects = o->objects,

@@ -1,6 +1,7 @@
 /* jepac run: one entry, or K optimizer steps, on tensors from files; compiled code or the f64 interpreter. */
 #include "cli/cli.h"
 #include "runtime/checkpoint.h"
+#include "runtime/npy.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* What the options of the command line mean to the compiler (lib/compiler.h), and what --dump-ir writes. */
 #include "cli/cli.h"
 #include "cli/html.h"
+#include "ir/kernel/kernel.h"
 #include "runtime/file.h"
 
 #include <stdlib.h>
@@ -57,9 +58,7 @@ static PipelineOptions pipeline_options(Cli *c) {
 #endif
   if (c->opt.max_memory > 0) o.max_memory = c->opt.max_memory;
   if (c->opt.conv)
-    o.conv = !strcmp(c->opt.conv, "direct")     ? CONV_DIRECT
-             : !strcmp(c->opt.conv, "winograd") ? CONV_WINOGRAD
-                                                : CONV_AUTO;
+    while (strcmp(c->opt.conv, conv_algo_names[o.conv])) o.conv++; /* one of them, as options.c has seen */
   o.watch = c->watch;
   o.watch_ctx = c->watch_ctx;
   if (c->dump) {

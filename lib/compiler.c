@@ -168,8 +168,8 @@ Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
     return ST_BUDGET;
   }
   find_metrics(c, &k);
-  tensors_set_number(k.session, "steps_per_epoch", 1000);
-  tensors_set_number(k.session, "total_steps", 100000);
+  tensors_set_number(k.session, "steps_per_epoch", FREE_STEPS_PER_EPOCH);
+  tensors_set_number(k.session, "total_steps", FREE_TOTAL_STEPS);
   k.seconds = now_seconds() - start;
   *out = k;
   return ST_OK;

@@ -8,6 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What crosses the interface as a number. */
+#define SAME(OURS, THEIRS) _Static_assert((int)(OURS) == (int)(THEIRS), #THEIRS " is not " #OURS)
+SAME(ST_OK, JEPAC_OK);
+SAME(ST_MODEL, JEPAC_MODEL);
+SAME(ST_USAGE, JEPAC_USAGE);
+SAME(ST_FILE, JEPAC_FILE);
+SAME(ST_NONFINITE, JEPAC_NONFINITE);
+SAME(ST_BUDGET, JEPAC_BUDGET);
+SAME(PT_ARG, JEPAC_INPUT);
+SAME(PT_STATE, JEPAC_STATE);
+SAME(PT_RUNTIME, JEPAC_RUNTIME);
+SAME(PT_RESULT, JEPAC_RESULT);
+SAME(DT_F32, JEPAC_F32);
+SAME(DT_F64, JEPAC_F64);
+SAME(DT_BF16, JEPAC_BF16);
+SAME(DT_I32, JEPAC_I32);
+SAME(DT_I64, JEPAC_I64);
+SAME(DT_U32, JEPAC_U32);
+SAME(DT_BOOL, JEPAC_BOOL);
+SAME(DT_COUNT, JEPAC_BOOL + 1);
+SAME(MAX_RANK, sizeof((jepac_tensor *)0)->dim / sizeof(int64_t));
+
 struct jepac_model {
   Compiler compiler;
   pthread_mutex_t reporting; /* its sessions may run on several threads */

@@ -9,7 +9,6 @@
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
                                            "strip",    "simplify", "cse",    "simplify", "canon",
                                            "split",    "cse",      "dce",    "remat"};
-enum { CHAIN_BYTES = 1 << 18 };
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static bool watch(const PipelineOptions *o, PassResult r) { return !o->watch || o->watch(o->watch_ctx, &r); }
@@ -132,7 +131,7 @@ static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t,
   check(opt, l->p, "fuse");
   if (!watch(opt, (PassResult){.pass = "schedule", .program = l->p, .ordered = true})) return NULL;
   if (!opt->no_chains) {
-    chain(l, opt->chain_bytes ? opt->chain_bytes : CHAIN_BYTES);
+    chain(l, opt->chain_bytes ? opt->chain_bytes : t->cost->chain_bytes);
     check(opt, l->p, "chain");
     if (!watch(opt, (PassResult){.pass = "chain", .program = l->p, .ordered = true})) return NULL;
     interleave(l);
@@ -214,8 +213,9 @@ static Program *lower_at(Arena *a, Arena *attempt, const Graph *g, int level, co
     int more = level - FIRST_REMAT;
     static const int64_t share[] = {2, 4, INT64_MAX};
     int64_t least = remat_largest(g) / share[more % 3] + 1;
-    g = remat_graph(a, pass_cse(a, g, NULL), REMAT_LEAN, REMAT_MIN_BYTES);
-    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 3, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
+    g = remat_graph(a, pass_cse(a, g, NULL), REMAT_LEAN, t->cost->remat_bytes);
+    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 3,
+                    least > t->cost->remat_bytes ? least : t->cost->remat_bytes);
   }
   return lower(a, attempt, g, t, &o);
 }

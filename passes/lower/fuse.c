@@ -11,7 +11,7 @@
 
 #include "passes/lower/lower.h"
 
-enum { MAX_K = 12, LONG_ROW = 8192, HEAVY = 24, DEEPEST = 512 };
+enum { MAX_K = 12, DEEPEST = 512 };
 
 typedef struct {
   int n; /* MAX_K + 1: many */
@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
   Lower *l;
   const Graph *g;
+  const CostModel *cost;
   int n;
   RootSet *k;
   Val *first_use; /* earliest kernel that needs the value, contractions included */
@@ -127,8 +128,9 @@ static void estimate(Fuse *f) {
       fl = (float)op_table[x->op].flops + (x->op == OP_random_bits ? 100 : 0);
       for (int i = 0; i < x->nin; i++) {
         double ratio = (double)count(g, x->in[i]) / (double)count(g, v);
-        bool kept = f->l->stored[x->in[i]] ||
-                    (f->uses[x->in[i]] > 1 && (f->leaf[x->in[i]] > 2 || f->flops[x->in[i]] > HEAVY));
+        bool kept =
+            f->l->stored[x->in[i]] ||
+            (f->uses[x->in[i]] > 1 && (f->leaf[x->in[i]] > 2 || f->flops[x->in[i]] > f->cost->fuse_heavy));
         float big = ratio >= 0.25;
         leaf += (kept ? 1 : f->leaf[x->in[i]]) * big;
         fl += (kept ? 0 : f->flops[x->in[i]]) * (float)(ratio < 1 ? ratio : 1);
@@ -156,7 +158,7 @@ static Why not_inline(const Fuse *f, Val r, Val h) {
   if (hk != KIND_MAP && hk != KIND_VIEW && hk != KIND_REDUCE) return WHY_READER;
   if (hk != KIND_REDUCE && count(g, h) == count(g, r)) return WHY_NONE; /* row epilogue */
   if (kind_of(g, r) == KIND_FOLD) return WHY_FOLD;
-  if (row_length(g, r) > LONG_ROW) return WHY_LONG_ROW;
+  if (row_length(g, r) > f->cost->fuse_long_row) return WHY_LONG_ROW;
   bool fits = hk == KIND_REDUCE ? count(g, h) == count(g, r) && row_length(g, h) == row_length(g, r)
                                 : count(g, h) == count(g, g_node(g, r)->in[0]);
   return fits ? WHY_NONE : WHY_ROWS;
@@ -188,7 +190,8 @@ static void decide_one(Fuse *f, Val v) {
     l->stored[v] = true;
     if (!why) l->home[v] = h;
     if (why == WHY_MANY) lower_why(l, v, why, -1, MAX_K, 0);
-    else if (why == WHY_LONG_ROW) lower_why(l, v, why, h, (double)row_length(g, v), LONG_ROW);
+    else if (why == WHY_LONG_ROW)
+      lower_why(l, v, why, h, (double)row_length(g, v), (double)f->cost->fuse_long_row);
     else if (why == WHY_ROWS) lower_why(l, v, why, h, (double)row_length(g, v), (double)count(g, v));
     else if (why) lower_why(l, v, why, h >= 0 ? h : early, 0, 0);
     else lower_why(l, v, WHY_SEVERAL, h, s->n, 0);
@@ -202,7 +205,8 @@ static void decide_one(Fuse *f, Val v) {
       if (!l->stored[v]) return;
     } else {
       float k = (float)s->n, n = f->leaf[v];
-      bool costly = f->flops[v] > HEAVY, source = kind == KIND_SOURCE && g_node(g, v)->op != OP_random_bits;
+      bool costly = f->flops[v] > f->cost->fuse_heavy,
+           source = kind == KIND_SOURCE && g_node(g, v)->op != OP_random_bits;
       if (costly || k * n > 1 + k + n) l->stored[v] = true;
       if (l->stored[v] && !source)
         lower_why(l, v, costly ? WHY_COSTLY : WHY_READS, -1, costly ? f->flops[v] : k, costly ? k : n);
@@ -353,6 +357,7 @@ void fuse(Lower *l) {
   Fuse *f = NEW(l->arena, Fuse);
   f->l = l;
   f->g = l->g;
+  f->cost = l->p->target.cost;
   f->n = l->g->node.n;
   f->k = NEWN(l->arena, RootSet, f->n);
   f->uses = NEWN(l->arena, int, f->n);

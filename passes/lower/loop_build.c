@@ -99,18 +99,20 @@ bool lb_is_loaded(const Build *b, Val v) {
          !among(&b->again_here, v);
 }
 
+static int again_most(const Build *b) { return b->l->p->target.cost->fuse_again; }
+
 /* Operations an element to compute v from values of which the large ones are read here anyway; more than
-   AGAIN_FLOPS when there is no such way. */
+   again_most when there is no such way. */
 static int again_flops(const Build *b, Val v, Val top) {
   const Node *n = g_node(b->g, v);
   OpKind kind = op_table[n->op].kind;
   bool large = shape_count(&n->shape) * 4 >= shape_count(&g_node(b->g, top)->shape);
   if (v != top && b->l->stored[v] && !among(&b->again_here, v))
-    return !large || among(&b->out->loads, v) ? 0 : AGAIN_FLOPS + 1;
+    return !large || among(&b->out->loads, v) ? 0 : again_most(b) + 1;
   if (n->op == OP_fill) return 0;
-  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return AGAIN_FLOPS + 1;
+  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return again_most(b) + 1;
   int flops = large ? op_table[n->op].flops : 0;
-  for (int i = 0; i < n->nin && flops <= AGAIN_FLOPS; i++) flops += again_flops(b, n->in[i], top);
+  for (int i = 0; i < n->nin && flops <= again_most(b); i++) flops += again_flops(b, n->in[i], top);
   return flops;
 }
 
@@ -121,7 +123,7 @@ static bool compute_again(Build *b) {
   for (int i = 0; i < b->out->loads.n; i++) {
     Val v = b->out->loads.v[i];
     if (b->l->must[v] && !b->l->noinline[v] && op_table[g_node(b->g, v)->op].kind == KIND_MAP &&
-        !among(&b->again_here, v) && again_flops(b, v, v) <= AGAIN_FLOPS)
+        !among(&b->again_here, v) && again_flops(b, v, v) <= again_most(b))
       vec_push(b->l->arena, &b->again_here, v);
   }
   return b->again_here.n > before;

@@ -11,7 +11,7 @@
  * harmless to divide by. */
 #define PASSIVE 1.0
 
-enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096, AGAIN_FLOPS = 24 };
+enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096 };
 
 typedef struct {
   Affine a;

@@ -11,8 +11,6 @@
 #include "passes/lower/lower.h"
 #include "passes/graph/pass.h"
 
-enum { LEAST = 1024 }; /* elements worth rounding */
-
 typedef struct {
   const Graph *in;
   Graph *out;
@@ -62,7 +60,7 @@ static void choose(Precision *p, Lower *l) {
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
     p->rounded[v] = l->stored[v] && n->dt == DT_F32 && n->op != OP_input && feeds[v] && dense[v] &&
-                    shape_count(&n->shape) >= LEAST;
+                    shape_count(&n->shape) >= l->p->target.cost->bf16_elements;
   }
   for (int i = 0; i < g->outputs.n; i++) p->rounded[g->outputs.v[i].val] = false;
 }

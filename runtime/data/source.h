@@ -61,7 +61,7 @@ struct DataSet {
   void *owned[2];
 };
 
-/* folder: --data, or NULL. ST_FILE or ST_MODEL after reporting. */
+/* folder: --data, or NULL. ST_FILE or ST_MODEL after reporting; what was opened so far is closed as after success. */
 Status dataset_open(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d);
 void dataset_close(DataSet *s);
 
