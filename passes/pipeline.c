@@ -59,36 +59,23 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
   return g;
 }
 
-static int *filled(Arena *a, int n, int value) {
+int *lower_filled(Arena *a, int n, int value) {
   int *p = NEWN(a, int, n + 1);
   for (int i = 0; i < n; i++) p[i] = value;
   return p;
 }
 
-Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv,
-                   const Lower *before) {
+Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv) {
   int n = g->node.n;
   Lower *l = NEW(a, Lower);
-  l->arena = a;
-  l->attempt = attempt;
-  l->g = g;
-  l->conv = conv;
-  l->p = NEW(a, Program);
+  *l = (Lower){.arena = a, .attempt = attempt, .g = g, .conv = conv, .p = NEW(a, Program)};
   l->p->graph = g;
   l->p->arena = a;
   l->p->target = *t;
   l->p->memo = conv_memo_new(a);
-  l->block = filled(a, n, 0);
-  l->stored = NEWN(a, bool, n + 1);
-  l->must = NEWN(a, bool, n + 1);
-  l->noinline = NEWN(a, bool, n + 1);
-  l->row_inline = NEWN(a, bool, n + 1);
+  l->layout = NEWN(a, int, n + 1);
+  l->facts = (Facts){NEWN(a, bool, n + 1), NEWN(a, bool, n + 1), NEWN(a, bool, n + 1)};
   l->explained = NEWN(a, bool, n + 1);
-  l->nohome = before ? before->nohome : NEWN(a, bool, n + 1);
-  l->noblock = before ? before->noblock : NEWN(a, bool, n + 1);
-  l->home = filled(a, n, -1);
-  l->buf = filled(a, n, -1);
-  l->kernel_of = filled(a, n, -1);
   return l;
 }
 
@@ -108,25 +95,19 @@ static void check(const PipelineOptions *opt, const Program *p, const char *afte
 /* NULL when the watcher stops it. */
 static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t, const PipelineOptions *opt) {
   double start = now_seconds(), fused = 0, ordered = 0;
-  Lower *l = NULL;
   if (opt->bf16) {
-    Graph *rounded = precision_graph(a, attempt, g, t, opt->conv);
+    Graph *rounded = precision_graph(a, g, t, opt->conv);
     if (!watch(opt, (PassResult){.pass = "precision", .graph = rounded, .rounds = true})) return NULL;
     g = rounded;
   }
-  for (;;) {
-    l = lower_begin(a, attempt, g, t, opt->conv, l);
-    l->lean = opt->lean;
-    layout_assign(l);
-    if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->block})) return NULL;
-    fuse(l);
-    fused = now_seconds();
-    if (l->restart) continue;
-    if (!watch(opt, (PassResult){.pass = "fuse", .program = l->p, .new_kernels = true})) return NULL;
-    Val culprit = -1;
-    if (schedule(l, &culprit)) break;
-    l->nohome[culprit] = true;
-  }
+  Lower *l = lower_begin(a, attempt, g, t, opt->conv);
+  l->lean = opt->lean;
+  layout_assign(l);
+  if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->layout})) return NULL;
+  fuse(l);
+  fused = now_seconds();
+  if (!watch(opt, (PassResult){.pass = "fuse", .program = l->p, .new_kernels = true})) return NULL;
+  schedule(l);
   ordered = now_seconds();
   check(opt, l->p, "fuse");
   if (!watch(opt, (PassResult){.pass = "schedule", .program = l->p, .ordered = true})) return NULL;

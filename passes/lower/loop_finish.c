@@ -116,7 +116,7 @@ void lb_finish(Build *b, KStore *st, int nst) {
   LoopKernel *k = &b->out->kernel.loop;
   unsigned red = 0;
   for (int d = 0; d < b->ndim; d++)
-    if (b->dom[b->dim_dom[d]].reduced) red |= 1u << d;
+    if (b->space->dom[b->dim_dom[d]].reduced) red |= 1u << d;
   int from[KDIM], n = 0, npar = 0;
   int64_t key[KDIM];
   const Affine *pkey = nst ? &st[0].access.off : NULL, *rkey = NULL;
