@@ -22,7 +22,8 @@ static void fill_inputs(Session *s, uint32_t classes, uint64_t seed) {
     SessionTensor t = session_tensor_at(s, i);
     if (t.kind == PT_ARG && t.dt == DT_I64) {
       Rng r = rng_stream(seed, 0xbe9c, (uint32_t)i, 0);
-      for (int64_t k = 0, n = shape_count(&t.shape); k < n; k++) ((int64_t *)t.data)[k] = rng_below(&r, classes);
+      for (int64_t k = 0, n = shape_count(&t.shape); k < n; k++)
+        ((int64_t *)t.data)[k] = rng_below(&r, classes);
     }
     if (t.kind != PT_ARG || t.dt != DT_F32) continue;
     RngBlock b = {.seed = seed, .stream = 0xbe9c0000u + (uint32_t)i, .normal = true, .b = 1};

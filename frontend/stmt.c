@@ -460,7 +460,8 @@ static void exec_children(Elab *e, Frame *f, const Ast *a) {
   const char *prefix = "";
   if (a->nkid > 1) {
     Value name = eval(e, f, a->kid[1]);
-    if (name.kind != V_STR) elab_error(e, f, a->kid[1], "what the children's names begin with must be a string");
+    if (name.kind != V_STR)
+      elab_error(e, f, a->kid[1], "what the children's names begin with must be a string");
     prefix = name.u.str;
   }
   for (int i = 0; i < v.u.list->n; i++)
