@@ -1,5 +1,5 @@
 /* Statistics of embeddings and predictions. */
-#include "eval/stats.h"
+#include "cli/eval.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/rng.h"
 
