@@ -167,9 +167,9 @@ Status cmd_bench(Cli *c) {
     printf("step        %.3f ms (median of %lld; best %.3f ms), %.1f GFLOP/s\n", middle * 1e3, (long long)n,
            t[0] * 1e3, flops / middle * 1e-9);
     printf("first step  %.3f s after start; passes and code generation %.3f s\n", first, k.seconds);
-    printf("memory      peak %s, arena %s, scratch %s a thread\n", cli_human_bytes(c->arena, rss),
-           cli_human_bytes(c->arena, k.plan->arena_bytes), cli_human_bytes(c->arena, k.plan->scratch_bytes));
-    printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
+    printf("memory      peak %s, arena %s, scratch %s a thread\n", human_bytes(c->arena, rss),
+           human_bytes(c->arena, k.plan->arena_bytes), human_bytes(c->arena, k.plan->scratch_bytes));
+    printf("work        %sFLOP a step\n", human_count(c->arena, flops));
   }
   if (OPT(c, checks)) s = bench_checks(c, g, &k, classes, seed, n);
   compiled_free(&k);

@@ -1,7 +1,7 @@
 /* What the space of embeddings looks like: how many directions it uses, and pictures of its principal ones.
  */
-#include "cli/eval.h"
-#include "cli/plot.h"
+#include "eval/parts.h"
+#include "eval/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -55,8 +55,8 @@ static void legend(Eval *e) {
 /* A row a class, a cell a sample: its first three principal coordinates as red, green and blue. */
 static void draw_rgb(Eval *e, const Cloud *c, const float *pc) {
   int rows = (int)(c->label && e->classes < 64 ? e->classes : 64);
-  uint8_t *pixel = NEWN(e->c->arena, uint8_t, rows *COLUMNS * 3);
-  int *filled = NEWN(e->c->arena, int, rows);
+  uint8_t *pixel = NEWN(e->arena, uint8_t, rows *COLUMNS * 3);
+  int *filled = NEWN(e->arena, int, rows);
   double deviation[NPC] = {0};
   memset(pixel, 255, (size_t)(rows * COLUMNS * 3));
   for (int64_t i = 0; i < c->n; i++)

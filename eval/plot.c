@@ -1,6 +1,6 @@
 /* Pictures as SVG. Axes have round tick marks (Heckbert, "Nice numbers for graph labels", Graphics Gems,
    1990). */
-#include "cli/plot.h"
+#include "eval/plot.h"
 #include "runtime/file.h"
 
 #include <jansson.h>

@@ -1,8 +1,8 @@
 /* Path integration: from the aggregate of M views, the actions between them and the action that follows, a
    probe is to tell the action that leads from the first view to the view after the last. What it rests on is
    seen by setting the embeddings of the actions, or of the views, to zero. */
-#include "cli/eval.h"
-#include "cli/plot.h"
+#include "eval/parts.h"
+#include "eval/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -62,7 +62,7 @@ Status measure_path(Eval *e) {
   json_object_set_new(e->json, "path", o);
   for (int i = 0; i < ms->n; i++) {
     m[i] = (double)ms->v[i];
-    head[i] = arena_printf(e->c->arena, "M=%lld", (long long)ms->v[i]);
+    head[i] = arena_printf(e->arena, "M=%lld", (long long)ms->v[i]);
   }
   json_object_set_new(o, "m", eval_numbers(m, ms->n));
   eval_heads(e, "path integration over M views, R2", head, ms->n);
@@ -72,7 +72,7 @@ Status measure_path(Eval *e) {
       if (s) return s;
     }
     json_object_set_new(o, case_table[k].key, eval_numbers(r2[k], ms->n));
-    eval_row(e, arena_printf(e->c->arena, "  %s", case_table[k].label), "%.3f", 1, r2[k], ms->n);
+    eval_row(e, arena_printf(e->arena, "  %s", case_table[k].label), "%.3f", 1, r2[k], ms->n);
     series[k] = (Series){case_table[k].label, ms->n, m, r2[k], k > 0};
   }
   report_section(e, "Path integration",

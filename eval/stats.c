@@ -1,5 +1,5 @@
 /* Statistics of embeddings and predictions. */
-#include "cli/eval.h"
+#include "eval/stats.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/rng.h"
 

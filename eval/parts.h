@@ -1,44 +1,14 @@
-/* jepac eval, in parts: a model's entries over a data set, probes on frozen features, statistics, protocols,
-   and the report of a run. docs/evaluation.md says what is measured. */
-#ifndef JEPAC_CLI_EVAL_H
-#define JEPAC_CLI_EVAL_H
+/* An evaluation in parts: a model's entries over a data set, probes on frozen features, protocols, and the
+   report of a run. docs/evaluation.md says what is measured. */
+#ifndef JEPAC_EVAL_PARTS_H
+#define JEPAC_EVAL_PARTS_H
 
-#include "cli/cli.h"
+#include "eval/eval.h"
+#include "eval/stats.h"
+#include "lib/tensors.h"
 #include "runtime/checkpoint.h"
 
 #include <jansson.h>
-
-/* ---- eval_stats.c: plain arrays, no sessions ---- */
-void stats_standardize(float *train, int64_t n, float *test, int64_t ntest,
-                       int64_t dim); /* by train's mean and deviation */
-void stats_normalize_rows(float *x, int64_t n, int64_t dim);
-/* exp of the entropy of the covariance's normalised eigenvalues (Roy and Vetterli, "The effective rank",
- * 2007). */
-double stats_effective_rank(const float *x, int64_t n, int64_t dim);
-double stats_spread(const float *x, int64_t n,
-                    int64_t dim); /* mean deviation of a dimension, times sqrt(dim) */
-double stats_top1(const float *score, const int64_t *label, int64_t n, int64_t classes);
-/* count[label][prediction] += 1 for each row. */
-void stats_confusion(const float *score, const int64_t *label, int64_t n, int64_t classes, double *count);
-/* Coefficient of determination of each column; NAN for a column without variance. Returns the plain mean over
-   the others. */
-double stats_r2(const float *prediction, const float *target, int64_t n, int64_t dim, double *column);
-/* 1-based rank of candidate `right` among n candidates by cosine with q, before the `ties` others that are as
- * near. */
-int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim, int *ties);
-double stats_cosine(const float *a, const float *b, int64_t dim);
-/* Eigenvalues of a symmetric n x n matrix (destroyed), by cyclic Jacobi rotations. */
-void stats_eigenvalues(double *m, int n, double *value);
-/* Coordinates of the rows along the first k <= 3 principal directions, and the share of the variance along
-   each. The largest component of a direction is positive. */
-void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double *share);
-/* The action that leads from a view with parameters p to one with q, n components: their difference; with
-   `rotation` the first four are unit quaternions (scalar last) and give that of P^-1 Q, its scalar not
-   negative. */
-void stats_action(bool rotation, int64_t n, const float *p, const float *q, float *out);
-/* Bins of equal count: edges[bins - 1] inner edges of column d of x[n][dim]. */
-void stats_edges(const float *x, int64_t n, int64_t dim, int64_t d, int bins, double *edge);
-int stats_bin(double v, const double *edge, int bins);
 
 /* ---- what is measured on how much: the recipe's protocols(...), then the options ---- */
 enum { MAX_M = 16, MAX_ACTION = 64, MAX_VIEWS = 256 };
@@ -54,7 +24,11 @@ typedef struct {
       action_epochs, path_epochs;
 } Sizes;
 
-/* ---- eval_entries.c ---- */
+typedef struct Eval Eval;
+/* What the recipe and the options say, then what the data allow: e->size, e->views. */
+Status sizes_decide(Eval *e);
+
+/* ---- entries.c ---- */
 enum { TRAINED, UNTRAINED, NMODEL }; /* whose states */
 enum { TRAIN, TEST, NPART };         /* which files of the data set */
 
@@ -83,8 +57,11 @@ typedef struct {
 
 typedef struct ProbeCode ProbeCode;
 
-typedef struct Eval {
-  Cli *c;
+struct Eval {
+  Arena *arena;
+  Diags *diags;
+  Compiler compiler; /* with the settings of the run, then the caller's */
+  const EvalOptions *opt;
   const char *folder;
   CheckpointInfo info;
   Model *model;
@@ -103,7 +80,10 @@ typedef struct Eval {
   ProbeCode *probes; /* compiled so far */
   json_t *json;      /* eval.json */
   StrBuf html;       /* sections of the report */
-} Eval;
+};
+
+/* Reports one error and returns s. */
+Status eval_fail(Eval *e, Status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 bool entry_offered(const Eval *e, const char *name);
 /* Compiles an entry whose arguments have these shapes, the first extent being the batch. */
@@ -116,7 +96,7 @@ typedef struct {
 /* out: n rows of k->width. */
 void entry_apply(const Entry *k, int which, const EntryInput *in, int nin, int64_t n, float *out);
 
-/* ---- eval_data.c ---- */
+/* ---- data.c ---- */
 /* Data of the recipe's source: dimensions, names of action components. */
 Status eval_describe_data(Eval *e);
 /* Embeddings of the plain images, of the sequences of views; made at the first call. */
@@ -143,7 +123,7 @@ void reader_close(Reader *r);
 /* The parameters of sample b's views, into param[views][nact]. */
 void reader_params(const Eval *e, const Reader *r, int64_t b, float *param);
 
-/* ---- eval_probe.c ---- */
+/* ---- probe.c ---- */
 typedef struct {
   int64_t n, dim, ydim; /* rows; columns of x and y */
   float *x, *y;         /* y: NULL for classification */
@@ -156,21 +136,25 @@ Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidd
                  int64_t epochs, float *prediction);
 void probes_close(Eval *e);
 
-/* ---- results ---- */
+/* ---- results.c ---- */
 void eval_set(Eval *e, const char *key, double value); /* not finite: null */
 void eval_set_text(Eval *e, const char *key, const char *value);
 void eval_set_list(Eval *e, const char *key, const double *value, int n);
 json_t *eval_numbers(const double *value, int n);
-/* A line of the table on standard output; NAN is printed as "-". */
-void eval_row(const Eval *e, const char *label, const char *format, double scale, const double *value, int n);
+void eval_json(const Eval *e, StrBuf *b); /* all of them, one line a key */
+/* The table for people. NAN is printed as "-". */
+void eval_print(const Eval *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void eval_heads(const Eval *e, const char *label, const char *const *head, int n);
+void eval_row(const Eval *e, const char *label, const char *format, double scale, const double *value, int n);
 
 /* ---- the protocols, one file each ---- */
 Status measure_linear(Eval *e), measure_aggregate(Eval *e), measure_r2(Eval *e), measure_path(Eval *e),
     measure_retrieval(Eval *e), measure_health(Eval *e), measure_maps(Eval *e);
+Status protocols_check(Eval *e); /* the names asked for, before anything is done */
+Status protocols_measure(Eval *e);
 Status eval_export(Eval *e, const char *folder); /* features, labels and actions as safetensors and npy */
 
-/* ---- eval_report.c ---- */
+/* ---- report.c ---- */
 void report_section(Eval *e, const char *title, const char *note);
 void report_picture(Eval *e, int width, int height, int channels, const uint8_t *pixels, int scale);
 Status eval_report(Eval *e); /* RUN/report.html */

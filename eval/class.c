@@ -1,7 +1,7 @@
 /* What class an image is of: linear probes on the encoder, on the aggregate of M views and on the plain mean
    of their embeddings. */
-#include "cli/eval.h"
-#include "cli/plot.h"
+#include "eval/parts.h"
+#include "eval/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static void draw_confusion(Eval *e, const double *count) {
 }
 
 Status measure_linear(Eval *e) {
-  double top1[NMODEL], *count = NEWN(e->c->arena, double, e->classes * e->classes);
+  double top1[NMODEL], *count = NEWN(e->arena, double, e->classes * e->classes);
   for (int part = 0; part < NPART; part++) {
     Status s = eval_images(e, part);
     if (s) return s;
@@ -104,7 +104,7 @@ Status measure_aggregate(Eval *e) {
   }
   for (int i = 0; i < ms->n; i++) {
     m[i] = (double)ms->v[i];
-    head[i] = arena_printf(e->c->arena, "M=%lld", (long long)ms->v[i]);
+    head[i] = arena_printf(e->arena, "M=%lld", (long long)ms->v[i]);
   }
   eval_set_list(e, "m_val", m, ms->n);
   eval_heads(e, "linear probe top-1 of M views, %", head, ms->n);
@@ -116,7 +116,7 @@ Status measure_aggregate(Eval *e) {
       percent[curve][i] = 100 * top1[curve][i];
     }
     eval_set_list(e, curve_table[curve].key, top1[curve], ms->n);
-    eval_row(e, arena_printf(e->c->arena, "  %s", curve_table[curve].label), "%.1f", 100, top1[curve], ms->n);
+    eval_row(e, arena_printf(e->arena, "  %s", curve_table[curve].label), "%.1f", 100, top1[curve], ms->n);
     series[drawn++] = (Series){curve_table[curve].label, ms->n, m, percent[curve], curve == MEAN_UNTRAINED};
   }
   report_section(

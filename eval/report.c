@@ -1,7 +1,8 @@
 /* RUN/report.html: one page without links to anything else. The protocols have appended their sections to
    e->html; this file adds what goes before them. */
-#include "cli/eval.h"
-#include "cli/plot.h"
+#include "eval/parts.h"
+#include "eval/plot.h"
+#include "runtime/file.h"
 #include "runtime/png.h"
 
 #include <math.h>
@@ -114,11 +115,11 @@ static double json_real_of(const Eval *e, const char *key) {
 static void put_training(Eval *e, StrBuf *b) {
   int n;
   Series *s =
-      plot_log(e->c->arena, arena_printf(e->c->arena, "%s/run.jsonl", e->folder), &n, diags_new(e->c->arena));
+      plot_log(e->arena, arena_printf(e->arena, "%s/run.jsonl", e->folder), &n, diags_new(e->arena));
   if (!s || !n) return;
   sb_printf(b, "<section>\n<h2>Training</h2>\n<p>%.0f images a second, peak memory %s",
             json_real_of(e, "images_per_s"),
-            cli_human_bytes(e->c->arena, (int64_t)json_real_of(e, "peak_bytes")));
+            human_bytes(e->arena, (int64_t)json_real_of(e, "peak_bytes")));
   double wait = json_real_of(e, "loader_wait_share");
   if (isfinite(wait)) sb_printf(b, ", %.2f %% of the time waiting for data", 100 * wait);
   sb_printf(b, ".</p>\n");
@@ -205,7 +206,7 @@ Status eval_report(Eval *e) {
   put_figures(e, &b);
   put_recipe(e, &b);
   sb_printf(&b, "</section>\n</main>\n</html>\n");
-  Status s = cli_write_text(e->c, arena_printf(e->c->arena, "%s/report.html", e->folder), b.s, b.n);
+  Status s = file_write(arena_printf(e->arena, "%s/report.html", e->folder), b.s, b.n, e->diags);
   sb_free(&b);
   return s;
 }

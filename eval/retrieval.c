@@ -1,8 +1,8 @@
 /* Retrieval: an image's other views, predicted from its first and the actions to them, are looked for among
    all of its other views; and the predictor's loss with the true actions, with another image's, and with
    none. */
-#include "cli/eval.h"
-#include "cli/plot.h"
+#include "eval/parts.h"
+#include "eval/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,12 +84,12 @@ Status measure_retrieval(Eval *e) {
       {"h_at_5", "retrieval H@5", {f[TRAINED].hit5 / t, f[UNTRAINED].hit5 / u, fmin(5 / (double)n, 1)}},
   };
   static const char *const heads[] = {"trained", "untrained", "chance"};
-  eval_heads(e, arena_printf(e->c->arena, "one of %lld views", (long long)n), heads, 3);
+  eval_heads(e, arena_printf(e->arena, "one of %lld views", (long long)n), heads, 3);
   eval_set(e, "retrieval_candidates", (double)n);
   for (int i = 0; i < 3; i++) {
     eval_set(e, row[i].key, row[i].value[0]);
-    eval_set(e, arena_printf(e->c->arena, "%s_untrained", row[i].key), row[i].value[1]);
-    eval_set(e, arena_printf(e->c->arena, "%s_chance", row[i].key), row[i].value[2]);
+    eval_set(e, arena_printf(e->arena, "%s_untrained", row[i].key), row[i].value[1]);
+    eval_set(e, arena_printf(e->arena, "%s_chance", row[i].key), row[i].value[2]);
     eval_row(e, row[i].label, "%.3f", 1, row[i].value, 3);
   }
   double loss[NLOSS + 1];

@@ -1,6 +1,6 @@
-/* The entries a model file offers to jepac eval, compiled, with the states of the checkpoint and freshly
+/* The entries a model file offers, compiled, with the states of the checkpoint and freshly
    initialized ones. */
-#include "cli/eval.h"
+#include "eval/parts.h"
 
 #include <errno.h>
 #include <string.h>
@@ -27,32 +27,32 @@ static Status check_argument(Eval *e, const char *entry, const Session *s, const
   const PlanTensor *t =
       tensors_find(s, PT_ARG, want->name, &at); /* an argument without effect is not there */
   if (!t || (t->dt == want->dt && shape_eq(&t->shape, &want->shape))) return ST_OK;
-  return cli_fail(e->c, ST_MODEL, "entry %s takes %s as %s, but eval has %s", entry, want->name,
+  return eval_fail(e, ST_MODEL, "entry %s takes %s as %s, but eval has %s", entry, want->name,
                   type_str(t->dt, &t->shape, a), type_str(want->dt, &want->shape, b));
 }
 
 Status entry_open(Eval *e, const char *name, const KnownShape *known, int n, bool untrained, Entry *out) {
   Model *m;
   CheckpointInfo ignored;
-  Status s = cli_load(e->c, e->info.model, known, n, &m);
+  Status s = compiler_load(&e->compiler, e->info.model, NULL, known, n, &m);
   if (s) return s;
-  const Graph *g = frontend_entry(m, e->c->diags, name, false, false);
+  const Graph *g = frontend_entry(m, e->diags, name, false, false);
   if (!g) return ST_MODEL;
-  if ((s = cli_compile(e->c, g, &out->k))) return s;
+  if ((s = compiler_build(&e->compiler, g, &out->k))) return s;
   out->batch = known[0].shape.dim[0];
   for (int i = 0; i < n; i++)
     if ((s = check_argument(e, name, out->k.session, &known[i]))) return s;
   if (!result(out->k.plan, out->k.session, &out->width))
-    return cli_fail(e->c, ST_MODEL, "entry %s returns no f32[B, D]", name);
+    return eval_fail(e, ST_MODEL, "entry %s returns no f32[B, D]", name);
   session_init_states(out->k.session, e->info.seed);
   if (untrained) {
-    out->untrained = session_new(out->k.plan, (int)e->c->opt.threads);
+    out->untrained = session_new(out->k.plan, e->compiler.threads);
     if (!out->untrained)
-      return cli_fail(e->c, ST_BUDGET, "no memory for an arena of %s: %s",
-                      cli_human_bytes(e->c->arena, out->k.plan->arena_bytes), strerror(errno));
+      return eval_fail(e, ST_BUDGET, "no memory for an arena of %s: %s",
+                      human_bytes(e->arena, out->k.plan->arena_bytes), strerror(errno));
     session_init_states(out->untrained, e->info.seed);
   }
-  return checkpoint_load(e->folder, out->k.session, false, &ignored, e->c->arena, e->c->diags);
+  return checkpoint_load(e->folder, out->k.session, false, &ignored, e->arena, e->diags);
 }
 
 void entry_close(Entry *k) {

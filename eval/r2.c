@@ -1,7 +1,7 @@
 /* Relative actions: how much of what leads from one view to another a probe reads from their two embeddings,
    and of a view's own parameters from its embedding alone. */
-#include "cli/eval.h"
-#include "cli/plot.h"
+#include "eval/parts.h"
+#include "eval/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -127,7 +127,7 @@ static json_t *group_means(const Eval *e, const double *column) {
 
 Status measure_r2(Eval *e) {
   double mean[NR2], column[NR2][MAX_ACTION];
-  Bins *bins = NEWN(e->c->arena, Bins, e->nact);
+  Bins *bins = NEWN(e->arena, Bins, e->nact);
   for (int part = 0; part < NPART; part++) {
     Status s = eval_sequences(e, part);
     if (s) return s;

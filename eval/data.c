@@ -1,10 +1,9 @@
-/* The recipe's data set for jepac eval: its samples in file order, the training and the test files, with as
+/* The recipe's data set: its samples in file order, the training and the test files, with as
    many views as a protocol needs; and the embeddings of all of them, which the protocols share. */
-#include "cli/eval.h"
+#include "eval/parts.h"
 #include "runtime/data/loader.h"
 
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_BATCH = 250, BATCH_FLOATS = 1 << 24 }; /* of a batch of pictures: 64 MiB */
 
@@ -40,7 +39,7 @@ static const ActionNames hue_names = {"hue", {".floor", ".light"}};
 static void add_names(Eval *e, int64_t *n, const ActionNames *t, int width) {
   for (int i = 0; i < width && *n < e->nact; i++) {
     e->group[*n] = t->action;
-    e->component[(*n)++] = arena_printf(e->c->arena, "%s%s", t->action, t->part[i]);
+    e->component[(*n)++] = arena_printf(e->arena, "%s%s", t->action, t->part[i]);
   }
 }
 
@@ -63,7 +62,7 @@ static void name_components(Eval *e) {
     }
   }
   for (; n < e->nact; n++)
-    e->group[n] = e->component[n] = arena_printf(e->c->arena, "action %lld", (long long)n);
+    e->group[n] = e->component[n] = arena_printf(e->arena, "action %lld", (long long)n);
 }
 
 Status eval_describe_data(Eval *e) {
@@ -71,12 +70,12 @@ Status eval_describe_data(Eval *e) {
   const DataField *image = find_field(d, "image"), *param = find_field(d, "params"),
                   *action = find_field(d, "actions");
   if (!image || !find_field(d, "label"))
-    return cli_fail(e->c, ST_MODEL, "eval needs data with images and labels; %s has none",
+    return eval_fail(e, ST_MODEL, "eval needs data with images and labels; %s has none",
                     d->source ? d->source : e->info.model);
   e->image = (Shape){3, {image->shape.dim[1], image->shape.dim[2], image->shape.dim[3]}};
   e->nact = param ? param->shape.dim[2] : action ? action->shape.dim[2] : 0;
   if (e->nact > MAX_ACTION)
-    return cli_fail(e->c, ST_MODEL, "eval knows actions of at most %d components", MAX_ACTION);
+    return eval_fail(e, ST_MODEL, "eval knows actions of at most %d components", MAX_ACTION);
   e->rotation = !strcmp(d->source, "diebench");
   e->classes = data_number(e, "classes", 0);
   static const struct {
@@ -92,8 +91,8 @@ Status eval_describe_data(Eval *e) {
 /* ---- reading ---- */
 static DataSpec make_spec(Eval *e, int64_t batch, int64_t views) {
   DataSpec d = e->recipe->data;
-  Setting *set = NEWN(e->c->arena, Setting, d.nset + 1);
-  DataField *f = NEWN(e->c->arena, DataField, d.nfield + 1);
+  Setting *set = NEWN(e->arena, Setting, d.nset + 1);
+  DataField *f = NEWN(e->arena, DataField, d.nfield + 1);
   memcpy(set, d.set, (size_t)d.nset * sizeof *set);
   memcpy(f, d.field, (size_t)d.nfield * sizeof *f);
   for (int i = 0; i < d.nset; i++) {
@@ -119,7 +118,7 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   r->spec = make_spec(e, r->batch, views);
   /* With one seed the test samples would have the training samples' actions. */
   uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
-  r->loader = loader_open(&r->spec, e->c->opt.data, r->batch, seed, part == TRAIN, e->c->diags, &s);
+  r->loader = loader_open(&r->spec, e->opt->data, r->batch, seed, part == TRAIN, e->diags, &s);
   return r->loader ? ST_OK : s;
 }
 
@@ -140,11 +139,7 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t wan
   if ((s = open_loader(e, part, views, r))) return s;
   r->n = n / batches * batches;
   r->nviews = views;
-  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-  loader_configure(r->loader, true,
-                   e->c->opt.threads > 0 ? (int)e->c->opt.threads
-                   : cpus > 0            ? (int)cpus
-                                         : 1);
+  loader_configure(r->loader, true, e->compiler.threads > 0 ? e->compiler.threads : session_cpus());
   loader_take(r->loader, r->n);
   bool params = find_field(&r->spec, "params");
   for (int i = 0; i < r->spec.nfield && i < 16; i++) {
@@ -161,7 +156,7 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t wan
     for (size_t k = 0; k < sizeof use / sizeof *use; k++)
       if (use[k].wanted && !strcmp(f->name, use[k].name))
         *use[k].at = r->dst[i] =
-            arena_alloc(e->c->arena, (size_t)(shape_count(&f->shape) * dtype_size(f->dt)));
+            arena_alloc(e->arena, (size_t)(shape_count(&f->shape) * dtype_size(f->dt)));
   }
   return ST_OK;
 }
@@ -193,8 +188,8 @@ Status eval_images(Eval *e, int part) {
   if (m->n) return ST_OK;
   Status s = reader_open(e, part, 2, false, part == TRAIN ? e->size.images : e->size.test_images, &r);
   if (s) return s;
-  m->label = NEWN(e->c->arena, int64_t, r.n);
-  for (int which = 0; which < NMODEL; which++) m->z[which] = NEWN(e->c->arena, float, r.n * e->dim);
+  m->label = NEWN(e->arena, int64_t, r.n);
+  for (int which = 0; which < NMODEL; which++) m->z[which] = NEWN(e->arena, float, r.n * e->dim);
   for (int64_t i = 0; i < r.n && !s; i += r.batch) {
     if ((s = reader_next(&r))) break;
     embed_pictures(e, r.image, r.batch, m->z, i);
@@ -208,7 +203,7 @@ Status eval_images(Eval *e, int part) {
 Status eval_sequences(Eval *e, int part) {
   Sequences *q = &e->sequences[part];
   Reader r;
-  Arena *a = e->c->arena;
+  Arena *a = e->arena;
   if (q->n) return ST_OK;
   int64_t V = e->views, A = e->nact, pixels = shape_count(&e->image), kept;
   Status s = reader_open(e, part, V, true, part == TRAIN ? e->size.sequences : e->size.test_sequences, &r);

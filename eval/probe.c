@@ -1,6 +1,6 @@
 /* Probes on frozen features: a small .jepa program from models/probes, compiled and trained like any model,
    on arrays in memory instead of a data set. */
-#include "cli/eval.h"
+#include "eval/parts.h"
 #include "runtime/rng.h"
 
 #include <stdlib.h>
@@ -40,8 +40,8 @@ static void shuffle(int64_t *order, int64_t n, uint32_t epoch) {
   }
 }
 
-static void fit(Cli *c, Compiled *k, const ProbeData *d, int64_t epochs) {
-  int64_t per_epoch = d->n / BATCH > 1 ? d->n / BATCH : 1, *order = NEWN(c->arena, int64_t, d->n);
+static void fit(Arena *a, Compiled *k, const ProbeData *d, int64_t epochs) {
+  int64_t per_epoch = d->n / BATCH > 1 ? d->n / BATCH : 1, *order = NEWN(a, int64_t, d->n);
   void *x, *y;
   if (!tensors_find(k->session, PT_ARG, "x", &x) ||
       !tensors_find(k->session, PT_ARG, d->label ? "label" : "y", &y))
@@ -75,34 +75,33 @@ static void predict(Compiled *k, const ProbeData *d, int64_t outputs, float *pre
 }
 
 static Status compile(Eval *e, ProbeCode *p) {
-  Cli *c = e->c;
   int64_t weights = p->dim * (p->hidden.n ? p->hidden.v[0] : p->outputs);
-  Cli own = {.arena = c->arena,
-             .diags = c->diags,
-             .opt = c->opt,
-             .compiler = c->compiler}; /* the probe has settings of its own */
-  own.opt.nset = 0;
-  if (weights < SMALL) own.opt.threads = 1;
-  own.opt.set[own.opt.nset++] = (NameValue){"outputs", arena_printf(c->arena, "%lld", (long long)p->outputs)};
+  const char *own_models = e->compiler.models_dir, *folder = own_models ? own_models : compiler_models(e->arena);
+  if (!folder) return eval_fail(e, ST_FILE, "the folder models/ with the probes is missing");
+  NameValue set[2] = {{"outputs", arena_printf(e->arena, "%lld", (long long)p->outputs)}};
+  Compiler own = e->compiler; /* the probe has settings of its own, and is not what --dump-ir is asked for */
+  own.set = set;
+  own.nset = 1;
+  own.seen = NULL;
+  own.pipeline.dump = NULL;
+  if (weights < SMALL) own.threads = 1;
   if (!p->classes) {
     StrBuf b = {0};
     for (int i = 0; i < p->hidden.n; i++) sb_printf(&b, "%s%lld", i ? ", " : "", (long long)p->hidden.v[i]);
-    own.opt.set[own.opt.nset++] = (NameValue){"hidden", arena_printf(c->arena, "[%s]", b.s ? b.s : "")};
+    set[own.nset++] = (NameValue){"hidden", arena_printf(e->arena, "[%s]", b.s ? b.s : "")};
     sb_free(&b);
   }
   KnownShape known[] = {{"x", DT_F32, {2, {BATCH, p->dim}}}, {"y", DT_F32, {2, {BATCH, p->outputs}}}};
   if (p->classes) known[1] = (KnownShape){"label", DT_I64, {1, {BATCH}}};
-  const char *folder = compiler_models(c->arena);
-  if (!folder) return cli_fail(c, ST_FILE, "the folder models/ with the probes is missing");
+  const char *path =
+      arena_printf(e->arena, "%s/probes/%s", folder, p->classes ? "linear.jepa" : "regression.jepa");
   Model *m;
-  Status s = cli_load(
-      &own, arena_printf(c->arena, "%s/probes/%s", folder, p->classes ? "linear.jepa" : "regression.jepa"),
-      known, 2, &m);
+  Status s = compiler_load(&own, path, NULL, known, 2, &m);
   if (s) return s;
-  const Graph *g = frontend_train_step(m, c->diags, false),
-              *f = g ? frontend_entry(m, c->diags, "predict", false, false) : NULL;
+  const Graph *g = frontend_train_step(m, e->diags, false),
+              *f = g ? frontend_entry(m, e->diags, "predict", false, false) : NULL;
   if (!f) return ST_MODEL;
-  if (!(s = cli_compile(&own, g, &p->step))) s = cli_compile(&own, f, &p->forward);
+  if (!(s = compiler_build(&own, g, &p->step))) s = compiler_build(&own, f, &p->forward);
   return s;
 }
 
@@ -119,7 +118,7 @@ Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidd
                 same_list(&p->hidden, hidden ? hidden : &none)))
     p = p->next;
   if (!p) {
-    p = NEW(e->c->arena, ProbeCode);
+    p = NEW(e->arena, ProbeCode);
     *p = (ProbeCode){.next = e->probes,
                      .classes = classes,
                      .dim = train->dim,
@@ -131,7 +130,7 @@ Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidd
   }
   stats_standardize(train->x, train->n, test->x, test->n, train->dim);
   if (!classes) stats_standardize(train->y, train->n, test->y, test->n, train->ydim);
-  fit(e->c, &p->step, train, epochs);
+  fit(e->arena, &p->step, train, epochs);
   session_copy_states(p->forward.session, p->step.session);
   predict(&p->forward, test, outputs, prediction);
   return ST_OK;

@@ -1,7 +1,8 @@
-/* libjepac (include/jepac.h): lib/compiler.h behind a small C interface. Each model owns an arena and its
+/* libjepac (include/jepac.h): lib/compiler.h and eval/eval.h behind a small C interface. Each model owns an arena and its
    diagnostics; there is nothing process-wide. */
 #include "include/jepac.h"
 
+#include "eval/eval.h"
 #include "lib/tensors.h"
 
 #include <pthread.h>
@@ -78,21 +79,26 @@ static Status check_options(Compiler *c, const jepac_options *o) {
   return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
 }
 
-static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
+/* A compiler with these options; opt may be NULL. */
+static Status make_compiler(Arena *a, const jepac_options *opt, Compiler *c) {
   static const jepac_options none = {0};
   if (!opt) opt = &none;
-  Arena *a = arena_new();
-  jepac_model *m = NEW(a, jepac_model);
-  m->compiler = (Compiler){.arena = a,
+  *c = (Compiler){.arena = a,
                            .diags = diags_new(a),
                            .models_dir = copy(a, opt->models_dir),
                            .cache_dir = copy(a, opt->cache_dir),
                            .threads = opt->threads,
                            .precision = (DType)opt->precision,
                            .pipeline = {.max_memory = opt->max_memory}};
+  Status s = check_options(c, opt);
+  return s ? s : read_settings(c, opt->set);
+}
+
+static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
+  Arena *a = arena_new();
+  jepac_model *m = NEW(a, jepac_model);
   pthread_mutex_init(&m->reporting, NULL);
-  Status s = check_options(&m->compiler, opt);
-  if (!s) s = read_settings(&m->compiler, opt->set);
+  Status s = make_compiler(a, opt, &m->compiler);
   if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
   return m;
@@ -105,14 +111,20 @@ jepac_model *jepac_load_text(const char *text, const char *name, const jepac_opt
 jepac_model *jepac_load_file(const char *path, const jepac_options *opt) { return load(path, NULL, opt); }
 jepac_status jepac_load_status(const jepac_model *m) { return m->status; }
 
-static void print_message(jepac_model *m) {
+/* malloc'ed; NULL when there is no memory. */
+static char *text_of(const Diags *d) {
   size_t n;
-  free(m->message);
-  m->message = NULL;
-  FILE *f = open_memstream(&m->message, &n);
-  if (!f) return;
-  diags_print(m->compiler.diags, f);
+  char *text = NULL;
+  FILE *f = open_memstream(&text, &n);
+  if (!f) return NULL;
+  diags_print(d, f);
   fclose(f);
+  return text;
+}
+
+static void print_message(jepac_model *m) {
+  free(m->message);
+  m->message = text_of(m->compiler.diags);
   m->compiler.diags = diags_new(m->compiler.arena);
 }
 
@@ -212,4 +224,31 @@ jepac_status jepac_load(jepac_session *s, const char *path) {
   if (!st) states_copy(s->k.session, f);
   st_close(f);
   return (jepac_status)st;
+}
+
+/* ---- evaluation ---- */
+jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jepac_evaluation *what, char **json,
+                            char **message) {
+  static const jepac_evaluation all = {0};
+  if (!what) what = &all;
+  EvalOptions o = {.protocols = what->protocols,
+                   .m_val = what->m_val,
+                   .images = what->images,
+                   .test_images = what->test_images,
+                   .sequences = what->sequences,
+                   .test_sequences = what->test_sequences,
+                   .retrieval_views = what->retrieval_views,
+                   .data = what->data,
+                   .export_to = what->export_to,
+                   .keep = what->keep};
+  Arena *a = arena_new();
+  Compiler c;
+  StrBuf text = {0};
+  Status s = make_compiler(a, opt, &c);
+  if (!s) s = eval_run(&c, run, &o, &text);
+  if (s) sb_free(&text);
+  *json = s ? NULL : text.s;
+  if (message) *message = text_of(c.diags);
+  arena_free(a);
+  return (jepac_status)s;
 }

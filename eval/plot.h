@@ -1,6 +1,6 @@
 /* Pictures as SVG: curves, point clouds, matrices; the log of a run. */
-#ifndef JEPAC_CLI_PLOT_H
-#define JEPAC_CLI_PLOT_H
+#ifndef JEPAC_EVAL_PLOT_H
+#define JEPAC_EVAL_PLOT_H
 
 #include "ir/base.h"
 
