@@ -242,6 +242,7 @@ static void errors(const Layer *l, const ConvSpec *s, const Target *t) {
 }
 
 int main(int argc, char **argv) {
+  em_own_process();
   Options o = {.cpu = "host", .reps = 8, .peers = true, .steps = true};
   for (int i = 1; i < argc; i++) {
     const char *v = i + 1 < argc ? argv[i + 1] : "";
@@ -274,7 +275,7 @@ int main(int argc, char **argv) {
         continue;
       ConvSpec s = spec_of(l, (ConvKind)kind, &t, &o);
       int64_t each[CHOICES] = {o.choice};
-      int n = o.all_choices ? conv_choices(&s, &t, each) : 1;
+      int n = o.all_choices ? contraction_choices(&s, &t, conv_decide, each) : 1;
       if (o.error) errors(l, &s, &t);
       for (int c = 0; c < n && !o.error; c++) {
         s.choice = each[c];

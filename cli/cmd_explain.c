@@ -142,7 +142,7 @@ Status explain_memory(Cli *c, const Program *p, Lines *t) {
     printf("nothing to run\n");
     return ST_OK;
   }
-  const char *name = program_kernel_name(p, m.peak, c->arena);
+  const char *name = kernel_name(p, m.peak, c->arena);
   int at = lines_find(t, p->kernel.v[m.peak].loc);
   printf("arena    %s\n", human_bytes(c->arena, p->arena_bytes));
   printf("always   %s of parameters, optimizer state and inputs\n", human_bytes(c->arena, m.always));

@@ -174,13 +174,6 @@ static void print_cost(Cli *c, const Cost *x, bool measured) {
   if (measured) printf(" %8.3f", x->measured * 1e3);
 }
 
-/* The operations a kernel cannot do without: Winograd multiplies 36 times, with stride 2 81 times, where a
-   plain 3x3 convolution does 144 times. */
-static double operations(const Program *p, const Kernel *k) {
-  if (k->kind != KK_CONV || conv_resolve(&k->conv, &p->target).algo != CONV_WINOGRAD) return k->flops;
-  return k->flops * (k->conv.stride[0] == 1 ? 36 : 81) / 144;
-}
-
 /* "3.4 days" */
 static const char *duration(Cli *c, double seconds) {
   static const struct {
@@ -228,7 +221,8 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
     int n = program_shares(p, k, t, share, SHARES);
     double whole = 0;
     for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
-    double bound = fmax(operations(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
+    double bound =
+        fmax(kernel_least_flops(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
     for (int i = 0; i < n; i++) {
       double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
       double took = seconds ? seconds[k] * part : 0;

@@ -1,98 +1,59 @@
 /* Ahead-of-time compilation: a program as one object file with PREFIX_init, PREFIX_<function> and
    PREFIX_tensors. All kernels of the JIT are there as internal functions; the steps the JIT gives to the
-   runtime's library calls are generated (steps.c). A function runs its steps on the caller's thread with
+   runtime's library calls are generated too. A function runs its steps on the caller's thread with
    the caller's arena, so nothing is shared and nothing allocated. */
 #include "codegen/aot/aot.h"
-#include "codegen/loop/loop.h"
+#include "codegen/emit/kind.h"
 
 #include <llvm-c/Analysis.h>
-#include <llvm-c/Target.h>
 #include <string.h>
-#include <threads.h>
 
 /* ---- targets ---- */
-static void init_arm(void) {
-  LLVMInitializeAArch64TargetInfo();
-  LLVMInitializeAArch64Target();
-  LLVMInitializeAArch64TargetMC();
-  LLVMInitializeAArch64AsmPrinter();
+/* The row of this architecture with this name. */
+static bool find_cpu(Arch arch, const char *cpu, Target *t) {
+  if (!strcmp(cpu, "host")) *t = target_host();
+  if (!strcmp(cpu, "host") && t->arch == arch) return true;
+  for (int i = 0; target_row(i, t); i++)
+    if (t->arch == arch && !strcmp(t->cpu, cpu)) return true;
+  return false;
 }
 
-static bool is_arm(const char *triple) {
-#ifdef __aarch64__
-  if (!triple) return true;
-#endif
-  return triple && (!strncmp(triple, "aarch64", 7) || !strncmp(triple, "arm64", 5));
+static void unknown_cpu(Arch arch, const char *cpu, Diags *d) {
+  const char *known[64];
+  int n = 0;
+  Target t;
+  for (int i = 0; n < 64 && target_row(i, &t); i++)
+    if (t.arch == arch) known[n++] = t.cpu;
+  const char *near = nearest_name(cpu, known, n);
+  diag_error(d, NULL, "unknown CPU '%s' for %s", cpu, em_arch(arch)->name);
+  if (near) diag_note(d, NULL, "did you mean '%s'?", near);
+  else if (arch == ARCH_X86_64)
+    diag_note(d, NULL, "there are x86-64, x86-64-v3, x86-64-v4, haswell, znver3, znver4, host, ...");
+  else diag_note(d, NULL, "'generic' runs on all");
 }
-
-static bool is_x86(const char *triple) {
-#ifdef __x86_64__
-  if (!triple) return true;
-#endif
-  return triple && (!strncmp(triple, "x86_64", 6) || !strncmp(triple, "amd64", 5));
-}
-
-static const char *const arm_cpus[] = {"generic",    "cortex-a53",  "cortex-a55",  "cortex-a72", "cortex-a76",
-                                       "cortex-a78", "neoverse-n1", "neoverse-v1", "neoverse-n2"};
 
 Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d) {
-  bool arm = is_arm(opt->triple);
-  if ((!arm && !is_x86(opt->triple)) || (opt->triple && !strstr(opt->triple, "linux"))) {
-    diag_error(d, NULL, "unknown target '%s'", opt->triple ? opt->triple : "host");
+  Arch arch;
+  if (!em_arch_of(opt->triple, &arch)) {
+    diag_error(d, NULL, "unknown target '%s'", opt->triple);
     diag_note(d, NULL, "there are x86_64-linux-gnu and aarch64-linux-gnu");
     return ST_USAGE;
   }
   const char *cpu = opt->cpu ? opt->cpu : opt->triple ? "generic" : "host";
-  if (!arm) {
-    if (!target_named(cpu, t)) {
-      diag_error(d, NULL, "unknown CPU '%s' for x86_64", cpu);
-      diag_note(d, NULL, "there are x86-64, x86-64-v3, x86-64-v4, haswell, znver3, znver4, host, ...");
-      return ST_USAGE;
-    }
-  } else {
-    enum { N = sizeof arm_cpus / sizeof *arm_cpus };
-    int i = 0;
-    while (i < N && strcmp(cpu, arm_cpus[i])) i++;
-    if (i == N) {
-      const char *near = nearest_name(cpu, arm_cpus, N);
-      diag_error(d, NULL, "unknown CPU '%s' for aarch64", cpu);
-      diag_note(d, NULL, near ? "did you mean '%s'?" : "'%s' runs on all", near ? near : "generic");
-      return ST_USAGE;
-    }
-    if (!target_named("generic", t)) bug("no target 'generic'");
-    t->cpu = arm_cpus[i];
-    t->registers = 32;
-    t->fma = true;
+  if (!find_cpu(arch, cpu, t)) {
+    unknown_cpu(arch, cpu, d);
+    return ST_USAGE;
   }
-  t->bf16 = false;
+  t->bf16 = false; /* no instruction beyond the family's level */
+  t->tiles = TILES_NONE;
   return ST_OK;
 }
 
-/* The code may use the instructions of the vector width's level only, which init checks; a named CPU decides
+/* The code may use the instructions of the vector family's level only, which init checks; a named CPU decides
    how they are scheduled. */
-static const char *isa(const Aot *a) {
-  int v = a->p->target.vector_bytes;
-  return a->arm ? "generic" : v >= 64 ? "x86-64-v4" : v >= 32 ? "x86-64-v3" : "x86-64";
-}
-
-static LLVMTargetMachineRef target_machine(const Aot *a, Diags *d) {
-  static once_flag once = ONCE_FLAG_INIT;
-  em_init_llvm();
-  if (a->arm) call_once(&once, init_arm);
-  char *host = LLVMGetDefaultTargetTriple(), *error = NULL;
-  const char *triple = a->opt->triple ? a->opt->triple : host;
-  LLVMTargetRef ref;
-  LLVMTargetMachineRef tm = NULL;
-  if (LLVMGetTargetFromTriple(triple, &ref, &error)) {
-    diag_error(d, NULL, "%s", error);
-    LLVMDisposeMessage(error);
-  } else {
-    tm = LLVMCreateTargetMachine(ref, triple, isa(a), "", LLVMCodeGenLevelAggressive, LLVMRelocPIC,
-                                 LLVMCodeModelSmall);
-    if (!tm) bug("LLVM cannot make a target machine for %s", triple);
-  }
-  LLVMDisposeMessage(host);
-  return tm;
+static LLVMTargetMachineRef target_machine(const Aot *a) {
+  const Target *t = &a->p->target;
+  return em_machine(t->arch, a->opt->triple, em_arch(t->arch)->level[t->family], "");
 }
 
 /* ---- kernels ---- */
@@ -101,14 +62,6 @@ typedef struct {
   size_t n;
   LLVMValueRef fn;
 } Unit;
-
-static void emit_kernel(Aot *a, const Kernel *k, const char *symbol) {
-  switch (k->kind) {
-  case KK_SCATTER: aot_emit_scatter(&a->m, &k->scatter, symbol); return;
-  case KK_EXTERN: aot_emit_extern(&a->m, k, &a->p->buf.v[k->buf[k->nbuf - 1]].shape, symbol); return;
-  default: kernel_emit(&a->m, a->p, k, symbol);
-  }
-}
 
 /* fn[k]: the function of kernel k; equal kernels share one. */
 static void emit_kernels(Aot *a, LLVMValueRef *fn) {
@@ -122,7 +75,8 @@ static void emit_kernels(Aot *a, LLVMValueRef *fn) {
     while (u < nunit && !(unit[u].n == b.n && !memcmp(unit[u].key, b.s, b.n))) u++;
     if (u == nunit) {
       const char *symbol = arena_printf(a->a, "%s_%s", a->opt->prefix, kernel_name(a->p, k, a->a));
-      emit_kernel(a, kn, symbol);
+      const CodegenKind *row = codegen_kind(kn);
+      (row->emit ? row->emit : row->emit_alone)(&a->m, a->p, kn, symbol);
       LLVMValueRef f = LLVMGetNamedFunction(a->m.mod, symbol);
       LLVMSetLinkage(f, LLVMInternalLinkage);
       unit[nunit++] = (Unit){arena_strndup(a->a, b.s, b.n), b.n, f};
@@ -135,11 +89,10 @@ static void emit_kernels(Aot *a, LLVMValueRef *fn) {
 /* ---- the function that runs the steps ---- */
 static LLVMValueRef step_param(Aot *a, int k) {
   EmitModule *m = &a->m;
-  const Kernel *kn = &a->p->kernel.v[k];
-  if (kn->kind != KK_LOOP || !loop_is_flat(&kn->loop)) return LLVMConstNull(m->ptr);
-  const FlatParam *f = a->plan->step[k].param;
-  LLVMValueRef v =
-      LLVMConstStructInContext(m->cx, (LLVMValueRef[]){em_i64(m, f->size), em_i64(m, f->tile)}, 2, 0);
+  const CodegenKind *row = codegen_kind(&a->p->kernel.v[k]);
+  const Step *st = &a->plan->step[k];
+  if (!row->constant || !st->param) return LLVMConstNull(m->ptr);
+  LLVMValueRef v = row->constant(m, st);
   LLVMValueRef g = LLVMAddGlobal(m->mod, LLVMTypeOf(v), "extent");
   LLVMSetInitializer(g, v);
   LLVMSetGlobalConstant(g, 1);
@@ -166,8 +119,7 @@ static void emit_call(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMVa
 /* The steps of a chain, or one step, over all their chunks. */
 static void emit_steps(Aot *a, int k, int n, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table) {
   EmitModule *m = &a->m;
-  bool whole = a->p->kernel.v[k].kind == KK_SCATTER;
-  int64_t chunks = whole ? 1 : a->plan->step[k].nchunk;
+  int64_t chunks = codegen_kind(&a->p->kernel.v[k])->emit ? a->plan->step[k].nchunk : 1;
   LLVMValueRef chunk = em_i64(m, 0);
   EmitLoop l;
   if (chunks > 1) chunk = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, chunks), 1);
@@ -283,15 +235,13 @@ static void build(Aot *a) {
   em_verify(&a->m);
 }
 
-Status codegen_aot(const Program *p, const AotOptions *given, Arena *arena, Diags *d, AotFile file[AOT_FILES],
-                   int *n) {
+void codegen_aot(const Program *p, const AotOptions *given, Arena *arena, AotFile file[AOT_FILES], int *n) {
   AotOptions own = *given, *opt = &own;
   if (aot_own_name(own.function)) own.function = arena_printf(arena, "entry_%s", own.function);
-  Aot a = {.a = arena, .p = p, .opt = opt, .arm = is_arm(opt->triple)};
+  Aot a = {.a = arena, .p = p, .opt = opt};
   StepFn *none = NEWN(arena, StepFn, p->kernel.n + 1);
   a.plan = plan_build(p, arena, none);
-  LLVMTargetMachineRef tm = target_machine(&a, d);
-  if (!tm) return ST_USAGE;
+  LLVMTargetMachineRef tm = target_machine(&a);
   em_open(&a.m, &p->target, tm, opt->prefix);
   build(&a);
   *n = 0;
@@ -316,5 +266,4 @@ Status codegen_aot(const Program *p, const AotOptions *given, Arena *arena, Diag
   if (opt->assembly) file[(*n)++] = emitted(&a, tm, LLVMAssemblyFile, ".s");
   em_close(&a.m);
   LLVMDisposeTargetMachine(tm);
-  return ST_OK;
 }
