@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "passes/pipeline.h"
+#include "passes/lower/pass.h"
 
 /* The buffer holding graph value v. */
 static int buf_of(const Program *p, Val v) {
