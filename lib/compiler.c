@@ -61,7 +61,6 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
                          .text = text};
   *m = frontend_load(c->arena, c->diags, arena_strdup(c->arena, path), o);
-  if (*m && !c->loaded) c->loaded = true, c->recipe_bf16 = frontend_bf16(*m);
   return *m ? ST_OK : ST_MODEL;
 }
 
@@ -79,6 +78,10 @@ static Status no_entry(Compiler *c, Model *m, const char *entry) {
 Status compiler_entry(Compiler *c, Model *m, const char *entry, bool train, bool grad, const Graph **g) {
   int n = frontend_entry_count(m);
   if (entry && !strcmp(entry, "train_step")) {
+    if (grad) {
+      diag_error(c->diags, NULL, "train_step has no gradients to return: ask for those of an entry");
+      return ST_USAGE;
+    }
     *g = frontend_train_step(m, c->diags, false);
     return *g ? ST_OK : ST_MODEL;
   }
@@ -107,9 +110,9 @@ Graph *compiler_expand(Compiler *c, const Graph *g) {
   return passes_run(c->arena, g, names, 2, NULL, c->diags);
 }
 
-static PipelineOptions lower_options(const Compiler *c, const char *stop_after) {
+static PipelineOptions lower_options(const Compiler *c, const Graph *g, const char *stop_after) {
   PipelineOptions o = c->pipeline;
-  o.bf16 = c->precision == DT_NONE ? c->recipe_bf16 : c->precision == DT_BF16;
+  o.bf16 = (c->precision ? c->precision : g->precision) == DT_BF16;
   o.stop_after = stop_after;
   return o;
 }
@@ -117,19 +120,19 @@ static PipelineOptions lower_options(const Compiler *c, const char *stop_after) 
 Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   Target host = target_host();
   Status s = ST_MODEL;
-  PipelineOptions o = lower_options(c, NULL);
+  PipelineOptions o = lower_options(c, g, NULL);
   *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &o, c->diags, &s);
   return *p ? ST_OK : s ? s : ST_MODEL;
 }
 
 Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out) {
   Target host = target_host();
-  PipelineOptions o = lower_options(c, stop_after);
+  PipelineOptions o = lower_options(c, g, stop_after);
   return pipeline_lower_text(c->arena, g, c->target ? c->target : &host, &o, c->diags, out);
 }
 
 Status compiler_resume(Compiler *c, Program *p, const char *stop_after) {
-  PipelineOptions o = lower_options(c, stop_after);
+  PipelineOptions o = lower_options(c, p->graph, stop_after);
   return pipeline_resume(p, &o, c->diags);
 }
 

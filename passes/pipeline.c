@@ -8,7 +8,10 @@ static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cs
                                            "split",    "cse",      "dce",    "remat"};
 static const char *const lower_passes[] = {"budget",   "precision", "layout",     "fuse",
                                            "schedule", "chain",     "interleave", "memplan"};
-enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes, NLOWER = sizeof lower_passes / sizeof *lower_passes };
+enum {
+  NGRAPH = sizeof graph_passes / sizeof *graph_passes,
+  NLOWER = sizeof lower_passes / sizeof *lower_passes
+};
 
 static void print_times(const PassTime *t, int n) {
   fprintf(stderr, "%-12s %10s %8s %8s\n", "pass", "ms", "in", "out");

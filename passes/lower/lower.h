@@ -123,9 +123,6 @@ bool op_has_kernel(OpKind k);
 int lower_buf(Lower *l, Val v);                 /* buffer of a stored value, made on first use */
 void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val */
 
-/* schedule.c: does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
-bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
-
 /* memplan.c */
 typedef struct {
   int64_t bytes;

@@ -21,9 +21,9 @@ typedef void LowerFn(Lower *l);
 typedef struct {
   const char *name;
   LowerFn *fn;
-  int needs, gives, keeps;                /* HAS_ sets: required before, true after, left true when it was */
-  bool (*wanted)(const LowerOptions *o);  /* by the pipeline; NULL: always */
-  bool rounds;                            /* it rounds values: only without that is the result the same */
+  int needs, gives, keeps;               /* HAS_ sets: required before, true after, left true when it was */
+  bool (*wanted)(const LowerOptions *o); /* by the pipeline; NULL: always */
+  bool rounds;                           /* it rounds values: only without that is the result the same */
   const char *doc;
 } LowerRow;
 
@@ -84,8 +84,7 @@ Graph *precision_widened(Arena *a, const Graph *g);
 /* program_interp.c: f64 evaluation of a lowered program through kernel_interp, for tests: in/out as
    graph_interp. */
 void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *a);
-/* One kernel of it; mem: the storage of each root buffer, in storage order. A convolution is computed by its
- * last step. */
+/* One kernel of it; mem: the storage of each root buffer, in storage order. */
 void program_interp_kernel(const Program *p, int k, double *const *mem);
 
 #endif

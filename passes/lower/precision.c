@@ -122,6 +122,7 @@ void pass_precision(Lower *l) {
   decide(look);
   Precision p = {.in = g, .rounded = NEWN(l->arena, bool, n + 1), .narrow = lower_filled(l->arena, n, -1)};
   p.out = pass_begin(l->arena, g, &p.wide);
+  p.out->precision = DT_NONE; /* done here */
   choose(&p, look);
   arena_free(lower_end(look)->arena);
   for (Val v = 0; v < n; v++) copy(&p, v);
@@ -133,6 +134,7 @@ void pass_precision(Lower *l) {
 Graph *precision_widened(Arena *a, const Graph *g) {
   Val *map;
   Graph *out = pass_begin(a, g, &map);
+  out->precision = DT_NONE;
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
     if (n->dt != DT_BF16 || n->op == OP_input) {

@@ -88,7 +88,7 @@ int *lower_filled(Arena *a, int n, int value) {
 static Lower *state(Program *p, const LowerOptions *o) {
   Lower *l = NEW(p->arena, Lower);
   *l = (Lower){.arena = p->arena, .attempt = arena_new(), .g = p->graph, .opt = *o, .p = p};
-  p->memo = conv_memo_new(p->arena);
+  p->memo = plan_memo_new(p->arena);
   return l;
 }
 

@@ -1,8 +1,7 @@
-/* The slow interpreter of the kernel level: executes loop kernels point by point in f64, exactly as
-   ir/kernel/kernel.h words their meaning, and library kernels as plain loops. The oracle for the loop emitter and
-   for lowering. */
+/* The slow interpreter of loop kernels: point by point in f64, exactly as ir/kernel/loop.h words their meaning. The
+   oracle for the loop emitter and for lowering. */
 #include "ir/graph/expr.h"
-#include "ir/kernel/kernel.h"
+#include "ir/kernel/loop_impl.h"
 
 #include <math.h>
 #include <string.h>
@@ -160,7 +159,9 @@ static void sweep(Run *r, int s, Sum *sum) {
   }
 }
 
-static void run_loop(const LoopKernel *l, double *const *mem, bool round_f32) {
+void loop_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+  (void)p;
+  const LoopKernel *l = &k->loop;
   Arena *a = arena_new();
   Run r = {.l = l,
            .mem = mem,
@@ -177,81 +178,4 @@ static void run_loop(const LoopKernel *l, double *const *mem, bool round_f32) {
       if (l->inst[l->store[i].inst].row) store(&r, &l->store[i]);
   } while (step(&r, 0, l->npar));
   arena_free(a);
-}
-
-/* ---- library kernels ---- */
-static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
-  int64_t padded = div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
-  for (int64_t k = 0; k < s->k; k++)
-    for (int64_t n = 0; n < padded; n++)
-      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
-}
-
-static void run_gemm(const Program *p, const Kernel *kn, double *const *mem) {
-  const GemmSpec *s = &kn->gemm;
-  GemmGeom g;
-  gemm_geom(s, &p->target, &g);
-  bool packed = g.b == GEMM_PACKED;
-  if (packed && kn->gemm_step == 0) {
-    pack_gemm(s, &g, mem[0], mem[1]);
-    return;
-  }
-  int64_t at[4] = {0}, batches = 1;
-  for (int i = 0; i < s->nbatch; i++) batches *= s->batch[i];
-  for (int64_t b = 0; b < batches; b++) {
-    const double *A = mem[0] + s->a_off, *B = mem[1] + s->b_off;
-    double *C = mem[2] + s->c_off;
-    for (int i = 0; i < s->nbatch; i++) {
-      A += at[i] * s->a_batch[i];
-      B += at[i] * s->b_batch[i];
-      C += at[i] * s->c_batch[i];
-    }
-    for (int64_t m = 0; m < s->m; m++)
-      for (int64_t n = 0; n < s->n; n++) {
-        double sum = 0;
-        for (int64_t k = 0; k < s->k; k++)
-          sum += A[m * s->a_m + k * s->a_k] *
-                 (packed ? mem[1][gemm_packed_at(s, &g, k, n)] : B[k * s->b_k + n * s->b_n]);
-        C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
-      }
-    for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
-  }
-}
-
-static void run_scatter(const ScatterSpec *s, double *const *mem) {
-  const double *idx = mem[0], *upd = mem[1];
-  double *out = mem[2];
-  memset(out, 0, sizeof *out * (size_t)(s->outer * s->extent * s->inner));
-  for (int64_t o = 0; o < s->outer; o++)
-    for (int64_t j = 0; j < s->nidx; j++) {
-      int64_t at = idx[j] < 0 ? 0 : idx[j] >= (double)s->extent ? s->extent - 1 : (int64_t)idx[j];
-      for (int64_t i = 0; i < s->inner; i++) out[(o * s->extent + at) * s->inner + i] += *upd++;
-    }
-}
-
-static void run_extern(const Program *p, const Kernel *k, double *const *mem) {
-  Arena *a = arena_new();
-  int n = k->nbuf - 1;
-  DType *dt = NEWN(a, DType, n + 1);
-  int64_t *count = NEWN(a, int64_t, n + 1);
-  for (int i = 0; i < n; i++) {
-    dt[i] = p->buf.v[k->buf[i]].dt;
-    count[i] = shape_count(&p->buf.v[k->buf[i]].shape);
-  }
-  const Buf *out = &p->buf.v[k->buf[n]];
-  extern_eval(k->ext, n, dt, count, (const double *const *)mem, out->dt, &out->shape, mem[n]);
-  arena_free(a);
-}
-
-void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  switch (k->kind) {
-  case KK_LOOP: run_loop(&k->loop, mem, round_f32); return;
-  case KK_GEMM: run_gemm(p, k, mem); return;
-  case KK_SCATTER: run_scatter(&k->scatter, mem); return;
-  case KK_EXTERN: run_extern(p, k, mem); return;
-  case KERNEL_KINDS:
-  case KK_CONV:
-    break; /* steps share packed temporaries: passes/lower/program_interp.c evaluates a convolution as a whole */
-  }
-  bug("kernel interpreter: a convolution step has no meaning of its own");
 }
