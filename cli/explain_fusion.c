@@ -208,7 +208,7 @@ Status explain_fusion(Cli *c, const Program *p, Lines *t) {
     const Buf *b = &p->buf.v[x->buf];
     char type[128];
     printf("    not fused: %s %s (%s) for k%d: %s\n", op_table[g_node(p->graph, b->val)->op].name,
-           type_str(b->dt, &b->shape, type), cli_human_bytes(c->arena, b->bytes), f.reader[x->buf],
+           type_str(b->dt, &b->shape, type), human_bytes(c->arena, b->bytes), f.reader[x->buf],
            reason(&f, x->why));
   }
   return ST_OK;

@@ -169,8 +169,8 @@ static void add(Cost *c, double flops, double bytes, double roof, double measure
 }
 
 static void print_cost(Cli *c, const Cost *x, bool measured) {
-  printf(" %8s %8s %8.3f", x->flops ? cli_human_count(c->arena, x->flops) : "",
-         x->bytes ? cli_human_count(c->arena, x->bytes) : "", x->roof * 1e3);
+  printf(" %8s %8s %8.3f", x->flops ? human_count(c->arena, x->flops) : "",
+         x->bytes ? human_count(c->arena, x->bytes) : "", x->roof * 1e3);
   if (measured) printf(" %8.3f", x->measured * 1e3);
 }
 
@@ -202,7 +202,7 @@ static void print_recipe(Cli *c, const Program *p, const Recipe *r, double batch
   printf("\ntime     %s a step", duration(c, batch));
   if (steps > 0) printf(", %s in all", duration(c, batch * (double)steps));
   printf("%s\nmemory   arena %s\n", measured ? " (measured)" : " (at the roof; --trace: measured)",
-         cli_human_bytes(c->arena, p->arena_bytes));
+         human_bytes(c->arena, p->arena_bytes));
 }
 
 Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
