@@ -5,7 +5,15 @@
 
 #include <string.h>
 
-enum { CHUNKS_WANTED = 16, CONV_DECIDED = 3 * CONV_PHASES * CONV_PHASES };
+enum { CHUNKS_WANTED = 16, CONV_DECIDED = 3 * CONV_PHASES * CONV_PHASES, LANE_TAPS = 11 };
+
+static double conv_flops(const ConvSpec *s) {
+  return 2.0 * s->n * s->k * (s->c / s->groups) * s->oh * s->ow * s->kh * s->kw;
+}
+
+static int64_t chunks_wanted(const ConvSpec *s) {
+  return conv_min(CHUNKS_WANTED, 1 + (int64_t)(conv_flops(s) / 4e6));
+}
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
  * width. */
@@ -18,6 +26,7 @@ static void fill_blocks(ConvFill *f, int lanes) {
 /* A strided forward pass gains more from the copy, which compacts what is read. */
 static bool reads_in_place(const ConvSpec *s, const ConvFill *f) {
   return f->block && !f->bf16 && s->kh == 1 && s->kw == 1 && s->pad[0] == 0 && s->pad[1] == 0 &&
+         conv_pad_end(s, 0) <= 0 && conv_pad_end(s, 1) <= 0 &&
          (s->kind == CONV_DX || (s->stride[0] == 1 && s->stride[1] == 1));
 }
 
@@ -34,14 +43,16 @@ static bool tile_fits(const Target *t, int rb, int ob) {
 }
 
 static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t min_rows, int64_t cols,
-                          int64_t kb, int64_t max_ob) {
+                          int64_t kb, int64_t max_ob, bool divides) {
   Ranking best = {0};
-  for (int ob = 1; ob <= 4 && ob <= max_ob; ob++)
+  for (int ob = 1; ob <= 4 && ob <= max_ob; ob++) {
+    if (divides && max_ob % ob) continue; /* max_ob vectors of a group */
     for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
       for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
         double tiles = (double)conv_div_up(rows, ph) * conv_div_up(cols, pw) * conv_div_up(kb, ob);
         rank_add(&best, tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
       }
+  }
   const int64_t *v = rank_tile(&best, choice);
   return (ConvTile){(int)v[0], (int)v[1], (int)v[2]};
 }
@@ -57,24 +68,28 @@ static void phases_forward(const ConvSpec *s, int d, ConvGather *g) {
     g->fill.sub[d] = s->stride[d];
     g->source_step[d] = 1;
   }
-  g->phase[d][0] = (ConvPhase){0, 1, d ? s->ow : s->oh, k, 0, 1, -s->pad[d], 1};
+  g->phase[d][0] = (ConvPhase){0, 1, d ? s->ow : s->oh, k, 0, 1, -s->pad[d], s->dilation[d]};
 }
 
 static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
-  int64_t k = d ? s->kw : s->kh, size = d ? s->w : s->h, st = s->stride[d], pad = s->pad[d];
+  int64_t k = d ? s->kw : s->kh, size = d ? s->w : s->h, st = s->stride[d], pad = s->pad[d],
+          dilation = s->dilation[d];
   g->source_step[d] = g->fill.sub[d] = g->fill.dil[d] = 1;
   if (st > CONV_PHASES) {
     g->fill.dil[d] = st;
     g->nphase[d] = 1;
-    g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -1};
+    g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -dilation};
     return;
   }
   g->nphase[d] = (int)conv_min(st, size);
   for (int a = 0; a < g->nphase[d]; a++) {
-    int64_t first = (a + pad) % st;
-    g->phase[d][a] =
-        (ConvPhase){a,     st, conv_div_up(size - a, st), first < k ? conv_div_up(k - first, st) : 0,
-                    first, st, (a + pad - first) / st,    -1};
+    /* Tap r meets a pixel where a + pad - r * dilation is a multiple of the stride: every `every`-th r. */
+    int64_t first = 0, every = 1;
+    while (every * dilation % st) every++;
+    while (first < every && (a + pad - first * dilation) % st) first++;
+    int64_t ntap = first < every && first < k ? conv_div_up(k - first, every) : 0;
+    g->phase[d][a] = (ConvPhase){a,     st,    conv_div_up(size - a, st),         ntap,
+                                 first, every, (a + pad - first * dilation) / st, -(every * dilation / st)};
   }
 }
 
@@ -103,6 +118,8 @@ static void gather_scratch(ConvGather *g) {
   g->out_scratch = g->oblock ? 0 : g->kgroup * g->band * g->phase[0][0].step * g->ow * g->lanes;
 }
 
+static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g);
+
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   bool dx = s->kind == CONV_DX;
   *g = (ConvGather){.lanes = target_lanes(t)};
@@ -113,32 +130,40 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->oblock = dx ? s->xblock : s->yblock;
   g->ocb = conv_div_up(g->cout, g->lanes);
-  fill_blocks(f, g->lanes);
+  g->group_of = conv_groups(s, g->lanes);
+  if (s->groups > 1) f->ib = g->lanes, f->icb = conv_div_up(f->c, f->ib);
+  else fill_blocks(f, g->lanes);
+  if (g->group_of.lanes) {
+    lanes_gather(s, t, g);
+    return;
+  }
+  g->rcb = f->icb / s->groups;
+  int64_t ob = s->groups > 1 ? g->group_of.out / g->lanes : g->ocb; /* vectors of a register tile */
   f->in_place = reads_in_place(s, f);
   for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
 
   int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
   g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
-  ConvTile guess = pick_tile(t, 0, rows, rows, cols, g->ocb, g->ocb);
+  ConvTile guess = pick_tile(t, 0, rows, rows, cols, g->ocb, ob, s->groups > 1);
   /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few
    * chunks. */
   g->band = rows;
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
     g->band = conv_div_up(g->band, 2);
-  double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
-  int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  int64_t wanted = chunks_wanted(s);
   if (s->images) wanted = 1;
   while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph)
     g->band = conv_div_up(g->band, 2);
   g->nband = conv_div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
-  int64_t weights = f->icb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
+  int64_t weights = g->rcb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
   if (g->nband == 1 && g->oblock && weights > t->l2 / 4) g->group = conv_min(budget / (g->image * 4), 16);
   g->group = conv_max(1, conv_min(g->group, s->images ? s->images : s->n / CHUNKS_WANTED));
   while (s->images && s->images % g->group) g->group--;
   g->ngroup = conv_div_up(s->n, g->group);
   while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
+    if (s->groups > 1 && g->kgroup % (2 * ob)) break; /* whole groups */
     g->kgroup = conv_div_up(g->kgroup, 2);
     g->nkgroup = conv_div_up(g->ocb, g->kgroup);
   }
@@ -150,8 +175,101 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
       g->tile[a][b] =
           pick_tile(t, s->choice, conv_min(g->band, g->phase[0][a].count),
-                    conv_max(1, conv_min(g->band, least)), g->phase[1][b].count, g->kgroup, least_kb);
+                    conv_max(1, conv_min(g->band, least)), g->phase[1][b].count, g->kgroup, conv_min(ob, least_kb), s->groups > 1);
     }
+}
+
+/* ---- groups within a vector ---- */
+ConvGroups conv_groups(const ConvSpec *s, int lanes) {
+  bool dx = s->kind == CONV_DX;
+  int64_t c = s->c / s->groups, k = s->k / s->groups;
+  bool mixed = s->groups > 1 && (c % lanes || k % lanes);
+  return (ConvGroups){dx ? k : c, dx ? c : k, mixed, mixed && c == k && lanes % c == 0};
+}
+
+ConvColumns conv_columns(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width) {
+  int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep, lo = conv_min(u, v), hi = conv_max(u, v);
+  int64_t inside = lo < 0 ? conv_div_up(-lo, source_step) : 0, /* first and last column inside */
+      last = size - 1 - hi < 0 ? -1 : (size - 1 - hi) / source_step;
+  ConvColumns c = {.width = width, .left = conv_div_up(conv_min(inside, p->count), width)};
+  int64_t end = conv_min(last + 1, p->count) - c.left * width;
+  if (end > 0) c.middle = end / width;
+  return c;
+}
+
+/* Few code for the edges is all right; many tiles of it, or of very wide kernels, read a padded copy. */
+static bool wants_padding(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width) {
+  if (p->ntap > LANE_TAPS) return true;
+  ConvColumns c = conv_columns(p, source_step, size, width);
+  return conv_div_up(p->count, width) - c.middle > 4;
+}
+
+/* Columns of a tile: all equal, at most `max`. */
+static int64_t even_width(int64_t count, int64_t max) {
+  return conv_div_up(count, conv_div_up(count, conv_max(1, max)));
+}
+
+/* One produced block at a time, from the source block that its lanes need or from a copy. */
+static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
+  ConvFill *f = &g->fill;
+  f->in_place = true; /* phases that compact nothing */
+  for (int d = 0; d < 2; d++) (s->kind == CONV_DX ? phases_gradient : phases_forward)(s, d, g);
+  int64_t h = (f->h - 1) * f->dil[0] + 1, w = (f->w - 1) * f->dil[1] + 1;
+  for (int a = 0; a < g->nphase[0]; a++)
+    for (int b = 0; b < g->nphase[1]; b++) {
+      const ConvPhase *p = &g->phase[1][b];
+      int64_t room = t->registers - 2 - conv_min(p->ntap, LANE_TAPS);
+      g->tile[a][b] = (ConvTile){1, (int)even_width(p->count, conv_min(14, room)), 1};
+      g->padded |= wants_padding(p, g->source_step[1], w, g->tile[a][b].pw);
+    }
+  f->rows = h, f->cols = w, f->lo[0] = f->lo[1] = 0;
+  if (g->padded) f->cols = extent(g, 1, g->phase[1][0].count);
+  g->planes = g->group_of.permute ? 1 : g->group_of.in;
+  f->in_place = g->group_of.permute && f->block && !f->bf16 && !g->padded && f->dil[0] == 1 && f->dil[1] == 1;
+  g->image = g->planes * f->rows * f->cols * f->ib;
+  g->group = 1, g->ngroup = s->n;
+  g->band = g->phase[0][0].count, g->nband = 1;
+  g->kgroup = g->ocb, g->nkgroup = 1;
+  int64_t wanted = s->images ? 1 : chunks_wanted(s);
+  while (s->n * g->nkgroup < wanted && g->kgroup > 1) {
+    g->kgroup = conv_div_up(g->kgroup, 2);
+    g->nkgroup = conv_div_up(g->ocb, g->kgroup);
+  }
+  while (f->in_place && s->n * g->nkgroup * g->nband < wanted && g->band > 4) {
+    g->band = conv_div_up(g->band, 2);
+    g->nband = conv_div_up(g->phase[0][0].count, g->band);
+  }
+  g->units = s->images ? s->images : 1;
+  g->out_scratch = g->oblock ? 0 : g->band * g->phase[0][0].step * g->ow * g->lanes;
+}
+
+static void lanes_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
+  ConvFill *fx = &g->fx, *fy = &g->fy;
+  int room = t->registers - 6;
+  int64_t in = g->group_of.in;
+  ConvPhase cols = {0, 1, s->ow, s->kw, 0, 1, -s->pad[1], s->dilation[1]};
+  g->width = even_width(s->ow, 8);
+  g->padded = wants_padding(&cols, s->stride[1], s->w, g->width);
+  g->planes = g->group_of.permute ? 1 : in;
+  g->jb = g->group_of.permute ? (int)in : 1;
+  g->sb = (int)(g->padded ? even_width(s->kw, conv_min(room, LANE_TAPS)) : s->kw);
+  while (g->jb > 1 && g->jb * g->sb > room) g->jb /= 2;
+  g->rb = g->jb == in && g->sb == s->kw ? (int)even_width(s->kh, room / (g->jb * g->sb)) : 1;
+  for (int d = 0; d < 2; d++) fx->sub[d] = fx->dil[d] = 1, fx->lo[d] = 0, g->step[d] = s->stride[d];
+  fx->rows = s->h, fx->cols = s->w;
+  if (g->padded) {
+    fx->lo[1] = -s->pad[1];
+    fx->cols = (s->ow - 1) * s->stride[1] + (s->kw - 1) * s->dilation[1] + 1;
+  }
+  fx->in_place = g->group_of.permute && fx->block && !fx->bf16 && !g->padded;
+  if (!s->yblock || s->ybf16) fy->rows = s->oh, fy->cols = s->ow;
+  g->acc = g->ocb * in * s->kh * s->kw * g->lanes;
+  g->kgroup = conv_max(1, g->ocb / CHUNKS_WANTED), g->nkgroup = conv_div_up(g->ocb, g->kgroup);
+  g->cgroup = g->ncgroup = 1;
+  g->nblock = s->n; /* a block of pixels is an image */
+  g->nsplit = conv_max(1, conv_min(s->n, conv_div_up(chunks_wanted(s), g->nkgroup)));
+  g->per_split = conv_div_up(g->nblock, g->nsplit);
+  g->nsplit = conv_div_up(g->nblock, g->per_split);
 }
 
 /* ---- weight gradient ---- */
@@ -189,9 +307,17 @@ static void pick_blocked(const Target *t, ConvWgrad *g) {
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
   g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
-  fill_blocks(&g->fx, g->lanes);
+  g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16};
+  g->fy.ib = g->lanes, g->fy.icb = g->ocb = conv_div_up(s->k, g->lanes);
+  g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
+  g->group_of = conv_groups(s, g->lanes);
+  if (s->groups > 1) g->fx.ib = g->lanes, g->fx.icb = conv_div_up(s->c, g->lanes);
+  else fill_blocks(&g->fx, g->lanes);
+  if (g->group_of.lanes) {
+    lanes_wgrad(s, t, g);
+    return;
+  }
   g->fx.in_place = reads_in_place(s, &g->fx);
-  g->ocb = conv_div_up(s->k, g->lanes);
   for (int d = 0; d < 2; d++) {
     bool one = (d ? s->kw : s->kh) == 1 && s->pad[d] == 0 && !g->fx.in_place;
     g->step[d] = one ? 1 : s->stride[d];
@@ -199,9 +325,9 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
     g->fx.dil[d] = 1;
     g->fx.lo[d] = -s->pad[d];
   }
-  g->flat = !s->xblock && (g->fx.icb == 1);
+  g->flat = !s->xblock && s->groups == 1 && (g->fx.icb == 1);
   int64_t per = s->kh * s->kw * g->fx.ib * g->lanes * 4; /* accumulator bytes of a pair of channel blocks */
-  g->acc = g->ocb * g->fx.icb * per / 4;
+  g->acc = g->ocb * (g->fx.icb / s->groups) * per / 4;
 
   /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough
    * chunks; all by bytes moved. */
@@ -239,9 +365,6 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
   g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
   if (g->fx.in_place) g->fx.rows = s->h, g->fx.cols = s->w;
-  g->fy = (ConvFill){
-      .c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16, .ib = g->lanes, .icb = g->ocb};
-  g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
   if (!s->yblock || s->ybf16) g->fy.rows = g->band, g->fy.cols = s->ow;
 }
 
@@ -374,10 +497,6 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
 }
 
 /* ---- plans ---- */
-static double conv_flops(const ConvSpec *s) {
-  return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
-}
-
 static void plan_gather(ConvPlan *p, const Target *t) {
   const ConvSpec *s = &p->spec;
   ConvGather g;
