@@ -1,12 +1,12 @@
 /* Times matrix products one shape at a time on one thread: gemm_bench [--cpu NAME] [--shape TEXT] [--reps R]
-   [--rows R] [--choice C|all] [--cold yes]. Columns are GFLOP/s of the best of R runs, milliseconds, and how
+   [--choice C|all] [--cold yes]. Columns are GFLOP/s of the best of R runs, milliseconds, and how
    the plan goes about it. A row is M x N x K in an order of operands: nt = forward (weights [N][K]), nn =
    input gradient, tn = weight gradient; attn = products of attention over batch items of 4 heads. Time is the
    thread's CPU time, so that a busy machine disturbs less. --cold: before each step something else fills the
    core's caches, as in a model, where operands come from the cache that cores share. */
 #define _GNU_SOURCE /* madvise */
 #include "bench/floats.h"
-#include "tests/unit/gemm_harness.h"
+#include "tests/unit/contraction.h"
 
 #include <string.h>
 
@@ -59,9 +59,9 @@ static void head_strides(int64_t rows, int64_t cols, bool transposed, int64_t *b
   *row = transposed ? 1 : pitch, *col = transposed ? pitch : 1;
 }
 
-static GemmSpec spec_of(const Row *r, int64_t given) {
+static GemmSpec spec_of(const Row *r) {
   bool at = r->order[0] == 't', bt = r->order[1] == 't';
-  GemmSpec s = {.dt = DT_F32, .m = r->m, .n = r->n, .k = r->k, .c_m = r->n, .c_n = 1, .rows = given};
+  GemmSpec s = {.dt = DT_F32, .m = r->m, .n = r->n, .k = r->k, .c_m = r->n, .c_n = 1};
   s.a_m = at ? 1 : r->k, s.a_k = at ? r->m : 1, s.b_k = bt ? 1 : r->n, s.b_n = bt ? r->k : 1;
   if (!r->batch) return s;
   s.nbatch = 2, s.batch[0] = r->batch / 4, s.batch[1] = 4;
@@ -78,24 +78,24 @@ static void leave_caches(void) {
   for (int i = 0; i < N; i += 16) other[i] += 1;
 }
 
-static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_t choice, bool cold) {
-  GemmSpec s = spec_of(r, given);
+static void bench(const Row *r, const Target *t, int reps, int64_t choice, bool cold) {
+  GemmSpec s = spec_of(r);
   s.choice = choice;
-  GemmCode code = gemm_compile(&s, t);
+  ContractionCode code = gemm_compile(&s, t);
   GemmGeom g;
   gemm_geom(&s, t, &g);
   int64_t items = r->batch ? r->batch : 1;
   float *a = bench_floats(items * s.m * s.k), *b = bench_floats(items * s.n * s.k),
-        *c = bench_floats(items * s.m * s.n), *tmp = bench_floats(code.plan.tmp_bytes / 4),
+        *c = bench_floats(items * s.m * s.n), *tmp = bench_floats(code.plan.tmp_bytes[0] / 4),
         *scratch = bench_floats(code.scratch / 4);
-  void *operand[] = {[GO_A] = a, [GO_B] = b, [GO_C] = c, [GO_TMP] = tmp};
+  void *operand[] = {[CO_A] = a, [CO_B] = b, [CO_C] = c, [CO_TMP0] = tmp};
   double best = 1e9, pack = 1e9, flops = 2.0 * (double)items * (double)s.m * (double)s.n * (double)s.k;
   for (int i = 0; i < reps; i++) {
     double total = 0;
     for (int k = 0; k < code.plan.nstep; k++) {
       if (cold) leave_caches();
       double start = cpu_seconds();
-      gemm_run_step(&code, k, operand, scratch, false);
+      contraction_run_step(&code, k, operand, scratch, false);
       double d = cpu_seconds() - start;
       total += d;
       if (k + 1 < code.plan.nstep && d < pack) pack = d;
@@ -112,20 +112,19 @@ static void bench(const Row *r, const Target *t, int reps, int64_t given, int64_
          source[g.a], source[g.b]);
   fflush(stdout);
   free(a), free(b), free(c), free(tmp), free(scratch);
-  gemm_free(&code);
+  contraction_free(&code);
 }
 
 int main(int argc, char **argv) {
   const char *cpu = "host", *shape = NULL;
   int reps = 10;
-  int64_t given = 0, choice = 0;
+  int64_t choice = 0;
   bool all = false, cold = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!strcmp(argv[i], "--cpu")) cpu = argv[i + 1];
     else if (!strcmp(argv[i], "--reps")) reps = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--shape")) shape = argv[i + 1];
     else if (!strcmp(argv[i], "--cold")) cold = argv[i + 1][0] == 'y';
-    else if (!strcmp(argv[i], "--rows")) given = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--choice")) choice = atoi(argv[i + 1]), all = !strcmp(argv[i + 1], "all");
   }
   Target t;
@@ -136,11 +135,11 @@ int main(int argc, char **argv) {
              rows[i].k);
     if (shape && !strstr(name, shape)) continue;
     int64_t each[CHOICES] = {choice};
-    GemmSpec spec = spec_of(&rows[i], given);
+    GemmSpec spec = spec_of(&rows[i]);
     int n = all ? gemm_choices(&spec, &t, each) : 1;
     for (int c = 0; c < n; c++) {
       if (all) printf("%2lld ", (long long)each[c]);
-      bench(&rows[i], &t, reps, given, each[c], cold);
+      bench(&rows[i], &t, reps, each[c], cold);
     }
   }
   return 0;

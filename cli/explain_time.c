@@ -177,7 +177,7 @@ static void print_cost(Cli *c, const Cost *x, bool measured) {
 /* The operations a kernel cannot do without: Winograd multiplies 36 times, with stride 2 81 times, where a
    plain 3x3 convolution does 144 times. */
 static double operations(const Program *p, const Kernel *k) {
-  if (k->kind != KK_CONV || conv_plan(&k->conv, &p->target).spec.algo != CONV_WINOGRAD) return k->flops;
+  if (k->kind != KK_CONV || conv_resolve(&k->conv, &p->target).algo != CONV_WINOGRAD) return k->flops;
   return k->flops * (k->conv.stride[0] == 1 ? 36 : 81) / 144;
 }
 

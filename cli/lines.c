@@ -104,7 +104,7 @@ const char *program_kernel_name(const Program *p, int k, Arena *a) {
   if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
     return arena_printf(a, "k%d_%s.pack", k, op);
   if (kn->kind != KK_CONV) return arena_printf(a, "k%d_%s", k, op);
-  ConvPlan plan = conv_plan(&kn->conv, &p->target);
+  ContractionPlan plan = conv_plan(&kn->conv, &p->target);
   return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);
 }
 

@@ -22,6 +22,11 @@ typedef enum {
   ST_BUG = 70       /* error in jepac itself */
 } Status;
 
+static inline int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t abs64(int64_t a) { return a < 0 ? -a : a; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
 /* ---- arenas: everything allocated from one is freed together ---- */
 typedef struct Arena Arena;
 Arena *arena_new(void);

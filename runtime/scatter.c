@@ -3,15 +3,11 @@
 
 #include <string.h>
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-
 enum { SCATTER_BLOCK = 64, SCATTER_WORK = 1 << 14, SCATTER_MAX = 64 };
 
 /* Units of work that write disjoint memory: for each outer item, blocks of the inner extent. */
 static int64_t scatter_units(const ScatterParam *p) {
-  return p->outer * ceil_div(max64(p->inner, 1), SCATTER_BLOCK);
+  return p->outer * div_up(max64(p->inner, 1), SCATTER_BLOCK);
 }
 
 int64_t scatter_chunks(const ScatterParam *p) {

@@ -237,7 +237,7 @@ typedef struct {
 } Grid;
 
 static LLVMValueRef grid_row(EmitModule *m, const Grid *g, LLVMValueRef i) {
-  return conv_tat(m, g->bf16, g->row,
+  return tile_tat(m, g->bf16, g->row,
                   LLVMIsAConstantInt(g->pitch) ? em_imulc(m, i, LLVMConstIntGetSExtValue(g->pitch))
                                                : em_imul(m, i, g->pitch));
 }
@@ -253,7 +253,7 @@ typedef struct {
 static LLVMValueRef edge_pixel(EmitModule *m, const Edges *e, int i, int j) {
   LLVMValueRef rm = e->row_mask[i], cm = e->col_mask[j];
   if ((rm && LLVMIsNull(rm)) || (cm && LLVMIsNull(cm))) return LLVMConstNull(m->vf32);
-  LLVMValueRef v = conv_tload(m, e->bf16, conv_tat(m, e->bf16, e->row[i], e->col[j]), m->vl);
+  LLVMValueRef v = tile_tload(m, e->bf16, tile_tat(m, e->bf16, e->row[i], e->col[j]), m->vl);
   LLVMValueRef mask = rm && cm ? LLVMBuildAnd(m->b, rm, cm, "") : rm ? rm : cm;
   if (!mask) return v;
   v = LLVMBuildAnd(m->b, LLVMBuildBitCast(m->b, v, LLVMTypeOf(mask), ""), mask, "");
@@ -271,27 +271,27 @@ static void transform_2d(EmitModule *m, Transform f, int from, int to, Grid in, 
   int L = m->vl;
   bool straight = is_straight(from, to);
   row[0] = in.row;
-  for (int i = 1; i < from && !edges; i++) row[i] = conv_tat(m, in.bf16, row[i - 1], in.pitch);
-  ConvLoop l = {.once = true};
+  for (int i = 1; i < from && !edges; i++) row[i] = tile_tat(m, in.bf16, row[i - 1], in.pitch);
+  TileLoop l = {.once = true};
   for (int j = 0; j < (straight ? from : 1); j++) {
-    LLVMValueRef at = straight ? em_i64(m, j) : conv_loop(m, &l, em_i64(m, from), 1);
+    LLVMValueRef at = straight ? em_i64(m, j) : tile_loop(m, &l, em_i64(m, from), 1);
     for (int i = 0; i < from && edges; i++) d[i] = edge_pixel(m, edges, i, j);
     for (int i = 0; i < from && !edges; i++)
-      d[i] = conv_tload(m, in.bf16, conv_tat(m, in.bf16, row[i], em_imulc(m, at, in.col)), L);
+      d[i] = tile_tload(m, in.bf16, tile_tat(m, in.bf16, row[i], em_imulc(m, at, in.col)), L);
     f(m, d, o);
     for (int i = 0; i < to; i++) mid[i][j] = o[i];
     for (int i = 0; i < to && !straight; i++)
-      conv_vstore(m, o[i], conv_at(m, conv_atc(m, q, i * from * L), em_imulc(m, at, L)));
-    if (!straight) conv_end(m, &l, NULL, 0);
+      tile_vstore(m, o[i], tile_at(m, tile_atc(m, q, i * from * L), em_imulc(m, at, L)));
+    if (!straight) tile_end(m, &l, NULL, 0);
   }
   for (int i = 0; i < (straight ? to : 1); i++) {
-    LLVMValueRef at = straight ? em_i64(m, i) : conv_loop(m, &l, em_i64(m, to), 1);
-    LLVMValueRef line = conv_at(m, q, em_imulc(m, at, from * L)), dst = grid_row(m, &out, at);
-    for (int j = 0; j < from; j++) d[j] = straight ? mid[i][j] : conv_vload(m, conv_atc(m, line, j * L));
+    LLVMValueRef at = straight ? em_i64(m, i) : tile_loop(m, &l, em_i64(m, to), 1);
+    LLVMValueRef line = tile_at(m, q, em_imulc(m, at, from * L)), dst = grid_row(m, &out, at);
+    for (int j = 0; j < from; j++) d[j] = straight ? mid[i][j] : tile_vload(m, tile_atc(m, line, j * L));
     f(m, d, o);
     for (int j = 0; j < to; j++)
-      conv_tstore(m, out.bf16, o[j], conv_tat(m, out.bf16, dst, em_i64(m, j * out.col)));
-    if (!straight) conv_end(m, &l, NULL, 0);
+      tile_tstore(m, out.bf16, o[j], tile_tat(m, out.bf16, dst, em_i64(m, j * out.col)));
+    if (!straight) tile_end(m, &l, NULL, 0);
   }
 }
 
@@ -305,7 +305,7 @@ typedef struct {
   LLVMValueRef image, h, w; /* tile row and column */
 } Tile;
 
-static Tile tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t) {
+static Tile wino_tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t) {
   LLVMValueRef image = em_idivc(m, t, g->th * g->tw), r = em_imodc(m, t, g->th * g->tw);
   return (Tile){image, em_idivc(m, r, g->tw), em_imodc(m, r, g->tw)};
 }
@@ -330,7 +330,7 @@ static Edges tile_edges(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRe
   LLVMValueRef h = em_iaddc(m, em_imulc(m, z.h, step), -pad), w = em_iaddc(m, em_imulc(m, z.w, step), -pad);
   for (int i = 0; i < size; i++) {
     LLVMValueRef r = edge_at(m, h, i, nh, g->th, step, pad, &e.row_mask[i]);
-    e.row[i] = conv_tat(m, bf16, src, em_imulc(m, r, nw * m->vl));
+    e.row[i] = tile_tat(m, bf16, src, em_imulc(m, r, nw * m->vl));
     e.col[i] = em_imulc(m, edge_at(m, w, i, nw, g->tw, step, pad, &e.col_mask[i]), m->vl);
   }
   return e;
@@ -346,7 +346,7 @@ static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, 
   LLVMValueRef inside = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntULE, h, em_i64(m, nh - size), ""),
                                      LLVMBuildICmp(b, LLVMIntULE, w, em_i64(m, nw - size), ""), "");
   if (nh < size || nw < size) inside = LLVMConstInt(m->i1, 0, 0);
-  LLVMValueRef place = conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, h, nw), w), L));
+  LLVMValueRef place = tile_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, h, nw), w), L));
   EmitIf f;
   em_if(m, &f, inside);
   em_else(m, &f);
@@ -357,18 +357,18 @@ static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, 
     mask[j] = em_splat(m, LLVMBuildSExt(b, ok, word, ""), L);
     at[j] = em_imulc(m, LLVMBuildSelect(b, ok, c, zero, ""), L);
   }
-  ConvLoop l;
-  LLVMValueRef i = conv_loop(m, &l, em_i64(m, size), 1);
+  TileLoop l;
+  LLVMValueRef i = tile_loop(m, &l, em_i64(m, size), 1);
   LLVMValueRef r = em_iadd(m, h, i), ok = LLVMBuildICmp(b, LLVMIntULT, r, em_i64(m, nh), "");
-  LLVMValueRef line = conv_tat(m, bf16, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
+  LLVMValueRef line = tile_tat(m, bf16, src, em_imulc(m, LLVMBuildSelect(b, ok, r, zero, ""), nw * L));
   LLVMValueRef rowmask = em_splat(m, LLVMBuildSExt(b, ok, word, ""), L),
-               to = conv_tat(m, bf16, patch, em_imulc(m, i, size * L));
+               to = tile_tat(m, bf16, patch, em_imulc(m, i, size * L));
   for (int j = 0; j < size; j++) {
-    LLVMValueRef v = em_load(m, vi, conv_tat(m, bf16, line, at[j]), bf16 ? 2 : 4);
+    LLVMValueRef v = em_load(m, vi, tile_tat(m, bf16, line, at[j]), bf16 ? 2 : 4);
     v = LLVMBuildAnd(b, v, LLVMBuildAnd(b, rowmask, mask[j], ""), "");
-    em_store(m, v, conv_tat(m, bf16, to, em_i64(m, j * L)), bf16 ? 2 : 4);
+    em_store(m, v, tile_tat(m, bf16, to, em_i64(m, j * L)), bf16 ? 2 : 4);
   }
-  conv_end(m, &l, NULL, 0);
+  tile_end(m, &l, NULL, 0);
   em_endif(m, &f);
   LLVMValueRef first = em_merge(m, &f, place, patch),
                pitch = em_merge(m, &f, em_i64(m, nw * L), em_i64(m, size * L));
@@ -380,13 +380,13 @@ static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, 
 static void prefetch_tile(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRef tensor, int64_t ncb,
                           LLVMValueRef cb, LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
   int L = m->vl;
-  Tile z = tile_at(m, g, em_iaddc(m, t, AHEAD));
+  Tile z = wino_tile_at(m, g, em_iaddc(m, t, AHEAD));
   LLVMValueRef p =
-      conv_tat(m, bf16, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
-  p = conv_tat(m, bf16, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
+      tile_tat(m, bf16, tensor, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+  p = tile_tat(m, bf16, p, em_imulc(m, em_iadd(m, em_imulc(m, z.h, step * nw), em_imulc(m, z.w, step)), L));
   for (int i = 0; i < step; i++)
     for (int j = 0; j < step * L; j += bf16 ? 32 : 16)
-      em_prefetch(m, conv_tat(m, bf16, p, em_i64(m, i * nw * L + j)), write, 3);
+      em_prefetch(m, tile_tat(m, bf16, p, em_i64(m, i * nw * L + j)), write, 3);
 }
 
 /* Where planes keep tile t of a block and channel block cb of ncb: floats from the plane's start. */
@@ -409,12 +409,12 @@ static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool grad
   bool bf16 = gradient ? g->gradient16 : g->source16;
   LLVMValueRef count = em_i64(m, g->block);
   if (end) count = em_imin(m, em_isub(m, end, t0), count);
-  ConvLoop lb, lt, lp;
-  LLVMValueRef cb = em_iadd(m, cb0, conv_loop(m, &lb, em_isub(m, cb1, cb0), 1));
-  LLVMValueRef t = conv_loop(m, &lt, count, 1);
-  Tile z = tile_at(m, g, em_iadd(m, t0, t));
+  TileLoop lb, lt, lp;
+  LLVMValueRef cb = em_iadd(m, cb0, tile_loop(m, &lb, em_isub(m, cb1, cb0), 1));
+  LLVMValueRef t = tile_loop(m, &lt, count, 1);
+  Tile z = wino_tile_at(m, g, em_iadd(m, t0, t));
   LLVMValueRef base =
-      conv_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
+      tile_tat(m, bf16, src, em_imulc(m, em_iadd(m, em_imulc(m, z.image, ncb), cb), nh * nw * L));
   prefetch_tile(m, g, bf16, src, ncb, cb, em_iadd(m, t0, t), nh, nw, step, false);
   bool straight = is_straight(size, g->points);
   Edges edges;
@@ -423,18 +423,18 @@ static void transform_block(EmitModule *m, const ConvWino *g, bool dx, bool grad
   else
     in = tile_pixels(m, bf16, base, nh, nw, em_iaddc(m, em_imulc(m, z.h, step), -pad),
                      em_iaddc(m, em_imulc(m, z.w, step), -pad), size, work);
-  transform_2d(m, f, size, g->points, in, straight ? &edges : NULL, conv_atc(m, work, g->planes * L),
-               planes(m, g, conv_at(m, out, tile_slot(m, g, ncb, cb, t)), plane));
-  conv_end(m, &lt, NULL, 0);
+  transform_2d(m, f, size, g->points, in, straight ? &edges : NULL, tile_atc(m, work, g->planes * L),
+               planes(m, g, tile_at(m, out, tile_slot(m, g, ncb, cb, t)), plane));
+  tile_end(m, &lt, NULL, 0);
   if (end) {
-    LLVMValueRef rest = conv_loop(m, &lt, em_isub(m, em_i64(m, g->block), count), 1);
-    LLVMValueRef at = conv_at(m, out, tile_slot(m, g, ncb, cb, em_iadd(m, count, rest)));
-    LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->planes), 1);
-    conv_vstore(m, LLVMConstNull(m->vf32), conv_at(m, at, em_imulc(m, p, plane)));
-    conv_end(m, &lp, NULL, 0);
-    conv_end(m, &lt, NULL, 0);
+    LLVMValueRef rest = tile_loop(m, &lt, em_isub(m, em_i64(m, g->block), count), 1);
+    LLVMValueRef at = tile_at(m, out, tile_slot(m, g, ncb, cb, em_iadd(m, count, rest)));
+    LLVMValueRef p = tile_loop(m, &lp, em_i64(m, g->planes), 1);
+    tile_vstore(m, LLVMConstNull(m->vf32), tile_at(m, at, em_imulc(m, p, plane)));
+    tile_end(m, &lp, NULL, 0);
+    tile_end(m, &lt, NULL, 0);
   }
-  conv_end(m, &lb, NULL, 0);
+  tile_end(m, &lb, NULL, 0);
 }
 
 /* ---- forward and input gradient ---- */
@@ -445,24 +445,24 @@ static void transform_weights(EmitModule *m, const ConvSpec *s, const ConvWino *
                               LLVMValueRef u) {
   bool dx = s->kind == CONV_DX;
   int L = m->vl;
-  ConvLoop lc, lt;
-  LLVMValueRef c = em_iadd(m, c0, conv_loop(m, &lc, em_i64(m, count), 1));
-  LLVMValueRef from = conv_tat(m, s->wbf16, w, em_imulc(m, c, dx ? s->c * 9 : 9));
-  LLVMValueRef t = conv_loop(m, &lt, em_i64(m, 9), 1), tap = dx ? em_isub(m, em_i64(m, 8), t) : t;
-  LLVMValueRef v = conv_lanes(m, s->wbf16, conv_tat(m, s->wbf16, from, tap), em_imulc(m, ob, L), g->cout,
+  TileLoop lc, lt;
+  LLVMValueRef c = em_iadd(m, c0, tile_loop(m, &lc, em_i64(m, count), 1));
+  LLVMValueRef from = tile_tat(m, s->wbf16, w, em_imulc(m, c, dx ? s->c * 9 : 9));
+  LLVMValueRef t = tile_loop(m, &lt, em_i64(m, 9), 1), tap = dx ? em_isub(m, em_i64(m, 8), t) : t;
+  LLVMValueRef v = conv_lanes(m, s->wbf16, tile_tat(m, s->wbf16, from, tap), em_imulc(m, ob, L), g->cout,
                               dx ? 9 : s->c * 9);
-  conv_vstore(m, v, conv_at(m, taps, em_imulc(m, t, L)));
-  conv_end(m, &lt, NULL, 0);
+  tile_vstore(m, v, tile_at(m, taps, em_imulc(m, t, L)));
+  tile_end(m, &lt, NULL, 0);
   transform_2d(m, transforms[g->form].weights[dx], 3, g->points, (Grid){taps, em_i64(m, 3 * L), L, false},
-               NULL, conv_atc(m, taps, 9 * L), planes(m, g, conv_at(m, u, em_imulc(m, c, L)), g->uplane));
-  conv_end(m, &lc, NULL, 0);
+               NULL, tile_atc(m, taps, 9 * L), planes(m, g, tile_at(m, u, em_imulc(m, c, L)), g->uplane));
+  tile_end(m, &lc, NULL, 0);
 }
 
 static void emit_weights(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMValueRef w = em_operand(m, 0), u = em_operand(m, 1);
   LLVMValueRef ob = em_idivc(m, m->chunk, g->icb), c0 = em_imulc(m, em_imodc(m, m->chunk, g->icb), g->lanes);
   transform_weights(m, s, g, w, ob, c0, g->lanes, m->scratch,
-                    conv_at(m, u, em_imulc(m, ob, g->cin * g->lanes)));
+                    tile_at(m, u, em_imulc(m, ob, g->cin * g->lanes)));
 }
 
 static int unroll_for(int64_t n, int64_t work) {
@@ -474,29 +474,29 @@ static int unroll_for(int64_t n, int64_t work) {
 /* M[plane][ob][block][lane] = V U for produced blocks kb .. kb + ob. */
 static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueRef u, LLVMValueRef mm) {
   int n = g->rb * g->ob, L = m->vl, unroll = unroll_for(L, n);
-  ConvLoop lp, lt, lb, lc;
-  LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->planes), 1);
-  LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), g->rb);
-  LLVMValueRef vp = conv_at(m, v, em_iadd(m, em_imulc(m, p, g->vplane), em_imulc(m, t, g->icb * L)));
-  LLVMValueRef up = conv_at(m, u, em_imulc(m, p, g->uplane)), acc[CONV_MAX_TILE];
+  TileLoop lp, lt, lb, lc;
+  LLVMValueRef p = tile_loop(m, &lp, em_i64(m, g->planes), 1);
+  LLVMValueRef t = tile_loop(m, &lt, em_i64(m, g->block), g->rb);
+  LLVMValueRef vp = tile_at(m, v, em_iadd(m, em_imulc(m, p, g->vplane), em_imulc(m, t, g->icb * L)));
+  LLVMValueRef up = tile_at(m, u, em_imulc(m, p, g->uplane)), acc[TILE_MAX];
   for (int k = 0; k < n; k++) acc[k] = LLVMConstNull(m->vf32);
-  LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, g->icb), 1);
-  conv_carry(m, &lb, acc, n);
-  LLVMValueRef vb = conv_at(m, vp, em_imulc(m, cb, g->rb * L)), ub = conv_at(m, up, em_imulc(m, cb, L * L));
-  LLVMValueRef c = conv_loop(m, &lc, em_i64(m, L), unroll);
-  conv_carry(m, &lc, acc, n);
-  LLVMValueRef vc = conv_at(m, vb, c), uc = conv_at(m, ub, em_imulc(m, c, L));
+  LLVMValueRef cb = tile_loop(m, &lb, em_i64(m, g->icb), 1);
+  tile_carry(m, &lb, acc, n);
+  LLVMValueRef vb = tile_at(m, vp, em_imulc(m, cb, g->rb * L)), ub = tile_at(m, up, em_imulc(m, cb, L * L));
+  LLVMValueRef c = tile_loop(m, &lc, em_i64(m, L), unroll);
+  tile_carry(m, &lc, acc, n);
+  LLVMValueRef vc = tile_at(m, vb, c), uc = tile_at(m, ub, em_imulc(m, c, L));
   for (int k = 0; k < unroll; k++) {
-    int64_t off[CONV_MAX_TILE];
+    int64_t off[TILE_MAX];
     for (int i = 0; i < g->rb; i++) off[i] = i * L + k;
-    conv_fma_tile(m, acc, vc, off, g->rb, uc, k * L, g->cin * L, g->ob);
+    tile_fma(m, acc, vc, off, g->rb, uc, k * L, g->cin * L, g->ob);
   }
-  conv_end(m, &lc, acc, n);
-  conv_end(m, &lb, acc, n);
-  LLVMValueRef to = conv_at(m, mm, em_iadd(m, em_imulc(m, p, g->mplane), em_imulc(m, t, L)));
-  for (int k = 0; k < n; k++) conv_vstore(m, acc[k], conv_atc(m, to, (k / g->ob + k % g->ob * g->block) * L));
-  conv_end(m, &lt, NULL, 0);
-  conv_end(m, &lp, NULL, 0);
+  tile_end(m, &lc, acc, n);
+  tile_end(m, &lb, acc, n);
+  LLVMValueRef to = tile_at(m, mm, em_iadd(m, em_imulc(m, p, g->mplane), em_imulc(m, t, L)));
+  for (int k = 0; k < n; k++) tile_vstore(m, acc[k], tile_atc(m, to, (k / g->ob + k % g->ob * g->block) * L));
+  tile_end(m, &lt, NULL, 0);
+  tile_end(m, &lp, NULL, 0);
 }
 
 /* Transforms the products of one produced block back and stores the tiles' pixels that exist. */
@@ -507,14 +507,14 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
   bool ragged = g->oh % size || g->ow % size;
   LLVMValueRef count = em_i64(m, g->block);
   if (end) count = em_imin(m, em_isub(m, end, t0), count);
-  ConvLoop lt, lr, lc;
-  LLVMValueRef t = conv_loop(m, &lt, count, 1);
-  Tile z = tile_at(m, g, em_iadd(m, t0, t));
+  TileLoop lt, lr, lc;
+  LLVMValueRef t = tile_loop(m, &lt, count, 1);
+  Tile z = wino_tile_at(m, g, em_iadd(m, t0, t));
   LLVMValueRef h = em_imulc(m, z.h, size), w = em_imulc(m, z.w, size), full = NULL;
   bool bf16 = g->result16;
   LLVMValueRef dst =
-      conv_tat(m, bf16, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
-  dst = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
+      tile_tat(m, bf16, result, em_imulc(m, em_iadd(m, em_imulc(m, z.image, g->ocb), kb), g->oh * g->ow * L));
+  dst = tile_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, h, g->ow), w), L));
   prefetch_tile(m, g, bf16, result, g->ocb, kb, em_iadd(m, t0, t), g->oh, g->ow, size, true);
   Grid out = {dst, em_i64(m, g->ow * L), L, bf16};
   if (ragged) {
@@ -524,24 +524,24 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
     out.pitch = LLVMBuildSelect(b, full, out.pitch, em_i64(m, size * L), "");
   }
   transform_2d(m, transforms[g->form].result[dx], g->points, size,
-               planes(m, g, conv_at(m, mm, em_imulc(m, t, L)), g->mplane), NULL,
-               conv_atc(m, work, g->planes * L), out);
+               planes(m, g, tile_at(m, mm, em_imulc(m, t, L)), g->mplane), NULL,
+               tile_atc(m, work, g->planes * L), out);
   if (ragged) {
     EmitIf f;
     em_if(m, &f, full);
     em_else(m, &f);
     LLVMValueRef nr = em_imin(m, em_isub(m, em_i64(m, g->oh), h), em_i64(m, size));
     LLVMValueRef nc = em_imin(m, em_isub(m, em_i64(m, g->ow), w), em_i64(m, size));
-    LLVMValueRef r = conv_loop(m, &lr, nr, 1), c = conv_loop(m, &lc, nc, 1);
+    LLVMValueRef r = tile_loop(m, &lr, nr, 1), c = tile_loop(m, &lc, nc, 1);
     LLVMTypeRef raw = em_vec(bf16 ? m->i16 : m->f32, L);
-    LLVMValueRef x = conv_tat(m, bf16, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L));
-    LLVMValueRef y = conv_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L));
+    LLVMValueRef x = tile_tat(m, bf16, work, em_imulc(m, em_iadd(m, em_imulc(m, r, size), c), L));
+    LLVMValueRef y = tile_tat(m, bf16, dst, em_imulc(m, em_iadd(m, em_imulc(m, r, g->ow), c), L));
     em_store(m, em_load(m, raw, x, bf16 ? 2 : 4), y, bf16 ? 2 : 4);
-    conv_end(m, &lc, NULL, 0);
-    conv_end(m, &lr, NULL, 0);
+    tile_end(m, &lc, NULL, 0);
+    tile_end(m, &lr, NULL, 0);
     em_endif(m, &f);
   }
-  conv_end(m, &lt, NULL, 0);
+  tile_end(m, &lt, NULL, 0);
 }
 
 /* The end of all tiles, NULL where they are whole blocks. */
@@ -551,7 +551,7 @@ static LLVMValueRef all_tiles(EmitModule *m, const ConvWino *g) {
 
 /* Transforms all of a step's source (and gradient) tiles into memory. */
 static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
-  int64_t gx = conv_div_up(g->icb, g->fill_group), gy = conv_div_up(g->ocb, g->fill_group);
+  int64_t gx = div_up(g->icb, g->fill_group), gy = div_up(g->ocb, g->fill_group);
   EmitIf f;
   for (int part = 0; part < (dw ? 2 : 1); part++) {
     LLVMValueRef src = em_operand(m, part), tmp = em_operand(m, (dw ? 2 : 1) + part);
@@ -560,7 +560,7 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
     LLVMValueRef blk = em_idivc(m, i, part ? gy : gx),
                  cb0 = em_imulc(m, em_imodc(m, i, part ? gy : gx), g->fill_group);
     LLVMValueRef cb1 = em_imin(m, em_iaddc(m, cb0, g->fill_group), em_i64(m, part ? g->ocb : g->icb));
-    LLVMValueRef out = conv_at(m, tmp, em_imulc(m, blk, g->planes * (part ? g->mplane : g->vplane)));
+    LLVMValueRef out = tile_at(m, tmp, em_imulc(m, blk, g->planes * (part ? g->mplane : g->vplane)));
     transform_block(m, g, dx, part, src, cb0, cb1, em_imulc(m, blk, g->block), all_tiles(m, g), m->scratch,
                     out);
     if (dw && !part) em_else(m, &f);
@@ -573,43 +573,43 @@ static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, LLVMValueR
                            LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb, LLVMValueRef mm,
                            LLVMValueRef result) {
   product(m, g, v, u, mm);
-  ConvLoop l;
-  LLVMValueRef o = conv_loop(m, &l, em_i64(m, g->ob), 1);
-  results(m, g, dx, conv_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, end, em_iadd(m, kb, o),
-          conv_atc(m, mm, g->planes * g->mplane), result);
-  conv_end(m, &l, NULL, 0);
+  TileLoop l;
+  LLVMValueRef o = tile_loop(m, &l, em_i64(m, g->ob), 1);
+  results(m, g, dx, tile_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, end, em_iadd(m, kb, o),
+          tile_atc(m, mm, g->planes * g->mplane), result);
+  tile_end(m, &l, NULL, 0);
 }
 
 static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
   LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 2);
-  LLVMValueRef v = m->scratch, mm = conv_atc(m, v, g->planes * g->vplane),
-               patch = conv_atc(m, mm, g->planes * g->mplane);
+  LLVMValueRef v = m->scratch, mm = tile_atc(m, v, g->planes * g->vplane),
+               patch = tile_atc(m, mm, g->planes * g->mplane);
   if (g->in_place) mm = v;
   LLVMValueRef first = em_imulc(m, m->chunk, g->span), count = em_i64(m, g->span), end = all_tiles(m, g);
   if (g->tiles % g->span) count = em_imin(m, count, em_isub(m, em_i64(m, g->tiles), first));
   else if (g->span % g->block) end = em_iadd(m, first, count);
-  ConvLoop lt, l;
-  LLVMValueRef t0 = em_iadd(m, first, conv_loop(m, &lt, count, g->block));
+  TileLoop lt, l;
+  LLVMValueRef t0 = em_iadd(m, first, tile_loop(m, &lt, count, g->block));
   transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, end, patch, v);
-  LLVMValueRef kb = conv_loop(m, &l, em_i64(m, g->ocb), g->ob);
+  LLVMValueRef kb = tile_loop(m, &l, em_i64(m, g->ocb), g->ob);
   if (g->ocb % g->ob) kb = em_imin(m, kb, em_i64(m, g->ocb - g->ob));
-  multiply_block(m, g, dx, v, conv_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm, result);
-  conv_end(m, &l, NULL, 0);
-  conv_end(m, &lt, NULL, 0);
+  multiply_block(m, g, dx, v, tile_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm, result);
+  tile_end(m, &l, NULL, 0);
+  tile_end(m, &lt, NULL, 0);
 }
 
 static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMValueRef v = em_operand(m, 0), w = em_operand(m, 1), result = em_operand(m, 2);
-  LLVMValueRef u = m->scratch, mm = conv_atc(m, u, g->planes * g->uplane), kb = em_imulc(m, m->chunk, g->ob);
-  ConvLoop lo, lt;
-  LLVMValueRef o = conv_loop(m, &lo, em_i64(m, g->ob), 1);
+  LLVMValueRef u = m->scratch, mm = tile_atc(m, u, g->planes * g->uplane), kb = em_imulc(m, m->chunk, g->ob);
+  TileLoop lo, lt;
+  LLVMValueRef o = tile_loop(m, &lo, em_i64(m, g->ob), 1);
   transform_weights(m, s, g, w, em_iadd(m, kb, o), em_i64(m, 0), g->cin,
-                    conv_atc(m, mm, g->planes * g->mplane), conv_at(m, u, em_imulc(m, o, g->cin * g->lanes)));
-  conv_end(m, &lo, NULL, 0);
-  LLVMValueRef blk = conv_loop(m, &lt, em_i64(m, g->nblock), 1);
-  multiply_block(m, g, s->kind == CONV_DX, conv_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u,
+                    tile_atc(m, mm, g->planes * g->mplane), tile_at(m, u, em_imulc(m, o, g->cin * g->lanes)));
+  tile_end(m, &lo, NULL, 0);
+  LLVMValueRef blk = tile_loop(m, &lt, em_i64(m, g->nblock), 1);
+  multiply_block(m, g, s->kind == CONV_DX, tile_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u,
                  em_imulc(m, blk, g->block), all_tiles(m, g), kb, mm, result);
-  conv_end(m, &lt, NULL, 0);
+  tile_end(m, &lt, NULL, 0);
 }
 
 /* ---- weight gradient ---- */
@@ -625,56 +625,56 @@ static void wgrad_product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVM
                           LLVMValueRef keep) {
   int n = g->rb * g->ob, L = m->vl, unroll = unroll_for(g->block, n);
   int64_t kstride = g->cgroup * L * L;
-  ConvLoop lp, lk, lb, lc, lt, ln;
-  LLVMValueRef p = conv_loop(m, &lp, em_i64(m, g->planes), 1);
-  LLVMValueRef kb = conv_loop(m, &lk, em_i64(m, g->kgroup), g->ob);
-  LLVMValueRef cb = conv_loop(m, &lb, em_i64(m, g->cgroup), 1);
-  LLVMValueRef c0 = conv_loop(m, &lc, em_i64(m, L), g->rb);
+  TileLoop lp, lk, lb, lc, lt, ln;
+  LLVMValueRef p = tile_loop(m, &lp, em_i64(m, g->planes), 1);
+  LLVMValueRef kb = tile_loop(m, &lk, em_i64(m, g->kgroup), g->ob);
+  LLVMValueRef cb = tile_loop(m, &lb, em_i64(m, g->cgroup), 1);
+  LLVMValueRef c0 = tile_loop(m, &lc, em_i64(m, L), g->rb);
   LLVMValueRef vp =
-      conv_at(m, conv_at(m, v, em_imulc(m, p, g->vplane)), em_iadd(m, em_imulc(m, cb, g->block * L), c0));
-  LLVMValueRef dp = conv_at(m, conv_at(m, d, em_imulc(m, p, g->mplane)), em_imulc(m, kb, g->block * L));
-  LLVMValueRef to = conv_at(m, conv_at(m, du, em_imulc(m, p, g->uplane)), em_imulc(m, kb, kstride));
-  to = conv_at(m, to, em_imulc(m, em_iadd(m, em_imulc(m, cb, L), c0), L));
-  LLVMValueRef acc[CONV_MAX_TILE];
-  int64_t off[CONV_MAX_TILE];
+      tile_at(m, tile_at(m, v, em_imulc(m, p, g->vplane)), em_iadd(m, em_imulc(m, cb, g->block * L), c0));
+  LLVMValueRef dp = tile_at(m, tile_at(m, d, em_imulc(m, p, g->mplane)), em_imulc(m, kb, g->block * L));
+  LLVMValueRef to = tile_at(m, tile_at(m, du, em_imulc(m, p, g->uplane)), em_imulc(m, kb, kstride));
+  to = tile_at(m, to, em_imulc(m, em_iadd(m, em_imulc(m, cb, L), c0), L));
+  LLVMValueRef acc[TILE_MAX];
+  int64_t off[TILE_MAX];
   for (int k = 0; k < n; k++)
     acc[k] =
-        keep ? kept(m, conv_atc(m, to, k / g->ob * L + k % g->ob * kstride), keep) : LLVMConstNull(m->vf32);
-  LLVMValueRef blk = conv_loop(m, &ln, em_i64(m, keep ? 1 : g->nblock), 1);
-  conv_carry(m, &ln, acc, n);
-  vp = conv_at(m, vp, em_imulc(m, blk, g->planes * g->vplane)),
-  dp = conv_at(m, dp, em_imulc(m, blk, g->planes * g->mplane));
-  LLVMValueRef t = conv_loop(m, &lt, em_i64(m, g->block), unroll);
-  conv_carry(m, &lt, acc, n);
-  LLVMValueRef vt = conv_at(m, vp, em_imulc(m, t, L)), dt = conv_at(m, dp, em_imulc(m, t, L));
+        keep ? kept(m, tile_atc(m, to, k / g->ob * L + k % g->ob * kstride), keep) : LLVMConstNull(m->vf32);
+  LLVMValueRef blk = tile_loop(m, &ln, em_i64(m, keep ? 1 : g->nblock), 1);
+  tile_carry(m, &ln, acc, n);
+  vp = tile_at(m, vp, em_imulc(m, blk, g->planes * g->vplane)),
+  dp = tile_at(m, dp, em_imulc(m, blk, g->planes * g->mplane));
+  LLVMValueRef t = tile_loop(m, &lt, em_i64(m, g->block), unroll);
+  tile_carry(m, &lt, acc, n);
+  LLVMValueRef vt = tile_at(m, vp, em_imulc(m, t, L)), dt = tile_at(m, dp, em_imulc(m, t, L));
   for (int k = 0; k < unroll; k++) {
     for (int i = 0; i < g->rb; i++) off[i] = k * L + i;
-    conv_fma_tile(m, acc, vt, off, g->rb, dt, k * L, g->block * L, g->ob);
+    tile_fma(m, acc, vt, off, g->rb, dt, k * L, g->block * L, g->ob);
   }
-  conv_end(m, &lt, acc, n);
-  conv_end(m, &ln, acc, n);
-  for (int k = 0; k < n; k++) conv_vstore(m, acc[k], conv_atc(m, to, k / g->ob * L + k % g->ob * kstride));
-  conv_end(m, &lc, NULL, 0);
-  conv_end(m, &lb, NULL, 0);
-  conv_end(m, &lk, NULL, 0);
-  conv_end(m, &lp, NULL, 0);
+  tile_end(m, &lt, acc, n);
+  tile_end(m, &ln, acc, n);
+  for (int k = 0; k < n; k++) tile_vstore(m, acc[k], tile_atc(m, to, k / g->ob * L + k % g->ob * kstride));
+  tile_end(m, &lc, NULL, 0);
+  tile_end(m, &lb, NULL, 0);
+  tile_end(m, &lk, NULL, 0);
+  tile_end(m, &lp, NULL, 0);
 }
 
 static void emit_wgrad(EmitModule *m, const ConvWino *g) {
   LLVMValueRef x = em_operand(m, 0), y = em_operand(m, 1), tmp = em_operand(m, 2), zero = em_i64(m, 0);
-  LLVMValueRef v = m->scratch, d = conv_atc(m, v, g->planes * g->vplane),
-               patch = conv_atc(m, d, g->planes * g->mplane);
-  LLVMValueRef du = conv_at(m, tmp, em_imulc(m, m->chunk, g->planes * g->uplane)),
+  LLVMValueRef v = m->scratch, d = tile_atc(m, v, g->planes * g->vplane),
+               patch = tile_atc(m, d, g->planes * g->mplane);
+  LLVMValueRef du = tile_at(m, tmp, em_imulc(m, m->chunk, g->planes * g->uplane)),
                first = em_imulc(m, m->chunk, g->per_split);
-  ConvLoop lt;
+  TileLoop lt;
   LLVMValueRef count = em_imin(m, em_isub(m, em_i64(m, g->nblock), first), em_i64(m, g->per_split));
-  LLVMValueRef blk = conv_loop(m, &lt, count, 1), t0 = em_imulc(m, em_iadd(m, first, blk), g->block);
+  LLVMValueRef blk = tile_loop(m, &lt, count, 1), t0 = em_imulc(m, em_iadd(m, first, blk), g->block);
   transform_block(m, g, false, false, x, zero, em_i64(m, g->icb), t0, all_tiles(m, g), patch, v);
   transform_block(m, g, false, true, y, zero, em_i64(m, g->ocb), t0, all_tiles(m, g), patch, d);
   /* the first block starts from zero: what memory holds is masked away */
   LLVMValueRef later = LLVMBuildICmp(m->b, LLVMIntNE, blk, zero, "");
   wgrad_product(m, g, v, d, du, em_splat(m, LLVMBuildSExt(m->b, later, m->i32, ""), m->vl));
-  conv_end(m, &lt, NULL, 0);
+  tile_end(m, &lt, NULL, 0);
 }
 
 /* Transforms the dU of one pair of channel blocks back, summing partials, and stores it row-major OIHW.
@@ -682,40 +682,40 @@ static void emit_wgrad(EmitModule *m, const ConvWino *g) {
 static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef from,
                          LLVMValueRef ob, LLVMValueRef ib, LLVMValueRef taps, LLVMValueRef w) {
   int L = m->vl;
-  LLVMValueRef work = conv_atc(m, taps, 9 * L * L);
-  ConvLoop lc, lp, ls, lj;
-  LLVMValueRef c = conv_loop(m, &lc, em_i64(m, L), 1), at = conv_at(m, from, em_imulc(m, c, L));
+  LLVMValueRef work = tile_atc(m, taps, 9 * L * L);
+  TileLoop lc, lp, ls, lj;
+  LLVMValueRef c = tile_loop(m, &lc, em_i64(m, L), 1), at = tile_at(m, from, em_imulc(m, c, L));
   Grid in = planes(m, g, at, g->uplane),
-       out = {conv_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L, false};
+       out = {tile_at(m, taps, em_imulc(m, c, 9 * L)), em_i64(m, 3 * L), L, false};
   if (g->nsplit > 1) {
-    LLVMValueRef i = conv_loop(m, &ls, em_i64(m, g->planes), 1),
-                 first = conv_at(m, at, em_imulc(m, i, g->uplane));
-    LLVMValueRef v = conv_vload(m, first), p = conv_loop(m, &lp, em_i64(m, g->nsplit - 1), 1);
-    conv_carry(m, &lp, &v, 1);
+    LLVMValueRef i = tile_loop(m, &ls, em_i64(m, g->planes), 1),
+                 first = tile_at(m, at, em_imulc(m, i, g->uplane));
+    LLVMValueRef v = tile_vload(m, first), p = tile_loop(m, &lp, em_i64(m, g->nsplit - 1), 1);
+    tile_carry(m, &lp, &v, 1);
     v = em_fadd(m, v,
-                conv_vload(m, conv_at(m, first, em_imulc(m, em_iaddc(m, p, 1), g->planes * g->uplane))));
-    conv_end(m, &lp, &v, 1);
-    conv_vstore(m, v, conv_at(m, work, em_imulc(m, i, L)));
-    conv_end(m, &ls, NULL, 0);
+                tile_vload(m, tile_at(m, first, em_imulc(m, em_iaddc(m, p, 1), g->planes * g->uplane))));
+    tile_end(m, &lp, &v, 1);
+    tile_vstore(m, v, tile_at(m, work, em_imulc(m, i, L)));
+    tile_end(m, &ls, NULL, 0);
     in = planes(m, g, work, L);
   }
-  transform_2d(m, transforms[g->form].back, g->points, 3, in, NULL, conv_atc(m, work, g->planes * L), out);
-  conv_end(m, &lc, NULL, 0);
+  transform_2d(m, transforms[g->form].back, g->points, 3, in, NULL, tile_atc(m, work, g->planes * L), out);
+  tile_end(m, &lc, NULL, 0);
   /* taps[c, tap][k] to w[k][c, tap] */
-  LLVMValueRef j = conv_loop(m, &lj, em_i64(m, 9), 1), row[CONV_MAX_TILE];
+  LLVMValueRef j = tile_loop(m, &lj, em_i64(m, 9), 1), row[TILE_MAX];
   for (int i = 0; i < L; i++)
-    row[i] = conv_vload(m, conv_at(m, taps, em_imulc(m, em_iaddc(m, em_imulc(m, j, L), i), L)));
-  conv_transpose(m, row, L);
-  LLVMValueRef dst = conv_at(m, w, em_imulc(m, ob, L * s->c * 9));
-  dst = conv_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, ib, 9), j), L));
-  for (int i = 0; i < L; i++) conv_vstore(m, row[i], conv_atc(m, dst, i * s->c * 9));
-  conv_end(m, &lj, NULL, 0);
+    row[i] = tile_vload(m, tile_at(m, taps, em_imulc(m, em_iaddc(m, em_imulc(m, j, L), i), L)));
+  tile_transpose(m, row, L);
+  LLVMValueRef dst = tile_at(m, w, em_imulc(m, ob, L * s->c * 9));
+  dst = tile_at(m, dst, em_imulc(m, em_iadd(m, em_imulc(m, ib, 9), j), L));
+  for (int i = 0; i < L; i++) tile_vstore(m, row[i], tile_atc(m, dst, i * s->c * 9));
+  tile_end(m, &lj, NULL, 0);
 }
 
 static void emit_sum(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMValueRef tmp = em_operand(m, 0), w = em_operand(m, 1);
   LLVMValueRef ob = em_idivc(m, m->chunk, g->icb), ib = em_imodc(m, m->chunk, g->icb);
-  weights_back(m, s, g, conv_at(m, tmp, em_imulc(m, m->chunk, g->lanes * g->lanes)), ob, ib, m->scratch, w);
+  weights_back(m, s, g, tile_at(m, tmp, em_imulc(m, m->chunk, g->lanes * g->lanes)), ob, ib, m->scratch, w);
 }
 
 static void emit_wgrad_stationary(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
@@ -723,19 +723,18 @@ static void emit_wgrad_stationary(EmitModule *m, const ConvSpec *s, const ConvWi
   int64_t ncg = g->icb / g->cgroup, tiles = g->block * g->lanes, pair = g->lanes * g->lanes;
   LLVMValueRef kb0 = em_imulc(m, em_idivc(m, m->chunk, ncg), g->kgroup),
                cb0 = em_imulc(m, em_imodc(m, m->chunk, ncg), g->cgroup);
-  LLVMValueRef du = m->scratch, taps = conv_atc(m, du, g->planes * g->uplane);
-  wgrad_product(m, g, conv_at(m, v, em_imulc(m, cb0, tiles)), conv_at(m, d, em_imulc(m, kb0, tiles)), du,
+  LLVMValueRef du = m->scratch, taps = tile_atc(m, du, g->planes * g->uplane);
+  wgrad_product(m, g, tile_at(m, v, em_imulc(m, cb0, tiles)), tile_at(m, d, em_imulc(m, kb0, tiles)), du,
                 NULL);
-  ConvLoop lk, lc;
-  LLVMValueRef k = conv_loop(m, &lk, em_i64(m, g->kgroup), 1), c = conv_loop(m, &lc, em_i64(m, g->cgroup), 1);
-  LLVMValueRef from = conv_at(m, du, em_imulc(m, em_iadd(m, em_imulc(m, k, g->cgroup), c), pair));
+  TileLoop lk, lc;
+  LLVMValueRef k = tile_loop(m, &lk, em_i64(m, g->kgroup), 1), c = tile_loop(m, &lc, em_i64(m, g->cgroup), 1);
+  LLVMValueRef from = tile_at(m, du, em_imulc(m, em_iadd(m, em_imulc(m, k, g->cgroup), c), pair));
   weights_back(m, s, g, from, em_iadd(m, kb0, k), em_iadd(m, cb0, c), taps, w);
-  conv_end(m, &lc, NULL, 0);
-  conv_end(m, &lk, NULL, 0);
+  tile_end(m, &lc, NULL, 0);
+  tile_end(m, &lk, NULL, 0);
 }
 
-void conv_emit_winograd(EmitModule *m, const ConvPlan *plan, int step) {
-  const ConvSpec *s = &plan->spec;
+void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step) {
   bool dw = s->kind == CONV_DW, dx = s->kind == CONV_DX;
   ConvWino g;
   conv_wino(s, m->target, &g);

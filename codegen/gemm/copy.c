@@ -17,13 +17,13 @@ LLVMValueRef gemm_tatc(Gemm *z, bool b16, LLVMValueRef base, int64_t i) {
 }
 
 LLVMValueRef gemm_load(Gemm *z, bool b16, LLVMValueRef from, int lanes) {
-  return b16 ? conv_tload(z->m, true, from, lanes) : em_load(z->m, em_vec(z->t, lanes), from, z->align);
+  return b16 ? tile_tload(z->m, true, from, lanes) : em_load(z->m, em_vec(z->t, lanes), from, z->align);
 }
 
 /* ---- runs as vectors ---- */
 Pieces gemm_pieces(Gemm *z, bool b16, int64_t count) {
   int L = z->g.lanes;
-  Pieces p = {.count = (int)count, .width = (int)gemm_div_up(count, L) * L};
+  Pieces p = {.count = (int)count, .width = (int)div_up(count, L) * L};
   int at = 0;
   for (; at + L <= count; at += L) p.v[p.n].at = at, p.v[p.n++].lanes = L;
   if (at == count) return p;
@@ -66,19 +66,19 @@ static void copy_run(Gemm *z, LLVMValueRef from, LLVMValueRef count, LLVMValueRe
   EmitModule *m = z->m;
   int L = z->g.lanes;
   bool a16 = z->s->a16;
-  ConvLoop l;
+  TileLoop l;
   LLVMValueRef whole = em_imulc(m, em_idivc(m, count, L), L);
   if (!LLVMIsAConstantInt(whole) || LLVMConstIntGetSExtValue(whole)) {
-    LLVMValueRef i = conv_loop(m, &l, whole, L);
+    LLVMValueRef i = tile_loop(m, &l, whole, L);
     em_store(m, gemm_load(z, a16, gemm_tat(z, a16, from, i, 1), L), gemm_at(z, to, i, 1), z->align);
-    conv_end(m, &l, NULL, 0);
+    tile_end(m, &l, NULL, 0);
   }
   LLVMValueRef rest = em_isub(m, count, whole);
   if (LLVMIsAConstantInt(rest) && !LLVMConstIntGetSExtValue(rest)) return;
   from = gemm_tat(z, a16, from, whole, 1), to = gemm_at(z, to, whole, 1);
-  LLVMValueRef i = conv_loop(m, &l, rest, 1);
+  LLVMValueRef i = tile_loop(m, &l, rest, 1);
   em_store(m, gemm_load(z, a16, gemm_tat(z, a16, from, i, 1), 1), gemm_at(z, to, i, 1), z->align);
-  conv_end(m, &l, NULL, 0);
+  tile_end(m, &l, NULL, 0);
 }
 
 typedef struct {
@@ -95,17 +95,17 @@ static void copy_tile(Gemm *z, void *arg, LLVMValueRef tile, LLVMValueRef row, i
 void gemm_copy_a(Gemm *z, LLVMValueRef from, LLVMValueRef mrows, LLVMValueRef kk, LLVMValueRef to) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
-  ConvLoop l;
+  TileLoop l;
   if (s->a_k == 1) {
-    LLVMValueRef i = conv_loop(m, &l, mrows, 1);
+    LLVMValueRef i = tile_loop(m, &l, mrows, 1);
     copy_run(z, gemm_tat(z, s->a16, from, i, s->a_m), kk, gemm_at(z, to, i, z->g.a_i));
-    conv_end(m, &l, NULL, 0);
+    tile_end(m, &l, NULL, 0);
     return;
   }
-  LLVMValueRef k = conv_loop(m, &l, kk, 1);
+  LLVMValueRef k = tile_loop(m, &l, kk, 1);
   CopyTile c = {gemm_tat(z, s->a16, from, k, s->a_k), gemm_at(z, to, k, z->g.a_k)};
   gemm_tiles(z, mrows, z->g.rows, s->m, z->g.mr, copy_tile, &c);
-  conv_end(m, &l, NULL, 0);
+  tile_end(m, &l, NULL, 0);
 }
 
 /* ---- panels of B ---- */
@@ -127,32 +127,32 @@ static void transpose_panel(Gemm *z, LLVMValueRef from, int64_t cols, LLVMValueR
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
   int L = z->g.lanes;
-  int64_t nvec = gemm_div_up(cols, L), width = nvec * L;
+  int64_t nvec = div_up(cols, L), width = nvec * L;
   LLVMValueRef whole = em_i64(m, 0);
   if (s->b_k == 1 && L % 4 == 0) whole = em_imulc(m, em_idivc(m, kk, L), L);
-  ConvLoop lv, lk;
-  LLVMValueRef v = conv_loop(m, &lv, em_i64(m, nvec), 1), j = em_imulc(m, v, L);
+  TileLoop lv, lk;
+  LLVMValueRef v = tile_loop(m, &lv, em_i64(m, nvec), 1), j = em_imulc(m, v, L);
   to = gemm_at(z, to, j, 1);
   bool none = LLVMIsAConstantInt(whole) && !LLVMConstIntGetSExtValue(whole);
   if (!none) {
-    LLVMValueRef k = conv_loop(m, &lk, whole, L), x[CONV_MAX_TILE];
+    LLVMValueRef k = tile_loop(m, &lk, whole, L), x[TILE_MAX];
     for (int i = 0; i < L; i++) {
       LLVMValueRef col = em_iaddc(m, j, i);
       if (cols % L) col = em_imin(m, col, em_i64(m, cols - 1));
       x[i] = gemm_load(z, s->b16, gemm_tat(z, s->b16, gemm_tat(z, s->b16, from, col, s->b_n), k, 1), L);
     }
-    conv_transpose(m, x, L);
+    tile_transpose(m, x, L);
     for (int i = 0; i < L; i++) em_store(m, x[i], gemm_at(z, to, em_iaddc(m, k, i), width), z->align);
-    conv_end(m, &lk, NULL, 0);
+    tile_end(m, &lk, NULL, 0);
   }
   LLVMValueRef rest = em_isub(m, kk, whole);
   if (!LLVMIsAConstantInt(rest) || LLVMConstIntGetSExtValue(rest)) {
-    LLVMValueRef k = em_iadd(m, whole, conv_loop(m, &lk, rest, 1));
+    LLVMValueRef k = em_iadd(m, whole, tile_loop(m, &lk, rest, 1));
     LLVMValueRef x = gather_lanes(z, gemm_tat(z, s->b16, from, k, s->b_k), j, cols);
     em_store(m, x, gemm_at(z, to, k, width), z->align);
-    conv_end(m, &lk, NULL, 0);
+    tile_end(m, &lk, NULL, 0);
   }
-  conv_end(m, &lv, NULL, 0);
+  tile_end(m, &lv, NULL, 0);
 }
 
 void gemm_copy_b(Gemm *z, LLVMValueRef from, int64_t cols, LLVMValueRef kk, LLVMValueRef to) {
@@ -163,10 +163,10 @@ void gemm_copy_b(Gemm *z, LLVMValueRef from, int64_t cols, LLVMValueRef kk, LLVM
   }
   bool b16 = z->s->b16;
   Pieces p = gemm_pieces(z, b16, cols);
-  ConvLoop l;
-  LLVMValueRef k = conv_loop(m, &l, kk, 1);
+  TileLoop l;
+  LLVMValueRef k = tile_loop(m, &l, kk, 1);
   copy_pieces(z, b16, &p, gemm_tat(z, b16, from, k, z->s->b_k), gemm_at(z, to, k, p.width));
-  conv_end(m, &l, NULL, 0);
+  tile_end(m, &l, NULL, 0);
 }
 
 /* A chunk packs pack_group whole panels; the last one the narrower last panel too. */
@@ -174,17 +174,17 @@ void gemm_emit_pack(Gemm *z) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
   int64_t whole = s->n / z->unit, rest = s->n % z->unit, panels = whole + (rest > 0);
-  int64_t last = gemm_div_up(panels, z->g.pack_group) - 1;
+  int64_t last = div_up(panels, z->g.pack_group) - 1;
   LLVMValueRef b = em_operand(m, 0), tmp = em_operand(m, 1), kk = em_i64(m, s->k);
   LLVMValueRef first = em_imulc(m, m->chunk, z->g.pack_group);
   if (!last) first = em_i64(m, 0);
-  ConvLoop l;
+  TileLoop l;
   if (whole) {
     LLVMValueRef n = em_imin(m, em_isub(m, em_i64(m, whole), first), em_i64(m, z->g.pack_group));
-    LLVMValueRef p = em_iadd(m, first, conv_loop(m, &l, n, 1));
+    LLVMValueRef p = em_iadd(m, first, tile_loop(m, &l, n, 1));
     gemm_copy_b(z, gemm_tat(z, s->b16, b, p, z->unit * s->b_n), z->unit, kk,
                 gemm_at(z, tmp, p, z->unit * s->k));
-    conv_end(m, &l, NULL, 0);
+    tile_end(m, &l, NULL, 0);
   }
   if (!rest) return;
   EmitIf f;

@@ -10,7 +10,7 @@ typedef struct {
 
 static LLVMValueRef select_lanes(EmitModule *m, LLVMValueRef a, LLVMValueRef b, int bit, int flip) {
   int n = em_lanes(a);
-  LLVMValueRef lane[CONV_MAX_TILE];
+  LLVMValueRef lane[TILE_MAX];
   for (int i = 0; i < n; i++) lane[i] = em_i32(m, (i & bit ? n : 0) + (i ^ flip));
   return LLVMBuildShuffleVector(m->b, a, b, LLVMConstVector(lane, (unsigned)n), "");
 }
@@ -31,7 +31,7 @@ static void store_rows(Gemm *z, LLVMValueRef sums, LLVMValueRef to, int rows, in
   if (c16) sums = em_narrow_bf16(m, sums);
   if (z->s->c_m == cols) cols *= rows, rows = 1;
   for (int i = 0; i < rows; i++) {
-    LLVMValueRef lane[CONV_MAX_TILE], at = gemm_tatc(z, c16, to, i * z->s->c_m);
+    LLVMValueRef lane[TILE_MAX], at = gemm_tatc(z, c16, to, i * z->s->c_m);
     for (int j = 0; j < cols; j++) lane[j] = em_i32(m, i * cols + j);
     if (cols == 1) {
       em_store(m, em_extract(m, sums, i), at, c16 ? 2 : z->align);
@@ -45,7 +45,7 @@ static void store_rows(Gemm *z, LLVMValueRef sums, LLVMValueRef to, int rows, in
 
 static void dot_step(Gemm *z, const Pieces *p, LLVMValueRef a, LLVMValueRef b, int rows, int cols,
                      LLVMValueRef *acc) {
-  LLVMValueRef y[CONV_MAX_TILE];
+  LLVMValueRef y[TILE_MAX];
   for (int j = 0; j < cols; j++)
     y[j] = gemm_vload(z, z->s->b16, p, 0, gemm_tatc(z, z->s->b16, b, j * z->s->b_n));
   for (int i = 0; i < rows; i++) {
@@ -61,19 +61,19 @@ static void dot_tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, 
   int L = z->g.lanes, n = rows * p->cols;
   int64_t whole = z->s->k / L * L;
   bool a16 = z->s->a16, b16 = z->s->b16;
-  LLVMValueRef acc[CONV_MAX_TILE], a = gemm_tat(z, a16, p->a, row, z->s->a_m), b = p->b;
+  LLVMValueRef acc[TILE_MAX], a = gemm_tat(z, a16, p->a, row, z->s->a_m), b = p->b;
   for (int i = 0; i < n; i++) acc[i] = LLVMConstNull(em_vec(z->t, L));
-  ConvLoop l;
+  TileLoop l;
   if (whole) {
     Pieces full = gemm_pieces(z, false, L);
     int u = whole % (2 * L) || n > 8 ? 1 : 2;
-    LLVMValueRef k = conv_loop(m, &l, em_i64(m, whole), u * L);
-    conv_carry(m, &l, acc, n);
+    LLVMValueRef k = tile_loop(m, &l, em_i64(m, whole), u * L);
+    tile_carry(m, &l, acc, n);
     for (int i = 0; i < u; i++) {
       LLVMValueRef at = em_iaddc(m, k, i * L);
       dot_step(z, &full, gemm_tat(z, a16, a, at, 1), gemm_tat(z, b16, b, at, 1), rows, p->cols, acc);
     }
-    conv_end(m, &l, acc, n);
+    tile_end(m, &l, acc, n);
   }
   LLVMValueRef to = gemm_tat(z, z->s->c16, p->c, row, z->s->c_m);
   int rest = (int)(z->s->k - whole);
@@ -106,12 +106,12 @@ void gemm_emit_dot(Gemm *z, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, LLVM
                    LLVMValueRef ncols) {
   EmitModule *m = z->m;
   int nv = z->g.nv, rest = (int)(z->s->n % nv);
-  ConvLoop l;
+  TileLoop l;
   LLVMValueRef whole = em_imulc(m, em_idivc(m, ncols, nv), nv);
   if (z->s->n >= nv) {
-    LLVMValueRef j = conv_loop(m, &l, whole, nv);
+    LLVMValueRef j = tile_loop(m, &l, whole, nv);
     dot_panel(z, a, gemm_tat(z, z->s->b16, b, j, z->s->b_n), gemm_tat(z, z->s->c16, c, j, 1), mrows, nv);
-    conv_end(m, &l, NULL, 0);
+    tile_end(m, &l, NULL, 0);
   }
   if (!rest) return;
   EmitIf f;

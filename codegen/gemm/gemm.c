@@ -53,19 +53,19 @@ static int unroll_of(const Gemm *z, int n) {
 static void tile_sums(Gemm *z, const Panel *p, LLVMValueRef a, int size, LLVMValueRef *acc) {
   EmitModule *m = z->m;
   int n = size * p->cols->n, u = unroll_of(z, n);
-  ConvLoop l;
+  TileLoop l;
   LLVMValueRef whole = em_imulc(m, em_idivc(m, p->kk, u), u);
   if (z->s->k >= u) {
-    LLVMValueRef k = conv_loop(m, &l, whole, u);
-    conv_carry(m, &l, acc, n);
+    LLVMValueRef k = tile_loop(m, &l, whole, u);
+    tile_carry(m, &l, acc, n);
     for (int i = 0; i < u; i++) tile_step(z, p, a, em_iaddc(m, k, i), size, acc);
-    conv_end(m, &l, acc, n);
+    tile_end(m, &l, acc, n);
   }
   if (z->s->k % u == 0) return;
-  LLVMValueRef k = conv_loop(m, &l, em_isub(m, p->kk, whole), 1);
-  conv_carry(m, &l, acc, n);
+  LLVMValueRef k = tile_loop(m, &l, em_isub(m, p->kk, whole), 1);
+  tile_carry(m, &l, acc, n);
   tile_step(z, p, a, em_iadd(m, whole, k), size, acc);
-  conv_end(m, &l, acc, n);
+  tile_end(m, &l, acc, n);
 }
 
 /* Meanwhile the places of the next tile's sums come near, and a share of the next panel. */
@@ -77,12 +77,12 @@ static void fetch_ahead(Gemm *z, const Panel *p, LLVMValueRef number, LLVMValueR
     em_prefetch(m, gemm_tatc(z, z->s->c16, to, at), true, 3);
   }
   if (!p->next) return;
-  int64_t line = 64 / dtype_size(z->s->dt), tiles = gemm_div_up(z->g.rows, z->g.mr);
-  int64_t share = gemm_div_up(gemm_div_up(z->g.kc * p->b_k, tiles), line) * line;
-  ConvLoop l;
+  int64_t line = 64 / dtype_size(z->s->dt), tiles = div_up(z->g.rows, z->g.mr);
+  int64_t share = div_up(div_up(z->g.kc * p->b_k, tiles), line) * line;
+  TileLoop l;
   LLVMValueRef at = gemm_at(z, p->next, number, share);
-  em_prefetch(m, gemm_at(z, at, conv_loop(m, &l, em_i64(m, share), line), 1), false, 2);
-  conv_end(m, &l, NULL, 0);
+  em_prefetch(m, gemm_at(z, at, tile_loop(m, &l, em_i64(m, share), line), 1), false, 2);
+  tile_end(m, &l, NULL, 0);
 }
 
 static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int size) {
@@ -91,8 +91,8 @@ static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int 
   const Panel *p = arg;
   const Pieces *c = p->cols;
   int n = size * c->n;
-  LLVMValueRef acc[CONV_MAX_TILE];
-  if (n > CONV_MAX_TILE) bug("a register tile of %d vectors", n);
+  LLVMValueRef acc[TILE_MAX];
+  if (n > TILE_MAX) bug("a register tile of %d vectors", n);
   bool tiled = g->a == GEMM_COPY && z->s->a_k != 1;
   LLVMValueRef a =
       tiled ? gemm_at(z, p->a, number, g->kc * g->a_k) : gemm_tat(z, a_in_place16(z), p->a, row, g->a_i);
@@ -102,7 +102,7 @@ static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int 
   if (z->s->k >= AHEAD_K) fetch_ahead(z, p, number, to, size);
   if (g->nk > 1) { /* later blocks go on from what earlier ones stored */
     EmitIf f;
-    LLVMValueRef old[CONV_MAX_TILE];
+    LLVMValueRef old[TILE_MAX];
     em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSGT, p->k0, em_i64(m, 0), ""));
     for (int i = 0; i < n; i++)
       old[i] = gemm_vload(z, c16, c, i % c->n, gemm_tatc(z, c16, to, i / c->n * z->s->c_m));
@@ -119,12 +119,12 @@ void gemm_tiles(Gemm *z, LLVMValueRef mrows, int64_t rows, int64_t total, int si
   int64_t rest[2] = {rows % size, total % rows % size};
   bool whole_last = total % rows == 0, sometimes = !whole_last && rest[0] != rest[1];
   if (whole_last) rest[1] = 0;
-  ConvLoop l;
+  TileLoop l;
   LLVMValueRef ntile = em_idivc(m, mrows, size), done = em_imulc(m, ntile, size);
   if (rows >= size) {
-    LLVMValueRef t = conv_loop(m, &l, ntile, 1);
+    LLVMValueRef t = tile_loop(m, &l, ntile, 1);
     body(z, arg, t, em_imulc(m, t, size), size);
-    conv_end(m, &l, NULL, 0);
+    tile_end(m, &l, NULL, 0);
   }
   for (int i = 0; i < 2; i++) {
     if (!rest[i] || (i && rest[i] == rest[0])) continue;
@@ -169,13 +169,13 @@ static void panels(Gemm *z, const Block *x) {
   const GemmGeom *g = &z->g;
   int64_t n = z->s->n, whole = n / z->unit, rest = n % z->unit, each = g->cols / z->unit;
   LLVMValueRef first = em_idivc(m, x->n0, z->unit);
-  ConvLoop l;
+  TileLoop l;
   if (whole) {
-    LLVMValueRef count = em_i64(m, gemm_min(whole, each));
+    LLVMValueRef count = em_i64(m, min64(whole, each));
     if (g->ncol * each > whole) count = em_imin(m, em_isub(m, em_i64(m, whole), first), count);
-    LLVMValueRef p = conv_loop(m, &l, count, 1);
+    LLVMValueRef p = tile_loop(m, &l, count, 1);
     panel(z, x, em_iadd(m, first, p), z->unit);
-    conv_end(m, &l, NULL, 0);
+    tile_end(m, &l, NULL, 0);
   }
   if (!rest) return;
   EmitIf f;
@@ -189,9 +189,9 @@ static void blocks(Gemm *z, Block *x) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
   const GemmGeom *g = &z->g;
-  ConvLoop l;
+  TileLoop l;
   LLVMValueRef a = x->a;
-  x->k0 = em_imulc(m, conv_loop(m, &l, em_i64(m, g->nk), 1), g->kc);
+  x->k0 = em_imulc(m, tile_loop(m, &l, em_i64(m, g->nk), 1), g->kc);
   x->kk = em_i64(m, g->kc);
   if (s->k % g->kc) x->kk = em_imin(m, em_isub(m, em_i64(m, s->k), x->k0), x->kk);
   x->a = gemm_tat(z, s->a16, a, x->k0, s->a_k);
@@ -200,7 +200,7 @@ static void blocks(Gemm *z, Block *x) {
     x->a = m->scratch;
   }
   panels(z, x);
-  conv_end(m, &l, NULL, 0);
+  tile_end(m, &l, NULL, 0);
 }
 
 static LLVMValueRef batch_base(Gemm *z, bool b16, LLVMValueRef base, LLVMValueRef item,
@@ -227,24 +227,24 @@ static void emit_main(Gemm *z) {
   LLVMValueRef row = g->nrow > 1 ? (g->ngroup > 1 ? em_imodc(m, rest, g->nrow) : rest) : zero;
   LLVMValueRef item = g->ngroup > 1 ? em_imulc(m, em_idivc(m, rest, g->nrow), g->per_chunk) : zero;
   LLVMValueRef m0 = em_imulc(m, row, g->rows), n0 = em_imulc(m, col, g->cols);
-  LLVMValueRef mrows = em_i64(m, g->rows), ncols = em_i64(m, gemm_min(g->cols, s->n));
+  LLVMValueRef mrows = em_i64(m, g->rows), ncols = em_i64(m, min64(g->cols, s->n));
   if (s->m % g->rows) mrows = em_imin(m, em_isub(m, em_i64(m, s->m), m0), mrows);
   if (g->ncol > 1 && s->n % g->cols) ncols = em_imin(m, em_isub(m, em_i64(m, s->n), n0), ncols);
   LLVMValueRef count = em_i64(m, g->per_chunk);
   if (g->items % g->per_chunk) count = em_imin(m, em_isub(m, em_i64(m, g->items), item), count);
-  ConvLoop l;
-  item = em_iadd(m, item, conv_loop(m, &l, count, 1));
+  TileLoop l;
+  item = em_iadd(m, item, tile_loop(m, &l, count, 1));
   a = gemm_tat(z, s->a16, batch_base(z, s->a16, a, item, s->a_batch), m0, s->a_m);
   b = batch_base(z, s->b16 && g->b != GEMM_PACKED, b, item, s->b_batch);
   c = gemm_tat(z, s->c16, batch_base(z, s->c16, c, item, s->c_batch), m0, s->c_m);
   if (g->kind == GEMM_DOT)
     gemm_emit_dot(z, a, gemm_tat(z, s->b16, b, n0, s->b_n), gemm_tat(z, s->c16, c, n0, 1), mrows, ncols);
   else blocks(z, &(Block){.a = a, .b = b, .c = c, .n0 = n0, .mrows = mrows});
-  conv_end(m, &l, NULL, 0);
+  tile_end(m, &l, NULL, 0);
 }
 
 void gemm_emit(EmitModule *m, const GemmSpec *s, int step, const char *symbol) {
-  GemmPlan plan = gemm_plan(s, m->target);
+  ContractionPlan plan = gemm_plan(s, m->target);
   Gemm z = {.m = m, .s = s, .t = em_type(m, s->dt), .align = (unsigned)dtype_size(s->dt)};
   gemm_geom(s, m->target, &z.g);
   z.unit = (int64_t)z.g.nv * z.g.lanes;

@@ -4,7 +4,7 @@
 #ifndef JEPAC_CODEGEN_GEMM_GEMM_H
 #define JEPAC_CODEGEN_GEMM_GEMM_H
 
-#include "codegen/conv/conv.h"
+#include "codegen/emit/tile.h"
 #include "ir/kernel/gemm_plan.h"
 
 /* Emits step `step` of gemm_plan(s, m->target) as function `symbol` with StepFn's signature. */

@@ -25,10 +25,7 @@ bool kernel_is_compiled(const Kernel *k) {
 void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
   if (k->kind == KK_LOOP) loop_emit(m, p, k, symbol);
   else if (k->kind == KK_GEMM) gemm_emit(m, &k->gemm, k->gemm_step, symbol);
-  else {
-    ConvPlan plan = conv_plan(&k->conv, &p->target);
-    conv_emit(m, &plan, k->conv_step, symbol);
-  }
+  else conv_emit(m, &k->conv, k->conv_step, symbol);
 }
 
 /* ---- distinct kernels ---- */

@@ -67,15 +67,16 @@ static void put_loop(StrBuf *b, const LoopKernel *l, bool flat) {
 
 /* Code that packs or transforms weights, and code for chunks of so many images, is the same for any number of
    images: student and teacher share it. */
-static void put_conv(StrBuf *b, const ConvPlan *plan, int step, bool share) {
-  const ConvStep *st = &plan->step[step];
-  ConvSpec s = plan->spec;
+static void put_conv(StrBuf *b, const Program *p, const Kernel *k, bool share) {
+  ContractionPlan own;
+  const ContractionStep *st = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
+  ConvSpec s = conv_resolve(&k->conv, &p->target); /* the algorithm chosen, however it was asked for */
   int64_t v[CONV_NUMBERS];
   if (!share) s.choice = 0; /* changes no bits */
   if (share && st->nin == 1 && st->in[0] == CO_W) s.n = s.images = s.choice = 0;
   if (share && s.images && st->flops > 0) s.n = 0;
   conv_numbers(&s, v);
-  sb_printf(b, "conv %d %d.%d", (int)s.kind, (int)s.algo, step);
+  sb_printf(b, "conv %d %d.%d", (int)s.kind, (int)s.algo, k->conv_step);
   for (int i = 0; i < CONV_NUMBERS; i++) sb_printf(b, " %lld", (long long)v[i]);
 }
 
@@ -84,8 +85,8 @@ static void put_gemm(StrBuf *b, const GemmSpec *s, int step, bool share) {
   for (int i = 0; i < s->nbatch; i++)
     sb_printf(b, " %lld,%lld,%lld,%lld", (long long)s->batch[i], (long long)s->a_batch[i],
               (long long)s->b_batch[i], (long long)s->c_batch[i]);
-  const int64_t v[] = {s->m,   s->n,   s->k,    s->a_m, s->a_k, s->b_k, s->b_n,
-                       s->c_m, s->c_n, s->rows, s->a16, s->b16, s->c16};
+  const int64_t v[] = {s->m,   s->n,   s->k,   s->a_m, s->a_k, s->b_k,
+                       s->b_n, s->c_m, s->c_n, s->a16, s->b16, s->c16};
   for (size_t i = 0; i < sizeof v / sizeof *v; i++) sb_printf(b, " %lld", (long long)v[i]);
   if (share) sb_printf(b, " %lld", (long long)s->choice); /* changes no bits */
   else                                                    /* offsets are the plan's */
@@ -96,11 +97,7 @@ void kernel_key(const Program *p, const Kernel *k, bool share, StrBuf *out) {
   const ScatterSpec *s = &k->scatter;
   switch (k->kind) {
   case KK_LOOP: put_loop(out, &k->loop, share && loop_is_flat(&k->loop)); break;
-  case KK_CONV: {
-    ConvPlan own; /* the algorithm chosen, however it was asked for */
-    put_conv(out, program_conv_plan(p, &k->conv, &own), k->conv_step, share);
-    break;
-  }
+  case KK_CONV: put_conv(out, p, k, share); break;
   case KK_GEMM: put_gemm(out, &k->gemm, k->gemm_step, share); break;
   case KERNEL_KINDS: break;
   case KK_EXTERN: sb_printf(out, "extern %s %s", k->ext->library, k->ext->symbol); break;

@@ -17,7 +17,7 @@ const char *kernel_name(const Program *p, int k, Arena *a) {
   const Kernel *kn = &p->kernel.v[k];
   const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
   if (kn->kind == KK_CONV) {
-    ConvPlan own;
+    ContractionPlan own;
     return arena_printf(a, "k%d_%s.%s", k, op,
                         program_conv_plan(p, &kn->conv, &own)->step[kn->conv_step].name);
   }
@@ -28,12 +28,12 @@ const char *kernel_name(const Program *p, int k, Arena *a) {
 
 /* ---- steps ---- */
 static void gemm_step(const Program *p, const Kernel *k, Step *st, int64_t *operand) {
-  GemmPlan plan = gemm_plan(&k->gemm, &p->target);
-  const GemmStep *g = &plan.step[k->gemm_step];
+  ContractionPlan plan = gemm_plan(&k->gemm, &p->target);
+  const ContractionStep *g = &plan.step[k->gemm_step];
   const int64_t offset[] = {
-      [GO_A] = k->gemm.a_off, [GO_B] = k->gemm.b_off, [GO_C] = k->gemm.c_off, [GO_TMP] = 0};
+      [CO_A] = k->gemm.a_off, [CO_B] = k->gemm.b_off, [CO_C] = k->gemm.c_off, [CO_TMP0] = 0};
   for (int i = 0; i < k->nbuf; i++) {
-    GemmOperand o = i < g->nin ? g->in[i] : g->out[i - g->nin];
+    ContractionOperand o = step_operand(g, i);
     operand[i] += offset[o] * dtype_size(gemm_dtype(&k->gemm, o));
   }
   st->nchunk = g->nchunk;
@@ -85,8 +85,8 @@ Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
     }
     break;
   case KK_CONV: {
-    ConvPlan own;
-    const ConvStep *c = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
+    ContractionPlan own;
+    const ContractionStep *c = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
     st.nchunk = c->nchunk;
     st.scratch = c->scratch;
     break;

@@ -1,4 +1,4 @@
-/* --tune: which of several schedules with equal bits (ir/kernel/choice.h) is fastest here. Each distinct product or
+/* --tune: which of several schedules with equal bits (ir/kernel/contraction.h) is fastest here. Each distinct product or
    convolution whose planner has a choice is measured alone, on operands of its own size: the candidates take
    turns on one thread, and the best of a few rounds, counted in the thread's CPU time, decides. The winner is
    an entry of the cache folder under the kernel's key, which names CPU and build; without one it is measured,

@@ -8,7 +8,7 @@ enum { MEMO_SLOTS = 512 };
 
 typedef struct {
   int64_t key[CONV_NUMBERS + 2];
-  ConvPlan plan;
+  ContractionPlan plan;
 } MemoEntry;
 
 struct ConvMemo {
@@ -22,7 +22,7 @@ ConvMemo *conv_memo_new(Arena *a) {
   return m;
 }
 
-const ConvPlan *program_conv_plan(const Program *p, const ConvSpec *s, ConvPlan *own) {
+const ContractionPlan *program_conv_plan(const Program *p, const ConvSpec *s, ContractionPlan *own) {
   if (!p->memo) {
     *own = conv_plan(s, &p->target);
     return own;
@@ -106,11 +106,11 @@ static int64_t loop_chunk_bytes(const Program *p, const Kernel *k, int operand) 
 }
 
 static int64_t conv_chunk_bytes(const Program *p, const Kernel *k, int operand) {
-  ConvPlan own;
-  const ConvStep *st = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
+  ContractionPlan own;
+  const ContractionStep *st = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
   const ConvSpec *s = &k->conv;
   if (!st->images || st->images * st->nchunk != s->n) return 0;
-  switch (operand < st->nin ? st->in[operand] : st->out[operand - st->nin]) {
+  switch (step_operand(st, operand)) {
   case CO_X: return p->buf.v[k->buf[operand]].bytes / s->n * st->images;
   case CO_Y: return p->buf.v[k->buf[operand]].bytes / s->n * st->images;
   default: return 0;
@@ -119,7 +119,7 @@ static int64_t conv_chunk_bytes(const Program *p, const Kernel *k, int operand) 
 
 int64_t kernel_chunks(const Program *p, const Kernel *k) {
   if (k->kind == KK_LOOP) return k->loop.nchunk > 1 ? k->loop.nchunk : 1;
-  ConvPlan own;
+  ContractionPlan own;
   if (k->kind == KK_CONV) return program_conv_plan(p, &k->conv, &own)->step[k->conv_step].nchunk;
   return 1;
 }

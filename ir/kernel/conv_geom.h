@@ -53,7 +53,7 @@ typedef struct {
   ConvPhase phase[2][CONV_PHASES];
   ConvTile tile[CONV_PHASES][CONV_PHASES];
   ConvGroups group_of;
-  int64_t rcb;    /* source channel blocks a produced one sums over */
+  int64_t rcb, source; /* source channel blocks, and channels, a produced block sums over */
   int64_t planes; /* lanes of several groups: vectors of scratch a pixel; no tap leaves its columns if padded */
   bool padded;
   /* A unit of work is a group of images, a band of rows, a range of produced blocks; chunks are `units` of
@@ -75,6 +75,7 @@ typedef struct {
   int64_t images, band, nband, nblock;
   int64_t nsplit, per_split; /* pixel blocks are cut into splits with partial sums of their own */
   int64_t cgroup, ncgroup, kgroup, nkgroup; /* channel blocks a chunk */
+  int64_t gk, gc;                           /* blocks of y and x of one group */
   bool flat;                                /* few channels: a register tile runs over (channel, tap) pairs */
   bool flat_rows;                           /* ... of all kernel rows, else of one */
   int rb, ob;                               /* register tile: rb broadcast values by ob vectors */
@@ -140,9 +141,5 @@ ConvColumns conv_columns(const ConvPhase *p, int64_t source_step, int64_t size, 
 static inline int64_t fill_channel(const ConvFill *f) { return f->planar ? f->rows * f->cols : 1; }
 static inline int64_t fill_pixel(const ConvFill *f) { return f->planar ? 1 : f->ib; }
 static inline int64_t fill_row(const ConvFill *f) { return f->cols * fill_pixel(f); }
-
-static inline int64_t conv_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t conv_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t conv_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

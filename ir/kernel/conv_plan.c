@@ -5,21 +5,22 @@
 
 #include <string.h>
 
-enum { CHUNKS_WANTED = 16, CONV_DECIDED = 3 * CONV_PHASES * CONV_PHASES, LANE_TAPS = 11 };
+enum { CHUNKS_WANTED = 16, LANE_TAPS = 11 };
+_Static_assert(CHOICE_NUMBERS >= 3 * CONV_PHASES * CONV_PHASES, "a tile a phase");
 
 static double conv_flops(const ConvSpec *s) {
   return 2.0 * s->n * s->k * (s->c / s->groups) * s->oh * s->ow * s->kh * s->kw;
 }
 
 static int64_t chunks_wanted(const ConvSpec *s) {
-  return conv_min(CHUNKS_WANTED, 1 + (int64_t)(conv_flops(s) / 4e6));
+  return min64(CHUNKS_WANTED, 1 + (int64_t)(conv_flops(s) / 4e6));
 }
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
  * width. */
 static void fill_blocks(ConvFill *f, int lanes) {
   f->ib = f->block ? f->block : f->c <= 2 * lanes ? f->c : lanes;
-  f->icb = conv_div_up(f->c, f->ib);
+  f->icb = div_up(f->c, f->ib);
   f->planar = !f->block && f->icb == 1;
 }
 
@@ -49,7 +50,7 @@ static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t
     if (divides && max_ob % ob) continue; /* max_ob vectors of a group */
     for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
       for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
-        double tiles = (double)conv_div_up(rows, ph) * conv_div_up(cols, pw) * conv_div_up(kb, ob);
+        double tiles = (double)div_up(rows, ph) * div_up(cols, pw) * div_up(kb, ob);
         rank_add(&best, tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
       }
   }
@@ -81,14 +82,14 @@ static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
     g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -dilation};
     return;
   }
-  g->nphase[d] = (int)conv_min(st, size);
+  g->nphase[d] = (int)min64(st, size);
   for (int a = 0; a < g->nphase[d]; a++) {
     /* Tap r meets a pixel where a + pad - r * dilation is a multiple of the stride: every `every`-th r. */
     int64_t first = 0, every = 1;
     while (every * dilation % st) every++;
     while (first < every && (a + pad - first * dilation) % st) first++;
-    int64_t ntap = first < every && first < k ? conv_div_up(k - first, every) : 0;
-    g->phase[d][a] = (ConvPhase){a,     st,    conv_div_up(size - a, st),         ntap,
+    int64_t ntap = first < every && first < k ? div_up(k - first, every) : 0;
+    g->phase[d][a] = (ConvPhase){a,     st,    div_up(size - a, st),         ntap,
                                  first, every, (a + pad - first * dilation) / st, -(every * dilation / st)};
   }
 }
@@ -101,8 +102,8 @@ static int64_t extent(ConvGather *g, int d, int64_t count) {
     const ConvPhase *p = &g->phase[d][a];
     if (!p->ntap) continue;
     int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep;
-    lo = any ? conv_min(lo, conv_min(u, v)) : conv_min(u, v);
-    hi = any ? conv_max(hi, conv_max(u, v)) : conv_max(u, v);
+    lo = any ? min64(lo, min64(u, v)) : min64(u, v);
+    hi = any ? max64(hi, max64(u, v)) : max64(u, v);
     any = true;
   }
   g->fill.lo[d] = lo;
@@ -114,7 +115,7 @@ static void gather_scratch(ConvGather *g) {
   g->fill.cols = extent(g, 1, g->phase[1][0].count);
   if (g->fill.in_place) g->fill.rows = g->fill.h, g->fill.cols = g->fill.w;
   g->image = g->fill.icb * g->fill.rows * g->fill.cols * g->fill.ib;
-  if (!g->fill.in_place) g->image = conv_div_up(g->image, 16) * 16;
+  if (!g->fill.in_place) g->image = div_up(g->image, 16) * 16;
   g->out_scratch = g->oblock ? 0 : g->kgroup * g->band * g->phase[0][0].step * g->ow * g->lanes;
 }
 
@@ -129,15 +130,15 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   f->bf16 = dx ? s->ybf16 : s->xbf16;
   g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->oblock = dx ? s->xblock : s->yblock;
-  g->ocb = conv_div_up(g->cout, g->lanes);
+  g->ocb = div_up(g->cout, g->lanes);
   g->group_of = conv_groups(s, g->lanes);
-  if (s->groups > 1) f->ib = g->lanes, f->icb = conv_div_up(f->c, f->ib);
+  if (s->groups > 1) f->ib = g->lanes, f->icb = div_up(f->c, f->ib);
   else fill_blocks(f, g->lanes);
   if (g->group_of.lanes) {
     lanes_gather(s, t, g);
     return;
   }
-  g->rcb = f->icb / s->groups;
+  g->rcb = f->icb / s->groups, g->source = g->rcb * f->ib;
   int64_t ob = s->groups > 1 ? g->group_of.out / g->lanes : g->ocb; /* vectors of a register tile */
   f->in_place = reads_in_place(s, f);
   for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
@@ -149,23 +150,22 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
    * chunks. */
   g->band = rows;
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
-    g->band = conv_div_up(g->band, 2);
+    g->band = div_up(g->band, 2);
   int64_t wanted = chunks_wanted(s);
   if (s->images) wanted = 1;
-  while (s->n * conv_div_up(rows, g->band) < wanted && g->band > 2 * guess.ph)
-    g->band = conv_div_up(g->band, 2);
-  g->nband = conv_div_up(rows, g->band);
+  while (s->n * div_up(rows, g->band) < wanted && g->band > 2 * guess.ph) g->band = div_up(g->band, 2);
+  g->nband = div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
-  int64_t weights = g->rcb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
-  if (g->nband == 1 && g->oblock && weights > t->l2 / 4) g->group = conv_min(budget / (g->image * 4), 16);
-  g->group = conv_max(1, conv_min(g->group, s->images ? s->images : s->n / CHUNKS_WANTED));
+  int64_t weights = g->source * s->kh * s->kw * g->ocb * g->lanes * 4;
+  if (g->nband == 1 && g->oblock && weights > t->l2 / 4) g->group = min64(budget / (g->image * 4), 16);
+  g->group = max64(1, min64(g->group, s->images ? s->images : s->n / CHUNKS_WANTED));
   while (s->images && s->images % g->group) g->group--;
-  g->ngroup = conv_div_up(s->n, g->group);
+  g->ngroup = div_up(s->n, g->group);
   while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
     if (s->groups > 1 && g->kgroup % (2 * ob)) break; /* whole groups */
-    g->kgroup = conv_div_up(g->kgroup, 2);
-    g->nkgroup = conv_div_up(g->ocb, g->kgroup);
+    g->kgroup = div_up(g->kgroup, 2);
+    g->nkgroup = div_up(g->ocb, g->kgroup);
   }
   g->units = s->images ? s->images / g->group * g->nband : 1;
   gather_scratch(g);
@@ -173,9 +173,8 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
-      g->tile[a][b] =
-          pick_tile(t, s->choice, conv_min(g->band, g->phase[0][a].count),
-                    conv_max(1, conv_min(g->band, least)), g->phase[1][b].count, g->kgroup, conv_min(ob, least_kb), s->groups > 1);
+      g->tile[a][b] = pick_tile(t, s->choice, min64(g->band, g->phase[0][a].count),
+                                max64(1, min64(g->band, least)), g->phase[1][b].count, g->kgroup, min64(ob, least_kb), s->groups > 1);
     }
 }
 
@@ -188,11 +187,11 @@ ConvGroups conv_groups(const ConvSpec *s, int lanes) {
 }
 
 ConvColumns conv_columns(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width) {
-  int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep, lo = conv_min(u, v), hi = conv_max(u, v);
-  int64_t inside = lo < 0 ? conv_div_up(-lo, source_step) : 0, /* first and last column inside */
+  int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep, lo = min64(u, v), hi = max64(u, v);
+  int64_t inside = lo < 0 ? div_up(-lo, source_step) : 0, /* first and last column inside */
       last = size - 1 - hi < 0 ? -1 : (size - 1 - hi) / source_step;
-  ConvColumns c = {.width = width, .left = conv_div_up(conv_min(inside, p->count), width)};
-  int64_t end = conv_min(last + 1, p->count) - c.left * width;
+  ConvColumns c = {.width = width, .left = div_up(min64(inside, p->count), width)};
+  int64_t end = min64(last + 1, p->count) - c.left * width;
   if (end > 0) c.middle = end / width;
   return c;
 }
@@ -201,12 +200,12 @@ ConvColumns conv_columns(const ConvPhase *p, int64_t source_step, int64_t size, 
 static bool wants_padding(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width) {
   if (p->ntap > LANE_TAPS) return true;
   ConvColumns c = conv_columns(p, source_step, size, width);
-  return conv_div_up(p->count, width) - c.middle > 4;
+  return div_up(p->count, width) - c.middle > 4;
 }
 
 /* Columns of a tile: all equal, at most `max`. */
 static int64_t even_width(int64_t count, int64_t max) {
-  return conv_div_up(count, conv_div_up(count, conv_max(1, max)));
+  return div_up(count, div_up(count, max64(1, max)));
 }
 
 /* One produced block at a time, from the source block that its lanes need or from a copy. */
@@ -218,13 +217,13 @@ static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
       const ConvPhase *p = &g->phase[1][b];
-      int64_t room = t->registers - 2 - conv_min(p->ntap, LANE_TAPS);
-      g->tile[a][b] = (ConvTile){1, (int)even_width(p->count, conv_min(14, room)), 1};
+      int64_t room = t->registers - 2 - min64(p->ntap, LANE_TAPS);
+      g->tile[a][b] = (ConvTile){1, (int)even_width(p->count, min64(14, room)), 1};
       g->padded |= wants_padding(p, g->source_step[1], w, g->tile[a][b].pw);
     }
   f->rows = h, f->cols = w, f->lo[0] = f->lo[1] = 0;
   if (g->padded) f->cols = extent(g, 1, g->phase[1][0].count);
-  g->planes = g->group_of.permute ? 1 : g->group_of.in;
+  g->planes = g->group_of.permute ? 1 : g->group_of.in, g->source = g->group_of.in;
   f->in_place = g->group_of.permute && f->block && !f->bf16 && !g->padded && f->dil[0] == 1 && f->dil[1] == 1;
   g->image = g->planes * f->rows * f->cols * f->ib;
   g->group = 1, g->ngroup = s->n;
@@ -232,12 +231,12 @@ static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   g->kgroup = g->ocb, g->nkgroup = 1;
   int64_t wanted = s->images ? 1 : chunks_wanted(s);
   while (s->n * g->nkgroup < wanted && g->kgroup > 1) {
-    g->kgroup = conv_div_up(g->kgroup, 2);
-    g->nkgroup = conv_div_up(g->ocb, g->kgroup);
+    g->kgroup = div_up(g->kgroup, 2);
+    g->nkgroup = div_up(g->ocb, g->kgroup);
   }
   while (f->in_place && s->n * g->nkgroup * g->nband < wanted && g->band > 4) {
-    g->band = conv_div_up(g->band, 2);
-    g->nband = conv_div_up(g->phase[0][0].count, g->band);
+    g->band = div_up(g->band, 2);
+    g->nband = div_up(g->phase[0][0].count, g->band);
   }
   g->units = s->images ? s->images : 1;
   g->out_scratch = g->oblock ? 0 : g->band * g->phase[0][0].step * g->ow * g->lanes;
@@ -252,7 +251,7 @@ static void lanes_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->padded = wants_padding(&cols, s->stride[1], s->w, g->width);
   g->planes = g->group_of.permute ? 1 : in;
   g->jb = g->group_of.permute ? (int)in : 1;
-  g->sb = (int)(g->padded ? even_width(s->kw, conv_min(room, LANE_TAPS)) : s->kw);
+  g->sb = (int)(g->padded ? even_width(s->kw, min64(room, LANE_TAPS)) : s->kw);
   while (g->jb > 1 && g->jb * g->sb > room) g->jb /= 2;
   g->rb = g->jb == in && g->sb == s->kw ? (int)even_width(s->kh, room / (g->jb * g->sb)) : 1;
   for (int d = 0; d < 2; d++) fx->sub[d] = fx->dil[d] = 1, fx->lo[d] = 0, g->step[d] = s->stride[d];
@@ -264,12 +263,12 @@ static void lanes_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   fx->in_place = g->group_of.permute && fx->block && !fx->bf16 && !g->padded;
   if (!s->yblock || s->ybf16) fy->rows = s->oh, fy->cols = s->ow;
   g->acc = g->ocb * in * s->kh * s->kw * g->lanes;
-  g->kgroup = conv_max(1, g->ocb / CHUNKS_WANTED), g->nkgroup = conv_div_up(g->ocb, g->kgroup);
-  g->cgroup = g->ncgroup = 1;
+  g->kgroup = max64(1, g->ocb / CHUNKS_WANTED), g->nkgroup = div_up(g->ocb, g->kgroup);
+  g->cgroup = g->planes, g->ncgroup = 1;
   g->nblock = s->n; /* a block of pixels is an image */
-  g->nsplit = conv_max(1, conv_min(s->n, conv_div_up(chunks_wanted(s), g->nkgroup)));
-  g->per_split = conv_div_up(g->nblock, g->nsplit);
-  g->nsplit = conv_div_up(g->nblock, g->per_split);
+  g->nsplit = max64(1, min64(s->n, div_up(chunks_wanted(s), g->nkgroup)));
+  g->per_split = div_up(g->nblock, g->nsplit);
+  g->nsplit = div_up(g->nblock, g->per_split);
 }
 
 /* ---- weight gradient ---- */
@@ -286,17 +285,17 @@ static void pick_flat(const ConvSpec *s, const Target *t, ConvWgrad *g) {
     for (int ob = 1; ob <= 4 && ob <= g->kgroup; ob++) {
       int64_t entries = g->fx.ib * s->kw * (all ? s->kh : 1), max = largest_group(t, ob);
       if (all && entries > 2 * max) continue;
-      int64_t groups = conv_div_up(entries, max), rb = conv_div_up(entries, groups);
-      double cost = step_cycles((int)rb, ob) * groups * (all ? 1 : s->kh) * conv_div_up(g->kgroup, ob);
+      int64_t groups = div_up(entries, max), rb = div_up(entries, groups);
+      double cost = step_cycles((int)rb, ob) * groups * (all ? 1 : s->kh) * div_up(g->kgroup, ob);
       if (cost < best) best = cost, g->flat_rows = all, g->rb = (int)rb, g->ob = ob;
     }
 }
 
-static void pick_blocked(const Target *t, ConvWgrad *g) {
+static void pick_blocked(const Target *t, ConvWgrad *g, bool groups) {
   double best = 1e300;
   for (int ob = 1; ob <= 4 && ob <= g->kgroup; ob++)
     for (int rb = 1; rb <= g->fx.ib && tile_fits(t, rb, ob); rb++) {
-      if (g->fx.ib % rb) continue;
+      if (g->fx.ib % rb || (groups && g->gk % ob)) continue;
       int64_t rest = g->kgroup % ob;
       double cost = (step_cycles(rb, ob) * (g->kgroup / ob) + (rest ? step_cycles(rb, (int)rest) : 0)) *
                     (g->fx.ib / rb);
@@ -308,10 +307,10 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
   g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
   g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16};
-  g->fy.ib = g->lanes, g->fy.icb = g->ocb = conv_div_up(s->k, g->lanes);
+  g->fy.ib = g->lanes, g->fy.icb = g->ocb = div_up(s->k, g->lanes);
   g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
   g->group_of = conv_groups(s, g->lanes);
-  if (s->groups > 1) g->fx.ib = g->lanes, g->fx.icb = conv_div_up(s->c, g->lanes);
+  if (s->groups > 1) g->fx.ib = g->lanes, g->fx.icb = div_up(s->c, g->lanes);
   else fill_blocks(&g->fx, g->lanes);
   if (g->group_of.lanes) {
     lanes_wgrad(s, t, g);
@@ -327,43 +326,47 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   }
   g->flat = !s->xblock && s->groups == 1 && (g->fx.icb == 1);
   int64_t per = s->kh * s->kw * g->fx.ib * g->lanes * 4; /* accumulator bytes of a pair of channel blocks */
-  g->acc = g->ocb * (g->fx.icb / s->groups) * per / 4;
+  g->gk = g->ocb / s->groups, g->gc = g->fx.icb / s->groups;
+  g->acc = g->ocb * g->gc * per / 4;
 
   /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough
    * chunks; all by bytes moved. */
   int64_t pixels = s->n * s->oh * s->ow;
   double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]),
          y = (double)pixels * s->k * 4, best = 1e300;
-  double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
-  int64_t wanted = conv_min(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
-  for (int64_t nc = 1; nc <= g->fx.icb; nc++)
+  double flops = conv_flops(s);
+  int64_t wanted = chunks_wanted(s);
+  bool groups = s->groups > 1; /* whole ones in a chunk: blocks of x and y go together */
+  for (int64_t nc = 1; nc <= (groups ? 1 : g->fx.icb); nc++)
     for (int64_t nk = 1; nk <= g->ocb; nk++)
       for (int64_t ns = 1; ns <= 16; ns *= 2) {
-        int64_t cg = conv_div_up(g->fx.icb, nc), kg = conv_div_up(g->ocb, nk);
-        if (conv_div_up(g->fx.icb, cg) != nc || conv_div_up(g->ocb, kg) != nk) continue;
+        int64_t cg = div_up(g->fx.icb, nc), kg = div_up(g->ocb, nk);
+        if (div_up(g->fx.icb, cg) != nc || div_up(g->ocb, kg) != nk || (groups && kg % g->gk)) continue;
+        int64_t pairs = kg * (groups ? g->gc : cg);
         if (ns > 1 && pixels / ns < 64) continue;
         double waste = (double)(cg * nc) / g->fx.icb * (kg * nk) / g->ocb;
-        double bytes = x * nk + y * nc + g->acc * 4.0 * (ns + 2);
-        if (cg * kg * per > t->l2 / 2) bytes += 8 * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
+        double bytes = x * (groups ? 1 : nk) + y * nc + g->acc * 4.0 * (ns + 2);
+        if (pairs * per > t->l2 / 2) bytes += 8 * (x + y) * ((double)pairs * per / (t->l2 / 2));
         if (nc * nk * ns < wanted) bytes += 2 * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
         bytes += flops / 4 * (waste - 1) + (kg % 2 && kg > 1 ? flops / 100 : 0) + (kg == 1 ? flops / 100 : 0);
         if (bytes < best)
           best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
       }
+  if (groups) g->cgroup = g->kgroup / g->gk * g->gc;
   if (g->flat) pick_flat(s, t, g);
-  else pick_blocked(t, g);
+  else pick_blocked(t, g, groups);
 
   /* Pixel blocks that keep one x block and ob y blocks in L1. */
-  int64_t block = conv_max(16, 24576 / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
-  if (s->oh * s->ow <= block) g->images = conv_max(1, conv_min(s->n, block / (s->oh * s->ow)));
-  g->band = conv_max(1, conv_min(s->oh, block / s->ow));
-  g->nband = conv_div_up(s->oh, g->band);
-  g->nblock = conv_div_up(s->n, g->images) * g->nband;
-  g->nsplit = conv_min(g->nsplit, g->nblock);
-  g->per_split = conv_div_up(g->nblock, g->nsplit);
-  g->nsplit = conv_div_up(g->nblock, g->per_split);
-  g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
-  g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
+  int64_t block = max64(16, 24576 / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
+  if (s->oh * s->ow <= block) g->images = max64(1, min64(s->n, block / (s->oh * s->ow)));
+  g->band = max64(1, min64(s->oh, block / s->ow));
+  g->nband = div_up(s->oh, g->band);
+  g->nblock = div_up(s->n, g->images) * g->nband;
+  g->nsplit = min64(g->nsplit, g->nblock);
+  g->per_split = div_up(g->nblock, g->nsplit);
+  g->nsplit = div_up(g->nblock, g->per_split);
+  g->fx.rows = (g->band - 1) * g->step[0] + (s->kh - 1) * s->dilation[0] + 1;
+  g->fx.cols = (s->ow - 1) * g->step[1] + (s->kw - 1) * s->dilation[1] + 1;
   if (g->fx.in_place) g->fx.rows = s->h, g->fx.cols = s->w;
   if (!s->yblock || s->ybf16) g->fy.rows = g->band, g->fy.cols = s->ow;
 }
@@ -391,6 +394,8 @@ static WinoForm wino_form(const ConvSpec *s) {
 bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   int64_t st = s->stride[0], pad = s->pad[0];
   if (s->kh != 3 || s->kw != 3 || s->stride[1] != st || s->pad[1] != pad) return false;
+  if (s->groups > 1 || s->dilation[0] > 1 || s->dilation[1] > 1) return false;
+  if (!conv_pad_even(s, 0) || !conv_pad_even(s, 1)) return false;
   if (!(st == 1 && pad <= 2) && !(st == 2 && pad == 1)) return false;
   int L = target_lanes(t);
   if (s->xblock != L || s->yblock != L) return false;
@@ -398,13 +403,13 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   bool dx = s->kind == CONV_DX;
   WinoForm form = wino_form(s);
   int tile = wino_forms[form].out_tile[dx];
-  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = conv_div_up(h, tile), tw = conv_div_up(w, tile);
+  int64_t h = dx ? s->h : s->oh, w = dx ? s->w : s->ow, th = div_up(h, tile), tw = div_up(w, tile);
   double waste = (double)(th * tw * tile * tile) / (double)(h * w);
   /* The 81 planes of a strided weight gradient pay only where they are written once. */
   if (s->kind == CONV_DW && form == WINO_STRIDE2 &&
       (s->c < 4 * L || s->n * th * tw * (s->c + s->k) >= 2 * s->c * s->k))
     return false;
-  int64_t least = st == 1 ? 16 : conv_max(16, 2 * L);
+  int64_t least = st == 1 ? 16 : max64(16, 2 * L);
   return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= least && s->k >= least;
 }
 
@@ -414,26 +419,26 @@ static void wino_gather_blocks(const Target *t, const ConvSpec *s, ConvWino *g) 
   g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
   int64_t tiles = images ? images * g->th * g->tw : g->tiles; /* to be cut into blocks */
   int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin);         /* tiles whose V leaves room in L2 */
-  int64_t want = images ? tiles : conv_max(12, tiles / CHUNKS_WANTED);
-  want = conv_min(want, conv_max(24, conv_min(fit, 1008 / g->planes)));
-  if (g->stationary) want = conv_div_up(g->tiles, conv_div_up(g->tiles, 128));
-  if (!g->stationary) want = conv_min(choice_block(s->choice, want), tiles);
+  int64_t want = images ? tiles : max64(12, tiles / CHUNKS_WANTED);
+  want = min64(want, max64(24, min64(fit, 1008 / g->planes)));
+  if (g->stationary) want = div_up(g->tiles, div_up(g->tiles, 128));
+  if (!g->stationary) want = min64(choice_block(s->choice, want), tiles);
   Ranking best = {0};
   for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
     for (int rb = 1; tile_fits(t, rb, ob); rb++) {
       if (g->stationary && g->ocb % ob) continue;
-      int64_t block = conv_div_up(want, rb) * rb;
-      double cost = step_cycles(rb, ob) / (rb * ob) * (double)conv_div_up(g->ocb, ob) * ob *
-                    conv_div_up(tiles, block) * block;
+      int64_t block = div_up(want, rb) * rb;
+      double cost =
+          step_cycles(rb, ob) / (rb * ob) * (double)div_up(g->ocb, ob) * ob * div_up(tiles, block) * block;
       rank_add(&best, cost, rb, ob, block);
     }
   const int64_t *tile = rank_tile(&best, g->stationary ? 0 : s->choice);
   g->rb = (int)tile[0], g->ob = (int)tile[1], g->block = tile[2];
   g->in_place = g->icb == 1 && g->ocb == 1 && !g->stationary;
-  if (g->in_place) g->block = g->rb = (int)conv_min(g->rb, 8);
-  int64_t share = g->in_place ? conv_div_up(tiles, 64) : 1; /* of tiles, a chunk's at least */
-  g->span = images ? tiles : conv_div_up(share, g->block) * g->block;
-  g->nblock = conv_div_up(g->tiles, g->block);
+  if (g->in_place) g->block = g->rb = (int)min64(g->rb, 8);
+  int64_t share = g->in_place ? div_up(tiles, 64) : 1; /* of tiles, a chunk's at least */
+  g->span = images ? tiles : div_up(share, g->block) * g->block;
+  g->nblock = div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
   g->uplane = g->stationary ? g->ob * g->cin * L + PLANE_PAD : g->cin * g->cout;
 }
@@ -447,7 +452,7 @@ static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
   for (int64_t c = 1; c <= g->icb && g->stationary; c++)
     for (int64_t k = 1; k <= g->ocb; k++) {
       if (g->icb % c || g->ocb % k || g->planes * c * k * L * L * 4 > t->l2 * 5 / 4 ||
-          (g->icb / c) * (g->ocb / k) < conv_min(CHUNKS_WANTED, g->icb))
+          (g->icb / c) * (g->ocb / k) < min64(CHUNKS_WANTED, g->icb))
         continue;
       double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
       if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
@@ -459,18 +464,17 @@ static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
         rank_add(&tiles, step_cycles(rb, ob) / (rb * ob), rb, ob, 0);
   const int64_t *tile = rank_tile(&tiles, choice);
   g->rb = (int)tile[0], g->ob = (int)tile[1];
-  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)), want = conv_max(48, conv_min(96, fit));
+  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)), want = max64(48, min64(96, fit));
   if (g->stationary) want = 128;
-  want = conv_div_up(g->tiles, conv_div_up(g->tiles, want));
-  g->block = conv_div_up(want, 4) * 4;
-  g->nblock = conv_div_up(g->tiles, g->block);
+  want = div_up(g->tiles, div_up(g->tiles, want));
+  g->block = div_up(want, 4) * 4;
+  g->nblock = div_up(g->tiles, g->block);
   g->mplane = g->ocb * g->block * L + PLANE_PAD;
   g->uplane = g->cgroup * g->kgroup * L * L + (g->stationary ? PLANE_PAD : 0);
-  g->nsplit = g->stationary
-                  ? 1
-                  : conv_max(1, conv_min(conv_min(CHUNKS_WANTED / 2, g->nblock), products / (4 * weights)));
-  g->per_split = conv_div_up(g->nblock, g->nsplit);
-  g->nsplit = conv_div_up(g->nblock, g->per_split);
+  g->nsplit =
+      g->stationary ? 1 : max64(1, min64(min64(CHUNKS_WANTED / 2, g->nblock), products / (4 * weights)));
+  g->per_split = div_up(g->nblock, g->nsplit);
+  g->nsplit = div_up(g->nblock, g->per_split);
 }
 
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
@@ -486,83 +490,82 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   g->result16 = s->kind != CONV_DW && (dx ? s->xbf16 : s->ybf16);
   g->h = dx ? s->oh : s->h, g->w = dx ? s->ow : s->w, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->pad = wino_forms[form].whole ? 0 : !dx ? s->pad[0] : form == WINO_STRIDE2 ? 0 : 2 - s->pad[0];
-  g->th = conv_div_up(g->oh, g->out_tile), g->tw = conv_div_up(g->ow, g->out_tile),
-  g->tiles = s->n * g->th * g->tw;
+  g->th = div_up(g->oh, g->out_tile), g->tw = div_up(g->ow, g->out_tile), g->tiles = s->n * g->th * g->tw;
   if (s->kind == CONV_DW) wino_wgrad_blocks(t, s->choice, g);
   else wino_gather_blocks(t, s, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD; /* in place the same as mplane */
-  g->fill_group = conv_max(1, conv_min(g->icb, 128 / g->block));
+  g->fill_group = max64(1, min64(g->icb, 128 / g->block));
   g->work = 2 * g->planes * L;
 }
 
 /* ---- plans ---- */
-static void plan_gather(ConvPlan *p, const Target *t) {
-  const ConvSpec *s = &p->spec;
+static void plan_gather(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvGather g;
   conv_gather(s, t, &g);
-  ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
-  int64_t panel = g.fill.icb * g.fill.ib * s->kh * s->kw * g.lanes * 4;
+  ContractionOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
+  int64_t panel = g.source * s->kh * s->kw * g.lanes * 4;
   p->tmp_bytes[0] = g.ocb * panel;
   bool whole = g.nkgroup == 1 && (g.nband == 1 || s->images) && s->n % g.group == 0;
   p->nstep = 2;
-  p->step[0] = (ConvStep){.name = "pack",
-                          .nin = 1,
-                          .nout = 1,
-                          .in = {CO_W},
-                          .out = {CO_TMP0},
-                          .nchunk = g.ocb,
-                          .scratch = g.lanes * g.lanes * 4};
-  p->step[1] = (ConvStep){.name = "main",
-                          .nin = 2,
-                          .nout = 1,
-                          .in = {source, CO_TMP0},
-                          .out = {result},
-                          .nchunk = g.ngroup * g.nband * g.nkgroup / g.units,
-                          .images = whole ? g.group * g.units / g.nband : 0,
-                          .scratch = g.group * ((g.fill.in_place ? 0 : g.image) + g.out_scratch) * 4,
-                          .flops = conv_flops(s)};
+  p->step[0] = (ContractionStep){.name = "pack",
+                                 .nin = 1,
+                                 .nout = 1,
+                                 .in = {CO_W},
+                                 .out = {CO_TMP0},
+                                 .nchunk = g.ocb,
+                                 .scratch = g.lanes * g.lanes * 4};
+  p->step[1] = (ContractionStep){.name = "main",
+                                 .nin = 2,
+                                 .nout = 1,
+                                 .in = {source, CO_TMP0},
+                                 .out = {result},
+                                 .nchunk = g.ngroup * g.nband * g.nkgroup / g.units,
+                                 .images = whole ? g.group * g.units / g.nband : 0,
+                                 .scratch = g.group * ((g.fill.in_place ? 0 : g.image) + g.out_scratch) * 4,
+                                 .flops = conv_flops(s)};
 }
 
-static void plan_wgrad(ConvPlan *p, const Target *t) {
-  const ConvSpec *s = &p->spec;
+static void plan_wgrad(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvWgrad g;
   conv_wgrad(s, t, &g);
   p->tmp_bytes[0] = (g.acc * g.nsplit + g.lanes * g.lanes) * 4;
   p->nstep = 2;
   int64_t x = g.fx.in_place ? 0 : g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib,
           y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
-  p->step[0] = (ConvStep){.name = "main",
-                          .nin = 2,
-                          .nout = 1,
-                          .in = {CO_X, CO_Y},
-                          .out = {CO_TMP0},
-                          .nchunk = g.nsplit * g.ncgroup * g.nkgroup,
-                          .scratch = (x + y + 32) * 4,
-                          .flops = conv_flops(s)};
-  p->step[1] = (ConvStep){.name = "sum",
-                          .nin = 1,
-                          .nout = 1,
-                          .in = {CO_TMP0},
-                          .out = {CO_W},
-                          .nchunk = g.ocb,
-                          .scratch = g.lanes * g.lanes * 4};
+  if (g.group_of.lanes) { /* one block of y at a time, and zeros for rows outside */
+    y /= g.kgroup;
+    x += g.fx.cols * g.lanes;
+  }
+  p->step[0] = (ContractionStep){.name = "main",
+                                 .nin = 2,
+                                 .nout = 1,
+                                 .in = {CO_X, CO_Y},
+                                 .out = {CO_TMP0},
+                                 .nchunk = g.nsplit * g.ncgroup * g.nkgroup,
+                                 .scratch = (x + y + 32) * 4,
+                                 .flops = conv_flops(s)};
+  p->step[1] = (ContractionStep){.name = "sum",
+                                 .nin = 1,
+                                 .nout = 1,
+                                 .in = {CO_TMP0},
+                                 .out = {CO_W},
+                                 .nchunk = g.ocb,
+                                 .scratch = g.lanes * g.lanes * 4};
 }
 
-static void plan_wino(ConvPlan *p, const Target *t) {
-  const ConvSpec *s = &p->spec;
+static void plan_wino(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvWino g;
   conv_wino(s, t, &g);
-  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb,
-          fill_x = g.nblock * conv_div_up(g.icb, g.fill_group),
-          fill_y = g.nblock * conv_div_up(g.ocb, g.fill_group), v = g.planes * g.vplane,
-          mm = g.planes * g.mplane, u = g.planes * g.uplane;
+  int64_t L = g.lanes, patch = g.work, pairs = g.ocb * g.icb, fill_x = g.nblock * div_up(g.icb, g.fill_group),
+          fill_y = g.nblock * div_up(g.ocb, g.fill_group), v = g.planes * g.vplane, mm = g.planes * g.mplane,
+          u = g.planes * g.uplane;
   bool dw = s->kind == CONV_DW;
-  ConvOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
+  ContractionOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
   p->nstep = 2;
-  p->step[0] = (ConvStep){.name = g.stationary ? "in" : dw ? "main" : "wtr"};
-  p->step[1] = (ConvStep){.name = dw && !g.stationary ? "sum" : "main"};
-  ConvStep *a = &p->step[0], *b = &p->step[1];
+  p->step[0] = (ContractionStep){.name = g.stationary ? "in" : dw ? "main" : "wtr"};
+  p->step[1] = (ContractionStep){.name = dw && !g.stationary ? "sum" : "main"};
+  ContractionStep *a = &p->step[0], *b = &p->step[1];
   if (g.stationary) {
     p->tmp_bytes[0] = g.nblock * v * 4;
     p->tmp_bytes[1] = dw ? g.nblock * mm * 4 : 0;
@@ -574,39 +577,39 @@ static void plan_wino(ConvPlan *p, const Target *t) {
     b->scratch = (u + (dw ? 9 * L * L : mm) + patch) * 4;
   } else if (dw) {
     p->tmp_bytes[0] = u * g.nsplit * 4;
-    *a = (ConvStep){.name = a->name,
-                    .nin = 2,
-                    .nout = 1,
-                    .in = {CO_X, CO_Y},
-                    .out = {CO_TMP0},
-                    .nchunk = g.nsplit,
-                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
-                    .flops = conv_flops(s)};
-    *b = (ConvStep){.name = b->name,
-                    .nin = 1,
-                    .nout = 1,
-                    .in = {CO_TMP0},
-                    .out = {CO_W},
-                    .nchunk = pairs,
-                    .scratch = (9 * L * L + patch) * 4};
+    *a = (ContractionStep){.name = a->name,
+                           .nin = 2,
+                           .nout = 1,
+                           .in = {CO_X, CO_Y},
+                           .out = {CO_TMP0},
+                           .nchunk = g.nsplit,
+                           .scratch = (v + mm + max64(patch, 9 * L)) * 4,
+                           .flops = conv_flops(s)};
+    *b = (ContractionStep){.name = b->name,
+                           .nin = 1,
+                           .nout = 1,
+                           .in = {CO_TMP0},
+                           .out = {CO_W},
+                           .nchunk = pairs,
+                           .scratch = (9 * L * L + patch) * 4};
   } else {
     p->tmp_bytes[0] = u * 4;
-    *a = (ConvStep){.name = a->name,
-                    .nin = 1,
-                    .nout = 1,
-                    .in = {CO_W},
-                    .out = {CO_TMP0},
-                    .nchunk = pairs,
-                    .scratch = patch * 4};
-    *b = (ConvStep){.name = b->name,
-                    .nin = 2,
-                    .nout = 1,
-                    .in = {source, CO_TMP0},
-                    .out = {result},
-                    .nchunk = conv_div_up(g.tiles, g.span),
-                    .images = g.span % (g.th * g.tw) || g.tiles % g.span ? 0 : g.span / (g.th * g.tw),
-                    .scratch = (v + mm + conv_max(patch, 9 * L)) * 4,
-                    .flops = conv_flops(s)};
+    *a = (ContractionStep){.name = a->name,
+                           .nin = 1,
+                           .nout = 1,
+                           .in = {CO_W},
+                           .out = {CO_TMP0},
+                           .nchunk = pairs,
+                           .scratch = patch * 4};
+    *b = (ContractionStep){.name = b->name,
+                           .nin = 2,
+                           .nout = 1,
+                           .in = {source, CO_TMP0},
+                           .out = {result},
+                           .nchunk = div_up(g.tiles, g.span),
+                           .images = g.span % (g.th * g.tw) || g.tiles % g.span ? 0 : g.span / (g.th * g.tw),
+                           .scratch = (v + mm + max64(patch, 9 * L)) * 4,
+                           .flops = conv_flops(s)};
   }
 }
 
@@ -618,31 +621,34 @@ bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
   return !g.stationary;
 }
 
-ConvPlan conv_plan(const ConvSpec *spec, const Target *target) {
-  ConvPlan p = {.spec = *spec};
-  if (spec->images && !conv_can_chunk_images(spec, target)) p.spec.images = 0;
-  p.spec.algo = spec->algo != CONV_DIRECT && conv_wino_fits(spec, target) ? CONV_WINOGRAD : CONV_DIRECT;
-  if (p.spec.algo == CONV_WINOGRAD) plan_wino(&p, target);
-  else if (spec->kind == CONV_DW) plan_wgrad(&p, target);
-  else plan_gather(&p, target);
+ConvSpec conv_resolve(const ConvSpec *spec, const Target *t) {
+  ConvSpec s = *spec;
+  if (s.images && !conv_can_chunk_images(spec, t)) s.images = 0;
+  s.algo = s.algo != CONV_DIRECT && conv_wino_fits(spec, t) ? CONV_WINOGRAD : CONV_DIRECT;
+  return s;
+}
+
+ContractionPlan conv_plan(const ConvSpec *spec, const Target *t) {
+  ConvSpec s = conv_resolve(spec, t);
+  ContractionPlan p = {0};
+  (s.algo == CONV_WINOGRAD ? plan_wino : s.kind == CONV_DW ? plan_wgrad : plan_gather)(&s, t, &p);
   return p;
 }
 
 void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]) {
   const int64_t all[CONV_NUMBERS] = {s->n,         s->c,      s->h,      s->w,      s->k,
                                      s->oh,        s->ow,     s->kh,     s->kw,     s->stride[0],
-                                     s->stride[1], s->pad[0], s->pad[1], s->xblock, s->yblock,
+                                     s->stride[1], s->pad[0], s->pad[1], s->dilation[0], s->dilation[1], s->groups, s->xblock, s->yblock,
                                      s->images,    s->xbf16,  s->wbf16,  s->ybf16,  s->choice};
   memcpy(v, all, sizeof all);
 }
 
 /* ---- schedules of equal bits ---- */
-/* What a choice decides. The direct weight gradient has none: its tile decides where partial sums end. */
-static void decided(const ConvSpec *spec, const Target *t, int64_t choice, int64_t v[CONV_DECIDED]) {
-  ConvSpec s = *spec;
+/* The direct weight gradient has none: its tile decides where partial sums end. */
+static void decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
+  ConvSpec s = *(const ConvSpec *)spec;
   s.choice = choice;
-  memset(v, 0, sizeof *v * CONV_DECIDED);
-  if (conv_plan(&s, t).spec.algo == CONV_WINOGRAD) {
+  if (conv_resolve(&s, t).algo == CONV_WINOGRAD) {
     ConvWino g;
     conv_wino(&s, t, &g);
     v[0] = g.rb, v[1] = g.ob, v[2] = g.block;
@@ -657,13 +663,5 @@ static void decided(const ConvSpec *spec, const Target *t, int64_t choice, int64
 }
 
 int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]) {
-  int64_t seen[CHOICES][CONV_DECIDED];
-  int n = 0;
-  for (int64_t c = 0; c < CHOICES; c++) {
-    bool known = false;
-    decided(s, t, c, seen[n]);
-    for (int i = 0; i < n && !known; i++) known = !memcmp(seen[i], seen[n], sizeof seen[n]);
-    if (!known) choice[n++] = c;
-  }
-  return n;
+  return contraction_choices(s, t, decide, choice);
 }

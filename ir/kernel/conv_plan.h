@@ -3,7 +3,7 @@
 #ifndef JEPAC_IR_KERNEL_CONV_PLAN_H
 #define JEPAC_IR_KERNEL_CONV_PLAN_H
 
-#include "ir/kernel/choice.h"
+#include "ir/kernel/contraction.h"
 #include "ir/target.h"
 #include "ir/type.h"
 
@@ -14,7 +14,7 @@ typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD } ConvAlgo;
    are row-major OIHW. Padding behind the image is what the extents say. */
 typedef struct {
   ConvKind kind;
-  ConvAlgo algo; /* AUTO on entry to conv_plan */
+  ConvAlgo algo; /* asked for; conv_resolve() */
   int64_t n, c, h, w, k, oh, ow, kh, kw;
   int64_t stride[2], pad[2], dilation[2], groups;
   int xblock, yblock; /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else
@@ -25,37 +25,17 @@ typedef struct {
      choice. Only where conv_can_chunk_images(). Sets chunks and scratch of the main step, no other step, no
      temporary, no bit of the results, so that it may be set after lowering. */
   int64_t images;
-  int64_t choice; /* of schedule, ir/kernel/choice.h; like images it may be set after lowering */
+  int64_t choice; /* of schedule; like images it may be set after lowering */
 } ConvSpec;
 
-/* Operands of a step, by role. FWD: X, W -> Y. DX: Y (the incoming gradient), W -> X. DW: X, Y -> W. */
-typedef enum { CO_X, CO_W, CO_Y, CO_TMP0, CO_TMP1 } ConvOperand;
-
-typedef struct {
-  const char *name; /* "pack", "main", "sum" ... */
-  int nin, nout;
-  ConvOperand in[4], out[2]; /* pointers reach the step in the order in..., out... */
-  int64_t nchunk;            /* fixed by shape and target, never by thread count */
-  int64_t scratch;           /* bytes a thread */
-  int64_t images; /* chunk i reads and writes images [i * images, (i + 1) * images) only; 0 = chunks are no
-                     such ranges */
-  double flops;
-} ConvStep;
-
-typedef struct {
-  ConvSpec spec; /* algo resolved */
-  /* Sizes of CO_TMP0, CO_TMP1 (packed or transformed weights, partial sums); 0 = unused. */
-  int64_t tmp_bytes[2];
-  int nstep;
-  ConvStep step[4];
-} ConvPlan;
-
-/* A request for images a chunk that cannot be honoured is ignored (0 in the plan's spec). */
-ConvPlan conv_plan(const ConvSpec *spec, const Target *target);
+/* The spec that is planned for: its algorithm chosen; images 0 where a request for them cannot be honoured. */
+ConvSpec conv_resolve(const ConvSpec *spec, const Target *target);
+/* Steps "pack", "main", "sum" ... FWD: X, W -> Y. DX: Y (the incoming gradient), W -> X. DW: X, Y -> W.
+   Temporaries are packed or transformed weights, partial sums. */
+ContractionPlan conv_plan(const ConvSpec *spec, const Target *target);
 /* Whether the main step can run in chunks of whole images (spec->images, when set, divides the batch). */
 bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
-/* The choices that give different schedules, 0 first; how many. */
 int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]);
 
 /* Rows or columns of zeros behind the image along dimension d; negative where the last ones are not read. */

@@ -70,10 +70,10 @@ static void pick_tile(const Target *t, int64_t choice, bool packed, int64_t rows
 
 static void pick_dot(const GemmSpec *s, GemmGeom *g) {
   int64_t rows = g->lanes >= 8 ? 4 : 2;
-  g->mr = (int)gemm_min(s->m, rows);
-  g->nv = (int)gemm_max(1, gemm_min(s->n, gemm_min(g->lanes / g->mr, 8)));
+  g->mr = (int)min64(s->m, rows);
+  g->nv = (int)max64(1, min64(s->n, min64(g->lanes / g->mr, 8)));
   if (s->n < g->nv * 2 && s->m > g->mr) /* few columns: more rows */
-    g->mr = (int)gemm_max(1, gemm_min(s->m, gemm_min(g->lanes / g->nv, 8)));
+    g->mr = (int)max64(1, min64(s->m, min64(g->lanes / g->nv, 8)));
 }
 
 /* ---- chunks ---- */
@@ -105,16 +105,16 @@ static int64_t unit_of(const GemmGeom *g) { return g->kind == GEMM_DOT ? g->nv :
 /* Rows and columns a chunk: about as many chunks as wanted, arranged to cost the least: every chunk fetches
    its columns of B and its rows of A. */
 static void cut(const GemmSpec *s, const Target *t, GemmGeom *g, int64_t wanted) {
-  int64_t unit = unit_of(g), units = gemm_div_up(s->n, unit), most = t->l2 / 2 / (g->kc * element(s));
+  int64_t unit = unit_of(g), units = div_up(s->n, unit), most = t->l2 / 2 / (g->kc * element(s));
   double best = 1e300, lanes = g->lanes, k = (double)s->k;
   for (int64_t gm = 1; gm <= s->m; gm++) {
-    int64_t rows = gemm_div_up(s->m, gm), nrow = gemm_div_up(s->m, rows);
+    int64_t rows = div_up(s->m, gm), nrow = div_up(s->m, rows);
     if (rows > most && rows > 8 * g->mr) continue;
-    if (gm > wanted && gm > 1 && gemm_div_up(s->m, gm - 1) <= most) break;
+    if (gm > wanted && gm > 1 && div_up(s->m, gm - 1) <= most) break;
     for (int64_t gn = 1; gn == 1 || (gn <= units && nrow * gn <= wanted); gn++) {
-      int64_t cols = gemm_div_up(units, gn), ncol = gemm_div_up(units, cols), chunks = nrow * ncol;
+      int64_t cols = div_up(units, gn), ncol = div_up(units, cols), chunks = nrow * ncol;
       GemmSource b = source_of_b(s, g, rows);
-      double vec = (double)gemm_min(cols * unit, s->n) / lanes, cycles;
+      double vec = (double)min64(cols * unit, s->n) / lanes, cycles;
       if (g->kind == GEMM_DOT) cycles = (double)rows * vec * k;
       else cycles = block_cycles(rows, (int64_t)(vec + 0.999), g->mr, g->nv) * k;
       cycles += vec * k * (b != GEMM_COPY ? 0.5 : b_rows(s) ? 1.5 : 5);
@@ -130,13 +130,11 @@ static void chunks(const GemmSpec *s, const Target *t, GemmGeom *g) {
   double work = work_of(s);
   int64_t wanted = chunks_for(work * (double)g->items);
   g->rows = s->m, g->nrow = g->ncol = 1;
-  g->cols = gemm_div_up(s->n, unit_of(g)) * unit_of(g);
+  g->cols = div_up(s->n, unit_of(g)) * unit_of(g);
   g->per_chunk = 1;
-  if (s->nbatch && s->rows) g->per_chunk = s->rows * (g->items / s->batch[0]);
-  else if (s->rows) g->rows = gemm_min(s->rows, s->m), g->nrow = gemm_div_up(s->m, g->rows);
-  else if (g->items >= wanted && g->items > 1) g->per_chunk = gemm_div_up(g->items, wanted);
+  if (g->items >= wanted && g->items > 1) g->per_chunk = div_up(g->items, wanted);
   else cut(s, t, g, chunks_for(work));
-  g->ngroup = gemm_div_up(g->items, g->per_chunk);
+  g->ngroup = div_up(g->items, g->per_chunk);
 }
 
 /* ---- geometry ---- */
@@ -149,20 +147,20 @@ static GemmSource source_of_a(const GemmSpec *s, const GemmGeom *g) {
   return few || s->a_k == 1 || s->a_m != 1 || near ? GEMM_IN_PLACE : GEMM_COPY;
 }
 
-static int64_t round_up(int64_t x, int64_t to) { return gemm_div_up(x, to) * to; }
+static int64_t round_up(int64_t x, int64_t to) { return div_up(x, to) * to; }
 
 void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   *g = (GemmGeom){.lanes = t->vector_bytes / (int)element(s), .items = 1, .kc = s->k, .nk = 1};
   for (int i = 0; i < s->nbatch; i++) g->items *= s->batch[i];
-  if (s->a_k == 1 && s->b_k == 1 && gemm_min(s->m, s->n) <= DOT_EXTENT) g->kind = GEMM_DOT;
+  if (s->a_k == 1 && s->b_k == 1 && min64(s->m, s->n) <= DOT_EXTENT) g->kind = GEMM_DOT;
   if (g->kind == GEMM_DOT) {
     pick_dot(s, g);
   } else {
-    pick_tile(t, s->choice, !b_rows(s) && g->items == 1, gemm_min(s->m, 128), gemm_div_up(s->n, g->lanes), g);
+    pick_tile(t, s->choice, !b_rows(s) && g->items == 1, min64(s->m, 128), div_up(s->n, g->lanes), g);
     int64_t most = choice_block(s->choice, t->l1 / (g->nv * g->lanes * element(s)));
     if (s->k > most + most / 4 && !s->c16) { /* partial sums go by way of C */
-      g->kc = round_up(gemm_div_up(s->k, gemm_div_up(s->k, most)), 8);
-      g->nk = gemm_div_up(s->k, g->kc);
+      g->kc = round_up(div_up(s->k, div_up(s->k, most)), 8);
+      g->nk = div_up(s->k, g->kc);
     }
   }
   g->a = source_of_a(s, g);
@@ -174,66 +172,56 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
     g->a_block = g->rows * g->a_i;
   } else if (g->a == GEMM_COPY) {
     g->a_i = 1, g->a_k = round_up(g->mr, g->lanes);
-    g->a_block = gemm_div_up(g->rows, g->mr) * g->kc * g->a_k;
+    g->a_block = div_up(g->rows, g->mr) * g->kc * g->a_k;
   }
   if (g->b == GEMM_COPY) g->b_block = g->kc * g->nv * g->lanes;
   int64_t panel = s->k * g->nv * g->lanes;
-  g->pack_group = gemm_max(1, PACK_WORK / panel);
+  g->pack_group = max64(1, PACK_WORK / panel);
 }
 
 int64_t gemm_packed_at(const GemmSpec *s, const GemmGeom *g, int64_t k, int64_t n) {
-  int64_t unit = (int64_t)g->nv * g->lanes, panel = n / unit, width = gemm_min(unit, s->n - panel * unit);
+  int64_t unit = (int64_t)g->nv * g->lanes, panel = n / unit, width = min64(unit, s->n - panel * unit);
   return panel * unit * s->k + k * round_up(width, g->lanes) + n % unit;
 }
 
 int64_t gemm_packed_size(const GemmSpec *s, const GemmGeom *g) { return s->k * round_up(s->n, g->lanes); }
 
 /* ---- plans ---- */
-static int64_t covered_rows(const GemmSpec *s, const GemmGeom *g) {
-  if (s->rows) return s->rows;
-  if (!s->nbatch) return g->ncol == 1 ? g->rows : 0;
-  int64_t inner = g->items / s->batch[0];
-  return g->nrow * g->ncol == 1 && g->per_chunk % inner == 0 ? g->per_chunk / inner : 0;
-}
-
-GemmPlan gemm_plan(const GemmSpec *s, const Target *t) {
+ContractionPlan gemm_plan(const GemmSpec *s, const Target *t) {
   GemmGeom g;
   gemm_geom(s, t, &g);
-  GemmPlan p = {.rows = covered_rows(s, &g)};
+  ContractionPlan p = {0};
   if (g.b == GEMM_PACKED) {
-    int64_t panels = gemm_div_up(s->n, (int64_t)g.nv * g.lanes);
-    p.tmp_bytes = gemm_packed_size(s, &g) * element(s);
-    p.step[p.nstep++] = (GemmStep){.name = "pack",
-                                   .nin = 1,
-                                   .nout = 1,
-                                   .in = {GO_B},
-                                   .out = {GO_TMP},
-                                   .nchunk = gemm_div_up(panels, g.pack_group)};
+    int64_t panels = div_up(s->n, (int64_t)g.nv * g.lanes);
+    p.tmp_bytes[0] = gemm_packed_size(s, &g) * element(s);
+    p.step[p.nstep++] = (ContractionStep){.name = "pack",
+                                          .nin = 1,
+                                          .nout = 1,
+                                          .in = {CO_B},
+                                          .out = {CO_TMP0},
+                                          .nchunk = div_up(panels, g.pack_group)};
   }
-  p.step[p.nstep++] = (GemmStep){.name = "main",
-                                 .nin = 2,
-                                 .nout = 1,
-                                 .in = {GO_A, g.b == GEMM_PACKED ? GO_TMP : GO_B},
-                                 .out = {GO_C},
-                                 .nchunk = g.ngroup * g.nrow * g.ncol,
-                                 .scratch = (g.a_block + g.b_block) * element(s),
-                                 .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
+  p.step[p.nstep++] =
+      (ContractionStep){.name = "main",
+                        .nin = 2,
+                        .nout = 1,
+                        .in = {CO_A, g.b == GEMM_PACKED ? CO_TMP0 : CO_B},
+                        .out = {CO_C},
+                        .nchunk = g.ngroup * g.nrow * g.ncol,
+                        .scratch = (g.a_block + g.b_block) * element(s),
+                        .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
   return p;
 }
 
 /* ---- schedules of equal bits ---- */
-int gemm_choices(const GemmSpec *spec, const Target *t, int64_t choice[CHOICES]) {
-  GemmGeom seen[CHOICES];
-  int n = 0;
-  for (int64_t c = 0; c < CHOICES; c++) {
-    GemmSpec s = *spec;
-    GemmGeom *g = &seen[n];
-    bool known = false;
-    s.choice = c;
-    gemm_geom(&s, t, g);
-    for (int i = 0; i < n && !known; i++)
-      known = seen[i].mr == g->mr && seen[i].nv == g->nv && seen[i].kc == g->kc;
-    if (!known) choice[n++] = c;
-  }
-  return n;
+static void decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
+  GemmSpec s = *(const GemmSpec *)spec;
+  GemmGeom g;
+  s.choice = choice;
+  gemm_geom(&s, t, &g);
+  v[0] = g.mr, v[1] = g.nv, v[2] = g.kc;
+}
+
+int gemm_choices(const GemmSpec *s, const Target *t, int64_t choice[CHOICES]) {
+  return contraction_choices(s, t, decide, choice);
 }

@@ -3,7 +3,7 @@
 #ifndef JEPAC_IR_KERNEL_GEMM_PLAN_H
 #define JEPAC_IR_KERNEL_GEMM_PLAN_H
 
-#include "ir/kernel/choice.h"
+#include "ir/kernel/contraction.h"
 #include "ir/target.h"
 #include "ir/type.h"
 
@@ -20,39 +20,17 @@ typedef struct {
   int64_t m, n, k;
   int64_t a_m, a_k, b_k, b_n, c_m, c_n;
   int64_t a_off, b_off, c_off;
-  /* 0: the plan cuts as it likes. Else chunk i of the main step reads and writes exactly rows [i * rows, (i +
-     1) * rows) of A and C, or with a batch those entries of its first axis. Results do not depend on it. */
-  int64_t rows;
-  int64_t choice; /* of schedule, ir/kernel/choice.h */
+  int64_t choice; /* of schedule */
 } GemmSpec;
 
-typedef enum { GO_A, GO_B, GO_C, GO_TMP } GemmOperand;
-
-typedef struct {
-  const char *name; /* "pack" or "main" */
-  int nin, nout;
-  GemmOperand in[2], out[1]; /* pointers reach the step in the order in..., out... */
-  int64_t nchunk;            /* fixed by shape and target, never by thread count */
-  int64_t scratch;           /* bytes a thread */
-  double flops;
-} GemmStep;
-
-typedef struct {
-  int64_t tmp_bytes; /* of GO_TMP, the packed B; 0 = unused. Independent of spec.rows, as are the steps */
-  int64_t rows; /* rows (or entries of the first batch axis) a chunk of the main step covers; 0: chunks are
-                   no such ranges */
-  int nstep;
-  GemmStep step[2]; /* the last one is the main step */
-} GemmPlan;
-
 /* How an operand is stored. */
-static inline DType gemm_dtype(const GemmSpec *s, GemmOperand o) {
-  bool narrow = (o == GO_A && s->a16) || (o == GO_B && s->b16) || (o == GO_C && s->c16);
+static inline DType gemm_dtype(const GemmSpec *s, ContractionOperand o) {
+  bool narrow = (o == CO_A && s->a16) || (o == CO_B && s->b16) || (o == CO_C && s->c16);
   return narrow ? DT_BF16 : s->dt;
 }
 
-GemmPlan gemm_plan(const GemmSpec *spec, const Target *target);
-/* The choices that give different schedules, 0 first; how many. */
+/* Steps "pack", where B is packed, and "main", the last one. */
+ContractionPlan gemm_plan(const GemmSpec *spec, const Target *target);
 int gemm_choices(const GemmSpec *s, const Target *t, int64_t choice[CHOICES]);
 
 /* ---- geometry behind the plan, for the emitters and the interpreter ---- */
@@ -88,9 +66,5 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g);
    filled up with its last column), each [k][column]. */
 int64_t gemm_packed_at(const GemmSpec *s, const GemmGeom *g, int64_t k, int64_t n);
 int64_t gemm_packed_size(const GemmSpec *s, const GemmGeom *g);
-
-static inline int64_t gemm_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t gemm_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

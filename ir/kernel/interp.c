@@ -181,10 +181,10 @@ static void run_loop(const LoopKernel *l, double *const *mem, bool round_f32) {
 
 /* ---- library kernels ---- */
 static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
-  int64_t padded = gemm_div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
+  int64_t padded = div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
   for (int64_t k = 0; k < s->k; k++)
     for (int64_t n = 0; n < padded; n++)
-      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + gemm_min(n, s->n - 1) * s->b_n];
+      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
 }
 
 static void run_gemm(const Program *p, const Kernel *kn, double *const *mem) {

@@ -112,9 +112,9 @@ typedef struct {
   KernelKind kind;
   LoopKernel loop;
   GemmSpec gemm; /* KK_GEMM: one step of it */
-  int gemm_step; /* which GemmStep of gemm_plan() */
+  int gemm_step; /* which ContractionStep of gemm_plan() */
   ConvSpec conv; /* KK_CONV: one step of it */
-  int conv_step; /* which ConvStep of conv_plan() */
+  int conv_step; /* which ContractionStep of conv_plan() */
   ScatterSpec scatter;
   const Extern *ext; /* KK_EXTERN: one result, row-major operands */
   int *buf;          /* operands: indices into Program.buf */
@@ -215,7 +215,7 @@ int64_t loop_tile(int64_t size, int64_t pieces,
                   int lanes); /* points a piece of the vector dim: whole vectors */
 int64_t kernel_chunks(const Program *p, const Kernel *k);
 /* conv_plan() for p's target, remembered where p has a memo; *own serves where it has none. */
-const ConvPlan *program_conv_plan(const Program *p, const ConvSpec *s, ConvPlan *own);
+const ContractionPlan *program_conv_plan(const Program *p, const ConvSpec *s, ContractionPlan *own);
 ConvMemo *conv_memo_new(Arena *a);
 /* Bytes b such that chunk c of k touches operand i of its list only in bytes [c*b, (c+1)*b); 0 when there is
    no such b. */

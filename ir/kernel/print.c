@@ -194,10 +194,9 @@ static void put_list(StrBuf *b, const char *name, const int64_t *v, int n) {
 
 static void put_gemm(StrBuf *b, const Program *p, const Kernel *k) {
   const GemmSpec *s = &k->gemm;
-  GemmPlan plan = gemm_plan(s, &p->target);
+  ContractionPlan plan = gemm_plan(s, &p->target);
   sb_printf(b, " %s %s", plan.step[k->gemm_step].name, dtype_name(s->dt));
   if (s->a16 || s->b16 || s->c16) put_list(b, "bf16", (int64_t[]){s->a16, s->b16, s->c16}, 3);
-  if (s->rows) sb_printf(b, " rows=%lld", (long long)s->rows);
   if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);
   put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
   put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);
@@ -216,14 +215,17 @@ static void put_scatter(StrBuf *b, const ScatterSpec *s) {
 }
 
 static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
-  ConvPlan plan = conv_plan(&k->conv, &p->target);
-  const ConvSpec *s = &plan.spec;
+  ContractionPlan plan = conv_plan(&k->conv, &p->target);
+  ConvSpec resolved = conv_resolve(&k->conv, &p->target), *s = &resolved;
   sb_printf(b, " %s.%s %s", conv_kind_names[s->kind], plan.step[k->conv_step].name, conv_algo_names[s->algo]);
   put_list(b, "x", (int64_t[]){s->n, s->c, s->h, s->w, s->xblock}, 5);
-  put_list(b, "w", (int64_t[]){s->k, s->c, s->kh, s->kw}, 4);
+  put_list(b, "w", (int64_t[]){s->k, s->c / s->groups, s->kh, s->kw}, 4);
   put_list(b, "y", (int64_t[]){s->n, s->k, s->oh, s->ow, s->yblock}, 5);
   put_list(b, "stride", s->stride, 2);
-  put_list(b, "pad", s->pad, 2);
+  if (conv_pad_even(s, 0) && conv_pad_even(s, 1)) put_list(b, "pad", s->pad, 2);
+  else put_list(b, "pad", (int64_t[]){s->pad[0], conv_pad_end(s, 0), s->pad[1], conv_pad_end(s, 1)}, 4);
+  if (s->dilation[0] > 1 || s->dilation[1] > 1) put_list(b, "dilation", s->dilation, 2);
+  if (s->groups > 1) sb_printf(b, " groups=%lld", (long long)s->groups);
   if (s->xbf16 || s->wbf16 || s->ybf16) put_list(b, "bf16", (int64_t[]){s->xbf16, s->wbf16, s->ybf16}, 3);
   if (s->images) sb_printf(b, " images=%lld", (long long)s->images);
   if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);

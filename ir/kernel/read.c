@@ -416,13 +416,11 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
     if (list(r, v, 3) != 3 || s->dt != DT_F32) fail(r, "which of a, b, c of an f32 product are bf16");
     s->a16 = v[0] != 0, s->b16 = v[1] != 0, s->c16 = v[2] != 0;
   }
-  s->rows = eat(r, "rows=") ? number(r) : 0;
   s->choice = schedule_choice(r);
   named_list(r, "mnk", v, 3);
   check_extents(r, v, 2);
   check_extents(r, v + 1, 2);
   check_extents(r, (int64_t[]){v[0], v[2]}, 2);
-  if (s->rows < 0 || s->rows > (int64_t)1 << 40) fail(r, "%lld rows a chunk", (long long)s->rows);
   s->m = v[0], s->n = v[1], s->k = v[2];
   named_list(r, "a", v, 3);
   s->a_off = v[0], s->a_m = v[1], s->a_k = v[2];
@@ -442,7 +440,7 @@ static void gemm_spec(KReader *r, GemmSpec *s) {
 static void gemm(KReader *r, Kernel *k) {
   const char *name = word(r, "a step of a matrix product");
   gemm_spec(r, &k->gemm);
-  GemmPlan plan = gemm_plan(&k->gemm, &r->prog->target);
+  ContractionPlan plan = gemm_plan(&k->gemm, &r->prog->target);
   for (k->gemm_step = 0; k->gemm_step < plan.nstep; k->gemm_step++)
     if (!strcmp(plan.step[k->gemm_step].name, name)) return;
   fail(r, "this matrix product has no step '%.40s'", name);
@@ -450,7 +448,7 @@ static void gemm(KReader *r, Kernel *k) {
 
 static void conv(KReader *r, Kernel *k) {
   ConvSpec *s = &k->conv;
-  int64_t x[5], w[4], y[5], small[3];
+  int64_t x[5], w[4], y[5], pad[4], small[3];
   const char *name = word(r, "a convolution"), *dot = strrchr(name, '.');
   int kind = 0;
   while (kind < 3 && (!dot || strncmp(name, conv_kind_names[kind], (size_t)(dot - name)) ||
@@ -463,19 +461,37 @@ static void conv(KReader *r, Kernel *k) {
   named_list(r, "w", w, 4);
   named_list(r, "y", y, 5);
   named_list(r, "stride", s->stride, 2);
-  named_list(r, "pad", s->pad, 2);
+  expect(r, "pad");
+  expect(r, "=");
+  int npad = list(r, pad, 4);
+  if (npad != 2 && npad != 4) fail(r, "pad needs 2 or 4 numbers");
+  s->dilation[0] = s->dilation[1] = s->groups = 1;
+  if (eat(r, "dilation")) {
+    expect(r, "=");
+    if (list(r, s->dilation, 2) != 2) fail(r, "dilation needs 2 numbers");
+  }
+  if (eat(r, "groups")) {
+    expect(r, "=");
+    s->groups = number(r);
+  }
   check_extents(r, x, 4);
   check_extents(r, w, 4);
   check_extents(r, y, 4);
   if (x[4] < 0 || x[4] > 64 || y[4] < 0 || y[4] > 64) fail(r, "impossible channel blocks");
-  for (int i = 0; i < 2; i++)
-    if (s->stride[i] < 1 || s->pad[i] < 0 || s->pad[i] > (int64_t)1 << 40 ||
-        y[2 + i] != (x[2 + i] + 2 * s->pad[i] - w[2 + i]) / s->stride[i] + 1)
+  for (int i = 0; i < 2; i++) {
+    int64_t lo = s->pad[i] = pad[npad == 4 ? 2 * i : i], hi = pad[npad == 4 ? 2 * i + 1 : i];
+    check_extents(r, (int64_t[]){w[2 + i], s->dilation[i]}, 2);
+    if (s->stride[i] < 1 || lo < 0 || lo > (int64_t)1 << 40 || hi <= -s->stride[i] || hi > (int64_t)1 << 40 ||
+        y[2 + i] != (x[2 + i] + lo + hi - (w[2 + i] - 1) * s->dilation[i] - 1) / s->stride[i] + 1)
       fail(r, "impossible geometry");
+  }
   s->n = x[0], s->c = x[1], s->h = x[2], s->w = x[3], s->xblock = (int)x[4];
   s->k = w[0], s->kh = w[2], s->kw = w[3];
   s->oh = y[2], s->ow = y[3], s->yblock = (int)y[4];
-  if (w[1] != s->c || y[0] != s->n || y[1] != s->k) fail(r, "the extents of x, w and y do not fit together");
+  if (s->groups < 1 || s->c % s->groups || s->k % s->groups)
+    fail(r, "%lld groups do not divide the channels", (long long)s->groups);
+  if (w[1] != s->c / s->groups || y[0] != s->n || y[1] != s->k)
+    fail(r, "the extents of x, w and y do not fit together");
   if (eat(r, "bf16")) {
     expect(r, "=");
     if (list(r, small, 3) != 3) fail(r, "bf16 needs 3 numbers");
@@ -488,7 +504,7 @@ static void conv(KReader *r, Kernel *k) {
       fail(r, "this convolution cannot run in chunks of %lld images", (long long)s->images);
   }
   s->choice = schedule_choice(r);
-  ConvPlan plan = conv_plan(s, &r->prog->target);
+  ContractionPlan plan = conv_plan(s, &r->prog->target);
   for (k->conv_step = 0; k->conv_step < plan.nstep; k->conv_step++)
     if (!strcmp(plan.step[k->conv_step].name, dot + 1)) return;
   fail(r, "this convolution has no step '%.40s'", dot + 1);

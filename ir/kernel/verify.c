@@ -285,7 +285,7 @@ static bool check_loop(Check *c) {
   return ok;
 }
 
-static bool check_matrix(Check *c, const GemmSpec *s, int operand, GemmOperand role, int64_t off,
+static bool check_matrix(Check *c, const GemmSpec *s, int operand, ContractionOperand role, int64_t off,
                          const int64_t *batch, int64_t rows, int64_t row, int64_t cols, int64_t col) {
   const Buf *b = &c->p->buf.v[c->p->kernel.v[c->k].buf[operand]];
   Range r = {off, off, false};
@@ -303,23 +303,22 @@ static bool check_matrix(Check *c, const GemmSpec *s, int operand, GemmOperand r
 static bool check_gemm(Check *c) {
   const Kernel *k = &c->p->kernel.v[c->k];
   const GemmSpec *s = &k->gemm;
-  GemmPlan plan = gemm_plan(s, &c->p->target);
+  ContractionPlan plan = gemm_plan(s, &c->p->target);
   if (k->gemm_step < 0 || k->gemm_step >= plan.nstep)
     return fail(c, "step %d of %d", k->gemm_step, plan.nstep);
   if (s->c_n != 1) return fail(c, "columns of a matrix product lie %lld apart", (long long)s->c_n);
   if ((s->a16 || s->b16 || s->c16) && s->dt != DT_F32)
     return fail(c, "a matrix product of bf16 sums in %s", dtype_name(s->dt));
-  if (s->rows < 0) return fail(c, "%lld rows a chunk", (long long)s->rows);
-  const GemmStep *st = &plan.step[k->gemm_step];
+  const ContractionStep *st = &plan.step[k->gemm_step];
   if (k->nbuf != st->nin + st->nout || k->nout != st->nout)
     return fail(c, "%d operands for step %s", k->nbuf, st->name);
   for (int i = 0; i < k->nbuf; i++) {
-    GemmOperand role = i < st->nin ? st->in[i] : st->out[i - st->nin];
-    if (role == GO_TMP && c->p->buf.v[k->buf[i]].bytes < plan.tmp_bytes)
+    ContractionOperand role = step_operand(st, i);
+    if (role == CO_TMP0 && c->p->buf.v[k->buf[i]].bytes < plan.tmp_bytes[0])
       return fail(c, "operand %d of step %s is too small", i, st->name);
-    if ((role == GO_A && !check_matrix(c, s, i, role, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k)) ||
-        (role == GO_B && !check_matrix(c, s, i, role, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n)) ||
-        (role == GO_C && !check_matrix(c, s, i, role, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n)))
+    if ((role == CO_A && !check_matrix(c, s, i, role, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k)) ||
+        (role == CO_B && !check_matrix(c, s, i, role, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n)) ||
+        (role == CO_C && !check_matrix(c, s, i, role, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n)))
       return false;
   }
   return true;
@@ -327,21 +326,21 @@ static bool check_gemm(Check *c) {
 
 static bool check_conv(Check *c) {
   const Kernel *k = &c->p->kernel.v[c->k];
-  ConvPlan plan = conv_plan(&k->conv, &c->p->target);
+  ContractionPlan plan = conv_plan(&k->conv, &c->p->target);
   if (k->conv_step < 0 || k->conv_step >= plan.nstep)
     return fail(c, "step %d of %d", k->conv_step, plan.nstep);
-  const ConvStep *st = &plan.step[k->conv_step];
+  const ContractionStep *st = &plan.step[k->conv_step];
   if (k->nbuf != st->nin + st->nout || k->nout != st->nout)
     return fail(c, "%d operands for step %s", k->nbuf, st->name);
-  const ConvSpec *s = &plan.spec;
+  ConvSpec resolved = conv_resolve(&k->conv, &c->p->target), *s = &resolved;
   if (k->conv.images != s->images)
     return fail(c, "cannot run in chunks of %lld images", (long long)k->conv.images);
   const DType dt[] = {s->xbf16 ? DT_BF16 : DT_F32, s->wbf16 ? DT_BF16 : DT_F32, s->ybf16 ? DT_BF16 : DT_F32};
   int64_t bytes[] = {
-      dtype_size(dt[CO_X]) * s->n * s->c * s->h * s->w, dtype_size(dt[CO_W]) * s->k * s->c * s->kh * s->kw,
+      dtype_size(dt[CO_X]) * s->n * s->c * s->h * s->w, dtype_size(dt[CO_W]) * s->k * (s->c / s->groups) * s->kh * s->kw,
       dtype_size(dt[CO_Y]) * s->n * s->k * s->oh * s->ow, plan.tmp_bytes[0], plan.tmp_bytes[1]};
   for (int i = 0; i < k->nbuf; i++) {
-    ConvOperand role = i < st->nin ? st->in[i] : st->out[i - st->nin];
+    ContractionOperand role = step_operand(st, i);
     if (role <= CO_Y && c->p->buf.v[k->buf[i]].dt != dt[role])
       return fail(c, "operand %d of step %s is %s, not %s", i, st->name,
                   dtype_name(c->p->buf.v[k->buf[i]].dt), dtype_name(dt[role]));

@@ -33,9 +33,9 @@ static bool recut(const Program *p, const Kernel *k, int64_t count, Kernel *out)
   }
   if (k->kind != KK_CONV || k->conv.n % count) return false;
   out->conv.images = k->conv.n / count;
-  ConvPlan own;
-  const ConvPlan *plan = program_conv_plan(p, &out->conv, &own);
-  return plan->spec.images && plan->step[out->conv_step].nchunk == count;
+  ContractionPlan own;
+  const ContractionStep *st = &program_conv_plan(p, &out->conv, &own)->step[out->conv_step];
+  return st->images && st->nchunk == count;
 }
 
 static int operand_of(const Program *p, const Kernel *k, int root, int from) {
@@ -178,8 +178,7 @@ static double loss(const Program *p, const Chain *c, int64_t count) {
       if (b) data += (double)b;
       else weights += (double)p->buf.v[root].bytes;
     }
-    ConvPlan own;
-    if (cut.kind != KK_CONV || program_conv_plan(p, &cut.conv, &own)->spec.algo != CONV_WINOGRAD) continue;
+    if (cut.kind != KK_CONV || conv_resolve(&cut.conv, &p->target).algo != CONV_WINOGRAD) continue;
     int64_t tiles = cut.conv.images * ((cut.conv.oh + 3) / 4) * ((cut.conv.ow + 3) / 4);
     if (tiles < LEAST_TILES) return 1e9;
     if (4.0 / (double)tiles > worst) worst = 4.0 / (double)tiles;

@@ -112,16 +112,16 @@ static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout) 
 }
 
 static void push_gemm(Lower *l, const GemmSpec *s, Val v, const Val base[2]) {
-  GemmPlan plan = gemm_plan(s, &l->p->target);
+  ContractionPlan plan = gemm_plan(s, &l->p->target);
   int role[4] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v), -1};
-  if (plan.tmp_bytes) {
-    role[GO_TMP] = lower_temp(l, plan.tmp_bytes);
-    Buf *b = &l->p->buf.v[role[GO_TMP]];
+  if (plan.tmp_bytes[0]) {
+    role[CO_TMP0] = lower_temp(l, plan.tmp_bytes[0]);
+    Buf *b = &l->p->buf.v[role[CO_TMP0]];
     b->dt = s->dt;
-    b->shape.dim[0] = plan.tmp_bytes / dtype_size(s->dt);
+    b->shape.dim[0] = plan.tmp_bytes[0] / dtype_size(s->dt);
   }
   for (int i = 0; i < plan.nstep; i++) {
-    const GemmStep *st = &plan.step[i];
+    const ContractionStep *st = &plan.step[i];
     Kernel k = {.kind = KK_GEMM, .gemm = *s, .gemm_step = i, .flops = st->flops};
     int buf[3], nb = 0;
     for (int j = 0; j < st->nin; j++) buf[nb++] = role[st->in[j]];
@@ -220,21 +220,20 @@ void lower_conv(Lower *l, Val v) {
   s.kw = ws->dim[3];
   s.oh = ys->dim[2];
   s.ow = ys->dim[3];
-  for (int i = 0; i < 2; i++) {
-    s.stride[i] = n->attr[0].v[i];
-    s.pad[i] = n->attr[1].v[i];
-  }
+  ConvAttrs at = conv_attrs(n);
+  s.groups = at.groups;
+  for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.pad[i] = at.lo[i], s.dilation[i] = at.dilation[i];
   s.xblock = l->block[x];
   s.yblock = l->block[y];
   s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
   s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
-  ConvPlan plan = conv_plan(&s, &l->p->target);
+  ContractionPlan plan = conv_plan(&s, &l->p->target);
   int role[5] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y), -1, -1};
   for (int i = 0; i < 2; i++)
     if (plan.tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, plan.tmp_bytes[i]);
   for (int i = 0; i < plan.nstep; i++) {
-    const ConvStep *st = &plan.step[i];
+    const ContractionStep *st = &plan.step[i];
     Kernel k;
     memset(&k, 0, sizeof k);
     k.kind = KK_CONV;

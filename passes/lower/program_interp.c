@@ -35,16 +35,18 @@ static void run_conv(const Program *p, int k, double *const *mem) {
   double *out = s->kind == CONV_FWD ? y : s->kind == CONV_DX ? x : w;
   const Shape *os = s->kind == CONV_FWD ? &fy->shape : s->kind == CONV_DX ? &fx->shape : &fw->shape;
   memset(out, 0, sizeof(double) * (size_t)shape_count(os));
+  int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   for (int64_t i = 0; i < s->n; i++)
     for (int64_t o = 0; o < s->k; o++)
       for (int64_t a = 0; a < s->oh; a++)
         for (int64_t b = 0; b < s->ow; b++)
-          for (int64_t c = 0; c < s->c; c++)
+          for (int64_t c = 0; c < cg; c++)
             for (int64_t r = 0; r < s->kh; r++)
               for (int64_t t = 0; t < s->kw; t++) {
-                int64_t h = a * s->stride[0] + r - s->pad[0], v = b * s->stride[1] + t - s->pad[1];
+                int64_t h = a * s->stride[0] + r * s->dilation[0] - s->pad[0],
+                        v = b * s->stride[1] + t * s->dilation[1] - s->pad[1], ch = o / kg * cg + c;
                 if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-                int64_t xi = at4(fx, i, c, h, v), wi = ((o * s->c + c) * s->kh + r) * s->kw + t,
+                int64_t xi = at4(fx, i, ch, h, v), wi = ((o * cg + c) * s->kh + r) * s->kw + t,
                         yi = at4(fy, i, o, a, b);
                 if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
                 else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];

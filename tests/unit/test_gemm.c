@@ -4,7 +4,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #endif
-#include "tests/unit/gemm_harness.h"
+#include "tests/unit/contraction.h"
 
 #include <check.h>
 #include <math.h>
@@ -78,24 +78,24 @@ static void offsets(const GemmSpec *s, int64_t item, int64_t out[3]) {
 
 /* Relative rms error of C; NaN when anything was left unwritten. c receives C. */
 static double run(const GemmSpec *s, const Target *t, Buffer *c) {
-  GemmCode code = gemm_compile(s, t);
+  ContractionCode code = gemm_compile(s, t);
   int64_t items = 1, na = reach(s, s->a_batch, s->m, s->a_m, s->k, s->a_k),
           nb = reach(s, s->b_batch, s->k, s->b_k, s->n, s->b_n);
   for (int i = 0; i < s->nbatch; i++) items *= s->batch[i];
-  Buffer a = buffer_new(gemm_dtype(s, GO_A), na), b = buffer_new(gemm_dtype(s, GO_B), nb),
-         tmp = buffer_new(s->dt, code.plan.tmp_bytes / dtype_size(s->dt)),
+  Buffer a = buffer_new(gemm_dtype(s, CO_A), na), b = buffer_new(gemm_dtype(s, CO_B), nb),
+         tmp = buffer_new(s->dt, code.plan.tmp_bytes[0] / dtype_size(s->dt)),
          scratch = buffer_new(s->dt, (code.scratch + 63) / 64 * 64 / dtype_size(s->dt));
-  *c = buffer_new(gemm_dtype(s, GO_C), reach(s, s->c_batch, s->m, s->c_m, s->n, 1));
+  *c = buffer_new(gemm_dtype(s, CO_C), reach(s, s->c_batch, s->m, s->c_m, s->n, 1));
   seed = 1;
   for (int64_t i = 0; i < na; i++) put(&a, i, random_value());
   for (int64_t i = 0; i < nb; i++) put(&b, i, random_value());
-  void *operand[] = {[GO_A] = a.p, [GO_B] = b.p, [GO_C] = c->p, [GO_TMP] = tmp.p};
+  void *operand[] = {[CO_A] = a.p, [CO_B] = b.p, [CO_C] = c->p, [CO_TMP0] = tmp.p};
   size_t bytes = (size_t)(c->n * dtype_size(c->dt));
   char *first = malloc(bytes);
   for (int backwards = 0; backwards < 2; backwards++) {
     for (int i = 0; i < code.plan.nstep; i++) {
       for (int64_t k = 0; k < scratch.n; k++) put(&scratch, k, NAN);
-      gemm_run_step(&code, i, operand, scratch.p, backwards);
+      contraction_run_step(&code, i, operand, scratch.p, backwards);
     }
     if (backwards) ck_assert_msg(!memcmp(first, c->p, bytes), "chunk order changes bits");
     else memcpy(first, c->p, bytes);
@@ -121,7 +121,7 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
     if (!written[i]) ck_assert_msg(isnan(get(c, i)), "element %lld between rows was written", (long long)i);
   free(written);
   buffer_free(&a), buffer_free(&b), buffer_free(&tmp), buffer_free(&scratch);
-  gemm_free(&code);
+  contraction_free(&code);
   return sum > 0 ? sqrt(err / sum) : sqrt(err);
 }
 
@@ -200,32 +200,6 @@ START_TEST(stored_as_bf16) {
 }
 END_TEST
 
-/* Chunks of given rows: they cover exactly these, and change no bits. */
-START_TEST(given_rows) {
-  Target t;
-  if (!target_of(cpus[_i], &t)) return;
-  for (int i = 0; i < SHAPES; i++)
-    for (int order = i % 2; order < 4; order += 2) {
-      GemmSpec s = spec_of(shapes[i], order, DT_F32);
-      Buffer want, got;
-      run(&s, &t, &want);
-      static const int64_t rows[] = {7, 32, 1000};
-      for (int r = i % 2; r < 3; r++) {
-        s.rows = rows[r];
-        if (s.m / s.rows > 40) continue;
-        GemmPlan p = gemm_plan(&s, &t);
-        ck_assert_int_eq(p.rows, s.rows);
-        ck_assert_int_eq(p.step[p.nstep - 1].nchunk, (s.m + s.rows - 1) / s.rows);
-        ck_assert(run(&s, &t, &got) < bound(s.dt));
-        ck_assert_msg(!memcmp(want.p, got.p, (size_t)want.n * 4), "shape %d order %d: %lld rows change bits",
-                      i, order, (long long)s.rows);
-        buffer_free(&got);
-      }
-      buffer_free(&want);
-    }
-}
-END_TEST
-
 /* Every other schedule: the same steps and temporaries, the same bits. */
 START_TEST(choices) {
   Target t;
@@ -233,8 +207,7 @@ START_TEST(choices) {
   if (!target_of(cpus[_i], &t)) return;
   for (int i = 0; i < SHAPES; i++) {
     GemmSpec s = spec_of(shapes[i], (i + _i) % 4, DT_F32);
-    s.rows = i % 3 == 2 ? 16 : 0;
-    GemmPlan plain = gemm_plan(&s, &t);
+    ContractionPlan plain = gemm_plan(&s, &t);
     int64_t choice[CHOICES];
     int n = gemm_choices(&s, &t, choice);
     ck_assert(n >= 1 && choice[0] == 0);
@@ -242,10 +215,9 @@ START_TEST(choices) {
     run(&s, &t, &want);
     for (int c = 1; c < n; c++, other++) {
       s.choice = choice[c];
-      GemmPlan p = gemm_plan(&s, &t);
-      ck_assert(p.nstep == plain.nstep && p.tmp_bytes == plain.tmp_bytes);
+      ContractionPlan p = gemm_plan(&s, &t);
+      ck_assert(p.nstep == plain.nstep && p.tmp_bytes[0] == plain.tmp_bytes[0]);
       if (p.nstep > 1) ck_assert_int_eq(p.step[0].nchunk, plain.step[0].nchunk);
-      if (s.rows) ck_assert_int_eq(p.step[p.nstep - 1].nchunk, plain.step[p.nstep - 1].nchunk);
       run(&s, &t, &got);
       ck_assert_msg(!memcmp(want.p, got.p, (size_t)want.n * 4), "shape %d: choice %lld changes bits", i,
                     (long long)s.choice);
@@ -257,45 +229,6 @@ START_TEST(choices) {
 }
 END_TEST
 
-/* One chunk alone writes its rows and nothing else. */
-START_TEST(chunk_is_rows) {
-  Target t;
-  if (!target_of(cpus[_i], &t)) return;
-  for (int batched = 0; batched < 2; batched++) {
-    GemmSpec s = spec_of((Shape3){50, 70, 30}, 2, DT_F32);
-    s.rows = batched ? 2 : 16;
-    if (batched) {
-      s.m = 4, s.nbatch = 2, s.batch[0] = 5, s.batch[1] = 3;
-      s.a_batch[0] = 3 * 120, s.a_batch[1] = 120, s.b_batch[0] = 0, s.b_batch[1] = 2100;
-      s.c_batch[0] = 3 * 280, s.c_batch[1] = 280;
-    }
-    GemmCode code = gemm_compile(&s, &t);
-    int64_t nc = batched ? 5 * 3 * 280 : 50 * 70, each = batched ? 2 * 3 * 280 : 16 * 70;
-    Buffer a = buffer_new(DT_F32, batched ? 15 * 120 : 50 * 30), b = buffer_new(DT_F32, 3 * 2100), c,
-           tmp = buffer_new(DT_F32, code.plan.tmp_bytes / 4),
-           scratch = buffer_new(DT_F32, code.scratch / 4 + 64);
-    for (int64_t i = 0; i < a.n; i++) put(&a, i, 1);
-    for (int64_t i = 0; i < b.n; i++) put(&b, i, 1);
-    int main_step = code.plan.nstep - 1;
-    for (int64_t chunk = 0; chunk < code.plan.step[main_step].nchunk; chunk++) {
-      c = buffer_new(DT_F32, nc);
-      void *operand[] = {[GO_A] = a.p, [GO_B] = b.p, [GO_C] = c.p, [GO_TMP] = tmp.p};
-      if (main_step) gemm_run_step(&code, 0, operand, scratch.p, false);
-      void *ptr[] = {a.p, code.plan.step[main_step].in[1] == GO_TMP ? tmp.p : b.p, c.p};
-      code.code.fn[main_step](ptr, chunk, scratch.p, NULL);
-      for (int64_t i = 0; i < nc; i++) {
-        bool mine = i / each == chunk;
-        ck_assert_msg(mine ? get(&c, i) == 30 : isnan(get(&c, i)), "chunk %lld, element %lld: %g",
-                      (long long)chunk, (long long)i, get(&c, i));
-      }
-      buffer_free(&c);
-    }
-    buffer_free(&a), buffer_free(&b), buffer_free(&tmp), buffer_free(&scratch);
-    gemm_free(&code);
-  }
-}
-END_TEST
-
 /* Two batch axes, B shared along one, for products of all sizes and orders. */
 START_TEST(batches) {
   Target t;
@@ -304,18 +237,17 @@ START_TEST(batches) {
                                  {1, 1, 33}, {70, 65, 30}, {9, 2, 64}};
   for (int i = 0; i < 7; i++)
     for (int order = 0; order < 4; order++)
-      for (int64_t shared = 0; shared < 2; shared++)
-        for (int64_t rows = 0; rows < 3; rows++) {
-          GemmSpec s = spec_of(small[i], order, DT_F32);
-          s.nbatch = 2, s.batch[0] = shared ? 2 : 13, s.batch[1] = 3, s.rows = rows;
-          s.a_batch[1] = s.m * s.k, s.a_batch[0] = 3 * s.m * s.k;
-          s.b_batch[1] = s.k * s.n, s.b_batch[0] = shared ? 0 : 3 * s.k * s.n;
-          s.c_batch[1] = s.m * s.n, s.c_batch[0] = 3 * s.m * s.n;
-          Buffer c;
-          double e = run(&s, &t, &c);
-          buffer_free(&c);
-          ck_assert_msg(e < bound(s.dt), "%s shape %d order %d: error %g", cpus[_i], i, order, e);
-        }
+      for (int64_t shared = 0; shared < 2; shared++) {
+        GemmSpec s = spec_of(small[i], order, DT_F32);
+        s.nbatch = 2, s.batch[0] = shared ? 2 : 13, s.batch[1] = 3;
+        s.a_batch[1] = s.m * s.k, s.a_batch[0] = 3 * s.m * s.k;
+        s.b_batch[1] = s.k * s.n, s.b_batch[0] = shared ? 0 : 3 * s.k * s.n;
+        s.c_batch[1] = s.m * s.n, s.c_batch[0] = 3 * s.m * s.n;
+        Buffer c;
+        double e = run(&s, &t, &c);
+        buffer_free(&c);
+        ck_assert_msg(e < bound(s.dt), "%s shape %d order %d: error %g", cpus[_i], i, order, e);
+      }
 }
 END_TEST
 
@@ -341,9 +273,7 @@ int main(void) {
   tcase_set_timeout(t, 300);
   tcase_add_loop_test(t, every_order, 0, CPUS);
   tcase_add_loop_test(t, stored_as_bf16, 0, CPUS);
-  tcase_add_loop_test(t, given_rows, 0, CPUS);
   tcase_add_loop_test(t, choices, 0, CPUS);
-  tcase_add_loop_test(t, chunk_is_rows, 0, CPUS);
   tcase_add_loop_test(t, batches, 0, CPUS);
   tcase_add_loop_test(t, long_sums, 0, CPUS);
   suite_add_tcase(s, t);

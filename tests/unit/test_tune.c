@@ -18,8 +18,9 @@ static Program *product(Arena *a, bool transposed) {
   *p = (Program){.graph = graph_new(a, "product"), .arena = a, .target = target_host()};
   GemmSpec s = {.dt = DT_F32, .m = M, .n = N, .k = K, .a_m = K, .a_k = 1, .c_m = N, .c_n = 1};
   s.b_k = transposed ? 1 : N, s.b_n = transposed ? K : 1;
-  GemmPlan plan = gemm_plan(&s, &p->target);
-  int64_t bytes[] = {[GO_A] = M * K * 4, [GO_B] = K * N * 4, [GO_C] = M * N * 4, [GO_TMP] = plan.tmp_bytes};
+  ContractionPlan plan = gemm_plan(&s, &p->target);
+  int64_t bytes[] = {
+      [CO_A] = M * K * 4, [CO_B] = K * N * 4, [CO_C] = M * N * 4, [CO_TMP0] = plan.tmp_bytes[0]};
   for (int i = 0; i < 4; i++) {
     Buf b = {.dt = DT_NONE, .bytes = bytes[i], .input = -1, .result = -1, .alias = -1, .val = -1};
     b.offset = p->arena_bytes;
@@ -27,7 +28,7 @@ static Program *product(Arena *a, bool transposed) {
     vec_push(a, &p->buf, b);
   }
   for (int i = 0; i < plan.nstep; i++) {
-    const GemmStep *st = &plan.step[i];
+    const ContractionStep *st = &plan.step[i];
     Kernel k = {.kind = KK_GEMM, .gemm = s, .gemm_step = i, .nbuf = st->nin + 1, .nout = 1, .val = -1};
     k.flops = st->flops;
     k.buf = NEWN(a, int, 3);
@@ -139,7 +140,7 @@ START_TEST(choice_is_no_identity) {
         for (int64_t i = 0; i < plan->step[s].nchunk; i++) plan->step[s].fn(operand, i, scratch, NULL);
       }
       float *got = NEWN(arena, float, M *N);
-      memcpy(got, memory + p->buf.v[GO_C].offset, M * N * sizeof *got);
+      memcpy(got, memory + p->buf.v[CO_C].offset, M * N * sizeof *got);
       if (!c) want = got, identity = plan->identity;
       ck_assert_mem_eq(got, want, M * N * sizeof *got);
       ck_assert(plan->identity == identity);
