@@ -9,11 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fill_inputs(Session *s, uint64_t seed) {
+/* How many classes the data have; 1 where that is not known, as label 0 is always valid. */
+static uint32_t data_classes(const Recipe *r) {
+  const Setting *s = r ? setting_find(r->data.set, r->data.nset, "classes") : NULL;
+  return s && s->kind == SET_NUM && s->num >= 1 ? (uint32_t)s->num : 1;
+}
+
+/* Normal numbers; labels and tokens below `classes`. */
+static void fill_inputs(Session *s, uint32_t classes, uint64_t seed) {
   const Plan *p = session_plan(s);
   for (int i = 0; i < p->ntensor; i++) {
     SessionTensor t = session_tensor_at(s, i);
-    if (t.kind != PT_ARG || t.dt != DT_F32) continue; /* others stay zero: valid labels */
+    if (t.kind == PT_ARG && t.dt == DT_I64) {
+      Rng r = rng_stream(seed, 0xbe9c, (uint32_t)i, 0);
+      for (int64_t k = 0, n = shape_count(&t.shape); k < n; k++)
+        ((int64_t *)t.data)[k] = rng_below(&r, classes);
+    }
+    if (t.kind != PT_ARG || t.dt != DT_F32) continue;
     RngBlock b = {.seed = seed, .stream = 0xbe9c0000u + (uint32_t)i, .normal = true, .b = 1};
     double x[RNG_BLOCK];
     for (int64_t k = 0, n = shape_count(&t.shape); k < n; k += RNG_BLOCK) {
@@ -61,6 +73,7 @@ static void print_roofline(Cli *c, Session *s, FILE *f) {
 /* The step without the gradient norm that only the check looks at (clipping may need it too). */
 static const Graph *without_norm(Arena *a, const Graph *g) {
   Graph *bare = graph_new(a, g->name);
+  bare->precision = g->precision;
   for (Val v = 0; v < g->node.n; v++) g_copy_node(bare, g, v, g_node(g, v)->in);
   for (int i = 0; i < g->outputs.n; i++)
     if (strcmp(g->outputs.v[i].name, "grad_norm"))
@@ -75,12 +88,13 @@ static double median(double *t, int64_t n) {
 
 /* --checks: what looking for non-finite values costs when there are none. Steps as jepac train makes them, in
    turn with steps that compute no norm for the check and look at nothing. */
-static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint64_t seed, int64_t n) {
+static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint32_t classes, uint64_t seed,
+                           int64_t n) {
   Compiled bare;
   Status s = cli_compile(c, without_norm(c->arena, g), &bare);
   if (s) return s;
   compiled_init(&bare, seed);
-  fill_inputs(bare.session, seed);
+  fill_inputs(bare.session, classes, seed);
   double *with = NEWN(c->arena, double, n), *without = NEWN(c->arena, double, n),
          *more = NEWN(c->arena, double, n);
   int bad;
@@ -109,7 +123,7 @@ static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint64_t s
 
 Status cmd_bench(Cli *c) {
   double start = now_seconds();
-  int64_t n = c->opt.steps < 0 ? 20 : c->opt.steps;
+  int64_t n = OPT(c, steps) < 0 ? 20 : OPT(c, steps);
   if (n < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
@@ -120,8 +134,9 @@ Status cmd_bench(Cli *c) {
   Compiled k;
   if ((s = cli_compile(c, g, &k))) return s;
   uint64_t seed = cli_seed(c, recipe);
+  uint32_t classes = data_classes(recipe);
   compiled_init(&k, seed);
-  fill_inputs(k.session, seed);
+  fill_inputs(k.session, classes, seed);
   double *t = NEWN(c->arena, double, n), first = 0;
   for (int64_t i = -1; i < n; i++) {
     tensors_set_number(k.session, "step", i + 1);
@@ -133,17 +148,17 @@ Status cmd_bench(Cli *c) {
   double middle = median(t, n), flops = 0;
   for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
   int64_t rss = peak_memory();
-  if (c->opt.verbose) print_roofline(c, k.session, c->opt.json ? stderr : stdout);
-  if (c->opt.trace) {
+  if (OPT(c, verbose)) print_roofline(c, k.session, OPT(c, json) ? stderr : stdout);
+  if (OPT(c, trace)) {
     Trace *trace = trace_new(c, &k);
     for (int64_t i = 0; i < 5; i++) {
       tensors_set_number(k.session, "step", n + i);
       trace_step(trace, n + i);
       session_run(k.session, 0, k.plan->nstep);
     }
-    if ((s = trace_write(trace, c->opt.trace))) return s;
+    if ((s = trace_write(trace, OPT(c, trace)))) return s;
   }
-  if (c->opt.json) {
+  if (OPT(c, json)) {
     printf("{\"step_min_s\": %.9g, \"step_median_s\": %.9g, \"first_step_s\": %.9g, \"compile_s\": %.9g, "
            "\"peak_rss_bytes\": %lld, "
            "\"arena_bytes\": %lld, \"flops\": %.17g}\n",
@@ -152,11 +167,11 @@ Status cmd_bench(Cli *c) {
     printf("step        %.3f ms (median of %lld; best %.3f ms), %.1f GFLOP/s\n", middle * 1e3, (long long)n,
            t[0] * 1e3, flops / middle * 1e-9);
     printf("first step  %.3f s after start; passes and code generation %.3f s\n", first, k.seconds);
-    printf("memory      peak %s, arena %s, scratch %s a thread\n", cli_human_bytes(c->arena, rss),
-           cli_human_bytes(c->arena, k.plan->arena_bytes), cli_human_bytes(c->arena, k.plan->scratch_bytes));
-    printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
+    printf("memory      peak %s, arena %s, scratch %s a thread\n", human_bytes(c->arena, rss),
+           human_bytes(c->arena, k.plan->arena_bytes), human_bytes(c->arena, k.plan->scratch_bytes));
+    printf("work        %sFLOP a step\n", human_count(c->arena, flops));
   }
-  if (c->opt.checks) s = bench_checks(c, g, &k, seed, n);
+  if (OPT(c, checks)) s = bench_checks(c, g, &k, classes, seed, n);
   compiled_free(&k);
   return s;
 }

@@ -19,7 +19,8 @@ static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r)
   }
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
-  if (c->opt.entry || c->opt.grad || !(*r = cli_recipe(c, m))) return cli_model_graph(c, m, c->opt.entry, g);
+  if (OPT(c, entry) || OPT(c, grad) || !(*r = cli_recipe(c, m)))
+    return cli_model_graph(c, m, OPT(c, entry), g);
   if ((s = cli_check_train_step(c))) return s;
   *g = frontend_train_step(m, c->diags, bind_data);
   return *g ? ST_OK : ST_MODEL;
@@ -60,7 +61,7 @@ static Memory measure(const Program *p, Arena *a) {
   program_lifetimes(p, m.first, m.last);
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
-    m.always += (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    m.always += tensor_room(n->dt, &n->shape);
   }
   for (int b = 0; b < p->buf.n; b++) {
     if (p->buf.v[b].alias >= 0 || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
@@ -74,7 +75,7 @@ static Memory measure(const Program *p, Arena *a) {
 static void print_curve(Cli *c, const Memory *m) {
   int n = m->p->kernel.n, per = (n + ROWS - 1) / ROWS;
   int64_t top = m->always + m->live[m->peak];
-  printf("\n%-14s %10s  (one # is %s)\n", "kernels", "live", cli_human_bytes(c->arena, top / BAR));
+  printf("\n%-14s %10s  (one # is %s)\n", "kernels", "live", human_bytes(c->arena, top / BAR));
   for (int k = 0; k < n; k += per) {
     int64_t most = 0;
     bool peak = false;
@@ -84,7 +85,7 @@ static void print_curve(Cli *c, const Memory *m) {
     }
     most += m->always;
     const char *range = arena_printf(c->arena, "k%d..k%d", k, k + per - 1 < n ? k + per - 1 : n - 1);
-    printf("%-14s %10s  ", range, cli_human_bytes(c->arena, most));
+    printf("%-14s %10s  ", range, human_bytes(c->arena, most));
     for (int i = 0; i < (int)((double)most / (double)top * BAR + 0.5); i++) putchar('#');
     printf("%s\n", peak ? " <- peak" : "");
   }
@@ -107,7 +108,7 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
     int line = lines_find(t, n->loc);
-    int64_t bytes = (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    int64_t bytes = tensor_room(n->dt, &n->shape);
     if (line < 4096) h[line].bytes[HELD_STATE] += bytes, h[line].total += bytes;
   }
   for (int b = 0; b < p->buf.n; b++) {
@@ -130,7 +131,7 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   for (int i = 0; i < n; i++) {
     printf("%-28s", lines_name(t, row[i].line));
     for (int r = 0; r < 4; r++)
-      printf(" %10s", row[i].h->bytes[r] ? cli_human_bytes(c->arena, row[i].h->bytes[r]) : "");
+      printf(" %10s", row[i].h->bytes[r] ? human_bytes(c->arena, row[i].h->bytes[r]) : "");
     printf("  %.60s\n", lines_text(t, row[i].line));
   }
 }
@@ -141,43 +142,42 @@ Status explain_memory(Cli *c, const Program *p, Lines *t) {
     printf("nothing to run\n");
     return ST_OK;
   }
-  const char *name = program_kernel_name(p, m.peak, c->arena);
+  const char *name = kernel_name(p, m.peak, c->arena);
   int at = lines_find(t, p->kernel.v[m.peak].loc);
-  printf("arena    %s\n", cli_human_bytes(c->arena, p->arena_bytes));
-  printf("always   %s of parameters, optimizer state and inputs\n", cli_human_bytes(c->arena, m.always));
-  printf("peak     %s in %s (%s): arena over peak %.3f\n",
-         cli_human_bytes(c->arena, m.always + m.live[m.peak]), name, lines_name(t, at),
-         (double)p->arena_bytes / (double)(m.always + m.live[m.peak]));
+  printf("arena    %s\n", human_bytes(c->arena, p->arena_bytes));
+  printf("always   %s of parameters, optimizer state and inputs\n", human_bytes(c->arena, m.always));
+  printf("peak     %s in %s (%s): arena over peak %.3f\n", human_bytes(c->arena, m.always + m.live[m.peak]),
+         name, lines_name(t, at), (double)p->arena_bytes / (double)(m.always + m.live[m.peak]));
   print_curve(c, &m);
   print_holders(c, &m, t);
-  if (!c->opt.out) return ST_OK;
+  if (!OPT(c, out)) return ST_OK;
   StrBuf b = {0};
   memory_svg(p, t, &b);
-  Status s = cli_write_text(c, c->opt.out, b.s, b.n);
+  Status s = cli_write_text(c, OPT(c, out), b.s, b.n);
   sb_free(&b);
   return s;
 }
 
 Status cmd_explain(Cli *c) {
-  int modes = c->opt.memory + c->opt.time + c->opt.fusion;
+  int modes = OPT(c, memory) + OPT(c, time) + OPT(c, fusion);
   if (modes > 1) return cli_fail(c, ST_USAGE, "--memory, --time and --fusion exclude each other");
-  if (c->opt.out && !c->opt.memory) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
-  if (c->opt.trace && !c->opt.time) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
+  if (OPT(c, out) && !OPT(c, memory)) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
+  if (OPT(c, trace) && !OPT(c, time)) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
   Program *p = NULL;
   const Recipe *r = NULL;
   Status s;
   if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], true, &p))) return s;
   if (!p && (s = subject_program(c, true, &p, &r))) return s;
-  if (c->opt.trace && !access(c->opt.trace, R_OK) &&
-      !trace_is_of(c->opt.trace, p)) { /* bench binds no data */
+  if (OPT(c, trace) && !access(OPT(c, trace), R_OK) &&
+      !trace_is_of(OPT(c, trace), p)) { /* bench binds no data */
     Program *other;
     if ((s = subject_program(c, false, &other, &r))) return s;
-    if (trace_is_of(c->opt.trace, other)) p = other;
+    if (trace_is_of(OPT(c, trace), other)) p = other;
   }
   Lines *t = lines_new(c->arena);
-  if (c->opt.time) return explain_time(c, p, t, r);
-  if (c->opt.fusion) return explain_fusion(c, p, t);
-  if (c->opt.memory) return explain_memory(c, p, t);
+  if (OPT(c, time)) return explain_time(c, p, t, r);
+  if (OPT(c, fusion)) return explain_fusion(c, p, t);
+  if (OPT(c, memory)) return explain_memory(c, p, t);
   if ((s = explain_memory(c, p, t))) return s;
   printf("\n");
   if ((s = explain_time(c, p, t, r))) return s;

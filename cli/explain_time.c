@@ -108,7 +108,7 @@ static Status time_product(Cli *c, int64_t n, double *seconds) {
   Ints none = {0}, last = ints1(1), first = ints1(0);
   Val a = g_input(g, "a", IN_ARG, DT_F32, &shape, NULL), b = g_input(g, "b", IN_ARG, DT_F32, &shape, NULL);
   g_output(g, "c", g_dot(g, a, b, &none, &none, &last, &first), -1);
-  Compiler one = *cli_compiler(c);
+  Compiler one = *cli_compiler(c, 0);
   one.threads = 1;
   one.pipeline = (PipelineOptions){0};
   Compiled k;
@@ -139,7 +139,7 @@ static Status measure_roof(Cli *c, Roof *r) {
     copy = fmin(copy, now_seconds() - start);
   }
   free(x);
-  int threads = c->opt.threads > 0 ? (int)c->opt.threads : session_cpus();
+  int threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : session_cpus();
   *r = (Roof){2.0 * N * N * N / best * threads, 2.0 * COPY / copy};
   return ST_OK;
 }
@@ -169,16 +169,9 @@ static void add(Cost *c, double flops, double bytes, double roof, double measure
 }
 
 static void print_cost(Cli *c, const Cost *x, bool measured) {
-  printf(" %8s %8s %8.3f", x->flops ? cli_human_count(c->arena, x->flops) : "",
-         x->bytes ? cli_human_count(c->arena, x->bytes) : "", x->roof * 1e3);
+  printf(" %8s %8s %8.3f", x->flops ? human_count(c->arena, x->flops) : "",
+         x->bytes ? human_count(c->arena, x->bytes) : "", x->roof * 1e3);
   if (measured) printf(" %8.3f", x->measured * 1e3);
-}
-
-/* The operations a kernel cannot do without: Winograd multiplies 36 times, with stride 2 81 times, where a
-   plain 3x3 convolution does 144 times. */
-static double operations(const Program *p, const Kernel *k) {
-  if (k->kind != KK_CONV || conv_resolve(&k->conv, &p->target).algo != CONV_WINOGRAD) return k->flops;
-  return k->flops * (k->conv.stride[0] == 1 ? 36 : 81) / 144;
 }
 
 /* "3.4 days" */
@@ -209,14 +202,14 @@ static void print_recipe(Cli *c, const Program *p, const Recipe *r, double batch
   printf("\ntime     %s a step", duration(c, batch));
   if (steps > 0) printf(", %s in all", duration(c, batch * (double)steps));
   printf("%s\nmemory   arena %s\n", measured ? " (measured)" : " (at the roof; --trace: measured)",
-         cli_human_bytes(c->arena, p->arena_bytes));
+         human_bytes(c->arena, p->arena_bytes));
 }
 
 Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
   enum { SHARES = 256 };
   double *seconds;
   Roof roof = {0};
-  Status s = cli_read_trace(c, c->opt.trace, p, &seconds);
+  Status s = cli_read_trace(c, OPT(c, trace), p, &seconds);
   if (s || (s = measure_roof(c, &roof))) return s;
   Share *share = NEWN(c->arena, Share, SHARES);
   int cap = 1;
@@ -228,7 +221,8 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
     int n = program_shares(p, k, t, share, SHARES);
     double whole = 0;
     for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
-    double bound = fmax(operations(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
+    double bound =
+        fmax(kernel_least_flops(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
     for (int i = 0; i < n; i++) {
       double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
       double took = seconds ? seconds[k] * part : 0;

@@ -79,7 +79,7 @@ static const char *operand_word(const Bounds *b, const Guarded *g) {
 static Status blame(Bounds *b, int k, const Guarded *g, int n, const char *at) {
   Cli *c = b->v->c;
   const Kernel *kn = &b->p->kernel.v[k];
-  const char *name = program_kernel_name(b->p, k, c->arena);
+  const char *name = kernel_name(b->p, k, c->arena);
   int i = 0;
   while (i < n && !(at >= g[i].map && at < g[i].map + g[i].size)) i++;
   if (i == n) cli_fail(c, ST_VERIFY, "kernel %s touches memory that is no operand of it", name);
@@ -151,7 +151,7 @@ static Status find_fault(Bounds *b, int k) {
   v->faults++;
   return found ? ST_OK
                : cli_fail(v->c, ST_VERIFY, "kernel %s writes past a short buffer unnoticed",
-                          program_kernel_name(b->p, k, v->c->arena));
+                          kernel_name(b->p, k, v->c->arena));
 }
 
 Status verify_bounds(Verify *v, Program *p) {
@@ -159,7 +159,7 @@ Status verify_bounds(Verify *v, Program *p) {
   char err[512];
   if (!program_verify(p, err, sizeof err)) return cli_fail(c, ST_VERIFY, "%s", err);
   Bounds b = {.v = v, .p = p};
-  Status s = compiler_build_program(cli_compiler(c), p, &b.k);
+  Status s = compiler_build_program(cli_compiler(c, FOR_CODE), p, &b.k);
   if (s) return s;
   if (b.k.plan->ntensor) {
     verify_fill(v, p, b.k.session);
@@ -176,6 +176,6 @@ Status verify_bounds(Verify *v, Program *p) {
     printf("faults %d of %d found\n", v->faults, v->faults);
     v->fault = NULL;
   }
-  if (!c->opt.quiet) printf("bounds %-12d ok   every access inside its operands\n", p->kernel.n);
+  if (!OPT(c, quiet)) printf("bounds %-12d ok   every access inside its operands\n", p->kernel.n);
   return ST_OK;
 }

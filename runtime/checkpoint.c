@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, COPY_INIT = 4, MOST_REPORTS = 8 };
+enum { VERSION = 1, MOST_REPORTS = 8 };
 
 static char *file_in(Arena *a, const char *folder) {
   return arena_printf(a, "%s/checkpoint.safetensors", folder);
@@ -146,7 +146,7 @@ Status states_load(Session *s, const StFile *f, int flags, Diags *d) {
   }
   for (int i = 0; i < p->ntensor && !errors; i++) {
     const PlanTensor *t = &p->tensor[i];
-    if (t->kind == PT_STATE && t->init == COPY_INIT && !from[i] && from[t->init_from])
+    if (t->kind == PT_STATE && t->init == INIT_COPY && !from[i] && from[t->init_from])
       session_init_tensor(s, i, 0);
   }
   arena_free(a);

@@ -7,7 +7,6 @@
 
 /* What generated functions return. The header spells them out. */
 enum { AOT_OK, AOT_BAD_ARENA, AOT_BAD_CPU, AOT_NONFINITE };
-enum { AOT_ALIGN = 64 };
 
 typedef struct {
   EmitModule m;
@@ -18,11 +17,6 @@ typedef struct {
   bool arm;
   int64_t scratch_at, arena_bytes; /* scratch lies behind the plan's arena */
 } Aot;
-
-/* steps.c: library steps of the JIT as generated code, one chunk a step */
-void aot_emit_scatter(EmitModule *m, const ScatterSpec *s, const char *symbol);
-/* A direct call: the program that uses the library links the function's. */
-void aot_emit_extern(EmitModule *m, const Kernel *k, const Shape *result, const char *symbol);
 
 /* init.c */
 void aot_emit_init(Aot *a);

@@ -36,7 +36,8 @@ ContractionPlan conv_plan(const ConvSpec *spec, const Target *target);
 /* Whether the main step can run in chunks of whole images (spec->images, when set, divides the batch). */
 bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
-int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]);
+/* What a choice decides. */
+void conv_decide(const void *spec, const Target *t, int64_t choice, int64_t decided[CHOICE_NUMBERS]);
 
 /* Rows or columns of zeros behind the image along dimension d; negative where the last ones are not read. */
 static inline int64_t conv_pad_end(const ConvSpec *s, int d) {
@@ -49,8 +50,5 @@ static inline bool conv_pad_even(const ConvSpec *s, int d) {
   return rest >= 0 && rest < s->stride[d];
 }
 
-/* What tells one spec from another, but for its kind and algorithm. */
-enum { CONV_NUMBERS = 23 };
-void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "passes/lower/lower.h"
 
-enum { MAX_MEMBERS = 16, MAX_COUNTS = 48, WINDOW = 48, SMALL = 1 << 18, LEAST_CHUNKS = 2, LEAST_TILES = 16 };
+enum { MAX_MEMBERS = 16, MAX_COUNTS = 48, WINDOW = 48, LEAST_CHUNKS = 2 };
 
 typedef struct {
   int member[MAX_MEMBERS], n;
@@ -22,21 +22,6 @@ typedef struct {
   int *order;          /* kernels */
   int64_t least_bytes; /* of the largest operand */
 } Chains;
-
-/* ---- kernels with another chunk count ---- */
-/* k cut into `count` chunks, when it can be. */
-static bool recut(const Program *p, const Kernel *k, int64_t count, Kernel *out) {
-  *out = *k;
-  if (k->kind == KK_LOOP) {
-    out->loop.nchunk = count;
-    return true;
-  }
-  if (k->kind != KK_CONV || k->conv.n % count) return false;
-  out->conv.images = k->conv.n / count;
-  ContractionPlan own;
-  const ContractionStep *st = &program_conv_plan(p, &out->conv, &own)->step[out->conv_step];
-  return st->images && st->nchunk == count;
-}
 
 static int operand_of(const Program *p, const Kernel *k, int root, int from) {
   for (int i = from; i < k->nbuf; i++)
@@ -71,11 +56,11 @@ static bool writes_chunks(const Program *p, const Kernel *k) {
 
 static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t count) {
   Kernel cut, other;
-  if (!recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
+  if (!kernel_recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
   for (int m = 0; m < c->n; m++) {
     const Kernel *x = &p->kernel.v[c->member[m]];
     if (!ordered(p, x, k)) continue;
-    recut(p, x, count, &other);
+    kernel_recut(p, x, count, &other);
     for (int i = 0; i < x->nbuf; i++) {
       int root = program_root(p, x->buf[i]);
       if (!(writes(p, x, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
@@ -90,9 +75,9 @@ static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t coun
 static bool related(const Chains *s, const Chain *c, const Kernel *k, int64_t count) {
   const Program *p = s->p;
   Kernel cut, other;
-  recut(p, k, count, &cut);
+  kernel_recut(p, k, count, &cut);
   for (int m = 0; m < c->n; m++) {
-    recut(p, &p->kernel.v[c->member[m]], count, &other);
+    kernel_recut(p, &p->kernel.v[c->member[m]], count, &other);
     for (int i = 0; i < cut.nbuf - cut.nout; i++) {
       int root = program_root(p, cut.buf[i]);
       if (p->buf.v[root].bytes < s->least_bytes || !touches(p, &other, root)) continue;
@@ -105,7 +90,7 @@ static bool related(const Chains *s, const Chain *c, const Kernel *k, int64_t co
 
 static bool candidate(const Chains *s, const Kernel *k) {
   const Program *p = s->p;
-  if (k->commit || k->nbuf > CHAIN_OPERANDS || (k->kind != KK_LOOP && k->kind != KK_CONV)) return false;
+  if (k->commit || k->nbuf > CHAIN_OPERANDS || !kernel_can_recut(k)) return false;
   int64_t most = 0;
   for (int i = 0; i < k->nbuf; i++)
     if (p->buf.v[k->buf[i]].bytes > most) most = p->buf.v[k->buf[i]].bytes;
@@ -116,7 +101,7 @@ static void start(Chains *s, Chain *c, int k) {
   const Kernel *x = &s->p->kernel.v[k];
   const Shape *sh = &s->p->buf.v[x->buf[x->nbuf - 1]].shape;
   *c = (Chain){.member = {k}, .n = 1};
-  int64_t rows = x->kind == KK_CONV ? x->conv.n : sh->rank ? sh->dim[0] : 1;
+  int64_t rows = sh->rank ? sh->dim[0] : 1;
   Chain none = {.n = 0};
   /* divisors of rows; of the numbers between two quotients of it none is one */
   for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n = rows / (rows / n + 1))
@@ -165,32 +150,31 @@ static bool join(Chains *s, Chain *c, int k, int next, int end) {
 /* Loss against a chain whose data stays in cache at no cost, as a share of its time: data beyond half of L2,
    few tiles for a Winograd block, weights read again by every chunk, too few chunks to share out. */
 static double loss(const Program *p, const Chain *c, int64_t count) {
+  const CostModel *m = p->target.cost;
   double l2 = (double)p->target.l2, data = 0, worst = 0, weights = 0;
   Kernel cut;
-  for (int m = 0; m < c->n; m++) {
-    recut(p, &p->kernel.v[c->member[m]], count, &cut);
+  for (int k = 0; k < c->n; k++) {
+    kernel_recut(p, &p->kernel.v[c->member[k]], count, &cut);
     for (int i = 0; i < cut.nbuf; i++) {
       int root = program_root(p, cut.buf[i]);
       bool seen = false;
-      for (int j = 0; j < m; j++) seen |= touches(p, &p->kernel.v[c->member[j]], root);
+      for (int j = 0; j < k; j++) seen |= touches(p, &p->kernel.v[c->member[j]], root);
       if (seen) continue;
       int64_t b = kernel_chunk_of_root(p, &cut, root);
       if (b) data += (double)b;
       else weights += (double)p->buf.v[root].bytes;
     }
-    if (cut.kind != KK_CONV || conv_resolve(&cut.conv, &p->target).algo != CONV_WINOGRAD) continue;
-    int64_t tiles = cut.conv.images * ((cut.conv.oh + 3) / 4) * ((cut.conv.ow + 3) / 4);
-    if (tiles < LEAST_TILES) return 1e9;
-    if (4.0 / (double)tiles > worst) worst = 4.0 / (double)tiles;
+    double lost = kernel_cut_loss(p, &cut);
+    if (lost > worst) worst = lost;
   }
   double over = data > l2 / 2 ? data / (l2 / 2) - 1 : 0;
-  return (over > 2 ? 2 : over) * 0.3 + worst + 0.1 * weights / (data + 1) +
-         (count < 32 ? 1.0 / (double)count : 0);
+  return (over > m->chain_spill_most ? m->chain_spill_most : over) * m->chain_spill + worst +
+         m->chain_weights * weights / (data + 1) + (count < m->chain_chunks ? 1.0 / (double)count : 0);
 }
 
 static int64_t best_count(const Program *p, const Chain *c) {
   int64_t best = 0;
-  double least = 0.6;
+  double least = p->target.cost->chain_loss;
   for (int i = 0; i < c->ncount; i++) {
     double l = loss(p, c, c->count[i]);
     if (l < least) least = l, best = c->count[i];
@@ -216,7 +200,8 @@ static int grow(Chains *s, int at, int end, int number) {
     for (int j = 0; j < c.n && !fed; j++) fed = ordered(p, &p->kernel.v[c.member[j]], x);
     int64_t written = 0;
     for (int j = x->nbuf - x->nout; j < x->nbuf; j++) written += p->buf.v[x->buf[j]].bytes;
-    bool small = written < SMALL || (x->kind == KK_CONV && x->conv_step == 0 && x->flops == 0);
+    bool small = written < p->target.cost->chain_aside ||
+                 (kernel_can_recut(x) && kernel_prepares(p, x)); /* what follows it may join */
     if (!behind && !fed && small) before[nbefore++] = k;
     else later[nlater++] = k;
   }
@@ -226,7 +211,7 @@ static int grow(Chains *s, int at, int end, int number) {
   for (int j = 0; j < nbefore; j++) s->order[w++] = before[j];
   for (int j = 0; j < c.n; j++) {
     Kernel cut;
-    recut(p, &p->kernel.v[c.member[j]], count, &cut);
+    kernel_recut(p, &p->kernel.v[c.member[j]], count, &cut);
     cut.chain = number;
     p->kernel.v[c.member[j]] = cut;
     s->order[w++] = c.member[j];

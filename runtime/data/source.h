@@ -13,6 +13,7 @@ typedef enum {
   FIELD_PARAMS,
   FIELD_LABEL,
   FIELD_X,
+  FIELD_TOKENS,
   FIELD_KINDS
 } FieldKind;
 
@@ -31,7 +32,7 @@ typedef struct Cache Cache;
 struct DataSet {
   int64_t samples;
   int classes, channels, height, width, size, views, components;
-  int64_t features;         /* synthetic: extent of x */
+  int64_t features, tokens; /* synthetic: extents of x and tokens */
   float scale[4], shift[4]; /* 0..1 -> normalised: p * scale + shift */
   const int32_t *label;
   bool skip_bad;
@@ -60,7 +61,7 @@ struct DataSet {
   void *owned[2];
 };
 
-/* folder: --data, or NULL. ST_FILE or ST_MODEL after reporting. */
+/* folder: --data, or NULL. ST_FILE or ST_MODEL after reporting; what was opened so far is closed as after success. */
 Status dataset_open(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d);
 void dataset_close(DataSet *s);
 
