@@ -133,11 +133,10 @@ void conv_unpack(EmitModule *m, const ConvGather *g, LLVMValueRef scratch, LLVMV
   TileLoop li, lk, lr, lq;
   LLVMValueRef i = tile_loop(m, &li, nimage, 1);
   LLVMValueRef k = tile_loop(m, &lk, nk, 1);
-  LLVMValueRef src =
-      tile_at(m, tile_at(m, scratch, em_imulc(m, i, g->out_scratch)), em_imulc(m, em_idivc(m, k, L), rows * g->ow * L));
+  LLVMValueRef src = tile_at(m, tile_at(m, scratch, em_imulc(m, i, g->out_scratch)),
+                             em_imulc(m, em_idivc(m, k, L), rows * g->ow * L));
   src = tile_at(m, src, em_imodc(m, k, L));
-  LLVMValueRef dst =
-      tile_tat(m, bf16, result, em_imulc(m, em_iadd(m, image0, i), g->cout * g->oh * g->ow));
+  LLVMValueRef dst = tile_tat(m, bf16, result, em_imulc(m, em_iadd(m, image0, i), g->cout * g->oh * g->ow));
   dst = tile_tat(m, bf16, dst, em_imulc(m, em_iadd(m, k0, k), g->oh * g->ow));
   LLVMValueRef r = tile_loop(m, &lr, nrow, 1);
   LLVMValueRef from = tile_at(m, src, em_imulc(m, r, g->ow * L)),
@@ -284,14 +283,15 @@ static void wgrad_flat(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValueRef
           entries = ib * s->kw * kh;
   TileLoop l;
   LLVMValueRef r = tile_loop(m, &l, em_i64(m, g->flat_rows ? 1 : s->kh), 1);
-  LLVMValueRef x = tile_at(m, z->x, em_imulc(m, r, s->dilation[0] * pitch)), to = tile_at(m, acc, em_imulc(m, r, s->kw * L));
+  LLVMValueRef x = tile_at(m, z->x, em_imulc(m, r, s->dilation[0] * pitch)),
+               to = tile_at(m, acc, em_imulc(m, r, s->kw * L));
   for (int64_t e0 = 0; e0 < entries; e0 += g->rb) {
     int rb = (int)min64(g->rb, entries - e0);
     int64_t xoff[TILE_MAX], accoff[TILE_MAX];
     for (int k = 0; k < rb; k++) {
       int64_t e = e0 + k, c = e % ib, t = e / ib, row = t / s->kw, col = t % s->kw;
-      xoff[k] = row * s->dilation[0] * pitch + col * s->dilation[1] * fill_pixel(&g->fx) +
-                c * fill_channel(&g->fx);
+      xoff[k] =
+          row * s->dilation[0] * pitch + col * s->dilation[1] * fill_pixel(&g->fx) + c * fill_channel(&g->fx);
       accoff[k] = (c * s->kh * s->kw + row * s->kw + col) * L;
     }
     z->tile = em_iaddc(
@@ -327,7 +327,8 @@ static void wgrad_blocked(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValue
                       em_iadd(m, em_imulc(m, c, s->dilation[1] * ib), c0)));
   LLVMValueRef tap = em_iadd(m, em_imulc(m, r, s->kw), c), ch = em_iadd(m, em_imulc(m, cb, ib), c0);
   LLVMValueRef to = tile_at(m, acc, em_imulc(m, em_iadd(m, em_imulc(m, ch, taps), tap), L));
-  LLVMValueRef number = em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, group, per_tile(s, g)), cb), taps), tap);
+  LLVMValueRef number =
+      em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, group, per_tile(s, g)), cb), taps), tap);
   z->tile = em_iadd(m, em_imulc(m, number, ib / g->rb), em_idivc(m, c0, g->rb));
   wgrad_tile(m, z, x, xoff, y, to, accoff, g->rb, ob);
   tile_end(m, &lc, NULL, 0);

@@ -28,8 +28,7 @@ static void fill_planes(EmitModule *m, const ConvFill *f, const ConvGroups *g, i
   LLVMValueRef src = tile_tat(m, f->bf16, image, em_iadd(m, from, em_imulc(m, r, f->w * pixel)));
   LLVMValueRef out = tile_at(m, dst, em_iadd(m, to, em_imulc(m, r, f->dil[0] * row)));
   LLVMValueRef q = tile_loop(m, &lc, em_i64(m, c.count), 1);
-  LLVMValueRef x =
-      tile_tload(m, f->bf16, tile_tat(m, f->bf16, src, em_imulc(m, q, c.src_step * pixel)), 1);
+  LLVMValueRef x = tile_tload(m, f->bf16, tile_tat(m, f->bf16, src, em_imulc(m, q, c.src_step * pixel)), 1);
   em_store(m, x, tile_at(m, out, em_imulc(m, q, c.dst_step * L)), 4);
   tile_end(m, &lc, NULL, 0);
   tile_end(m, &lr, NULL, 0);
@@ -190,9 +189,7 @@ static void gather_phase(EmitModule *m, LaneRow *z, int a, int b, LLVMValueRef r
   const ConvPhase *ph = z->ph;
   int64_t step = abs64(ph->offstep), pitch = g->ow * m->vl;
   ConvColumns cols = conv_columns(&pw, g->source_step[1], g->fill.cols, g->tile[a][b].pw);
-  if (!pw.ntap || !ph->ntap || g->padded) {
-    cols.left = 0, cols.middle = pw.count / cols.width;
-  }
+  if (!pw.ntap || !ph->ntap || g->padded) { cols.left = 0, cols.middle = pw.count / cols.width; }
   LLVMValueRef left = em_isub(m, em_i64(m, ph->count), row0);
   LLVMValueRef rows = g->nband == 1 ? em_i64(m, ph->count) : em_imin(m, left, em_i64(m, g->band));
   TileLoop lp;
@@ -233,8 +230,7 @@ void conv_emit_lanes(EmitModule *m, const ConvSpec *s) {
   z.w = tile_at(m, w, em_imulc(m, kb, wblock));
   LLVMValueRef out = tile_atc(m, m->scratch, g->fill.in_place ? 0 : g->image);
   if (g->oblock)
-    out = tile_tat(m, out16, result,
-                   em_iadd(m, em_imulc(m, image, g->ocb * block), em_imulc(m, kb, block)));
+    out = tile_tat(m, out16, result, em_iadd(m, em_imulc(m, image, g->ocb * block), em_imulc(m, kb, block)));
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) gather_phase(m, &z, a, b, row0, out);
   if (!g->oblock) conv_unpack(m, g, out, em_i64(m, 1), image, row0, kb, em_i64(m, 1), result, out16);
@@ -293,7 +289,8 @@ static void grad_row(EmitModule *m, LaneGrad *z, LLVMValueRef y, LLVMValueRef p,
   const ConvSpec *s = z->s;
   z->p = p, z->acc = acc;
   z->y = tile_at(m, y, em_imulc(m, p, s->ow * m->vl));
-  z->pw = (ConvPhase){.count = s->ow, .ntap = z->sb, .off = -s->pad[1] - g->fx.lo[1], .offstep = s->dilation[1]};
+  z->pw =
+      (ConvPhase){.count = s->ow, .ntap = z->sb, .off = -s->pad[1] - g->fx.lo[1], .offstep = s->dilation[1]};
   ConvColumns cols = conv_columns(&z->pw, s->stride[1], g->fx.cols, g->width);
   if (g->padded) cols.left = 0, cols.middle = s->ow / cols.width;
   each_tile(m, &cols, s->ow, grad_tile, z, acc, z->rb * z->jb * z->sb);

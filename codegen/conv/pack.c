@@ -31,8 +31,8 @@ ConvSpan conv_span(const ConvFill *f) {
 
 /* One row of one channel block; src points at the row of the block (blocked) or of its first channel
  * (row-major). */
-static void copy_row(EmitModule *m, const ConvFill *f, const ConvSpan *c, LLVMValueRef src, LLVMValueRef nchan,
-                     LLVMValueRef dst) {
+static void copy_row(EmitModule *m, const ConvFill *f, const ConvSpan *c, LLVMValueRef src,
+                     LLVMValueRef nchan, LLVMValueRef dst) {
   LLVMValueRef from, to = tile_atc(m, dst, c->first * f->ib);
   TileLoop l, lc;
   if (f->block) {
@@ -151,9 +151,8 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
     tile_transpose(m, v, L);
     for (int i = 0; i < (part ? (int)rest : L); i++) {
       LLVMValueRef at = em_iaddc(m, j, i);
-      tile_vstore(
-          m, v[i],
-          tile_at(m, dst, packed_at(m, g, taps, em_idivc(m, at, taps), em_imodc(m, at, taps))));
+      tile_vstore(m, v[i],
+                  tile_at(m, dst, packed_at(m, g, taps, em_idivc(m, at, taps), em_imodc(m, at, taps))));
     }
     if (!part) tile_end(m, &l, NULL, 0);
   }

@@ -508,12 +508,12 @@ static bool conv_common(const Graph *g, Node *n, const char *form0, const char *
 }
 
 /* Both kinds of channels of a convolution of x and w (or a gradient of it) in whole groups. */
-static bool check_groups(const Node *n, int64_t groups, int64_t in, int64_t out, const char *what,
-                         TypeText a, TypeText b, char *err, size_t errlen) {
+static bool check_groups(const Node *n, int64_t groups, int64_t in, int64_t out, const char *what, TypeText a,
+                         TypeText b, char *err, size_t errlen) {
   if (in % groups == 0 && out % groups == 0) return true;
   return fail(err, errlen, "%s of %s %s and %s in %lld groups, which do not divide %lld %s channels",
-              op_table[n->op].name, what, a.s, b.s, (long long)groups,
-              (long long)(in % groups ? in : out), in % groups ? "input" : "output");
+              op_table[n->op].name, what, a.s, b.s, (long long)groups, (long long)(in % groups ? in : out),
+              in % groups ? "input" : "output");
 }
 
 /* Positions of a kernel of extent k along dimension i of an image of extent d; 0 when it does not fit. */

@@ -347,7 +347,8 @@ static void eval_conv(Eval *e) {
   const double *x = e->in[0], *w = e->in[1], *y = to_x ? e->in[0] : e->in[1];
   ConvAttrs a = conv_attrs(e->n);
   int64_t sh = a.stride[0], sw = a.stride[1];
-  int64_t C = xs->dim[1], CG = ws->dim[1], KG = ws->dim[0] / a.groups, H = xs->dim[2], W = xs->dim[3], K = ws->dim[0], kh = ws->dim[2], kw = ws->dim[3];
+  int64_t C = xs->dim[1], CG = ws->dim[1], KG = ws->dim[0] / a.groups, H = xs->dim[2], W = xs->dim[3],
+          K = ws->dim[0], kh = ws->dim[2], kw = ws->dim[3];
   int64_t OH = ys->dim[2], OW = ys->dim[3];
   for (int64_t n = 0; n < xs->dim[0]; n++)
     for (int64_t k = 0; k < K; k++)

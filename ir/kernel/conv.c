@@ -36,7 +36,8 @@ static const char *impossible(const Kernel *k, const Target *t) {
     return "impossible extents";
   if (s->xblock < 0 || s->xblock > 64 || s->yblock < 0 || s->yblock > 64) return "impossible channel blocks";
   for (int i = 0; i < 2; i++) {
-    const int64_t last = (int64_t)1 << 40, reach[] = {w[2 + i], s->dilation[i]}, steps[] = {y[2 + i], s->stride[i]};
+    const int64_t last = (int64_t)1 << 40, reach[] = {w[2 + i], s->dilation[i]},
+                  steps[] = {y[2 + i], s->stride[i]};
     if (!extents_possible(reach, 2) || !extents_possible(steps, 2) || s->pad[i] < 0 || s->pad[i] > last ||
         conv_pad_end(s, i) <= -s->stride[i] || conv_pad_end(s, i) > last)
       return "impossible geometry";

@@ -54,7 +54,8 @@ typedef struct {
   ConvTile tile[CONV_PHASES][CONV_PHASES];
   ConvGroups group_of;
   int64_t rcb, source; /* source channel blocks, and channels, a produced block sums over */
-  int64_t planes; /* lanes of several groups: vectors of scratch a pixel; no tap leaves its columns if padded */
+  int64_t
+      planes; /* lanes of several groups: vectors of scratch a pixel; no tap leaves its columns if padded */
   bool padded;
   /* A unit of work is a group of images, a band of rows, a range of produced blocks; chunks are `units` of
      them, in this order. */

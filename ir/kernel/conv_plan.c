@@ -82,8 +82,14 @@ static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
     while (every * dilation % st) every++;
     while (first < every && (a + pad - first * dilation) % st) first++;
     int64_t ntap = first < every && first < k ? div_up(k - first, every) : 0;
-    g->phase[d][a] = (ConvPhase){a,     st,    div_up(size - a, st),         ntap,
-                                 first, every, (a + pad - first * dilation) / st, -(every * dilation / st)};
+    g->phase[d][a] = (ConvPhase){a,
+                                 st,
+                                 div_up(size - a, st),
+                                 ntap,
+                                 first,
+                                 every,
+                                 (a + pad - first * dilation) / st,
+                                 -(every * dilation / st)};
   }
 }
 
@@ -167,8 +173,9 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
-      g->tile[a][b] = pick_tile(t, s->choice, min64(g->band, g->phase[0][a].count),
-                                max64(1, min64(g->band, least)), g->phase[1][b].count, g->kgroup, min64(ob, least_kb), s->groups > 1);
+      g->tile[a][b] =
+          pick_tile(t, s->choice, min64(g->band, g->phase[0][a].count), max64(1, min64(g->band, least)),
+                    g->phase[1][b].count, g->kgroup, min64(ob, least_kb), s->groups > 1);
     }
 }
 
@@ -198,9 +205,7 @@ static bool wants_padding(const ConvPhase *p, int64_t source_step, int64_t size,
 }
 
 /* Columns of a tile: all equal, at most `max`. */
-static int64_t even_width(int64_t count, int64_t max) {
-  return div_up(count, div_up(count, max64(1, max)));
-}
+static int64_t even_width(int64_t count, int64_t max) { return div_up(count, div_up(count, max64(1, max))); }
 
 /* One produced block at a time, from the source block that its lanes need or from a copy. */
 static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
@@ -342,8 +347,7 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
         if (ns > 1 && pixels / ns < c->conv_split_pixels) continue;
         double waste = (double)(cg * nc) / g->fx.icb * (kg * nk) / g->ocb;
         double bytes = x * (groups ? 1 : nk) + y * nc + g->acc * 4.0 * (ns + 2);
-        if (pairs * per > t->l2 / 2)
-          bytes += c->conv_spill * (x + y) * ((double)pairs * per / (t->l2 / 2));
+        if (pairs * per > t->l2 / 2) bytes += c->conv_spill * (x + y) * ((double)pairs * per / (t->l2 / 2));
         if (nc * nk * ns < wanted)
           bytes += c->conv_idle * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
         bytes += flops / c->conv_flops_a_byte * (waste - 1) +

@@ -50,5 +50,4 @@ static inline bool conv_pad_even(const ConvSpec *s, int d) {
   return rest >= 0 && rest < s->stride[d];
 }
 
-
 #endif

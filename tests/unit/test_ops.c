@@ -437,7 +437,8 @@ START_TEST(test_conv_is_window_dot) {
     g->outputs.n = 0;
     Ints none = {0}, lc = {3, {1, 4, 5}}, rc = {3, {1, 2, 3}}, perm = {4, {0, 3, 1, 2}};
     Ints lo = {4, {0, 0, at.lo[0], at.lo[1]}}, hi = {4, {0, 0, at.hi[0], at.hi[1]}};
-    Ints apart = {4, {0, 0, at.dilation[0] - 1, at.dilation[1] - 1}}, zero = {4, {0}}, one = {4, {1, 1, 1, 1}};
+    Ints apart = {4, {0, 0, at.dilation[0] - 1, at.dilation[1] - 1}}, zero = {4, {0}},
+         one = {4, {1, 1, 1, 1}};
     Val x = g_pad(g, n.in[0], &lo, &hi, NULL, 0), w = g_pad(g, n.in[1], &zero, &zero, &apart, 0), part[16];
     const Shape ws = g_node(g, w)->shape, xs = g_node(g, x)->shape;
     for (int i = 0; i < at.groups; i++) { /* groups side by side */
