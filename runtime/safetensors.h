@@ -31,6 +31,9 @@ const char *st_meta(const StFile *f, const char *key);      /* NULL when absent 
 
 /* Writes atomically (runtime/file.h). */
 Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d);
+/* The same; the file of that name stays as `previous`. */
+Status st_replace(const char *path, const char *previous, const StTensor *t, int n, const StMeta *meta,
+                  int nmeta, Diags *d);
 
 /* C order; element types f4 f8 i4 i8 u4 b1. The tensor read lives in a and has the name "". */
 Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d);

@@ -66,7 +66,7 @@ $ printf 'PK\003\004 and so on' > weights.pt; jepac ckpt ls weights.pt
   jepac: error: weights.pt: no safetensors file but a zip archive, as torch.save writes: save it with safetensors.torch.save_file
   exit 3
 $ jepac ckpt list run
-  jepac: error: jepac ckpt knows ls, diff and convert, not 'list'
+  jepac: error: jepac ckpt knows ls, check, diff and convert, not 'list'
   jepac: note: did you mean 'ls'?
   exit 2
 $ jepac ckpt ls nothere
