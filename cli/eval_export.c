@@ -1,6 +1,7 @@
 /* jepac eval --export DIR: embeddings, labels and actions as one safetensors file and as npy files. */
 #include "cli/eval.h"
 #include "runtime/file.h"
+#include "runtime/npy.h"
 
 static void add(Eval *e, StTensor *t, int *n, const char *part, const char *name, DType dt, Shape shape,
                 const void *data) {

@@ -75,7 +75,7 @@ void memory_svg(const Program *p, Lines *t, StrBuf *b) {
   int64_t at = 0;
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
-    int64_t bytes = (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    int64_t bytes = tensor_room(n->dt, &n->shape);
     rectangle(b, &s, at, bytes, -1, p->kernel.n, 3);
     put_xml(b, p->graph->inputs.v[i].name);
     sb_printf(b, " %s</title></rect>\n", cli_human_bytes(a, bytes));

@@ -70,6 +70,7 @@ static const char *as_json(Arena *a, const Changes *ch) {
 Status resume_compare(Cli *c, const char *folder, const CheckpointInfo *old, const CheckpointInfo *now,
                       bool schedules, const char **log) {
   Arena *a = c->arena;
+  bool accept = OPT(c, accept_changes);
   Changes ch = {0};
   json_error_t err;
   json_t *x = json_loads(old->recipe, 0, &err), *y = json_loads(now->recipe, 0, &err);
@@ -89,7 +90,7 @@ Status resume_compare(Cli *c, const char *folder, const CheckpointInfo *old, con
     vec_push(a, &ch, c1);
   }
   bool differs = serious || plan;
-  if (differs && !c->opt.accept_changes)
+  if (differs && !accept)
     cli_fail(c, ST_USAGE, "%s was trained otherwise up to step %lld", folder, (long long)old->step);
   else if (differs || stretched)
     diag_warning(c->diags, NULL, "%s goes on from step %lld with changes", folder, (long long)old->step);
@@ -101,7 +102,7 @@ Status resume_compare(Cli *c, const char *folder, const CheckpointInfo *old, con
     diag_note(c->diags, NULL,
               "it was compiled differently (another model, machine or jepac): steps have other bits");
   *log = ch.n ? as_json(a, &ch) : NULL;
-  if (!differs || c->opt.accept_changes) return ST_OK;
+  if (!differs || accept) return ST_OK;
   diag_note(c->diags, NULL, "--accept-changes goes on all the same, and the log will say so");
   return ST_USAGE;
 }

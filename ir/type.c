@@ -1,7 +1,6 @@
 /* Element types and static shapes. */
 #include "ir/type.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -28,21 +27,31 @@ int64_t dtype_size(DType t) { return types[t].size; }
 bool dtype_is_float(DType t) { return types[t].is_float; }
 bool dtype_is_int(DType t) { return types[t].is_int; }
 
-double bf16_round(double x) {
-  float f = (float)x;
+uint16_t bf16_bits(float x) {
   uint32_t u;
-  if (isnan(f)) return x;
-  if (fabsf(f) < FLT_MIN) return copysign(0, x);
-  memcpy(&u, &f, sizeof u);
-  u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
-  memcpy(&f, &u, sizeof f);
-  return f;
+  memcpy(&u, &x, sizeof u);
+  if (isnan(x)) return (uint16_t)(u >> 16 | 0x40);
+  if (!(u & 0x7f800000)) return (uint16_t)(u >> 16 & 0x8000);
+  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
+
+float bf16_value(uint16_t bits) {
+  uint32_t u = (uint32_t)bits << 16;
+  float x;
+  memcpy(&x, &u, sizeof x);
+  return x;
+}
+
+double bf16_round(double x) { return isnan(x) ? x : (double)bf16_value(bf16_bits((float)x)); }
 
 int64_t shape_count(const Shape *s) {
   int64_t n = 1;
   for (int i = 0; i < s->rank; i++) n *= s->dim[i];
   return n;
+}
+
+int64_t tensor_room(DType t, const Shape *s) {
+  return (shape_count(s) * dtype_size(t) + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
 }
 
 bool shape_eq(const Shape *a, const Shape *b) {

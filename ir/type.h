@@ -18,9 +18,15 @@ DType dtype_parse(const char *s); /* DT_NONE when unknown */
 int64_t dtype_size(DType t);      /* bytes */
 bool dtype_is_float(DType t);
 bool dtype_is_int(DType t); /* i32, i64, u32 */
-/* To the nearest bf16, ties to even; f32 denormals become zero, as in the processor's conversion. */
-double bf16_round(double x);
+/* To the nearest bf16, ties to even; f32 denormals become zero, as in the processor's conversion, and a NaN stays a
+   quiet one: the bits that generated code stores (em_narrow_bf16). */
+uint16_t bf16_bits(float x);
+float bf16_value(uint16_t bits);
+double bf16_round(double x);         /* the value of the bits; of a NaN, x */
 int64_t shape_count(const Shape *s); /* product of dims; 1 for a scalar */
+/* Bytes a tensor takes in an arena, where every one begins at a multiple of TENSOR_ALIGN. */
+enum { TENSOR_ALIGN = 64 };
+int64_t tensor_room(DType t, const Shape *s);
 bool shape_eq(const Shape *a, const Shape *b);
 /* "f32[2,3]" into buf (returned). */
 const char *type_str(DType t, const Shape *s, char buf[static 128]);

@@ -8,6 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What crosses the interface as a number. */
+#define SAME(OURS, THEIRS) _Static_assert((int)(OURS) == (int)(THEIRS), #THEIRS " is not " #OURS)
+SAME(ST_OK, JEPAC_OK);
+SAME(ST_MODEL, JEPAC_MODEL);
+SAME(ST_USAGE, JEPAC_USAGE);
+SAME(ST_FILE, JEPAC_FILE);
+SAME(ST_NONFINITE, JEPAC_NONFINITE);
+SAME(ST_BUDGET, JEPAC_BUDGET);
+SAME(PT_ARG, JEPAC_INPUT);
+SAME(PT_STATE, JEPAC_STATE);
+SAME(PT_RUNTIME, JEPAC_RUNTIME);
+SAME(PT_RESULT, JEPAC_RESULT);
+SAME(DT_F32, JEPAC_F32);
+SAME(DT_F64, JEPAC_F64);
+SAME(DT_BF16, JEPAC_BF16);
+SAME(DT_I32, JEPAC_I32);
+SAME(DT_I64, JEPAC_I64);
+SAME(DT_U32, JEPAC_U32);
+SAME(DT_BOOL, JEPAC_BOOL);
+SAME(DT_COUNT, JEPAC_BOOL + 1);
+SAME(MAX_RANK, sizeof((jepac_tensor *)0)->dim / sizeof(int64_t));
+
 struct jepac_model {
   Compiler compiler;
   pthread_mutex_t reporting; /* its sessions may run on several threads */
@@ -45,6 +67,17 @@ static Status read_settings(Compiler *c, const char *const *set) {
 
 static const char *copy(Arena *a, const char *s) { return s ? arena_strdup(a, s) : NULL; }
 
+static Status check_options(Compiler *c, const jepac_options *o) {
+  int before = diags_errors(c->diags);
+  if (o->threads < 0 || o->threads > MOST_THREADS)
+    diag_error(c->diags, NULL, "threads is 0 to %d, not %d", MOST_THREADS, o->threads);
+  if (o->max_memory < 0)
+    diag_error(c->diags, NULL, "max_memory is a number of bytes or 0, not %lld", (long long)o->max_memory);
+  if (o->precision && o->precision != JEPAC_F32 && o->precision != JEPAC_BF16)
+    diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16 or 0, not %d", (int)o->precision);
+  return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
+}
+
 static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
   static const jepac_options none = {0};
   if (!opt) opt = &none;
@@ -55,14 +88,11 @@ static jepac_model *load(const char *path, const char *text, const jepac_options
                            .models_dir = copy(a, opt->models_dir),
                            .cache_dir = copy(a, opt->cache_dir),
                            .threads = opt->threads,
-                           .precision = opt->bf16 ? DT_BF16 : DT_NONE,
+                           .precision = (DType)opt->precision,
                            .pipeline = {.max_memory = opt->max_memory}};
   pthread_mutex_init(&m->reporting, NULL);
-  Status s = read_settings(&m->compiler, opt->set);
-  if (opt->threads > MOST_THREADS) {
-    diag_error(m->compiler.diags, NULL, "threads is at most %d", MOST_THREADS);
-    s = ST_USAGE;
-  }
+  Status s = check_options(&m->compiler, opt);
+  if (!s) s = read_settings(&m->compiler, opt->set);
   if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
   return m;
@@ -108,6 +138,10 @@ const char *jepac_entry_name(const jepac_model *m, int i) {
 /* ---- sessions ---- */
 jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags) {
   if (!m->model) return NULL;
+  if (flags & ~(JEPAC_TRAIN | JEPAC_GRAD)) {
+    diag_error(m->compiler.diags, NULL, "flags are JEPAC_TRAIN and JEPAC_GRAD, not %d", flags);
+    return NULL;
+  }
   jepac_session *s = NEW(m->compiler.arena, jepac_session);
   s->model = m;
   bool ok =
@@ -136,8 +170,21 @@ int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out) {
   return i >= 0;
 }
 
-void jepac_set_number(jepac_session *s, const char *name, int64_t value) {
-  tensors_set_number(s->k.session, name, value);
+static void report(jepac_session *s, const char *fmt, const char *name) {
+  pthread_mutex_lock(&s->model->reporting);
+  diag_error(s->model->compiler.diags, NULL, fmt, name);
+  pthread_mutex_unlock(&s->model->reporting);
+}
+
+jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value) {
+  static const char *const names[] = {"seed", "step", "steps_per_epoch", "total_steps"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(name, names[i])) {
+      tensors_set_number(s->k.session, name, value);
+      return JEPAC_OK;
+    }
+  report(s, "there is no run-time number %s: they are seed, step, steps_per_epoch and total_steps", name);
+  return JEPAC_USAGE;
 }
 
 void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
@@ -145,9 +192,7 @@ void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
 jepac_status jepac_run(jepac_session *s) {
   int bad;
   if (!compiled_step(&s->k, &bad)) return JEPAC_OK;
-  pthread_mutex_lock(&s->model->reporting);
-  diag_error(s->model->compiler.diags, NULL, "%s is not finite", s->k.plan->tensor[bad].name);
-  pthread_mutex_unlock(&s->model->reporting);
+  report(s, "%s is not finite", s->k.plan->tensor[bad].name);
   return JEPAC_NONFINITE;
 }
 

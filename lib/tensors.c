@@ -10,24 +10,10 @@ bool tensors_same_family(DType a, DType b) {
   return a == b || (dtype_is_float(a) && dtype_is_float(b)) || (dtype_is_int(a) && dtype_is_int(b));
 }
 
-static double bf16_value(uint16_t b) {
-  uint32_t u = (uint32_t)b << 16;
-  float f;
-  memcpy(&f, &u, 4);
-  return f;
-}
-
-static uint16_t bf16_bits(double x) {
-  float f = (float)bf16_round(x);
-  uint32_t u;
-  memcpy(&u, &f, 4);
-  return (uint16_t)(u >> 16 | (isnan(f) ? 0x40 : 0));
-}
-
 static double get_float(DType t, const void *p, int64_t i) {
   return t == DT_F64   ? ((const double *)p)[i]
          : t == DT_F32 ? ((const float *)p)[i]
-                       : bf16_value(((const uint16_t *)p)[i]);
+                       : (double)bf16_value(((const uint16_t *)p)[i]);
 }
 
 static int64_t get_int(DType t, const void *p, int64_t i) {
@@ -46,7 +32,7 @@ bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n
       double x = get_float(from, src, i);
       if (to == DT_F64) ((double *)dst)[i] = x;
       if (to == DT_F32) ((float *)dst)[i] = (float)x;
-      if (to == DT_BF16) ((uint16_t *)dst)[i] = bf16_bits(x);
+      if (to == DT_BF16) ((uint16_t *)dst)[i] = bf16_bits((float)x);
     }
     return true;
   }
@@ -99,13 +85,13 @@ Session *tensors_store(Compiler *c, const Graph *g, uint64_t seed) {
                         .dt = n->dt,
                         .shape = n->shape,
                         .offset = p->arena_bytes,
-                        .init = (int)in->init.kind,
+                        .init = in->init.kind,
                         .init_a = in->init.a,
                         .init_b = in->init.b,
                         .init_stream = in->init.stream,
                         .init_from = in->init.kind == INIT_COPY ? g_find_input(g, in->init.from) : -1,
                         .trained = in->kind == IN_PARAM};
-    p->arena_bytes += (shape_count(&n->shape) * dtype_size(n->dt) + 63) / 64 * 64;
+    p->arena_bytes += tensor_room(n->dt, &n->shape);
   }
   p->name = g->name;
   p->tensor = t;

@@ -3,6 +3,7 @@
 #ifndef JEPAC_RUNTIME_ABI_H
 #define JEPAC_RUNTIME_ABI_H
 
+#include "ir/agreed.h"
 #include "ir/type.h"
 
 /* A step's code does chunk `chunk` of the step's fixed number of chunks. ptr: operand addresses; scratch:
@@ -38,7 +39,7 @@ typedef struct {
   Shape shape;
   int64_t offset; /* arena byte offset, row-major contiguous */
   /* initial value of a state */
-  int init; /* an InitKind of ir/graph/graph.h: 0 none 1 fill 2 uniform 3 normal 4 copy */
+  InitKind init;
   double init_a, init_b;
   uint32_t init_stream;
   int init_from; /* copy: index of the other tensor */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 1, COPY_INIT = 4, MOST_REPORTS = 8 };
+enum { VERSION = 1, MOST_REPORTS = 8 };
 
 /* The newest first. */
 static const char *const files[] = {"checkpoint.safetensors", "previous.safetensors"};
@@ -238,7 +238,7 @@ Status states_load(Session *s, const StFile *f, int flags, Diags *d) {
   }
   for (int i = 0; i < p->ntensor && !errors; i++) {
     const PlanTensor *t = &p->tensor[i];
-    if (t->kind == PT_STATE && t->init == COPY_INIT && !from[i] && from[t->init_from])
+    if (t->kind == PT_STATE && t->init == INIT_COPY && !from[i] && from[t->init_from])
       session_init_tensor(s, i, 0);
   }
   arena_free(a);

@@ -21,7 +21,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500, MAX_OPERANDS = 64, MAX_CHAIN = 32 };
+enum { HUGE_PAGE = 1 << 21, CACHE_LINE = 64, SPINS = 1500 };
 
 typedef struct { /* threads that sleep until some step has finished */
   _Alignas(CACHE_LINE) atomic_int word;
@@ -116,10 +116,10 @@ Session *session_new(const Plan *plan, int threads) {
   void **p = s->pointers;
   for (int i = 0; i < plan->nstep; i++) {
     const Step *st = &plan->step[i];
-    if (st->chain > MAX_CHAIN) bug("step %s starts a chain of %d", st->name, st->chain);
+    if (st->chain > CHAIN_KERNELS) bug("step %s starts a chain of %d", st->name, st->chain);
     if (st->scratch > plan->scratch_bytes) bug("step %s wants more scratch than its plan declares", st->name);
     s->operand[i] = p;
-    if (st->noperand > MAX_OPERANDS && st->chunk) bug("step %s: %d operands", st->name, st->noperand);
+    if (st->noperand > CHAIN_OPERANDS && st->chunk) bug("step %s: %d operands", st->name, st->noperand);
     for (int k = 0; k < st->noperand; k++) {
       int64_t piece = st->chunk ? st->chunk[k] : 0, limit = piece ? st->scratch - piece : plan->arena_bytes;
       if (st->operand[k] < 0 || st->operand[k] > limit)
@@ -204,7 +204,7 @@ static void add_event(Session *s, int me, int step, int chunks, double begin) {
 /* Chunk c of step i. Operands that lie in scratch get the address chunk c's part would start from. */
 static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
   const Step *st = &s->plan->step[i];
-  void *ptr[MAX_OPERANDS];
+  void *ptr[CHAIN_OPERANDS];
   void *const *operand = s->operand[i];
   if (st->chunk) {
     for (int k = 0; k < st->noperand; k++) {
@@ -277,7 +277,7 @@ static void run_steps(Session *s, int first, int last, int me, int team) {
   for (int i = first, n; i < last; i += n) {
     n = chain_length(&step[i]);
     finished = await_steps(s, finished, s->profile ? i : i - step[i].overlap);
-    double begin = s->trace ? now_seconds() : 0, spent[MAX_CHAIN] = {0};
+    double begin = s->trace ? now_seconds() : 0, spent[CHAIN_KERNELS] = {0};
     int done = run_chunks(s, i, n, me, team, spent);
     if (s->trace && done && n == 1) add_event(s, me, i, done, begin);
     finish_chunks(s, i, done);
@@ -418,8 +418,6 @@ int session_copy_states(Session *dst, const Session *src) {
 }
 
 /* ---- initial values ---- */
-enum { INIT_NONE, INIT_FILL, INIT_UNIFORM, INIT_NORMAL, INIT_COPY }; /* InitKind of ir/graph/graph.h */
-
 /* One value, converted to the bits of its type. */
 static void store(void *p, DType dt, int64_t i, double v) {
   switch (dt) {
@@ -429,13 +427,7 @@ static void store(void *p, DType dt, int64_t i, double v) {
   case DT_I64: ((int64_t *)p)[i] = (int64_t)v; break;
   case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
   case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
-  case DT_BF16: {
-    float f = (float)v;
-    uint32_t u;
-    memcpy(&u, &f, sizeof u);
-    ((uint16_t *)p)[i] = (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16); /* round to nearest even */
-    break;
-  }
+  case DT_BF16: ((uint16_t *)p)[i] = bf16_bits((float)v); break;
   default: bug("initial value of a tensor without a type");
   }
 }

@@ -1,5 +1,4 @@
-/* Tensor files: safetensors (https://huggingface.co/docs/safetensors) and, for one tensor, npy 1.0 (the
-   format of numpy.lib.format). */
+/* Tensor files: safetensors (https://huggingface.co/docs/safetensors). */
 #ifndef JEPAC_RUNTIME_SAFETENSORS_H
 #define JEPAC_RUNTIME_SAFETENSORS_H
 
@@ -34,10 +33,5 @@ Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, 
 /* The same; the file of that name stays as `previous`. */
 Status st_replace(const char *path, const char *previous, const StTensor *t, int n, const StMeta *meta,
                   int nmeta, Diags *d);
-
-/* C order; element types f4 f8 i4 i8 u4 b1. The tensor read lives in a and has the name "". */
-Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d);
-bool npy_holds(DType dt);
-Status npy_write(const char *path, const StTensor *t, Diags *d);
 
 #endif

@@ -273,8 +273,8 @@ static AotFile emitted(Aot *a, LLVMTargetMachineRef tm, LLVMCodeGenFileType type
 static void build(Aot *a) {
   LLVMValueRef *fn = NEWN(a->a, LLVMValueRef, a->p->kernel.n + 1);
   int64_t scratch = a->plan->scratch_bytes;
-  a->scratch_at = (a->plan->arena_bytes + AOT_ALIGN - 1) / AOT_ALIGN * AOT_ALIGN;
-  a->arena_bytes = a->scratch_at + (scratch + AOT_ALIGN - 1) / AOT_ALIGN * AOT_ALIGN;
+  a->scratch_at = (a->plan->arena_bytes + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
+  a->arena_bytes = a->scratch_at + (scratch + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
   emit_kernels(a, fn);
   emit_function(a, fn);
   aot_emit_init(a);

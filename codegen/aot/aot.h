@@ -7,7 +7,6 @@
 
 /* What generated functions return. The header spells them out. */
 enum { AOT_OK, AOT_BAD_ARENA, AOT_BAD_CPU, AOT_NONFINITE };
-enum { AOT_ALIGN = 64 };
 
 typedef struct {
   EmitModule m;

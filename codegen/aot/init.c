@@ -29,7 +29,7 @@ void aot_emit_return_if(Aot *a, LLVMValueRef cond, int code) {
 void aot_emit_arena_check(Aot *a, LLVMValueRef arena) {
   EmitModule *m = &a->m;
   LLVMValueRef p = LLVMBuildPtrToInt(m->b, arena, m->i64, "");
-  LLVMValueRef low = LLVMBuildAnd(m->b, p, em_i64(m, AOT_ALIGN - 1), "");
+  LLVMValueRef low = LLVMBuildAnd(m->b, p, em_i64(m, TENSOR_ALIGN - 1), "");
   LLVMValueRef bad = LLVMBuildICmp(m->b, LLVMIntNE, low, em_i64(m, 0), "");
   LLVMValueRef null = LLVMBuildICmp(m->b, LLVMIntEQ, p, em_i64(m, 0), "");
   aot_emit_return_if(a, LLVMBuildOr(m->b, bad, null, ""), AOT_BAD_ARENA);
@@ -191,10 +191,7 @@ static LLVMValueRef round_to(EmitModule *m, DType dt, LLVMValueRef x) {
   x = LLVMBuildFPTrunc(m->b, x, m->f32, "");
   if (dt == DT_F32) return x;
   if (dt != DT_BF16) bug("a random initial value of type %s", dtype_name(dt));
-  LLVMValueRef u = LLVMBuildBitCast(m->b, x, m->i32, ""), sixteen = em_i32(m, 16);
-  LLVMValueRef odd = LLVMBuildAnd(m->b, LLVMBuildLShr(m->b, u, sixteen, ""), em_i32(m, 1), "");
-  u = LLVMBuildAdd(m->b, u, LLVMBuildAdd(m->b, odd, em_i32(m, 0x7fff), ""), "");
-  return LLVMBuildTrunc(m->b, LLVMBuildLShr(m->b, u, sixteen, ""), m->i16, "");
+  return em_narrow_bf16(m, x);
 }
 
 /* fill(ptr, count, stream, seed, a, b), made at first use */
@@ -225,19 +222,19 @@ static LLVMValueRef random_fill(Aot *a, DType dt, bool is_normal) {
 
 /* ---- states ---- */
 static void copy_bytes(EmitModule *m, LLVMValueRef to, LLVMValueRef from, int64_t bytes) {
-  LLVMBuildMemCpy(m->b, to, AOT_ALIGN, from, AOT_ALIGN, em_i64(m, bytes));
+  LLVMBuildMemCpy(m->b, to, TENSOR_ALIGN, from, TENSOR_ALIGN, em_i64(m, bytes));
 }
 
 static void emit_state(Aot *a, const PlanTensor *t, LLVMValueRef arena, LLVMValueRef seed) {
   EmitModule *m = &a->m;
   int64_t n = shape_count(&t->shape);
   LLVMValueRef p = em_gep(m, m->i8, arena, em_i64(m, t->offset));
-  switch ((InitKind)t->init) {
+  switch (t->init) {
   case INIT_NONE: return; /* zero already */
   case INIT_FILL: {
     if (t->init_a == 0) return;
     LLVMTypeRef e = em_type(m, t->dt);
-    LLVMValueRef x = t->dt == DT_BF16   ? round_to(m, DT_BF16, LLVMConstReal(m->f64, t->init_a))
+    LLVMValueRef x = t->dt == DT_BF16   ? em_bits(e, bf16_bits((float)t->init_a))
                      : t->dt == DT_BOOL ? em_bits(e, 1)
                                         : em_const(e, t->init_a);
     EmitLoop l;
@@ -289,7 +286,7 @@ static void emit_runtime(Aot *a, LLVMValueRef arena, LLVMValueRef seed) {
   static const struct {
     const char *name;
     int64_t value;
-  } start[] = {{"steps_per_epoch", 1000}, {"total_steps", 100000}};
+  } start[] = {{"steps_per_epoch", FREE_STEPS_PER_EPOCH}, {"total_steps", FREE_TOTAL_STEPS}};
   for (int i = 0; i < a->plan->ntensor; i++) {
     const PlanTensor *t = &a->plan->tensor[i];
     if (t->kind != PT_RUNTIME) continue;
@@ -317,7 +314,7 @@ void aot_emit_init(Aot *a) {
   LLVMValueRef arena = LLVMGetParam(init, 0);
   aot_emit_arena_check(a, arena);
   emit_cpu_check(a);
-  LLVMBuildMemSet(m->b, arena, em_bits(m->i8, 0), em_i64(m, a->arena_bytes), AOT_ALIGN);
+  LLVMBuildMemSet(m->b, arena, em_bits(m->i8, 0), em_i64(m, a->arena_bytes), TENSOR_ALIGN);
   call(m, states, (LLVMValueRef[]){arena, LLVMGetParam(init, 1)}, 2);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));
 }

@@ -27,7 +27,8 @@ static bool taken(const Aot *a, const char *const *names, int n, const char *nam
   return false;
 }
 
-static const char *const kind_words[] = {"in", "state", "runtime", "out"};
+static const char *const kind_words[] = {
+    [PT_ARG] = "in", [PT_STATE] = "state", [PT_RUNTIME] = "runtime", [PT_RESULT] = "out"};
 
 /* "encoder.conv1.weight" -> "encoder_conv1_weight"; a name in use gets its kind in front, then a number. */
 static const char **c_names(const Aot *a) {
@@ -47,8 +48,9 @@ static const char **c_names(const Aot *a) {
 }
 
 static const char *c_type(DType dt) {
-  static const char *const type[DT_COUNT] = {"void",    "float",   "double",   "uint16_t",
-                                             "int32_t", "int64_t", "uint32_t", "uint8_t"};
+  static const char *const type[DT_COUNT] = {
+      [DT_NONE] = "void",   [DT_F32] = "float",   [DT_F64] = "double",   [DT_BF16] = "uint16_t",
+      [DT_I32] = "int32_t", [DT_I64] = "int64_t", [DT_U32] = "uint32_t", [DT_BOOL] = "uint8_t"};
   return type[dt];
 }
 
@@ -94,7 +96,7 @@ const char *aot_header(const Aot *a) {
             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
             P, P);
   sb_printf(&b, "#define %s_ARENA_SIZE %lldu\n#define %s_ARENA_ALIGN %du\n\n", P, (long long)a->arena_bytes,
-            P, AOT_ALIGN);
+            P, TENSOR_ALIGN);
   sb_printf(&b,
             "enum {\n  %s_OK = %d,\n  %s_BAD_ARENA = %d, /* null or misaligned */\n"
             "  %s_BAD_CPU = %d,   /* this CPU lacks instructions the code uses */\n"
@@ -111,17 +113,25 @@ const char *aot_header(const Aot *a) {
             "         : code == %s_NONFINITE ? \"a result is not finite\"\n"
             "                                 : \"unknown code\";\n}\n\n",
             p, P, P, P, P);
+  sb_printf(
+      &b,
+      "/* Every tensor of the arena, row-major. kind: %d input, %d state, %d run-time number, %d result. "
+      "type:",
+      PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT);
+  for (int t = DT_NONE + 1; t < DT_COUNT; t++)
+    sb_printf(&b, "%s %d %s", t > 1 ? "," : "", t, dtype_name((DType)t));
   sb_printf(&b,
-            "/* Every tensor of the arena, row-major. kind: 0 input, 1 state, 2 run-time number, 3 result. "
-            "type: 1 f32, 2 f64,\n"
-            "   3 bf16, 4 i32, 5 i64, 6 u32, 7 bool (one byte). trained: a parameter. */\n"
+            " (one byte).\n   trained: a parameter. */\n"
             "typedef struct {\n  const char *name;\n  int32_t kind, type, trained, rank;\n  int64_t dim[8], "
             "offset, "
             "bytes;\n} %s_tensor;\nconst %s_tensor *%s_tensors(int32_t *count);\n",
             p, p, p);
   put_accessors(a, name, PT_ARG, false, "inputs", &b);
   put_accessors(a, name, PT_RUNTIME, false,
-                "run-time numbers; init sets seed, step 0, steps_per_epoch 1000, total_steps 100000", &b);
+                arena_printf(a->a,
+                             "run-time numbers; init sets seed, step 0, steps_per_epoch %d, total_steps %d",
+                             FREE_STEPS_PER_EPOCH, FREE_TOTAL_STEPS),
+                &b);
   put_accessors(a, name, PT_RESULT, false, "results", &b);
   put_accessors(a, name, PT_STATE, true, "parameters", &b);
   put_accessors(a, name, PT_STATE, false, "other states", &b);

@@ -107,7 +107,7 @@ static PlanTensorKind tensor_kind(InputKind k) {
 static int tensors(const Program *p, PlanTensor *t) {
   const Graph *g = p->graph;
   int n = 0;
-  int64_t at = 0; /* inputs lie at the start of the arena in order, each at a multiple of 64 bytes
+  int64_t at = 0; /* inputs lie at the start of the arena in order, tensor_room() bytes each
                      (passes/lower/memplan.c) */
   for (int i = 0; i < g->inputs.n; i++) {
     const Input *in = &g->inputs.v[i];
@@ -117,7 +117,7 @@ static int tensors(const Program *p, PlanTensor *t) {
                           .dt = node->dt,
                           .shape = node->shape,
                           .offset = at,
-                          .init = (int)in->init.kind,
+                          .init = in->init.kind,
                           .init_a = in->init.a,
                           .init_b = in->init.b,
                           .init_stream = in->init.stream,
@@ -129,7 +129,7 @@ static int tensors(const Program *p, PlanTensor *t) {
       if (p->buf.v[b].kind == BUF_INPUT && p->buf.v[b].input == i &&
           p->buf.v[program_root(p, b)].offset != at)
         bug("input %s is not where the arena's layout puts it", in->name);
-    at += (shape_count(&node->shape) * dtype_size(node->dt) + 63) / 64 * 64;
+    at += tensor_room(node->dt, &node->shape);
   }
   for (int i = 0; i < g->outputs.n; i++) {
     if (g->outputs.v[i].state >= 0) continue;
@@ -171,7 +171,7 @@ static void join_chain(Step *first, const Kernel *k, int n) {
   while (first->chain < n && k[first->chain].chain == k->chain) first->chain++;
   for (int i = 0; i < first->chain; i++)
     if (first[i].scratch > scratch) scratch = first[i].scratch;
-  int64_t base = (scratch + 63) / 64 * 64, end = scratch;
+  int64_t base = (scratch + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN, end = scratch;
   for (int i = 0; i < first->chain; i++) {
     if (first[i].nchunk != first->nchunk)
       bug("%s and %s are a chain of different chunks", first->name, first[i].name);

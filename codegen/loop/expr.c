@@ -126,11 +126,7 @@ static LLVMValueRef any_lane(EmitModule *m, LLVMValueRef mask) {
 
 static LLVMValueRef fill_value(EmitModule *m, DType dt, double fill) {
   if (dt != DT_BF16) return em_const(em_type(m, dt), dt == DT_BOOL ? fill != 0 : fill);
-  union {
-    float f;
-    uint32_t u;
-  } x = {.f = (float)fill};
-  return LLVMConstInt(m->i16, (x.u + 0x7fff + (x.u >> 16 & 1)) >> 16, 0);
+  return LLVMConstInt(m->i16, bf16_bits((float)fill), 0);
 }
 
 /* Address of lanes copies of the fill value. */

@@ -4,6 +4,7 @@
 #ifndef JEPAC_IR_GRAPH_GRAPH_H
 #define JEPAC_IR_GRAPH_GRAPH_H
 
+#include "ir/agreed.h"
 #include "ir/extern.h"
 #include "ir/graph/ops.h"
 
@@ -30,7 +31,6 @@ typedef struct Node {
 
 typedef enum { IN_ARG, IN_PARAM, IN_BUFFER, IN_SLOT, IN_RUNTIME } InputKind;
 
-typedef enum { INIT_NONE, INIT_FILL, INIT_UNIFORM, INIT_NORMAL, INIT_COPY } InitKind;
 typedef struct {
   InitKind kind;
   double a, b;      /* FILL: value a; UNIFORM: range [a,b); NORMAL: mean a, standard deviation b */
@@ -60,7 +60,8 @@ typedef struct Graph {
   VEC(Node) node;
   VEC(Input) inputs;
   VEC(Output) outputs;
-  const Loc *loc; /* position and role given to nodes appended from now on */
+  DType precision; /* DT_BF16: what lies in memory between kernels is to be rounded to it; else DT_NONE */
+  const Loc *loc;  /* position and role given to nodes appended from now on */
   Role role;
 } Graph;
 

@@ -103,9 +103,6 @@ typedef struct {
   DType idx_dt, dt;
 } ScatterSpec;
 
-/* What a chain may have: runtime/exec.c keeps room for as much. */
-enum { CHAIN_KERNELS = 32, CHAIN_OPERANDS = 64 };
-
 typedef enum { KK_LOOP, KK_GEMM, KK_CONV, KK_SCATTER, KK_EXTERN, KERNEL_KINDS } KernelKind;
 
 typedef struct {

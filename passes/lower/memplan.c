@@ -96,7 +96,7 @@ static void pack_chunks(Lower *l, Extent *e, int *which) {
         e[n] = (Extent){p->buf.v[b].chunk, p->buf.v[b].first, p->buf.v[b].last, 0};
         which[n++] = b;
       }
-    memplan_pack(e, n, 64);
+    memplan_pack(e, n, TENSOR_ALIGN);
     for (int i = 0; i < n; i++) p->buf.v[which[i]].offset = e[i].offset;
     k = end;
   }
@@ -159,7 +159,7 @@ static void reuse_dying_operands(Program *p) {
 
 void memplan(Lower *l) {
   Program *p = l->p;
-  const int64_t align = 64;
+  const int64_t align = TENSOR_ALIGN;
   lifetimes(p);
   reuse_dying_operands(p);
   widen_chains(p);

@@ -1,7 +1,7 @@
 /* 3DIEBench (Garrido, Najman and LeCun 2023, "Self-supervised learning of split invariant equivariant
    representations"): rendered objects in known rotations. A sample is an object, its views are pictures of
    it; the action between two is their relative rotation. */
-#include "runtime/data/array.h"
+#include "runtime/npy.h"
 #include "runtime/data/cache.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/data/source.h"
@@ -20,14 +20,14 @@ static size_t entry_bytes(const DataSet *s) {
 
 static bool read_latent(const char *path, double out[LATENTS], Reason *why) {
   size_t n;
-  Array a;
+  NpyArray a;
   uint8_t *p = picture_file(path, MAX_LATENT_FILE, &n, why);
   if (!p) return false;
-  const char *wrong = array_parse(p, n, &a);
+  const char *wrong = npy_parse(p, n, &a);
   if (!wrong && (a.count != LATENTS || !strchr("fiu", a.kind)))
     wrong = "a latent is 7 numbers: three angles, floor hue, two angles of the light, light hue";
   for (int i = 0; i < LATENTS && !wrong; i++) {
-    out[i] = array_number(&a, i);
+    out[i] = npy_number(&a, i);
     if (!isfinite(out[i])) wrong = "it holds a number that is not finite";
   }
   free(p);
@@ -114,9 +114,9 @@ static bool fill_object(const DataSet *s, const Fill *f, Reason *why) {
 
 /* ---- opening ---- */
 /* Maps an npy file; ST_FILE after reporting. */
-static Status open_array(Opening *o, const char *path, MappedFile *m, Array *out) {
+static Status open_array(Opening *o, const char *path, MappedFile *m, NpyArray *out) {
   if (file_map(m, path, o->d) != ST_OK) return ST_FILE;
-  const char *wrong = array_parse(m->p, m->n, out);
+  const char *wrong = npy_parse(m->p, m->n, out);
   return wrong ? source_bad(o, "%s: %s", path, wrong) : ST_OK;
 }
 
@@ -126,8 +126,8 @@ static bool leads_outside(const char *p) {
   return false;
 }
 
-static Status take_lists(Opening *o, const char *dir, const Array *images, const char *pi,
-                         const Array *labels, const char *pl) {
+static Status take_lists(Opening *o, const char *dir, const NpyArray *images, const char *pi,
+                         const NpyArray *labels, const char *pl) {
   DataSet *s = o->s;
   char name[3072];
   if (images->count != labels->count)
@@ -139,12 +139,12 @@ static Status take_lists(Opening *o, const char *dir, const Array *images, const
   const char **path = NEWN(o->a, const char *, s->samples);
   int32_t *label = NEWN(o->a, int32_t, s->samples);
   for (int64_t i = 0; i < s->samples; i++) {
-    if (!array_text(images, i, name, sizeof name))
+    if (!npy_text(images, i, name, sizeof name))
       return source_bad(o, "%s: the folders of the objects must be text", pi);
     const char *inner = name + strspn(name, "/");
     if (!*inner || leads_outside(inner))
       return source_bad(o, "%s: object %lld: '%s' is no folder below %s", pi, (long long)i, name, dir);
-    double class = array_number(labels, i);
+    double class = npy_number(labels, i);
     label[i] = class >= 0 && class < 1e9 ? (int32_t)class : -1;
     path[i] = source_file(o->a, dir, inner);
     if (!path[i])
@@ -160,7 +160,7 @@ static Status read_lists(Opening *o, const char *dir) {
   const char *pi = arena_printf(o->a, "%s/%s_images.npy", dir, part);
   const char *pl = arena_printf(o->a, "%s/%s_labels.npy", dir, part);
   MappedFile mi = {0}, ml = {0};
-  Array images, labels;
+  NpyArray images, labels;
   Status st = open_array(o, pi, &mi, &images);
   if (st == ST_OK) st = open_array(o, pl, &ml, &labels);
   if (st == ST_OK) st = take_lists(o, dir, &images, pi, &labels, pl);

@@ -1,7 +1,7 @@
 /* The table of sources, the settings image sources share, and the views of an image: bytes to floats,
    augmented, normalised, with the parameters as actions. */
 #include "runtime/data/source.h"
-#include "runtime/data/array.h"
+#include "runtime/npy.h"
 #include "runtime/data/cache.h"
 #include "runtime/data/saliency.h"
 
@@ -170,9 +170,9 @@ static Status open_maps(Opening *o, const char *home) {
   const char *part = o->train ? source_word(o, "split", "train") : "test";
   const char *path = arena_printf(o->a, "%s/saliency-%s.npy", home, part);
   MappedFile *m = &s->mapped[1];
-  Array a;
+  NpyArray a;
   if (file_map(m, path, o->d) != ST_OK) return ST_FILE;
-  const char *wrong = array_parse(m->p, m->n, &a);
+  const char *wrong = npy_parse(m->p, m->n, &a);
   if (wrong) return source_bad(o, "%s: %s", path, wrong);
   if (a.kind != 'f' || a.size != 4 || (uintptr_t)a.data % sizeof(float) || a.shape.rank != 3 ||
       a.shape.dim[1] < 1 || a.shape.dim[2] < 1 || a.shape.dim[1] > 4096 || a.shape.dim[2] > 4096)

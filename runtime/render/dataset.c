@@ -4,6 +4,7 @@
 #include "runtime/data/picture.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/file.h"
+#include "runtime/npy.h"
 #include "runtime/png.h"
 #include "runtime/render/render.h"
 #include "runtime/render/shapes.h"
@@ -68,20 +69,6 @@ void render_picture(const RenderJob *j, int64_t object, int view, uint8_t *rgb, 
 }
 
 /* ---- files ---- */
-/* Of an npy file with the given element type and shape, at least 80 bytes of room; its length. */
-static size_t npy_header(char *out, const char *descr, const char *shape) {
-  char text[128];
-  int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
-  size_t total = (10 + (size_t)n + 1 + 63) / 64 * 64, length = total - 10;
-  memcpy(out, "\x93NUMPY\1\0", 8);
-  out[8] = (char)(length & 255);
-  out[9] = (char)(length >> 8);
-  memset(out + 10, ' ', length);
-  memcpy(out + 10, text, (size_t)n);
-  out[total - 1] = '\n';
-  return total;
-}
-
 /* Of the many small files: no waiting for the disk after each. */
 static Status write_small(const char *path, const void *head, size_t nhead, const void *p, size_t n,
                           Diags *d) {
@@ -95,7 +82,7 @@ static Status write_small(const char *path, const void *head, size_t nhead, cons
 
 static Status write_view(const char *folder, int view, int size, const uint8_t *rgb, const Scene *s,
                          Diags *d) {
-  char path[4096], head[256];
+  char path[4096];
   double latent[LATENTS];
   uint8_t *jpeg;
   size_t n;
@@ -109,18 +96,23 @@ static Status write_view(const char *folder, int view, int size, const uint8_t *
   if (st) return st;
   latents(s, latent);
   snprintf(path, sizeof path, "%s/latent_%d.npy", folder, view);
-  return write_small(path, head, npy_header(head, "<f8", "(7,)"), latent, sizeof latent, d);
+  StrBuf head = {0};
+  npy_header(&head, "<f8", &(Shape){1, {LATENTS}});
+  st = write_small(path, head.s, head.n, latent, sizeof latent, d);
+  sb_free(&head);
+  return st;
 }
 
 /* A whole npy file, atomically. */
-static Status write_array(const char *path, const char *descr, const char *shape, const void *p, size_t n,
+static Status write_array(const char *path, const char *descr, const Shape *shape, const void *p, size_t n,
                           Diags *d) {
-  char head[256];
+  StrBuf head = {0};
   NewFile nf;
-  size_t nhead = npy_header(head, descr, shape);
   if (file_begin(&nf, path, d) != ST_OK) return ST_FILE;
-  fwrite(head, 1, nhead, nf.f);
+  npy_header(&head, descr, shape);
+  fwrite(head.s, 1, head.n, nf.f);
   fwrite(p, 1, n, nf.f);
+  sb_free(&head);
   return file_commit(&nf, d);
 }
 
@@ -150,11 +142,12 @@ static Status write_list(const RenderJob *j, bool train, Arena *a, Diags *d) {
     for (int i = 0; text[i]; i++) name[n * NAME + i] = (uint8_t)text[i];
     label[n++] = k % j->classes;
   }
-  const char *part = train ? "train" : "val", *shape = arena_printf(a, "(%lld,)", (long long)n);
-  Status st = write_array(arena_printf(a, "%s/%s_labels.npy", j->folder, part), "<i8", shape, label,
+  const char *part = train ? "train" : "val";
+  const Shape shape = {1, {n}};
+  Status st = write_array(arena_printf(a, "%s/%s_labels.npy", j->folder, part), "<i8", &shape, label,
                           (size_t)n * sizeof *label, d);
   return st ? st
-            : write_array(arena_printf(a, "%s/%s_images.npy", j->folder, part), "<U32", shape, name,
+            : write_array(arena_printf(a, "%s/%s_images.npy", j->folder, part), "<U32", &shape, name,
                           (size_t)n * NAME * sizeof *name, d);
 }
 
@@ -212,11 +205,11 @@ Status render_dataset(const RenderJob *j, Diags *d) {
     }
     if (j->progress && st == ST_OK) j->progress(k + 1, j->objects);
   }
-  const char *shape = arena_printf(work, "(%lld, %d, 4)", (long long)j->objects, j->views);
+  const Shape shape = {3, {j->objects, j->views, 4}};
   if (st == ST_OK) st = write_sheet(j, work, d);
   if (st == ST_OK) st = write_classes(j, work, d);
   if (st == ST_OK)
-    st = write_array(arena_printf(work, "%s/quaternions.npy", j->folder), "<f8", shape, q,
+    st = write_array(arena_printf(work, "%s/quaternions.npy", j->folder), "<f8", &shape, q,
                      (size_t)(j->objects * j->views * 4) * sizeof *q, d);
   if (st == ST_OK) st = write_list(j, false, work, d);
   if (st == ST_OK) st = write_list(j, true, work, d);

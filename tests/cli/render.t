@@ -88,6 +88,9 @@ $ jepac render --out x --objects 4 --size 4
 $ jepac render --out x --objects 4 --views 0
   jepac: error: --views needs a positive whole number, not '0'
   exit 2
+$ jepac render --out x --objects 4 --views 257   # more than the reader of such a data set takes
+  jepac: error: --views is at most 256
+  exit 2
 $ jepac render -q --out turn.jepa --objects 4
   jepac: error: cannot make folder turn.jepa: Not a directory
   exit 3

@@ -18,16 +18,16 @@ $ cp -r run bent && flip bent/checkpoint.safetensors -30; jepac ckpt check bent
 $ jepac train tiny.jepa -q --steps 12 --out bent --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'; jepac train tiny.jepa -q --steps 12 --out run --resume; cmp run/checkpoint.safetensors bent/checkpoint.safetensors && echo same
   jepac: warning: bent/checkpoint.safetensors is damaged: the checksum of optimizer.net.2.bias.v does not fit
   jepac: note: bent/previous.safetensors, of step N, is taken instead
-  jepac: warning: bent goes on from step 4 with changes
-  jepac: note: length: 4, now 12 steps: schedules that depend on it are stretched
+  jepac: warning: bent goes on from step N with changes
+  jepac: note: length: K, now 12 steps: schedules that depend on it are stretched
   jepac: warning: run goes on from step 8 with changes
   jepac: note: length: 8, now 12 steps: schedules that depend on it are stretched
   same
 $ cp -r run lost && rm lost/checkpoint.safetensors; jepac train tiny.jepa -q --steps 14 --out lost --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
   jepac: warning: cannot read lost/checkpoint.safetensors: No such file or directory
   jepac: note: lost/previous.safetensors, of step N, is taken instead
-  jepac: warning: lost goes on from step 8 with changes
-  jepac: note: length: 8, now 14 steps: schedules that depend on it are stretched
+  jepac: warning: lost goes on from step N with changes
+  jepac: note: length: K, now 14 steps: schedules that depend on it are stretched
 $ cp -r run said && sed -i 's/\\"step\\": *12/\\"step\\":93/' said/checkpoint.safetensors; jepac ckpt check said/checkpoint.safetensors
   jepac: error: said/checkpoint.safetensors is damaged: the checksum of the header does not fit
   exit 3

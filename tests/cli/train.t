@@ -29,13 +29,13 @@ $ jepac train tiny.jepa -q --steps 8 --out run --resume --set width=8
 $ cp -r run cut && head -c 1000 run/checkpoint.safetensors > cut/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out cut --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
   jepac: warning: cut/checkpoint.safetensors: no safetensors file, or truncated: its header claims 1848 bytes of a file of 1000
   jepac: note: cut/previous.safetensors, of step N, is taken instead
-  jepac: warning: cut goes on from step 4 with changes
-  jepac: note: length: 4, now 9 steps: schedules that depend on it are stretched
+  jepac: warning: cut goes on from step N with changes
+  jepac: note: length: K, now 9 steps: schedules that depend on it are stretched
 $ cp -r run lie && mkst '{}' 0 > lie/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out lie --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
   jepac: warning: lie/checkpoint.safetensors: no checkpoint of jepac
   jepac: note: lie/previous.safetensors, of step N, is taken instead
-  jepac: warning: lie goes on from step 4 with changes
-  jepac: note: length: 4, now 9 steps: schedules that depend on it are stretched
+  jepac: warning: lie goes on from step N with changes
+  jepac: note: length: K, now 9 steps: schedules that depend on it are stretched
 $ : > file; jepac train tiny.jepa -q --steps 4 --out file/run
   jepac: error: cannot make folder file/run: Not a directory
   exit 3

@@ -29,13 +29,7 @@ void store_f64(void *p, DType dt, int64_t i, double v) {
   case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
   case DT_I64: ((int64_t *)p)[i] = (int64_t)v; break;
   case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
-  case DT_BF16: {
-    float f = (float)v;
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    ((uint16_t *)p)[i] = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-    break;
-  }
+  case DT_BF16: ((uint16_t *)p)[i] = bf16_bits((float)v); break;
   default: bug("store_f64");
   }
 }
@@ -48,12 +42,7 @@ double load_f64(const void *p, DType dt, int64_t i) {
   case DT_U32: return ((const uint32_t *)p)[i];
   case DT_I64: return (double)((const int64_t *)p)[i];
   case DT_BOOL: return ((const uint8_t *)p)[i];
-  case DT_BF16: {
-    uint32_t u = (uint32_t)((const uint16_t *)p)[i] << 16;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-  }
+  case DT_BF16: return (double)bf16_value(((const uint16_t *)p)[i]);
   default: bug("load_f64");
   }
 }

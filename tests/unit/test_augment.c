@@ -2,7 +2,7 @@
    (tests/fixtures/augment, made by make_augment.py), saliency and fixations, parameters put out, rotations as
    quaternions. Runs in the source tree. */
 #define _GNU_SOURCE
-#include "runtime/data/array.h"
+#include "runtime/npy.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/data/saliency.h"
 #include "tests/unit/support.h"
@@ -22,11 +22,11 @@ static void setup(void) {
 
 static void teardown(void) { arena_free(arena); }
 
-static Array read_array(const char *path) {
+static NpyArray read_array(const char *path) {
   Source *s = source_read(arena, path);
-  Array a;
+  NpyArray a;
   ck_assert_msg(s, "cannot read %s: tests run in the source tree", path);
-  const char *wrong = array_parse((const uint8_t *)s->text, s->len, &a);
+  const char *wrong = npy_parse((const uint8_t *)s->text, s->len, &a);
   ck_assert_msg(!wrong, "%s: %s", path, wrong);
   return a;
 }
@@ -70,18 +70,18 @@ static const struct {
            {"solarize", op_solarize, NULL}, {"blur", op_blur, NULL}};
 enum { OPS = sizeof ops / sizeof *ops };
 
-static Image stored(const Array *data, const char *place) {
+static Image stored(const NpyArray *data, const char *place) {
   int64_t at;
   Image m;
   ck_assert_int_eq(sscanf(place, "%ld,%d,%d,%d", &at, &m.c, &m.h, &m.w), 4);
   m.p = NEWN(arena, float, m.c *m.h *m.w);
-  for (int i = 0; i < m.c * m.h * m.w; i++) m.p[i] = (float)(array_number(data, at + i) / 65535);
+  for (int i = 0; i < m.c * m.h * m.w; i++) m.p[i] = (float)(npy_number(data, at + i) / 65535);
   return m;
 }
 
 START_TEST(like_torchvision) {
   Source *cases = source_read(arena, "tests/fixtures/augment/cases.txt");
-  Array data = read_array("tests/fixtures/augment/data.npy");
+  NpyArray data = read_array("tests/fixtures/augment/data.npy");
   int done[OPS] = {0}, exact = 0;
   ck_assert_ptr_nonnull(cases);
   for (char *rest = arena_strdup(arena, cases->text), *line; (line = strsep(&rest, "\n")) && *line;) {
@@ -116,11 +116,11 @@ START_TEST(like_torchvision) {
 END_TEST
 
 START_TEST(like_scipy_rotations) {
-  Array a = read_array("tests/fixtures/augment/quaternions.npy");
+  NpyArray a = read_array("tests/fixtures/augment/quaternions.npy");
   ck_assert(a.shape.rank == 2 && a.shape.dim[1] == 14);
   for (int64_t i = 0; i < a.shape.dim[0]; i++) {
     double x[14], p[4], q[4], rel[4];
-    for (int k = 0; k < 14; k++) x[k] = array_number(&a, i * 14 + k);
+    for (int k = 0; k < 14; k++) x[k] = npy_number(&a, i * 14 + k);
     quaternion_of_euler(x, q);
     quaternion_of_euler(x + 3, p);
     quaternion_between(p, q, rel);
@@ -315,17 +315,17 @@ START_TEST(arrays_of_all_kinds) {
     p[8] = (uint8_t)h, p[9] = 0;
     memcpy(p + 10, cases[i].header, h);
     memcpy(p + 10 + h, cases[i].data, cases[i].n);
-    Array a;
-    const char *wrong = array_parse(p, n, &a);
+    NpyArray a;
+    const char *wrong = npy_parse(p, n, &a);
     ck_assert_msg(!wrong == !cases[i].wrong && (!wrong || strstr(wrong, cases[i].wrong)), "case %zu: %s", i,
                   wrong);
     if (!wrong) {
       char text[16];
       ck_assert_int_eq(a.count, 2);
-      ck_assert_int_eq(array_text(&a, 1, text, sizeof text), cases[i].text != NULL);
+      ck_assert_int_eq(npy_text(&a, 1, text, sizeof text), cases[i].text != NULL);
       if (cases[i].text) ck_assert_str_eq(text, cases[i].text);
-      else ck_assert_double_eq(array_number(&a, 1), cases[i].second);
-      for (size_t k = 0; k < n; k++) ck_assert_ptr_nonnull(array_parse(p, k, &a)); /* truncated anywhere */
+      else ck_assert_double_eq(npy_number(&a, 1), cases[i].second);
+      for (size_t k = 0; k < n; k++) ck_assert_ptr_nonnull(npy_parse(p, k, &a)); /* truncated anywhere */
     }
     free(p);
   }

@@ -2,6 +2,7 @@
    interpreter; mixed element types of products. */
 #include <check.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/kernel_build.h"
@@ -79,6 +80,71 @@ START_TEST(test_rounding) {
 }
 END_TEST
 
+/* All 2^16 upper halves of an f32 with lower halves on both sides of where rounding changes: what generated code
+   stores is what bf16_bits() gives. */
+START_TEST(test_all_bits) {
+  static const uint16_t low[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+  enum { NLOW = sizeof low / sizeof *low, N = 65536 * NLOW };
+  float *x = malloc(N * sizeof *x);
+  uint16_t *y = malloc(N * sizeof *y);
+  for (uint32_t j = 0; j < N; j++) x[j] = of_bits(j / NLOW << 16 | low[j % NLOW]);
+  Target t[3];
+  for (int i = kb_targets(t); i-- > 0;) {
+    int64_t n = N;
+    Code *code;
+    KB *b = kb_new(&t[i], 1, 1, &n, 0, 0);
+    Affine e = aff(0, 1, 0, 0, 0);
+    kb_store(b, kb_buf(b, DT_BF16, n, true), e,
+             kb_cast(b, kb_load(b, kb_buf(b, DT_F32, n, false), e), DT_BF16), 0);
+    KBCode f = kb_compile(b, &code);
+    for (int64_t c = 0; c < f.chunks; c++) f.fn((void *[]){x, y}, c, NULL, f.param);
+    for (int j = 0; j < N; j++) {
+      uint16_t want = bf16_bits(x[j]);
+      if (y[j] != want)
+        ck_abort_msg("%s: %08x rounds to %04x, not %04x", t[i].cpu, bits_of(x[j]), y[j], want);
+    }
+    codegen_free(code);
+    kb_free(b);
+  }
+  for (int j = 0; j < N; j++) {
+    ck_assert(bf16_bits(x[j]) == nearest(x[j]));
+    if (isnan(x[j])) ck_assert(isnan(bf16_round((double)x[j])));
+    else ck_assert_uint_eq(bits_of((float)bf16_round((double)x[j])), (uint32_t)nearest(x[j]) << 16);
+  }
+  free(x);
+  free(y);
+}
+END_TEST
+
+/* What stands outside a guard is rounded as what is stored. */
+START_TEST(test_fill) {
+  static const double fill[] = {1e-40, -1e-40, 1 + 1.0 / 256, 1 + 3.0 / 256, INFINITY, NAN};
+  Target t[3];
+  for (int i = kb_targets(t); i-- > 0;)
+    for (size_t k = 0; k < sizeof fill / sizeof *fill; k++) {
+      int64_t n = 64;
+      Code *code;
+      KB *b = kb_new(&t[i], 1, 1, &n, 0, 0);
+      Affine e = aff(0, 1, 0, 0, 0);
+      int x = kb_load(b, kb_buf(b, DT_BF16, n, false), e);
+      Access *at = kb_access(b, x);
+      kb_guard(b, at, e, 8, 40, 0);
+      at->fill = fill[k];
+      kb_store(b, kb_buf(b, DT_BF16, n, true), e, x, 0);
+      KBCode f = kb_compile(b, &code);
+      uint16_t in[64], out[64];
+      for (int j = 0; j < 64; j++) in[j] = (uint16_t)(0x3f80 + j);
+      kb_call(&f, (void *[]){in, out});
+      for (int j = 0; j < 64; j++) {
+        uint16_t want = j >= 8 && j < 40 ? in[j] : nearest((float)fill[k]);
+        ck_assert_msg(out[j] == want, "%s: %a gives %04x, not %04x", t[i].cpu, fill[k], out[j], want);
+      }
+      codegen_free(code);
+      kb_free(b);
+    }
+}
+END_TEST
+
 /* The result's type of a product is as asked for; both may mix. */
 START_TEST(test_mixed_products) {
   Arena *a = arena_new();
@@ -119,6 +185,8 @@ int main(void) {
   TCase *c = tcase_create("bf16");
   tcase_set_timeout(c, 600);
   tcase_add_test(c, test_rounding);
+  tcase_add_test(c, test_all_bits);
+  tcase_add_test(c, test_fill);
   tcase_add_test(c, test_mixed_products);
   suite_add_tcase(s, c);
   return run_suite(s);

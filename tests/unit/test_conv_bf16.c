@@ -12,20 +12,6 @@ static float random_value(void) {
   return (float)(state >> 40) / (1 << 23) - 1;
 }
 
-static uint16_t narrow(float x) {
-  uint32_t u;
-  memcpy(&u, &x, sizeof u);
-  if (!(u & 0x7f800000)) return (uint16_t)(u >> 16 & 0x8000);
-  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
-static float widen(uint16_t h) {
-  uint32_t u = (uint32_t)h << 16;
-  float x;
-  memcpy(&x, &u, sizeof x);
-  return x;
-}
-
 typedef struct {
   ContractionCode code;
   float *tmp[2], *scratch;
@@ -59,8 +45,8 @@ static void check_case(ConvSpec s, const Target *t, int mix) {
     wide[i] = filled(n[i]), half[i] = filled(n[i]);
     for (int64_t k = 0; k < n[i] && i != result; k++) {
       wide[i][k] = random_value();
-      half[i][k] = narrow(wide[i][k]);
-      if (small[i]) wide[i][k] = widen(half[i][k]);
+      half[i][k] = bf16_bits(wide[i][k]);
+      if (small[i]) wide[i][k] = bf16_value(half[i][k]);
     }
   }
   run(&s, t, wide[CO_X], wide[CO_W], wide[CO_Y]);
@@ -71,10 +57,10 @@ static void check_case(ConvSpec s, const Target *t, int mix) {
   run(&s, t, p[CO_X], p[CO_W], p[CO_Y]);
   for (int64_t k = 0; k < n[result]; k++) {
     bool same =
-        small[result] ? half[result][k] == narrow(want[k]) : !memcmp(&got[k], &want[k], sizeof got[k]);
+        small[result] ? half[result][k] == bf16_bits(want[k]) : !memcmp(&got[k], &want[k], sizeof got[k]);
     ck_assert_msg(same, "%s kind %d mix %d c %d h %d k %d: element %d is %g, not %g", t->cpu, (int)s.kind,
                   mix, (int)s.c, (int)s.h, (int)s.k, (int)k,
-                  (double)(small[result] ? widen(half[result][k]) : got[k]), (double)want[k]);
+                  (double)(small[result] ? bf16_value(half[result][k]) : got[k]), (double)want[k]);
   }
   free(got);
   for (int i = 0; i < 3; i++) free(wide[i]), free(half[i]);

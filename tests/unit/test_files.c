@@ -1,4 +1,5 @@
 /* Tests of what the runtime writes and reads: tensor files, logs, pictures. */
+#include "runtime/npy.h"
 #include "runtime/file.h"
 #include "runtime/metrics.h"
 #include "runtime/png.h"

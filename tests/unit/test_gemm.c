@@ -20,22 +20,13 @@ typedef struct {
 } Buffer;
 
 static void put(Buffer *b, int64_t i, double x) {
-  if (b->dt == DT_BF16) {
-    float f = (float)bf16_round(x);
-    uint32_t u;
-    memcpy(&u, &f, sizeof u);
-    ((uint16_t *)(void *)b->p)[i] = (uint16_t)(u >> 16);
-  } else if (b->dt == DT_F32) ((float *)(void *)b->p)[i] = (float)x;
+  if (b->dt == DT_BF16) ((uint16_t *)(void *)b->p)[i] = bf16_bits((float)x);
+  else if (b->dt == DT_F32) ((float *)(void *)b->p)[i] = (float)x;
   else ((double *)(void *)b->p)[i] = x;
 }
 
 static double get(const Buffer *b, int64_t i) {
-  if (b->dt == DT_BF16) {
-    uint32_t u = (uint32_t)((const uint16_t *)(const void *)b->p)[i] << 16;
-    float f;
-    memcpy(&f, &u, sizeof f);
-    return (double)f;
-  }
+  if (b->dt == DT_BF16) return (double)bf16_value(((const uint16_t *)(const void *)b->p)[i]);
   return b->dt == DT_F32 ? (double)((const float *)(const void *)b->p)[i]
                          : ((const double *)(const void *)b->p)[i];
 }

@@ -1,6 +1,6 @@
 /* Tests of the renderer: rotations mean what the latents say, pictures are a pure function of the seed, and
    the data set written reads back as 3DIEBench's. */
-#include "runtime/data/array.h"
+#include "runtime/npy.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/quaternion.h"
 #include "runtime/render/dataset.h"
@@ -220,10 +220,10 @@ START_TEST(every_class_validates) {
     for (int part = 0; part < 2; part++) {
       const char *name = part ? "val_labels.npy" : "train_labels.npy";
       Source *file = source_read(arena, in_folder(name));
-      Array a;
-      ck_assert_ptr_null(array_parse((const uint8_t *)file->text, file->len, &a));
+      NpyArray a;
+      ck_assert_ptr_null(npy_parse((const uint8_t *)file->text, file->len, &a));
       ck_assert_int_ge(a.count, 1);
-      for (int64_t k = 0; k < a.count; k++) count[part][(int)array_number(&a, k)]++;
+      for (int64_t k = 0; k < a.count; k++) count[part][(int)npy_number(&a, k)]++;
     }
     for (int c = 0; c < K && n > K; c++) {
       int all = (n - c + K - 1) / K, last = (all + 2) / 5;
@@ -246,10 +246,10 @@ START_TEST(bad_sets) {
   expect_message("3DIEBench is not in", "latent_0.npy");
   ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
   Source *list = source_read(arena, in_folder("train_images.npy"));
-  Array a;
+  NpyArray a;
   char name[64];
-  ck_assert_ptr_null(array_parse((const uint8_t *)list->text, list->len, &a));
-  ck_assert(array_text(&a, 2, name, sizeof name));
+  ck_assert_ptr_null(npy_parse((const uint8_t *)list->text, list->len, &a));
+  ck_assert(npy_text(&a, 2, name, sizeof name));
   for (int what = 0; what < 3; what++) {
     ck_assert_int_eq(render_dataset(&j, diags), ST_OK);
     for (int v = 0; v < 4; v++) { /* all of them: which are drawn depends on the seed */

@@ -140,29 +140,34 @@ static Plan *make_plan(int rounds) {
   s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0, 0};
   PlanTensor *t = NEWN(arena, PlanTensor, 6);
   Shape cells = {1, {CELLS}}, scalar = {0, {0}}, small = {2, {4, 8}};
-  t[0] = (PlanTensor){
-      .name = "w", .kind = PT_STATE, .dt = DT_F32, .shape = cells, .init = 3, .init_b = 1, .trained = true};
+  t[0] = (PlanTensor){.name = "w",
+                      .kind = PT_STATE,
+                      .dt = DT_F32,
+                      .shape = cells,
+                      .init = INIT_NORMAL,
+                      .init_b = 1,
+                      .trained = true};
   t[1] = (PlanTensor){.name = "loss", .kind = PT_RESULT, .dt = DT_F32, .shape = scalar, .offset = off[3]};
   t[2] = (PlanTensor){.name = "copy2",
                       .kind = PT_STATE,
                       .dt = DT_F32,
                       .shape = small,
                       .offset = 4 * cell,
-                      .init = 4,
+                      .init = INIT_COPY,
                       .init_from = 3};
   t[3] = (PlanTensor){.name = "copy",
                       .kind = PT_STATE,
                       .dt = DT_F32,
                       .shape = small,
                       .offset = 4 * cell + 256,
-                      .init = 4,
+                      .init = INIT_COPY,
                       .init_from = 4};
   t[4] = (PlanTensor){.name = "u",
                       .kind = PT_STATE,
                       .dt = DT_F32,
                       .shape = small,
                       .offset = 4 * cell + 512,
-                      .init = 2,
+                      .init = INIT_UNIFORM,
                       .init_a = -2,
                       .init_b = 3,
                       .init_stream = 9};
@@ -171,7 +176,7 @@ static Plan *make_plan(int rounds) {
                       .dt = DT_I64,
                       .shape = scalar,
                       .offset = 4 * cell + 768,
-                      .init = 1,
+                      .init = INIT_FILL,
                       .init_a = 5};
   *p = (Plan){.name = "test",
               .arena_bytes = 4 * cell + 1024,
@@ -286,6 +291,24 @@ START_TEST(exec_initial_values) {
   ck_assert_mem_eq(data_of(t, "w"), w, CELLS * 4);
   session_free(s);
   session_free(t);
+}
+END_TEST
+
+/* Rounded as generated code rounds: denormals to zero, a NaN stays one. */
+START_TEST(exec_initial_bf16) {
+  static const struct {
+    double a;
+    uint16_t bits;
+  } cases[] = {
+      {1 + 1.0 / 256, 0x3f80}, {1 + 3.0 / 256, 0x3f82}, {1e-39, 0}, {-1e-39, 0x8000}, {1e39, 0x7f80}};
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    PlanTensor t = {.name = "h", .kind = PT_STATE, .dt = DT_BF16, .init = INIT_FILL, .init_a = cases[k].a};
+    Plan p = {.name = "bf16", .arena_bytes = 64, .tensor = &t, .ntensor = 1};
+    Session *s = session_new(&p, 1);
+    session_init_states(s, 1);
+    ck_assert_uint_eq(*(uint16_t *)(void *)data_of(s, "h"), cases[k].bits);
+    session_free(s);
+  }
 }
 END_TEST
 
@@ -409,6 +432,7 @@ int main(void) {
   tcase_add_test(t, exec_overlap);
   tcase_add_test(t, exec_commit_only_when_finite);
   tcase_add_test(t, exec_initial_values);
+  tcase_add_test(t, exec_initial_bf16);
   tcase_add_test(t, scatter_adds_in_order);
   tcase_add_test(t, checkpoint_round_trip);
   tcase_add_test(t, parameters_over_initial_values);
