@@ -45,7 +45,7 @@ static Status open_tensors(Cli *c, const char *path, Tensors *out) {
   *out = (Tensors){.path = path};
   const char *file = path;
   Status s = ST_OK;
-  if (cli_is_folder(path)) {
+  if (file_is_folder(path)) {
     file = arena_printf(c->arena, "%s/checkpoint.safetensors", path);
     if (access(file, F_OK)) s = open_npy_folder(c, path, out);
   }
@@ -114,7 +114,7 @@ static Status list(Cli *c, Tensors *open) {
     elements += shape_count(&x->shape);
     arena_free(a);
   }
-  printf("%d tensors, %lld elements, %s\n", t.t.n, (long long)elements, cli_human_bytes(c->arena, bytes));
+  printf("%d tensors, %lld elements, %s\n", t.t.n, (long long)elements, human_bytes(c->arena, bytes));
   return ST_OK;
 }
 
@@ -218,7 +218,7 @@ static Status check(Cli *c, Tensors *open) {
   (void)open;
   static const char *const name[] = {"checkpoint.safetensors", "previous.safetensors"};
   const char *path = c->opt.arg[1], *bad;
-  bool folder = cli_is_folder(path);
+  bool folder = file_is_folder(path);
   if (folder && !checkpoint_exists(path))
     return cli_fail(c, ST_FILE, "%s holds neither %s nor %s", path, name[0], name[1]);
   Status worst = ST_OK;
