@@ -140,6 +140,8 @@ const CodegenApi *compiler_codegen(Compiler *c) {
     diag_error(c->diags, NULL, "cannot load the code generator: %s", dlerror());
   } else if (!(c->codegen = dlsym(module, "codegen_api"))) {
     bug("%s exports no codegen_api", path);
+  } else {
+    c->codegen->own_process(); /* a module is what the jepac program loads; libjepac has it linked in */
   }
   return c->codegen;
 }
