@@ -24,6 +24,7 @@ typedef enum {
 
 static inline int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t abs64(int64_t a) { return a < 0 ? -a : a; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- arenas: everything allocated from one is freed together ---- */

@@ -220,10 +220,9 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.kw = ws->dim[3];
   s.oh = ys->dim[2];
   s.ow = ys->dim[3];
-  for (int i = 0; i < 2; i++) {
-    s.stride[i] = n->attr[0].v[i];
-    s.pad[i] = n->attr[1].v[i];
-  }
+  ConvAttrs at = conv_attrs(n);
+  s.groups = at.groups;
+  for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.pad[i] = at.lo[i], s.dilation[i] = at.dilation[i];
   s.xblock = l->at.block[x];
   s.yblock = l->at.block[y];
   s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
