@@ -128,7 +128,7 @@ static Value b_reshape(Elab *e, Call *c) {
       if (open >= 0) elab_error(e, c->frame, c->at, "only one extent can be -1");
       open = i;
     } else if (s.dim[i] < 1 || known > ((int64_t)1 << 40) / s.dim[i]) {
-      elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));
+      elab_error(e, c->frame, c->at, "%s cannot be the shape of a tensor", shape_text(e, dt, &s));
     } else {
       known *= s.dim[i];
     }
@@ -193,7 +193,7 @@ static Value b_extern(Elab *e, Call *c) {
       elab_error(e, c->frame, c->rest[i].at, "C has no type for bf16: cast the operand");
   }
   for (int i = 0; i < s.rank; i++)
-    if (s.dim[i] < 1) elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));
+    if (s.dim[i] < 1) elab_error(e, c->frame, c->at, "%s cannot be the shape of a tensor", shape_text(e, dt, &s));
   if (strchr(x.library, '/') && x.library[0] != '/') { /* beside the model file */
     const char *path = c->at->src->path, *slash = strrchr(path, '/');
     x.library = slash ? arena_printf(e->arena, "%.*s/%s", (int)(slash - path), path, x.library) : x.library;

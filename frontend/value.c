@@ -186,7 +186,7 @@ Shape need_shape(Elab *e, const Frame *f, const Ast *at, Value v, const char *wh
   for (int i = 0; i < s.rank; i++) {
     s.dim[i] = need_int(e, f, at, v.u.list->v[i], "an extent");
     if (s.dim[i] > max_extent || s.dim[i] < -1)
-      elab_error(e, f, at, "%lld is no extent of an axis", (long long)s.dim[i]);
+      elab_error(e, f, at, "%lld cannot be the extent of an axis", (long long)s.dim[i]);
   }
   return s;
 }

@@ -25,10 +25,10 @@ $ jepac train tiny.jepa -q --steps 8 --out run --resume --set width=8
   jepac: note: and 1 more differences
   exit 3
 $ cp -r run cut && head -c 1000 run/checkpoint.safetensors > cut/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out cut --resume
-  jepac: error: cut/checkpoint.safetensors: no safetensors file, or truncated: its header claims 1720 bytes of a file of 1000
+  jepac: error: cut/checkpoint.safetensors: not a safetensors file, or truncated: its header claims 1720 bytes of a file of 1000
   exit 3
 $ cp -r run lie && mkst '{}' 0 > lie/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out lie --resume
-  jepac: error: lie/checkpoint.safetensors: no checkpoint of jepac
+  jepac: error: lie/checkpoint.safetensors: not a checkpoint of jepac
   exit 3
 $ : > file; jepac train tiny.jepa -q --steps 4 --out file/run
   jepac: error: cannot make folder file/run: Not a directory
@@ -67,7 +67,7 @@ $ jepac train tiny.jepa -q --steps 4 --out c --set batch=300
                     ^
   exit 1
 $ jepac eval nothere
-  jepac: error: nothere is no folder of a run
+  jepac: error: nothere is not the folder of a run
   exit 3
 $ mkdir empty; jepac eval empty
   jepac: error: cannot read empty/checkpoint.safetensors: No such file or directory
