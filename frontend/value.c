@@ -116,7 +116,7 @@ void elab_note_value(Elab *e, Value v, const char *what) {
 
 const char *did_you_mean(Elab *e, const char *name, const char *const *cand, int n) {
   const char *best = nearest_name(name, cand, n);
-  return best && strcmp(best, name) ? arena_printf(e->arena, " (did you mean `%s`?)", best) : "";
+  return best && !name_is(best, name) ? arena_printf(e->arena, " (did you mean `%s`?)", best) : "";
 }
 
 /* ---- conversions ---- */

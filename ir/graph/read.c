@@ -453,7 +453,8 @@ static Val finish_input(Reader *r, const char *at, InputKind kind, DType dt, con
   const char *init_at = r->p;
   Init init = read_init(r, input_kind_names[kind]);
   if (!input_is_state(kind) && (init.kind != INIT_NONE || init.stream))
-    fail(r, init_at, "%s \"%.100s\" is not a state, so it takes no initializer", input_kind_names[kind], name);
+    fail(r, init_at, "%s \"%.100s\" is not a state, so it takes no initializer", input_kind_names[kind],
+         name);
   if (dt == DT_NONE) fail(r, at, "%s needs a type, as in %%0: f32[2,3] = ...", input_kind_names[kind]);
   read_trailer(r, &r->g->loc, &r->g->role);
   char err[512];

@@ -101,9 +101,9 @@ static Status read_cifar(Opening *o, const char *dir, const char *name) {
     p = data;
   }
   if (n == 0 || n % CIFAR_RECORD)
-    return source_bad(o,
-                      "%s: the %lld bytes of %s are not a whole number of CIFAR-100 records of %d (truncated?)",
-                      path, (long long)n, name, CIFAR_RECORD);
+    return source_bad(
+        o, "%s: the %lld bytes of %s are not a whole number of CIFAR-100 records of %d (truncated?)", path,
+        (long long)n, name, CIFAR_RECORD);
   s->samples = n / CIFAR_RECORD;
   s->record = p + 2;
   s->stride = CIFAR_RECORD;

@@ -432,7 +432,7 @@ static Graph *intact(void) {
   X_(((Ints *)NODE(3).attr)->n = 9, "attribute 0 has 9 entries")                                             \
   X_(((Ints *)NODE(3).attr)->v[0] = 5, "axis 5 in axes of reduce_sum is outside f32[2,3]")                   \
   X_(NODE(2).imm = 1, "has a value (1), which it does not use")                                              \
-  X_(NODE(2).input = 0, "is not an input, but refers to input 0")                                                \
+  X_(NODE(2).input = 0, "is not an input, but refers to input 0")                                            \
   X_(NODE(1).input = 0, "input 0 of the table is not this value")                                            \
   X_(g->inputs.v[1].val = 2, "input 1 of the table is not this value")                                       \
   X_(g->inputs.v[1].name = "w", "the name occurs twice")                                                     \
@@ -443,7 +443,7 @@ static Graph *intact(void) {
   X_(g->inputs.v[0].init.kind = (InitKind)9, "initializer 9 does not exist")                                 \
   X_(g->inputs.v[0].init.kind = INIT_COPY, "is initialized by copying nothing or itself")                    \
   X_(g->inputs.n = 1, "input 1 of the table is not this value")                                              \
-  X_((g->inputs.v[0].kind = IN_ARG), "updates \"w\", which is not a param, buffer or slot")                     \
+  X_((g->inputs.v[0].kind = IN_ARG), "updates \"w\", which is not a param, buffer or slot")                  \
   X_(g->outputs.v[0].val = 4, "value %4 does not exist")                                                     \
   X_(g->outputs.v[0].name = NULL, "has no name")                                                             \
   X_(g->outputs.v[1].state = 2, "state 2 does not exist")                                                    \
