@@ -194,7 +194,7 @@ error:
 }
 
 Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn) {
-  em_init_llvm();
+  em_arch(p->target.arch);
   int n = p->kernel.n;
   Job j = {.p = p, .opt = opt, .unit = calloc((size_t)n + 1, sizeof(Unit))};
   int *unit = calloc((size_t)n + 1, sizeof *unit);

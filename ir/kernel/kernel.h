@@ -11,6 +11,11 @@
 #include "ir/kernel/loop.h"
 #include "ir/kernel/scatter.h"
 
+typedef struct {
+  Extern fn;
+  Shape result; /* its extents are arguments; operands are row-major */
+} ExternSpec;
+
 /* Only a kind's own files ask which it is: all that differs is in its row (ir/kernel/kind.h). */
 typedef enum {
 #define KIND(NAME, name) KK_##NAME,
@@ -27,7 +32,7 @@ typedef struct Kernel {
     GemmSpec gemm;
     ConvSpec conv;
     ScatterSpec scatter;
-    Extern ext; /* one result, row-major operands */
+    ExternSpec ext;
   };
   int *buf; /* operands: indices into Program.buf */
   int nbuf;
@@ -93,7 +98,18 @@ typedef struct {
   double a, b;
 } Decision;
 
-typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/contraction.c) */
+/* What passes have made of a program so far. */
+enum {
+  HAS_LAYOUT = 1,       /* of its graph: how values lie in memory */
+  HAS_KERNELS = 2,      /* that compute all results */
+  HAS_ORDER = 4,        /* in which they run; results and states have their buffers */
+  HAS_CHAINS = 8,       /* neighbours that run chunk by chunk are found */
+  HAS_INTERLEAVED = 16, /* independent steps lie between dependent ones */
+  HAS_PLAN = 32,        /* of the arena */
+  HAS_BITS = 6
+};
+
+typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/kinds.c) */
 
 typedef struct {
   const Graph *graph;
@@ -103,6 +119,7 @@ typedef struct {
   VEC(Buf) buf;
   VEC(Kernel) kernel;
   VEC(Decision) decision;
+  int has;      /* HAS_ bits */
   int ncompute; /* kernels before this one write no state */
   int64_t arena_bytes;
 } Program;
@@ -118,7 +135,7 @@ Kernel loop_kernel(const LoopKernel *l);
 Kernel gemm_kernel(const GemmSpec *s, int step);
 Kernel conv_kernel(const ConvSpec *s, int step);
 Kernel scatter_kernel(const ScatterSpec *s);
-Kernel extern_kernel(const Extern *e);
+Kernel extern_kernel(const Extern *e, const Shape *result);
 
 /* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */
 const char *kernel_kind(const Kernel *k);                   /* "loop", "gemm" ... */
@@ -170,6 +187,7 @@ int kernel_parts(const Kernel *k, KernelPart *part);
 bool kernel_damage(Kernel *k);
 
 /* ---- text, checks and the slow interpreter of this level ---- */
+extern const char *const program_has_names[HAS_BITS];
 extern const char *const why_names[WHY_COUNT], *const buf_kind_names[3], *const conv_kind_names[3],
                                                                              *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);
