@@ -6,6 +6,7 @@
    into another on the way. */
 #define _GNU_SOURCE /* memmem */
 #include "cli/cli.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,8 +28,7 @@ static bool matches(Reduce *r) {
   const char *text = r->c->opt.match;
   long n = ftell(r->output);
   if (!text) return true;
-  char *all = calloc((size_t)n + 1, 1);
-  if (!all) return false;
+  char *all = xcalloc((size_t)n + 1, 1, "what the command prints");
   rewind(r->output);
   bool found = fread(all, 1, (size_t)n, r->output) == (size_t)n && memmem(all, (size_t)n, text, strlen(text));
   free(all);

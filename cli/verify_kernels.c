@@ -7,6 +7,7 @@
    comparisons (the masks of relu and max) may fall either way within a rounding. */
 #include "cli/verify.h"
 #include "passes/graph/pass.h"
+#include "ir/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -162,7 +163,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   char *text = NULL;
   size_t len;
   FILE *f = open_memstream(&text, &len);
-  if (!f) bug("verify: out of memory");
+  if (!f) out_of_memory("messages", 0);
   diags_print(quiet, f);
   fclose(f);
   const char *name = arena_printf(w->a, "kernel %s ", program_kernel_name(w->p, k, w->a));

@@ -7,8 +7,10 @@
    Sessions are freed before their model.
 
    Functions that can fail return a jepac_status (0 is success) or NULL, and jepac_message then says what is
-   wrong with file, line and column. A state that can only be an error of jepac itself ends the process with
-   status 70; so does want of memory for the compiler's own data, with status 6. */
+   wrong with file, line and column. Where memory or threads run out the status is JEPAC_BUDGET. When that was
+   memory for the compiler's own data the model can only be freed from then on (its functions fail with the same
+   message), while its sessions go on. Two things still end the process: a state that can only be an error of
+   jepac itself, with status 70, and want of memory inside of LLVM, which compiles. */
 #ifndef JEPAC_H
 #define JEPAC_H
 

@@ -2,6 +2,7 @@
    diagnostics; there is nothing process-wide. */
 #include "include/jepac.h"
 
+#include "ir/memory.h"
 #include "lib/tensors.h"
 
 #include <pthread.h>
@@ -36,6 +37,8 @@ struct jepac_model {
   Model *model;
   char *message;
   jepac_status status;
+  bool wanting; /* memory: what the compiler has made is not to be used further */
+  char why[REASON_TEXT + 16];
 };
 
 struct jepac_session {
@@ -67,27 +70,67 @@ static Status read_settings(Compiler *c, const char *const *set) {
 
 static const char *copy(Arena *a, const char *s) { return s ? arena_strdup(a, s) : NULL; }
 
-static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
-  static const jepac_options none = {0};
-  if (!opt) opt = &none;
+/* Calls fn(of); where memory runs out on the way the model is of no more use. */
+static bool attempt(jepac_model *m, void (*fn)(void *), void *of) {
+  char why[REASON_TEXT];
+  if (m->wanting) return false;
+  if (rescue(fn, of, true, why)) return true;
+  pthread_mutex_lock(&m->reporting);
+  m->wanting = true;
+  snprintf(m->why, sizeof m->why, "jepac: error: %s\n", why);
+  pthread_mutex_unlock(&m->reporting);
+  return false;
+}
+
+typedef struct {
+  const char *path, *text;
+  const jepac_options *opt;
+  jepac_model *m;
+} Loading;
+
+static void new_model(void *of) {
+  Loading *l = of;
   Arena *a = arena_new();
   jepac_model *m = NEW(a, jepac_model);
-  m->compiler = (Compiler){.arena = a,
-                           .diags = diags_new(a),
-                           .models_dir = copy(a, opt->models_dir),
-                           .cache_dir = copy(a, opt->cache_dir),
-                           .threads = opt->threads,
-                           .precision = opt->bf16 ? DT_BF16 : DT_NONE,
-                           .pipeline = {.max_memory = opt->max_memory}};
-  pthread_mutex_init(&m->reporting, NULL);
-  Status s = read_settings(&m->compiler, opt->set);
+  m->compiler = (Compiler){.arena = a, .diags = diags_new(a)};
+  l->m = m;
+}
+
+static void load_model(void *of) {
+  Loading *l = of;
+  jepac_model *m = l->m;
+  const jepac_options *opt = l->opt;
+  Compiler *c = &m->compiler;
+  Arena *a = c->arena;
+  *c = (Compiler){.arena = a,
+                  .diags = c->diags,
+                  .models_dir = copy(a, opt->models_dir),
+                  .cache_dir = copy(a, opt->cache_dir),
+                  .threads = opt->threads,
+                  .precision = opt->bf16 ? DT_BF16 : DT_NONE,
+                  .pipeline = {.max_memory = opt->max_memory}};
+  Status s = read_settings(c, opt->set);
   if (opt->threads > MOST_THREADS) {
-    diag_error(m->compiler.diags, NULL, "threads is at most %d", MOST_THREADS);
+    diag_error(c->diags, NULL, "threads is at most %d", MOST_THREADS);
     s = ST_USAGE;
   }
-  if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);
+  if (!s) s = compiler_load(c, l->path, copy(a, l->text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
-  return m;
+}
+
+/* Where not even a model can be had. */
+static const jepac_model no_model = {
+    .status = JEPAC_BUDGET, .wanting = true, .why = "jepac: error: out of memory\n"};
+
+static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
+  static const jepac_options none = {0};
+  Loading l = {path, text, opt ? opt : &none, NULL};
+  char why[REASON_TEXT];
+  if (!rescue(new_model, &l, true, why))
+    return (jepac_model *)(uintptr_t)&no_model; /* nothing is written to one that is wanting */
+  pthread_mutex_init(&l.m->reporting, NULL);
+  if (!attempt(l.m, load_model, &l)) l.m->model = NULL, l.m->status = JEPAC_BUDGET;
+  return l.m;
 }
 
 jepac_model *jepac_load_text(const char *text, const char *name, const jepac_options *opt) {
@@ -97,26 +140,30 @@ jepac_model *jepac_load_text(const char *text, const char *name, const jepac_opt
 jepac_model *jepac_load_file(const char *path, const jepac_options *opt) { return load(path, NULL, opt); }
 jepac_status jepac_load_status(const jepac_model *m) { return m->status; }
 
-static void print_message(jepac_model *m) {
+static void print_message(void *of) {
+  jepac_model *m = of;
   size_t n;
   free(m->message);
   m->message = NULL;
   FILE *f = open_memstream(&m->message, &n);
-  if (!f) return;
+  if (!f) out_of_memory("messages", 0);
   diags_print(m->compiler.diags, f);
   fclose(f);
   m->compiler.diags = diags_new(m->compiler.arena);
 }
 
 const char *jepac_message(jepac_model *m) {
+  char why[REASON_TEXT];
+  if (m->wanting) return m->why;
   pthread_mutex_lock(&m->reporting);
-  print_message(m);
+  bool told = rescue(print_message, m, true, why);
+  if (!told) snprintf(m->why, sizeof m->why, "jepac: error: %s\n", why);
   pthread_mutex_unlock(&m->reporting);
-  return m->message ? m->message : "";
+  return !told ? m->why : m->message ? m->message : "";
 }
 
 void jepac_model_free(jepac_model *m) {
-  if (!m) return;
+  if (!m || m == &no_model) return;
   free(m->message);
   pthread_mutex_destroy(&m->reporting);
   arena_free(m->compiler.arena);
@@ -128,14 +175,26 @@ const char *jepac_entry_name(const jepac_model *m, int i) {
 }
 
 /* ---- sessions ---- */
+typedef struct {
+  jepac_model *m;
+  const char *entry;
+  int flags;
+  jepac_session *s;
+} Compiling;
+
+static void compile(void *of) {
+  Compiling *p = of;
+  Compiler *c = &p->m->compiler;
+  jepac_session *s = NEW(c->arena, jepac_session);
+  s->model = p->m;
+  if (!compiler_entry(c, p->m->model, p->entry, p->flags & JEPAC_TRAIN, p->flags & JEPAC_GRAD, &s->graph) &&
+      !compiler_build(c, s->graph, &s->k))
+    p->s = s;
+}
+
 jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags) {
-  if (!m->model) return NULL;
-  jepac_session *s = NEW(m->compiler.arena, jepac_session);
-  s->model = m;
-  bool ok =
-      !compiler_entry(&m->compiler, m->model, entry, flags & JEPAC_TRAIN, flags & JEPAC_GRAD, &s->graph) &&
-      !compiler_build(&m->compiler, s->graph, &s->k);
-  return ok ? s : NULL;
+  Compiling p = {m, entry, flags, NULL};
+  return m->model && attempt(m, compile, &p) ? p.s : NULL;
 }
 
 void jepac_session_free(jepac_session *s) {
@@ -164,29 +223,68 @@ void jepac_set_number(jepac_session *s, const char *name, int64_t value) {
 
 void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
 
-jepac_status jepac_run(jepac_session *s) {
+typedef struct {
+  jepac_session *s;
+  const char *path, *text;
   int bad;
-  if (!compiled_step(&s->k, &bad)) return JEPAC_OK;
+  Status st;
+} Running;
+
+static void run(void *of) {
+  Running *r = of;
+  r->st = compiled_step(&r->s->k, &r->bad);
+}
+
+static void report(void *of) {
+  Running *r = of;
+  diag_error(r->s->model->compiler.diags, NULL, "%s%s", r->text,
+             r->st == ST_NONFINITE ? " is not finite" : "");
+}
+
+/* Its threads may be wanting; the compiler's data are not touched. */
+jepac_status jepac_run(jepac_session *s) {
+  char why[REASON_TEXT], lost[REASON_TEXT];
+  Running r = {.s = s, .text = why};
+  if (!rescue(run, &r, true, why)) r.st = ST_BUDGET;
+  else if (r.st) r.text = s->k.plan->tensor[r.bad].name;
+  if (!r.st) return JEPAC_OK;
   pthread_mutex_lock(&s->model->reporting);
-  diag_error(s->model->compiler.diags, NULL, "%s is not finite", s->k.plan->tensor[bad].name);
+  rescue(report, &r, true, lost); /* without memory for it there is no message */
   pthread_mutex_unlock(&s->model->reporting);
-  return JEPAC_NONFINITE;
+  return (jepac_status)r.st;
 }
 
 int jepac_copy_states(jepac_session *to, const jepac_session *from) {
   return session_copy_states(to->k.session, from->k.session);
 }
 
+static void save(void *of) {
+  Running *r = of;
+  r->st = states_save(r->s->k.session, r->path, r->s->model->compiler.diags);
+}
+
 jepac_status jepac_save(jepac_session *s, const char *path) {
-  return (jepac_status)states_save(s->k.session, path, s->model->compiler.diags);
+  Running r = {.s = s, .path = path};
+  return attempt(s->model, save, &r) ? (jepac_status)r.st : JEPAC_BUDGET;
+}
+
+static void close_file(void *f) { st_close(f); }
+
+static void load_states(void *of) {
+  Running *r = of;
+  Compiler *c = &r->s->model->compiler;
+  StFile *f = st_open(r->path, c->diags);
+  r->st = ST_FILE;
+  if (!f) return;
+  Undo undo = {0};
+  undo_push(&undo, close_file, f);
+  r->st = states_check(c, r->s->model->model, r->s->graph, f);
+  if (!r->st) states_copy(r->s->k.session, f);
+  undo_drop(&undo);
+  st_close(f);
 }
 
 jepac_status jepac_load(jepac_session *s, const char *path) {
-  Compiler *c = &s->model->compiler;
-  StFile *f = st_open(path, c->diags);
-  if (!f) return JEPAC_FILE;
-  Status st = states_check(c, s->model->model, s->graph, f);
-  if (!st) states_copy(s->k.session, f);
-  st_close(f);
-  return (jepac_status)st;
+  Running r = {.s = s, .path = path};
+  return attempt(s->model, load_states, &r) ? (jepac_status)r.st : JEPAC_BUDGET;
 }

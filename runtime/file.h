@@ -3,11 +3,12 @@
 #ifndef JEPAC_RUNTIME_FILE_H
 #define JEPAC_RUNTIME_FILE_H
 
-#include "ir/base.h"
+#include "ir/memory.h"
 
 typedef struct {
   FILE *f; /* write here */
   char *path, *temp, *folder;
+  Undo undo; /* aborts it where memory runs out on the way */
 } NewFile;
 
 /* Every failure is reported to d and leaves nothing under the final name. A target that exists and is not a

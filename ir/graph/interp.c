@@ -4,6 +4,7 @@
    easy as 1, 2, 3" (2011). */
 #include "ir/graph/expr.h"
 #include "ir/graph/graph.h"
+#include "ir/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -454,15 +455,6 @@ static void eval_node(const Graph *g, Val v, double *const *value, double *out, 
   arena_free(scratch);
 }
 
-static double *new_values(int64_t n) {
-  double *p = calloc((size_t)n + 1, sizeof *p);
-  if (!p) {
-    fprintf(stderr, "jepac: out of memory (interpreter, %lld elements)\n", (long long)n);
-    exit(ST_BUDGET);
-  }
-  return p;
-}
-
 /* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs.
  */
 static int *last_uses(const Graph *g, Arena *a) {
@@ -491,7 +483,7 @@ void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, b
     const Node *n = g_node(g, v);
     if (last[v] < 0) continue;
     if (n->op != OP_input) {
-      value[v] = new_values(shape_count(&n->shape));
+      value[v] = xcalloc((size_t)shape_count(&n->shape) + 1, sizeof *value[v], "the interpreter's values");
       eval_node(g, v, value, value[v], round_f32);
     }
     for (int i = 0; i < n->nin; i++) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "passes/pipeline.h"
+#include "ir/memory.h"
 
 /* The buffer holding graph value v. */
 static int buf_of(const Program *p, Val v) {
@@ -60,8 +61,7 @@ void program_interp_kernel(const Program *p, int k, double *const *mem) {
     run_conv(p, k, mem);
     return;
   }
-  double **m = malloc(sizeof *m * (size_t)kn->nbuf);
-  if (!m) bug("program_interp: out of memory");
+  double **m = xmalloc(sizeof *m * (size_t)kn->nbuf, "the interpreter");
   for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
   kernel_interp(p, kn, m, false);
   free(m);
