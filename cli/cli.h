@@ -5,6 +5,8 @@
 #include "lib/compiler.h"
 #include "lib/tensors.h"
 
+#include <stddef.h>
+
 /* A command's bit in OptionRow.commands. */
 enum {
   CMD_CHECK = 1 << 0,
@@ -50,10 +52,14 @@ typedef struct {
   bool no_optimizer;
 } Options;
 
+typedef struct OptionRow OptionRow;
+
 typedef struct {
   Arena *arena;
   Diags *diags;
-  Options opt;
+  Options opt;                                   /* read with OPT */
+  VEC(const OptionRow *) given;                  /* options of the command line */
+  unsigned char *looked;                         /* a byte for each of Options: has OPT read it? */
   Compiler compiler;                             /* as cli_compiler left it */
   void *dump;                                    /* numbering of --dump-ir files */
   bool (*watch)(void *ctx, const PassResult *r); /* looks at what each pass makes, or NULL */
@@ -63,30 +69,38 @@ typedef struct {
 typedef struct {
   const char *name;
   unsigned bit;
-  Status (*run)(Cli *c); /* NULL: not yet */
-  int nmin, nmax;        /* positional arguments */
+  Status (*run)(Cli *c);
+  int nmin, nmax; /* positional arguments */
   const char *operands, *doc;
 } Command;
 
+/* ---- commands.c ---- */
 extern const Command command_table[];
 const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
     cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c);
 
+/* ---- reproduce.c ---- */
 /* An exit with 70 from now on leaves a folder that reproduces it. */
 void cli_reproduce_bugs(Cli *c, int argc, char **argv);
-/* Reports one error and returns s. */
-Status cli_fail(Cli *c, Status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- options.c ---- */
-/* Parses the words after the command's name. ST_USAGE after reporting. */
-Status options_parse(Cli *c, const Command *cmd, int argc, char **argv);
+/* The value of an option. Commands look at options in no other way, so that one which was given and never
+   looked at is known to have had no effect. */
+#define OPT(C, FIELD) (option_look(C, offsetof(Options, FIELD)), (C)->opt.FIELD)
+void option_look(Cli *c, size_t offset);
+/* Parses the words after the command's name; table: all commands, for the hints. ST_USAGE after reporting. */
+Status options_parse(Cli *c, const Command *table, const Command *cmd, int argc, char **argv);
 void options_help(const Command *cmd, FILE *f);
+/* ST_USAGE after reporting the options that the command was given and that had no effect. */
+Status options_unused(Cli *c, const Command *cmd);
 
 /* ---- compile.c: the compiler with this command's options ---- */
-/* With the options as they are now. What is no option (target, code generator) stays as it was set. */
-Compiler *cli_compiler(Cli *c);
+/* What a compiler is asked for decides which options count: those of reading the model always. */
+typedef enum { FOR_PASSES = 1, FOR_LOWERING = 2, FOR_CODE = 4 } CompilerUse;
+/* With the options as they are now. What no option says (target, code generator) stays as it was set. */
+Compiler *cli_compiler(Cli *c, int use);
 /* Known shapes bind dimensions. */
 Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, Model **m);
 /* The recipe, or NULL without a complaint. */
@@ -123,6 +137,8 @@ void cli_explain_nonfinite(Cli *c, const Compiled *k);
 void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, double *out);
 
 /* ---- util.c ---- */
+/* Reports one error and returns s. */
+Status cli_fail(Cli *c, Status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 Status cli_write_text(Cli *c, const char *path, const char *text, size_t n); /* path NULL: standard output */
 /* 12345678 -> "12.3 M", bytes -> "11.8 MiB". */
 const char *cli_human_count(Arena *a, double n);

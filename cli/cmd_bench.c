@@ -61,6 +61,7 @@ static void print_roofline(Cli *c, Session *s, FILE *f) {
 /* The step without the gradient norm that only the check looks at (clipping may need it too). */
 static const Graph *without_norm(Arena *a, const Graph *g) {
   Graph *bare = graph_new(a, g->name);
+  bare->precision = g->precision;
   for (Val v = 0; v < g->node.n; v++) g_copy_node(bare, g, v, g_node(g, v)->in);
   for (int i = 0; i < g->outputs.n; i++)
     if (strcmp(g->outputs.v[i].name, "grad_norm"))
@@ -109,7 +110,7 @@ static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint64_t s
 
 Status cmd_bench(Cli *c) {
   double start = now_seconds();
-  int64_t n = c->opt.steps < 0 ? 20 : c->opt.steps;
+  int64_t n = OPT(c, steps) < 0 ? 20 : OPT(c, steps);
   if (n < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
@@ -133,17 +134,17 @@ Status cmd_bench(Cli *c) {
   double middle = median(t, n), flops = 0;
   for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
   int64_t rss = peak_memory();
-  if (c->opt.verbose) print_roofline(c, k.session, c->opt.json ? stderr : stdout);
-  if (c->opt.trace) {
+  if (OPT(c, verbose)) print_roofline(c, k.session, OPT(c, json) ? stderr : stdout);
+  if (OPT(c, trace)) {
     Trace *trace = trace_new(c, &k);
     for (int64_t i = 0; i < 5; i++) {
       tensors_set_number(k.session, "step", n + i);
       trace_step(trace, n + i);
       session_run(k.session, 0, k.plan->nstep);
     }
-    if ((s = trace_write(trace, c->opt.trace))) return s;
+    if ((s = trace_write(trace, OPT(c, trace)))) return s;
   }
-  if (c->opt.json) {
+  if (OPT(c, json)) {
     printf("{\"step_min_s\": %.9g, \"step_median_s\": %.9g, \"first_step_s\": %.9g, \"compile_s\": %.9g, "
            "\"peak_rss_bytes\": %lld, "
            "\"arena_bytes\": %lld, \"flops\": %.17g}\n",
@@ -156,7 +157,7 @@ Status cmd_bench(Cli *c) {
            cli_human_bytes(c->arena, k.plan->arena_bytes), cli_human_bytes(c->arena, k.plan->scratch_bytes));
     printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
   }
-  if (c->opt.checks) s = bench_checks(c, g, &k, seed, n);
+  if (OPT(c, checks)) s = bench_checks(c, g, &k, seed, n);
   compiled_free(&k);
   return s;
 }

@@ -148,7 +148,7 @@ static Status diff(Cli *c, Tensors *open) {
   Status s = open_tensors(c, c->opt.arg[1], &open[0]);
   if (s || (s = open_tensors(c, c->opt.arg[2], &open[1]))) return s;
   const Tensors x = open[0], y = open[1];
-  int differ = 0, shown = 0, most = c->opt.verbose ? INT32_MAX : 1;
+  int differ = 0, shown = 0, most = OPT(c, verbose) ? INT32_MAX : 1;
   for (int i = 0, j = 0; i < x.t.n || j < y.t.n;) {
     int order = i == x.t.n ? 1 : j == y.t.n ? -1 : strcmp(x.t.v[i].name, y.t.v[j].name);
     const StTensor *u = &x.t.v[i], *v = &y.t.v[j];
@@ -171,12 +171,12 @@ static Status diff(Cli *c, Tensors *open) {
 
 /* What the options leave of the tensors, under its new names. */
 static Status choose(Cli *c, Tensors *t) {
-  const char *only = c->opt.only ? c->opt.only : "", *prefix = c->opt.prefix ? c->opt.prefix : "";
+  const char *only = OPT(c, only) ? OPT(c, only) : "", *prefix = OPT(c, prefix) ? OPT(c, prefix) : "";
   size_t cut = strlen(only);
   int n = 0;
   for (int i = 0; i < t->t.n; i++) {
     StTensor x = t->t.v[i];
-    if (strncmp(x.name, only, cut) || (c->opt.no_optimizer && !strncmp(x.name, "optimizer.", 10))) continue;
+    if (strncmp(x.name, only, cut) || (OPT(c, no_optimizer) && !strncmp(x.name, "optimizer.", 10))) continue;
     if (!x.name[cut]) return cli_fail(c, ST_USAGE, "--only %s leaves no name for '%s'", only, x.name);
     x.name = arena_printf(c->arena, "%s%s", prefix, x.name + cut);
     t->t.v[n++] = x;

@@ -17,7 +17,7 @@ static Status parse_emit(Cli *c, AotOptions *o) {
   static const char *const names[] = {"obj", "lib", "header", "ll", "asm"};
   bool *flag[] = {&o->object, &o->archive, &o->header, &o->llvm, &o->assembly};
   enum { N = sizeof names / sizeof *names };
-  const char *s = c->opt.emit ? c->opt.emit : "obj,lib,header";
+  const char *s = OPT(c, emit) ? OPT(c, emit) : "obj,lib,header";
   while (*s) {
     const char *word = arena_strndup(c->arena, s, strcspn(s, ","));
     int i = 0;
@@ -52,8 +52,8 @@ static const char *identifier(Arena *a, const char *path) {
 }
 
 /* ---- the shared library ---- */
-static const char *c_compiler(const Cli *c) {
-  const char *cc = getenv("CC"), *triple = c->opt.target_triple;
+static const char *c_compiler(Cli *c) {
+  const char *cc = getenv("CC"), *triple = OPT(c, target_triple);
   if (cc && *cc) return cc;
 #ifdef __x86_64__
   if (triple && !strncmp(triple, "x86_64", 6)) triple = NULL;
@@ -69,7 +69,7 @@ static Status not_made(Cli *c, const char *name, const char *cc, const char *pat
 }
 
 static Status link_shared(Cli *c, const char *name) {
-  const char *cc = c_compiler(c), *folder = c->opt.out;
+  const char *cc = c_compiler(c), *folder = OPT(c, out);
   if (*folder != '/') folder = arena_printf(c->arena, "./%s", folder); /* "-o" and "=" mean more to it */
   char *soname = arena_printf(c->arena, "-Wl,-soname,lib%s.so", name),
        *from = arena_printf(c->arena, "%s/lib%s.a", folder, name),
@@ -83,32 +83,32 @@ static Status link_shared(Cli *c, const char *name) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return not_made(c, name, cc, to, strerror(ENOENT));
   if (status) return cli_fail(c, ST_FILE, "%s could not link %s", cc, to);
-  if (!c->opt.quiet) printf("%s/lib%s.so\n", c->opt.out, name);
+  if (!OPT(c, quiet)) printf("%s/lib%s.so\n", OPT(c, out), name);
   return ST_OK;
 }
 
 /* ---- the command ---- */
 static Status write_file(Cli *c, const AotFile *f) {
-  const char *path = arena_printf(c->arena, "%s/%s", c->opt.out, f->name);
+  const char *path = arena_printf(c->arena, "%s/%s", OPT(c, out), f->name);
   Status s = cli_write_text(c, path, f->data, f->size);
-  if (!s && !c->opt.quiet) printf("%s\n", path);
+  if (!s && !OPT(c, quiet)) printf("%s\n", path);
   return s;
 }
 
 Status cmd_compile(Cli *c) {
   const char *slash = strrchr(c->opt.arg[0], '/');
-  AotOptions o = {.prefix = c->opt.name ? c->opt.name : identifier(c->arena, c->opt.arg[0]),
+  AotOptions o = {.prefix = OPT(c, name) ? OPT(c, name) : identifier(c->arena, c->opt.arg[0]),
                   .title = slash ? slash + 1 : c->opt.arg[0], /* without the end of a comment in it */
-                  .cpu = c->opt.target_cpu,
-                  .triple = c->opt.target_triple};
-  if (!c->opt.out) return cli_fail(c, ST_USAGE, "jepac compile needs -o DIR");
-  if (c->opt.entry && c->opt.train_step)
+                  .cpu = OPT(c, target_cpu),
+                  .triple = OPT(c, target_triple)};
+  if (!OPT(c, out)) return cli_fail(c, ST_USAGE, "jepac compile needs -o DIR");
+  if (OPT(c, entry) && OPT(c, train_step))
     return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
   if (!*o.prefix || !is_identifier(o.prefix))
     return cli_fail(c, ST_USAGE, "--name %s is no name of C", o.prefix);
   Status s = parse_emit(c, &o);
   if (s) return s;
-  const CodegenApi *api = compiler_codegen(cli_compiler(c));
+  const CodegenApi *api = compiler_codegen(cli_compiler(c, 0));
   if (!api) return ST_FILE;
   Target target;
   if ((s = api->aot_target(&o, &target, c->diags))) return s;
@@ -116,7 +116,7 @@ Status cmd_compile(Cli *c) {
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
   const Graph *g;
-  o.function = c->opt.train_step ? "train_step" : c->opt.entry;
+  o.function = OPT(c, train_step) ? "train_step" : OPT(c, entry);
   if ((s = cli_model_graph(c, m, o.function, &g))) return s;
   if (!o.function) o.function = frontend_entry_name(m, 0);
   Program *p;
@@ -125,7 +125,7 @@ Status cmd_compile(Cli *c) {
   AotFile file[AOT_FILES];
   int n = 0;
   if ((s = api->aot(p, &o, c->arena, c->diags, file, &n))) return s;
-  if ((s = file_make_folder(c->opt.out, c->diags))) return s;
+  if ((s = file_make_folder(OPT(c, out), c->diags))) return s;
   for (int i = 0; i < n && !s; i++) s = write_file(c, &file[i]);
   if (!s && o.archive) s = link_shared(c, o.prefix);
   return s;

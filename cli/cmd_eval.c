@@ -358,6 +358,7 @@ static Status run(Eval *e) {
 }
 
 Status cmd_eval(Cli *c) {
+  memset(c->looked, 1, sizeof(Options)); /* each is read somewhere in eval_*.c */
   Eval e = {.c = c, .folder = c->opt.arg[0], .json = json_object()};
   Status s = c->opt.protocols ? check_words(&e, c->opt.protocols) : ST_OK;
   if (!s && !cli_is_folder(e.folder)) s = cli_fail(c, ST_FILE, "%s is no folder of a run", e.folder);

@@ -19,7 +19,8 @@ static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r)
   }
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
-  if (c->opt.entry || c->opt.grad || !(*r = cli_recipe(c, m))) return cli_model_graph(c, m, c->opt.entry, g);
+  if (OPT(c, entry) || OPT(c, grad) || !(*r = cli_recipe(c, m)))
+    return cli_model_graph(c, m, OPT(c, entry), g);
   if ((s = cli_check_train_step(c))) return s;
   *g = frontend_train_step(m, c->diags, bind_data);
   return *g ? ST_OK : ST_MODEL;
@@ -150,34 +151,34 @@ Status explain_memory(Cli *c, const Program *p, Lines *t) {
          (double)p->arena_bytes / (double)(m.always + m.live[m.peak]));
   print_curve(c, &m);
   print_holders(c, &m, t);
-  if (!c->opt.out) return ST_OK;
+  if (!OPT(c, out)) return ST_OK;
   StrBuf b = {0};
   memory_svg(p, t, &b);
-  Status s = cli_write_text(c, c->opt.out, b.s, b.n);
+  Status s = cli_write_text(c, OPT(c, out), b.s, b.n);
   sb_free(&b);
   return s;
 }
 
 Status cmd_explain(Cli *c) {
-  int modes = c->opt.memory + c->opt.time + c->opt.fusion;
+  int modes = OPT(c, memory) + OPT(c, time) + OPT(c, fusion);
   if (modes > 1) return cli_fail(c, ST_USAGE, "--memory, --time and --fusion exclude each other");
-  if (c->opt.out && !c->opt.memory) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
-  if (c->opt.trace && !c->opt.time) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
+  if (OPT(c, out) && !OPT(c, memory)) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
+  if (OPT(c, trace) && !OPT(c, time)) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
   Program *p = NULL;
   const Recipe *r = NULL;
   Status s;
   if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], true, &p))) return s;
   if (!p && (s = subject_program(c, true, &p, &r))) return s;
-  if (c->opt.trace && !access(c->opt.trace, R_OK) &&
-      !trace_is_of(c->opt.trace, p)) { /* bench binds no data */
+  if (OPT(c, trace) && !access(OPT(c, trace), R_OK) &&
+      !trace_is_of(OPT(c, trace), p)) { /* bench binds no data */
     Program *other;
     if ((s = subject_program(c, false, &other, &r))) return s;
-    if (trace_is_of(c->opt.trace, other)) p = other;
+    if (trace_is_of(OPT(c, trace), other)) p = other;
   }
   Lines *t = lines_new(c->arena);
-  if (c->opt.time) return explain_time(c, p, t, r);
-  if (c->opt.fusion) return explain_fusion(c, p, t);
-  if (c->opt.memory) return explain_memory(c, p, t);
+  if (OPT(c, time)) return explain_time(c, p, t, r);
+  if (OPT(c, fusion)) return explain_fusion(c, p, t);
+  if (OPT(c, memory)) return explain_memory(c, p, t);
   if ((s = explain_memory(c, p, t))) return s;
   printf("\n");
   if ((s = explain_time(c, p, t, r))) return s;

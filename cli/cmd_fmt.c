@@ -13,11 +13,11 @@ Status cmd_fmt(Cli *c) {
   if (strlen(src->text) != src->len) return cli_fail(c, ST_MODEL, "%s is no text: it has a byte 0", path);
   StrBuf b = {0};
   if (!frontend_format(c->arena, c->diags, src, &b)) return ST_MODEL;
-  if (c->opt.check) {
+  if (OPT(c, check)) {
     bool same = b.n == src->len && !memcmp(b.s ? b.s : "", src->text, b.n);
     s = same ? ST_OK : cli_fail(c, ST_MODEL, "%s is not laid out as jepac fmt would", path);
   } else {
-    s = cli_write_text(c, c->opt.out, b.s ? b.s : "", b.n);
+    s = cli_write_text(c, OPT(c, out), b.s ? b.s : "", b.n);
   }
   sb_free(&b);
   return s;

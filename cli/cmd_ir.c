@@ -20,12 +20,12 @@ Status cli_read_ir(Cli *c, const char *path, Graph **out) {
   if (n == 0) return cli_fail(c, ST_MODEL, "%s holds no graph", path);
   for (int i = 0; i < n; i++) {
     names[i] = g[i]->name;
-    if (c->opt.entry ? !strcmp(c->opt.entry, names[i]) : n == 1) *out = g[i];
+    if (OPT(c, entry) ? !strcmp(OPT(c, entry), names[i]) : n == 1) *out = g[i];
   }
   if (*out) return ST_OK;
-  if (!c->opt.entry) return cli_fail(c, ST_USAGE, "%s holds %d graphs: choose one with --entry", path, n);
-  cli_fail(c, ST_USAGE, "%s has no graph '%s'", path, c->opt.entry);
-  const char *near = nearest_name(c->opt.entry, names, n);
+  if (!OPT(c, entry)) return cli_fail(c, ST_USAGE, "%s holds %d graphs: choose one with --entry", path, n);
+  cli_fail(c, ST_USAGE, "%s has no graph '%s'", path, OPT(c, entry));
+  const char *near = nearest_name(OPT(c, entry), names, n);
   if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
   return ST_USAGE;
 }
@@ -48,14 +48,14 @@ Status cli_read_program(Cli *c, const char *path, bool plan, Program **out) {
 }
 
 static Status write_buffer(Cli *c, StrBuf *b) {
-  Status s = cli_write_text(c, c->opt.out, b->s ? b->s : "", b->n);
+  Status s = cli_write_text(c, OPT(c, out), b->s ? b->s : "", b->n);
   sb_free(b);
   return s;
 }
 
 static Status write_graph(Cli *c, const Graph *g) {
   StrBuf b = {0};
-  cli_graph_text(g, c->opt.format, &b);
+  cli_graph_text(g, OPT(c, format), &b);
   return write_buffer(c, &b);
 }
 
@@ -69,7 +69,7 @@ static Status load_graph(Cli *c, const Graph **g) {
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
   if (s) return s;
-  if (!c->opt.train_step) return cli_model_graph(c, m, c->opt.entry, g);
+  if (!OPT(c, train_step)) return cli_model_graph(c, m, OPT(c, entry), g);
   if ((s = cli_check_train_step(c))) return s;
   *g = frontend_train_step(m, c->diags, true); /* as jepac train compiles it */
   return *g ? ST_OK : ST_MODEL;
@@ -110,7 +110,7 @@ static Status write_program(Cli *c, Program *p, const char *stage) {
   } else if (!strcmp(stage, "plan")) {
     print_plan(p, &b);
   } else {
-    const CodegenApi *api = compiler_codegen(cli_compiler(c));
+    const CodegenApi *api = compiler_codegen(cli_compiler(c, 0));
     if (!api) return ST_FILE;
     Status s = api->text(p, !strcmp(stage, "asm"), &b, c->diags);
     if (s) return s;
@@ -119,9 +119,9 @@ static Status write_program(Cli *c, Program *p, const char *stage) {
 }
 
 Status cmd_ir(Cli *c) {
-  const char *stage = c->opt.stage ? c->opt.stage : "graph", *after = c->opt.after;
-  if (after && c->opt.stage) return cli_fail(c, ST_USAGE, "--after and --stage exclude each other");
-  if (c->opt.entry && c->opt.train_step)
+  const char *stage = OPT(c, stage) ? OPT(c, stage) : "graph", *after = OPT(c, after);
+  if (after && OPT(c, stage)) return cli_fail(c, ST_USAGE, "--after and --stage exclude each other");
+  if (OPT(c, entry) && OPT(c, train_step))
     return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
   if (after && !pass_find(after)) {
     int n;
@@ -139,16 +139,16 @@ Status cmd_ir(Cli *c) {
   if (cli_has_suffix(c->opt.arg[0], ".ir") &&
       (s = cli_read_program(c, c->opt.arg[0], !strcmp(stage, "plan"), &p)))
     return s;
-  if (p && !c->opt.stage && !after) stage = "kernels";
+  if (p && !OPT(c, stage) && !after) stage = "kernels";
   bool of_graph = after || !strcmp(stage, "graph") || !strcmp(stage, "grad");
-  if (c->opt.format && strcmp(c->opt.format, "text") && !of_graph)
+  if (OPT(c, format) && strcmp(OPT(c, format), "text") && !of_graph)
     return cli_fail(c, ST_USAGE, "--format %s is for graphs; kernels, plans and code are text",
-                    c->opt.format);
+                    OPT(c, format));
   if (p && of_graph)
     return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
   if (p) return write_program(c, p, stage);
   if (!strcmp(stage, "grad")) {
-    c->opt.grad = !c->opt.train_step && !(c->opt.entry && !strcmp(c->opt.entry, "train_step"));
+    c->opt.grad = !OPT(c, train_step) && !(OPT(c, entry) && !strcmp(OPT(c, entry), "train_step"));
     after = "autodiff";
   }
   if ((s = load_graph(c, &g))) return s;
@@ -163,8 +163,8 @@ Status cmd_ir(Cli *c) {
 Status cmd_opt(Cli *c) {
   const char *names[64];
   int n = 0;
-  if (!c->opt.passes) return cli_fail(c, ST_USAGE, "jepac opt needs --passes A,B,C");
-  for (const char *p = c->opt.passes; *p; p += strcspn(p, ","), p += *p == ',') {
+  if (!OPT(c, passes)) return cli_fail(c, ST_USAGE, "jepac opt needs --passes A,B,C");
+  for (const char *p = OPT(c, passes); *p; p += strcspn(p, ","), p += *p == ',') {
     if (n == 64) return cli_fail(c, ST_USAGE, "more than 64 passes");
     names[n] = arena_strndup(c->arena, p, strcspn(p, ","));
     if (!pass_find(names[n])) return cli_fail(c, ST_USAGE, "no pass is called '%s'", names[n]);

@@ -25,7 +25,7 @@ typedef struct {
 
 /* Does the command's output hold the text of --match? */
 static bool matches(Reduce *r) {
-  const char *text = r->c->opt.match;
+  const char *text = OPT(r->c, match);
   long n = ftell(r->output);
   if (!text) return true;
   char *all = xcalloc((size_t)n + 1, 1, "what the command prints");
@@ -379,9 +379,10 @@ Status cmd_reduce(Cli *c) {
     return cli_fail(c, ST_FILE, "cannot keep the command's output: %s", strerror(errno));
   }
   r.want = run_command(&r);
-  if (r.want < 0 && c->opt.match) {
+  if (r.want < 0 && OPT(c, match)) {
     unlink(r.candidate);
-    return cli_fail(c, ST_USAGE, "what %s prints for this model does not hold '%s'", r.argv[0], c->opt.match);
+    return cli_fail(c, ST_USAGE, "what %s prints for this model does not hold '%s'", r.argv[0],
+                    OPT(c, match));
   }
   if (r.want == 0 || r.want == 127 || r.want < 0) {
     unlink(r.candidate);
@@ -401,7 +402,7 @@ Status cmd_reduce(Cli *c) {
   unlink(r.candidate);
   fclose(r.output);
   fprintf(stderr, "%zu -> %zu bytes, exit code %d, %d candidates\n", src->len, text.n, r.want, r.tries);
-  s = cli_write_text(c, c->opt.out, text.s, text.n);
+  s = cli_write_text(c, OPT(c, out), text.s, text.n);
   sb_free(&text);
   return s;
 }

@@ -21,7 +21,7 @@ static Status chosen_shapes(Cli *c, RenderJob *j) {
   for (int i = 0; i < shapes_count() && i < 64; i++) name[i] = shapes_name(i);
   j->classes = 0;
   j->shape = shape;
-  for (const char *p = c->opt.shapes; *p;) {
+  for (const char *p = OPT(c, shapes); *p;) {
     size_t n = strcspn(p, ",");
     const char *word = arena_strndup(c->arena, p, n);
     int k = 0;
@@ -41,26 +41,27 @@ static Status chosen_shapes(Cli *c, RenderJob *j) {
 
 Status cmd_render(Cli *c) {
   enum { MAX_SIZE = 1024, MAX_OBJECTS = 10000000 };
-  const Options *o = &c->opt;
-  RenderJob j = {.folder = o->out,
-                 .objects = o->objects,
-                 .views = (int)(o->views ? o->views : 50),
-                 .size = (int)(o->size ? o->size : 128),
-                 .classes = (int)(o->classes ? o->classes : shapes_count()),
-                 .plain = o->plain,
+  const char *out = OPT(c, out);
+  int64_t objects = OPT(c, objects), views = OPT(c, views), size = OPT(c, size), classes = OPT(c, classes);
+  RenderJob j = {.folder = out,
+                 .objects = objects,
+                 .views = (int)(views ? views : 50),
+                 .size = (int)(size ? size : 128),
+                 .classes = (int)(classes ? classes : shapes_count()),
+                 .plain = OPT(c, plain),
                  .seed = cli_seed(c, NULL)};
-  if (!o->out) return cli_fail(c, ST_USAGE, "render needs --out DIR");
-  if (!o->objects) return cli_fail(c, ST_USAGE, "render needs --objects N");
-  if (o->objects < 2 || o->objects > MAX_OBJECTS)
+  if (!out) return cli_fail(c, ST_USAGE, "render needs --out DIR");
+  if (!objects) return cli_fail(c, ST_USAGE, "render needs --objects N");
+  if (objects < 2 || objects > MAX_OBJECTS)
     return cli_fail(c, ST_USAGE, "--objects is 2 to %d, not %lld: some train, some validate", MAX_OBJECTS,
-                    (long long)o->objects);
-  if (o->views > MAX_VIEWS) return cli_fail(c, ST_USAGE, "--views is at most %d", MAX_VIEWS);
-  if (j.size < 8 || o->size > MAX_SIZE) return cli_fail(c, ST_USAGE, "--size is 8 to %d", MAX_SIZE);
-  if (o->classes > shapes_count())
+                    (long long)objects);
+  if (views > MAX_VIEWS) return cli_fail(c, ST_USAGE, "--views is at most %d", MAX_VIEWS);
+  if (j.size < 8 || size > MAX_SIZE) return cli_fail(c, ST_USAGE, "--size is 8 to %d", MAX_SIZE);
+  if (classes > shapes_count())
     return cli_fail(c, ST_USAGE, "--classes is at most %d, as many as there are", shapes_count());
-  if (!o->quiet && isatty(2)) j.progress = show;
-  if (o->shapes) {
-    if (o->classes) return cli_fail(c, ST_USAGE, "--classes and --shapes exclude each other");
+  if (!OPT(c, quiet) && isatty(2)) j.progress = show;
+  if (OPT(c, shapes)) {
+    if (classes) return cli_fail(c, ST_USAGE, "--classes and --shapes exclude each other");
     Status bad = chosen_shapes(c, &j);
     if (bad) return bad;
   }
@@ -68,8 +69,8 @@ Status cmd_render(Cli *c) {
   Status s = render_dataset(&j, c->diags);
   if (s) return s;
   double seconds = now_seconds() - from;
-  if (!o->quiet)
+  if (!OPT(c, quiet))
     printf("%lld objects of %d classes, %lld pictures in %s (%.0f a second)\n", (long long)j.objects,
-           j.classes, (long long)j.objects * j.views, o->out, (double)(j.objects * j.views) / seconds);
+           j.classes, (long long)j.objects * j.views, out, (double)(j.objects * j.views) / seconds);
   return ST_OK;
 }

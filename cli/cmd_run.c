@@ -24,7 +24,7 @@ typedef struct {
 /* ---- files ---- */
 static Status open_inputs(Run *r, StFile **file) {
   Cli *c = r->c;
-  const char *path = c->opt.inputs;
+  const char *path = OPT(c, inputs);
   if (!path) return ST_OK;
   if (cli_has_suffix(path, ".npy")) {
     r->in = NEW(c->arena, StTensor);
@@ -43,7 +43,7 @@ static Status check_extents(Run *r) {
   for (int i = 0; i < r->nin; i++)
     for (int k = 0; k < r->in[i].shape.rank; k++)
       if (r->in[i].shape.dim[k] < 1)
-        return cli_fail(r->c, ST_FILE, "%s: tensor '%s': dimension %d has size %lld", r->c->opt.inputs,
+        return cli_fail(r->c, ST_FILE, "%s: tensor '%s': dimension %d has size %lld", OPT(r->c, inputs),
                         r->in[i].name, k, (long long)r->in[i].shape.dim[k]);
   return ST_OK;
 }
@@ -51,7 +51,7 @@ static Status check_extents(Run *r) {
 /* ---- the graph ---- */
 static Status graph_from_ir(Run *r) {
   Cli *c = r->c;
-  if (c->opt.grad || c->opt.mode)
+  if (OPT(c, grad) || OPT(c, mode))
     return cli_fail(c, ST_USAGE,
                     "--grad and --mode belong to model files: an IR file is one graph as it stands");
   Status s = cli_read_program(c, c->opt.arg[0], true, &r->program);
@@ -69,7 +69,7 @@ static Status graph_from_model(Run *r) {
   Status s = cli_load(c, c->opt.arg[0], known, r->nin && !*r->in[0].name ? 0 : r->nin, &r->model);
   if (s) return s;
   r->seed = cli_seed(c, cli_recipe(c, r->model));
-  return cli_model_graph(c, r->model, c->opt.entry, &r->g);
+  return cli_model_graph(c, r->model, OPT(c, entry), &r->g);
 }
 
 /* A .npy file has no name for its tensor: it is the only argument. */
@@ -99,19 +99,19 @@ static Status check_inputs(Run *r) {
     const StTensor *t = NULL;
     for (int k = 0; k < r->nin; k++)
       if (!strcmp(r->in[k].name, in->name)) t = &r->in[k];
-    if (!t && c->opt.random) continue;
-    if (!t && !c->opt.inputs)
+    if (!t && OPT(c, random)) continue;
+    if (!t && !OPT(c, inputs))
       return cli_fail(c, ST_USAGE, "%s needs --inputs with '%s': %s", r->g->name, in->name, want);
-    if (!t) return cli_fail(c, ST_FILE, "%s lacks input '%s': %s", c->opt.inputs, in->name, want);
+    if (!t) return cli_fail(c, ST_FILE, "%s lacks input '%s': %s", OPT(c, inputs), in->name, want);
     if (!shape_eq(&t->shape, &node->shape) || !tensors_same_family(t->dt, node->dt))
-      return cli_fail(c, ST_FILE, "%s: input '%s' is %s, but %s needs %s", c->opt.inputs, in->name,
+      return cli_fail(c, ST_FILE, "%s: input '%s' is %s, but %s needs %s", OPT(c, inputs), in->name,
                       type_str(t->dt, &t->shape, have), r->g->name, want);
   }
   for (int k = 0; k < r->nin; k++) {
     bool found = false;
     for (int i = 0; i < n; i++) found |= !strcmp(names[i], r->in[k].name);
     if (found) continue;
-    cli_fail(c, ST_FILE, "%s: %s has no input '%s'", c->opt.inputs, r->g->name, r->in[k].name);
+    cli_fail(c, ST_FILE, "%s: %s has no input '%s'", OPT(c, inputs), r->g->name, r->in[k].name);
     const char *near = nearest_name(r->in[k].name, names, n);
     if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
     return ST_FILE;
@@ -123,7 +123,7 @@ static Status check_inputs(Run *r) {
 static bool is_random(const Run *r, const char *name) {
   for (int i = 0; i < r->nin; i++)
     if (!strcmp(r->in[i].name, name)) return false;
-  return r->c->opt.random;
+  return OPT(r->c, random);
 }
 
 static void set_random(Run *r, Session *s) {
@@ -163,7 +163,7 @@ static void set_scalars(Run *r, Session *s, int64_t step) {
 
 static void print_scalars(Run *r, int64_t step, const char *name, const Shape *shape, DType dt,
                           const void *data) {
-  if (shape->rank || r->c->opt.quiet || !strncmp(name, "grad.", 5)) return;
+  if (shape->rank || OPT(r->c, quiet) || !strncmp(name, "grad.", 5)) return;
   double x;
   tensors_to_f64(&x, dt, data, 1);
   if (r->steps > 1) printf("step %lld ", (long long)step);
@@ -210,9 +210,9 @@ static void load_f64(Run *r, const Graph *g, const Session *store, Tensor64 *in,
 
 static Status interpret(Run *r) {
   Cli *c = r->c;
-  const Graph *g = r->program ? r->g : compiler_expand(cli_compiler(c), r->g);
+  const Graph *g = r->program ? r->g : compiler_expand(cli_compiler(c, 0), r->g);
   if (!g) return ST_MODEL;
-  Session *store = tensors_store(cli_compiler(c), g, r->seed);
+  Session *store = tensors_store(cli_compiler(c, 0), g, r->seed);
   if (!store) return ST_BUDGET;
   set_random(r, store);
   Tensor64 *in = NEWN(c->arena, Tensor64, g->inputs.n + 1), *out = NEWN(c->arena, Tensor64, g->outputs.n + 1);
@@ -230,7 +230,7 @@ static Status interpret(Run *r) {
       const Output *o = &g->outputs.v[i];
       if (o->state < 0 && !out[i].shape.rank && r->train_step && !isfinite(out[i].v[0]))
         s = cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, o->name);
-      if (o->state < 0 && !out[i].shape.rank && !r->c->opt.quiet && strncmp(o->name, "grad.", 5)) {
+      if (o->state < 0 && !out[i].shape.rank && !OPT(r->c, quiet) && strncmp(o->name, "grad.", 5)) {
         if (r->steps > 1) printf("step %lld ", (long long)step);
         printf("%s %.17g\n", o->name, out[i].v[0]);
       }
@@ -253,7 +253,8 @@ static Status interpret(Run *r) {
 /* ---- compiled ---- */
 static Status execute(Run *r, Compiled *k) {
   Cli *c = r->c;
-  Status s = r->program ? compiler_build_program(cli_compiler(c), r->program, k) : cli_compile(c, r->g, k);
+  Status s =
+      r->program ? compiler_build_program(cli_compiler(c, FOR_CODE), r->program, k) : cli_compile(c, r->g, k);
   if (s) return s;
   compiled_init(k, r->seed);
   if (r->params) states_copy(k->session, r->params);
@@ -278,7 +279,7 @@ static Status execute(Run *r, Compiled *k) {
 
 static Status save(Run *r) {
   Cli *c = r->c;
-  const char *out = c->opt.outputs;
+  const char *out = OPT(c, outputs);
   Status s = ST_OK;
   if (out && cli_has_suffix(out, ".npy")) {
     if (!r->result.n) return cli_fail(c, ST_USAGE, "%s returns nothing to write into %s", r->g->name, out);
@@ -286,28 +287,28 @@ static Status save(Run *r) {
   } else if (out) {
     s = st_write(out, r->result.v, r->result.n, NULL, 0, c->diags);
   }
-  if (!s && c->opt.params_out) s = st_write(c->opt.params_out, r->state.v, r->state.n, NULL, 0, c->diags);
+  if (!s && OPT(c, params_out)) s = st_write(OPT(c, params_out), r->state.v, r->state.n, NULL, 0, c->diags);
   return s;
 }
 
 Status cmd_run(Cli *c) {
   Run r = {.c = c,
-           .steps = c->opt.steps < 0 ? 1 : c->opt.steps,
-           .seed = c->opt.seed < 0 ? 0 : (uint64_t)c->opt.seed};
+           .steps = OPT(c, steps) < 0 ? 1 : OPT(c, steps),
+           .seed = OPT(c, seed) < 0 ? 0 : (uint64_t)OPT(c, seed)};
   bool ir = cli_has_suffix(c->opt.arg[0], ".ir");
-  r.train_step = !ir && c->opt.entry && !strcmp(c->opt.entry, "train_step");
+  r.train_step = !ir && OPT(c, entry) && !strcmp(OPT(c, entry), "train_step");
   if (r.steps < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
   StFile *inputs = NULL;
   Compiled k = {0};
   Status s = r.train_step ? cli_check_train_step(c) : ST_OK;
   if (!s) s = open_inputs(&r, &inputs);
   if (!s) s = check_extents(&r);
-  if (!s && c->opt.params && !(r.params = st_open(c->opt.params, c->diags))) s = ST_FILE;
+  if (!s && OPT(c, params) && !(r.params = st_open(OPT(c, params), c->diags))) s = ST_FILE;
   if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);
   if (!s) name_npy(&r);
   if (!s) s = check_inputs(&r);
-  if (!s && r.params) s = states_check(cli_compiler(c), r.model, r.g, r.params);
-  if (!s) s = c->opt.interp ? interpret(&r) : execute(&r, &k);
+  if (!s && r.params) s = states_check(cli_compiler(c, 0), r.model, r.g, r.params);
+  if (!s) s = OPT(c, interp) ? interpret(&r) : execute(&r, &k);
   if (!s) s = save(&r);
   compiled_free(&k);
   st_close(inputs);

@@ -52,7 +52,7 @@ static void catch_signals(void) {
 
 /* ---- setting up ---- */
 static const char *run_folder(Cli *c) {
-  if (c->opt.out) return c->opt.out;
+  if (OPT(c, out)) return OPT(c, out);
   const char *name = strrchr(c->opt.arg[0], '/');
   name = name ? name + 1 : c->opt.arg[0];
   const char *dot = strrchr(name, '.');
@@ -65,14 +65,14 @@ static bool has_checkpoint(Train *t) {
 }
 
 static Status decide_length(Train *t) {
-  const Options *o = &t->c->opt;
+  int64_t steps = OPT(t->c, steps), epochs = OPT(t->c, epochs);
   t->batches = t->recipe->accumulate;
   t->per_epoch = loader_steps_per_epoch(t->loader) / t->batches;
   if (t->per_epoch < 1)
     return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one step of %lld",
                     (long long)loader_size(t->loader), (long long)(t->recipe->batch * t->batches));
-  t->total = o->steps >= 0          ? o->steps
-             : o->epochs >= 0       ? o->epochs * t->per_epoch
+  t->total = steps >= 0             ? steps
+             : epochs >= 0          ? epochs * t->per_epoch
              : t->recipe->steps > 0 ? t->recipe->steps
                                     : t->recipe->epochs * t->per_epoch;
   return ST_OK;
@@ -93,7 +93,7 @@ static void bind_tensors(Train *t) {
 /* --set pairs, one a line: with the model file's path all that eval needs to elaborate the same model. */
 static const char *settings_text(Cli *c) {
   StrBuf b = {0};
-  for (int i = 0; i < c->opt.nset; i++) sb_printf(&b, "%s=%s\n", c->opt.set[i].name, c->opt.set[i].value);
+  for (int i = 0; i < OPT(c, nset); i++) sb_printf(&b, "%s=%s\n", OPT(c, set)[i].name, OPT(c, set)[i].value);
   const char *s = arena_strdup(c->arena, b.s ? b.s : "");
   sb_free(&b);
   return s;
@@ -109,7 +109,7 @@ static Status start_states(Train *t) {
                         .recipe = t->recipe_text,
                         .text = settings_text(c)};
   free(full);
-  bool resume = c->opt.resume && has_checkpoint(t); /* killed before the first checkpoint: begin again */
+  bool resume = OPT(c, resume) && has_checkpoint(t); /* killed before the first checkpoint: begin again */
   if (!resume) {
     compiled_init(&t->k, seed);
     t->info = now;
@@ -118,7 +118,7 @@ static Status start_states(Train *t) {
   CheckpointInfo old;
   Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
   if (s) return s;
-  if (c->opt.seed >= 0 && old.seed != seed)
+  if (OPT(c, seed) >= 0 && old.seed != seed)
     return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
   if (old.plan != now.plan)
     diag_warning(c->diags, NULL,
@@ -226,7 +226,7 @@ static Status train_steps(Train *t) {
   loader_seek(t->loader, t->step * t->batches);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
-  if (c->opt.profile) t->trace = trace_new(c, &t->k);
+  if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
@@ -253,7 +253,7 @@ static Status train_steps(Train *t) {
 
 static void print_summary(Train *t, int64_t first, double seconds) {
   Cli *c = t->c;
-  if (c->opt.quiet) return;
+  if (OPT(c, quiet)) return;
   int64_t done = t->step - first;
   printf("%-16s %lld of %lld\n", "step", (long long)t->step, (long long)t->total);
   for (int i = 0; i < t->k.nmetric && done; i++)
@@ -267,12 +267,12 @@ static Status run(Train *t) {
   Cli *c = t->c;
   Status s;
   static const char *const modes[] = {"auto", "plain", "none"};
-  ProgressMode mode = c->opt.quiet ? PROGRESS_NONE : PROGRESS_AUTO;
+  ProgressMode mode = OPT(c, quiet) ? PROGRESS_NONE : PROGRESS_AUTO;
   for (int i = 0; i < 3; i++)
-    if (c->opt.progress && !strcmp(c->opt.progress, modes[i])) mode = (ProgressMode)i;
+    if (OPT(c, progress) && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
   const Graph *g = frontend_train_step(t->model, c->diags, true);
   if (!g) return ST_MODEL;
-  t->loader = loader_open(&t->recipe->data, c->opt.data, t->recipe->batch, cli_seed(c, t->recipe), true,
+  t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, cli_seed(c, t->recipe), true,
                           c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
@@ -282,7 +282,7 @@ static Status run(Train *t) {
   if ((s = start_states(t))) return s;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, c->diags);
   if (!t->log) return ST_FILE;
-  if (!c->opt.quiet)
+  if (!OPT(c, quiet))
     fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps\n",
             c->opt.arg[0], t->k.plan->nstep, cli_human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
             (long long)loader_size(t->loader), (long long)t->total);
@@ -304,10 +304,10 @@ static Status run(Train *t) {
 
 Status cmd_train(Cli *c) {
   Train t = {.c = c, .folder = run_folder(c)};
-  if (c->opt.steps >= 0 && c->opt.epochs >= 0)
+  if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
-  t.log_path = c->opt.log ? c->opt.log : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!c->opt.resume && has_checkpoint(&t)) {
+  t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
+  if (!OPT(c, resume) && has_checkpoint(&t)) {
     cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
     diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
     return ST_USAGE;

@@ -114,7 +114,7 @@ static Status mismatch(Verify *v, const char *pass, const Output *o, double erro
 /* Inputs a pass dropped are found by name. */
 static Evaluated evaluate(Verify *v, const Graph *g) {
   Evaluated e = {0};
-  e.g = compiler_expand(cli_compiler(v->c), g);
+  e.g = compiler_expand(cli_compiler(v->c, 0), g);
   if (!e.g) return e;
   e.in = verify_inputs(v, e.g);
   e.out = NEWN(v->c->arena, Tensor64, e.g->outputs.n + 1);
@@ -196,7 +196,7 @@ static bool watch(void *ctx, const PassResult *r) {
                          : verify_program(v, r, &w->now);
   if (w->status) return false;
   v->stages++;
-  if (v->c->opt.quiet) return true;
+  if (OPT(v->c, quiet)) return true;
   printf("pass   %-12s ok   ", r->pass);
   if (same) printf("unchanged\n");
   else if (v->error < 0)
@@ -231,7 +231,7 @@ static Status only_bounds(Verify *v, const Graph *g) {
 
 Status cmd_verify(Cli *c) {
   Verify v = {.c = c, .lines = lines_new(c->arena), .fault = getenv("JEPAC_FAULT")};
-  v.seed = c->opt.seed >= 0 ? (uint64_t)c->opt.seed : 1;
+  v.seed = OPT(c, seed) >= 0 ? (uint64_t)OPT(c, seed) : 1;
   if (v.fault && !*v.fault) v.fault = NULL;
   if (v.fault && !strcmp(v.fault, "bug")) bug("JEPAC_FAULT asks for one");
   const Graph *g;
@@ -242,14 +242,14 @@ Status cmd_verify(Cli *c) {
   for (Val n = 0; n < g->node.n; n++)
     if (g_node(g, n)->op != OP_grad) flops += node_flops(g, n);
   v.flops = flops;
-  if (flops > MOST_GFLOP * 1e9 && !c->opt.check_bounds) {
+  if (flops > MOST_GFLOP * 1e9 && !OPT(c, check_bounds)) {
     cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
              cli_human_count(c->arena, flops));
     diag_note(c->diags, NULL, "make it smaller: --set batch=4, --set NAME=VALUE for its widths");
     return ST_USAGE;
   }
-  if (!(v.store = tensors_store(cli_compiler(c), g, v.seed))) return ST_BUDGET;
-  if (c->opt.check_bounds) return only_bounds(&v, g);
+  if (!(v.store = tensors_store(cli_compiler(c, 0), g, v.seed))) return ST_BUDGET;
+  if (OPT(c, check_bounds)) return only_bounds(&v, g);
   s = verify_gradients(&v, g);
   if (!s) s = verify_stages(&v, g, &p);
   if (!s) s = verify_alone(&v, p, &alone);

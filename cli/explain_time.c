@@ -109,7 +109,7 @@ static Status time_product(Cli *c, int64_t n, double *seconds) {
   Ints none = {0}, last = ints1(1), first = ints1(0);
   Val a = g_input(g, "a", IN_ARG, DT_F32, &shape, NULL), b = g_input(g, "b", IN_ARG, DT_F32, &shape, NULL);
   g_output(g, "c", g_dot(g, a, b, &none, &none, &last, &first), -1);
-  Compiler one = *cli_compiler(c);
+  Compiler one = *cli_compiler(c, 0);
   one.threads = 1;
   one.pipeline = (PipelineOptions){0};
   Compiled k;
@@ -139,7 +139,7 @@ static Status measure_roof(Cli *c, Roof *r) {
     copy = fmin(copy, now_seconds() - start);
   }
   free(x);
-  int threads = c->opt.threads > 0 ? (int)c->opt.threads : session_cpus();
+  int threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : session_cpus();
   *r = (Roof){2.0 * N * N * N / best * threads, 2.0 * COPY / copy};
   return ST_OK;
 }
@@ -216,7 +216,7 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
   enum { SHARES = 256 };
   double *seconds;
   Roof roof = {0};
-  Status s = cli_read_trace(c, c->opt.trace, p, &seconds);
+  Status s = cli_read_trace(c, OPT(c, trace), p, &seconds);
   if (s || (s = measure_roof(c, &roof))) return s;
   Share *share = NEWN(c->arena, Share, SHARES);
   int cap = 1;

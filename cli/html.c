@@ -95,7 +95,7 @@ static json_t *code_of(HtmlDump *h) {
   if (!last) return code;
   Source src = {"dump", last->text, strlen(last->text)};
   const Program *p = program_read(h->c->arena, &src, quiet);
-  const CodegenApi *api = p ? compiler_codegen(cli_compiler(h->c)) : NULL;
+  const CodegenApi *api = p ? compiler_codegen(cli_compiler(h->c, 0)) : NULL;
   if (!api) return code;
   for (int assembly = 0; assembly < 2; assembly++) {
     StrBuf b = {0};

@@ -1,4 +1,4 @@
-/* The program's front door: a table with a row for each command. */
+/* The program's front door: finds the command, runs it, prints what it has to say. */
 #include "cli/cli.h"
 #include "ir/memory.h"
 
@@ -12,46 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-const Command command_table[] = {
-    {"check", CMD_CHECK, cmd_check, 1, 1, "MODEL", "parse, shapes, memory and FLOP estimate"},
-    {"train", CMD_TRAIN, cmd_train, 1, 1, "MODEL", "compile and train"},
-    {"eval", CMD_EVAL, cmd_eval, 1, 1, "RUN", "probes and protocols on a checkpoint"},
-    {"run", CMD_RUN, cmd_run, 1, 1, "MODEL|FILE.ir", "run one entry on given tensors"},
-    {"compile", CMD_COMPILE, cmd_compile, 1, 1, "MODEL", "a library that needs no jepac"},
-    {"ir", CMD_IR, cmd_ir, 1, 1, "MODEL|FILE.ir", "print a stage of the compiler"},
-    {"opt", CMD_OPT, cmd_opt, 1, 1, "FILE.ir", "run passes on textual IR"},
-    {"explain", CMD_EXPLAIN, cmd_explain, 1, 1, "MODEL|FILE.ir", "memory, time and fusion per model line"},
-    {"verify", CMD_VERIFY, cmd_verify, 1, 1, "MODEL|FILE.ir", "compare passes, JIT and interpreter"},
-    {"bench", CMD_BENCH, cmd_bench, 1, 1, "MODEL", "time the training step"},
-    {"render", CMD_RENDER, cmd_render, 0, 0, "", "write a data set of rendered objects in known rotations"},
-    {"reduce", CMD_REDUCE, cmd_reduce, 1, 1, "MODEL -- CMD", "smallest model file that still fails"},
-    {"ckpt", CMD_CKPT, cmd_ckpt, 1, 3, "ls|diff|convert", "list, compare and convert tensor files"},
-    {"fmt", CMD_FMT, cmd_fmt, 1, 1, "MODEL", "lay out a model file"},
-    {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]",
-     "operators, functions and library of the language, as Markdown"},
-    {0},
-};
-
-const Command *command_find(const char *name) {
-  for (const Command *k = command_table; k->name; k++)
-    if (!strcmp(k->name, name)) return k;
-  return NULL;
-}
-
-Status cli_fail(Cli *c, Status s, const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  char text[2048];
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  diag_error(c->diags, NULL, "%s", text);
-  return s;
-}
-
 static void usage(FILE *f) {
   fputs("usage: jepac COMMAND ...\n\n", f);
   for (const Command *k = command_table; k->name; k++)
-    fprintf(f, "  %-8s %-16s %s%s\n", k->name, k->operands, k->doc, k->run ? "" : " (not yet)");
+    fprintf(f, "  %-8s %-16s %s\n", k->name, k->operands, k->doc);
   fputs("\njepac COMMAND -h lists a command's options.\n", f);
 }
 
@@ -79,14 +43,15 @@ static Status dispatch(Cli *c, int argc, char **argv) {
     if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
     return ST_USAGE;
   }
-  Status s = options_parse(c, k, argc - 2, argv + 2);
+  Status s = options_parse(c, command_table, k, argc - 2, argv + 2);
   if (s) return s;
   if (c->opt.help) {
     options_help(k, stdout);
     return ST_OK;
   }
-  s = cli_dump_begin(c);
-  return s ? s : cli_dump_end(c, k->run(c));
+  (void)OPT(c, diagnostics); /* main uses it at the end */
+  if (!(s = cli_dump_begin(c))) s = cli_dump_end(c, k->run(c));
+  return s ? s : options_unused(c, k);
 }
 
 /* Of 0 to 2, those that are closed would be the numbers of the first files opened, and messages go there. */

@@ -214,7 +214,8 @@ static bool blame_inputs(Search *s) {
 /* The same step with every kernel by itself, so that each result is in the arena when it has run: chains keep
    some in scratch (passes/lower/chain.c). Same bits. */
 static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
-  Compiler own = *cli_compiler(c);
+  Compiler own = *cli_compiler(c, FOR_LOWERING | FOR_CODE);
+  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
   own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
   Program *p;
   Status s = compiler_lower(&own, k->program->graph, &p);

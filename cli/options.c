@@ -2,25 +2,29 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef enum { OPT_FLAG, OPT_TEXT, OPT_COUNT, OPT_NATURAL, OPT_BYTES, OPT_SET, OPT_CHOICE } OptionKind;
 
-typedef struct {
+struct OptionRow {
   const char *name;
   char letter; /* -q; 0 none */
   OptionKind kind;
   unsigned commands;
   size_t offset;         /* of the value in Options */
   const char *arg, *doc; /* CHOICE: arg lists the words, "a|b|c" */
-} OptionRow;
+};
+
+/* Those that compile a model, and those of them that run what they have compiled. */
+#define CMD_COMPILING                                                                                        \
+  (CMD_CHECK | CMD_TRAIN | CMD_EVAL | CMD_RUN | CMD_COMPILE | CMD_IR | CMD_EXPLAIN | CMD_VERIFY | CMD_BENCH)
+#define CMD_RUNNING (CMD_TRAIN | CMD_EVAL | CMD_RUN | CMD_EXPLAIN | CMD_VERIFY | CMD_BENCH)
 
 #define AT(FIELD) offsetof(Options, FIELD)
 static const OptionRow option_table[] = {
-    {"entry", 0, OPT_TEXT, CMD_RUN | CMD_IR | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(entry), "NAME",
-     "which entry (default: the first)"},
+    {"entry", 0, OPT_TEXT, CMD_RUN | CMD_IR | CMD_OPT | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(entry),
+     "NAME", "which entry (default: the first)"},
     {"train-step", 0, OPT_FLAG, CMD_IR | CMD_COMPILE, AT(train_step), NULL, "the whole optimizer step"},
     {"grad", 0, OPT_FLAG, CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_VERIFY, AT(grad), NULL,
      "also gradients of the first result"},
@@ -48,7 +52,7 @@ static const OptionRow option_table[] = {
     {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this graph pass"},
     {"stage", 0, OPT_CHOICE, CMD_IR, AT(stage), "graph|grad|kernels|plan|llvm|asm",
      "which stage (default: graph)"},
-    {"format", 0, OPT_CHOICE, CMD_IR, AT(format), "text|dot|json",
+    {"format", 0, OPT_CHOICE, CMD_IR | CMD_OPT, AT(format), "text|dot|json",
      "of a graph: dot for Graphviz (default: text)"},
     {"emit", 0, OPT_TEXT, CMD_COMPILE, AT(emit), "KIND,...",
      "obj, lib, header, ll, asm (default: obj,lib,header)"},
@@ -96,13 +100,14 @@ static const OptionRow option_table[] = {
     {"export", 0, OPT_TEXT, CMD_EVAL, AT(export_to), "DIR",
      "embeddings, labels, actions as safetensors and npy"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
-    {"conv", 0, OPT_CHOICE, CMD_ALL & ~CMD_OPT, AT(conv), "auto|direct|winograd", "convolution algorithm"},
+    {"conv", 0, OPT_CHOICE, CMD_COMPILING, AT(conv), "auto|direct|winograd", "convolution algorithm"},
     {"tune", 0, OPT_CHOICE, CMD_TRAIN | CMD_EVAL | CMD_RUN | CMD_BENCH, AT(tune), "off|fast|full",
      "time schedules with equal bits and keep the winners (default: off)"},
     {"jit-debug", 0, OPT_CHOICE, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(jit_debug), "gdb|perf",
      "kernels by name and model line in gdb, or in perf (record -k 1, then inject --jit)"},
     {"diagnostics", 0, OPT_CHOICE, CMD_ALL, AT(diagnostics), "text|json", "form of errors and warnings"},
-    {"set", 0, OPT_SET, CMD_ALL, 0, "NAME=VALUE", "a dimension, model parameter or recipe setting"},
+    {"set", 0, OPT_SET, CMD_COMPILING, AT(set), "NAME=VALUE",
+     "a dimension, model parameter or recipe setting"},
     {"out", 0, OPT_TEXT, CMD_RENDER, AT(out), "DIR", "folder to write the data set to (needed)"},
     {"objects", 0, OPT_COUNT, CMD_RENDER, AT(objects), "N", "objects, of all classes in turn (needed)"},
     {"views", 0, OPT_COUNT, CMD_RENDER, AT(views), "V", "pictures of each object (default: 50)"},
@@ -111,49 +116,49 @@ static const OptionRow option_table[] = {
     {"plain", 0, OPT_FLAG, CMD_RENDER, AT(plain), NULL,
      "no hues, one light: objects differ in form and rotation only"},
     {"shapes", 0, OPT_TEXT, CMD_RENDER, AT(shapes), "A,B,...", "these classes, instead of the first"},
-    {"seed", 0, OPT_NATURAL, CMD_ALL, AT(seed), "N", "of all random numbers"},
-    {"threads", 0, OPT_COUNT, CMD_ALL, AT(threads), "N", "results do not depend on it"},
-    {"precision", 0, OPT_CHOICE, CMD_ALL, AT(precision), "f32|bf16", "of stored activations"},
-    {"dump-ir", 0, OPT_TEXT, CMD_ALL, AT(dump_ir), "DIR", "NNN-pass.ir for each pass that changed something"},
-    {"time-passes", 0, OPT_FLAG, CMD_ALL, AT(time_passes), NULL, "table of pass times on standard error"},
-    {"verify-each", 0, OPT_FLAG, CMD_ALL, AT(verify_each), NULL, "verify the IR after every pass"},
-    {"quiet", 'q', OPT_FLAG, CMD_ALL, AT(quiet), NULL, "less"},
-    {"verbose", 'v', OPT_FLAG, CMD_ALL, AT(verbose), NULL, "more"},
+    {"seed", 0, OPT_NATURAL, CMD_TRAIN | CMD_RUN | CMD_VERIFY | CMD_BENCH | CMD_RENDER, AT(seed), "N",
+     "of all random numbers"},
+    {"threads", 0, OPT_COUNT, CMD_RUNNING, AT(threads), "N", "results do not depend on it"},
+    {"precision", 0, OPT_CHOICE, CMD_COMPILING, AT(precision), "f32|bf16",
+     "of values kept in memory (default: the recipe's, else f32)"},
+    {"dump-ir", 0, OPT_TEXT, CMD_COMPILING, AT(dump_ir), "DIR",
+     "NNN-pass.ir for each pass that changed something"},
+    {"time-passes", 0, OPT_FLAG, CMD_COMPILING, AT(time_passes), NULL,
+     "table of pass times on standard error"},
+    {"verify-each", 0, OPT_FLAG, CMD_COMPILING, AT(verify_each), NULL, "verify the IR after every pass"},
+    {"quiet", 'q', OPT_FLAG, CMD_COMPILING | CMD_RENDER, AT(quiet), NULL, "less"},
+    {"verbose", 'v', OPT_FLAG, CMD_EVAL | CMD_BENCH | CMD_CKPT, AT(verbose), NULL, "more"},
     {"help", 'h', OPT_FLAG, CMD_ALL, AT(help), NULL, "this list"},
 };
 enum { NOPTION = sizeof option_table / sizeof *option_table };
 
-void options_help(const Command *cmd, FILE *f) {
-  fprintf(f, "usage: jepac %s %s [options]\n%s\n\n", cmd->name, cmd->operands, cmd->doc);
-  for (int i = 0; i < NOPTION; i++) {
-    const OptionRow *r = &option_table[i];
-    if (!(r->commands & cmd->bit)) continue;
-    char left[80];
-    int n = r->letter ? snprintf(left, sizeof left, "-%c, ", r->letter) : snprintf(left, sizeof left, "    ");
-    snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", r->name, r->arg ? " " : "", r->arg ? r->arg : "");
-    fprintf(f, "  %-30s %s\n", left, r->doc);
-  }
+/* "-o, --output FILE" */
+static void option_usage(const OptionRow *r, char text[static 80]) {
+  int n = r->letter ? snprintf(text, 80, "-%c, ", r->letter) : snprintf(text, 80, "    ");
+  snprintf(text + n, 80 - (size_t)n, "--%s%s%s", r->name, r->arg ? " " : "", r->arg ? r->arg : "");
 }
 
-static Status unknown_option(Cli *c, const Command *cmd, const char *word) {
-  const char *names[NOPTION];
-  int n = 0;
-  for (int i = 0; i < NOPTION; i++)
-    if (option_table[i].commands & cmd->bit) names[n++] = option_table[i].name;
-  const char *dash = word[1] == '-' ? word + 2 : word + 1;
-  const char *near = nearest_name(arena_strndup(c->arena, dash, strcspn(dash, "=")), names, n);
-  cli_fail(c, ST_USAGE, "unknown option '%s' for jepac %s", word, cmd->name);
-  if (near) diag_note(c->diags, NULL, "did you mean '--%s'?", near);
-  else diag_note(c->diags, NULL, "'jepac %s -h' lists the options", cmd->name);
-  return ST_USAGE;
+void options_help(const Command *cmd, FILE *f) {
+  char left[80];
+  int width = 0;
+  fprintf(f, "usage: jepac %s%s%s [options]\n%s\n\n", cmd->name, *cmd->operands ? " " : "", cmd->operands,
+          cmd->doc);
+  for (int pass = 0; pass < 2; pass++) /* the first finds the width */
+    for (int i = 0; i < NOPTION; i++) {
+      const OptionRow *r = &option_table[i];
+      if (!(r->commands & cmd->bit)) continue;
+      option_usage(r, left);
+      if (pass) fprintf(f, "  %-*s  %s\n", width, left, r->doc);
+      else if ((int)strlen(left) > width) width = (int)strlen(left);
+    }
 }
 
 /* The row a word names; *value is what follows '=', or NULL. */
-static const OptionRow *find_option(const Command *cmd, const char *word, const char **value) {
+static const OptionRow *find_option(unsigned commands, const char *word, const char **value) {
   *value = NULL;
   for (int i = 0; i < NOPTION; i++) {
     const OptionRow *r = &option_table[i];
-    if (!(r->commands & cmd->bit)) continue;
+    if (!(r->commands & commands)) continue;
     if (word[1] != '-') {
       if (r->letter && word[1] == r->letter && !word[2]) return r;
       continue;
@@ -164,6 +169,39 @@ static const OptionRow *find_option(const Command *cmd, const char *word, const 
     if (!word[2 + n] || *value) return r;
   }
   return NULL;
+}
+
+/* An option of other commands only: those that take it. */
+static const char *takers(Cli *c, const Command *table, const OptionRow *r) {
+  const char *text = "", *last = NULL;
+  for (const Command *k = table; k->name; k++) {
+    bool takes = false;
+    for (int i = 0; i < NOPTION; i++)
+      takes |= !strcmp(option_table[i].name, r->name) && option_table[i].commands & k->bit;
+    if (!takes) continue;
+    if (last) text = arena_printf(c->arena, "%s%s%s", text, *text ? ", " : "", last);
+    last = k->name;
+  }
+  return *text ? arena_printf(c->arena, "%s and %s", text, last) : last;
+}
+
+static Status unknown_option(Cli *c, const Command *table, const Command *cmd, const char *word) {
+  const char *names[NOPTION], *value;
+  const OptionRow *other = find_option(CMD_ALL, word, &value);
+  if (other) {
+    cli_fail(c, ST_USAGE, "jepac %s takes no --%s: it would have no effect", cmd->name, other->name);
+    diag_note(c->diags, NULL, "it is an option of jepac %s", takers(c, table, other));
+    return ST_USAGE;
+  }
+  int n = 0;
+  for (int i = 0; i < NOPTION; i++)
+    if (option_table[i].commands & cmd->bit) names[n++] = option_table[i].name;
+  const char *dash = word[1] == '-' ? word + 2 : word + 1;
+  const char *near = nearest_name(arena_strndup(c->arena, dash, strcspn(dash, "=")), names, n);
+  cli_fail(c, ST_USAGE, "unknown option '%s' for jepac %s", word, cmd->name);
+  if (near) diag_note(c->diags, NULL, "did you mean '--%s'?", near);
+  else diag_note(c->diags, NULL, "'jepac %s -h' lists the options", cmd->name);
+  return ST_USAGE;
 }
 
 static bool parse_int(const char *s, int64_t *out) {
@@ -232,8 +270,9 @@ static Status set_option(Cli *c, const OptionRow *r, const char *value) {
   bug("option kind %d", (int)r->kind);
 }
 
-Status options_parse(Cli *c, const Command *cmd, int argc, char **argv) {
+Status options_parse(Cli *c, const Command *table, const Command *cmd, int argc, char **argv) {
   Options *o = &c->opt;
+  c->looked = NEWN(c->arena, unsigned char, sizeof(Options));
   o->seed = o->threads = o->epochs = o->steps = o->max_memory = -1;
   for (int i = 0; i < argc; i++) {
     const char *word = argv[i], *value;
@@ -248,8 +287,8 @@ Status options_parse(Cli *c, const Command *cmd, int argc, char **argv) {
       o->arg[o->narg++] = word;
       continue;
     }
-    const OptionRow *r = find_option(cmd, word, &value);
-    if (!r) return unknown_option(c, cmd, word);
+    const OptionRow *r = find_option(cmd->bit, word, &value);
+    if (!r) return unknown_option(c, table, cmd, word);
     if (r->kind == OPT_FLAG && value) return cli_fail(c, ST_USAGE, "--%s takes no value", r->name);
     if (r->kind != OPT_FLAG && !value) {
       if (i + 1 == argc) return cli_fail(c, ST_USAGE, "--%s needs a value: %s", r->name, r->arg);
@@ -257,9 +296,27 @@ Status options_parse(Cli *c, const Command *cmd, int argc, char **argv) {
     }
     Status s = set_option(c, r, value);
     if (s) return s;
+    vec_push(c->arena, &c->given, r);
   }
   if (o->help) return ST_OK;
   if (o->threads > MOST_THREADS) return cli_fail(c, ST_USAGE, "--threads is at most %d", MOST_THREADS);
   if (o->narg < cmd->nmin) return cli_fail(c, ST_USAGE, "usage is jepac %s %s", cmd->name, cmd->operands);
   return ST_OK;
+}
+
+/* ---- options without effect ---- */
+void option_look(Cli *c, size_t offset) {
+  if (c->looked) c->looked[offset] = 1;
+}
+
+Status options_unused(Cli *c, const Command *cmd) {
+  Status s = ST_OK;
+  for (int i = 0; i < c->given.n; i++) {
+    const OptionRow *r = c->given.v[i];
+    if (c->looked[r->offset] || r->letter == 'q') continue; /* a quiet command may have had nothing to say */
+    s = cli_fail(c, ST_USAGE, "--%s had no effect: with these arguments jepac %s does not use it", r->name,
+                 cmd->name);
+    c->looked[r->offset] = 1; /* said once */
+  }
+  return s;
 }

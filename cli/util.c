@@ -1,12 +1,23 @@
-/* Text files, numbers for people. */
+/* Errors, text files, numbers for people. */
 #include "cli/cli.h"
 #include "runtime/file.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+Status cli_fail(Cli *c, Status s, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  char text[2048];
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  diag_error(c->diags, NULL, "%s", text);
+  return s;
+}
 
 Status cli_write_text(Cli *c, const char *path, const char *text, size_t n) {
   if (!path) {

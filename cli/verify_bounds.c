@@ -159,7 +159,7 @@ Status verify_bounds(Verify *v, Program *p) {
   char err[512];
   if (!program_verify(p, err, sizeof err)) return cli_fail(c, ST_VERIFY, "%s", err);
   Bounds b = {.v = v, .p = p};
-  Status s = compiler_build_program(cli_compiler(c), p, &b.k);
+  Status s = compiler_build_program(cli_compiler(c, FOR_CODE), p, &b.k);
   if (s) return s;
   if (b.k.plan->ntensor) {
     verify_fill(v, p, b.k.session);
@@ -176,6 +176,6 @@ Status verify_bounds(Verify *v, Program *p) {
     printf("faults %d of %d found\n", v->faults, v->faults);
     v->fault = NULL;
   }
-  if (!c->opt.quiet) printf("bounds %-12d ok   every access inside its operands\n", p->kernel.n);
+  if (!OPT(c, quiet)) printf("bounds %-12d ok   every access inside its operands\n", p->kernel.n);
   return ST_OK;
 }

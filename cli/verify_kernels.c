@@ -240,7 +240,7 @@ void verify_fill(Verify *v, const Program *p, Session *s) {
 static Status same_bits(Verify *v, Program *chained, const Compiled *alone) {
   Cli *c = v->c;
   Compiled k;
-  Status s = compiler_build_program(cli_compiler(c), chained, &k);
+  Status s = compiler_build_program(cli_compiler(c, FOR_CODE), chained, &k);
   if (s) return s;
   Session *both[] = {k.session, alone->session};
   for (int i = 0; i < 2; i++) {
@@ -257,7 +257,8 @@ static Status same_bits(Verify *v, Program *chained, const Compiled *alone) {
 }
 
 Status verify_alone(Verify *v, const Program *chained, Program **alone) {
-  Compiler own = *cli_compiler(v->c);
+  Compiler own = *cli_compiler(v->c, FOR_LOWERING);
+  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
   own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
   return compiler_lower(&own, chained->graph, alone);
 }
@@ -265,7 +266,7 @@ Status verify_alone(Verify *v, const Program *chained, Program **alone) {
 Status verify_kernels(Verify *v, Program *chained, Program *p) {
   Cli *c = v->c;
   Compiled k;
-  Status s = compiler_build_program(cli_compiler(c), p, &k);
+  Status s = compiler_build_program(cli_compiler(c, FOR_CODE), p, &k);
   if (s) return s;
   if (!k.plan->ntensor) return ST_OK;
   Walk w = {.v = v,
@@ -282,7 +283,7 @@ Status verify_kernels(Verify *v, Program *chained, Program *p) {
     v->kernels++;
   }
   if (!s) s = same_bits(v, chained, &k);
-  if (!s && !c->opt.quiet) printf("code   %-12d ok   %.2g of the error budget\n", p->kernel.n, v->worst);
+  if (!s && !OPT(c, quiet)) printf("code   %-12d ok   %.2g of the error budget\n", p->kernel.n, v->worst);
   compiled_free(&k);
   if (v->faults) {
     printf("faults %d of %d found\n", v->faults, v->faults);
@@ -331,9 +332,9 @@ Status verify_gradients(Verify *v, const Graph *g) {
     g_output(heights, "of", g_node(g, of[i])->in[0], -1);
   }
   Status s = ST_OK;
-  const Graph *e = n ? compiler_expand(cli_compiler(c), slopes) : NULL,
+  const Graph *e = n ? compiler_expand(cli_compiler(c, 0), slopes) : NULL,
               *f = n ? pass_dce(a, heights, c->diags) : NULL;
-  if (f) f = compiler_expand(cli_compiler(c), f); /* cheap: without the gradients */
+  if (f) f = compiler_expand(cli_compiler(c, 0), f); /* cheap: without the gradients */
   Tensor64 *at = e ? verify_inputs(v, e) : NULL, *in = f ? verify_inputs(v, f) : NULL;
   Tensor64 *slope = NEWN(a, Tensor64, n + 1), *here = NEWN(a, Tensor64, n + 1),
            *up = NEWN(a, Tensor64, n + 1), *down = NEWN(a, Tensor64, n + 1);
@@ -376,7 +377,7 @@ Status verify_gradients(Verify *v, const Graph *g) {
                  name, sum, want);
     diag_note(c->diags, g_node(g, by[i])->loc, "declared here");
   }
-  if (!s && n && !c->opt.quiet)
+  if (!s && n && !OPT(c, quiet))
     printf("grad   %-12d ok   error %.1e%s\n", tried - skipped, worst,
            skipped ? ", the others stand behind stop_gradient or at a kink" : "");
   arena_free(t);

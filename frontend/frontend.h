@@ -48,7 +48,5 @@ Graph *frontend_train_step(Model *m, Diags *d, bool bind_data);
 
 /* The train section's numbers and data; NULL (reported) when the file has none. */
 const Recipe *frontend_recipe(Model *m, Diags *d);
-/* Does the train section say `precision = bf16`? */
-bool frontend_bf16(const Model *m);
 
 #endif

@@ -337,6 +337,7 @@ const Recipe *recipe_build(Elab *e) {
   r->epochs = count_setting(e, f, "epochs", 0, 1);
   r->steps = count_setting(e, f, "steps", 0, 1);
   r->seed = count_setting(e, f, "seed", 0, 0);
+  r->precision = DT_F32;
   const Ast *precision = train_setting(e, "precision");
   if (precision) {
     Value v = eval(e, f, precision);
@@ -345,6 +346,7 @@ const Recipe *recipe_build(Elab *e) {
                                  : DT_NONE; /* text: --set */
     if (dt != DT_F32 && dt != DT_BF16)
       elab_error(e, f, precision, "`precision` is f32 or bf16, not %s", value_text(e, v));
+    r->precision = dt;
   }
   if (!r->epochs && !r->steps)
     elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
@@ -392,14 +394,4 @@ const Recipe *recipe_build(Elab *e) {
 const Recipe *frontend_recipe(Model *m, Diags *d) {
   if (!m->recipe) diag_error(d, NULL, "%s has no train section", m->files.v[0]->path);
   return m->recipe;
-}
-
-bool frontend_bf16(const Model *m) {
-  const Ast *block = m->train ? m->train->kid[0] : NULL;
-  for (int i = 0; block && i < block->nkid; i++) {
-    const Ast *k = block->kid[i];
-    if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "precision"))
-      return (k->kid[0]->kind == AST_NAME || k->kid[0]->kind == AST_STR) && !strcmp(k->kid[0]->name, "bf16");
-  }
-  return false;
 }

@@ -38,6 +38,16 @@ typedef enum {
   JEPAC_BUDGET = 6     /* not enough memory */
 } jepac_status;
 
+typedef enum {
+  JEPAC_F32 = 1,
+  JEPAC_F64,
+  JEPAC_BF16,
+  JEPAC_I32,
+  JEPAC_I64,
+  JEPAC_U32,
+  JEPAC_BOOL /* one byte */
+} jepac_type;
+
 typedef struct {          /* all may be 0 */
   const char *const *set; /* "NAME=VALUE": dimensions, model parameters, recipe settings; NULL-terminated */
   const char
@@ -45,7 +55,8 @@ typedef struct {          /* all may be 0 */
   const char *cache_dir; /* compiled kernels are kept here; 0: nowhere */
   int threads;           /* at most 1024; 0: one for each CPU */
   int64_t max_memory;    /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
-  int bf16;              /* 1: values stored between kernels are rounded to bf16 */
+  jepac_type
+      precision; /* of values stored between kernels, JEPAC_F32 or JEPAC_BF16; 0: the recipe's, else f32 */
 } jepac_options;
 
 JEPAC_API const char *jepac_version(void);
@@ -74,16 +85,6 @@ JEPAC_API jepac_session *jepac_compile(jepac_model *m, const char *entry, int fl
 JEPAC_API void jepac_session_free(jepac_session *s);
 
 typedef enum { JEPAC_INPUT, JEPAC_STATE, JEPAC_RUNTIME, JEPAC_RESULT } jepac_kind;
-typedef enum {
-  JEPAC_F32 = 1,
-  JEPAC_F64,
-  JEPAC_BF16,
-  JEPAC_I32,
-  JEPAC_I64,
-  JEPAC_U32,
-  JEPAC_BOOL /* one byte */
-} jepac_type;
-
 typedef struct {
   const char *name;
   jepac_kind kind;
@@ -98,9 +99,9 @@ JEPAC_API int jepac_tensor_count(const jepac_session *s);
 JEPAC_API jepac_tensor jepac_tensor_at(const jepac_session *s, int i);
 /* A kind-independent look-up: 0 and *out untouched when there is no such tensor. */
 JEPAC_API int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out);
-/* Sets a run-time number (seed, step, steps_per_epoch, total_steps); those the program does not read are
- * ignored. */
-JEPAC_API void jepac_set_number(jepac_session *s, const char *name, int64_t value);
+/* Sets a run-time number: seed, step, steps_per_epoch or total_steps, which a program need not read.
+   JEPAC_USAGE for any other name. */
+JEPAC_API jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value);
 
 /* Initial values for all states. */
 JEPAC_API void jepac_init(jepac_session *s, uint64_t seed);

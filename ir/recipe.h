@@ -50,6 +50,7 @@ typedef struct {
   int64_t batch, accumulate; /* samples of a batch, batches of a step */
   int64_t epochs, steps;     /* steps > 0 wins over epochs */
   int64_t seed;
+  DType precision;    /* DT_BF16 or DT_F32: of what lies in memory between kernels */
   const Setting *set; /* the whole resolved section for run.jsonl */
   int nset;
   const Monitor *monitor;

@@ -3,19 +3,31 @@
 #define JEPAC_IR_TARGET_H
 
 #include "ir/base.h"
+#include "ir/cost_model.h"
+
+typedef enum { ARCH_X86_64, ARCH_AARCH64, ARCHS } Arch;
+typedef enum { FAMILY_SSE2, FAMILY_AVX2, FAMILY_AVX512, FAMILY_NEON, FAMILIES } Family; /* of vectors */
+typedef enum { TILES_NONE, TILES_AMX } Tiles; /* units that multiply small matrices */
 
 typedef struct {
-  const char *cpu;  /* LLVM name, or "host" */
+  const char *cpu; /* LLVM name, or "host" */
+  Arch arch;
+  Family family;
   int vector_bytes; /* 64 AVX-512, 32 AVX2, 16 otherwise */
   int registers;    /* vector registers: 32 or 16 */
   bool fma, bf16;   /* fused multiply-add; native conversion to bf16 (AVX512_BF16) */
-  int64_t l1, l2;   /* bytes of data cache a core may count on */
+  Tiles tiles;
+  int64_t l1, l2; /* bytes of data cache a core may count on */
+  const CostModel *cost;
 } Target;
 
 Target target_host(void);
-/* "x86-64-v3", "haswell", "znver3", "x86-64-v4", "skylake-avx512", "znver4", "sapphirerapids", "host", ...;
- * false when unknown. */
+/* A row of ir/targets.def, or "host"; of a name that two architectures have, x86's. false when unknown. */
 bool target_named(const char *cpu, Target *out);
+/* Row i of ir/targets.def; false past the last. */
+bool target_row(int i, Target *out);
+/* What it can do in words, for people: "sapphirerapids: 64-byte vectors, bf16, AMX tiles". */
+void target_print(const Target *t, StrBuf *out);
 /* f32 lanes of a vector: the channel block of blocked layouts. */
 static inline int target_lanes(const Target *t) { return t->vector_bytes / 4; }
 

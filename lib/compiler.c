@@ -62,7 +62,6 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
                          .text = text};
   *m = frontend_load(c->arena, c->diags, arena_strdup(c->arena, path), o);
-  if (*m && !c->loaded) c->loaded = true, c->recipe_bf16 = frontend_bf16(*m);
   return *m ? ST_OK : ST_MODEL;
 }
 
@@ -80,6 +79,10 @@ static Status no_entry(Compiler *c, Model *m, const char *entry) {
 Status compiler_entry(Compiler *c, Model *m, const char *entry, bool train, bool grad, const Graph **g) {
   int n = frontend_entry_count(m);
   if (entry && !strcmp(entry, "train_step")) {
+    if (grad) {
+      diag_error(c->diags, NULL, "train_step has no gradients to return: ask for those of an entry");
+      return ST_USAGE;
+    }
     *g = frontend_train_step(m, c->diags, false);
     return *g ? ST_OK : ST_MODEL;
   }
@@ -112,7 +115,7 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   Target host = target_host();
   Status s = ST_MODEL;
   PipelineOptions o = c->pipeline;
-  o.bf16 = c->precision == DT_NONE ? c->recipe_bf16 : c->precision == DT_BF16;
+  o.bf16 = (c->precision ? c->precision : g->precision) == DT_BF16;
   *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &o, c->diags, &s);
   return *p ? ST_OK : s ? s : ST_MODEL;
 }

@@ -20,9 +20,7 @@ typedef struct {
   int threads;            /* 0: one for each CPU */
   const Target *target;   /* NULL: this machine */
   PipelineOptions pipeline;
-  DType precision; /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: what the recipe of the first model loaded says
-                    */
-  bool loaded, recipe_bf16;
+  DType precision; /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: the graph's, which is its recipe's */
   CodegenDebug debug;
   Tune tune;
   const CodegenApi *codegen; /* NULL: compiler_codegen finds it */

@@ -70,6 +70,17 @@ static Status read_settings(Compiler *c, const char *const *set) {
 
 static const char *copy(Arena *a, const char *s) { return s ? arena_strdup(a, s) : NULL; }
 
+static Status check_options(Compiler *c, const jepac_options *o) {
+  int before = diags_errors(c->diags);
+  if (o->threads < 0 || o->threads > MOST_THREADS)
+    diag_error(c->diags, NULL, "threads is 0 to %d, not %d", MOST_THREADS, o->threads);
+  if (o->max_memory < 0)
+    diag_error(c->diags, NULL, "max_memory is a number of bytes or 0, not %lld", (long long)o->max_memory);
+  if (o->precision && o->precision != JEPAC_F32 && o->precision != JEPAC_BF16)
+    diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16 or 0, not %d", (int)o->precision);
+  return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
+}
+
 /* Calls fn(of); where memory runs out on the way the model is of no more use. */
 static bool attempt(jepac_model *m, void (*fn)(void *), void *of) {
   char why[REASON_TEXT];
@@ -107,13 +118,10 @@ static void load_model(void *of) {
                   .models_dir = copy(a, opt->models_dir),
                   .cache_dir = copy(a, opt->cache_dir),
                   .threads = opt->threads,
-                  .precision = opt->bf16 ? DT_BF16 : DT_NONE,
+                  .precision = (DType)opt->precision,
                   .pipeline = {.max_memory = opt->max_memory}};
-  Status s = read_settings(c, opt->set);
-  if (opt->threads > MOST_THREADS) {
-    diag_error(c->diags, NULL, "threads is at most %d", MOST_THREADS);
-    s = ST_USAGE;
-  }
+  Status s = check_options(c, opt);
+  if (!s) s = read_settings(c, opt->set);
   if (!s) s = compiler_load(c, l->path, copy(a, l->text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
 }
@@ -185,6 +193,10 @@ typedef struct {
 static void compile(void *of) {
   Compiling *p = of;
   Compiler *c = &p->m->compiler;
+  if (p->flags & ~(JEPAC_TRAIN | JEPAC_GRAD)) {
+    diag_error(c->diags, NULL, "flags are JEPAC_TRAIN and JEPAC_GRAD, not %d", p->flags);
+    return;
+  }
   jepac_session *s = NEW(c->arena, jepac_session);
   s->model = p->m;
   if (!compiler_entry(c, p->m->model, p->entry, p->flags & JEPAC_TRAIN, p->flags & JEPAC_GRAD, &s->graph) &&
@@ -217,40 +229,53 @@ int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out) {
   return i >= 0;
 }
 
-void jepac_set_number(jepac_session *s, const char *name, int64_t value) {
-  tensors_set_number(s->k.session, name, value);
-}
-
-void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
-
 typedef struct {
   jepac_session *s;
-  const char *path, *text;
+  const char *fmt, *name, *path;
   int bad;
   Status st;
 } Running;
+
+static void say(void *of) {
+  Running *r = of;
+  diag_error(r->s->model->compiler.diags, NULL, r->fmt, r->name);
+}
+
+/* Where there is no memory for it there is no message. */
+static void report(jepac_session *s, const char *fmt, const char *name) {
+  char why[REASON_TEXT];
+  pthread_mutex_lock(&s->model->reporting);
+  rescue(say, &(Running){.s = s, .fmt = fmt, .name = name}, true, why);
+  pthread_mutex_unlock(&s->model->reporting);
+}
+
+jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value) {
+  static const char *const names[] = {"seed", "step", "steps_per_epoch", "total_steps"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(name, names[i])) {
+      tensors_set_number(s->k.session, name, value);
+      return JEPAC_OK;
+    }
+  report(s, "there is no run-time number %s: they are seed, step, steps_per_epoch and total_steps", name);
+  return JEPAC_USAGE;
+}
+
+void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
 
 static void run(void *of) {
   Running *r = of;
   r->st = compiled_step(&r->s->k, &r->bad);
 }
 
-static void report(void *of) {
-  Running *r = of;
-  diag_error(r->s->model->compiler.diags, NULL, "%s%s", r->text,
-             r->st == ST_NONFINITE ? " is not finite" : "");
-}
-
-/* Its threads may be wanting; the compiler's data are not touched. */
+/* Threads may be wanting; what the compiler has made stays good. */
 jepac_status jepac_run(jepac_session *s) {
-  char why[REASON_TEXT], lost[REASON_TEXT];
-  Running r = {.s = s, .text = why};
-  if (!rescue(run, &r, true, why)) r.st = ST_BUDGET;
-  else if (r.st) r.text = s->k.plan->tensor[r.bad].name;
-  if (!r.st) return JEPAC_OK;
-  pthread_mutex_lock(&s->model->reporting);
-  rescue(report, &r, true, lost); /* without memory for it there is no message */
-  pthread_mutex_unlock(&s->model->reporting);
+  char why[REASON_TEXT];
+  Running r = {.s = s};
+  if (!rescue(run, &r, true, why)) {
+    report(s, "%s", why);
+    return JEPAC_BUDGET;
+  }
+  if (r.st) report(s, "%s is not finite", s->k.plan->tensor[r.bad].name);
   return (jepac_status)r.st;
 }
 

@@ -9,7 +9,6 @@
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
                                            "strip",    "simplify", "cse",    "simplify", "canon",
                                            "split",    "cse",      "dce",    "remat"};
-enum { CHAIN_BYTES = 1 << 18 };
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static bool watch(const PipelineOptions *o, PassResult r) { return !o->watch || o->watch(o->watch_ctx, &r); }
@@ -60,36 +59,23 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
   return g;
 }
 
-static int *filled(Arena *a, int n, int value) {
+int *lower_filled(Arena *a, int n, int value) {
   int *p = NEWN(a, int, n + 1);
   for (int i = 0; i < n; i++) p[i] = value;
   return p;
 }
 
-Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv,
-                   const Lower *before) {
+Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv) {
   int n = g->node.n;
   Lower *l = NEW(a, Lower);
-  l->arena = a;
-  l->attempt = attempt;
-  l->g = g;
-  l->conv = conv;
-  l->p = NEW(a, Program);
+  *l = (Lower){.arena = a, .attempt = attempt, .g = g, .conv = conv, .p = NEW(a, Program)};
   l->p->graph = g;
   l->p->arena = a;
   l->p->target = *t;
   l->p->memo = conv_memo_new(a);
-  l->block = filled(a, n, 0);
-  l->stored = NEWN(a, bool, n + 1);
-  l->must = NEWN(a, bool, n + 1);
-  l->noinline = NEWN(a, bool, n + 1);
-  l->row_inline = NEWN(a, bool, n + 1);
+  l->layout = NEWN(a, int, n + 1);
+  l->facts = (Facts){NEWN(a, bool, n + 1), NEWN(a, bool, n + 1), NEWN(a, bool, n + 1)};
   l->explained = NEWN(a, bool, n + 1);
-  l->nohome = before ? before->nohome : NEWN(a, bool, n + 1);
-  l->noblock = before ? before->noblock : NEWN(a, bool, n + 1);
-  l->home = filled(a, n, -1);
-  l->buf = filled(a, n, -1);
-  l->kernel_of = filled(a, n, -1);
   return l;
 }
 
@@ -109,30 +95,24 @@ static void check(const PipelineOptions *opt, const Program *p, const char *afte
 /* NULL when the watcher stops it. */
 static Program *lower(Arena *a, Arena *attempt, const Graph *g, const Target *t, const PipelineOptions *opt) {
   double start = now_seconds(), fused = 0, ordered = 0;
-  Lower *l = NULL;
   if (opt->bf16) {
-    Graph *rounded = precision_graph(a, attempt, g, t, opt->conv);
+    Graph *rounded = precision_graph(a, g, t, opt->conv);
     if (!watch(opt, (PassResult){.pass = "precision", .graph = rounded, .rounds = true})) return NULL;
     g = rounded;
   }
-  for (;;) {
-    l = lower_begin(a, attempt, g, t, opt->conv, l);
-    l->lean = opt->lean;
-    layout_assign(l);
-    if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->block})) return NULL;
-    fuse(l);
-    fused = now_seconds();
-    if (l->restart) continue;
-    if (!watch(opt, (PassResult){.pass = "fuse", .program = l->p, .new_kernels = true})) return NULL;
-    Val culprit = -1;
-    if (schedule(l, &culprit)) break;
-    l->nohome[culprit] = true;
-  }
+  Lower *l = lower_begin(a, attempt, g, t, opt->conv);
+  l->lean = opt->lean;
+  layout_assign(l);
+  if (!watch(opt, (PassResult){.pass = "layout", .of = g, .block = l->layout})) return NULL;
+  fuse(l);
+  fused = now_seconds();
+  if (!watch(opt, (PassResult){.pass = "fuse", .program = l->p, .new_kernels = true})) return NULL;
+  schedule(l);
   ordered = now_seconds();
   check(opt, l->p, "fuse");
   if (!watch(opt, (PassResult){.pass = "schedule", .program = l->p, .ordered = true})) return NULL;
   if (!opt->no_chains) {
-    chain(l, opt->chain_bytes ? opt->chain_bytes : CHAIN_BYTES);
+    chain(l, opt->chain_bytes ? opt->chain_bytes : t->cost->chain_bytes);
     check(opt, l->p, "chain");
     if (!watch(opt, (PassResult){.pass = "chain", .program = l->p, .ordered = true})) return NULL;
     interleave(l);
@@ -214,8 +194,9 @@ static Program *lower_at(Arena *a, Arena *attempt, const Graph *g, int level, co
     int more = level - FIRST_REMAT;
     static const int64_t share[] = {2, 4, INT64_MAX};
     int64_t least = remat_largest(g) / share[more % 3] + 1;
-    g = remat_graph(a, pass_cse(a, g, NULL), REMAT_LEAN, REMAT_MIN_BYTES);
-    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 3, least > REMAT_MIN_BYTES ? least : REMAT_MIN_BYTES);
+    g = remat_graph(a, pass_cse(a, g, NULL), REMAT_LEAN, t->cost->remat_bytes);
+    g = remat_graph(a, g, REMAT_LEAN + 1 + more / 3,
+                    least > t->cost->remat_bytes ? least : t->cost->remat_bytes);
   }
   return lower(a, attempt, g, t, &o);
 }

@@ -150,8 +150,8 @@ void target_key(const Target *t, StrBuf *out) {
   LLVMGetVersion(&major, &minor, &patch);
   sb_printf(out, "LLVM %u.%u.%u ", major, minor, patch);
   em_target_key(t, out);
-  sb_printf(out, " %d %d %d %d %lld %lld build ", t->vector_bytes, t->registers, t->fma, t->bf16,
-            (long long)t->l1, (long long)t->l2);
+  sb_printf(out, " %d %d %d %d %d %lld %lld %s build ", t->vector_bytes, t->registers, t->fma, t->bf16,
+            t->tiles, (long long)t->l1, (long long)t->l2, t->cost->name);
   uintptr_t inside[] = {(uintptr_t)&find_build_id, (uintptr_t)&conv_plan}; /* emitters; planners */
   for (int i = 0; i < 2; i++) {
     BuildId b = {inside[i], out, false};

@@ -60,7 +60,8 @@ typedef struct Graph {
   VEC(Node) node;
   VEC(Input) inputs;
   VEC(Output) outputs;
-  const Loc *loc; /* position and role given to nodes appended from now on */
+  DType precision; /* DT_BF16: what lies in memory between kernels is to be rounded to it; else DT_NONE */
+  const Loc *loc;  /* position and role given to nodes appended from now on */
   Role role;
 } Graph;
 

@@ -121,6 +121,7 @@ static void print_extern(StrBuf *out, const Extern *e) {
 void graph_print(const Graph *g, StrBuf *out) {
   sb_printf(out, "graph ");
   print_name(out, g->name);
+  if (g->precision) sb_printf(out, " precision=%s", dtype_name(g->precision));
   sb_printf(out, " {\n");
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);

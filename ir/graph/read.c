@@ -555,14 +555,28 @@ static void read_output(Reader *r, bool update) {
   g_output(r->g, name, v, state);
 }
 
+/* precision=bf16, which may follow a graph's name. */
+static void read_precision(Reader *r) {
+  static const char key[] = "precision";
+  skip_blanks(r);
+  if (word_len(r, false) != strlen(key) || strncmp(r->p, key, strlen(key)) != 0) return;
+  r->p += strlen(key);
+  expect(r, '=', "after 'precision'");
+  skip_blanks(r);
+  const char *at = r->p;
+  r->g->precision = dtype_parse(read_word(r, "a type"));
+  if (r->g->precision != DT_BF16) fail(r, at, "the precision of a graph is bf16 or is not given");
+}
+
 static Graph *read_graph(Reader *r) {
   const char *at = r->p, *word = read_word(r, "'graph'");
   if (strcmp(word, "graph") != 0) fail(r, at, "expected 'graph', but found '%.40s'", word);
   const Loc *start = loc_at(r, at);
   skip_blanks(r);
   const char *name = peek(r) == '"' ? read_string(r, "the graph's name") : read_word(r, "the graph's name");
-  expect(r, '{', "after the graph's name");
   r->g = graph_new(r->a, name);
+  read_precision(r);
+  expect(r, '{', "after the graph's name");
   r->bind = NULL;
   r->nbind = r->bind_size = 0;
   for (;;) {

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-enum { CHUNKS_WANTED = 16 };
 _Static_assert(CHOICE_NUMBERS >= 3 * CONV_PHASES * CONV_PHASES, "a tile a phase");
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
@@ -22,13 +21,6 @@ static bool reads_in_place(const ConvSpec *s, const ConvFill *f) {
          (s->kind == CONV_DX || (s->stride[0] == 1 && s->stride[1] == 1));
 }
 
-/* Cycles of one reduction step of a register tile: two FMAs and two loads a cycle, four cycles of latency,
-   and vectors streaming from L2 cost extra. */
-static double step_cycles(int rb, int ob) {
-  double fma = rb * ob / 2.0, load = (rb + ob) * 0.55, c = fma > load ? fma : load;
-  return (c < 4 ? 4 : c) + 0.35 * ob;
-}
-
 static bool tile_fits(const Target *t, int rb, int ob) {
   int temps = t->fma ? (t->registers == 32 && ob == 1 ? 0 : 1) : 2;
   return rb * ob + ob + temps <= t->registers;
@@ -41,7 +33,7 @@ static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t
     for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
       for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
         double tiles = (double)div_up(rows, ph) * div_up(cols, pw) * div_up(kb, ob);
-        rank_add(&best, tiles * step_cycles(ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
+        rank_add(&best, tiles * tile_cycles(t->cost, ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
       }
   const int64_t *v = rank_tile(&best, choice);
   return (ConvTile){(int)v[0], (int)v[1], (int)v[2]};
@@ -126,15 +118,16 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
     g->band = div_up(g->band, 2);
   double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
-  int64_t wanted = min64(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  int64_t wanted = min64(t->cost->conv_chunks, 1 + (int64_t)(flops / t->cost->conv_chunk_flops));
   if (s->images) wanted = 1;
   while (s->n * div_up(rows, g->band) < wanted && g->band > 2 * guess.ph) g->band = div_up(g->band, 2);
   g->nband = div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
   int64_t weights = f->icb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
-  if (g->nband == 1 && g->oblock && weights > t->l2 / 4) g->group = min64(budget / (g->image * 4), 16);
-  g->group = max64(1, min64(g->group, s->images ? s->images : s->n / CHUNKS_WANTED));
+  if (g->nband == 1 && g->oblock && weights > t->l2 / 4)
+    g->group = min64(budget / (g->image * 4), t->cost->conv_group);
+  g->group = max64(1, min64(g->group, s->images ? s->images : s->n / t->cost->conv_chunks));
   while (s->images && s->images % g->group) g->group--;
   g->ngroup = div_up(s->n, g->group);
   while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
@@ -167,7 +160,7 @@ static void pick_flat(const ConvSpec *s, const Target *t, ConvWgrad *g) {
       int64_t entries = g->fx.ib * s->kw * (all ? s->kh : 1), max = largest_group(t, ob);
       if (all && entries > 2 * max) continue;
       int64_t groups = div_up(entries, max), rb = div_up(entries, groups);
-      double cost = step_cycles((int)rb, ob) * groups * (all ? 1 : s->kh) * div_up(g->kgroup, ob);
+      double cost = tile_cycles(t->cost, rb, ob) * groups * (all ? 1 : s->kh) * div_up(g->kgroup, ob);
       if (cost < best) best = cost, g->flat_rows = all, g->rb = (int)rb, g->ob = ob;
     }
 }
@@ -178,13 +171,15 @@ static void pick_blocked(const Target *t, ConvWgrad *g) {
     for (int rb = 1; rb <= g->fx.ib && tile_fits(t, rb, ob); rb++) {
       if (g->fx.ib % rb) continue;
       int64_t rest = g->kgroup % ob;
-      double cost = (step_cycles(rb, ob) * (g->kgroup / ob) + (rest ? step_cycles(rb, (int)rest) : 0)) *
-                    (g->fx.ib / rb);
+      double cost =
+          (tile_cycles(t->cost, rb, ob) * (g->kgroup / ob) + (rest ? tile_cycles(t->cost, rb, rest) : 0)) *
+          (g->fx.ib / rb);
       if (cost < best) best = cost, g->rb = rb, g->ob = ob;
     }
 }
 
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
+  const CostModel *c = t->cost;
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
   g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
   fill_blocks(&g->fx, g->lanes);
@@ -207,18 +202,22 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]),
          y = (double)pixels * s->k * 4, best = 1e300;
   double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
-  int64_t wanted = min64(CHUNKS_WANTED, 1 + (int64_t)(flops / 4e6));
+  int64_t wanted = min64(t->cost->conv_chunks, 1 + (int64_t)(flops / t->cost->conv_chunk_flops));
   for (int64_t nc = 1; nc <= g->fx.icb; nc++)
     for (int64_t nk = 1; nk <= g->ocb; nk++)
       for (int64_t ns = 1; ns <= 16; ns *= 2) {
         int64_t cg = div_up(g->fx.icb, nc), kg = div_up(g->ocb, nk);
         if (div_up(g->fx.icb, cg) != nc || div_up(g->ocb, kg) != nk) continue;
-        if (ns > 1 && pixels / ns < 64) continue;
+        if (ns > 1 && pixels / ns < c->conv_split_pixels) continue;
         double waste = (double)(cg * nc) / g->fx.icb * (kg * nk) / g->ocb;
         double bytes = x * nk + y * nc + g->acc * 4.0 * (ns + 2);
-        if (cg * kg * per > t->l2 / 2) bytes += 8 * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
-        if (nc * nk * ns < wanted) bytes += 2 * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
-        bytes += flops / 4 * (waste - 1) + (kg % 2 && kg > 1 ? flops / 100 : 0) + (kg == 1 ? flops / 100 : 0);
+        if (cg * kg * per > t->l2 / 2)
+          bytes += c->conv_spill * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
+        if (nc * nk * ns < wanted)
+          bytes += c->conv_idle * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
+        bytes += flops / c->conv_flops_a_byte * (waste - 1) +
+                 (kg % 2 && kg > 1 ? flops / c->conv_narrow_flops : 0) +
+                 (kg == 1 ? flops / c->conv_narrow_flops : 0);
         if (bytes < best)
           best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
       }
@@ -226,7 +225,8 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   else pick_blocked(t, g);
 
   /* Pixel blocks that keep one x block and ob y blocks in L1. */
-  int64_t block = max64(16, 24576 / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
+  int64_t block =
+      max64(16, c->conv_block_bytes / (4 * (g->fx.ib * g->step[0] * g->step[1] + g->lanes * g->ob)));
   if (s->oh * s->ow <= block) g->images = max64(1, min64(s->n, block / (s->oh * s->ow)));
   g->band = max64(1, min64(s->oh, block / s->ow));
   g->nband = div_up(s->oh, g->band);
@@ -279,34 +279,36 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   if (s->kind == CONV_DW && form == WINO_STRIDE2 &&
       (s->c < 4 * L || s->n * th * tw * (s->c + s->k) >= 2 * s->c * s->k))
     return false;
-  int64_t least = st == 1 ? 16 : max64(16, 2 * L);
-  return waste < (st == 1 ? 2 : 1.2) && s->n * th * tw >= 32 && s->c >= least && s->k >= least;
+  const CostModel *c = t->cost;
+  int64_t least = st == 1 ? c->wino_channels : max64(c->wino_channels, 2 * L);
+  return waste < c->wino_waste[st - 1] && s->n * th * tw >= c->wino_tiles && s->c >= least && s->k >= least;
 }
 
 static void wino_gather_blocks(const Target *t, const ConvSpec *s, ConvWino *g) {
+  const CostModel *c = t->cost;
   int L = g->lanes;
   int64_t images = s->images;
   g->stationary = g->planes * g->cin * g->cout * 4 > t->l2 && g->tiles <= 2 * g->cout;
   int64_t tiles = images ? images * g->th * g->tw : g->tiles; /* to be cut into blocks */
   int64_t fit = t->l2 / 2 / (g->planes * 4 * g->cin);         /* tiles whose V leaves room in L2 */
-  int64_t want = images ? tiles : max64(12, tiles / CHUNKS_WANTED);
-  want = min64(want, max64(24, min64(fit, 1008 / g->planes)));
-  if (g->stationary) want = div_up(g->tiles, div_up(g->tiles, 128));
+  int64_t want = images ? tiles : max64(c->wino_block_least, tiles / t->cost->conv_chunks);
+  want = min64(want, max64(c->wino_block_near, min64(fit, c->wino_block_products / g->planes)));
+  if (g->stationary) want = div_up(g->tiles, div_up(g->tiles, c->wino_stationary));
   if (!g->stationary) want = min64(choice_block(s->choice, want), tiles);
   Ranking best = {0};
   for (int ob = 1; ob <= 4 && ob <= g->ocb; ob++)
     for (int rb = 1; tile_fits(t, rb, ob); rb++) {
       if (g->stationary && g->ocb % ob) continue;
       int64_t block = div_up(want, rb) * rb;
-      double cost =
-          step_cycles(rb, ob) / (rb * ob) * (double)div_up(g->ocb, ob) * ob * div_up(tiles, block) * block;
+      double cost = tile_cycles(t->cost, rb, ob) / (rb * ob) * (double)div_up(g->ocb, ob) * ob *
+                    div_up(tiles, block) * block;
       rank_add(&best, cost, rb, ob, block);
     }
   const int64_t *tile = rank_tile(&best, g->stationary ? 0 : s->choice);
   g->rb = (int)tile[0], g->ob = (int)tile[1], g->block = tile[2];
   g->in_place = g->icb == 1 && g->ocb == 1 && !g->stationary;
-  if (g->in_place) g->block = g->rb = (int)min64(g->rb, 8);
-  int64_t share = g->in_place ? div_up(tiles, 64) : 1; /* of tiles, a chunk's at least */
+  if (g->in_place) g->block = g->rb = (int)min64(g->rb, c->wino_in_place_tiles);
+  int64_t share = g->in_place ? div_up(tiles, c->wino_in_place_chunks) : 1; /* of tiles, a chunk's at least */
   g->span = images ? tiles : div_up(share, g->block) * g->block;
   g->nblock = div_up(g->tiles, g->block);
   g->mplane = g->ob * g->block * L + PLANE_PAD;
@@ -314,15 +316,16 @@ static void wino_gather_blocks(const Target *t, const ConvSpec *s, ConvWino *g) 
 }
 
 static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
+  const CostModel *m = t->cost;
   int L = g->lanes;
   int64_t products = g->tiles * (g->cin + g->cout), weights = g->cin * g->cout;
-  g->stationary = products < 16 * weights;
+  g->stationary = products < m->wino_dw_products * weights;
   g->cgroup = g->icb, g->kgroup = g->ocb;
   double best = 1e300;
   for (int64_t c = 1; c <= g->icb && g->stationary; c++)
     for (int64_t k = 1; k <= g->ocb; k++) {
       if (g->icb % c || g->ocb % k || g->planes * c * k * L * L * 4 > t->l2 * 5 / 4 ||
-          (g->icb / c) * (g->ocb / k) < min64(CHUNKS_WANTED, g->icb))
+          (g->icb / c) * (g->ocb / k) < min64(t->cost->conv_chunks, g->icb))
         continue;
       double reads = (double)g->cin * g->ocb / k + (double)g->cout * g->icb / c + (k % 2 ? 1e6 : 0);
       if (reads < best) best = reads, g->cgroup = c, g->kgroup = k;
@@ -331,18 +334,21 @@ static void wino_wgrad_blocks(const Target *t, int64_t choice, ConvWino *g) {
   for (int ob = 1; ob <= 4; ob++)
     for (int rb = 1; rb <= L; rb++)
       if (L % rb == 0 && g->kgroup % ob == 0 && tile_fits(t, rb, ob))
-        rank_add(&tiles, step_cycles(rb, ob) / (rb * ob), rb, ob, 0);
+        rank_add(&tiles, tile_cycles(t->cost, rb, ob) / (rb * ob), rb, ob, 0);
   const int64_t *tile = rank_tile(&tiles, choice);
   g->rb = (int)tile[0], g->ob = (int)tile[1];
-  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)), want = max64(48, min64(96, fit));
-  if (g->stationary) want = 128;
+  int64_t fit = t->l2 * 5 / 8 / (g->planes * 4 * (g->cin + g->cout)),
+          want = max64(m->wino_dw_least, min64(m->wino_dw_most, fit));
+  if (g->stationary) want = m->wino_stationary;
   want = div_up(g->tiles, div_up(g->tiles, want));
   g->block = div_up(want, 4) * 4;
   g->nblock = div_up(g->tiles, g->block);
   g->mplane = g->ocb * g->block * L + PLANE_PAD;
   g->uplane = g->cgroup * g->kgroup * L * L + (g->stationary ? PLANE_PAD : 0);
   g->nsplit =
-      g->stationary ? 1 : max64(1, min64(min64(CHUNKS_WANTED / 2, g->nblock), products / (4 * weights)));
+      g->stationary
+          ? 1
+          : max64(1, min64(min64(m->conv_chunks / 2, g->nblock), products / (m->wino_dw_split * weights)));
   g->per_split = div_up(g->nblock, g->nsplit);
   g->nsplit = div_up(g->nblock, g->per_split);
 }
@@ -365,7 +371,7 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
   else wino_gather_blocks(t, s, g);
   g->vgroup = s->kind == CONV_DW ? g->block : g->rb;
   g->vplane = g->icb * g->block * L + PLANE_PAD; /* in place the same as mplane */
-  g->fill_group = max64(1, min64(g->icb, 128 / g->block));
+  g->fill_group = max64(1, min64(g->icb, t->cost->wino_stationary / g->block));
   g->work = 2 * g->planes * L;
 }
 

@@ -4,16 +4,7 @@
    may change without changing bits. */
 #include "ir/kernel/gemm_plan.h"
 
-enum {
-  DOT_EXTENT = 4,       /* GEMM_DOT where m or n is no larger */
-  SHORT_K = 16,         /* A is read in place when so few elements are read from every place */
-  COPY_ROWS = 128,      /* a panel of B is worth a copy when it serves this many rows */
-  CHUNK_WORK = 1 << 19, /* multiply-adds worth a chunk */
-  MANY_WORK = 1 << 28,  /* ... and for cutting finer */
-  ELEMENT_WORK = 16,    /* multiply-adds in the time of reading an element from far */
-  PACK_WORK = 1 << 14,  /* elements a chunk of the pack step */
-  PAGE = 4096
-};
+enum { PAGE = 4096 };
 
 static int64_t element(const GemmSpec *s) { return dtype_size(s->dt); }
 
@@ -35,21 +26,14 @@ static bool tile_fits(const Target *t, int mr, int nv) {
   return mr * nv + nv + temps <= t->registers;
 }
 
-/* Cycles of one step of k: two multiply-adds and two loads a cycle, four cycles of latency; column vectors
-   come from farther than broadcast rows. */
-static double step_cycles(int64_t mr, int64_t nv) {
-  double fma = (double)(mr * nv) / 2, load = (double)(mr + nv) * 0.55, c = fma > load ? fma : load;
-  return (c < 4 ? 4 : c) + 0.35 * (double)nv;
-}
-
 /* Cycles of a step of k for rows x nvec vectors. */
-static double block_cycles(int64_t rows, int64_t nvec, int mr, int nv) {
+static double block_cycles(const CostModel *c, int64_t rows, int64_t nvec, int mr, int nv) {
   double full = 0;
   for (int part = 0; part < 2; part++) {
     int64_t v = part ? nvec % nv : nv, panels = part ? v > 0 : nvec / nv;
     if (!panels) continue;
-    full += (double)(panels * (rows / mr)) * step_cycles(mr, v);
-    if (rows % mr) full += (double)panels * step_cycles(rows % mr, v);
+    full += (double)(panels * (rows / mr)) * tile_cycles(c, mr, v);
+    if (rows % mr) full += (double)panels * tile_cycles(c, rows % mr, v);
   }
   return full;
 }
@@ -59,11 +43,11 @@ static void pick_tile(const Target *t, int64_t choice, bool packed, int64_t rows
   Ranking best = {0}, same = {0};
   for (int nv = 1; nv <= 4 && nv <= nvec; nv++)
     for (int mr = 1; mr <= rows && tile_fits(t, mr, nv); mr++)
-      rank_add(&best, block_cycles(rows, nvec, mr, nv), mr, nv, 0);
+      rank_add(&best, block_cycles(t->cost, rows, nvec, mr, nv), mr, nv, 0);
   g->mr = (int)best.v[0][0], g->nv = (int)best.v[0][1];
   if (!(choice % CHOICE_TILES)) return;
   for (int mr = 1; mr <= rows && tile_fits(t, mr, g->nv); mr++)
-    rank_add(&same, block_cycles(rows, nvec, mr, g->nv), mr, g->nv, 0);
+    rank_add(&same, block_cycles(t->cost, rows, nvec, mr, g->nv), mr, g->nv, 0);
   const int64_t *v = rank_tile(packed ? &same : &best, choice);
   g->mr = (int)v[0], g->nv = (int)v[1];
 }
@@ -78,25 +62,25 @@ static void pick_dot(const GemmSpec *s, GemmGeom *g) {
 
 /* ---- chunks ---- */
 /* A power of two, so that it divides evenly among most numbers of threads. */
-static int64_t chunks_for(double work) {
+static int64_t chunks_for(const CostModel *c, double work) {
   int64_t n = 1;
-  while (n < 8 && work >= 2.0 * (double)n * CHUNK_WORK) n *= 2;
-  return work >= MANY_WORK ? 16 : n;
+  while (n < c->gemm_chunks && work >= 2.0 * (double)(n * c->gemm_chunk_work)) n *= 2;
+  return work >= (double)c->gemm_many_work ? 2 * c->gemm_chunks : n;
 }
 
-static double work_of(const GemmSpec *s) {
+static double work_of(const CostModel *c, const GemmSpec *s) {
   double m = (double)s->m, n = (double)s->n, k = (double)s->k;
-  return m * n * k + ELEMENT_WORK * (m * n + m * k + n * k);
+  return m * n * k + (double)c->gemm_element_work * (m * n + m * k + n * k);
 }
 
 static bool b_rows(const GemmSpec *s) { return s->b_n == 1 || s->n == 1; }
 
-static GemmSource source_of_b(const GemmSpec *s, const GemmGeom *g, int64_t rows) {
+static GemmSource source_of_b(const CostModel *c, const GemmSpec *s, const GemmGeom *g, int64_t rows) {
   if (g->kind == GEMM_DOT) return GEMM_IN_PLACE;
   if (!b_rows(s)) return g->items == 1 ? GEMM_PACKED : GEMM_COPY;
   if (s->b16) return GEMM_COPY; /* widened once */
-  bool long_k = s->k > SHORT_K;
-  return long_k && (rows >= COPY_ROWS || conflicts(s->b_k * element(s))) ? GEMM_COPY : GEMM_IN_PLACE;
+  bool long_k = s->k > c->gemm_short_k;
+  return long_k && (rows >= c->gemm_copy_rows || conflicts(s->b_k * element(s))) ? GEMM_COPY : GEMM_IN_PLACE;
 }
 
 /* Column vectors a plan rounds chunks to. */
@@ -106,6 +90,7 @@ static int64_t unit_of(const GemmGeom *g) { return g->kind == GEMM_DOT ? g->nv :
    its columns of B and its rows of A. */
 static void cut(const GemmSpec *s, const Target *t, GemmGeom *g, int64_t wanted) {
   int64_t unit = unit_of(g), units = div_up(s->n, unit), most = t->l2 / 2 / (g->kc * element(s));
+  const CostModel *c = t->cost;
   double best = 1e300, lanes = g->lanes, k = (double)s->k;
   for (int64_t gm = 1; gm <= s->m; gm++) {
     int64_t rows = div_up(s->m, gm), nrow = div_up(s->m, rows);
@@ -113,36 +98,39 @@ static void cut(const GemmSpec *s, const Target *t, GemmGeom *g, int64_t wanted)
     if (gm > wanted && gm > 1 && div_up(s->m, gm - 1) <= most) break;
     for (int64_t gn = 1; gn == 1 || (gn <= units && nrow * gn <= wanted); gn++) {
       int64_t cols = div_up(units, gn), ncol = div_up(units, cols), chunks = nrow * ncol;
-      GemmSource b = source_of_b(s, g, rows);
+      GemmSource b = source_of_b(t->cost, s, g, rows);
       double vec = (double)min64(cols * unit, s->n) / lanes, cycles;
       if (g->kind == GEMM_DOT) cycles = (double)rows * vec * k;
-      else cycles = block_cycles(rows, (int64_t)(vec + 0.999), g->mr, g->nv) * k;
-      cycles += vec * k * (b != GEMM_COPY ? 0.5 : b_rows(s) ? 1.5 : 5);
-      cycles += (double)rows * k / lanes * (g->a == GEMM_COPY ? 1.5 : 0.3);
+      else cycles = block_cycles(t->cost, rows, (int64_t)(vec + 0.999), g->mr, g->nv) * k;
+      cycles += vec * k *
+                (b != GEMM_COPY ? c->gemm_b_near
+                 : b_rows(s)    ? c->gemm_b_copy
+                                : c->gemm_b_transpose);
+      cycles += (double)rows * k / lanes * (g->a == GEMM_COPY ? c->gemm_a_copy : c->gemm_a_near);
       double cost = cycles * (double)chunks;
-      if (chunks < wanted) cost *= 1 + 0.3 * (double)(wanted - chunks) / (double)wanted;
+      if (chunks < wanted) cost *= 1 + c->gemm_idle * (double)(wanted - chunks) / (double)wanted;
       if (cost < best) best = cost, g->rows = rows, g->nrow = nrow, g->cols = cols * unit, g->ncol = ncol;
     }
   }
 }
 
 static void chunks(const GemmSpec *s, const Target *t, GemmGeom *g) {
-  double work = work_of(s);
-  int64_t wanted = chunks_for(work * (double)g->items);
+  double work = work_of(t->cost, s);
+  int64_t wanted = chunks_for(t->cost, work * (double)g->items);
   g->rows = s->m, g->nrow = g->ncol = 1;
   g->cols = div_up(s->n, unit_of(g)) * unit_of(g);
   g->per_chunk = 1;
   if (g->items >= wanted && g->items > 1) g->per_chunk = div_up(g->items, wanted);
-  else cut(s, t, g, chunks_for(work));
+  else cut(s, t, g, chunks_for(t->cost, work));
   g->ngroup = div_up(g->items, g->per_chunk);
 }
 
 /* ---- geometry ---- */
 /* A transposed is read in place where a step of k is near the last one. */
-static GemmSource source_of_a(const GemmSpec *s, const GemmGeom *g) {
+static GemmSource source_of_a(const CostModel *c, const GemmSpec *s, const GemmGeom *g) {
   if (g->kind == GEMM_DOT) return GEMM_IN_PLACE;
   if (s->a16 && (s->a_k == 1 || s->a_m == 1)) return GEMM_COPY; /* widened once */
-  bool few = s->k <= SHORT_K || s->m == 1 || s->n <= g->nv * g->lanes;
+  bool few = s->k <= c->gemm_short_k || s->m == 1 || s->n <= g->nv * g->lanes;
   bool near = g->nk == 1 && s->a_k * element(s) <= PAGE;
   return few || s->a_k == 1 || s->a_m != 1 || near ? GEMM_IN_PLACE : GEMM_COPY;
 }
@@ -152,7 +140,7 @@ static int64_t round_up(int64_t x, int64_t to) { return div_up(x, to) * to; }
 void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   *g = (GemmGeom){.lanes = t->vector_bytes / (int)element(s), .items = 1, .kc = s->k, .nk = 1};
   for (int i = 0; i < s->nbatch; i++) g->items *= s->batch[i];
-  if (s->a_k == 1 && s->b_k == 1 && min64(s->m, s->n) <= DOT_EXTENT) g->kind = GEMM_DOT;
+  if (s->a_k == 1 && s->b_k == 1 && min64(s->m, s->n) <= t->cost->gemm_dot_extent) g->kind = GEMM_DOT;
   if (g->kind == GEMM_DOT) {
     pick_dot(s, g);
   } else {
@@ -163,9 +151,9 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
       g->nk = div_up(s->k, g->kc);
     }
   }
-  g->a = source_of_a(s, g);
+  g->a = source_of_a(t->cost, s, g);
   chunks(s, t, g);
-  g->b = source_of_b(s, g, g->rows);
+  g->b = source_of_b(t->cost, s, g, g->rows);
   g->a_i = s->a_m, g->a_k = s->a_k;
   if (g->a == GEMM_COPY && s->a_k == 1) {
     g->a_i = round_up(g->kc, g->lanes) + g->lanes, g->a_k = 1;
@@ -176,7 +164,7 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   }
   if (g->b == GEMM_COPY) g->b_block = g->kc * g->nv * g->lanes;
   int64_t panel = s->k * g->nv * g->lanes;
-  g->pack_group = max64(1, PACK_WORK / panel);
+  g->pack_group = max64(1, t->cost->gemm_pack_work / panel);
 }
 
 int64_t gemm_packed_at(const GemmSpec *s, const GemmGeom *g, int64_t k, int64_t n) {

@@ -162,6 +162,7 @@ Graph *pass_begin(Arena *a, const Graph *in, Val **map) {
   *map = NEWN(a, Val, in->node.n + 1);
   for (int i = 0; i < in->node.n; i++) (*map)[i] = -1;
   Graph *out = graph_new(a, in->name);
+  out->precision = in->precision;
   out->node.cap = in->node.n + in->node.n / 8 + 8;
   out->node.v = NEWN(a, Node, out->node.cap);
   return out;

@@ -5,23 +5,24 @@
    elementwise functions only, which costs little more than a pass over memory; higher levels, taken when a
    byte budget asks, recompute products too (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
    2016). Runs after the last cse, which would undo it. */
+#include "ir/cost_model.h"
 #include "passes/graph/remat.h"
 
-enum { MAX_LEAVES = 6, MAX_CONE = 200, CHEAP = 40 };
+enum { MAX_LEAVES = 6, MAX_CONE = 200 };
 
 /* What recomputing one value may take. */
 static const struct {
   int leaves, products; /* large values read; products repeated */
-  double flops_a_byte;  /* of a repeated product, by its result's bytes */
+  double flops_a_byte;  /* of a repeated product, by its result's bytes; 0: of a cheap one */
   double flops;         /* elementwise operations an element */
   /* > 0: a copy serves readers so many operators on, then it is made again; cheap: one that takes no product
-     of more than CHEAP operations a byte, window: any other. */
+     of more than remat_cheap_flops a byte, window: any other. */
   int cheap, window;
 } limits[REMAT_LEVELS + 1] = {
     {0},
     {.leaves = 2, .flops = 48},
     {.leaves = 2, .flops = 48, .cheap = 20},
-    {.leaves = 3, .products = 1, .flops_a_byte = CHEAP, .flops = 64, .cheap = 20},
+    {.leaves = 3, .products = 1, .flops = 64, .cheap = 20},
     {.leaves = 3, .products = 2, .flops_a_byte = 1e9, .flops = 96, .cheap = 20},
     {.leaves = 4, .products = 4, .flops_a_byte = 1e9, .flops = 160, .cheap = 20},
     {.leaves = 6, .products = 8, .flops_a_byte = 1e9, .flops = 400, .cheap = 20},
@@ -35,7 +36,7 @@ typedef struct {
       *grad_use; /* read by a gradient node, itself or through cheap forward operators computed again there */
   bool *product; /* a forward matrix product or convolution reads it */
   bool *remat;
-  bool *costly; /* recomputing it takes a product of more than CHEAP operations a byte */
+  bool *costly; /* recomputing it takes a product of more than remat_cheap_flops a byte */
   bool *dirty;  /* the backward pass reads a copy of it: rematerialized, or computed from what is */
 } Remat;
 
@@ -89,9 +90,10 @@ static void walk(const Remat *r, Val v, bool top, Cone *c) {
     return;
   }
   if (is_product(n)) {
+    double most = limits[r->level].flops_a_byte;
     c->products++;
     if (c->products > limits[r->level].products ||
-        node_flops(g, v) > limits[r->level].flops_a_byte * (double)bytes(g, v))
+        node_flops(g, v) > (most > 0 ? most : cost_xeon.remat_cheap_flops) * (double)bytes(g, v))
       c->ok = false;
   } else {
     c->flops += op_table[n->op].flops;
@@ -157,7 +159,7 @@ Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes) {
   for (Val v = 0; v < n; v++) {
     const Node *x = g_node(in, v);
     if (!r.dirty[v]) continue;
-    r.costly[v] = is_product(x) && node_flops(in, v) > CHEAP * (double)bytes(in, v);
+    r.costly[v] = is_product(x) && node_flops(in, v) > cost_xeon.remat_cheap_flops * (double)bytes(in, v);
     for (int i = 0; i < x->nin; i++) r.costly[v] |= r.costly[x->in[i]];
   }
   Val *map;
@@ -191,5 +193,5 @@ int64_t remat_largest(const Graph *g) {
 
 Graph *pass_remat(Arena *a, const Graph *in, Diags *d) {
   (void)d;
-  return remat_graph(a, in, 1, REMAT_MIN_BYTES);
+  return remat_graph(a, in, 1, cost_xeon.remat_bytes);
 }

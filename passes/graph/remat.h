@@ -4,11 +4,7 @@
 
 #include "passes/graph/pass.h"
 
-enum {
-  REMAT_MIN_BYTES = 1 << 18, /* smaller values are not worth a kernel */
-  REMAT_LEAN = 2,
-  REMAT_LEVELS = 7
-};
+enum { REMAT_LEAN = 2, REMAT_LEVELS = 7 };
 
 /* Level 1: cheap elementwise values; REMAT_LEAN: the same, where copies live shorter; each further level
    recomputes more. The result computes the same bits. */

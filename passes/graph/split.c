@@ -1,9 +1,8 @@
 /* Sums over the batch and something more become sums within each image and a small one over the images: the
    first is as parallel as its operand is large and can run image by image beside the kernel that makes the
    operand (passes/lower/chain.c). Sums of squared deviations combine by Chan, Golub and LeVeque (1983). */
+#include "ir/cost_model.h"
 #include "passes/graph/pass.h"
-
-enum { LEAST_ELEMENTS = 1 << 16, LEAST_INSIDE = 16, LEAST_IMAGES = 8 };
 
 /* The reduced axes but the first, when splitting pays. */
 static bool inner_axes(const Graph *g, const Node *n, Ints *inner, int64_t *inside) {
@@ -18,8 +17,8 @@ static bool inner_axes(const Graph *g, const Node *n, Ints *inner, int64_t *insi
     inner->v[inner->n++] = axes->v[i];
     *inside *= s->dim[axes->v[i]];
   }
-  return batch && inner->n && s->dim[0] >= LEAST_IMAGES && *inside >= LEAST_INSIDE &&
-         shape_count(s) >= LEAST_ELEMENTS;
+  return batch && inner->n && s->dim[0] >= cost_xeon.split_images && *inside >= cost_xeon.split_inside &&
+         shape_count(s) >= cost_xeon.split_elements;
 }
 
 static Val over_images(Graph *g, OpId op, Val v) {

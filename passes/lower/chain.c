@@ -9,7 +9,7 @@
 
 #include "passes/lower/lower.h"
 
-enum { MAX_MEMBERS = 16, MAX_COUNTS = 48, WINDOW = 48, SMALL = 1 << 18, LEAST_CHUNKS = 2, LEAST_TILES = 16 };
+enum { MAX_MEMBERS = 16, MAX_COUNTS = 48, WINDOW = 48, LEAST_CHUNKS = 2 };
 
 typedef struct {
   int member[MAX_MEMBERS], n;
@@ -165,14 +165,15 @@ static bool join(Chains *s, Chain *c, int k, int next, int end) {
 /* Loss against a chain whose data stays in cache at no cost, as a share of its time: data beyond half of L2,
    few tiles for a Winograd block, weights read again by every chunk, too few chunks to share out. */
 static double loss(const Program *p, const Chain *c, int64_t count) {
+  const CostModel *m = p->target.cost;
   double l2 = (double)p->target.l2, data = 0, worst = 0, weights = 0;
   Kernel cut;
-  for (int m = 0; m < c->n; m++) {
-    recut(p, &p->kernel.v[c->member[m]], count, &cut);
+  for (int k = 0; k < c->n; k++) {
+    recut(p, &p->kernel.v[c->member[k]], count, &cut);
     for (int i = 0; i < cut.nbuf; i++) {
       int root = program_root(p, cut.buf[i]);
       bool seen = false;
-      for (int j = 0; j < m; j++) seen |= touches(p, &p->kernel.v[c->member[j]], root);
+      for (int j = 0; j < k; j++) seen |= touches(p, &p->kernel.v[c->member[j]], root);
       if (seen) continue;
       int64_t b = kernel_chunk_of_root(p, &cut, root);
       if (b) data += (double)b;
@@ -180,17 +181,17 @@ static double loss(const Program *p, const Chain *c, int64_t count) {
     }
     if (cut.kind != KK_CONV || conv_resolve(&cut.conv, &p->target).algo != CONV_WINOGRAD) continue;
     int64_t tiles = cut.conv.images * ((cut.conv.oh + 3) / 4) * ((cut.conv.ow + 3) / 4);
-    if (tiles < LEAST_TILES) return 1e9;
-    if (4.0 / (double)tiles > worst) worst = 4.0 / (double)tiles;
+    if (tiles < m->chain_tiles) return 1e9;
+    if (m->chain_few_tiles / (double)tiles > worst) worst = m->chain_few_tiles / (double)tiles;
   }
   double over = data > l2 / 2 ? data / (l2 / 2) - 1 : 0;
-  return (over > 2 ? 2 : over) * 0.3 + worst + 0.1 * weights / (data + 1) +
-         (count < 32 ? 1.0 / (double)count : 0);
+  return (over > m->chain_spill_most ? m->chain_spill_most : over) * m->chain_spill + worst +
+         m->chain_weights * weights / (data + 1) + (count < m->chain_chunks ? 1.0 / (double)count : 0);
 }
 
 static int64_t best_count(const Program *p, const Chain *c) {
   int64_t best = 0;
-  double least = 0.6;
+  double least = p->target.cost->chain_loss;
   for (int i = 0; i < c->ncount; i++) {
     double l = loss(p, c, c->count[i]);
     if (l < least) least = l, best = c->count[i];
@@ -216,7 +217,8 @@ static int grow(Chains *s, int at, int end, int number) {
     for (int j = 0; j < c.n && !fed; j++) fed = ordered(p, &p->kernel.v[c.member[j]], x);
     int64_t written = 0;
     for (int j = x->nbuf - x->nout; j < x->nbuf; j++) written += p->buf.v[x->buf[j]].bytes;
-    bool small = written < SMALL || (x->kind == KK_CONV && x->conv_step == 0 && x->flops == 0);
+    bool small =
+        written < p->target.cost->chain_aside || (x->kind == KK_CONV && x->conv_step == 0 && x->flops == 0);
     if (!behind && !fed && small) before[nbefore++] = k;
     else later[nlater++] = k;
   }

@@ -5,8 +5,7 @@
  */
 #include "passes/lower/lower.h"
 
-enum { WINDOW = 32, MOST_BYTES = 1 << 24 };
-static const double flop_seconds = 1 / 1.4e11, byte_seconds = 1 / 2.5e10; /* one thread's, roughly */
+enum { WINDOW = 32 };
 
 typedef VEC(int) IntVec;
 
@@ -31,11 +30,12 @@ static int64_t chunks(const Program *p, const Kernel *k) {
 }
 
 static int find_groups(const Program *p, Group *g) {
+  const CostModel *c = p->target.cost;
   int n = 0;
   for (int k = 0; k < p->ncompute; k++) {
     const Kernel *x = &p->kernel.v[k];
     if (!n || !x->chain || p->kernel.v[k - 1].chain != x->chain) g[n++] = (Group){.first = k};
-    double flops = x->flops * flop_seconds, bytes = x->bytes * byte_seconds,
+    double flops = x->flops * c->flop_seconds, bytes = x->bytes * c->byte_seconds,
            work = flops > bytes ? flops : bytes;
     g[n - 1].n++;
     for (int j = x->nbuf - x->nout; j < x->nbuf; j++) g[n - 1].written += p->buf.v[x->buf[j]].bytes;
@@ -72,9 +72,9 @@ static void find_order(const Program *p, Group *g, int n) {
 }
 
 /* The first of the window that need not wait at work `now` and is no burden on memory, or else the first. */
-static int choose(const Group *g, int n, int lead, double now) {
+static int choose(const CostModel *c, const Group *g, int n, int lead, double now) {
   for (int i = lead; i < n && i < lead + WINDOW; i++)
-    if (!g[i].placed && !g[i].waits && g[i].ready <= now && (i == lead || g[i].written < MOST_BYTES))
+    if (!g[i].placed && !g[i].waits && g[i].ready <= now && (i == lead || g[i].written < c->early_bytes))
       return i;
   return lead;
 }
@@ -88,7 +88,7 @@ void interleave(Lower *l) {
   double now = 0;
   for (int lead = 0; at < p->ncompute;) {
     while (g[lead].placed) lead++;
-    Group *x = &g[choose(g, n, lead, now)];
+    Group *x = &g[choose(p->target.cost, g, n, lead, now)];
     for (int k = 0; k < x->n; k++) sorted[at++] = p->kernel.v[x->first + k];
     x->placed = true;
     now += x->work;

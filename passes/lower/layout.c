@@ -32,13 +32,13 @@ void layout_assign(Lower *l) {
   }
   for (int v = 0; v < n; v++) {
     const Node *x = g_node(g, v);
-    l->block[v] = x->op != OP_input && blockable(x, lanes) && conv[find(up, v)] && !l->noblock[v] ? lanes : 0;
+    l->layout[v] = x->op != OP_input && blockable(x, lanes) && conv[find(up, v)] ? lanes : 0;
   }
   /* an elementwise class can mix element types (masks): all members share the index map, so bools follow */
   for (int v = 0; v < n; v++) {
     const Node *x = g_node(g, v);
     if (x->op != OP_input && x->dt != DT_F32 && x->shape.rank == 4 && x->shape.dim[1] % lanes == 0 &&
-        conv[find(up, v)] && !l->noblock[v])
-      l->block[v] = lanes;
+        conv[find(up, v)])
+      l->layout[v] = lanes;
   }
 }

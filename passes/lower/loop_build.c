@@ -79,7 +79,7 @@ int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear) {
   const Node *n = g_node(b->g, v);
   Ix off;
   if (linear) off = *linear;
-  else if (!lb_storage_offset(b, &n->shape, l->block[v], m, &off)) return -1;
+  else if (!lb_storage_offset(b, &n->shape, l->at.block[v], m, &off)) return -1;
   if (!among(&b->out->loads, v)) vec_push(b->l->arena, &b->out->loads, v);
   KInst k = lb_inst0(KI_LOAD, n->dt, v);
   k.access = lb_access_new(b, lower_buf(l, v), &off, m, fill);
@@ -95,36 +95,41 @@ static bool lb_is_root(const Build *b, Val v) {
 /* Is v read from memory in this kernel? */
 bool lb_is_loaded(const Build *b, Val v) {
   const Lower *l = b->l;
-  return l->stored[v] && !lb_is_root(b, v) && !(l->home[v] >= 0 && lb_is_root(b, l->home[v])) &&
-         !among(&b->again_here, v);
+  return l->at.stored[v] && !lb_is_root(b, v) && !(l->at.home[v] >= 0 && lb_is_root(b, l->at.home[v])) &&
+         !among(&b->space->again, v);
 }
 
+static int again_most(const Build *b) { return b->l->p->target.cost->fuse_again; }
+
 /* Operations an element to compute v from values of which the large ones are read here anyway; more than
-   AGAIN_FLOPS when there is no such way. */
-static int again_flops(const Build *b, Val v, Val top) {
+   again_most when there is no such way. */
+static int again_flops(const Build *b, const ValVec *again, Val v, Val top) {
   const Node *n = g_node(b->g, v);
   OpKind kind = op_table[n->op].kind;
   bool large = shape_count(&n->shape) * 4 >= shape_count(&g_node(b->g, top)->shape);
-  if (v != top && b->l->stored[v] && !among(&b->again_here, v))
-    return !large || among(&b->out->loads, v) ? 0 : AGAIN_FLOPS + 1;
+  if (v != top && b->l->at.stored[v] && !among(again, v))
+    return !large || among(&b->out->loads, v) ? 0 : again_most(b) + 1;
   if (n->op == OP_fill) return 0;
-  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return AGAIN_FLOPS + 1;
+  if (kind != KIND_MAP && n->op != OP_broadcast && n->op != OP_reshape) return again_most(b) + 1;
   int flops = large ? op_table[n->op].flops : 0;
-  for (int i = 0; i < n->nin && flops <= AGAIN_FLOPS; i++) flops += again_flops(b, n->in[i], top);
+  for (int i = 0; i < n->nin && flops <= again_most(b); i++) flops += again_flops(b, again, n->in[i], top);
   return flops;
 }
 
 /* Values the kernel reads though it reads all they follow from as well, like the ReLU that masks a gradient
    beside the normalized value it was computed from. */
 static bool compute_again(Build *b) {
-  int before = b->again_here.n;
+  Refusal r = {.kind = COMPUTE_AGAIN};
+  int before = b->space->again.n;
+  for (int i = 0; i < before; i++) vec_push(b->l->arena, &r.values, b->space->again.v[i]);
   for (int i = 0; i < b->out->loads.n; i++) {
     Val v = b->out->loads.v[i];
-    if (b->l->must[v] && !b->l->noinline[v] && op_table[g_node(b->g, v)->op].kind == KIND_MAP &&
-        !among(&b->again_here, v) && again_flops(b, v, v) <= AGAIN_FLOPS)
-      vec_push(b->l->arena, &b->again_here, v);
+    if (b->l->at.must[v] && !b->l->facts.stored[v] && op_table[g_node(b->g, v)->op].kind == KIND_MAP &&
+        !among(&r.values, v) && again_flops(b, &r.values, v, v) <= again_most(b))
+      vec_push(b->l->arena, &r.values, v);
   }
-  return b->again_here.n > before;
+  if (r.values.n > before) lb_refuse(b, r);
+  return r.values.n > before;
 }
 
 static int build_new(Build *b, Val v, const Map *m) {
@@ -151,7 +156,8 @@ static int build_new(Build *b, Val v, const Map *m) {
       if (!lb_linear_index(b, &n->shape, m, &lin)) return -1;
       Map scalar;
       memset(&scalar, 0, sizeof scalar);
-      int seed = lb_build(b, n->in[0], &scalar), step = lb_build(b, n->in[1], &scalar);
+      int seed = lb_build(b, n->in[0], &scalar), step = seed < 0 ? -1 : lb_build(b, n->in[1], &scalar);
+      if (step < 0) return -1;
       KInst k = lb_inst0(KI_RANDOM, n->dt, v);
       k.arg[0] = seed;
       k.arg[1] = step;
@@ -179,19 +185,18 @@ static bool map_eq(const Map *x, const Map *y) {
   return !x->ng || !memcmp(x->g, y->g, sizeof(Guard) * (size_t)x->ng);
 }
 
-/* Starts again with v in memory: operands of half-built subtrees must not linger. */
-static _Noreturn void store_first(Build *b, Val v) {
-  Lower *l = b->l;
-  l->noinline[v] = l->stored[v] = true;
-  lower_why(l, v, WHY_INDEX, b->roots[0], 0, 0);
-  l->home[v] = -1;
-  longjmp(b->again, 2);
+int lb_refuse(Build *b, Refusal r) {
+  if (b->refusal.kind == BUILT) b->refusal = r;
+  return -1;
+}
+
+/* v must be in memory: no index map here reaches its operands. */
+static int store_first(Build *b, Val v) {
+  return lb_refuse(b, (Refusal){.kind = MUST_STORE, .val = v, .why = WHY_INDEX, .other = b->roots[0]});
 }
 
 int lb_row_major(Build *b, Val v) {
-  if (!b->l->block[v]) store_first(b, v);
-  b->l->noblock[v] = b->l->restart = true; /* blocked storage cannot follow: all is lowered again */
-  return lb_emit_imm(b, g_node(b->g, v)->dt, 0, v);
+  return b->l->at.block[v] ? lb_refuse(b, (Refusal){.kind = MUST_ROW_MAJOR, .val = v}) : store_first(b, v);
 }
 
 int lb_build(Build *b, Val v, const Map *m) {
@@ -201,20 +206,16 @@ int lb_build(Build *b, Val v, const Map *m) {
   int r;
   if (lb_is_loaded(b, v)) {
     r = lb_load(b, v, m, PASSIVE, NULL);
-    if (r < 0 && !l->block[v]) return -1;
-    if (r < 0) r = lb_row_major(b, v);
+    if (r < 0) return l->at.block[v] ? lb_row_major(b, v) : -1;
   } else {
     OpKind kind = op_table[g_node(b->g, v)->op].kind;
     bool can = kind == KIND_MAP || kind == KIND_SOURCE || kind == KIND_VIEW || kind == KIND_GATHER ||
-               ((kind == KIND_REDUCE || kind == KIND_FOLD) && (lb_is_root(b, v) || l->row_inline[v]));
-    if (!lb_is_root(b, v) && l->noinline[v]) can = false;
+               ((kind == KIND_REDUCE || kind == KIND_FOLD) && (lb_is_root(b, v) || l->at.row_inline[v]));
+    if (!lb_is_root(b, v) && l->facts.stored[v]) can = false;
     r = can ? build_new(b, v, m) : -1;
-    if (r < 0) {
-      if (lb_is_root(b, v)) return -1;
-      store_first(b, v);
-    }
-    if (l->stored[v] && !lb_is_root(b, v) &&
-        !among(&b->again_here, v)) { /* computed on the way: store it too */
+    if (r < 0) return lb_is_root(b, v) ? -1 : store_first(b, v);
+    if (l->at.stored[v] && !lb_is_root(b, v) &&
+        !among(&b->space->again, v)) { /* computed on the way: store it too */
       vec_push(b->a, &b->inst_homed, v);
       vec_push(b->a, &b->homed_inst, r);
       vec_push(b->a, &b->homed_map, *m);
@@ -237,7 +238,7 @@ static bool storable(Build *b, Val v, const Map *m, bool row) {
   if (!lb_linear_index(b, s, m, &lin) || lin.nq || lin.a.c) return false;
   int64_t need = 1, left = 1;
   for (int d = 0; d < b->ndim; d++)
-    if (b->size[d] > 1 && !(row && b->dom[b->dim_dom[d]].reduced)) left *= b->size[d];
+    if (b->size[d] > 1 && !(row && b->space->dom[b->dim_dom[d]].reduced)) left *= b->size[d];
   if (left != shape_count(s)) return false;
   while (need < left) {
     int d = 0;
@@ -248,16 +249,22 @@ static bool storable(Build *b, Val v, const Map *m, bool row) {
   return true;
 }
 
-static void begin(Build *b) {
-  b->ndim = 0;
-  b->has_red = false;
-  for (int j = 0; j < b->ndom; j++) {
-    b->dom[j].reduced = false;
-    for (int i = 0; i < b->dom[j].n && j < b->nroot; i++) {
-      b->size[b->ndim] = b->dom[j].part[i];
-      b->dim_dom[b->ndim++] = j;
-    }
+/* The dims of domain dim j as loop dims. */
+static void add_dims(Build *b, int j) {
+  for (int i = 0; i < b->space->dom[j].n; i++) {
+    b->size[b->ndim] = b->space->dom[j].part[i];
+    b->dim_dom[b->ndim++] = j;
   }
+}
+
+static void begin(Build *b) {
+  LoopSpace *s = b->space;
+  b->ndim = 0;
+  for (int j = 0; j < s->ndom; j++) {
+    s->dom[j].reduced = j >= s->nroot; /* dims of a row epilogue, known from an earlier attempt */
+    add_dims(b, j);
+  }
+  b->has_red = s->ndom > s->nroot;
   b->a = b->l->attempt;
   arena_reset(b->a);
   memset(&b->inst, 0, sizeof b->inst);
@@ -288,49 +295,41 @@ static void persist(Build *b) {
   }
 }
 
-bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
-  Build build, *b = &build;
-  memset(b, 0, sizeof *b);
-  b->l = l;
-  b->g = l->g;
-  b->out = out;
+void loop_space(const Shape *s, LoopSpace *space) {
+  *space = (LoopSpace){.ndom = s->rank, .nroot = s->rank};
+  for (int i = 0; i < s->rank; i++) space->dom[i] = (Dom){.n = 1, .part = {s->dim[i]}};
+}
+
+void loop_split(LoopSpace *space, const Refusal *r) {
+  Dom *m = &space->dom[r->dom];
+  for (int i = m->n; i > r->part + 1; i--) m->part[i] = m->part[i - 1];
+  m->part[r->part + 1] = r->factor;
+  m->part[r->part] /= r->factor;
+  m->n++;
+}
+
+static Refusal refused(const Build *b) {
+  return b->refusal.kind == BUILT ? (Refusal){.kind = NO_WAY, .val = b->roots[0]} : b->refusal;
+}
+
+Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Built *out) {
+  Build build = {.l = l, .g = l->g, .out = out, .roots = roots, .nroots = nroots, .space = space};
+  Build *b = &build;
   const Shape *s = &g_node(l->g, roots[0])->shape;
-  b->nroot = b->ndom = s->rank;
-  for (int i = 0; i < s->rank; i++) {
-    b->dom[i].n = 1;
-    b->dom[i].part[0] = s->dim[i];
-  }
-  b->roots = roots;
-  b->nroots = nroots;
-  if (setjmp(b->again) > 1)
-    b->ndom = b->nroot; /* restart: after a mere split, reduced dims of a row epilogue keep their parts */
-  int had = b->ndom;
   begin(b);
-  if (had > b->nroot) { /* dims of a row epilogue are known by now */
-    for (int j = b->nroot; j < had; j++) {
-      b->dom[j].reduced = true;
-      for (int i = 0; i < b->dom[j].n; i++) {
-        b->size[b->ndim] = b->dom[j].part[i];
-        b->dim_dom[b->ndim++] = j;
-      }
-    }
-    b->has_red = true;
-  }
   VEC(KStore) st = {0};
   int root_inst[16];
   if (nroots > 16) bug("fuse: %d roots", nroots);
   for (int i = 0; i < nroots; i++) {
     Map m;
-    b->root = roots[i];
     lb_identity_map(b, s->rank, &m);
     root_inst[i] = lb_build(b, roots[i], &m);
-    if (root_inst[i] < 0) return false;
+    if (root_inst[i] < 0) return refused(b);
   }
-  if (compute_again(b)) longjmp(b->again, 4);
-  b->root = roots[0];
+  if (compute_again(b)) return b->refusal;
   unsigned red = 0;
   for (int d = 0; d < b->ndim; d++)
-    if (b->dom[b->dim_dom[d]].reduced) red |= 1u << d;
+    if (b->space->dom[b->dim_dom[d]].reduced) red |= 1u << d;
   Dep *dep = NEWN(b->a, Dep, b->inst.n);
   lb_analyse(b, red, dep);
   for (int i = 0; i < nroots + b->inst_homed.n; i++) {
@@ -344,11 +343,8 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
     lb_linear_index(b, &g_node(l->g, v)->shape, &m, &lin);
     bool row = !(lb_affine_mask(&lin.a, b->ndim) &
                  red); /* of the place stored to; the value itself may be constant along a row */
-    if (i >= nroots && !storable(b, v, &m, row)) { /* a map that repeats or skips elements */
-      l->home[v] = -1;
-      l->nohome[v] = true;
-      longjmp(b->again, 3);
-    }
+    if (i >= nroots && !storable(b, v, &m, row)) /* a map that repeats or skips elements */
+      return (Refusal){.kind = NO_HOME, .val = v};
     int sweep = dep[in].sweep;
     if (!row && b->inst.v[in].row) {
       in = lb_emit_map(b, OP_stop_gradient, b->inst.v[in].dt, in, -1, -1, v);
@@ -357,8 +353,10 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
     KStore k;
     memset(&k, 0, sizeof k);
     Ix off;
-    if (!lb_storage_offset(b, &g_node(l->g, v)->shape, l->block[v], &m, &off) || off.nq)
-      bug("fuse: store of %%%d", v);
+    if (!lb_storage_offset(b, &g_node(l->g, v)->shape, l->at.block[v], &m, &off) || off.nq) {
+      if (b->refusal.kind == BUILT) bug("fuse: store of %%%d", v);
+      return b->refusal;
+    }
     k.inst = in;
     k.sweep = sweep;
     k.access.off = off.a;
@@ -374,7 +372,7 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
   }
   kn->nout = st.n;
   out->reduce = -1;
-  if (b->ndom > b->nroot || !red)
+  if (b->space->ndom > b->space->nroot || !red)
     for (int i = 0; i < b->inst.n && out->reduce < 0; i++)
       if (b->inst.v[i].kind == KI_REDUCE) out->reduce = b->inst.v[i].val;
   int nsweep = 0;
@@ -388,58 +386,53 @@ bool loop_build(Lower *l, const Val *roots, int nroots, Built *out) {
   for (int i = 0; i < kn->nbuf; i++) bytes += (double)l->p->buf.v[kn->buf[i]].bytes;
   kn->bytes = bytes;
   persist(b);
-  return true;
+  return (Refusal){BUILT};
 }
 
-Kernel loop_copy(Lower *l, int src, int dst) {
-  Build build, *b = &build;
-  Built out;
-  memset(b, 0, sizeof *b);
-  memset(&out, 0, sizeof out);
-  b->l = l;
-  b->g = l->g;
-  b->out = &out;
+static Refusal try_copy(Lower *l, int src, int dst, LoopSpace *space, Built *out) {
+  Build build = {.l = l, .g = l->g, .out = out, .space = space}, *b = &build;
   const Buf *from = &l->p->buf.v[src];
-  b->nroot = b->ndom = from->shape.rank;
-  for (int i = 0; i < from->shape.rank; i++) {
-    b->dom[i].n = 1;
-    b->dom[i].part[0] = from->shape.dim[i];
-  }
-  setjmp(b->again);
   begin(b);
   Map m;
   lb_identity_map(b, from->shape.rank, &m);
   Ix off;
   KStore *st = NEW(b->a, KStore);
   KInst k = lb_inst0(KI_LOAD, from->dt, from->val);
-  if (!lb_storage_offset(b, &from->shape, from->block, &m, &off)) bug("copy: source layout");
+  if (!lb_storage_offset(b, &from->shape, from->block, &m, &off)) return b->refusal;
   k.access = lb_access_new(b, src, &off, &m, 0);
   st->inst = lb_emit(b, k);
   if (!lb_storage_offset(b, &from->shape, l->p->buf.v[dst].block, &m, &off)) bug("copy: target layout");
   st->access.off = off.a;
   st->access.dyn = -1;
   st->access.buf = lb_operand(b, dst);
-  out.kernel.nout = 1;
+  out->kernel.nout = 1;
   Dep *dep = NEWN(b->a, Dep, 1);
   lb_analyse(b, 0, dep);
   lb_finish(b, st, 1);
-  out.kernel.bytes = 2 * (double)from->bytes;
+  out->kernel.bytes = 2 * (double)from->bytes;
   persist(b);
+  return b->refusal;
+}
+
+Kernel loop_copy(Lower *l, int src, int dst) {
+  LoopSpace space;
+  Built out = {0};
+  loop_space(&l->p->buf.v[src].shape, &space);
+  for (Refusal r; (r = try_copy(l, src, dst, &space, &out)).kind != BUILT;) {
+    if (r.kind != MUST_SPLIT) bug("copy: source layout");
+    loop_split(&space, &r);
+  }
   return out.kernel;
 }
 
 bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis_dim, Val *base,
                  Affine *off) {
-  Build build, *b = &build;
-  memset(b, 0, sizeof *b);
-  b->l = l;
-  b->a = l->attempt;
-  b->g = l->g;
-  b->ndim = ndim;
+  LoopSpace space;
+  Build build = {.l = l, .a = l->attempt, .g = l->g, .ndim = ndim, .space = &space}, *b = &build;
   for (int d = 0; d < ndim; d++) {
     b->size[d] = size[d];
     b->dim_dom[d] = d;
-    b->dom[d].n = 6; /* no room: a split is impossible here */
+    space.dom[d].n = MAX_PARTS; /* no room: a split is impossible here */
   }
   Map m;
   memset(&m, 0, sizeof m);
@@ -449,9 +442,9 @@ bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis
   for (;;) {
     const Node *n = g_node(l->g, v);
     if (op_table[n->op].kind != KIND_VIEW || n->op == OP_concat || n->op == OP_pad || n->op == OP_window ||
-        l->stored[v]) {
+        l->at.stored[v]) {
       *base = v;
-      if (l->block[v] || !lb_linear_index(b, &n->shape, &m, &lin) || lin.nq) return false;
+      if (l->at.block[v] || !lb_linear_index(b, &n->shape, &m, &lin) || lin.nq) return false;
       *off = lin.a;
       return true;
     }

@@ -3,15 +3,13 @@
 #ifndef JEPAC_PASSES_LOWER_LOOP_BUILD_H
 #define JEPAC_PASSES_LOWER_LOOP_BUILD_H
 
-#include <setjmp.h>
-
 #include "passes/lower/lower.h"
 
 /* What a load gives where a guard of an outer view fails: that view selects its own fill value there. One is
  * harmless to divide by. */
 #define PASSIVE 1.0
 
-enum { MAX_QUOT = 6, MAX_GUARD = 16, MAX_DOM = 12, MAX_MEMO = 4096, AGAIN_FLOPS = 24 };
+enum { MAX_QUOT = 6, MAX_GUARD = 16 };
 
 typedef struct {
   Affine a;
@@ -33,23 +31,13 @@ typedef struct Memo {
   int inst;
 } Memo;
 
-/* A domain dim: one axis of the root shape or one reduced axis, as parts (outermost first) that are the loop
- * dims. */
-typedef struct {
-  int n;
-  int64_t part[6];
-  bool reduced;
-} Dom;
-
 typedef struct {
   Lower *l;
   Arena *a;
   const Graph *g;
-  Val root;
   const Val *roots;
   int nroots;
-  int ndom, nroot; /* dims from the root's shape come first */
-  Dom dom[MAX_DOM];
+  LoopSpace *space;
   int ndim;
   int64_t size[KDIM + 8];
   int dim_dom[KDIM + 8];
@@ -60,9 +48,7 @@ typedef struct {
   VEC(Map) homed_map;
   Memo **memo; /* per value */
   Built *out;
-  ValVec
-      again_here; /* stored values that are computed once more, since all they follow from is read anyway */
-  jmp_buf again;  /* restart after a split */
+  Refusal refusal; /* BUILT so far; else everything returns */
 } Build;
 
 typedef struct {
@@ -75,8 +61,8 @@ int64_t lb_affine_max(const Build *b, const Affine *e);
 int64_t lb_affine_min(const Build *b, const Affine *e);
 unsigned lb_affine_mask(const Affine *e, int nd);         /* dims it depends on */
 bool lb_ix_axpy(Build *b, Ix *y, int64_t s, const Ix *x); /* y += s*x; false when quotients run out of room */
-/* q = floor(x / n), r = x mod n, for 0 <= x < extent (where guards hold); may split a dim and restart the
- * build. */
+/* q = floor(x / n), r = x mod n, for 0 <= x < extent (where guards hold); false when a dim has to be split
+   first. */
 bool lb_ix_divmod(Build *b, const Ix *x, int64_t n, int64_t extent, Ix *q, Ix *r);
 void lb_strides_of(const Shape *s, int64_t *st);
 /* Storage offset of the element of a (shape, block) buffer at map m. */
@@ -88,10 +74,11 @@ void lb_identity_map(const Build *b, int rank, Map *m);
 
 Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact); /* floor(e / div) */
 
-/* ---- instructions (loop_build.c); builders give an instruction number, or -1: cannot be expressed here ----
- */
+/* ---- instructions (loop_build.c); builders give an instruction number, or -1: cannot be expressed here, or
+   a refusal stands ---- */
 int lb_build(Build *b, Val v, const Map *m);
-int lb_row_major(Build *b, Val v); /* v must lie in memory row by row, for the index map here: starts again */
+int lb_refuse(Build *b, Refusal r); /* -1 */
+int lb_row_major(Build *b, Val v);  /* refuses: v must lie in memory row by row, for the index map here */
 int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear);
 bool lb_is_loaded(const Build *b, Val v); /* is v read from memory in this kernel? */
 int lb_emit(Build *b, KInst in);

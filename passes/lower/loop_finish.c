@@ -116,7 +116,7 @@ void lb_finish(Build *b, KStore *st, int nst) {
   LoopKernel *k = &b->out->kernel.loop;
   unsigned red = 0;
   for (int d = 0; d < b->ndim; d++)
-    if (b->dom[b->dim_dom[d]].reduced) red |= 1u << d;
+    if (b->space->dom[b->dim_dom[d]].reduced) red |= 1u << d;
   int from[KDIM], n = 0, npar = 0;
   int64_t key[KDIM];
   const Affine *pkey = nst ? &st[0].access.off : NULL, *rkey = NULL;
@@ -175,6 +175,7 @@ void lb_finish(Build *b, KStore *st, int nst) {
   k->ninst = b->inst.n;
   k->store = st;
   k->nstore = nst;
+  const CostModel *c = b->l->p->target.cost;
   int lanes = target_lanes(&b->l->p->target);
   k->vec = -1;
   int sp = npar ? vec_score(b, k, npar - 1, lanes) : -1000;
@@ -188,8 +189,8 @@ void lb_finish(Build *b, KStore *st, int nst) {
     if (d != k->vec) outer *= size[d];
   double work = points * (1 + k->ninst / 4.0);
   int64_t limit = outer > 1 ? outer : (k->vec >= 0 && k->vec < npar) ? (size[k->vec] + lanes - 1) / lanes : 1;
-  int64_t chunks = (int64_t)(work / 32768.0);
-  if (chunks > 64) chunks = 64;
+  int64_t chunks = (int64_t)(work / c->loop_chunk_work);
+  if (chunks > c->loop_chunks) chunks = c->loop_chunks;
   if (chunks > limit) chunks = limit;
   k->nchunk = chunks < 1 ? 1 : chunks;
   b->out->kernel.flops = points * k->ninst;

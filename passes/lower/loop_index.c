@@ -44,17 +44,13 @@ bool lb_ix_axpy(Build *b, Ix *y, int64_t s, const Ix *x) {
   return true;
 }
 
-/* Splits loop dim d into (size/f, f) and restarts the build. */
-static void split_dim(Build *b, int d, int64_t f) {
-  Dom *m = &b->dom[b->dim_dom[d]];
-  int pos = 0;
-  for (int i = d - 1; i >= 0 && b->dim_dom[i] == b->dim_dom[d]; i--) pos++;
-  if (m->n == 6 || b->ndim + 1 > KDIM) return;
-  for (int i = m->n; i > pos + 1; i--) m->part[i] = m->part[i - 1];
-  m->part[pos + 1] = f;
-  m->part[pos] /= f;
-  m->n++;
-  longjmp(b->again, 1);
+/* Refuses until loop dim d is split into (size/f, f); false when there is no room for it. */
+static bool wants_split(Build *b, int d, int64_t f) {
+  int dom = b->dim_dom[d], part = 0;
+  for (int i = d - 1; i >= 0 && b->dim_dom[i] == dom; i--) part++;
+  if (b->space->dom[dom].n == MAX_PARTS || b->ndim + 1 > KDIM) return false;
+  lb_refuse(b, (Refusal){.kind = MUST_SPLIT, .dom = dom, .part = part, .factor = f});
+  return true;
 }
 
 Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact) {
@@ -93,7 +89,8 @@ bool lb_ix_divmod(Build *b, const Ix *x, int64_t n, int64_t extent, Ix *q, Ix *r
   if (lo >= 0 && hi < n) return true;
   for (int d = 0; d < b->ndim; d++) { /* a dim that straddles n is split */
     int64_t k = r->a.k[d];
-    if (k > 0 && n % k == 0 && n / k < b->size[d] && b->size[d] % (n / k) == 0) split_dim(b, d, n / k);
+    if (k > 0 && n % k == 0 && n / k < b->size[d] && b->size[d] % (n / k) == 0 && wants_split(b, d, n / k))
+      return false;
   }
   memset(q, 0, sizeof *q); /* no affine form: a quotient term */
   *q = lb_quotient(b, &x->a, n, false);

@@ -46,7 +46,7 @@ static int build_reshape(Build *b, Val v, const Map *m) {
   if (same) return lb_build(b, a, &c);
   Ix lin;
   if (!lb_linear_index(b, &n->shape, m, &lin)) return -1;
-  if (lb_is_loaded(b, a) && !b->l->block[a]) return lb_load(b, a, m, PASSIVE, &lin);
+  if (lb_is_loaded(b, a) && !b->l->at.block[a]) return lb_load(b, a, m, PASSIVE, &lin);
   c = *m;
   return lb_delinearize(b, lin, from, &c) ? lb_build(b, a, &c) : lb_row_major(b, a);
 }
@@ -172,55 +172,55 @@ static bool reduced_dims(Build *b, const Map *m, const int64_t *ext, int n, Ix *
     if (m->ix[i].nq) return false;
   for (int d = 0; d < b->ndim;
        d++) /* a reduction inside the reduced space of another has no sweep to run in */
-    if (b->dom[b->dim_dom[d]].reduced && uses_dim(m, d)) return false;
+    if (b->space->dom[b->dim_dom[d]].reduced && uses_dim(m, d)) return false;
   bool dom_free[MAX_DOM];
   int nfree = 0;
-  for (int j = 0; j < b->nroot; j++) dom_free[j] = true;
+  for (int j = 0; j < b->space->nroot; j++) dom_free[j] = true;
   for (int d = 0; d < b->ndim; d++)
-    if (b->dim_dom[d] < b->nroot && uses_dim(m, d)) dom_free[b->dim_dom[d]] = false;
+    if (b->dim_dom[d] < b->space->nroot && uses_dim(m, d)) dom_free[b->dim_dom[d]] = false;
   int64_t full[MAX_DOM];
-  for (int j = 0; j < b->ndom; j++) {
+  for (int j = 0; j < b->space->ndom; j++) {
     full[j] = 1;
-    for (int i = 0; i < b->dom[j].n; i++) full[j] *= b->dom[j].part[i];
-    if (j < b->nroot && full[j] == 1) dom_free[j] = false;
+    for (int i = 0; i < b->space->dom[j].n; i++) full[j] *= b->space->dom[j].part[i];
+    if (j < b->space->nroot && full[j] == 1) dom_free[j] = false;
   }
-  for (int j = 0; j < b->nroot; j++) nfree += dom_free[j];
+  for (int j = 0; j < b->space->nroot; j++) nfree += dom_free[j];
   if (!b->has_red) {
     if (nfree) { /* broadcast back: the free root dims are the reduced ones */
-      for (int j = 0; j < b->nroot; j++) b->dom[j].reduced = dom_free[j];
-      if (b->ndom > b->nroot) return false;
+      for (int j = 0; j < b->space->nroot; j++) b->space->dom[j].reduced = dom_free[j];
+      if (b->space->ndom > b->space->nroot) return false;
     } else {
       for (int j = 0; j < n; j++) { /* row epilogue: dims of their own; kept over restarts */
         if (ext[j] == 1) continue;
-        if (b->ndom == MAX_DOM) return false;
-        b->dom[b->ndom].n = 1;
-        b->dom[b->ndom].part[0] = ext[j];
-        b->dom[b->ndom].reduced = true;
-        b->ndom++;
+        if (b->space->ndom == MAX_DOM) return false;
+        b->space->dom[b->space->ndom].n = 1;
+        b->space->dom[b->space->ndom].part[0] = ext[j];
+        b->space->dom[b->space->ndom].reduced = true;
+        b->space->ndom++;
       }
       b->has_red = true;
-      for (int j = b->nroot; j < b->ndom; j++) {
+      for (int j = b->space->nroot; j < b->space->ndom; j++) {
         if (b->ndim + 1 > KDIM) return false;
-        b->size[b->ndim] = b->dom[j].part[0];
+        b->size[b->ndim] = b->space->dom[j].part[0];
         b->dim_dom[b->ndim++] = j;
       }
     }
     b->has_red = true;
   } else if (nfree) {
-    for (int j = 0; j < b->nroot; j++)
-      if (dom_free[j] != b->dom[j].reduced) return false;
+    for (int j = 0; j < b->space->nroot; j++)
+      if (dom_free[j] != b->space->dom[j].reduced) return false;
   } else {
-    for (int j = 0; j < b->nroot; j++)
-      if (b->dom[j].reduced) return false;
+    for (int j = 0; j < b->space->nroot; j++)
+      if (b->space->dom[j].reduced) return false;
   }
   int j = 0;
   for (int i = 0; i < n; i++) { /* match extents in order */
     memset(&red[i], 0, sizeof red[i]);
     if (ext[i] == 1) continue;
-    while (j < b->ndom && !b->dom[j].reduced) j++;
-    if (j == b->ndom) return false;
+    while (j < b->space->ndom && !b->space->dom[j].reduced) j++;
+    if (j == b->space->ndom) return false;
     int64_t size = 1, st = 1;
-    for (int p = 0; p < b->dom[j].n; p++) size *= b->dom[j].part[p];
+    for (int p = 0; p < b->space->dom[j].n; p++) size *= b->space->dom[j].part[p];
     if (size != ext[i]) return false;
     for (int d = b->ndim - 1; d >= 0; d--)
       if (b->dim_dom[d] == j) {
@@ -229,8 +229,8 @@ static bool reduced_dims(Build *b, const Map *m, const int64_t *ext, int n, Ix *
       }
     j++;
   }
-  while (j < b->ndom && !b->dom[j].reduced) j++;
-  return j == b->ndom;
+  while (j < b->space->ndom && !b->space->dom[j].reduced) j++;
+  return j == b->space->ndom;
 }
 
 int lb_build_reduce(Build *b, Val v, const Map *m) {
@@ -305,11 +305,7 @@ int lb_build_gather(Build *b, Val v, const Map *m) {
   int64_t axis = n->attr[0].v[0];
   Val x = n->in[0], idx = n->in[1];
   const Shape *xs = &g_node(b->g, x)->shape, *is = &g_node(b->g, idx)->shape;
-  if (!b->l->stored[x] || b->l->block[x]) {
-    b->l->stored[x] = true;
-    lower_why(b->l, x, WHY_GATHERED, v, 0, 0);
-    b->l->block[x] = 0;
-  }
+  if (!b->l->at.stored[x] || b->l->at.block[x]) bug("fuse: what is gathered, %%%d, is not in memory", x);
   Map mi = *m, mx = *m;
   mi.rank = is->rank;
   for (int i = 0; i < is->rank; i++) mi.ix[i] = m->ix[axis + i];

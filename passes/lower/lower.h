@@ -4,9 +4,25 @@
 #define JEPAC_PASSES_LOWER_LOWER_H
 
 #include "ir/kernel/kernel.h"
-#include "passes/pipeline.h"
 
 typedef VEC(Val) ValVec;
+
+/* What is in memory and how, per value: decided in one place (decide.c). */
+typedef struct {
+  bool *stored;     /* has a buffer of its own */
+  bool *must;       /* ... whatever fusion decides */
+  bool *nohome;     /* must not be computed inside a consumer's kernel */
+  bool *row_inline; /* of a reduction: may be computed inside the kernel that uses it */
+  int *block;       /* channel block of its storage */
+  Val *home;        /* of a stored value: the root whose kernel should compute it on the way, or -1 */
+} Storage;
+
+/* What kernels that could not be built as decided have taught, per value; only ever added to (fuse.c). */
+typedef struct {
+  bool *stored;    /* of this round: some kernel cannot address its operands, so it must be in memory */
+  bool *row_major; /* never blocked: an index map could not follow it */
+  bool *nohome;    /* kernels would wait for each other, or store it more than once */
+} Facts;
 
 typedef struct {
   Arena *arena;
@@ -14,49 +30,83 @@ typedef struct {
   const Graph *g;
   Program *p;
   ConvAlgo conv;
-  int *block;       /* per value: channel block of its storage (layout.c) */
-  bool *stored;     /* per value: has a buffer of its own */
-  bool *must;       /* ... whatever fusion decides */
-  bool *nohome;     /* per value: must not be computed inside a consumer's kernel (breaks a cycle) */
-  bool *noblock;    /* per value: never blocked (an index map could not follow it) */
-  bool lean;        /* kernels wait for their first reader (schedule.c) */
-  bool restart;     /* lowering has to be done again with what the flags above learnt */
-  bool *noinline;   /* per value: the builder could not express its index map in a consumer */
-  Val *home;        /* per stored value: the root whose kernel should compute it on the way, or -1 */
-  int *buf;         /* per value: buffer number, -1 none yet */
-  int *kernel_of;   /* per stored value: kernel that writes it, -1 none */
-  bool *row_inline; /* per reduction: may be computed inside the kernel that uses it */
-  bool *explained;  /* per value: a decision about it is written down */
+  bool lean;       /* kernels wait for their first reader (schedule.c) */
+  int *layout;     /* per value: channel block that suits its convolutions (layout.c) */
+  Facts facts;     /* fuse.c */
+  Storage at;      /* decide.c */
+  int *buf;        /* per value: buffer number, -1 none yet */
+  int *kernel_of;  /* per stored value: kernel that writes it, -1 none, -2 it lies in another's buffer */
+  bool *explained; /* per value: a decision about it is written down */
 } Lower;
 
+/* Why something cannot be built as decided: the fact to learn from it. */
+typedef enum {
+  BUILT,          /* it can */
+  NO_WAY,         /* these roots have no kernel together */
+  MUST_STORE,     /* val must be in memory, because of why and other */
+  MUST_ROW_MAJOR, /* val must lie in memory row by row */
+  NO_HOME,        /* val cannot be stored on the way to a root */
+  MUST_SPLIT,     /* part `part` of domain dim `dom` of this kernel, into some times `factor` */
+  COMPUTE_AGAIN   /* `values`, more than before, follow from what this kernel reads anyway */
+} RefusalKind;
+
+typedef struct {
+  RefusalKind kind;
+  Val val, other;
+  Why why;
+  int dom, part;
+  int64_t factor;
+  ValVec values;
+} Refusal;
+
+Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv);
+int *lower_filled(Arena *a, int n, int value);
 /* Writes down why v is in memory; the first reason counts. */
 void lower_why(Lower *l, Val v, Why why, Val other, double a, double b);
 
-/* pipeline.c: the state before layout; flags learnt in an earlier attempt are taken from it (NULL: the
- * first). */
-Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv,
-                   const Lower *before);
-
 /* precision.c: g with what is stored between kernels rounded to bf16. */
-Graph *precision_graph(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv);
+Graph *precision_graph(Arena *a, const Graph *g, const Target *t, ConvAlgo conv);
 
-/* layout.c: which values are stored channel-blocked. */
+/* layout.c: which values are best stored channel-blocked. */
 void layout_assign(Lower *l);
 
-/* fuse.c: decides what is stored and groups the rest into loop kernels; appends kernels to the program
- * (unordered). */
+/* decide.c: from the graph, its layout and the facts known, what is stored. */
+void decide(Lower *l);
+void decide_stored(Lower *l, Val v, Why why, Val other);
+
+/* fuse.c: decides, builds the kernels of what is stored (unordered), and learns from what cannot be built. */
 void fuse(Lower *l);
 
-/* loop_build.c: a loop kernel computing `roots` (equal shapes; all reductions, or one value). Stored operands
-   become loads; values whose home is roots[0] are computed and stored as well and are listed in homed. Marks
-   operands stored as needed. */
+/* ---- loop kernels (loop_build.c) ---- */
+enum { MAX_DOM = 12, MAX_PARTS = 6 };
+
+/* A domain dim: one axis of the root shape or one reduced axis, as parts (outermost first) that are the loop
+ * dims. */
+typedef struct {
+  int n;
+  int64_t part[MAX_PARTS];
+  bool reduced;
+} Dom;
+
+/* What is known of one kernel before an attempt to build it. */
+typedef struct {
+  int ndom, nroot; /* dims from the root's shape come first */
+  Dom dom[MAX_DOM];
+  ValVec again; /* stored values that are computed once more, since all they follow from is read anyway */
+} LoopSpace;
+
 typedef struct {
   Kernel kernel;
   ValVec loads;  /* stored values read */
   ValVec stores; /* values written */
   Val reduce;    /* roots are rows computed from reductions like this one, or -1 */
 } Built;
-bool loop_build(Lower *l, const Val *roots, int nroots, Built *out);
+
+void loop_space(const Shape *s, LoopSpace *space);
+void loop_split(LoopSpace *space, const Refusal *r);
+/* A loop kernel computing `roots` (equal shapes; all reductions, or one value). Stored operands become loads;
+   values whose home is roots[0] are computed and stored as well. */
+Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Built *out);
 /* A kernel copying buffer src to a row-major buffer dst of equal shape. */
 Kernel loop_copy(Lower *l, int src, int dst);
 /* Address of operand v (through views of a stored value) over loop dims given as one list of extents per
@@ -64,22 +114,20 @@ Kernel loop_copy(Lower *l, int src, int dst);
    strides otherwise. */
 bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis_dim, Val *base, Affine *off);
 
-/* lower_ops.c: contractions and scatter. */
-void lower_dot(Lower *l, Val v);
-void lower_conv(Lower *l, Val v);
-void lower_scatter(Lower *l, Val v);
-void lower_extern(Lower *l, Val v);
-/* True when the dot's operand i can be read through its views; then *base is the value that must be stored.
- */
-bool dot_operand_base(Lower *l, Val v, int i, Val *base);
+/* ---- operators with kernels of their own (lower_ops.c) ---- */
+typedef struct {
+  /* Marks what must be in memory, and row by row, for v. */
+  void (*needs)(Lower *l, Val v);
+  Refusal (*build)(Lower *l, Val v); /* NULL: it is computed in loop kernels */
+} OpLowering;
+const OpLowering *op_lowering(OpKind k);
+bool op_has_kernel(OpKind k);
 
 int lower_buf(Lower *l, Val v);                 /* buffer of a stored value, made on first use */
-int lower_temp(Lower *l, int64_t bytes);        /* an untyped temporary */
 void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val */
 
-/* schedule.c: orders kernels, resolves state updates (in place where possible) and results. False when
- *kernels form a cycle: culprit is a value to mark nohome. */
-bool schedule(Lower *l, Val *culprit);
+/* schedule.c: orders kernels, resolves state updates (in place where possible) and results. */
+void schedule(Lower *l);
 /* Does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
 bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
 

@@ -1,5 +1,5 @@
-/* Lowering of what is not a loop kernel: matrix products, convolution steps, scatter; and the buffers of
- * values. */
+/* Operators with kernels of their own: matrix products, convolution steps, scatter, calls; what they want in memory,
+ * by kind of operator; and the buffers of values. */
 #include <string.h>
 
 #include "passes/lower/lower.h"
@@ -12,7 +12,7 @@ int lower_buf(Lower *l, Val v) {
   b.kind = n->op == OP_input ? BUF_INPUT : BUF_TEMP;
   b.dt = n->dt;
   b.shape = n->shape;
-  b.block = l->block[v];
+  b.block = l->at.block[v];
   b.bytes = shape_count(&n->shape) * dtype_size(n->dt);
   b.input = n->op == OP_input ? n->input : -1;
   b.result = b.alias = b.first = b.last = -1;
@@ -21,7 +21,7 @@ int lower_buf(Lower *l, Val v) {
   return l->buf[v] = l->p->buf.n - 1;
 }
 
-int lower_temp(Lower *l, int64_t bytes) {
+static int lower_temp(Lower *l, int64_t bytes) {
   Buf b;
   memset(&b, 0, sizeof b);
   b.kind = BUF_TEMP;
@@ -96,11 +96,17 @@ static bool dot_operand(Lower *l, Val v, int i, Val *base, Affine *off, DotAxes 
   return unit;
 }
 
-bool dot_operand_base(Lower *l, Val v, int i, Val *base) {
-  Affine off;
-  DotAxes ax;
-  int64_t mk[4];
-  return dot_operand(l, v, i, base, &off, &ax, mk);
+static void dot_needs(Lower *l, Val v) {
+  l->at.block[v] = 0;
+  for (int i = 0; i < 2; i++) {
+    Val base;
+    Affine off;
+    DotAxes ax;
+    int64_t mk[4];
+    if (!dot_operand(l, v, i, &base, &off, &ax, mk)) base = g_node(l->g, v)->in[i];
+    decide_stored(l, base, WHY_OPERAND, v);
+    l->at.block[base] = 0;
+  }
 }
 
 static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout) {
@@ -131,7 +137,11 @@ static void push_gemm(Lower *l, const GemmSpec *s, Val v, const Val base[2]) {
   }
 }
 
-void lower_dot(Lower *l, Val v) {
+static Refusal operand_first(Val operand, Val v) {
+  return (Refusal){.kind = MUST_STORE, .val = operand, .why = WHY_OPERAND, .other = v};
+}
+
+static Refusal lower_dot(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   GemmSpec spec = {.dt = n->dt == DT_BF16 ? DT_F32 : n->dt, .c16 = n->dt == DT_BF16}, *s = &spec;
   spec.a16 = g_node(l->g, n->in[0])->dt == DT_BF16, spec.b16 = g_node(l->g, n->in[1])->dt == DT_BF16;
@@ -139,22 +149,15 @@ void lower_dot(Lower *l, Val v) {
   Affine off[2];
   DotAxes ax[2];
   int64_t mk[2][4];
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < 2; i++) {
+    Val in = n->in[i];
     if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i])) {
-      if (l->stored[n->in[i]] && !l->block[n->in[i]])
+      if (l->at.stored[in] && !l->at.block[in])
         bug("dot_general %%%d: operand %d is not in product order", v, i);
-      l->stored[n->in[i]] = true;
-      lower_why(l, n->in[i], WHY_OPERAND, v, 0, 0);
-      l->block[n->in[i]] = 0;
-      if (!dot_operand(l, v, i, &base[i], &off[i], &ax[i], mk[i]))
-        bug("dot_general %%%d: operand %d is not in product order", v, i);
+      return l->at.stored[in] ? (Refusal){.kind = MUST_ROW_MAJOR, .val = in} : operand_first(in, v);
     }
-  for (int i = 0; i < 2; i++)
-    if (!l->stored[base[i]]) { /* a view chain ended in a computed value */
-      l->stored[base[i]] = true;
-      lower_why(l, base[i], WHY_OPERAND, v, 0, 0);
-      l->block[base[i]] = 0;
-    }
+    if (!l->at.stored[base[i]]) return operand_first(base[i], v); /* a view chain ended in a computed value */
+  }
   s->m = mk[0][0];
   s->n = mk[1][0];
   s->k = mk[0][2];
@@ -180,11 +183,12 @@ void lower_dot(Lower *l, Val v) {
   s->nbatch = ax[0].batch.n;
   push_gemm(l, s, v, base);
   l->kernel_of[v] = l->p->kernel.n - 1;
+  return (Refusal){BUILT};
 }
 
 /* ---- convolution ---- */
 
-void lower_conv(Lower *l, Val v) {
+static Refusal lower_conv(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   ConvSpec s;
   memset(&s, 0, sizeof s);
@@ -224,8 +228,8 @@ void lower_conv(Lower *l, Val v) {
     s.stride[i] = n->attr[0].v[i];
     s.pad[i] = n->attr[1].v[i];
   }
-  s.xblock = l->block[x];
-  s.yblock = l->block[y];
+  s.xblock = l->at.block[x];
+  s.yblock = l->at.block[y];
   s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
   s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
@@ -248,11 +252,12 @@ void lower_conv(Lower *l, Val v) {
     lower_push(l, &k, v);
   }
   l->kernel_of[v] = l->p->kernel.n - 1;
+  return (Refusal){BUILT};
 }
 
 /* ---- scatter_add ---- */
 
-void lower_scatter(Lower *l, Val v) {
+static Refusal lower_scatter(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   Kernel k;
   memset(&k, 0, sizeof k);
@@ -272,11 +277,12 @@ void lower_scatter(Lower *l, Val v) {
   push_operands(l, &k, buf, 3, 1);
   lower_push(l, &k, v);
   l->kernel_of[v] = l->p->kernel.n - 1;
+  return (Refusal){BUILT};
 }
 
 /* ---- extern ---- */
 
-void lower_extern(Lower *l, Val v) {
+static Refusal lower_extern(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   Kernel k;
   memset(&k, 0, sizeof k);
@@ -288,4 +294,38 @@ void lower_extern(Lower *l, Val v) {
   push_operands(l, &k, buf, n->nin + 1, 1);
   lower_push(l, &k, v);
   l->kernel_of[v] = l->p->kernel.n - 1;
+  return (Refusal){BUILT};
 }
+
+/* ---- by kind of operator ---- */
+static void conv_needs(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  for (int i = 0; i < 2; i++) decide_stored(l, n->in[i], WHY_OPERAND, v);
+  l->at.block[n->op == OP_conv2d_dw ? v : n->in[1]] = 0;
+}
+
+/* All operands, and the result, row by row. */
+static void plain_needs(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  l->at.block[v] = 0;
+  for (int i = 0; i < n->nin; i++) {
+    decide_stored(l, n->in[i], WHY_OPERAND, v);
+    l->at.block[n->in[i]] = 0;
+  }
+}
+
+static void gather_needs(Lower *l, Val v) {
+  Val from = g_node(l->g, v)->in[0];
+  decide_stored(l, from, WHY_GATHERED, v);
+  l->at.block[from] = 0;
+  l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
+}
+
+static const OpLowering table[KIND_EXTERN + 1] = {[KIND_DOT] = {dot_needs, lower_dot},
+                                                  [KIND_CONV] = {conv_needs, lower_conv},
+                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
+                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
+                                                  [KIND_GATHER] = {gather_needs, NULL}};
+
+const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
+bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

@@ -1,7 +1,7 @@
 /* --precision bf16: values that lie in memory between kernels are rounded to bf16, by explicit casts, so that
    every later stage and both interpreters compute with the rounded values.
 
-   Which values those are, fusion knows: the graph is lowered once for a look at what it stores. Of that,
+   Which values those are, fusion decides (decide.c), before it builds anything. Of that,
    activations and their gradients are rounded: floats with an element for each element of some product's or
    argument's result, not what is reduced from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
@@ -10,8 +10,6 @@
 
 #include "passes/lower/lower.h"
 #include "passes/graph/pass.h"
-
-enum { LEAST = 1024 }; /* elements worth rounding */
 
 typedef struct {
   const Graph *in;
@@ -61,8 +59,8 @@ static void choose(Precision *p, Lower *l) {
   bool *feeds = mark_feeding(a, g), *dense = mark_dense(a, g);
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
-    p->rounded[v] = l->stored[v] && n->dt == DT_F32 && n->op != OP_input && feeds[v] && dense[v] &&
-                    shape_count(&n->shape) >= LEAST;
+    p->rounded[v] = l->at.stored[v] && n->dt == DT_F32 && n->op != OP_input && feeds[v] && dense[v] &&
+                    shape_count(&n->shape) >= l->p->target.cost->bf16_elements;
   }
   for (int i = 0; i < g->outputs.n; i++) p->rounded[g->outputs.v[i].val] = false;
 }
@@ -115,27 +113,28 @@ static void copy(Precision *p, Val v) {
   p->wide[v] = -1; /* from now on the rounded value */
 }
 
-Graph *precision_graph(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv) {
-  Lower *l = NULL;
-  do {
-    l = lower_begin(a, attempt, g, t, conv, l);
-    layout_assign(l);
-    fuse(l);
-  } while (l->restart);
+Graph *precision_graph(Arena *a, const Graph *g, const Target *t, ConvAlgo conv) {
+  Arena *temp = arena_new();
+  Lower *l = lower_begin(temp, temp, g, t, conv);
+  layout_assign(l);
+  decide(l);
   int n = g->node.n;
   Precision p = {.in = g, .rounded = NEWN(a, bool, n + 1), .narrow = NEWN(a, Val, n + 1)};
   p.out = pass_begin(a, g, &p.wide);
+  p.out->precision = DT_NONE; /* done here */
   for (Val v = 0; v < n; v++) p.narrow[v] = -1;
   choose(&p, l);
   for (Val v = 0; v < n; v++) copy(&p, v);
   for (int i = 0; i < g->outputs.n; i++) wide(&p, g->outputs.v[i].val);
   pass_outputs(p.out, g, p.wide);
+  arena_free(temp);
   return p.out;
 }
 
 Graph *precision_widened(Arena *a, const Graph *g) {
   Val *map;
   Graph *out = pass_begin(a, g, &map);
+  out->precision = DT_NONE;
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
     if (n->dt != DT_BF16 || n->op == OP_input) {

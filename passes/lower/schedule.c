@@ -156,40 +156,6 @@ static void pull(bool *commit, Sched *s, int k) {
   for (int j = 0; j < s->succ[k].n; j++) pull(commit, s, s->succ[k].v[j]);
 }
 
-static bool on_cycle(Sched *s, const int *left, Val *culprit) {
-  int n = s->p->kernel.n, k = 0;
-  while (!left[k]) k++;
-  int *seen = NEWN(s->l->arena, int, n), *pred = NEWN(s->l->arena, int, n);
-  for (int a = 0; a < n; a++) pred[a] = -1;
-  for (int a = 0; a < n; a++) {
-    if (!left[a]) continue;
-    const Kernel *kn = &s->p->kernel.v[a];
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
-      for (int j = 0; j < r->n; j++)
-        if (r->v[j] != a && left[r->v[j]]) pred[r->v[j]] = a;
-    }
-    for (int j = 0; j < s->succ[a].n; j++)
-      if (left[s->succ[a].v[j]]) pred[s->succ[a].v[j]] = a;
-  }
-  while (!seen[k] && pred[k] >= 0) {
-    seen[k] = 1;
-    k = pred[k];
-  }
-  for (int i = 0; i < n; i++) {
-    const Kernel *kn = &s->p->kernel.v[k];
-    for (int j = kn->nbuf - kn->nout; j < kn->nbuf && kn->nout > 1; j++) {
-      Val v = s->p->buf.v[kn->buf[j]].val;
-      if (v >= 0 && v != kn->val && !s->l->nohome[v]) {
-        *culprit = v;
-        return true;
-      }
-    }
-    k = pred[k];
-  }
-  return false;
-}
-
 /* Bytes that would be kept longer if k ran after all kernels of a lower key than `due`: operands without a
  * later reader. */
 static int64_t held_until(const Sched *s, int k, const int64_t *key, int64_t due) {
@@ -246,7 +212,7 @@ static const int64_t *keys(Sched *s) {
   return key;
 }
 
-bool schedule(Lower *l, Val *culprit) {
+void schedule(Lower *l) {
   Program *p = l->p;
   const Graph *g = l->g;
   Sched *s = NEW(l->arena, Sched);
@@ -292,10 +258,7 @@ bool schedule(Lower *l, Val *culprit) {
       if (!left[k] || npred[k]) continue;
       if (best < 0 || (commit[k] != commit[best] ? commit[best] : key[k] < key[best])) best = k;
     }
-    if (best < 0) {
-      if (!on_cycle(s, left, culprit)) bug("schedule: kernels form a cycle");
-      return false;
-    }
+    if (best < 0) bug("schedule: kernels form a cycle");
     if (commit[best] && p->ncompute == n) p->ncompute = done;
     order[done++] = best;
     left[best] = 0;
@@ -314,5 +277,4 @@ bool schedule(Lower *l, Val *culprit) {
   }
   p->kernel.v = sorted;
   p->kernel.cap = n;
-  return true;
 }

@@ -24,6 +24,10 @@ static bool fill_synthetic(const DataSet *s, const Fill *f, Reason *why) {
 
 Status open_synthetic(Opening *o) {
   DataSet *s = o->s;
+  if (o->folder) {
+    diag_error(o->d, NULL, "--data has no effect: synthetic data are made, not read");
+    return ST_USAGE;
+  }
   s->views = (int)source_number(o, "views", 1);
   s->size = (int)source_number(o, "size", 32);
   s->channels = (int)source_number(o, "channels", 3);

@@ -112,4 +112,5 @@ $ mkdir full && ln -s /dev/full full/001-simplify.ir && jepac ir tiny.jepa --tra
   jepac: error: cannot write full/001-simplify.ir: No space left on device
   exit 3
 $ jepac ir tiny.jepa --train-step --dump-ir early > graph.txt && ls early
-  jepac: warning: early is empty, as no pass has changed anything: is the --stage too early?
+  jepac: error: --dump-ir had no effect: with these arguments jepac ir does not use it
+  exit 2

@@ -29,3 +29,20 @@ $ jepac train precision.jepa -q --out one --resume --steps 10 --precision bf16
   jepac: warning: one was compiled differently (another model, machine or jepac): the run goes on, but not with the same bits
 $ tail -1 one/run.jsonl | cut -c1-12
   {"step": 10,
+
+An expression counts, a graph says what it was made for, and an option wins.
+
+$ sed 's/= bf16/= if batch > 8 then bf16 else f32/' precision.jepa > by_batch.jepa; jepac ir by_batch.jepa --train-step --stage plan | grep -c bf16; jepac ir by_batch.jepa --train-step --stage plan --set batch=4 | grep -c bf16
+  7
+  0
+  exit 1
+$ jepac ir precision.jepa --train-step -o step.ir; head -1 step.ir; jepac ir step.ir --stage plan | grep -c bf16; jepac ir step.ir --stage plan --precision f32 | grep -c bf16
+  graph train_step precision=bf16 {
+  7
+  0
+  exit 1
+$ sed 's/=bf16/=f16/' step.ir > wrong.ir; jepac ir wrong.ir --stage plan
+  wrong.ir:1:28: error: the precision of a graph is bf16 or is not given
+      graph train_step precision=f16 {
+                                 ^
+  exit 1

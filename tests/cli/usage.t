@@ -51,8 +51,8 @@ $ jepac run tiny.jepa --inputs
   jepac: error: --inputs needs a value: FILE
   exit 2
 $ jepac check tiny.jepa --grad
-  jepac: error: unknown option '--grad' for jepac check
-  jepac: note: 'jepac check -h' lists the options
+  jepac: error: jepac check takes no --grad: it would have no effect
+  jepac: note: it is an option of jepac run, ir, explain and verify
   exit 2
 $ jepac run tiny.jepa --grad=yes
   jepac: error: --grad takes no value
@@ -61,16 +61,16 @@ $ jepac check tiny.jepa -x
   jepac: error: unknown option '-x' for jepac check
   jepac: note: 'jepac check -h' lists the options
   exit 2
-$ jepac check tiny.jepa --seed minus
+$ jepac bench tiny.jepa --seed minus
   jepac: error: --seed needs a whole number, not 'minus'
   exit 2
-$ jepac check tiny.jepa --seed -1
+$ jepac bench tiny.jepa --seed -1
   jepac: error: --seed needs a whole number, not '-1'
   exit 2
-$ jepac check tiny.jepa --threads 0
+$ jepac bench tiny.jepa --threads 0
   jepac: error: --threads needs a positive whole number, not '0'
   exit 2
-$ jepac check tiny.jepa --threads 100000
+$ jepac bench tiny.jepa --threads 100000
   jepac: error: --threads is at most 1024
   exit 2
 $ jepac train tiny.jepa --steps 1e3
@@ -89,8 +89,8 @@ $ jepac train tiny.jepa --tune often
   jepac: error: --tune is one of off|fast|full, not 'often'
   exit 2
 $ jepac check tiny.jepa --tune full
-  jepac: error: unknown option '--tune' for jepac check
-  jepac: note: 'jepac check -h' lists the options
+  jepac: error: jepac check takes no --tune: it would have no effect
+  jepac: note: it is an option of jepac train, eval, run and bench
   exit 2
 $ jepac run tiny.jepa --mode test
   jepac: error: --mode is one of train|eval, not 'test'
@@ -142,3 +142,29 @@ $ jepac check -h | head -2
   parse, shapes, memory and FLOP estimate
 $ jepac help | tail -1
   jepac COMMAND -h lists a command's options.
+
+An option without effect is an error, by the command or by what else is on the line.
+
+$ jepac fmt tiny.jepa --precision bf16 --threads 4
+  jepac: error: jepac fmt takes no --precision: it would have no effect
+  jepac: note: it is an option of jepac check, train, eval, run, compile, ir, explain, verify and bench
+  exit 2
+$ jepac ir tiny.jepa --set B=4 --conv direct --max-memory 1G >text
+  jepac: error: --conv had no effect: with these arguments jepac ir does not use it
+  jepac: error: --max-memory had no effect: with these arguments jepac ir does not use it
+  exit 2
+$ jepac ir tiny.jepa --set B=4 -o a.ir; jepac run a.ir --random --set B=3 -q
+  jepac: error: --set had no effect: with these arguments jepac run does not use it
+  exit 2
+$ jepac run a.ir --random --interp --threads 2 --conv direct -q
+  jepac: error: --threads had no effect: with these arguments jepac run does not use it
+  jepac: error: --conv had no effect: with these arguments jepac run does not use it
+  exit 2
+$ jepac explain tiny.jepa --fusion --threads 2 >text
+  jepac: error: --threads had no effect: with these arguments jepac explain does not use it
+  exit 2
+$ jepac train tiny.jepa -q --data .
+  jepac: error: --data has no effect: synthetic data are made, not read
+  exit 2
+$ jepac opt a.ir --passes cse --entry forward --format json | cut -c1-30
+  {"graph":"forward","nodes":[{"

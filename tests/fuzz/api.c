@@ -51,7 +51,7 @@ static void load(State *s, int i, unsigned arg) {
                      .cache_dir = cache,
                      .threads = (int)(arg / 32 % 3),
                      .max_memory = arg & 128 ? 4096 : 0,
-                     .bf16 = arg & 64 ? 1 : 0};
+                     .precision = arg & 64 ? JEPAC_BF16 : 0};
   free_model(s, i);
   s->model[i] = jepac_load_text(texts[arg % TEXTS], arg & 16 ? "a name" : NULL, &o);
   FUZZ_CHECK(s->model[i] != NULL);

@@ -8,7 +8,7 @@
 #include "codegen/jit/cache.h"
 #include "runtime/checkpoint.h"
 #include "runtime/data/archive.h"
-#include "runtime/data/array.h"
+#include "runtime/npy.h"
 #include "runtime/data/idx.h"
 #include "runtime/data/source.h"
 #include "runtime/metrics.h"
@@ -54,12 +54,12 @@ void fuzz_npy(const uint8_t *data, size_t n) {
   Status s = npy_read(fuzz_file(0, data, n), &t, a, d);
   FUZZ_CHECK((s == ST_OK) == (diags_errors(d) == 0));
   if (!s) touch(t.data, (size_t)t.bytes);
-  Array x;
+  NpyArray x;
   char text[32];
-  bool parsed = !array_parse(data, n, &x);
+  bool parsed = !npy_parse(data, n, &x);
   for (int64_t i = 0; parsed && i < x.count && i < 4096; i++) {
-    if (x.kind == 'U' || x.kind == 'S') array_text(&x, i, text, sizeof text);
-    else sink += (uint64_t)(array_number(&x, i) != 0);
+    if (x.kind == 'U' || x.kind == 'S') npy_text(&x, i, text, sizeof text);
+    else sink += (uint64_t)(npy_number(&x, i) != 0);
   }
   arena_free(a);
 }

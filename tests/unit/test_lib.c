@@ -91,22 +91,27 @@ START_TEST(trains_saves_and_loads) {
 }
 END_TEST
 
-/* Hidden layers are stored as bf16. */
+/* Hidden layers are stored as bf16, by option or by the recipe, which an option overrides. */
 START_TEST(rounds_to_bf16) {
-  float loss[2];
-  for (int bf16 = 0; bf16 < 2; bf16++) {
-    const char *set[] = {"width=256", NULL};
-    jepac_options o = {.set = set, .threads = 1, .bf16 = bf16};
+  static const jepac_type option[] = {0, JEPAC_BF16, 0, JEPAC_F32};
+  static const char *const recipe[] = {"f32", "f32", "if true then bf16 else f32", "bf16"};
+  float loss[4];
+  for (int i = 0; i < 4; i++) {
+    char precision[64];
+    snprintf(precision, sizeof precision, "precision=%s", recipe[i]);
+    const char *set[] = {"width=256", precision, NULL};
+    jepac_options o = {.set = set, .threads = 1, .precision = option[i]};
     jepac_model *m = jepac_load_text(fit, "fit.jepa", &o);
     jepac_session *s = jepac_compile(m, "forward", 0);
     jepac_init(s, 1);
     batch(s);
     ck_assert_int_eq(jepac_run(s), JEPAC_OK);
-    loss[bf16] = *f32(s, "loss");
+    loss[i] = *f32(s, "loss");
     jepac_session_free(s);
     jepac_model_free(m);
   }
   ck_assert(loss[0] != loss[1] && fabsf(loss[0] - loss[1]) < 0.1f * loss[0]);
+  ck_assert(loss[2] == loss[1] && loss[3] == loss[0]);
 }
 END_TEST
 
@@ -132,6 +137,23 @@ START_TEST(errors_are_text) {
   const char *set[] = {"width", NULL};
   m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.set = set});
   ck_assert_int_eq(jepac_load_status(m), JEPAC_USAGE);
+  jepac_model_free(m);
+  /* what would have no effect */
+  const jepac_options bad[] = {{.threads = -2}, {.max_memory = -1}, {.precision = JEPAC_F64}};
+  for (int i = 0; i < 3; i++) {
+    m = jepac_load_text(fit, "fit.jepa", &bad[i]);
+    ck_assert_int_eq(jepac_load_status(m), JEPAC_USAGE);
+    ck_assert(strstr(jepac_message(m), "not -") || i == 2);
+    jepac_model_free(m);
+  }
+  m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 1});
+  ck_assert(!jepac_compile(m, "forward", 8) && strstr(jepac_message(m), "not 8"));
+  ck_assert(!jepac_compile(m, "train_step", JEPAC_GRAD) && strstr(jepac_message(m), "no gradients"));
+  jepac_session *s = jepac_compile(m, "forward", 0);
+  ck_assert_int_eq(jepac_set_number(s, "total_steps", 3), JEPAC_OK);
+  ck_assert_int_eq(jepac_set_number(s, "sed", 3), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "no run-time number sed"));
+  jepac_session_free(s);
   jepac_model_free(m);
 }
 END_TEST

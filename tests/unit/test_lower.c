@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "passes/lower/lower.h"
+#include "passes/pipeline.h"
 #include "passes/graph/remat.h"
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
