@@ -267,16 +267,19 @@ static void run(void *of) {
   r->st = compiled_step(&r->s->k, &r->bad);
 }
 
-/* Threads may be wanting; what the compiler has made stays good. */
-jepac_status jepac_run(jepac_session *s) {
+/* Does something with a session alone: where memory or threads run out, what the compiler has made stays good. */
+static Status try_session(void (*fn)(void *), Running *r) {
   char why[REASON_TEXT];
+  if (rescue(fn, r, true, why)) return r->st;
+  report(r->s, "%s", why);
+  return ST_BUDGET;
+}
+
+jepac_status jepac_run(jepac_session *s) {
   Running r = {.s = s};
-  if (!rescue(run, &r, true, why)) {
-    report(s, "%s", why);
-    return JEPAC_BUDGET;
-  }
-  if (r.st) report(s, "%s is not finite", s->k.plan->tensor[r.bad].name);
-  return (jepac_status)r.st;
+  Status st = try_session(run, &r);
+  if (st == ST_NONFINITE) report(s, "%s is not finite", s->k.plan->tensor[r.bad].name);
+  return (jepac_status)st;
 }
 
 int jepac_copy_states(jepac_session *to, const jepac_session *from) {
@@ -290,7 +293,7 @@ static void save(void *of) {
 
 jepac_status jepac_save(jepac_session *s, const char *path) {
   Running r = {.s = s, .path = path};
-  return attempt(s->model, save, &r) ? (jepac_status)r.st : JEPAC_BUDGET;
+  return (jepac_status)try_session(save, &r);
 }
 
 static void close_file(void *f) { st_close(f); }

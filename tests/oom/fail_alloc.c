@@ -2,8 +2,8 @@
    and from the libraries named in OOM_LIBS (separated by colons); LLVM's, which cannot fail in order, are not.
      OOM_AT=N      the Nth fails
      OOM_FROM=N    the Nth and all later ones fail
-     OOM_THREAD=N  the Nth thread cannot start, nor any later one
-     OOM_COUNT=F   writes to F how many allocations and threads there were */
+     OOM_THREAD=N  no more than N - 1 threads live at once beside the first
+     OOM_COUNT=F   writes to F how many allocations there were and threads lived at once */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,12 +20,12 @@ static struct {
   uintptr_t from, to;
 } code[MOST];
 static atomic_int ncode;
-static atomic_long count, threads;
+static atomic_long count, threads, alive; /* threads: as many lived at once */
 static long at, from, at_thread;
 static const char *libs, *count_to;
 
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t),
-    *__libc_memalign(size_t, size_t);
+    *__libc_memalign(size_t, size_t), __libc_free(void *);
 
 static int wanted(const char *path) {
   const char *name = strrchr(path, '/');
@@ -125,12 +125,38 @@ void *mmap(void *p, size_t n, int prot, int flags, int fd, off_t where) {
   return real(p, n, prot, flags, fd, where);
 }
 
+typedef struct {
+  void *(*fn)(void *);
+  void *of;
+} Start;
+
+static void gone(void *none) {
+  (void)none;
+  alive--;
+}
+
+static void *live(void *of) {
+  Start s = *(Start *)of;
+  void *result;
+  __libc_free(of);
+  pthread_cleanup_push(gone, NULL);
+  result = s.fn(s.of);
+  pthread_cleanup_pop(1);
+  return result;
+}
+
 int pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *of) {
   static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-  long n = ++threads;
-  if (at_thread && n >= at_thread) return EAGAIN;
+  long n = ++alive;
+  if (n > threads) threads = n;
+  if (at_thread && n >= at_thread) {
+    alive--;
+    return EAGAIN;
+  }
   if (!real)
     real = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))(uintptr_t)dlsym(
         RTLD_NEXT, "pthread_create");
-  return real(t, a, fn, of);
+  Start *s = __libc_malloc(sizeof *s);
+  *s = (Start){fn, of};
+  return real(t, a, live, s);
 }
