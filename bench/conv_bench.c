@@ -274,7 +274,7 @@ int main(int argc, char **argv) {
         continue;
       ConvSpec s = spec_of(l, (ConvKind)kind, &t, &o);
       int64_t each[CHOICES] = {o.choice};
-      int n = o.all_choices ? conv_choices(&s, &t, each) : 1;
+      int n = o.all_choices ? contraction_choices(&s, &t, conv_decide, each) : 1;
       if (o.error) errors(l, &s, &t);
       for (int c = 0; c < n && !o.error; c++) {
         s.choice = each[c];

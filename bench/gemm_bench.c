@@ -136,7 +136,7 @@ int main(int argc, char **argv) {
     if (shape && !strstr(name, shape)) continue;
     int64_t each[CHOICES] = {choice};
     GemmSpec spec = spec_of(&rows[i]);
-    int n = all ? gemm_choices(&spec, &t, each) : 1;
+    int n = all ? contraction_choices(&spec, &t, gemm_decide, each) : 1;
     for (int c = 0; c < n; c++) {
       if (all) printf("%2lld ", (long long)each[c]);
       bench(&rows[i], &t, reps, each[c], cold);

@@ -1,13 +1,14 @@
 """One process that performs seq-JEPA steps in a peer framework, on command.
 
-    peers.py --peer eager|channels_last|compile|jax --workload train|encoder|transformer ...
+    peers.py --peer eager|channels_last|compile|ipex|jax --workload train|encoder|transformer|zoo ...
 
 Workloads:
     train        the whole training step: forward, gradient, AdamW, EMA of the target encoder
     encoder      the encoder alone in eval mode, without gradient
     transformer  training step of transformer encoder and predictor on given features
+    zoo          training step of a model of models/zoo, with the optimizer of its file (not in JAX)
 Data are random and fixed.  The mathematics is that of tests/parity/reference.py,
-which the PyTorch peers run as it is; the JAX peer is written below, NHWC inside
+and zoo.py, which the PyTorch peers run as they are; the JAX peer is written below, NHWC inside
 one jit.  --check DIR trains on a parity fixture and compares the losses.
 
 Protocol (JSON lines, so that a runner can interleave processes): the process
@@ -29,9 +30,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TORCH_PEERS = ("eager", "channels_last", "compile")
+TORCH_PEERS = ("eager", "channels_last", "compile", "ipex")
 PEERS = TORCH_PEERS + ("jax",)
-WORKLOADS = ("train", "encoder", "transformer")
+WORKLOADS = ("train", "encoder", "transformer", "zoo")
 ADAMW = dict(lr=4e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-3)
 EMA_DECAY = 0.996
 
@@ -51,21 +52,25 @@ def peak_rss_bytes():
 
 
 class TorchPeer:
-    """reference.SeqJEPA, eager or compiled, in either memory format."""
+    """reference.SeqJEPA or a model of zoo.py: eager, compiled or through Intel's extension."""
 
     def __init__(self, args):
         sys.path.insert(0, str(ROOT / "tests" / "parity"))
         self.torch = importlib.import_module("torch")
-        self.reference = importlib.import_module("reference")
+        self.ipex = None
+        if args.peer == "ipex":
+            self.ipex = importlib.import_module("intel_extension_for_pytorch")
+        self.reference = importlib.import_module("zoo" if args.workload == "zoo" else "reference")
         self.import_rss_bytes = peak_rss_bytes()
         self.torch.set_num_threads(args.threads)
         self.args = args
         self.compiled = args.peer == "compile"
-        self.channels_last = args.peer in ("channels_last", "compile")
+        self.channels_last = args.peer != "eager"
         self.bf16 = args.precision == "bf16"
 
     def versions(self):
-        return {"torch": self.torch.__version__}
+        versions = {"torch": self.torch.__version__}
+        return dict(versions, ipex=self.ipex.__version__) if self.ipex else versions
 
     def images(self, *shape):
         x = self.torch.randn(*shape)
@@ -80,11 +85,25 @@ class TorchPeer:
         return self.torch.compile(function) if self.compiled else function
 
     def optimizer(self, parameters, recipe=ADAMW):
-        return self.torch.optim.AdamW(parameters, fused=True, **recipe)
+        kind = self.torch.optim.SGD if "momentum" in recipe else self.torch.optim.AdamW
+        # the extension fuses optimizers itself
+        return kind(parameters, fused=self.ipex is None, **recipe)
+
+    def optimize(self, model, optimizer=None):
+        """Model and optimizer as the extension wants them."""
+        if not self.ipex:
+            return model, optimizer
+        dtype = self.torch.bfloat16 if self.bf16 else self.torch.float32
+        if optimizer is None:
+            return self.ipex.optimize(model, dtype=dtype), None
+        return self.ipex.optimize(model, optimizer=optimizer, dtype=dtype)
 
     def build(self, model_args, workload):
         args, torch = self.args, self.torch
         torch.manual_seed(0)
+        if workload == "zoo":
+            self.zoo(self.reference.FULL[args.model])
+            return
         model = self.reference.SeqJEPA(**model_args)
         if self.channels_last:
             model = model.to(memory_format=torch.channels_last)
@@ -99,10 +118,19 @@ class TorchPeer:
         else:
             self.predict(model)
 
+    def zoo(self, spec):
+        model = spec["model"](**spec["bench"])
+        inputs = spec["inputs_of"](self.args.batch).values()
+        if self.channels_last:
+            model = model.to(memory_format=self.torch.channels_last)
+            last = self.torch.channels_last
+            inputs = [x.contiguous(memory_format=last) if x.dim() == 4 else x for x in inputs]
+        self.train(model, inputs, spec["optimizer"], None)
+
     def train(self, model, inputs, recipe, decay):
         model.train()
         trainable = [p for p in model.parameters() if p.requires_grad]
-        optimizer = self.optimizer(trainable, recipe)
+        model, optimizer = self.optimize(model, self.optimizer(trainable, recipe))
         forward = self.wrap(model)
 
         def step():
@@ -111,13 +139,17 @@ class TorchPeer:
                 loss = forward(*inputs)[0]
             loss.backward()
             optimizer.step()
-            model.ema_update(decay)
+            if decay is not None:
+                model.ema_update(decay)
             return loss.item()
 
         self.step = step
 
     def encode(self, encoder, x):
-        encoder.eval()
+        encoder, _ = self.optimize(encoder.eval())
+        if self.ipex:
+            with self.torch.inference_mode(), self.autocast():
+                encoder = self.torch.jit.freeze(self.torch.jit.trace(encoder, x))
         forward = self.wrap(encoder)
 
         def step():
@@ -132,7 +164,7 @@ class TorchPeer:
         trainable = [model.agg_token]
         trainable += list(model.transformer_encoder.parameters())
         trainable += list(model.predictor.parameters())
-        optimizer = self.optimizer(trainable)
+        model, optimizer = self.optimize(model, self.optimizer(trainable))
         z = torch.randn(args.batch, args.views, model.encoder.out)
         a_obs = torch.randn(args.batch, args.views, args.proj)
         a_next = torch.randn(args.batch, args.proj)
@@ -592,6 +624,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peer", choices=PEERS, required=True)
     parser.add_argument("--workload", choices=WORKLOADS, default="train")
+    parser.add_argument("--model", help="of --workload zoo, such as gpt2")
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
@@ -618,6 +651,8 @@ def main():
     # results go to our own copy of stdout; anything a library prints goes to stderr
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    if args.peer == "jax" and args.workload == "zoo":
+        sys.exit("RuntimeError: no model of models/zoo is written in JAX")
     peer = JaxPeer(args) if args.peer == "jax" else TorchPeer(args)
     if args.check:
         return check(peer, args.check, out)

@@ -140,10 +140,6 @@ void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, dou
 /* Reports one error and returns s. */
 Status cli_fail(Cli *c, Status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 Status cli_write_text(Cli *c, const char *path, const char *text, size_t n); /* path NULL: standard output */
-/* 12345678 -> "12.3 M", bytes -> "11.8 MiB". */
-const char *cli_human_count(Arena *a, double n);
-const char *cli_human_bytes(Arena *a, int64_t n);
-bool cli_is_folder(const char *path);
 bool cli_has_suffix(const char *s, const char *suffix);
 /* Reports ST_FILE with the reason when path cannot be read. */
 Status cli_check_readable(Cli *c, const char *path, const char *what);

@@ -9,11 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fill_inputs(Session *s, uint64_t seed) {
+/* How many classes the data have; 1 where that is not known, as label 0 is always valid. */
+static uint32_t data_classes(const Recipe *r) {
+  const Setting *s = r ? setting_find(r->data.set, r->data.nset, "classes") : NULL;
+  return s && s->kind == SET_NUM && s->num >= 1 ? (uint32_t)s->num : 1;
+}
+
+/* Normal numbers; labels and tokens below `classes`. */
+static void fill_inputs(Session *s, uint32_t classes, uint64_t seed) {
   const Plan *p = session_plan(s);
   for (int i = 0; i < p->ntensor; i++) {
     SessionTensor t = session_tensor_at(s, i);
-    if (t.kind != PT_ARG || t.dt != DT_F32) continue; /* others stay zero: valid labels */
+    if (t.kind == PT_ARG && t.dt == DT_I64) {
+      Rng r = rng_stream(seed, 0xbe9c, (uint32_t)i, 0);
+      for (int64_t k = 0, n = shape_count(&t.shape); k < n; k++)
+        ((int64_t *)t.data)[k] = rng_below(&r, classes);
+    }
+    if (t.kind != PT_ARG || t.dt != DT_F32) continue;
     RngBlock b = {.seed = seed, .stream = 0xbe9c0000u + (uint32_t)i, .normal = true, .b = 1};
     double x[RNG_BLOCK];
     for (int64_t k = 0, n = shape_count(&t.shape); k < n; k += RNG_BLOCK) {
@@ -76,12 +88,13 @@ static double median(double *t, int64_t n) {
 
 /* --checks: what looking for non-finite values costs when there are none. Steps as jepac train makes them, in
    turn with steps that compute no norm for the check and look at nothing. */
-static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint64_t seed, int64_t n) {
+static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint32_t classes, uint64_t seed,
+                           int64_t n) {
   Compiled bare;
   Status s = cli_compile(c, without_norm(c->arena, g), &bare);
   if (s) return s;
   compiled_init(&bare, seed);
-  fill_inputs(bare.session, seed);
+  fill_inputs(bare.session, classes, seed);
   double *with = NEWN(c->arena, double, n), *without = NEWN(c->arena, double, n),
          *more = NEWN(c->arena, double, n);
   int bad;
@@ -121,8 +134,9 @@ Status cmd_bench(Cli *c) {
   Compiled k;
   if ((s = cli_compile(c, g, &k))) return s;
   uint64_t seed = cli_seed(c, recipe);
+  uint32_t classes = data_classes(recipe);
   compiled_init(&k, seed);
-  fill_inputs(k.session, seed);
+  fill_inputs(k.session, classes, seed);
   double *t = NEWN(c->arena, double, n), first = 0;
   for (int64_t i = -1; i < n; i++) {
     tensors_set_number(k.session, "step", i + 1);
@@ -153,11 +167,11 @@ Status cmd_bench(Cli *c) {
     printf("step        %.3f ms (median of %lld; best %.3f ms), %.1f GFLOP/s\n", middle * 1e3, (long long)n,
            t[0] * 1e3, flops / middle * 1e-9);
     printf("first step  %.3f s after start; passes and code generation %.3f s\n", first, k.seconds);
-    printf("memory      peak %s, arena %s, scratch %s a thread\n", cli_human_bytes(c->arena, rss),
-           cli_human_bytes(c->arena, k.plan->arena_bytes), cli_human_bytes(c->arena, k.plan->scratch_bytes));
-    printf("work        %sFLOP a step\n", cli_human_count(c->arena, flops));
+    printf("memory      peak %s, arena %s, scratch %s a thread\n", human_bytes(c->arena, rss),
+           human_bytes(c->arena, k.plan->arena_bytes), human_bytes(c->arena, k.plan->scratch_bytes));
+    printf("work        %sFLOP a step\n", human_count(c->arena, flops));
   }
-  if (OPT(c, checks)) s = bench_checks(c, g, &k, seed, n);
+  if (OPT(c, checks)) s = bench_checks(c, g, &k, classes, seed, n);
   compiled_free(&k);
   return s;
 }

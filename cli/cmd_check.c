@@ -26,8 +26,8 @@ static double graph_flops(const Graph *g) {
 
 static void print_tally(Cli *c, const char *what, const Tally *t) {
   if (t->tensors)
-    printf("  %-12s %s in %d tensors, %s\n", what, cli_human_count(c->arena, (double)t->elements), t->tensors,
-           cli_human_bytes(c->arena, t->bytes));
+    printf("  %-12s %s in %d tensors, %s\n", what, human_count(c->arena, (double)t->elements), t->tensors,
+           human_bytes(c->arena, t->bytes));
 }
 
 static void print_signature(const Graph *g, const char *name) {
@@ -76,9 +76,9 @@ static void print_train_step(Cli *c, const Recipe *r, const TrainStep *t) {
   print_tally(c, "parameters", &param);
   print_tally(c, "buffers", &buffer);
   print_tally(c, "optimizer", &slot);
-  printf("  %-12s %sFLOP a step, %d kernels\n", "work", cli_human_count(c->arena, graph_flops(t->graph)),
+  printf("  %-12s %sFLOP a step, %d kernels\n", "work", human_count(c->arena, graph_flops(t->graph)),
          t->program->kernel.n);
-  printf("  %-12s %s (arena)\n", "memory", cli_human_bytes(c->arena, t->program->arena_bytes));
+  printf("  %-12s %s (arena)\n", "memory", human_bytes(c->arena, t->program->arena_bytes));
 }
 
 Status cmd_check(Cli *c) {
@@ -95,7 +95,7 @@ Status cmd_check(Cli *c) {
   printf("%s\n", c->opt.arg[0]);
   for (int i = 0; i < n; i++) {
     print_signature(entry[i], frontend_entry_name(m, i));
-    printf("   %sFLOP\n", cli_human_count(c->arena, graph_flops(entry[i])));
+    printf("   %sFLOP\n", human_count(c->arena, graph_flops(entry[i])));
     Tally param = {0};
     tally(entry[i], IN_PARAM, &param);
     if (!r) print_tally(c, "parameters", &param);

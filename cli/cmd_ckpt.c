@@ -44,7 +44,7 @@ static Status open_tensors(Cli *c, const char *path, Tensors *out) {
   *out = (Tensors){.path = path};
   const char *file = path;
   Status s = ST_OK;
-  if (cli_is_folder(path)) {
+  if (file_is_folder(path)) {
     file = arena_printf(c->arena, "%s/checkpoint.safetensors", path);
     if (access(file, F_OK)) s = open_npy_folder(c, path, out);
   }
@@ -113,7 +113,7 @@ static Status list(Cli *c, Tensors *open) {
     elements += shape_count(&x->shape);
     arena_free(a);
   }
-  printf("%d tensors, %lld elements, %s\n", t.t.n, (long long)elements, cli_human_bytes(c->arena, bytes));
+  printf("%d tensors, %lld elements, %s\n", t.t.n, (long long)elements, human_bytes(c->arena, bytes));
   return ST_OK;
 }
 

@@ -75,7 +75,7 @@ static Memory measure(const Program *p, Arena *a) {
 static void print_curve(Cli *c, const Memory *m) {
   int n = m->p->kernel.n, per = (n + ROWS - 1) / ROWS;
   int64_t top = m->always + m->live[m->peak];
-  printf("\n%-14s %10s  (one # is %s)\n", "kernels", "live", cli_human_bytes(c->arena, top / BAR));
+  printf("\n%-14s %10s  (one # is %s)\n", "kernels", "live", human_bytes(c->arena, top / BAR));
   for (int k = 0; k < n; k += per) {
     int64_t most = 0;
     bool peak = false;
@@ -85,7 +85,7 @@ static void print_curve(Cli *c, const Memory *m) {
     }
     most += m->always;
     const char *range = arena_printf(c->arena, "k%d..k%d", k, k + per - 1 < n ? k + per - 1 : n - 1);
-    printf("%-14s %10s  ", range, cli_human_bytes(c->arena, most));
+    printf("%-14s %10s  ", range, human_bytes(c->arena, most));
     for (int i = 0; i < (int)((double)most / (double)top * BAR + 0.5); i++) putchar('#');
     printf("%s\n", peak ? " <- peak" : "");
   }
@@ -131,7 +131,7 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   for (int i = 0; i < n; i++) {
     printf("%-28s", lines_name(t, row[i].line));
     for (int r = 0; r < 4; r++)
-      printf(" %10s", row[i].h->bytes[r] ? cli_human_bytes(c->arena, row[i].h->bytes[r]) : "");
+      printf(" %10s", row[i].h->bytes[r] ? human_bytes(c->arena, row[i].h->bytes[r]) : "");
     printf("  %.60s\n", lines_text(t, row[i].line));
   }
 }
@@ -142,13 +142,12 @@ Status explain_memory(Cli *c, const Program *p, Lines *t) {
     printf("nothing to run\n");
     return ST_OK;
   }
-  const char *name = program_kernel_name(p, m.peak, c->arena);
+  const char *name = kernel_name(p, m.peak, c->arena);
   int at = lines_find(t, p->kernel.v[m.peak].loc);
-  printf("arena    %s\n", cli_human_bytes(c->arena, p->arena_bytes));
-  printf("always   %s of parameters, optimizer state and inputs\n", cli_human_bytes(c->arena, m.always));
-  printf("peak     %s in %s (%s): arena over peak %.3f\n",
-         cli_human_bytes(c->arena, m.always + m.live[m.peak]), name, lines_name(t, at),
-         (double)p->arena_bytes / (double)(m.always + m.live[m.peak]));
+  printf("arena    %s\n", human_bytes(c->arena, p->arena_bytes));
+  printf("always   %s of parameters, optimizer state and inputs\n", human_bytes(c->arena, m.always));
+  printf("peak     %s in %s (%s): arena over peak %.3f\n", human_bytes(c->arena, m.always + m.live[m.peak]),
+         name, lines_name(t, at), (double)p->arena_bytes / (double)(m.always + m.live[m.peak]));
   print_curve(c, &m);
   print_holders(c, &m, t);
   if (!OPT(c, out)) return ST_OK;

@@ -91,11 +91,10 @@ static void print_plan(const Program *p, StrBuf *b) {
     if (u->alias >= 0) sb_printf(b, " in b%d", u->alias);
     sb_put(b, "\n", 1);
   }
-  static const char *const what[KERNEL_KINDS] = {"loop", "gemm", "conv", "scatter", "extern"};
   for (int i = 0; i < p->kernel.n; i++) {
     const Kernel *k = &p->kernel.v[i];
     if (i == 0 || i == p->ncompute) sb_printf(b, "\n%s\n", i < p->ncompute ? "compute" : "commit");
-    sb_printf(b, "k%-5d %-8s", i, what[k->kind]);
+    sb_printf(b, "k%-5d %-8s", i, kernel_kind(k));
     for (int j = 0; j < k->nbuf; j++) sb_printf(b, "%s b%d", j == k->nbuf - k->nout ? " ->" : "", k->buf[j]);
     if (k->loc && k->loc->src)
       sb_printf(b, "   # %s:%d%s", k->loc->src->path, k->loc->line, k->role == ROLE_GRADIENT ? "'" : "");

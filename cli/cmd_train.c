@@ -2,7 +2,7 @@
    the loop below feeds them, watches for non-finite metrics, logs, and writes checkpoints so often that they
    cost about 2 % of the time. */
 #include "cli/cli.h"
-#include "cli/plot.h"
+#include "eval/plot.h"
 #include "cli/trace.h"
 #include "runtime/checkpoint.h"
 #include "runtime/data/loader.h"
@@ -259,7 +259,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
-  printf("%-16s %s\n", "peak memory", cli_human_bytes(c->arena, peak_memory()));
+  printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
 
@@ -284,7 +284,7 @@ static Status run(Train *t) {
   if (!t->log) return ST_FILE;
   if (!OPT(c, quiet))
     fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps\n",
-            c->opt.arg[0], t->k.plan->nstep, cli_human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
+            c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
             (long long)loader_size(t->loader), (long long)t->total);
   int64_t first = t->step;
   double start = now_seconds();

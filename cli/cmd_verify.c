@@ -244,7 +244,7 @@ Status cmd_verify(Cli *c) {
   v.flops = flops;
   if (flops > MOST_GFLOP * 1e9 && !OPT(c, check_bounds)) {
     cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
-             cli_human_count(c->arena, flops));
+             human_count(c->arena, flops));
     diag_note(c->diags, NULL, "make it smaller: --set batch=4, --set NAME=VALUE for its widths");
     return ST_USAGE;
   }

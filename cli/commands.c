@@ -19,7 +19,7 @@ const Command command_table[] = {
     {"ckpt", CMD_CKPT, cmd_ckpt, 1, 3, "ls|diff|convert", "list, compare and convert tensor files"},
     {"fmt", CMD_FMT, cmd_fmt, 1, 1, "MODEL", "lay out a model file"},
     {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]",
-     "operators, functions and library of the language, as Markdown"},
+     "operators, functions, library and protocols, as Markdown"},
     {0},
 };
 

@@ -23,6 +23,10 @@ static void dump_pass(void *ctx, int number, const char *pass, const char *text)
   if (d->html && !d->failed) html_dump_stage(d->html, pass, text);
 }
 
+static void dump_graph(void *ctx, const Graph *g) {
+  if (((Dump *)ctx)->html) html_dump_graph(((Dump *)ctx)->html, g);
+}
+
 Status cli_dump_begin(Cli *c) {
   if (!c->opt.dump_ir) return ST_OK;
   Dump *d = NEW(c->arena, Dump);
@@ -87,6 +91,8 @@ Compiler *cli_compiler(Cli *c, int use) {
   k->set = c->opt.set; /* cli_load looks at them */
   k->nset = c->opt.nset;
   if (!k->cache_dir) k->cache_dir = cache_folder(c);
+  k->seen = c->dump ? dump_graph : NULL;
+  k->seen_ctx = c->dump;
   k->pipeline = (PipelineOptions){0};
   if (use & (FOR_PASSES | FOR_LOWERING)) pass_options(c, &k->pipeline);
   if (use & FOR_LOWERING) lowering_options(c, k);
@@ -121,12 +127,7 @@ uint64_t cli_seed(Cli *c, const Recipe *r) {
   return OPT(c, seed) >= 0 ? (uint64_t)OPT(c, seed) : r ? (uint64_t)r->seed : 0;
 }
 
-static void dump_graph(Cli *c, const Graph *g) {
-  if (c->dump && ((Dump *)c->dump)->html) html_dump_graph(((Dump *)c->dump)->html, g);
-}
-
 Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after) {
-  dump_graph(c, g);
   return compiler_passes(cli_compiler(c, FOR_PASSES), g, stop_after);
 }
 
@@ -135,6 +136,5 @@ Status cli_lower(Cli *c, const Graph *g, Program **p) {
 }
 
 Status cli_compile(Cli *c, const Graph *g, Compiled *out) {
-  dump_graph(c, g);
   return compiler_build(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), g, out);
 }

@@ -99,9 +99,12 @@ static Fusion look(Cli *c, const Program *p, Lines *t) {
       if (i >= kn->nbuf - kn->nout) f.writer[b] = k;
       else if (!f.nreader[b]++) f.reader[b] = k;
     }
-    for (int i = 0; i < kn->loop.ninst && kn->kind == KK_LOOP; i++)
-      if (kn->loop.inst[i].val >= 0 && kn->loop.inst[i].kind != KI_LOAD) f.made_in[kn->loop.inst[i].val] = k;
-    if (kn->val >= 0 && kn->kind != KK_LOOP) f.made_in[kn->val] = k;
+    int n = kernel_parts(kn, NULL);
+    KernelPart *part = NEWN(a, KernelPart, n + 1);
+    kernel_parts(kn, part);
+    for (int i = 0; i < n; i++)
+      if (part[i].val >= 0 && part[i].computed) f.made_in[part[i].val] = k;
+    if (!n && kn->val >= 0) f.made_in[kn->val] = k;
   }
   for (int b = 0; b < p->buf.n; b++) { /* a reader of a reshape reads its operand */
     int up = p->buf.v[b].alias;
@@ -198,14 +201,14 @@ Status explain_fusion(Cli *c, const Program *p, Lines *t) {
       continue;
     }
     if (x->buf < 0) {
-      printf("  %-8s %s", role_word(x->role), program_kernel_name(p, x->kernel, c->arena));
+      printf("  %-8s %s", role_word(x->role), kernel_name(p, x->kernel, c->arena));
       print_partners(&f, x->kernel, x->line);
       continue;
     }
     const Buf *b = &p->buf.v[x->buf];
     char type[128];
     printf("    not fused: %s %s (%s) for k%d: %s\n", op_table[g_node(p->graph, b->val)->op].name,
-           type_str(b->dt, &b->shape, type), cli_human_bytes(c->arena, b->bytes), f.reader[x->buf],
+           type_str(b->dt, &b->shape, type), human_bytes(c->arena, b->bytes), f.reader[x->buf],
            reason(&f, x->why));
   }
   return ST_OK;

@@ -42,7 +42,7 @@ static void axes(StrBuf *b, const Scale *s, Arena *a) {
     sb_printf(b, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ccc\"/>", LEFT, y, LEFT + WIDTH,
               y);
     sb_printf(b, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 6, y + 4,
-              cli_human_bytes(a, (int64_t)(total * i / 4)));
+              human_bytes(a, (int64_t)(total * i / 4)));
   }
   int n = s->p->kernel.n;
   for (int i = 0; i <= 4; i++) {
@@ -78,7 +78,7 @@ void memory_svg(const Program *p, Lines *t, StrBuf *b) {
     int64_t bytes = tensor_room(n->dt, &n->shape);
     rectangle(b, &s, at, bytes, -1, p->kernel.n, 3);
     put_xml(b, p->graph->inputs.v[i].name);
-    sb_printf(b, " %s</title></rect>\n", cli_human_bytes(a, bytes));
+    sb_printf(b, " %s</title></rect>\n", human_bytes(a, bytes));
     at += bytes;
   }
   for (int i = 0; i < p->buf.n; i++) {
@@ -92,7 +92,7 @@ void memory_svg(const Program *p, Lines *t, StrBuf *b) {
     put_xml(b, n ? op_table[n->op].name : "work space");
     sb_printf(b, " ");
     put_xml(b, lines_name(t, lines_find(t, n ? n->loc : k->loc)));
-    sb_printf(b, " %s @%lld k%d..k%d</title></rect>\n", cli_human_bytes(a, x->bytes), (long long)x->offset,
+    sb_printf(b, " %s @%lld k%d..k%d</title></rect>\n", human_bytes(a, x->bytes), (long long)x->offset,
               first[i], last[i]);
   }
   sb_printf(b, "</svg>\n");

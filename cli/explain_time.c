@@ -169,16 +169,9 @@ static void add(Cost *c, double flops, double bytes, double roof, double measure
 }
 
 static void print_cost(Cli *c, const Cost *x, bool measured) {
-  printf(" %8s %8s %8.3f", x->flops ? cli_human_count(c->arena, x->flops) : "",
-         x->bytes ? cli_human_count(c->arena, x->bytes) : "", x->roof * 1e3);
+  printf(" %8s %8s %8.3f", x->flops ? human_count(c->arena, x->flops) : "",
+         x->bytes ? human_count(c->arena, x->bytes) : "", x->roof * 1e3);
   if (measured) printf(" %8.3f", x->measured * 1e3);
-}
-
-/* The operations a kernel cannot do without: Winograd multiplies 36 times, with stride 2 81 times, where a
-   plain 3x3 convolution does 144 times. */
-static double operations(const Program *p, const Kernel *k) {
-  if (k->kind != KK_CONV || conv_resolve(&k->conv, &p->target).algo != CONV_WINOGRAD) return k->flops;
-  return k->flops * (k->conv.stride[0] == 1 ? 36 : 81) / 144;
 }
 
 /* "3.4 days" */
@@ -209,7 +202,7 @@ static void print_recipe(Cli *c, const Program *p, const Recipe *r, double batch
   printf("\ntime     %s a step", duration(c, batch));
   if (steps > 0) printf(", %s in all", duration(c, batch * (double)steps));
   printf("%s\nmemory   arena %s\n", measured ? " (measured)" : " (at the roof; --trace: measured)",
-         cli_human_bytes(c->arena, p->arena_bytes));
+         human_bytes(c->arena, p->arena_bytes));
 }
 
 Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
@@ -228,7 +221,8 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
     int n = program_shares(p, k, t, share, SHARES);
     double whole = 0;
     for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
-    double bound = fmax(operations(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
+    double bound =
+        fmax(kernel_least_flops(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
     for (int i = 0; i < n; i++) {
       double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
       double took = seconds ? seconds[k] * part : 0;

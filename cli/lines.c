@@ -98,16 +98,6 @@ int64_t program_stored_at(const Buf *b, int64_t i) {
   return (((n * (d[1] / q) + c / q) * d[2] + y) * d[3] + x) * q + c % q;
 }
 
-const char *program_kernel_name(const Program *p, int k, Arena *a) {
-  const Kernel *kn = &p->kernel.v[k];
-  const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
-  if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
-    return arena_printf(a, "k%d_%s.pack", k, op);
-  if (kn->kind != KK_CONV) return arena_printf(a, "k%d_%s", k, op);
-  ContractionPlan plan = conv_plan(&kn->conv, &p->target);
-  return arena_printf(a, "k%d_%s.%s", k, op, plan.step[kn->conv_step].name);
-}
-
 static Share *share_of(Share *out, int *n, int max, int line, Role role) {
   for (int i = 0; i < *n; i++)
     if (out[i].line == line && out[i].role == role) return &out[i];
@@ -118,38 +108,25 @@ static Share *share_of(Share *out, int *n, int max, int line, Role role) {
 
 int program_shares(const Program *p, int k, Lines *t, Share *out, int max) {
   const Kernel *kn = &p->kernel.v[k];
-  int n = 0;
+  int n = 0, parts = kernel_parts(kn, NULL);
   Share *own = share_of(out, &n, max, lines_find(t, kn->loc), kn->role);
-  if (kn->kind != KK_LOOP) {
-    own->flops = kn->flops;
-    own->bytes = kn->bytes;
-    return n;
-  }
-  const LoopKernel *l = &kn->loop;
-  double rows = 1, points = 1, flops = 0, bytes = 0;
-  for (int d = 0; d < l->ndim; d++) {
-    if (d < l->npar) rows *= (double)l->size[d];
-    points *= (double)l->size[d];
-  }
-  for (int i = 0; i < l->ninst; i++) {
-    const KInst *in = &l->inst[i];
-    double times = in->row && in->kind != KI_REDUCE ? rows : points;
+  KernelPart *part = NEWN(t->arena, KernelPart, parts + 1);
+  if (!parts) part[parts++] = (KernelPart){-1, true, kn->flops, kn->bytes};
+  else kernel_parts(kn, part);
+  double flops = 0, bytes = 0;
+  for (int i = 0; i < parts; i++) {
     int line = own->line;
     Role role = kn->role;
-    if (in->val >= 0) {
-      const Node *v = g_node(p->graph, in->val);
+    if (part[i].val >= 0) {
+      const Node *v = g_node(p->graph, part[i].val);
       line = lines_find(t, v->loc);
       role = v->role;
     }
     Share *s = share_of(out, &n, max, line, role);
-    double f = in->kind == KI_MAP || in->kind == KI_REDUCE ? op_table[in->op].flops * times : 0;
-    double b = in->kind == KI_LOAD ? (double)dtype_size(in->dt) * times : 0;
-    for (int j = 0; j < l->nstore; j++)
-      if (l->store[j].inst == i) b += (double)dtype_size(in->dt) * (in->row ? rows : points);
-    s->flops += f;
-    s->bytes += b;
-    flops += f;
-    bytes += b;
+    s->flops += part[i].flops;
+    s->bytes += part[i].bytes;
+    flops += part[i].flops;
+    bytes += part[i].bytes;
   }
   for (int i = 0; i < n; i++) { /* the kernel's own totals, divided in these proportions */
     out[i].flops = flops > 0 ? out[i].flops * kn->flops / flops : i ? 0 : kn->flops;

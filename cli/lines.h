@@ -34,7 +34,6 @@ void program_lifetimes(const Program *p, int *first, int *last);
 Val program_buf_val(const Program *p, int b);
 /* Where row-major element i of a buffer lies in it (channel blocks). */
 int64_t program_stored_at(const Buf *b, int64_t i);
-const char *program_kernel_name(const Program *p, int k, Arena *a); /* "k12_conv2d.main" as profiles say */
 
 /* The work of kernel k by the lines of its instructions. */
 typedef struct {

@@ -158,7 +158,7 @@ static void blame_kernel(Search *s, const Kernel *k, int bad) {
     int buf = -1;
     for (int i = 0; i < p->kernel.n && buf < 0; i++) {
       const Kernel *step = &p->kernel.v[i];
-      if (step->kind != k->kind || step->val != k->val) continue;
+      if (step->val != k->val) continue;
       for (int o = 0; o < step->nbuf - step->nout && buf < 0; o++)
         if (p->buf.v[step->buf[o]].val == n->in[j]) buf = step->buf[o];
     }
@@ -239,7 +239,7 @@ void cli_explain_nonfinite(Cli *c, const Compiled *chained) {
     const Kernel *kn = &p->kernel.v[i];
     session_run(k->session, i, i + 1);
     int bad = bad_buffer(&s, kn);
-    if (bad >= 0 && kn->kind == KK_LOOP) found = blame_part(&s, kn);
+    if (bad >= 0 && kernel_parts(kn, NULL)) found = blame_part(&s, kn);
     if (bad >= 0 && !found && operands_finite(&s, kn)) {
       blame_kernel(&s, kn, bad);
       found = true;

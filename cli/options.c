@@ -87,7 +87,7 @@ static const OptionRow option_table[] = {
     {"profile", 0, OPT_FLAG, CMD_TRAIN, AT(profile), NULL, "the first steps as a trace in RUN/trace.json"},
     {"output", 'o', OPT_TEXT, CMD_IR | CMD_OPT, AT(out), "FILE", "instead of standard output"},
     {"protocols", 0, OPT_TEXT, CMD_EVAL, AT(protocols), "A,B,...",
-     "of linear, health, r2, retrieval, aggregate, path, maps (default: all that apply)"},
+     "see jepac manual protocols (default: all that apply)"},
     {"m-val", 0, OPT_TEXT, CMD_EVAL, AT(m_val), "M,...", "views aggregated (default: the recipe's)"},
     {"images", 0, OPT_COUNT, CMD_EVAL, AT(train_images), "N",
      "plain images to train probes on (default: the recipe's)"},

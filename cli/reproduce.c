@@ -2,6 +2,7 @@
    uses, what was dumped, and the command. */
 #define _GNU_SOURCE /* on_exit */
 #include "cli/cli.h"
+#include "runtime/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ static void write_case(int status, void *arg) {
   r->folder = arena_printf(c->arena, "jepac-bug-%ld", (long)getpid());
   if (mkdir(r->folder, 0777)) return;
   const char *model = c->opt.arg[0], *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
-  if (!cli_is_folder(model)) copy_model(r, model, name);
+  if (!file_is_folder(model)) copy_model(r, model, name);
   StrBuf b = {0};
   sb_printf(
       &b,

@@ -79,7 +79,7 @@ static const char *operand_word(const Bounds *b, const Guarded *g) {
 static Status blame(Bounds *b, int k, const Guarded *g, int n, const char *at) {
   Cli *c = b->v->c;
   const Kernel *kn = &b->p->kernel.v[k];
-  const char *name = program_kernel_name(b->p, k, c->arena);
+  const char *name = kernel_name(b->p, k, c->arena);
   int i = 0;
   while (i < n && !(at >= g[i].map && at < g[i].map + g[i].size)) i++;
   if (i == n) cli_fail(c, ST_VERIFY, "kernel %s touches memory that is no operand of it", name);
@@ -151,7 +151,7 @@ static Status find_fault(Bounds *b, int k) {
   v->faults++;
   return found ? ST_OK
                : cli_fail(v->c, ST_VERIFY, "kernel %s writes past a short buffer unnoticed",
-                          program_kernel_name(b->p, k, v->c->arena));
+                          kernel_name(b->p, k, v->c->arena));
 }
 
 Status verify_bounds(Verify *v, Program *p) {

@@ -44,15 +44,8 @@ static bool damage_layout(const Graph *g, int *block) {
 
 /* An instruction in the middle of the program computes something else. */
 static bool damage_kernel(Program *p) {
-  for (int i = 0; i < p->kernel.n; i++) {
-    Kernel *k = &p->kernel.v[(i + p->kernel.n / 2) % p->kernel.n];
-    for (int j = 0; j < k->loop.ninst && k->kind == KK_LOOP; j++) {
-      KInst *in = &k->loop.inst[j];
-      if (in->kind != KI_MAP || (in->op != OP_add && in->op != OP_mul) || !dtype_is_float(in->dt)) continue;
-      in->op = OP_sub;
-      return true;
-    }
-  }
+  for (int i = 0; i < p->kernel.n; i++)
+    if (kernel_damage(&p->kernel.v[(i + p->kernel.n / 2) % p->kernel.n])) return true;
   return false;
 }
 

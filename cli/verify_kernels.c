@@ -14,15 +14,19 @@
 #include <string.h>
 
 enum { MARGIN = 64 };
-static const double ulp = 6e-8, share = 4e-6, conv_share = 2e-4,
-                    bf16_step = 1.0 / 128; /* Winograd's transforms cancel more */
+static const double ulp = 6e-8, bf16_step = 1.0 / 128;
+
+/* What the interpreter handed on from step to step of a convolution. */
+typedef struct {
+  double *exact, *moved; /* on operands as they are; moved by an ulp */
+} Kept;
 
 typedef struct {
   Verify *v;
   const Program *p;
   Session *s;
   Arena *a;
-  double **mem, **copy, **moved; /* per root buffer, before the kernel: values, again, and moved by an ulp */
+  Kept *kept; /* per root buffer */
 } Walk;
 
 typedef struct {
@@ -50,68 +54,9 @@ static double *snapshot(const Walk *w, int b, bool move) {
   return v;
 }
 
-static Tensor64 row_major(const Walk *w, int b, const double *v) {
-  const Buf *x = &w->p->buf.v[b];
-  int64_t n = shape_count(&x->shape);
-  Tensor64 t = {x->dt, x->shape, NEWN(w->a, double, n + 1)};
-  for (int64_t i = 0; i < n; i++) t.v[i] = v[program_stored_at(x, i)];
-  return t;
-}
-
-/* A convolution as a whole: its graph node on the operands of its steps. */
-static bool conv_operands(const Walk *w, Val val, int buf[3]) {
-  const Graph *g = w->p->graph;
-  const Node *n = g_node(g, val);
-  const Val want[3] = {n->in[0], n->in[1], val};
-  for (int i = 0; i < 3; i++) {
-    buf[i] = -1;
-    for (int k = 0; k < w->p->kernel.n; k++) {
-      const Kernel *kn = &w->p->kernel.v[k];
-      if (kn->kind != KK_CONV || kn->val != val) continue;
-      for (int j = 0; j < kn->nbuf; j++)
-        if (program_buf_val(w->p, kn->buf[j]) == want[i]) buf[i] = kn->buf[j];
-    }
-    if (buf[i] < 0) return false;
-  }
-  return true;
-}
-
-static double *conv_interp(Walk *w, Val val, const int buf[3], bool move) {
-  const Graph *g = w->p->graph;
-  const Node *n = g_node(g, val);
-  Graph *one = graph_new(w->a, "conv");
-  Tensor64 in[2], out;
-  Val at[2];
-  for (int i = 0; i < 2; i++) {
-    double **mem = move ? w->moved : w->mem;
-    in[i] = row_major(w, buf[i], mem[program_root(w->p, buf[i])]);
-    at[i] = g_input(one, i ? "b" : "a", IN_ARG, in[i].dt, &in[i].shape, &(Init){0});
-  }
-  g_output(one, "y", g_copy_node(one, g, val, at), -1);
-  graph_interp(one, in, &out, w->a, false);
-  double *stored = NEWN(w->a, double, shape_count(&n->shape) + 1);
-  const Buf *b = &w->p->buf.v[buf[2]];
-  for (int64_t i = 0; i < shape_count(&n->shape); i++) stored[program_stored_at(b, i)] = out.v[i];
-  return stored;
-}
-
-static bool last_step(const Program *p, int k) {
-  for (int i = k + 1; i < p->kernel.n; i++)
-    if (p->kernel.v[i].kind == KK_CONV && p->kernel.v[i].val == p->kernel.v[k].val) return false;
-  return true;
-}
-
 static double distance(double x, double y) {
   if (x == y || (isnan(x) && isnan(y))) return 0;
   return isnan(x) || isnan(y) ? INFINITY : fabs(x - y);
-}
-
-/* A value near the middle of two bf16 may be rounded either way. */
-static bool rounds(const Kernel *k, DType result) {
-  bool any = result == DT_BF16;
-  for (int i = 0; k->kind == KK_LOOP && i < k->loop.ninst; i++)
-    any |= k->loop.inst[i].kind == KI_MAP && k->loop.inst[i].dt == DT_BF16;
-  return any;
 }
 
 static Status judge(Walk *w, int k, int b, Wanted want) {
@@ -127,8 +72,9 @@ static Status judge(Walk *w, int k, int b, Wanted want) {
     double d = fmin(distance(got[i], exact), distance(got[i], want.rounded[i]));
     if (d > most) most = d, at = i;
   }
-  double allowed = MARGIN * moved + scale * (kn->kind == KK_CONV ? conv_share : share) + 1e-37;
-  if (rounds(kn, x->dt)) allowed += scale * bf16_step;
+  double allowed = MARGIN * moved + scale * kernel_error_share(kn) + 1e-37;
+  /* near the middle of two bf16 a value may be rounded either way */
+  if (x->dt == DT_BF16 || kernel_rounds_bf16(kn)) allowed += scale * bf16_step;
   if (!dtype_is_float(x->dt)) allowed = moved > 0 ? moved : 0.5;
   w->v->worst = fmax(w->v->worst, most / allowed);
   if (most <= allowed) return ST_OK;
@@ -137,8 +83,8 @@ static Status judge(Walk *w, int k, int b, Wanted want) {
   cli_fail(c, ST_VERIFY,
            "kernel %s computes buf%d: %s wrongly: element %lld is %.9g, the interpreter says %.9g (allowed: "
            "+-%.2g)",
-           program_kernel_name(w->p, k, c->arena), b, type_str(x->dt, &x->shape, type), (long long)at,
-           got[at], want.exact[at], allowed);
+           kernel_name(w->p, k, c->arena), b, type_str(x->dt, &x->shape, type), (long long)at, got[at],
+           want.exact[at], allowed);
   diag_note(c->diags, kn->loc, "%s part of %s", role_word(kn->role),
             lines_name(w->v->lines, lines_find(w->v->lines, kn->loc)));
   return ST_VERIFY;
@@ -166,7 +112,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   if (!f) out_of_memory("messages", 0);
   diags_print(quiet, f);
   fclose(f);
-  const char *name = arena_printf(w->a, "kernel %s ", program_kernel_name(w->p, k, w->a));
+  const char *name = arena_printf(w->a, "kernel %s ", kernel_name(w->p, k, w->a));
   const Loc *loc = w->p->kernel.v[k].loc;
   const char *line = lines_name(v->lines, lines_find(v->lines, loc));
   found = found && strstr(text, name) && strstr(text, line);
@@ -175,43 +121,45 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   return found ? ST_OK : cli_fail(v->c, ST_VERIFY, "a fault in %sis not found", name);
 }
 
+static double *kept_new(const Buf *b) {
+  double *v = calloc((size_t)elements(b) + 1, sizeof *v);
+  if (!v) bug("verify: out of memory");
+  return v;
+}
+
 static Status one_kernel(Walk *w, int k) {
   const Program *p = w->p;
   const Kernel *kn = &p->kernel.v[k];
-  bool conv = kn->kind == KK_CONV;
-  int buf[3];
-  if (conv && !conv_operands(w, kn->val, buf))
-    bug("verify: the operands of %%%d are not all in memory", kn->val);
-  bool last = !conv || last_step(p, k);
-  if (last) { /* other kernels may lie between a convolution's steps; its operands stay to the last one */
-    int n = conv ? 3 : kn->nbuf;
-    for (int i = 0; i < n; i++) {
-      int b = conv ? buf[i] : kn->buf[i], r = program_root(p, b);
-      w->mem[r] = snapshot(w, b, false);
-      w->copy[r] = snapshot(w, b, false);
-      w->moved[r] = snapshot(w, b, true);
-    }
-  }
-  session_run(w->s, k, k + 1);
-  if (!last) return ST_OK;
-  if (conv) {
-    double *exact = conv_interp(w, kn->val, buf, false);
-    Wanted want = {exact, exact, conv_interp(w, kn->val, buf, true)};
-    Status s = judge(w, k, buf[2], want);
-    return s ? s : find_fault(w, k, buf[2], want);
-  }
   double **exact = NEWN(w->a, double *, kn->nbuf + 1), **moved = NEWN(w->a, double *, kn->nbuf + 1),
          **rounded = NEWN(w->a, double *, kn->nbuf + 1);
   for (int i = 0; i < kn->nbuf; i++) {
-    int r = program_root(p, kn->buf[i]);
-    exact[i] = w->mem[r];
-    moved[i] = w->moved[r];
-    rounded[i] = w->copy[r];
+    int b = kn->buf[i], r = program_root(p, b);
+    Kept *kept = &w->kept[r];
+    if (kernel_interp_only(p, kn, i)) { /* a step's own, from the interpreter to the interpreter */
+      if (i >= kn->nbuf - kn->nout) *kept = (Kept){kept_new(&p->buf.v[b]), kept_new(&p->buf.v[b])};
+      if (!kept->exact) bug("verify: nothing made buf%d", b);
+      exact[i] = rounded[i] = kept->exact;
+      moved[i] = kept->moved;
+      continue;
+    }
+    exact[i] = snapshot(w, b, false);
+    rounded[i] = snapshot(w, b, false);
+    moved[i] = snapshot(w, b, true);
+    for (int j = 0; j < i; j++) /* operands in one place are one */
+      if (program_root(p, kn->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
   }
+  session_run(w->s, k, k + 1);
   kernel_interp(p, kn, exact, false);
   kernel_interp(p, kn, moved, false);
   kernel_interp(p, kn, rounded, true);
+  for (int i = 0; i < kn->nbuf - kn->nout; i++) {
+    Kept *kept = &w->kept[program_root(p, kn->buf[i])];
+    if (!kernel_interp_only(p, kn, i)) continue;
+    free(kept->exact), free(kept->moved); /* one step makes it, one reads it */
+    *kept = (Kept){0};
+  }
   for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+    if (kernel_interp_only(p, kn, i)) continue;
     Wanted want = {exact[i], rounded[i], moved[i]};
     Status s = judge(w, k, kn->buf[i], want);
     if (!s) s = find_fault(w, k, kn->buf[i], want);
@@ -269,12 +217,7 @@ Status verify_kernels(Verify *v, Program *chained, Program *p) {
   Status s = compiler_build_program(cli_compiler(c, FOR_CODE), p, &k);
   if (s) return s;
   if (!k.plan->ntensor) return ST_OK;
-  Walk w = {.v = v,
-            .p = p,
-            .s = k.session,
-            .mem = NEWN(c->arena, double *, p->buf.n + 1),
-            .copy = NEWN(c->arena, double *, p->buf.n + 1),
-            .moved = NEWN(c->arena, double *, p->buf.n + 1)};
+  Walk w = {.v = v, .p = p, .s = k.session, .kept = NEWN(c->arena, Kept, p->buf.n + 1)};
   verify_fill(v, p, k.session);
   for (int i = 0; i < p->kernel.n && !s; i++) {
     w.a = arena_new();

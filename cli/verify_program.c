@@ -23,9 +23,8 @@ Status verify_layout(Verify *v, const PassResult *r) {
 
 static Status blame(Verify *v, const Program *p, int k, const char *what) {
   const Kernel *kn = &p->kernel.v[k];
-  diag_note(v->c->diags, kn->loc, "%s kernel: %s, %s part of %s", what,
-            program_kernel_name(p, k, v->c->arena), role_word(kn->role),
-            lines_name(v->lines, lines_find(v->lines, kn->loc)));
+  diag_note(v->c->diags, kn->loc, "%s kernel: %s, %s part of %s", what, kernel_name(p, k, v->c->arena),
+            role_word(kn->role), lines_name(v->lines, lines_find(v->lines, kn->loc)));
   return ST_VERIFY;
 }
 
@@ -43,36 +42,35 @@ static void load(const Buf *b, const Tensor64 *t, double *mem) {
   for (int64_t i = 0; i < n; i++) mem[program_stored_at(b, i)] = t->v[i];
 }
 
-/* Steps of one convolution or matrix product. */
-static bool same_value(const Kernel *a, const Kernel *b) {
-  return (a->kind == KK_CONV || a->kind == KK_GEMM) && a->kind == b->kind && a->val == b->val;
+/* Makes the operands of k: values of the graph, and what other kernels made that is no such value, which they do. */
+static void prepare(const Program *p, int k, const Tensor64 *value, double **mem, Arena *a) {
+  const Kernel *kn = &p->kernel.v[k];
+  for (int i = 0; i < kn->nbuf; i++) {
+    const Buf *b = &p->buf.v[kn->buf[i]];
+    int r = program_root(p, kn->buf[i]);
+    Val x = program_buf_val(p, kn->buf[i]);
+    if (!mem[r]) mem[r] = NEWN(a, double, p->buf.v[r].bytes + 1); /* a byte an element at least */
+    if (i >= kn->nbuf - kn->nout) continue;
+    if (x >= 0) load(b, &value[x], mem[r]);
+    for (int j = k - 1; j >= 0 && x < 0; j--) {
+      const Kernel *w = &p->kernel.v[j];
+      bool writes = false;
+      for (int o = w->nbuf - w->nout; o < w->nbuf; o++) writes |= w->buf[o] == kn->buf[i];
+      if (!writes) continue;
+      prepare(p, j, value, mem, a);
+      program_interp_kernel(p, j, mem);
+      break;
+    }
+  }
 }
 
-static bool last_step(const Program *p, int k) {
-  for (int i = k + 1; i < p->kernel.n; i++)
-    if (same_value(&p->kernel.v[i], &p->kernel.v[k])) return false;
-  return true;
-}
-
-/* Runs kernel k on the graph's own values; steps together. */
+/* Runs kernel k on the graph's own values. */
 static Status one_alone(Verify *v, const Program *p, int k, const char *pass, const Tensor64 *value,
                         Arena *a) {
   const Kernel *kn = &p->kernel.v[k];
-  if (!last_step(p, k)) return ST_OK;
   double **mem = NEWN(a, double *, p->buf.n + 1);
-  for (int i = 0; i < p->kernel.n; i++) {
-    const Kernel *s = &p->kernel.v[i];
-    if (i != k && !same_value(s, kn)) continue;
-    for (int j = 0; j < s->nbuf; j++) {
-      const Buf *b = &p->buf.v[s->buf[j]];
-      int r = program_root(p, s->buf[j]);
-      Val x = program_buf_val(p, s->buf[j]);
-      if (!mem[r]) mem[r] = NEWN(a, double, p->buf.v[r].bytes + 1); /* a byte an element at least */
-      if (j < s->nbuf - s->nout && x >= 0) load(b, &value[x], mem[r]);
-    }
-  }
-  for (int i = 0; i <= k; i++)
-    if (i == k || same_value(&p->kernel.v[i], kn)) program_interp_kernel(p, i, mem);
+  prepare(p, k, value, mem, a);
+  program_interp_kernel(p, k, mem);
   for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
     const Buf *b = &p->buf.v[kn->buf[i]];
     Val x = written_val(p, kn->buf[i]);
@@ -138,7 +136,7 @@ static Status in_order(Verify *v, const Program *p, const char *pass) {
     for (int i = 0; i < kn->nbuf - kn->nout; i++) {
       int b = contents(&m, kn->buf[i]), have = *cell(&m, b);
       if (have == b) continue;
-      cli_fail(v->c, ST_VERIFY, "pass %s lets %s read buf%d when %s", pass, program_kernel_name(p, k, a), b,
+      cli_fail(v->c, ST_VERIFY, "pass %s lets %s read buf%d when %s", pass, kernel_name(p, k, a), b,
                have < 0 ? "nothing is written there yet"
                         : arena_printf(a, "buf%d has taken its place", have));
       return blame(v, p, k, "the reading");
@@ -163,7 +161,7 @@ static Status no_overlap(Verify *v, const Program *p, const char *pass) {
         continue;
       int k = first[i] > first[j] ? first[i] : first[j];
       cli_fail(v->c, ST_VERIFY, "pass %s gives buf%d and buf%d, both in use in %s, the same memory", pass, j,
-               i, program_kernel_name(p, k < 0 ? 0 : k, a));
+               i, kernel_name(p, k < 0 ? 0 : k, a));
       return blame(v, p, k < 0 ? 0 : k, "the writing");
     }
   return ST_OK;

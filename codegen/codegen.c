@@ -1,22 +1,16 @@
 /* The code generator's entry points (codegen.h): JIT compilation to a plan, and the program as LLVM IR or
  * assembly text. */
 #include "codegen/codegen.h"
+#include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"
 
 #include <string.h>
 
-/* fn[k]: the user's function of extern kernels, for plan_build. */
-static bool resolve_externs(const Program *p, Diags *d, StepFn *fn) {
+/* fn[k]: what comes from outside the program, for plan_build. */
+static bool resolve(const Program *p, Diags *d, StepFn *fn) {
   for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    if (kn->kind != KK_EXTERN) continue;
-    char err[512];
-    ExternFn f = extern_resolve(kn->ext->library, kn->ext->symbol, err, sizeof err);
-    if (!f) {
-      diag_error(d, kn->loc, "%s", err);
-      return false;
-    }
-    fn[k] = (StepFn)f;
+    const CodegenKind *row = codegen_kind(&p->kernel.v[k]);
+    if (row->resolve && !(fn[k] = row->resolve(&p->kernel.v[k], d))) return false;
   }
   return true;
 }
@@ -24,7 +18,7 @@ static bool resolve_externs(const Program *p, Diags *d, StepFn *fn) {
 Code *codegen_jit(const Program *p, const CodegenOptions *opt, Arena *a, Diags *d, Plan **plan) {
   StepFn *fn = NEWN(a, StepFn, p->kernel.n + 1);
   Code *c = jit_program(p, opt, d, fn);
-  if (c && !resolve_externs(p, d, fn)) {
+  if (c && !resolve(p, d, fn)) {
     codegen_free(c);
     return NULL;
   }
@@ -58,13 +52,13 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
     const char *file = kn->loc && kn->loc->src ? kn->loc->src->path : "";
     sb_printf(out, "%s %s  %s:%d%s\n", comment, name, file, kn->loc ? kn->loc->line : 0,
               kn->role == ROLE_GRADIENT ? "'" : "");
-    if (!kernel_is_compiled(kn)) {
+    if (!codegen_kind(kn)->emit) {
       sb_printf(out, "%s library call\n\n", comment);
       continue;
     }
     EmitModule m;
     em_open(&m, &p->target, tm, name);
-    kernel_emit(&m, p, kn, name);
+    codegen_kind(kn)->emit(&m, p, kn, name);
     put_module(&m, tm, assembly, out);
     em_close(&m);
     sb_put(out, "\n", 1);

@@ -46,7 +46,7 @@ typedef enum {
   AST_REPEAT,     /* name in kid0, block kid1 */
   AST_REQUIRE,    /* kid0, kid1 message */
   AST_IGNORED,    /* settings kid1... have no effect where kid0 holds */
-  AST_CHILDREN,   /* kid0 */
+  AST_CHILDREN,   /* kid0; kid1 what names begin with, if any */
   AST_EACH,       /* kid0 block; word = parameter's name, name = gradient's name */
   AST_DECL_FIELD, /* name: kid0; kid1... = settings that serve it alone */
   AST_METRIC,     /* name = kid0 */

@@ -506,7 +506,10 @@ static Ast *parse_require(Parser *p) {
 
 static Ast *parse_children(Parser *p) {
   Token *at = p->tok++;
-  return node1(p, AST_CHILDREN, at, parse_expr(p));
+  Ast *list = parse_expr(p);
+  if (!token_is(p->tok, ",") || p->tok[1].kind != TK_STR) return node1(p, AST_CHILDREN, at, list);
+  p->tok++;
+  return node2(p, AST_CHILDREN, at, list, parse_expr(p));
 }
 
 static Ast *parse_minimize(Parser *p) {

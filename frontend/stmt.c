@@ -457,8 +457,15 @@ static void exec_children(Elab *e, Frame *f, const Ast *a) {
   if (!f->fields) elab_error(e, f, a, "`children` belongs in the body of a model");
   Value v = eval(e, f, a->kid[0]);
   if (v.kind != V_LIST) elab_error(e, f, a, "the children must be a list, but are %s", value_text(e, v));
+  const char *prefix = "";
+  if (a->nkid > 1) {
+    Value name = eval(e, f, a->kid[1]);
+    if (name.kind != V_STR)
+      elab_error(e, f, a->kid[1], "what the children's names begin with must be a string");
+    prefix = name.u.str;
+  }
   for (int i = 0; i < v.u.list->n; i++)
-    assign(e, f, word(e, arena_printf(e->arena, "%d", i)), v.u.list->v[i], a);
+    assign(e, f, word(e, arena_printf(e->arena, "%s%d", prefix, i)), v.u.list->v[i], a);
 }
 
 static void exec_each(Elab *e, Frame *f, const Ast *a) {

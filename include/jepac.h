@@ -50,11 +50,11 @@ typedef enum {
 
 typedef struct {          /* all may be 0 */
   const char *const *set; /* "NAME=VALUE": dimensions, model parameters, recipe settings; NULL-terminated */
-  const char
-      *models_dir;       /* where `use "nn/..."` looks after the file's own folder; 0: the installed models */
-  const char *cache_dir; /* compiled kernels are kept here; 0: nowhere */
-  int threads;           /* at most 1024; 0: one for each CPU */
-  int64_t max_memory;    /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
+  const char *models_dir; /* where `use "nn/..."` looks after the file's own folder, and jepac_evaluate for
+                             its probes; 0: the installed models */
+  const char *cache_dir;  /* compiled kernels are kept here; 0: nowhere */
+  int threads;            /* at most 1024; 0: one for each CPU */
+  int64_t max_memory;     /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
   jepac_type
       precision; /* of values stored between kernels, JEPAC_F32 or JEPAC_BF16; 0: the recipe's, else f32 */
 } jepac_options;
@@ -113,6 +113,25 @@ JEPAC_API int jepac_copy_states(jepac_session *to, const jepac_session *from);
  * missing. */
 JEPAC_API jepac_status jepac_save(jepac_session *s, const char *path);
 JEPAC_API jepac_status jepac_load(jepac_session *s, const char *path);
+
+/* ---- evaluation ---- */
+typedef struct {                     /* what goes before the run's recipe; all may be 0 */
+  const char *protocols;             /* "linear,r2"; 0: all that the model and the data allow */
+  const char *m_val;                 /* "1,3,5": views aggregated */
+  int64_t images, test_images;       /* plain images to train probes on, and to test them on */
+  int64_t sequences, test_sequences; /* samples seen in several views, for the same */
+  int64_t retrieval_views;           /* of a sample, one of them the query */
+  const char *data;                  /* folder of the data set; 0: where its source looks */
+  const char *export_to;             /* folder for embeddings, labels and actions; 0: none */
+  int keep;                          /* 1: write eval.json and report.html into the run's folder */
+} jepac_evaluation;
+/* Evaluates a run, the folder that `jepac train` wrote, as `jepac eval` does. The settings of opt come after
+   those that the run was trained with; opt and what may be 0. *json: the figures, the text of eval.json; 0 on
+   failure. *message: everything reported, "" when there is nothing; it may be 0 where nobody wants it, and is 0 where
+   there is no memory for it. Both
+   are the caller's to free(). */
+JEPAC_API jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jepac_evaluation *what,
+                                      char **json, char **message);
 
 #ifdef __cplusplus
 }

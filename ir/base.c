@@ -370,6 +370,27 @@ const char *nearest_name(const char *name, const char *const *cand, int n) {
   return best;
 }
 
+static const char *scaled(Arena *a, double n, double base, const char *const *unit, int last) {
+  int u = 0;
+  for (; n >= base && u < last; u++) n /= base;
+  return arena_printf(a,
+                      u == 0    ? "%.0f%s"
+                      : n < 10  ? "%.2f %s"
+                      : n < 100 ? "%.1f %s"
+                                : "%.0f %s",
+                      n, unit[u]);
+}
+
+const char *human_count(Arena *a, double n) {
+  static const char *const unit[] = {"", "k", "M", "G", "T", "P"};
+  return scaled(a, n, 1000, unit, 5);
+}
+
+const char *human_bytes(Arena *a, int64_t n) {
+  static const char *const unit[] = {" B", "KiB", "MiB", "GiB", "TiB"};
+  return scaled(a, (double)n, 1024, unit, 4);
+}
+
 uint64_t hash_bytes(const void *p, size_t n, uint64_t seed) { /* FNV-1a with a final mix */
   const unsigned char *s = p;
   uint64_t h = seed ^ 0xcbf29ce484222325u;

@@ -108,6 +108,9 @@ bool text_is_utf8(const char *s);
 const char *path_tail(const char *path);
 /* Nearest of n candidate names by edit distance (for "did you mean"), or NULL when none is close. */
 const char *nearest_name(const char *name, const char *const *cand, int n);
+/* For people: 12345678 -> "12.3 M", bytes -> "11.8 MiB". */
+const char *human_count(Arena *a, double n);
+const char *human_bytes(Arena *a, int64_t n);
 uint64_t hash_bytes(const void *p, size_t n, uint64_t seed);
 double now_seconds(void); /* monotonic clock */
 

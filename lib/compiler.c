@@ -102,6 +102,7 @@ Status compiler_entry(Compiler *c, Model *m, const char *entry, bool train, bool
 /* ---- passes ---- */
 Graph *compiler_passes(Compiler *c, const Graph *g, const char *stop_after) {
   PipelineOptions o = c->pipeline;
+  if (c->seen) c->seen(c->seen_ctx, g);
   o.stop_after = stop_after;
   return pipeline_graph(c->arena, g, &o, c->diags);
 }

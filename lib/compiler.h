@@ -23,7 +23,9 @@ typedef struct {
   DType precision; /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: the graph's, which is its recipe's */
   CodegenDebug debug;
   Tune tune;
-  const CodegenApi *codegen; /* NULL: compiler_codegen finds it */
+  const CodegenApi *codegen;               /* NULL: compiler_codegen finds it */
+  void (*seen)(void *ctx, const Graph *g); /* shown each graph before its passes; NULL: nobody looks */
+  void *seen_ctx;
 } Compiler;
 
 /* The folder of the models that came with this program or library, found beside it: holds "nn/...". NULL:

@@ -72,7 +72,7 @@ Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, Co
   l->p->graph = g;
   l->p->arena = a;
   l->p->target = *t;
-  l->p->memo = conv_memo_new(a);
+  l->p->memo = plan_memo_new(a);
   l->layout = NEWN(a, int, n + 1);
   l->facts = (Facts){NEWN(a, bool, n + 1), NEWN(a, bool, n + 1), NEWN(a, bool, n + 1)};
   l->explained = NEWN(a, bool, n + 1);

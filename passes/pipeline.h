@@ -42,8 +42,7 @@ Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const Pipelin
 /* g with f32 in place of bf16, so that nothing is rounded. */
 Graph *precision_widened(Arena *a, const Graph *g);
 /* f64 evaluation of a lowered program through kernel_interp, for tests: in/out as graph_interp. */
-/* One kernel of it; mem: the storage of each root buffer, in storage order. A convolution is computed by its
- * last step. */
+/* One kernel of it; mem: the storage of each root buffer, in storage order. */
 void program_interp_kernel(const Program *p, int k, double *const *mem);
 void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *a);
 

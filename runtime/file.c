@@ -104,6 +104,19 @@ void file_abort(NewFile *nf) {
   forget(nf);
 }
 
+Status file_write(const char *path, const char *bytes, size_t n, Diags *d) {
+  NewFile f;
+  Status s = file_begin(&f, path, d);
+  if (s) return s;
+  fwrite(bytes, 1, n, f.f);
+  return file_commit(&f, d);
+}
+
+bool file_is_folder(const char *path) {
+  struct stat st;
+  return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 Status file_make_folder(const char *path, Diags *d) {
   char *p = text("%s", path);
   int err = 0;

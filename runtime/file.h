@@ -17,6 +17,10 @@ Status file_begin(NewFile *nf, const char *path, Diags *d);
 Status file_commit(NewFile *nf, Diags *d); /* flush, fsync, rename, fsync of the folder; frees nf */
 void file_abort(NewFile *nf);              /* removes the temporary file; frees nf */
 
+/* All of it at once. */
+Status file_write(const char *path, const char *text, size_t n, Diags *d);
+
+bool file_is_folder(const char *path);
 Status file_make_folder(const char *path, Diags *d); /* with its parents; an existing folder is fine */
 
 /* A whole file mapped read-only. */

@@ -3,19 +3,6 @@
 
 #include <string.h>
 
-enum { SCATTER_BLOCK = 64, SCATTER_WORK = 1 << 14, SCATTER_MAX = 64 };
-
-/* Units of work that write disjoint memory: for each outer item, blocks of the inner extent. */
-static int64_t scatter_units(const ScatterParam *p) {
-  return p->outer * div_up(max64(p->inner, 1), SCATTER_BLOCK);
-}
-
-int64_t scatter_chunks(const ScatterParam *p) {
-  double work = (double)p->outer * (double)p->inner * (double)(p->nidx + p->axis_extent);
-  int64_t wanted = work > (double)SCATTER_WORK * SCATTER_MAX ? SCATTER_MAX : (int64_t)(work / SCATTER_WORK);
-  return max64(min64(wanted, scatter_units(p)), 1);
-}
-
 static int64_t scatter_index(const ScatterParam *p, const void *idx, int64_t j) {
   int64_t at = p->idx_dtype == DT_I32 ? ((const int32_t *)idx)[j] : ((const int64_t *)idx)[j];
   return max64(min64(at, p->axis_extent - 1), 0);
@@ -39,10 +26,10 @@ SCATTER_UNIT(scatter_64, uint64_t)
 void step_scatter_add(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
   (void)scratch;
   const ScatterParam *p = param;
-  int64_t units = scatter_units(p), chunks = scatter_chunks(p), blocks = units / max64(p->outer, 1);
+  int64_t blocks = div_up(max64(p->inner, 1), p->block), units = p->outer * blocks, chunks = p->nchunk;
   if (p->axis_extent < 1) return;
   for (int64_t u = units * chunk / chunks; u < units * (chunk + 1) / chunks; u++) {
-    int64_t o = u / blocks, i0 = u % blocks * SCATTER_BLOCK, i1 = min64(i0 + SCATTER_BLOCK, p->inner);
+    int64_t o = u / blocks, i0 = u % blocks * p->block, i1 = min64(i0 + p->block, p->inner);
     int64_t from = o * p->nidx * p->inner, to = o * p->axis_extent * p->inner;
     switch (p->dt) {
     case DT_F32: scatter_f32(p, ptr[0], (const float *)ptr[1] + from, (float *)ptr[2] + to, i0, i1); break;

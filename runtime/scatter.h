@@ -10,9 +10,10 @@ typedef struct {
   DType dt;        /* of updates and out: float but bf16, or integer */
   DType idx_dtype; /* DT_I32 or DT_I64 */
   int64_t outer, axis_extent, inner, nidx;
+  /* Chunks divide outer x ceil(inner / block) units of work, which write disjoint memory. */
+  int64_t block, nchunk;
 } ScatterParam;
 
-int64_t scatter_chunks(const ScatterParam *p);
 void step_scatter_add(void *const *ptr, int64_t chunk, void *scratch, const void *param);
 
 #endif

@@ -1,9 +1,9 @@
 /* Ahead-of-time compilation: a program as one object file with PREFIX_init, PREFIX_<function> and
    PREFIX_tensors. All kernels of the JIT are there as internal functions; the steps the JIT gives to the
-   runtime's library calls are generated (steps.c). A function runs its steps on the caller's thread with
+   runtime's library calls are generated too. A function runs its steps on the caller's thread with
    the caller's arena, so nothing is shared and nothing allocated. */
 #include "codegen/aot/aot.h"
-#include "codegen/loop/loop.h"
+#include "codegen/emit/kind.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Target.h>
@@ -102,14 +102,6 @@ typedef struct {
   LLVMValueRef fn;
 } Unit;
 
-static void emit_kernel(Aot *a, const Kernel *k, const char *symbol) {
-  switch (k->kind) {
-  case KK_SCATTER: aot_emit_scatter(&a->m, &k->scatter, symbol); return;
-  case KK_EXTERN: aot_emit_extern(&a->m, k, &a->p->buf.v[k->buf[k->nbuf - 1]].shape, symbol); return;
-  default: kernel_emit(&a->m, a->p, k, symbol);
-  }
-}
-
 /* fn[k]: the function of kernel k; equal kernels share one. */
 static void emit_kernels(Aot *a, LLVMValueRef *fn) {
   int n = a->p->kernel.n, nunit = 0;
@@ -122,7 +114,8 @@ static void emit_kernels(Aot *a, LLVMValueRef *fn) {
     while (u < nunit && !(unit[u].n == b.n && !memcmp(unit[u].key, b.s, b.n))) u++;
     if (u == nunit) {
       const char *symbol = arena_printf(a->a, "%s_%s", a->opt->prefix, kernel_name(a->p, k, a->a));
-      emit_kernel(a, kn, symbol);
+      const CodegenKind *row = codegen_kind(kn);
+      (row->emit ? row->emit : row->emit_alone)(&a->m, a->p, kn, symbol);
       LLVMValueRef f = LLVMGetNamedFunction(a->m.mod, symbol);
       LLVMSetLinkage(f, LLVMInternalLinkage);
       unit[nunit++] = (Unit){arena_strndup(a->a, b.s, b.n), b.n, f};
@@ -135,11 +128,10 @@ static void emit_kernels(Aot *a, LLVMValueRef *fn) {
 /* ---- the function that runs the steps ---- */
 static LLVMValueRef step_param(Aot *a, int k) {
   EmitModule *m = &a->m;
-  const Kernel *kn = &a->p->kernel.v[k];
-  if (kn->kind != KK_LOOP || !loop_is_flat(&kn->loop)) return LLVMConstNull(m->ptr);
-  const FlatParam *f = a->plan->step[k].param;
-  LLVMValueRef v =
-      LLVMConstStructInContext(m->cx, (LLVMValueRef[]){em_i64(m, f->size), em_i64(m, f->tile)}, 2, 0);
+  const CodegenKind *row = codegen_kind(&a->p->kernel.v[k]);
+  const Step *st = &a->plan->step[k];
+  if (!row->constant || !st->param) return LLVMConstNull(m->ptr);
+  LLVMValueRef v = row->constant(m, st);
   LLVMValueRef g = LLVMAddGlobal(m->mod, LLVMTypeOf(v), "extent");
   LLVMSetInitializer(g, v);
   LLVMSetGlobalConstant(g, 1);
@@ -166,8 +158,7 @@ static void emit_call(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMVa
 /* The steps of a chain, or one step, over all their chunks. */
 static void emit_steps(Aot *a, int k, int n, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table) {
   EmitModule *m = &a->m;
-  bool whole = a->p->kernel.v[k].kind == KK_SCATTER;
-  int64_t chunks = whole ? 1 : a->plan->step[k].nchunk;
+  int64_t chunks = codegen_kind(&a->p->kernel.v[k])->emit ? a->plan->step[k].nchunk : 1;
   LLVMValueRef chunk = em_i64(m, 0);
   EmitLoop l;
   if (chunks > 1) chunk = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, chunks), 1);

@@ -18,11 +18,6 @@ typedef struct {
   int64_t scratch_at, arena_bytes; /* scratch lies behind the plan's arena */
 } Aot;
 
-/* steps.c: library steps of the JIT as generated code, one chunk a step */
-void aot_emit_scatter(EmitModule *m, const ScatterSpec *s, const char *symbol);
-/* A direct call: the program that uses the library links the function's. */
-void aot_emit_extern(EmitModule *m, const Kernel *k, const Shape *result, const char *symbol);
-
 /* init.c */
 void aot_emit_init(Aot *a);
 /* The function under construction returns code where the condition (the check) holds (fails). */

@@ -432,15 +432,3 @@ void conv_emit_wgrad(EmitModule *m, const ConvSpec *s) {
   }
   tile_end(m, &lt, NULL, 0);
 }
-
-void conv_emit(EmitModule *m, const ConvSpec *spec, int step, const char *symbol) {
-  ConvSpec resolved = conv_resolve(spec, m->target), *s = &resolved;
-  em_function(m, symbol);
-  /* Vectors spilled to a stack that is aligned to 16 bytes only would straddle cache lines. */
-  LLVMAddAttributeAtIndex(m->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                          LLVMCreateStringAttribute(m->cx, "stackrealign", 12, "", 0));
-  if (s->algo == CONV_WINOGRAD) conv_emit_winograd(m, s, step);
-  else if (s->kind == CONV_DW) (step ? conv_emit_sum : conv_emit_wgrad)(m, s);
-  else (step ? conv_emit_gather : conv_emit_pack)(m, s);
-  LLVMBuildRetVoid(m->b);
-}

@@ -253,3 +253,28 @@ void gemm_emit(EmitModule *m, const GemmSpec *s, int step, const char *symbol) {
   else emit_main(&z);
   LLVMBuildRetVoid(m->b);
 }
+
+/* ---- the kind ---- */
+static void emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
+  (void)p;
+  gemm_emit(m, &k->gemm, k->step, symbol);
+}
+
+/* Offsets are the step's. */
+static void share(const Program *p, Kernel *k) {
+  (void)p;
+  k->gemm.a_off = k->gemm.b_off = k->gemm.c_off = 0;
+}
+
+static void step(const Program *p, const Kernel *k, Step *st, int64_t *operand, Arena *a) {
+  (void)st, (void)a;
+  ContractionPlan own;
+  const ContractionStep *g = &kernel_plan(p, k, &own)->step[k->step];
+  const int64_t offset[CO_ROLES] = {[CO_A] = k->gemm.a_off, [CO_B] = k->gemm.b_off, [CO_C] = k->gemm.c_off};
+  for (int i = 0; i < k->nbuf; i++) {
+    ContractionOperand o = step_operand(g, i);
+    operand[i] += offset[o] * dtype_size(gemm_dtype(&k->gemm, o));
+  }
+}
+
+const CodegenKind codegen_gemm = {.emit = emit, .share = share, .step = step};

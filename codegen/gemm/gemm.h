@@ -4,6 +4,7 @@
 #ifndef JEPAC_CODEGEN_GEMM_GEMM_H
 #define JEPAC_CODEGEN_GEMM_GEMM_H
 
+#include "codegen/emit/kind.h"
 #include "codegen/emit/tile.h"
 #include "ir/kernel/gemm_plan.h"
 

@@ -1,11 +1,8 @@
 /* Compilation of a program's kernels: one LLVM module for each distinct kernel, threads with a context and
    target machine of their own, a cache of object files (cache.c), and LLVM's LLJIT to link them. */
 #include "codegen/jit/cache.h"
-#include "codegen/conv/conv.h"
-#include "codegen/gemm/gemm.h"
+#include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"
-#include "codegen/loop/loop.h"
-#include "ir/kernel/conv_plan.h"
 #include "ir/memory.h"
 
 #include <llvm-c/Orc.h>
@@ -18,16 +15,6 @@
 struct Code {
   LLVMOrcLLJITRef jit;
 };
-
-bool kernel_is_compiled(const Kernel *k) {
-  return k->kind == KK_LOOP || k->kind == KK_CONV || k->kind == KK_GEMM;
-}
-
-void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
-  if (k->kind == KK_LOOP) loop_emit(m, p, k, symbol);
-  else if (k->kind == KK_GEMM) gemm_emit(m, &k->gemm, k->gemm_step, symbol);
-  else conv_emit(m, &k->conv, k->conv_step, symbol);
-}
 
 /* ---- distinct kernels ---- */
 typedef struct {
@@ -93,7 +80,7 @@ static void write_object(Job *j, const Unit *u) {
 static void compile_unit(Job *j, Unit *u, LLVMTargetMachineRef tm) {
   EmitModule m;
   em_open(&m, &j->p->target, tm, u->symbol);
-  kernel_emit(&m, j->p, u->kernel, u->symbol);
+  codegen_kind(u->kernel)->emit(&m, j->p, u->kernel, u->symbol);
   if (j->opt->debug) debug_describe(&m, u->kernel, u->symbol);
 #ifdef JEPAC_DEBUG
   em_verify(&m);
@@ -228,7 +215,7 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
   target_key(&p->target, &head);
   for (int k = 0; k < n; k++) {
     unit[k] = -1;
-    if (!kernel_is_compiled(&p->kernel.v[k])) continue;
+    if (!codegen_kind(&p->kernel.v[k])->emit) continue;
     StrBuf key = {0};
     sb_put(&key, head.s, head.n);
     kernel_key(p, &p->kernel.v[k], true, &key);

@@ -9,16 +9,13 @@
 #include <llvm-c/LLJIT.h>
 
 /* ---- key.c: what a kernel's machine code depends on ---- */
-/* Canonical text of kernel k without its place in the model. With share, what is a parameter of the code is
-   left out: equal texts mean equal code for one target. */
+/* The text of kernel k without its place in the model. With share, what is a parameter of the code is left out:
+   equal texts mean equal code for one target. Else what changes no bit of a result is. */
 void kernel_key(const Program *p, const Kernel *k, bool share, StrBuf *out);
 /* Compiler version, target and code generation options; the build of jepac's code generator too. */
 void target_key(const Target *t, StrBuf *out);
 
 /* ---- jit.c ---- */
-bool kernel_is_compiled(const Kernel *k); /* else a library function of the runtime */
-void kernel_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol);
-
 /* Addresses fn[i] of the code of kernel i (NULL where not compiled). NULL after reporting. */
 Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn);
 
@@ -31,7 +28,6 @@ LLVMErrorRef debug_create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit);
 /* ---- plan.c ---- */
 Plan *plan_build(const Program *p, Arena *a, const StepFn *fn);
 Step plan_step(const Program *p, int k, StepFn fn, Arena *a); /* kernel k by itself */
-const char *kernel_name(const Program *p, int k, Arena *a);   /* "k12_add" */
 
 /* Gives back what compiling needed and running does not: free heap, the resident code of LLVM (trim.c). */
 void codegen_trim(void);

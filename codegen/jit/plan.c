@@ -1,9 +1,6 @@
 /* Program -> Plan: steps with operand offsets, the tensors a caller sees, and the identity of the whole. */
+#include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"
-#include "codegen/loop/loop.h"
-#include "ir/kernel/conv_plan.h"
-#include "runtime/extern.h"
-#include "runtime/scatter.h"
 
 #include <string.h>
 
@@ -13,50 +10,7 @@ static const char *where(const Kernel *k, Arena *a) {
                       k->role == ROLE_GRADIENT ? "'" : "");
 }
 
-const char *kernel_name(const Program *p, int k, Arena *a) {
-  const Kernel *kn = &p->kernel.v[k];
-  const char *op = kn->val >= 0 ? op_table[g_node(p->graph, kn->val)->op].name : "copy";
-  if (kn->kind == KK_CONV) {
-    ContractionPlan own;
-    return arena_printf(a, "k%d_%s.%s", k, op,
-                        program_conv_plan(p, &kn->conv, &own)->step[kn->conv_step].name);
-  }
-  if (kn->kind == KK_GEMM && kn->gemm_step < gemm_plan(&kn->gemm, &p->target).nstep - 1)
-    return arena_printf(a, "k%d_%s.pack", k, op);
-  return arena_printf(a, "k%d_%s", k, op);
-}
-
 /* ---- steps ---- */
-static void gemm_step(const Program *p, const Kernel *k, Step *st, int64_t *operand) {
-  ContractionPlan plan = gemm_plan(&k->gemm, &p->target);
-  const ContractionStep *g = &plan.step[k->gemm_step];
-  const int64_t offset[] = {
-      [CO_A] = k->gemm.a_off, [CO_B] = k->gemm.b_off, [CO_C] = k->gemm.c_off, [CO_TMP0] = 0};
-  for (int i = 0; i < k->nbuf; i++) {
-    ContractionOperand o = step_operand(g, i);
-    operand[i] += offset[o] * dtype_size(gemm_dtype(&k->gemm, o));
-  }
-  st->nchunk = g->nchunk;
-  st->scratch = g->scratch;
-}
-
-static void scatter_step(const ScatterSpec *s, Step *st, Arena *a) {
-  ScatterParam *g = NEW(a, ScatterParam);
-  *g = (ScatterParam){s->dt, s->idx_dt, s->outer, s->extent, s->inner, s->nidx};
-  st->fn = step_scatter_add;
-  st->param = g;
-  st->nchunk = scatter_chunks(g);
-}
-
-/* fn is the user's function; its step function has the same type of pointer. */
-static void extern_step(const Program *p, const Kernel *k, Step *st, Arena *a) {
-  ExternParam *e = NEW(a, ExternParam);
-  *e = (ExternParam){(ExternFn)st->fn, k->nbuf, p->buf.v[k->buf[k->nbuf - 1]].shape};
-  st->fn = step_extern;
-  st->param = e;
-  st->nchunk = 1;
-}
-
 Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
   int64_t *operand = NEWN(a, int64_t, k->nbuf + 1), *chunk = NULL;
@@ -75,27 +29,11 @@ Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
              .where = where(k, a),
              .flops = k->flops,
              .bytes = k->bytes};
-  switch (k->kind) {
-  case KK_LOOP:
-    st.nchunk = k->loop.nchunk > 1 ? k->loop.nchunk : 1;
-    if (loop_is_flat(&k->loop)) {
-      FlatParam *f = NEW(a, FlatParam);
-      *f = loop_flat_param(&k->loop, &p->target);
-      st.param = f;
-    }
-    break;
-  case KK_CONV: {
-    ContractionPlan own;
-    const ContractionStep *c = &program_conv_plan(p, &k->conv, &own)->step[k->conv_step];
-    st.nchunk = c->nchunk;
-    st.scratch = c->scratch;
-    break;
-  }
-  case KK_GEMM: gemm_step(p, k, &st, operand); break;
-  case KK_SCATTER: scatter_step(&k->scatter, &st, a); break;
-  case KK_EXTERN: extern_step(p, k, &st, a); break;
-  case KERNEL_KINDS: break;
-  }
+  ContractionPlan own;
+  const ContractionPlan *plan = kernel_plan(p, k, &own);
+  st.nchunk = kernel_chunks(p, k);
+  if (plan) st.scratch = plan->step[k->step].scratch;
+  if (codegen_kind(k)->step) codegen_kind(k)->step(p, k, &st, operand, a);
   return st;
 }
 
@@ -198,10 +136,10 @@ static bool span_of(const Program *p, const Kernel *k, int operand, Span *s) {
   return true;
 }
 
-/* Must the later of two kernels wait for the earlier? Functions of users keep their order. */
+/* Must the later of two kernels wait for the earlier? What does what nobody sees keeps its order. */
 static bool must_wait(const Program *p, const Kernel *later, const Kernel *earlier) {
   Span a, b;
-  if (later->kind == KK_EXTERN && earlier->kind == KK_EXTERN) return true;
+  if (kernel_keeps_order(later) && kernel_keeps_order(earlier)) return true;
   for (int i = 0; i < later->nbuf; i++)
     for (int j = 0; span_of(p, later, i, &a) && j < earlier->nbuf; j++)
       if (span_of(p, earlier, j, &b) && (a.written || b.written) && a.begin < b.end && b.begin < a.end)

@@ -23,23 +23,9 @@ typedef struct {
   bool known;
 } Site;
 
-/* ---- the choice of a kernel ---- */
-static int64_t *choice_of(Kernel *k) { return k->kind == KK_CONV ? &k->conv.choice : &k->gemm.choice; }
-
-/* Is it the main step of something with a choice? */
-static bool has_choice(const Program *p, const Kernel *k) {
-  if (k->kind == KK_CONV) return conv_plan(&k->conv, &p->target).step[k->conv_step].flops > 0;
-  return k->kind == KK_GEMM && k->gemm_step == gemm_plan(&k->gemm, &p->target).nstep - 1;
-}
-
-static int choices_of(const Program *p, const Kernel *k, int64_t choice[CHOICES]) {
-  return k->kind == KK_CONV ? conv_choices(&k->conv, &p->target, choice)
-                            : gemm_choices(&k->gemm, &p->target, choice);
-}
-
 static void site_key(const Program *p, const Kernel *k, StrBuf *key) {
   Kernel plain = *k;
-  *choice_of(&plain) = 0;
+  *kernel_choice(p, &plain) = 0;
   sb_printf(key, "schedule ");
   target_key(&p->target, key);
   kernel_key(p, &plain, true, key);
@@ -53,7 +39,7 @@ static bool read_choice(const Program *p, const char *dir, Site *s) {
   if (!text) return false;
   int64_t choice[CHOICES], value = strtoll(text, &end, 10);
   bool ok = end > text && !strcmp(end, "\n"), found = false;
-  for (int i = choices_of(p, s->kernel, choice) - 1; i >= 0; i--) found |= choice[i] == value;
+  for (int i = kernel_choices(p, s->kernel, choice) - 1; i >= 0; i--) found |= choice[i] == value;
   free(text);
   if (ok && found) s->choice = value;
   return ok && found;
@@ -102,7 +88,7 @@ static bool measure(const Program *p, const Kernel *k, const int64_t *choice, in
   for (int i = 0; i < n; i++) {
     Kernel c = *k;
     c.chain = 0;
-    *choice_of(&c) = choice[i];
+    *kernel_choice(p, &c) = choice[i];
     vec_push(a, &trial.kernel, c);
   }
   StepFn *fn = NEWN(a, StepFn, n + 1);
@@ -168,14 +154,14 @@ void codegen_tune(Program *p, const CodegenOptions *opt) {
   int n = 0, measured = 0;
   bool fast = opt->tune == TUNE_FAST;
   for (int k = 0; k < p->kernel.n; k++)
-    if (p->kernel.v[k].flops >= LEAST_FLOPS && has_choice(p, &p->kernel.v[k]))
+    if (p->kernel.v[k].flops >= LEAST_FLOPS && kernel_choice(p, &p->kernel.v[k]))
       site_of(p, &p->kernel.v[k], site, &n)->flops += p->kernel.v[k].flops;
   qsort(site, (size_t)n, sizeof *site, by_flops);
   for (int i = 0; i < n; i++) {
     Site *s = &site[i];
     if (opt->cache_dir && read_choice(p, opt->cache_dir, s)) continue;
     int64_t choice[CHOICES];
-    int count = choices_of(p, s->kernel, choice);
+    int count = kernel_choices(p, s->kernel, choice);
     if (count < 2 || (fast && now_seconds() - start > FAST_SECONDS)) continue;
     if (fast && count > FAST_CHOICES) count = FAST_CHOICES;
     if (!measure(p, s->kernel, choice, count, opt, &s->choice)) continue;
@@ -184,7 +170,8 @@ void codegen_tune(Program *p, const CodegenOptions *opt) {
   }
   for (int k = 0; k < p->kernel.n; k++) {
     Kernel *x = &p->kernel.v[k];
-    if (x->flops >= LEAST_FLOPS && has_choice(p, x)) *choice_of(x) = site_of(p, x, site, &n)->choice;
+    int64_t *choice = kernel_choice(p, x);
+    if (x->flops >= LEAST_FLOPS && choice) *choice = site_of(p, x, site, &n)->choice;
   }
   if (measured && opt->cache_dir) cache_trim(opt->cache_dir);
   if (measured) codegen_trim();

@@ -29,16 +29,6 @@ static unsigned dims_of_access(const Access *a, int ndim, bool memory) {
   return m;
 }
 
-static int inst_args(const KInst *in, int out[4]) {
-  int n = 0, nin = in->kind == KI_MAP      ? op_table[in->op].nin
-                   : in->kind == KI_RANDOM ? 2
-                   : in->kind == KI_REDUCE ? 1
-                                           : 0;
-  for (int i = 0; i < nin; i++) out[n++] = in->arg[i];
-  if (in->kind == KI_LOAD && in->access->dyn >= 0) out[n++] = in->access->dyn;
-  return n;
-}
-
 static void analyse(LoopCtx *c) {
   const LoopKernel *l = c->l;
   unsigned hoisted = c->one_group ? 1u << c->vec : 0;
@@ -115,7 +105,7 @@ static bool plain(const Access *a) {
   return !a->nquot && !a->nguard && a->dyn < 0 && (a->off.k[0] == 0 || a->off.k[0] == 1);
 }
 
-bool loop_is_flat(const LoopKernel *l) {
+static bool is_flat(const LoopKernel *l) {
   if (l->ndim != 1 || l->vec != 0 || l->size[0] < FLAT_MIN) return false;
   for (int i = 0; i < l->ninst; i++) {
     const KInst *in = &l->inst[i];
@@ -126,10 +116,6 @@ bool loop_is_flat(const LoopKernel *l) {
   for (int i = 0; i < l->nstore; i++)
     if (!plain(&l->store[i].access)) return false;
   return true;
-}
-
-FlatParam loop_flat_param(const LoopKernel *l, const Target *t) {
-  return (FlatParam){l->size[0], loop_tile(l->size[0], l->nchunk > 1 ? l->nchunk : 1, target_lanes(t))};
 }
 
 /* Rough instruction count of the vector body, and whether it gathers. */
@@ -545,13 +531,13 @@ static void p_space(LoopCtx *c) {
   level_end(c, &level, NULL, 0);
 }
 
-void loop_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
+static void emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
   const LoopKernel *l = &k->loop;
   Arena *a = arena_new();
   LoopCtx *c = NEW(a, LoopCtx);
   *c = (LoopCtx){.m = m, .p = p, .k = k, .l = l, .a = a, .lanes = 1};
   c->vec = l->vec >= 0 && l->size[l->vec] > 1 ? l->vec : -1;
-  c->flat = loop_is_flat(l);
+  c->flat = is_flat(l);
   c->info = NEWN(a, InstInfo, l->ninst + 1);
   c->val = NEWN(a, LLVMValueRef, l->ninst + 1);
   c->wide = NEWN(a, LLVMValueRef, l->ninst + 1);
@@ -568,3 +554,28 @@ void loop_emit(EmitModule *m, const Program *p, const Kernel *k, const char *sym
   LLVMBuildRetVoid(m->b);
   arena_free(a);
 }
+
+/* ---- the kind ---- */
+/* A flat kernel's extent and chunks are parameters. */
+static void share(const Program *p, Kernel *k) {
+  (void)p;
+  if (!is_flat(&k->loop)) return;
+  k->loop.size[0] = 0;
+  k->loop.nchunk = 1;
+}
+
+static void step(const Program *p, const Kernel *k, Step *st, int64_t *operand, Arena *a) {
+  (void)operand;
+  const LoopKernel *l = &k->loop;
+  if (!is_flat(l)) return;
+  FlatParam *f = NEW(a, FlatParam);
+  *f = (FlatParam){l->size[0], loop_tile(l->size[0], st->nchunk, target_lanes(&p->target))};
+  st->param = f;
+}
+
+static LLVMValueRef flat_constant(EmitModule *m, const Step *st) {
+  const FlatParam *f = st->param;
+  return LLVMConstStructInContext(m->cx, (LLVMValueRef[]){em_i64(m, f->size), em_i64(m, f->tile)}, 2, 0);
+}
+
+const CodegenKind codegen_loop = {.emit = emit, .share = share, .step = step, .constant = flat_constant};

@@ -1,20 +1,15 @@
-/* Loop kernels (ir/kernel/kernel.h) as vector IR. loop_emit() is the entry; the rest is shared by the files of this
+/* Loop kernels (ir/kernel/kernel.h) as vector IR. its row is codegen_loop, in loop.c; the rest is shared by the files of this
    emitter: loop.c (loop nest, chunks), expr.c (accesses and instructions), map.c (elementwise
    operators), acc.c (reductions). */
 #ifndef JEPAC_CODEGEN_LOOP_LOOP_H
 #define JEPAC_CODEGEN_LOOP_LOOP_H
 
-#include "codegen/emit/emit.h"
+#include "codegen/emit/kind.h"
 
-/* Emits kernel k (KK_LOOP) of p as function `symbol`. */
-void loop_emit(EmitModule *m, const Program *p, const Kernel *k, const char *symbol);
-/* Kernels over one dim with plain accesses share code whatever their extent: it arrives in Step.param as
- * FlatParam. */
+/* Kernels over one dim with plain accesses share code whatever their extent: it arrives in Step.param. */
 typedef struct {
   int64_t size, tile; /* extent; elements a chunk */
 } FlatParam;
-bool loop_is_flat(const LoopKernel *l);
-FlatParam loop_flat_param(const LoopKernel *l, const Target *t);
 
 /* ---- shared pieces ---- */
 /* An affine expression under evaluation: its value over the dims entered so far. Pointers advance by

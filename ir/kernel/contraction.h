@@ -48,7 +48,7 @@ static inline ContractionOperand step_operand(const ContractionStep *s, int i) {
    temporary and no bit of a result. Measuring picks among them (codegen/jit/tune.c). */
 enum { CHOICE_TILES = 4, CHOICE_BLOCKS = 3, CHOICES = CHOICE_TILES * CHOICE_BLOCKS };
 
-/* What a choice decides, in numbers; and of the choices those that differ, 0 first: how many. */
+/* Writes down what a choice decides (zeros before); and of the choices those that differ, 0 first: how many. */
 enum { CHOICE_NUMBERS = 48 };
 typedef void ChoiceFn(const void *spec, const Target *t, int64_t choice, int64_t decided[CHOICE_NUMBERS]);
 int contraction_choices(const void *spec, const Target *t, ChoiceFn *decide, int64_t choice[CHOICES]);

@@ -511,17 +511,9 @@ ContractionPlan conv_plan(const ConvSpec *spec, const Target *t) {
   return p;
 }
 
-void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]) {
-  const int64_t all[CONV_NUMBERS] = {s->n,         s->c,      s->h,      s->w,      s->k,
-                                     s->oh,        s->ow,     s->kh,     s->kw,     s->stride[0],
-                                     s->stride[1], s->pad[0], s->pad[1], s->xblock, s->yblock,
-                                     s->images,    s->xbf16,  s->wbf16,  s->ybf16,  s->choice};
-  memcpy(v, all, sizeof all);
-}
-
 /* ---- schedules of equal bits ---- */
 /* The direct weight gradient has none: its tile decides where partial sums end. */
-static void decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
+void conv_decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
   ConvSpec s = *(const ConvSpec *)spec;
   s.choice = choice;
   if (conv_resolve(&s, t).algo == CONV_WINOGRAD) {
@@ -536,8 +528,4 @@ static void decide(const void *spec, const Target *t, int64_t choice, int64_t v[
       v[n++] = x->ph, v[n++] = x->pw, v[n++] = x->ob;
     }
   }
-}
-
-int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]) {
-  return contraction_choices(s, t, decide, choice);
 }

@@ -36,10 +36,7 @@ ContractionPlan conv_plan(const ConvSpec *spec, const Target *target);
 /* Whether the main step can run in chunks of whole images (spec->images, when set, divides the batch). */
 bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
-int conv_choices(const ConvSpec *s, const Target *t, int64_t choice[CHOICES]);
-
-/* What tells one spec from another, but for its kind and algorithm. */
-enum { CONV_NUMBERS = 20 };
-void conv_numbers(const ConvSpec *s, int64_t v[CONV_NUMBERS]);
+/* What a choice decides. */
+void conv_decide(const void *spec, const Target *t, int64_t choice, int64_t decided[CHOICE_NUMBERS]);
 
 #endif

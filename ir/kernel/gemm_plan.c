@@ -202,14 +202,10 @@ ContractionPlan gemm_plan(const GemmSpec *s, const Target *t) {
 }
 
 /* ---- schedules of equal bits ---- */
-static void decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
+void gemm_decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
   GemmSpec s = *(const GemmSpec *)spec;
   GemmGeom g;
   s.choice = choice;
   gemm_geom(&s, t, &g);
   v[0] = g.mr, v[1] = g.nv, v[2] = g.kc;
-}
-
-int gemm_choices(const GemmSpec *s, const Target *t, int64_t choice[CHOICES]) {
-  return contraction_choices(s, t, decide, choice);
 }

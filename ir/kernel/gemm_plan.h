@@ -31,7 +31,8 @@ static inline DType gemm_dtype(const GemmSpec *s, ContractionOperand o) {
 
 /* Steps "pack", where B is packed, and "main", the last one. */
 ContractionPlan gemm_plan(const GemmSpec *spec, const Target *target);
-int gemm_choices(const GemmSpec *s, const Target *t, int64_t choice[CHOICES]);
+/* What a choice decides. */
+void gemm_decide(const void *spec, const Target *t, int64_t choice, int64_t decided[CHOICE_NUMBERS]);
 
 /* ---- geometry behind the plan, for the emitters and the interpreter ---- */
 typedef enum {

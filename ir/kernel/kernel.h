@@ -1,128 +1,42 @@
 /* The kernel level: what one compiled function does. A program is an ordered list of kernels over buffers.
 
-   A loop kernel is
-       for p in P (parallel dims 0..npar-1)
-         for sweep s = 0..nsweep-1: for r in R (dims npar..ndim-1): accumulate the reductions and do the full
-   stores of s row stores Every address is affine in the loop dims, plus rare quotient terms. An instruction
-   is "row" when it depends on P dims and finished reductions only; others are evaluated inside a sweep, on
-   demand, again in each sweep that needs them. Plain elementwise kernels have no R dims and no sweeps:
-   everything is row. Softmax, layer norm and their gradients are kernels of several sweeps over a short row.
-
    Blocked layout: a rank-4 [N,C,H,W] buffer with block b > 0 is stored [N][C/b][H][W][b] (C divisible by b);
    loop kernels see only addresses, so the builder (passes/lower/) splits the C loop into C/b and b. */
 #ifndef JEPAC_IR_KERNEL_KERNEL_H
 #define JEPAC_IR_KERNEL_KERNEL_H
 
+#include "ir/graph/graph.h"
 #include "ir/kernel/conv_plan.h"
 #include "ir/kernel/gemm_plan.h"
-#include "ir/graph/graph.h"
+#include "ir/kernel/loop.h"
+#include "ir/kernel/scatter.h"
 
-enum {
-  KDIM = 12,
-  MAX_REDUCE = 24
-}; /* loop dims; reductions of one kernel: their accumulators live in registers */
-
-typedef struct {
-  int64_t c, k[KDIM]; /* c + sum k[d] * loop dim d */
-} Affine;
-
-typedef struct {
-  Affine e;
-  int64_t lo, hi; /* holds when lo <= e < hi ... */
-  int64_t mod;    /* ... and, when mod > 1, e mod mod == 0 (e >= 0 there) */
-} Guard;
-
-typedef struct {
-  Affine e;            /* never negative where the guards hold */
-  int64_t div, stride; /* adds stride * floor(e / div) */
-} Quot;
-
-/* The address of one element of operand `buf`, in elements. Where a guard fails a load gives `fill` and
-   touches nothing (stores have no guards). */
-typedef struct {
-  int buf; /* index into Kernel.buf */
-  Affine off;
-  int nquot, nguard;
-  const Quot *quot;
-  const Guard *guard;
-  double fill;
-  int dyn; /* gather: instruction holding an index to add dyn_stride times, clamped to [0, dyn_extent); else
-              -1 */
-  int64_t dyn_stride, dyn_extent;
-} Access;
-
+/* Only a kind's own files ask which it is: all that differs is in its row (ir/kernel/kind.h). */
 typedef enum {
-  KI_LOAD,   /* access */
-  KI_IMM,    /* imm */
-  KI_INDEX,  /* index + quotients, converted to dt (iota) */
-  KI_GUARD,  /* bool: all guards of access hold (concat's choice of operand); nothing is read */
-  KI_RANDOM, /* u32 philox(index, step = arg[1], stream, seed = arg[0]) */
-  KI_MAP,    /* elementwise operator op of arg[] */
-  KI_REDUCE  /* op (reduce_sum, reduce_max, reduce_min, reduce_m2, argmax) of arg[0] over all R dims, in sweep
-                `sweep`; argmax counts  positions by `index` */
-} KInstKind;
+#define KIND(NAME, name) KK_##NAME,
+#include "ir/kernel/kinds.def"
+#undef KIND
+  KERNEL_KINDS
+} KernelKind;
 
-typedef struct {
-  KInstKind kind;
-  DType dt;
-  OpId op;
-  int arg[3]; /* earlier instructions */
-  bool row;
-  int sweep; /* KI_REDUCE */
-  const Access *access;
-  Affine index;
-  int nquot;
-  const Quot *quot; /* of KI_INDEX and KI_RANDOM, as in Access */
-  uint32_t stream;
-  double imm;
-  Val val; /* graph value this computes, for dumps; -1 none */
-} KInst;
-
-typedef struct {
-  int inst; /* row instruction: stored once per P point; otherwise at every point of sweep `sweep` */
-  int sweep;
-  Access access; /* no guards */
-} KStore;
-
-typedef struct {
-  int ndim, npar, nsweep;
-  int64_t size[KDIM];
-  int vec; /* loop dim to vectorise: the last P dim or the last R dim, whose strides are mostly 0 or 1; -1
-              none */
-  KInst *inst;
-  int ninst;
-  KStore *store;
-  int nstore;
-  int64_t nchunk; /* The P dims but for a vectorised one, flattened, are cut into nchunk equal ranges (rounded
-                     up; the last may be shorter or empty). When their product is 1 and vec is a P dim, the
-                     vec dim is cut instead, into ranges rounded up to whole vectors. Fixed by shape. */
-} LoopKernel;
-
-typedef struct {
-  int64_t outer, extent, inner, nidx; /* out[outer][extent][inner] += upd[outer][nidx][inner] at idx[nidx] */
-  DType idx_dt, dt;
-} ScatterSpec;
-
-typedef enum { KK_LOOP, KK_GEMM, KK_CONV, KK_SCATTER, KK_EXTERN, KERNEL_KINDS } KernelKind;
-
-typedef struct {
+typedef struct Kernel {
   KernelKind kind;
-  LoopKernel loop;
-  GemmSpec gemm; /* KK_GEMM: one step of it */
-  int gemm_step; /* which ContractionStep of gemm_plan() */
-  ConvSpec conv; /* KK_CONV: one step of it */
-  int conv_step; /* which ContractionStep of conv_plan() */
-  ScatterSpec scatter;
-  const Extern *ext; /* KK_EXTERN: one result, row-major operands */
-  int *buf;          /* operands: indices into Program.buf */
+  int step; /* of a contraction: which step of its plan */
+  union {   /* by kind */
+    LoopKernel loop;
+    GemmSpec gemm;
+    ConvSpec conv;
+    ScatterSpec scatter;
+    Extern ext; /* one result, row-major operands */
+  };
+  int *buf; /* operands: indices into Program.buf */
   int nbuf;
   int nout; /* the last nout operands are written */
   const Loc *loc;
   Role role;
   Val val;     /* root value, for dumps */
   bool commit; /* writes state: runs after the finite check */
-  int chain; /* neighbours with the same number > 0 run chunk by chunk, one after the other (passes/lower/chain.c)
-                */
+  int chain; /* neighbours with the same number > 0 run chunk by chunk, one after the other (passes/lower/chain.c) */
   double flops, bytes;
 } Kernel;
 
@@ -179,13 +93,13 @@ typedef struct {
   double a, b;
 } Decision;
 
-typedef struct ConvMemo ConvMemo; /* plans of convolutions already asked for (ir/kernel/chunks.c) */
+typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/contraction.c) */
 
 typedef struct {
   const Graph *graph;
   Arena *arena;
   Target target;
-  ConvMemo *memo; /* NULL: plans are made each time */
+  PlanMemo *memo; /* NULL: plans are made each time */
   VEC(Buf) buf;
   VEC(Kernel) kernel;
   VEC(Decision) decision;
@@ -199,41 +113,87 @@ static inline int program_root(const Program *p, int b) {
   return b;
 }
 
-/* ---- chunks (ir/kernel/chunks.c) ---- */
-/* How the P space of a loop kernel is cut: the first `prefix` dims make one index of `count` points, times
-   `tiles` pieces of `tile` points of the vector dim when those alone are too few; chunks divide that range.
- */
-typedef struct {
-  int prefix;
-  int64_t count, tiles, tile;
-} LoopCut;
-LoopCut loop_cut(const LoopKernel *l, int lanes);
-int64_t loop_tile(int64_t size, int64_t pieces,
-                  int lanes); /* points a piece of the vector dim: whole vectors */
+/* ---- kernels without operands ---- */
+Kernel loop_kernel(const LoopKernel *l);
+Kernel gemm_kernel(const GemmSpec *s, int step);
+Kernel conv_kernel(const ConvSpec *s, int step);
+Kernel scatter_kernel(const ScatterSpec *s);
+Kernel extern_kernel(const Extern *e);
+
+/* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */
+const char *kernel_kind(const Kernel *k);                   /* "loop", "gemm" ... */
+const char *kernel_name(const Program *p, int k, Arena *a); /* "k12_conv2d.main" */
+/* Sets the work of a kernel that has its operands. */
+void kernel_cost(const Program *p, Kernel *k);
+/* The operations it cannot do without, where an algorithm needs fewer than flops says. */
+double kernel_least_flops(const Program *p, const Kernel *k);
+
+/* The steps of the plan that k is one of, for p's target, remembered where p has a memo (*own serves where it has
+   none); NULL: k is all there is. */
+const ContractionPlan *kernel_plan(const Program *p, const Kernel *k, ContractionPlan *own);
+PlanMemo *plan_memo_new(Arena *a);
+/* Only prepares an operand of the step that does the work. */
+bool kernel_prepares(const Program *p, const Kernel *k);
+/* Schedules of equal bits, ir/kernel/contraction.h: where the choice of k lies, NULL without any; the choices that
+   differ, how many. */
+int64_t *kernel_choice(const Program *p, Kernel *k);
+int kernel_choices(const Program *p, const Kernel *k, int64_t choice[CHOICES]);
+
 int64_t kernel_chunks(const Program *p, const Kernel *k);
-/* conv_plan() for p's target, remembered where p has a memo; *own serves where it has none. */
-const ContractionPlan *program_conv_plan(const Program *p, const ConvSpec *s, ContractionPlan *own);
-ConvMemo *conv_memo_new(Arena *a);
-/* Bytes b such that chunk c of k touches operand i of its list only in bytes [c*b, (c+1)*b); 0 when there is
-   no such b. */
+/* Bytes b such that chunk c of k touches operand i of its list only in bytes [c*b, (c+1)*b); 0 when there is no such
+   b. */
 int64_t kernel_chunk_bytes(const Program *p, const Kernel *k, int i);
 /* The same for buffer `root` through all of k's operands that lie in it; 0 also when none does. */
 int64_t kernel_chunk_of_root(const Program *p, const Kernel *k, int root);
+/* k cut into `count` chunks, when it can be. */
+bool kernel_can_recut(const Kernel *k);
+bool kernel_recut(const Program *p, const Kernel *k, int64_t count, Kernel *out);
+/* Time lost to chunks as small as k's, as a share of it; 1e9: not to be thought of. */
+double kernel_cut_loss(const Program *p, const Kernel *k);
 /* The first and the last kernel that run together with k: k itself when it is in no chain. */
 void program_chain(const Program *p, int k, int *first, int *last);
 
+/* Does k read buffer `in` only at the element it writes to `out`, so that they may be one? */
+bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out);
+/* Must run in the program's order with others of its kind: it may do what nobody sees. */
+bool kernel_keeps_order(const Kernel *k);
+
+/* What k computes of the graph, one entry an operator, operands read from memory with a bare value; NULL in `part`
+   counts. A kernel that is one operator (its val) has no parts: 0. */
+typedef struct {
+  Val val;       /* -1: of no value */
+  bool computed; /* else loaded */
+  double flops, bytes;
+} KernelPart;
+int kernel_parts(const Kernel *k, KernelPart *part);
+/* For the test of jepac verify: k computes something else; false: it cannot. */
+bool kernel_damage(Kernel *k);
+
 /* ---- text, checks and the slow interpreter of this level ---- */
-extern const char *const kernel_kind_names[KERNEL_KINDS],
-    *const why_names[WHY_COUNT], *const buf_kind_names[3], *const conv_kind_names[3],
-                                                               *const conv_algo_names[3];
+extern const char *const why_names[WHY_COUNT], *const buf_kind_names[3], *const conv_kind_names[3],
+                                                                             *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);
+/* k as it is planned: what was asked for settled. Its text below is the same wherever it stands in a model: operands
+   by place, no values or model lines. Equal texts are equal kernels. */
+Kernel kernel_settled(const Program *p, const Kernel *k);
+/* step: its name, NULL none (kernel_step_name() before fields that plan it were cleared). */
+void kernel_text(const Kernel *k, const char *step, StrBuf *out);
+const char *kernel_step_name(const Program *p, const Kernel *k);
 /* Reads back what program_print wrote, the graph included (ir/kernel/read.c); NULL after reporting. */
 Program *program_read(Arena *a, const Source *src, Diags *d);
 bool program_is_text(const Source *src); /* the file begins with a program, not a graph */
-bool program_verify(const Program *p, char *err,
-                    size_t errlen); /* SSA order, accesses inside buffers, chunk ranges */
-/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order.
-   round_f32: a loop kernel's f32 values are rounded after every operator, as generated code does. */
+/* SSA order, accesses inside buffers, chunk ranges. */
+bool program_verify(const Program *p, char *err, size_t errlen);
+
+/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. round_f32: a loop
+   kernel's f32 values are rounded after every operator, as generated code does. */
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
+/* Operand i holds something else in this interpreter than in generated code: where a convolution keeps packed weights
+   or transformed images, the interpreter keeps them as they are. */
+bool kernel_interp_only(const Program *p, const Kernel *k, int i);
+/* How far generated code may be from the interpreter: a share of the result's largest element; whether it rounds to
+   bf16 on the way. */
+double kernel_error_share(const Kernel *k);
+bool kernel_rounds_bf16(const Kernel *k);
 
 #endif

@@ -9,22 +9,8 @@
 
    then the graph the program came from, which holds names, types, initial values and model lines; "# %17" is
    the graph value a line computes. Instructions indented by two are rows, by four belong to a sweep. */
-#include "ir/graph/ops_impl.h"
-#include "ir/kernel/kernel.h"
+#include "ir/kernel/kind.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-static void put_number(StrBuf *b, double v) {
-  char text[40];
-  for (int p = 6; p <= 17; p++) {
-    snprintf(text, sizeof text, "%.*g", p, v);
-    if (strtod(text, NULL) == v) break;
-  }
-  sb_printf(b, "%s", text);
-}
-
-const char *const kernel_kind_names[KERNEL_KINDS] = {"loop", "gemm", "conv", "scatter", "extern"};
 const char *const why_names[WHY_COUNT] = {[WHY_NONE] = "none",
                                           [WHY_OWN_KERNEL] = "own_kernel",
                                           [WHY_OPERAND] = "operand",
@@ -50,183 +36,6 @@ const char *const why_names[WHY_COUNT] = {[WHY_NONE] = "none",
                                           [WHY_APART_WAITS] = "apart_waits",
                                           [WHY_APART_INDEX] = "apart_index"};
 const char *const buf_kind_names[3] = {"temp", "input", "result"};
-const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
-const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
-
-static void put_affine(StrBuf *b, const Affine *e) {
-  bool first = true;
-  for (int d = 0; d < KDIM; d++) {
-    int64_t k = e->k[d];
-    if (!k) continue;
-    sb_printf(b, "%s", first ? (k < 0 ? "-" : "") : k < 0 ? " - " : " + ");
-    if (k != 1 && k != -1) sb_printf(b, "%lld*", (long long)(k < 0 ? -k : k));
-    sb_printf(b, "i%d", d);
-    first = false;
-  }
-  if (first) sb_printf(b, "%lld", (long long)e->c);
-  else if (e->c) sb_printf(b, " %c %lld", e->c < 0 ? '-' : '+', (long long)(e->c < 0 ? -e->c : e->c));
-}
-
-static void put_quots(StrBuf *b, const Quot *q, int n) {
-  for (int i = 0; i < n; i++) {
-    sb_printf(b, " + %lld*((", (long long)q[i].stride);
-    put_affine(b, &q[i].e);
-    sb_printf(b, ")/%lld)", (long long)q[i].div);
-  }
-}
-
-static void put_guards(StrBuf *b, const Access *a) {
-  for (int i = 0; i < a->nguard; i++) {
-    const Guard *g = &a->guard[i];
-    sb_printf(b, "%s%lld <= ", i ? " and " : "", (long long)g->lo);
-    put_affine(b, &g->e);
-    sb_printf(b, " < %lld", (long long)g->hi);
-    if (g->mod > 1) sb_printf(b, " multiple of %lld", (long long)g->mod);
-  }
-}
-
-static void put_access(StrBuf *b, const Kernel *k, const Access *a) {
-  sb_printf(b, "buf%d[", k->buf[a->buf]);
-  put_affine(b, &a->off);
-  put_quots(b, a->quot, a->nquot);
-  if (a->dyn >= 0)
-    sb_printf(b, " + %lld*clamp(%%%d, 0, %lld)", (long long)a->dyn_stride, a->dyn,
-              (long long)a->dyn_extent - 1);
-  sb_printf(b, "]");
-  if (!a->nguard) return;
-  sb_printf(b, " where ");
-  put_guards(b, a);
-  sb_printf(b, " else ");
-  put_number(b, a->fill);
-}
-
-/* "# %17 resnet.jepa:31 ; grad": the value, its model line and role. A kernel that carries another value's
-   line names that one too: "# %17 at %12 ...". */
-static void put_where(StrBuf *b, const Program *p, Val val, const Loc *loc, Role role) {
-  const Graph *g = p->graph;
-  Val at = val;
-  if (!g) return;
-  if (val < 0 || g_node(g, val)->loc != loc) {
-    for (at = 0; at < g->node.n && g_node(g, at)->loc != loc; at++) {}
-    if (at == g->node.n) at = -1;
-  }
-  if (val < 0 && at < 0 && role == ROLE_FORWARD) return;
-  sb_printf(b, "  #");
-  if (val >= 0) sb_printf(b, " %%%d", val);
-  if (at != val && at >= 0) sb_printf(b, " at %%%d", at);
-  if (loc && loc->src) sb_printf(b, " %s:%d", path_tail(loc->src->path), loc->line);
-  if (role != ROLE_FORWARD) sb_printf(b, " ; %s", role_names[role]);
-}
-
-static void put_inst(StrBuf *b, const Program *p, const Kernel *k, int i) {
-  const KInst *in = &k->loop.inst[i];
-  sb_printf(b, "  %s%%%d: %s = ", in->row ? "" : "  ", i, dtype_name(in->dt));
-  switch (in->kind) {
-  case KI_LOAD: put_access(b, k, in->access); break;
-  case KI_IMM:
-    sb_printf(b, "imm ");
-    put_number(b, in->imm);
-    break;
-  case KI_INDEX:
-    sb_printf(b, "index ");
-    put_affine(b, &in->index);
-    put_quots(b, in->quot, in->nquot);
-    break;
-  case KI_GUARD:
-    sb_printf(b, "guard ");
-    put_guards(b, in->access);
-    break;
-  case KI_RANDOM:
-    sb_printf(b, "random_bits %%%d, %%%d {stream=%u} at ", in->arg[0], in->arg[1], in->stream);
-    put_affine(b, &in->index);
-    put_quots(b, in->quot, in->nquot);
-    break;
-  case KI_MAP:
-    sb_printf(b, "%s", op_table[in->op].name);
-    for (int j = 0; j < op_table[in->op].nin; j++) sb_printf(b, "%s %%%d", j ? "," : "", in->arg[j]);
-    break;
-  case KI_REDUCE:
-    sb_printf(b, "%s %%%d {sweep=%d}", op_table[in->op].name, in->arg[0], in->sweep);
-    if (in->op == OP_argmax) {
-      sb_printf(b, " at ");
-      put_affine(b, &in->index);
-      put_quots(b, in->quot, in->nquot);
-    }
-    break;
-  }
-  if (in->val >= 0 && p->graph) {
-    const Node *n = g_node(p->graph, in->val);
-    put_where(b, p, in->val, n->loc, n->role);
-  }
-  sb_printf(b, "\n");
-}
-
-static void put_loop(StrBuf *b, const Program *p, const Kernel *k) {
-  const LoopKernel *l = &k->loop;
-  for (int i = 0; i < l->ninst; i++) put_inst(b, p, k, i);
-  for (int i = 0; i < l->nstore; i++) {
-    const KStore *s = &l->store[i];
-    bool row = l->inst[s->inst].row;
-    sb_printf(b, "  %s", row ? "" : "  ");
-    put_access(b, k, &s->access);
-    sb_printf(b, " = %%%d", s->inst);
-    if (!row) sb_printf(b, " {sweep=%d}", s->sweep);
-    sb_printf(b, "\n");
-  }
-}
-
-static void put_dims(StrBuf *b, const LoopKernel *l) {
-  for (int d = 0; d < l->ndim; d++)
-    sb_printf(b, "%s%s%lld",
-              d == l->npar ? " reduce "
-              : d          ? "x"
-                           : " over ",
-              d == l->vec ? "v" : "", (long long)l->size[d]);
-  if (l->nsweep != (l->ndim > l->npar)) sb_printf(b, " sweeps=%d", l->nsweep);
-  if (l->nchunk != 1) sb_printf(b, " chunks=%lld", (long long)l->nchunk);
-}
-
-static void put_list(StrBuf *b, const char *name, const int64_t *v, int n) {
-  sb_printf(b, " %s=[", name);
-  for (int i = 0; i < n; i++) sb_printf(b, "%s%lld", i ? "," : "", (long long)v[i]);
-  sb_printf(b, "]");
-}
-
-static void put_gemm(StrBuf *b, const Program *p, const Kernel *k) {
-  const GemmSpec *s = &k->gemm;
-  ContractionPlan plan = gemm_plan(s, &p->target);
-  sb_printf(b, " %s %s", plan.step[k->gemm_step].name, dtype_name(s->dt));
-  if (s->a16 || s->b16 || s->c16) put_list(b, "bf16", (int64_t[]){s->a16, s->b16, s->c16}, 3);
-  if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);
-  put_list(b, "mnk", (int64_t[]){s->m, s->n, s->k}, 3);
-  put_list(b, "a", (int64_t[]){s->a_off, s->a_m, s->a_k}, 3);
-  put_list(b, "b", (int64_t[]){s->b_off, s->b_k, s->b_n}, 3);
-  put_list(b, "c", (int64_t[]){s->c_off, s->c_m, s->c_n}, 3);
-  if (!s->nbatch) return;
-  put_list(b, "batch", s->batch, s->nbatch);
-  put_list(b, "a_batch", s->a_batch, s->nbatch);
-  put_list(b, "b_batch", s->b_batch, s->nbatch);
-  put_list(b, "c_batch", s->c_batch, s->nbatch);
-}
-
-static void put_scatter(StrBuf *b, const ScatterSpec *s) {
-  sb_printf(b, " %s index %s", dtype_name(s->dt), dtype_name(s->idx_dt));
-  put_list(b, "shape", (int64_t[]){s->outer, s->extent, s->inner, s->nidx}, 4);
-}
-
-static void put_conv(StrBuf *b, const Program *p, const Kernel *k) {
-  ContractionPlan plan = conv_plan(&k->conv, &p->target);
-  ConvSpec resolved = conv_resolve(&k->conv, &p->target), *s = &resolved;
-  sb_printf(b, " %s.%s %s", conv_kind_names[s->kind], plan.step[k->conv_step].name, conv_algo_names[s->algo]);
-  put_list(b, "x", (int64_t[]){s->n, s->c, s->h, s->w, s->xblock}, 5);
-  put_list(b, "w", (int64_t[]){s->k, s->c, s->kh, s->kw}, 4);
-  put_list(b, "y", (int64_t[]){s->n, s->k, s->oh, s->ow, s->yblock}, 5);
-  put_list(b, "stride", s->stride, 2);
-  put_list(b, "pad", s->pad, 2);
-  if (s->xbf16 || s->wbf16 || s->ybf16) put_list(b, "bf16", (int64_t[]){s->xbf16, s->wbf16, s->ybf16}, 3);
-  if (s->images) sb_printf(b, " images=%lld", (long long)s->images);
-  if (s->choice) sb_printf(b, " choice=%lld", (long long)s->choice);
-}
 
 static void put_operands(StrBuf *b, const Program *p, const Kernel *k) {
   char type[128];
@@ -241,23 +50,32 @@ static void put_operands(StrBuf *b, const Program *p, const Kernel *k) {
 }
 
 static void put_kernel(StrBuf *b, const Program *p, int i) {
-  const Kernel *k = &p->kernel.v[i];
-  sb_printf(b, "k%d %s", i, kernel_kind_names[k->kind]);
-  if (k->kind == KK_LOOP) put_dims(b, &k->loop);
-  if (k->kind == KK_GEMM) put_gemm(b, p, k);
-  if (k->kind == KK_CONV) put_conv(b, p, k);
-  if (k->kind == KK_SCATTER) put_scatter(b, &k->scatter);
-  if (k->kind == KK_EXTERN) sb_printf(b, " \"%s\" \"%s\"", k->ext->library, k->ext->symbol);
-  put_operands(b, p, k);
-  if (k->commit) sb_printf(b, " commit");
-  if (k->chain) sb_printf(b, " chain=%d", k->chain);
+  Kernel k = kernel_settled(p, &p->kernel.v[i]);
+  const KindRow *row = kind_of(&k);
+  KText t = {b, p, kernel_step_name(p, &p->kernel.v[i])};
+  sb_printf(b, "k%d %s", i, row->name);
+  if (row->print_head) row->print_head(&t, &k);
+  fields_print(&t, row->field, row->nfield, &k);
+  put_operands(b, p, &k);
+  if (k.commit) sb_printf(b, " commit");
+  if (k.chain) sb_printf(b, " chain=%d", k.chain);
   sb_printf(b, " flops=");
-  put_number(b, k->flops);
+  put_number(b, k.flops);
   sb_printf(b, " bytes=");
-  put_number(b, k->bytes);
-  put_where(b, p, k->val, k->loc, k->role);
+  put_number(b, k.bytes);
+  put_where(&t, k.val, k.loc, k.role);
   sb_printf(b, "\n");
-  if (k->kind == KK_LOOP) put_loop(b, p, k);
+  if (row->print_body) row->print_body(&t, &k);
+}
+
+void kernel_text(const Kernel *k, const char *step, StrBuf *out) {
+  const KindRow *row = kind_of(k);
+  KText t = {out, NULL, step};
+  sb_printf(out, "%s", row->name);
+  if (row->print_head) row->print_head(&t, k);
+  fields_print(&t, row->field, row->nfield, k);
+  sb_put(out, "\n", 1);
+  if (row->print_body) row->print_body(&t, k);
 }
 
 /* Lifetimes and offsets are known once the arena is planned. */

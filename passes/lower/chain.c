@@ -23,21 +23,6 @@ typedef struct {
   int64_t least_bytes; /* of the largest operand */
 } Chains;
 
-/* ---- kernels with another chunk count ---- */
-/* k cut into `count` chunks, when it can be. */
-static bool recut(const Program *p, const Kernel *k, int64_t count, Kernel *out) {
-  *out = *k;
-  if (k->kind == KK_LOOP) {
-    out->loop.nchunk = count;
-    return true;
-  }
-  if (k->kind != KK_CONV || k->conv.n % count) return false;
-  out->conv.images = k->conv.n / count;
-  ContractionPlan own;
-  const ContractionStep *st = &program_conv_plan(p, &out->conv, &own)->step[out->conv_step];
-  return st->images && st->nchunk == count;
-}
-
 static int operand_of(const Program *p, const Kernel *k, int root, int from) {
   for (int i = from; i < k->nbuf; i++)
     if (program_root(p, k->buf[i]) == root) return i;
@@ -71,11 +56,11 @@ static bool writes_chunks(const Program *p, const Kernel *k) {
 
 static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t count) {
   Kernel cut, other;
-  if (!recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
+  if (!kernel_recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
   for (int m = 0; m < c->n; m++) {
     const Kernel *x = &p->kernel.v[c->member[m]];
     if (!ordered(p, x, k)) continue;
-    recut(p, x, count, &other);
+    kernel_recut(p, x, count, &other);
     for (int i = 0; i < x->nbuf; i++) {
       int root = program_root(p, x->buf[i]);
       if (!(writes(p, x, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
@@ -90,9 +75,9 @@ static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t coun
 static bool related(const Chains *s, const Chain *c, const Kernel *k, int64_t count) {
   const Program *p = s->p;
   Kernel cut, other;
-  recut(p, k, count, &cut);
+  kernel_recut(p, k, count, &cut);
   for (int m = 0; m < c->n; m++) {
-    recut(p, &p->kernel.v[c->member[m]], count, &other);
+    kernel_recut(p, &p->kernel.v[c->member[m]], count, &other);
     for (int i = 0; i < cut.nbuf - cut.nout; i++) {
       int root = program_root(p, cut.buf[i]);
       if (p->buf.v[root].bytes < s->least_bytes || !touches(p, &other, root)) continue;
@@ -105,7 +90,7 @@ static bool related(const Chains *s, const Chain *c, const Kernel *k, int64_t co
 
 static bool candidate(const Chains *s, const Kernel *k) {
   const Program *p = s->p;
-  if (k->commit || k->nbuf > CHAIN_OPERANDS || (k->kind != KK_LOOP && k->kind != KK_CONV)) return false;
+  if (k->commit || k->nbuf > CHAIN_OPERANDS || !kernel_can_recut(k)) return false;
   int64_t most = 0;
   for (int i = 0; i < k->nbuf; i++)
     if (p->buf.v[k->buf[i]].bytes > most) most = p->buf.v[k->buf[i]].bytes;
@@ -116,7 +101,7 @@ static void start(Chains *s, Chain *c, int k) {
   const Kernel *x = &s->p->kernel.v[k];
   const Shape *sh = &s->p->buf.v[x->buf[x->nbuf - 1]].shape;
   *c = (Chain){.member = {k}, .n = 1};
-  int64_t rows = x->kind == KK_CONV ? x->conv.n : sh->rank ? sh->dim[0] : 1;
+  int64_t rows = sh->rank ? sh->dim[0] : 1;
   Chain none = {.n = 0};
   /* divisors of rows; of the numbers between two quotients of it none is one */
   for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n = rows / (rows / n + 1))
@@ -169,7 +154,7 @@ static double loss(const Program *p, const Chain *c, int64_t count) {
   double l2 = (double)p->target.l2, data = 0, worst = 0, weights = 0;
   Kernel cut;
   for (int k = 0; k < c->n; k++) {
-    recut(p, &p->kernel.v[c->member[k]], count, &cut);
+    kernel_recut(p, &p->kernel.v[c->member[k]], count, &cut);
     for (int i = 0; i < cut.nbuf; i++) {
       int root = program_root(p, cut.buf[i]);
       bool seen = false;
@@ -179,10 +164,8 @@ static double loss(const Program *p, const Chain *c, int64_t count) {
       if (b) data += (double)b;
       else weights += (double)p->buf.v[root].bytes;
     }
-    if (cut.kind != KK_CONV || conv_resolve(&cut.conv, &p->target).algo != CONV_WINOGRAD) continue;
-    int64_t tiles = cut.conv.images * ((cut.conv.oh + 3) / 4) * ((cut.conv.ow + 3) / 4);
-    if (tiles < m->chain_tiles) return 1e9;
-    if (m->chain_few_tiles / (double)tiles > worst) worst = m->chain_few_tiles / (double)tiles;
+    double lost = kernel_cut_loss(p, &cut);
+    if (lost > worst) worst = lost;
   }
   double over = data > l2 / 2 ? data / (l2 / 2) - 1 : 0;
   return (over > m->chain_spill_most ? m->chain_spill_most : over) * m->chain_spill + worst +
@@ -217,8 +200,8 @@ static int grow(Chains *s, int at, int end, int number) {
     for (int j = 0; j < c.n && !fed; j++) fed = ordered(p, &p->kernel.v[c.member[j]], x);
     int64_t written = 0;
     for (int j = x->nbuf - x->nout; j < x->nbuf; j++) written += p->buf.v[x->buf[j]].bytes;
-    bool small =
-        written < p->target.cost->chain_aside || (x->kind == KK_CONV && x->conv_step == 0 && x->flops == 0);
+    bool small = written < p->target.cost->chain_aside ||
+                 (kernel_can_recut(x) && kernel_prepares(p, x)); /* what follows it may join */
     if (!behind && !fed && small) before[nbefore++] = k;
     else later[nlater++] = k;
   }
@@ -228,7 +211,7 @@ static int grow(Chains *s, int at, int end, int number) {
   for (int j = 0; j < nbefore; j++) s->order[w++] = before[j];
   for (int j = 0; j < c.n; j++) {
     Kernel cut;
-    recut(p, &p->kernel.v[c.member[j]], count, &cut);
+    kernel_recut(p, &p->kernel.v[c.member[j]], count, &cut);
     cut.chain = number;
     p->kernel.v[c.member[j]] = cut;
     s->order[w++] = c.member[j];

@@ -25,10 +25,6 @@ typedef struct {
   IntVec reader; /* groups since */
 } Use;
 
-static int64_t chunks(const Program *p, const Kernel *k) {
-  return k->kind == KK_GEMM ? gemm_plan(&k->gemm, &p->target).step[k->gemm_step].nchunk : kernel_chunks(p, k);
-}
-
 static int find_groups(const Program *p, Group *g) {
   const CostModel *c = p->target.cost;
   int n = 0;
@@ -40,7 +36,7 @@ static int find_groups(const Program *p, Group *g) {
     g[n - 1].n++;
     for (int j = x->nbuf - x->nout; j < x->nbuf; j++) g[n - 1].written += p->buf.v[x->buf[j]].bytes;
     g[n - 1].work += work;
-    g[n - 1].last += work / (double)chunks(p, x);
+    g[n - 1].last += work / (double)kernel_chunks(p, x);
   }
   return n;
 }

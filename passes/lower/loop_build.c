@@ -272,8 +272,7 @@ static void begin(Build *b) {
   memset(&b->homed_inst, 0, sizeof b->homed_inst);
   memset(&b->homed_map, 0, sizeof b->homed_map);
   b->memo = NEWN(b->a, Memo *, b->g->node.n);
-  memset(&b->out->kernel, 0, sizeof b->out->kernel);
-  b->out->kernel.kind = KK_LOOP;
+  b->out->kernel = loop_kernel(&(LoopKernel){0});
   b->out->loads.n = b->out->stores.n = 0;
 }
 
@@ -382,9 +381,7 @@ Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Bui
     if (!b->inst.v[st.v[i].inst].row && st.v[i].sweep + 1 > nsweep) nsweep = st.v[i].sweep + 1;
   kn->loop.nsweep = nsweep;
   lb_finish(b, st.v, st.n);
-  double bytes = 0;
-  for (int i = 0; i < kn->nbuf; i++) bytes += (double)l->p->buf.v[kn->buf[i]].bytes;
-  kn->bytes = bytes;
+  kernel_cost(l->p, kn);
   persist(b);
   return (Refusal){BUILT};
 }
@@ -409,7 +406,7 @@ static Refusal try_copy(Lower *l, int src, int dst, LoopSpace *space, Built *out
   Dep *dep = NEWN(b->a, Dep, 1);
   lb_analyse(b, 0, dep);
   lb_finish(b, st, 1);
-  out->kernel.bytes = 2 * (double)from->bytes;
+  kernel_cost(l->p, &out->kernel);
   persist(b);
   return b->refusal;
 }

@@ -193,5 +193,4 @@ void lb_finish(Build *b, KStore *st, int nst) {
   if (chunks > c->loop_chunks) chunks = c->loop_chunks;
   if (chunks > limit) chunks = limit;
   k->nchunk = chunks < 1 ? 1 : chunks;
-  b->out->kernel.flops = points * k->ninst;
 }

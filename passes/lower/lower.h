@@ -128,8 +128,6 @@ void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val
 
 /* schedule.c: orders kernels, resolves state updates (in place where possible) and results. */
 void schedule(Lower *l);
-/* Does k read buffer `in` only at the element it writes to `out` (a loop kernel without sweeps)? */
-bool reads_in_place(const Program *p, const Kernel *k, int in, int out);
 
 /* chain.c: groups neighbouring kernels of the ordered program into chains. */
 void chain(Lower *l, int64_t least_bytes);

@@ -21,14 +21,14 @@ int lower_buf(Lower *l, Val v) {
   return l->buf[v] = l->p->buf.n - 1;
 }
 
-static int lower_temp(Lower *l, int64_t bytes) {
+static int lower_temp(Lower *l, DType dt, int64_t bytes) {
   Buf b;
   memset(&b, 0, sizeof b);
   b.kind = BUF_TEMP;
-  b.dt = DT_F32;
+  b.dt = dt;
   b.shape.rank = 1;
-  b.shape.dim[0] = (bytes + 3) / 4;
-  b.bytes = b.shape.dim[0] * 4;
+  b.shape.dim[0] = div_up(bytes, dtype_size(dt));
+  b.bytes = b.shape.dim[0] * dtype_size(dt);
   b.input = b.result = b.alias = b.first = b.last = -1;
   b.val = -1;
   vec_push(l->arena, &l->p->buf, b);
@@ -109,31 +109,27 @@ static void dot_needs(Lower *l, Val v) {
   }
 }
 
-static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout) {
+static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout, Val v) {
   k->buf = NEWN(l->arena, int, n);
   memcpy(k->buf, buf, sizeof(int) * (size_t)n);
   k->nbuf = n;
   k->nout = nout;
-  for (int i = 0; i < n; i++) k->bytes += (double)l->p->buf.v[buf[i]].bytes;
+  kernel_cost(l->p, k);
+  lower_push(l, k, v);
+  l->kernel_of[v] = l->p->kernel.n - 1;
 }
 
-static void push_gemm(Lower *l, const GemmSpec *s, Val v, const Val base[2]) {
-  ContractionPlan plan = gemm_plan(s, &l->p->target);
-  int role[4] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v), -1};
-  if (plan.tmp_bytes[0]) {
-    role[CO_TMP0] = lower_temp(l, plan.tmp_bytes[0]);
-    Buf *b = &l->p->buf.v[role[CO_TMP0]];
-    b->dt = s->dt;
-    b->shape.dim[0] = plan.tmp_bytes[0] / dtype_size(s->dt);
-  }
-  for (int i = 0; i < plan.nstep; i++) {
-    const ContractionStep *st = &plan.step[i];
-    Kernel k = {.kind = KK_GEMM, .gemm = *s, .gemm_step = i, .flops = st->flops};
-    int buf[3], nb = 0;
-    for (int j = 0; j < st->nin; j++) buf[nb++] = role[st->in[j]];
-    for (int j = 0; j < st->nout; j++) buf[nb++] = role[st->out[j]];
-    push_operands(l, &k, buf, nb, st->nout);
-    lower_push(l, &k, v);
+/* All steps of the contraction that k is the first of; role: buffers of its operands. */
+static void push_contraction(Lower *l, Kernel k, int role[CO_ROLES], DType temporaries, Val v) {
+  ContractionPlan own;
+  const ContractionPlan *plan = kernel_plan(l->p, &k, &own);
+  for (int i = 0; i < CO_ROLES - CO_TMP0; i++)
+    if (plan->tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, temporaries, plan->tmp_bytes[i]);
+  for (; k.step < plan->nstep; k.step++) {
+    const ContractionStep *st = &plan->step[k.step];
+    int buf[CO_ROLES];
+    for (int i = 0; i < st->nin + st->nout; i++) buf[i] = role[step_operand(st, i)];
+    push_operands(l, &k, buf, st->nin + st->nout, st->nout, v);
   }
 }
 
@@ -181,8 +177,8 @@ static Refusal lower_dot(Lower *l, Val v) {
     st *= e;
   }
   s->nbatch = ax[0].batch.n;
-  push_gemm(l, s, v, base);
-  l->kernel_of[v] = l->p->kernel.n - 1;
+  int role[CO_ROLES] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
+  push_contraction(l, gemm_kernel(s, 0), role, s->dt, v);
   return (Refusal){BUILT};
 }
 
@@ -233,25 +229,8 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
   s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
-  ContractionPlan plan = conv_plan(&s, &l->p->target);
-  int role[5] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y), -1, -1};
-  for (int i = 0; i < 2; i++)
-    if (plan.tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, plan.tmp_bytes[i]);
-  for (int i = 0; i < plan.nstep; i++) {
-    const ContractionStep *st = &plan.step[i];
-    Kernel k;
-    memset(&k, 0, sizeof k);
-    k.kind = KK_CONV;
-    k.conv = s;
-    k.conv_step = i;
-    k.flops = st->flops;
-    int buf[8], nb = 0;
-    for (int j = 0; j < st->nin; j++) buf[nb++] = role[st->in[j]];
-    for (int j = 0; j < st->nout; j++) buf[nb++] = role[st->out[j]];
-    push_operands(l, &k, buf, nb, st->nout);
-    lower_push(l, &k, v);
-  }
-  l->kernel_of[v] = l->p->kernel.n - 1;
+  int role[CO_ROLES] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y)};
+  push_contraction(l, conv_kernel(&s, 0), role, DT_F32, v);
   return (Refusal){BUILT};
 }
 
@@ -259,24 +238,16 @@ static Refusal lower_conv(Lower *l, Val v) {
 
 static Refusal lower_scatter(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  Kernel k;
-  memset(&k, 0, sizeof k);
-  k.kind = KK_SCATTER;
   int64_t axis = n->attr[0].v[0];
-  k.scatter.outer = k.scatter.inner = 1;
+  ScatterSpec s = {.outer = 1, .extent = n->shape.dim[axis], .inner = 1, .dt = n->dt};
   for (int i = 0; i < n->shape.rank; i++) {
-    if (i < axis) k.scatter.outer *= n->shape.dim[i];
-    if (i > axis) k.scatter.inner *= n->shape.dim[i];
+    if (i < axis) s.outer *= n->shape.dim[i];
+    if (i > axis) s.inner *= n->shape.dim[i];
   }
-  k.scatter.extent = n->shape.dim[axis];
-  k.scatter.nidx = shape_count(&g_node(l->g, n->in[0])->shape);
-  k.scatter.idx_dt = g_node(l->g, n->in[0])->dt;
-  k.scatter.dt = n->dt;
-  k.flops = (double)shape_count(&g_node(l->g, n->in[1])->shape);
-  int buf[3] = {lower_buf(l, n->in[0]), lower_buf(l, n->in[1]), lower_buf(l, v)};
-  push_operands(l, &k, buf, 3, 1);
-  lower_push(l, &k, v);
-  l->kernel_of[v] = l->p->kernel.n - 1;
+  s.nidx = shape_count(&g_node(l->g, n->in[0])->shape);
+  s.idx_dt = g_node(l->g, n->in[0])->dt;
+  Kernel k = scatter_kernel(&s);
+  push_operands(l, &k, (int[]){lower_buf(l, n->in[0]), lower_buf(l, n->in[1]), lower_buf(l, v)}, 3, 1, v);
   return (Refusal){BUILT};
 }
 
@@ -284,16 +255,11 @@ static Refusal lower_scatter(Lower *l, Val v) {
 
 static Refusal lower_extern(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  Kernel k;
-  memset(&k, 0, sizeof k);
-  k.kind = KK_EXTERN;
-  k.ext = n->ext;
+  Kernel k = extern_kernel(n->ext);
   int *buf = NEWN(l->arena, int, n->nin + 1);
   for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
   buf[n->nin] = lower_buf(l, v);
-  push_operands(l, &k, buf, n->nin + 1, 1);
-  lower_push(l, &k, v);
-  l->kernel_of[v] = l->p->kernel.n - 1;
+  push_operands(l, &k, buf, n->nin + 1, 1, v);
   return (Refusal){BUILT};
 }
 

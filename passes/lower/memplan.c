@@ -107,11 +107,11 @@ static bool may_replace(const Program *p, int k, int in, int out) {
   const Kernel *kn = &p->kernel.v[k];
   int64_t bytes = kn->chain ? kernel_chunk_of_root(p, kn, out) : 0;
   if (!by_chunks(p, k, in, bytes) || !by_chunks(p, k, out, bytes)) return false;
-  if (p->buf.v[in].last == k) return reads_in_place(p, kn, in, out);
+  if (p->buf.v[in].last == k) return kernel_reads_in_place(p, kn, in, out);
   return bytes > 0;
 }
 
-static void take_place(Program *p, int k, int out, int *until) {
+static void take_place(Program *p, int k, int out) {
   Buf *o = &p->buf.v[out];
   int first, last;
   program_chain(p, k, &first, &last);
@@ -119,40 +119,21 @@ static void take_place(Program *p, int k, int out, int *until) {
     for (int i = 0; i < p->kernel.v[j].nbuf - (j == k ? p->kernel.v[j].nout : 0); i++) {
       int in = program_root(p, p->kernel.v[j].buf[i]);
       Buf *b = &p->buf.v[in];
-      if (b->kind != BUF_TEMP || b->chunk || b->last != j || until[in] > k || b->first == k ||
-          b->bytes != o->bytes || b->dt != o->dt || !may_replace(p, k, in, out))
+      if (b->kind != BUF_TEMP || b->chunk || b->last != j || b->first == k || b->bytes != o->bytes ||
+          b->dt != o->dt || !may_replace(p, k, in, out))
         continue;
       o->alias = in;
       b->last = o->last;
-      if (until[out] > until[in]) until[in] = until[out];
       return;
     }
 }
 
-/* The last step of the convolutions that read each root buffer, whose interpreter (passes/lower/program_interp.c)
-   looks at their operands there; -1 none. */
-static int *read_until(const Program *p) {
-  int *last = NEWN(p->arena, int, p->graph->node.n + 1), *until = NEWN(p->arena, int, p->buf.n + 1);
-  for (int b = 0; b < p->buf.n; b++) until[b] = -1;
-  for (int k = p->kernel.n - 1; k >= 0; k--) {
-    const Kernel *x = &p->kernel.v[k];
-    if (x->kind != KK_CONV) continue;
-    if (!last[x->val]) last[x->val] = k;
-    for (int i = 0; i < x->nbuf - x->nout; i++) {
-      int *u = &until[program_root(p, x->buf[i])];
-      if (last[x->val] > *u) *u = last[x->val];
-    }
-  }
-  return until;
-}
-
 static void reuse_dying_operands(Program *p) {
-  int *until = read_until(p);
   for (int k = 0; k < p->kernel.n; k++)
     for (int i = p->kernel.v[k].nbuf - p->kernel.v[k].nout; i < p->kernel.v[k].nbuf; i++) {
       int out = p->kernel.v[k].buf[i];
       const Buf *o = &p->buf.v[out];
-      if (o->kind == BUF_TEMP && o->alias < 0 && !o->chunk && o->first == k) take_place(p, k, out, until);
+      if (o->kind == BUF_TEMP && o->alias < 0 && !o->chunk && o->first == k) take_place(p, k, out);
     }
 }
 

@@ -42,22 +42,6 @@ static bool reaches(Sched *s, int from, int to) {
   return false;
 }
 
-static bool affine_same(const Affine *a, const Affine *b) { return !memcmp(a, b, sizeof *a); }
-
-bool reads_in_place(const Program *p, const Kernel *k, int in, int out) {
-  if (k->kind != KK_LOOP || k->loop.nsweep) return false;
-  const Affine *st = NULL;
-  for (int i = 0; i < k->loop.nstore; i++)
-    if (k->buf[k->loop.store[i].access.buf] == out) st = &k->loop.store[i].access.off;
-  if (!st) return false;
-  for (int i = 0; i < k->loop.ninst; i++) {
-    const Access *x = k->loop.inst[i].access;
-    if (k->loop.inst[i].kind != KI_LOAD || program_root(p, k->buf[x->buf]) != in) continue;
-    if (x->nguard || x->nquot || x->dyn >= 0 || !affine_same(&x->off, st)) return false;
-  }
-  return true;
-}
-
 static void append_copy(Sched *s, int src, int dst, int like, bool commit) {
   Kernel k = loop_copy(s->l, src, dst);
   const Kernel *from = like >= 0 ? &s->p->kernel.v[like] : NULL;
@@ -83,7 +67,7 @@ static void assign_state(Sched *s, const Output *o, int vb) {
     for (int i = 0; i < s->readers[sb].n && ok; i++) {
       int r = s->readers[sb].v[i];
       if (r == k) {
-        ok = reads_in_place(p, kn, sb, vb);
+        ok = kernel_reads_in_place(p, kn, sb, vb);
       } else {
         s->tick++;
         ok = !reaches(s, k, r);

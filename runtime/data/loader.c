@@ -44,6 +44,7 @@ struct Loader {
   int64_t produce, consume, generation;
   bool stop;
   char wanting[REASON_TEXT]; /* why a worker gave up */
+  Undo undo;                 /* ends the threads, which use what others free */
   double waited;
 
   Diags *diags;      /* of the thread that opened the loader; used by it alone */
@@ -51,6 +52,15 @@ struct Loader {
   Reason first_bad;  /* with the lock */
   int64_t skipped;   /* the same */
 };
+
+static void end_threads(Loader *l) {
+  pthread_mutex_lock(&l->lock);
+  l->stop = true;
+  pthread_cond_broadcast(&l->space);
+  pthread_mutex_unlock(&l->lock);
+  for (int i = 0; i < l->running; i++) pthread_join(l->thread[i], NULL);
+  l->running = 0;
+}
 
 /* ---- opening ---- */
 static Status match_fields(Loader *l, Diags *d) {
@@ -79,6 +89,8 @@ static Status match_fields(Loader *l, Diags *d) {
   return ST_OK;
 }
 
+static void abandon(void *l) { end_threads(l); }
+
 Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
                     Diags *d, Status *st) {
   Loader *l = xcalloc(1, sizeof *l, NULL);
@@ -103,6 +115,7 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
       l->bad = xmalloc((size_t)l->set.samples * sizeof *l->bad, "the list of samples");
       for (int64_t i = 0; i < l->set.samples; i++) atomic_init(&l->bad[i], false);
     }
+    if (undo_wanted()) undo_push(&l->undo, abandon, l);
     return l;
   }
   loader_close(l);
@@ -284,11 +297,8 @@ Status loader_next(Loader *l, void *const *dst) {
 
 void loader_close(Loader *l) {
   if (!l) return;
-  pthread_mutex_lock(&l->lock);
-  l->stop = true;
-  pthread_cond_broadcast(&l->space);
-  pthread_mutex_unlock(&l->lock);
-  for (int i = 0; i < l->running; i++) pthread_join(l->thread[i], NULL);
+  undo_drop(&l->undo);
+  end_threads(l);
   if (l->skipped)
     diag_warning(l->diags, NULL, "%lld of %lld samples could not be read and were skipped; the first: %s",
                  (long long)l->skipped, (long long)l->set.samples, l->first_bad.text);

@@ -273,6 +273,7 @@ int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) 
       {"params", FIELD_PARAMS, DT_F32, images && actions, {2, {s->views, s->components}}},
       {"label", FIELD_LABEL, DT_I64, true, {0, {0}}},
       {"x", FIELD_X, DT_F32, s->features >= 1, {1, {s->features}}},
+      {"tokens", FIELD_TOKENS, DT_I64, s->tokens >= 1, {1, {s->tokens}}},
   };
   for (size_t i = 0; i < sizeof field / sizeof *field; i++)
     if (field[i].offered && !strcmp(field[i].name, name)) {

@@ -13,6 +13,7 @@ typedef enum {
   FIELD_PARAMS,
   FIELD_LABEL,
   FIELD_X,
+  FIELD_TOKENS,
   FIELD_KINDS
 } FieldKind;
 
@@ -31,7 +32,7 @@ typedef struct Cache Cache;
 struct DataSet {
   int64_t samples;
   int classes, channels, height, width, size, views, components;
-  int64_t features;         /* synthetic: extent of x */
+  int64_t features, tokens; /* synthetic: extents of x and tokens */
   float scale[4], shift[4]; /* 0..1 -> normalised: p * scale + shift */
   const int32_t *label;
   bool skip_bad;

@@ -17,7 +17,7 @@ $ jepac
     reduce   MODEL -- CMD     smallest model file that still fails
     ckpt     ls|diff|convert  list, compare and convert tensor files
     fmt      MODEL            lay out a model file
-    manual   [PART]           operators, functions and library of the language, as Markdown
+    manual   [PART]           operators, functions, library and protocols, as Markdown
   
   jepac COMMAND -h lists a command's options.
   exit 2

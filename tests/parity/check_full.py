@@ -1,7 +1,7 @@
-"""Checks jepac's forward and gradient of the full-width seq-JEPA against PyTorch in f64.
+"""Checks jepac's forward and gradient of a full-width model against PyTorch in f64.
 
-    make_fixtures.py --full --out DIR
-    check_full.py JEPAC DIR [--model models/seq_jepa.jepa] [--set NAME=VALUE ...]
+    make_fixtures.py --full [NAME] --out DIR
+    check_full.py JEPAC DIR [--model FILE] [--set NAME=VALUE ...]
 
 Runs `jepac run MODEL --entry forward --grad --mode train` on the fixture in DIR
 and prints: the relative error of the loss and of each returned value; for each
@@ -10,7 +10,8 @@ parameter space, the f64 central difference of the reference's loss against
 jepac's <gradient, v>.  Parameters whose gradient is zero in exact arithmetic
 (see make_fixtures.py) are held to an absolute bound instead.  Exits 1 if the
 loss is off by more than 1e-5 or a gradient by more than 1e-3 (5e-2 on a fixture
-made with --kinks, where rounding changes ReLU masks: see make_fixtures.py).
+made with --kinks and on those of models/zoo, where rounding changes ReLU masks:
+see make_fixtures.py).
 """
 
 import argparse
@@ -32,11 +33,11 @@ KINKS_BOUND = 5e-2
 ZERO_BOUND = 1e-6  # of the largest gradient norm, for gradients that are zero
 
 
-def run_jepac(args, settings):
+def run_jepac(args, model_file, settings):
     """Tensors that jepac returns, by name."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "jepac.safetensors"
-        command = [args.jepac, "run", args.model, "--entry", "forward", "--grad"]
+        command = [args.jepac, "run", model_file, "--entry", "forward", "--grad"]
         command += ["--mode", "train", "--params", args.fixture / "params.safetensors"]
         command += ["--inputs", args.fixture / "inputs.safetensors", "--outputs", out]
         for setting in settings:
@@ -51,13 +52,14 @@ def run_jepac(args, settings):
 
 
 def reference_model(folder):
-    """The reference (f64, train mode, fixture parameters), its inputs, the gradient bound."""
+    """Its case, the reference (f64, train mode, fixture parameters), its inputs, the gradient bound."""
     case = json.loads((folder / "case.json").read_text())
-    model = fixtures.ref.SeqJEPA(**case["model"])
+    spec = fixtures.FULL[case["case"].removesuffix("_full")]
+    model = spec["model"](**case["model"])
     model.load_state_dict(load_file(str(folder / "params.safetensors")))
     stored = load_file(str(folder / "inputs.safetensors"))
     inputs = fixtures.cast({k: stored[k] for k in case["inputs"]}, torch.float64)
-    return model.double().train(), inputs, KINKS_BOUND if case["kinks"] else GRADIENT_BOUND
+    return spec, model.double().train(), inputs, KINKS_BOUND if case["kinks"] else GRADIENT_BOUND
 
 
 def compare_gradients(got, want, bound, verbose):
@@ -137,7 +139,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("jepac", help="path of the binary, or 'torch-f32' to check the checker")
     parser.add_argument("fixture", type=pathlib.Path)
-    parser.add_argument("--model", default=ROOT / "models" / "seq_jepa.jepa")
+    parser.add_argument("--model", help="file; default: the fixture's")
     parser.add_argument("--set", action="append", help="replaces the default settings")
     parser.add_argument("--directions", type=int, default=4)
     parser.add_argument("--step", type=float, default=1e-6)
@@ -147,15 +149,15 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
-    model, inputs, bound = reference_model(args.fixture)
+    spec, model, inputs, bound = reference_model(args.fixture)
     if args.jepac == "torch-f32":
         returned, got = fixtures.forward_backward(model.float(), fixtures.cast(inputs, torch.float))
-        got = dict(got, **dict(zip(fixtures.FULL["returns"], returned)))
+        got = dict(got, **dict(zip(spec["returns"], returned)))
         model.double()
     else:
-        batch, count, _, height, width = inputs["views"].shape
-        settings = [f"B={batch}", f"N={count}", f"H={height}", f"W={width}", "dropout=0"]
-        got = run_jepac(args, settings if args.set is None else args.set)
+        # sizes are those of the inputs
+        settings = spec["settings"] if args.set is None else args.set
+        got = run_jepac(args, args.model or ROOT / spec["file"], settings)
 
     want = load_file(str(args.fixture / "outputs.safetensors"))
     errors = {}

@@ -3,6 +3,7 @@
     make_fixtures.py                     every small case, into tests/parity/fixtures/
     make_fixtures.py --case conv         one of them
     make_fixtures.py --full --out DIR    full-width seq-JEPA (not for the repository)
+    make_fixtures.py --full gpt2 --out DIR    a model of models/zoo as it is
     make_fixtures.py --full --kinks --out DIR    the same without the care described below
 
 A case is a directory of safetensors files (f32 unless said otherwise):
@@ -43,6 +44,7 @@ from safetensors.torch import save_file
 
 import baselines
 import reference as ref
+import zoo
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -130,15 +132,21 @@ CASES = {
         returns=["loss", "agg", "z"],
     ),
     **baselines.CASES,
+    **zoo.CASES,
 }
 
-FULL = dict(
-    seed=1,
-    model=ref.SeqJEPA,
-    args=dict(dropout=0.0),
-    inputs=lambda: tinted_inputs(4, 3, 32, 9),
-    returns=["loss", "agg", "z"],
-)
+FULL = {
+    "seq_jepa": dict(
+        seed=1,
+        model=ref.SeqJEPA,
+        args=dict(dropout=0.0),
+        inputs=lambda: tinted_inputs(4, 3, 32, 9),
+        returns=["loss", "agg", "z"],
+        file="models/seq_jepa.jepa",
+        settings=["dropout=0"],
+    ),
+    **zoo.FULL,
+}
 
 
 @torch.no_grad()
@@ -158,6 +166,8 @@ def perturb(model):
             tensor.copy_(0.75 + 0.25 * tensor + 0.2 * torch.randn_like(tensor))
         elif name.startswith("target_"):
             tensor.add_(0.2 * tensor.std() * torch.randn_like(tensor))
+        elif not tensor.any():
+            tensor.copy_(0.1 * torch.randn_like(tensor))
         tensor.copy_(tensor.float())
 
 
@@ -356,7 +366,13 @@ def write(name, spec, folder, seed, check, kinks=True):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--case", choices=sorted(CASES), action="append", help="default: all")
-    parser.add_argument("--full", action="store_true", help="full-width seq-JEPA, 32x32, batch 4")
+    parser.add_argument(
+        "--full",
+        nargs="?",
+        const="seq_jepa",
+        choices=FULL,
+        help="a model at full width; without a name seq-JEPA, 32x32, batch 4",
+    )
     parser.add_argument("--kinks", action="store_true", help="with --full: any pre-activations")
     parser.add_argument("--out", type=pathlib.Path, help="default: fixtures/ beside this file")
     parser.add_argument("--seed", type=int, help="default: the case's own")
@@ -367,7 +383,8 @@ def main():
     if args.full:
         if args.out is None:
             parser.error("--full needs --out DIR (about 420 MB: outside the repository)")
-        write("seq_jepa_full", FULL, args.out, args.seed, args.calibrate, args.kinks)
+        kinks = args.kinks or args.full != "seq_jepa"
+        write(f"{args.full}_full", FULL[args.full], args.out, args.seed, args.calibrate, kinks)
         return
     root = args.out or HERE / "fixtures"
     for name in args.case or CASES:

@@ -131,7 +131,8 @@ void kb_store(KB *b, int buf, Affine off, int inst, int sweep) {
 Program *kb_program(KB *b) {
   Program *p = b->program;
   if (p->kernel.n) return p;
-  Kernel k = {.kind = KK_LOOP, .val = -1, .buf = NEWN(b->arena, int, b->nbuf + 1), .nbuf = b->nbuf};
+  Kernel k = loop_kernel(&b->l);
+  k.buf = NEWN(b->arena, int, b->nbuf + 1), k.nbuf = b->nbuf;
   int64_t at = 0;
   for (int i = 0; i < b->nbuf; i++) {
     Buf x = {.kind = BUF_TEMP,

@@ -1,5 +1,6 @@
 /* Compiled kernels as code: the object cache, code that equal kernels share, concurrent compilations, text
    forms, the verifier of kernels. */
+#include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"
 #include "tests/unit/kernel_build.h"
 
@@ -111,14 +112,14 @@ START_TEST(test_convolutions_share_code) {
       char *key[BATCHES], *text[BATCHES];
       for (int n = 0; n < BATCHES; n++) {
         s.n = batch[n];
-        Kernel k = {.kind = KK_CONV, .conv = s, .conv_step = step};
+        Kernel k = conv_kernel(&s, step);
         Program p = {.target = t};
         StrBuf b = {0};
         kernel_key(&p, &k, true, &b);
         key[n] = b.s;
         EmitModule m;
         em_open(&m, &t, tm, "f");
-        kernel_emit(&m, &p, &k, "f");
+        codegen_kind(&k)->emit(&m, &p, &k, "f");
         text[n] = LLVMPrintModuleToString(m.mod);
         em_close(&m);
         for (int j = 0; j < n; j++) {

@@ -112,7 +112,7 @@ static void check_choice(ConvSpec s, const Target *t, Buffer *b, void *const ope
   int64_t choice[CHOICES];
   ContractionPlan plain = conv_plan(&s, t);
   ConvAlgo algo = conv_resolve(&s, t).algo;
-  int n = conv_choices(&s, t, choice);
+  int n = contraction_choices(&s, t, conv_decide, choice);
   ck_assert(n >= 1 && choice[0] == 0);
   if (n == 1) return;
   s.choice = choice[1 + turn++ % (n - 1)];

@@ -1,5 +1,5 @@
-/* Statistics of embeddings (cli/eval_stats.c) against values known in closed form. */
-#include "cli/eval_stats.c" /* the command line is no library */
+/* Statistics of embeddings (eval/stats.c) against values known in closed form. */
+#include "eval/stats.h"
 #include "tests/unit/support.h"
 
 #include <check.h>

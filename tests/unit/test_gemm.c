@@ -200,7 +200,7 @@ START_TEST(choices) {
     GemmSpec s = spec_of(shapes[i], (i + _i) % 4, DT_F32);
     ContractionPlan plain = gemm_plan(&s, &t);
     int64_t choice[CHOICES];
-    int n = gemm_choices(&s, &t, choice);
+    int n = contraction_choices(&s, &t, gemm_decide, choice);
     ck_assert(n >= 1 && choice[0] == 0);
     Buffer want, got;
     run(&s, &t, &want);

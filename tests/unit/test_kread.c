@@ -175,7 +175,7 @@ START_TEST(images) {
   char err[200];
   ck_assert_msg(program_verify(p, err, sizeof err), "%s", err);
   for (int k = 0; k < p->kernel.n; k++)
-    if (p->kernel.v[k].conv.images) p->kernel.v[k].conv.images++;
+    if (p->kernel.v[k].kind == KK_CONV && p->kernel.v[k].conv.images) p->kernel.v[k].conv.images++;
   ck_assert(!program_verify(p, err, sizeof err));
   ck_assert(strstr(err, "cannot run in chunks"));
   ck_assert(!read_text(a, arena_printf(a, "%.*s images=%d%s", (int)(at - text), text, (int)n + 1, at), d));

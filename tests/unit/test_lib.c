@@ -275,6 +275,54 @@ START_TEST(sessions_of_one_model) {
 }
 END_TEST
 
+/* A run evaluated here and by `jepac eval`: the same text. Errors are text too. */
+START_TEST(evaluates_a_run) {
+  const char *jepac = getenv("JEPAC");
+  char dir[] = "/tmp/jepac-lib-XXXXXX", run[64], command[512], *json, *message;
+  if (!jepac) jepac = "build/jepac";
+  ck_assert(mkdtemp(dir));
+  snprintf(run, sizeof run, "%s/run", dir);
+  snprintf(command, sizeof command,
+           "%s train models/seq_jepa_demo.jepa --steps 3 --set batch=16 --out %s -q --progress none", jepac,
+           run);
+  ck_assert_int_eq(system(command), 0);
+  jepac_options o = {.threads = 1, .models_dir = "models"};
+  jepac_evaluation what = {.protocols = "linear,path",
+                           .m_val = "1,2",
+                           .images = 400,
+                           .test_images = 100,
+                           .sequences = 60,
+                           .test_sequences = 30};
+  int rc = jepac_evaluate(run, &o, &what, &json, &message);
+  ck_assert_msg(rc == JEPAC_OK && !*message, "%s", message);
+  free(message);
+  snprintf(command, sizeof command, "test ! -e %s/eval.json", run);
+  ck_assert_int_eq(system(command), 0);
+  snprintf(command, sizeof command,
+           "%s eval %s --protocols linear,path --m-val 1,2 --images 400 --test-images 100 --sequences 60 "
+           "--test-sequences 30 >%s/table",
+           jepac, run, dir);
+  ck_assert_int_eq(system(command), 0);
+  Arena *a = arena_new();
+  Source *theirs = source_read(a, arena_printf(a, "%s/eval.json", run));
+  ck_assert(theirs);
+  ck_assert_str_eq(theirs->text, json);
+  ck_assert(strstr(json, "\"encoder_top1\": 0."));
+  free(json);
+  what.protocols = "linear,paths";
+  ck_assert_int_eq(jepac_evaluate(run, &o, &what, &json, &message), JEPAC_USAGE);
+  ck_assert(!json && strstr(message, "did you mean 'path'?"));
+  free(message);
+  ck_assert_int_eq(jepac_evaluate(dir, NULL, NULL, &json, &message), JEPAC_FILE);
+  ck_assert_msg(!json && strstr(message, "checkpoint"), "%s", message);
+  free(message);
+  ck_assert_int_eq(jepac_evaluate("nothere", NULL, NULL, &json, NULL), JEPAC_FILE);
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  ck_assert_int_eq(system(command), 0);
+  arena_free(a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("lib");
   TCase *t = tcase_create("lib");
@@ -286,6 +334,7 @@ int main(void) {
   tcase_add_test(t, steps_as_the_program_does);
   tcase_add_test(t, side_by_side);
   tcase_add_test(t, sessions_of_one_model);
+  tcase_add_test(t, evaluates_a_run);
   suite_add_tcase(s, t);
   return run_suite(s);
 }

@@ -29,7 +29,8 @@ static Program *product(Arena *a, bool transposed) {
   }
   for (int i = 0; i < plan.nstep; i++) {
     const ContractionStep *st = &plan.step[i];
-    Kernel k = {.kind = KK_GEMM, .gemm = s, .gemm_step = i, .nbuf = st->nin + 1, .nout = 1, .val = -1};
+    Kernel k = gemm_kernel(&s, i);
+    k.nbuf = st->nin + 1, k.nout = 1;
     k.flops = st->flops;
     k.buf = NEWN(a, int, 3);
     for (int j = 0; j < st->nin; j++) k.buf[j] = (int)st->in[j];
@@ -74,7 +75,7 @@ START_TEST(winner_is_kept) {
   char path[512], text[1 << 16];
   Program *p = product(arena, false);
   int64_t choice[CHOICES];
-  int n = gemm_choices(&p->kernel.v[p->kernel.n - 1].gemm, &p->target, choice);
+  int n = kernel_choices(p, &p->kernel.v[p->kernel.n - 1], choice);
   ck_assert_int_gt(n, 2);
   ck_assert_int_eq(tuned(TUNE_OFF), 0);
   ck_assert(!entry_of(path)); /* off: nothing is measured */
@@ -125,7 +126,7 @@ START_TEST(choice_is_no_identity) {
     for (int c = 0; c < n; c++) {
       Program *p = product(arena, transposed);
       Kernel *k = &p->kernel.v[p->kernel.n - 1];
-      n = gemm_choices(&k->gemm, &p->target, choice);
+      n = kernel_choices(p, k, choice);
       k->gemm.choice = choice[c];
       Plan *plan;
       Code *code = codegen_jit(p, &(CodegenOptions){.threads = 1}, arena, diags, &plan);

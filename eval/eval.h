@@ -1,0 +1,30 @@
+/* Evaluation of a run: what a trained model's embeddings hold (docs/evaluation.md). `jepac eval` and the C
+   interface call eval_run; everything else is this folder's own (eval/parts.h). */
+#ifndef JEPAC_EVAL_EVAL_H
+#define JEPAC_EVAL_EVAL_H
+
+#include "lib/compiler.h"
+
+/* What goes before the recipe's protocols(...). 0 and NULL: as the recipe says. */
+typedef struct {
+  const char *protocols; /* "linear,r2"; NULL: all that the model and the data allow */
+  const char *m_val;     /* "1,3,5": views aggregated */
+  int64_t images, test_images, sequences, test_sequences, retrieval_views;
+  const char *data;      /* folder of the data set; NULL: where its source looks */
+  const char *export_to; /* folder for embeddings, labels and actions; NULL: none */
+  bool keep;             /* write eval.json and report.html into the run's folder */
+  /* The table for people, piece by piece, and the seconds of each protocol; either may be NULL. */
+  void (*print)(void *ctx, const char *text);
+  void (*timed)(void *ctx, const char *protocol, double seconds);
+  void *ctx;
+} EvalOptions;
+
+/* Evaluates the run in `folder` with a compiler of the caller's; c->set comes after the settings that the run
+   was trained with. Appends the figures to json, one line a key. Everything allocated belongs to c->arena;
+   sessions are closed. */
+Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, StrBuf *json);
+
+/* The table of protocols as Markdown, for docs/evaluation.md. */
+void eval_reference(StrBuf *b);
+
+#endif

@@ -1,0 +1,51 @@
+/* Embeddings, labels and actions as one safetensors file and as npy files. */
+#include "eval/parts.h"
+#include "runtime/file.h"
+#include "runtime/npy.h"
+
+static void add(Eval *e, StTensor *t, int *n, const char *part, const char *name, DType dt, Shape shape,
+                const void *data) {
+  t[(*n)++] = (StTensor){.name = arena_printf(e->arena, "%s.%s", part, name),
+                         .dt = dt,
+                         .shape = shape,
+                         .data = data,
+                         .bytes = shape_count(&shape) * dtype_size(dt)};
+}
+
+static Status add_part(Eval *e, int part, const char *name, StTensor *t, int *n) {
+  Status s = eval_images(e, part);
+  if (s) return s;
+  const Images *m = &e->images[part];
+  add(e, t, n, name, "image.encoder", DT_F32, (Shape){2, {m->n, e->dim}}, m->z[TRAINED]);
+  add(e, t, n, name, "image.label", DT_I64, (Shape){1, {m->n}}, m->label);
+  if (!e->nact) return ST_OK;
+  if ((s = eval_sequences(e, part))) return s;
+  const Sequences *q = &e->sequences[part];
+  add(e, t, n, name, "encoder", DT_F32, (Shape){3, {q->n, q->views, e->dim}}, q->z[TRAINED]);
+  add(e, t, n, name, "label", DT_I64, (Shape){1, {q->n}}, q->label);
+  add(e, t, n, name, "actions", DT_F32, (Shape){3, {q->n, q->views - 1, e->nact}}, q->action);
+  add(e, t, n, name, "params", DT_F32, (Shape){3, {q->n, q->views, e->nact}}, q->param);
+  for (int i = 0; i < e->size.m_val.n && entry_offered(e, "aggregate"); i++) {
+    int64_t M = e->size.m_val.v[i];
+    float *agg;
+    if ((s = eval_aggregate(e, part, M, 0, e->arena, &agg))) return s;
+    add(e, t, n, name, arena_printf(e->arena, "aggregate.%lld", (long long)M), DT_F32,
+        (Shape){2, {q->n, e->aggregate[M].width}}, agg);
+  }
+  return ST_OK;
+}
+
+Status eval_export(Eval *e, const char *folder) {
+  StTensor t[NPART * (6 + MAX_M)];
+  int n = 0;
+  Status s = file_make_folder(folder, e->diags);
+  if (!s) s = add_part(e, TRAIN, "train", t, &n);
+  if (!s) s = add_part(e, TEST, "test", t, &n);
+  if (s) return s;
+  const StMeta meta[] = {{"run", e->folder},
+                         {"step", arena_printf(e->arena, "%lld", (long long)e->info.step)}};
+  s = st_write(arena_printf(e->arena, "%s/features.safetensors", folder), t, n, meta, 2, e->diags);
+  for (int i = 0; i < n && !s; i++)
+    s = npy_write(arena_printf(e->arena, "%s/%s.npy", folder, t[i].name), &t[i], e->diags);
+  return s;
+}

@@ -1,0 +1,117 @@
+/* The protocols: a row each. */
+#include "eval/parts.h"
+
+#include <string.h>
+
+typedef struct {
+  const char *name;
+  Status (*measure)(Eval *e);
+  const char *entries[2]; /* needed besides encode */
+  bool actions;           /* needs data with actions */
+  const char *settings;   /* of protocols(...) */
+  const char *doc;        /* Markdown */
+} Protocol;
+
+static const Protocol protocol_table[] = {
+    {"linear", measure_linear, {NULL, NULL}, false, "images test_images epochs",
+     "top-1 of a linear probe on the encoder's output for the plain images; confusion of classes"},
+    {"health", measure_health, {NULL, NULL}, false, "test_images",
+     "effective rank (exp of the entropy of the eigenvalues of the covariance of the normalised test "
+     "embeddings); their mean standard deviation times sqrt(D): 1 on a uniform sphere, 0 when collapsed"},
+    {"r2", measure_r2, {NULL, NULL}, true, "sequences test_sequences action_epochs hidden",
+     "R2 of the action between two views, from the concatenation of their embeddings, linear and MLP; R2 of "
+     "a view's own parameters from its embedding; confusion of actions"},
+    {"retrieval", measure_retrieval, {"target", "predict"}, true, "retrieval_images retrieval_views",
+     "MRR, H@1, H@5: from an image's first view and the action to each other view, that view is predicted "
+     "and looked for among all the other views by cosine; equally near ones share their ranks, so a constant "
+     "embedding finds by chance. The predictor's loss (1 - cosine) with the true actions, with those of "
+     "another image, and with zeros"},
+    {"aggregate", measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences epochs",
+     "top-1 of a linear probe on the aggregate of M views, on the plain mean of the same views' embeddings, "
+     "and on that mean with an untrained encoder"},
+    {"path", measure_path, {"aggregate", NULL}, true, "path sequences test_sequences path_epochs path_hidden",
+     "path integration: R2 of the action that leads from view 1 to view M + 1, from the aggregate of M views "
+     "and the embedding of action M; with all embeddings of actions set to zero; with those of the views set "
+     "to zero. For M = 1 the action is given"},
+    {"maps", measure_maps, {NULL, NULL}, false, "test_images test_sequences",
+     "principal components of the test samples' embeddings, in the report"},
+};
+enum { NPROTOCOL = sizeof protocol_table / sizeof *protocol_table };
+
+/* Words with `between` between them, and `last` before the last one. */
+static const char *joined(Arena *a, const char *const *word, int n, const char *between, const char *last) {
+  const char *s = n ? word[0] : "";
+  for (int i = 1; i < n; i++) s = arena_printf(a, "%s%s%s", s, i + 1 < n ? between : last, word[i]);
+  return s;
+}
+
+void eval_reference(StrBuf *b) {
+  sb_printf(b, "| name | needs | settings | figures |\n|-|-|-|-|\n");
+  Arena *a = arena_new();
+  for (int i = 0; i < NPROTOCOL; i++) {
+    const Protocol *p = &protocol_table[i];
+    const char *need[3], *setting[8];
+    int n = 0, m = 0;
+    for (int k = 0; k < 2; k++)
+      if (p->entries[k]) need[n++] = arena_printf(a, "`%s`", p->entries[k]);
+    if (p->actions && !n) need[n++] = "actions"; /* those entries take actions */
+    for (const char *s = p->settings; *s; s += strspn(s, " ")) {
+      size_t len = strcspn(s, " ");
+      setting[m++] = arena_printf(a, "`%.*s`", (int)len, s);
+      s += len;
+    }
+    sb_printf(b, "| `%s` | %s | %s | %s |\n", p->name, joined(a, need, n, ", ", ", "),
+              joined(a, setting, m, ", ", ", "), p->doc);
+  }
+  arena_free(a);
+}
+
+static bool in_words(const char *list, const char *name) {
+  size_t n = strlen(name);
+  for (const char *p = list; p; p = strchr(p, ','), p = p ? p + 1 : NULL)
+    if (!strncmp(p, name, n) && (p[n] == ',' || !p[n])) return true;
+  return false;
+}
+
+Status protocols_check(Eval *e) {
+  const char *names[NPROTOCOL];
+  for (int i = 0; i < NPROTOCOL; i++) names[i] = protocol_table[i].name;
+  for (const char *p = e->opt->protocols; p; p = strchr(p, ','), p = p ? p + 1 : NULL) {
+    const char *word = arena_strndup(e->arena, p, strcspn(p, ","));
+    bool known = false;
+    for (int i = 0; i < NPROTOCOL; i++) known = known || !strcmp(word, names[i]);
+    if (known) continue;
+    eval_fail(e, ST_USAGE, "there is no protocol '%s'", word);
+    const char *near = nearest_name(word, names, NPROTOCOL);
+    if (near) diag_note(e->diags, NULL, "did you mean '%s'?", near);
+    else diag_note(e->diags, NULL, "there are %s", joined(e->arena, names, NPROTOCOL, ", ", " and "));
+    return ST_USAGE;
+  }
+  return ST_OK;
+}
+
+/* Why a protocol cannot be measured, or NULL. */
+static const char *obstacle(const Eval *e, const Protocol *p) {
+  if (p->actions && !e->nact) return "the data have no actions";
+  for (int i = 0; i < 2; i++)
+    if (p->entries[i] && !entry_offered(e, p->entries[i]))
+      return arena_printf(e->arena, "the model has no entry '%s'", p->entries[i]);
+  return NULL;
+}
+
+Status protocols_measure(Eval *e) {
+  const char *asked = e->opt->protocols;
+  for (int i = 0; i < NPROTOCOL; i++) {
+    const Protocol *p = &protocol_table[i];
+    if (asked && !in_words(asked, p->name)) continue;
+    const char *why = obstacle(e, p);
+    if (why && asked) return eval_fail(e, ST_MODEL, "protocol %s cannot be measured: %s", p->name, why);
+    if (why) continue;
+    double start = now_seconds();
+    Status s = p->measure(e);
+    if (s) return s;
+    if (e->opt->timed) e->opt->timed(e->opt->ctx, p->name, now_seconds() - start);
+  }
+  return ST_OK;
+}
+

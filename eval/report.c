@@ -1,0 +1,212 @@
+/* RUN/report.html: one page without links to anything else. The protocols have appended their sections to
+   e->html; this file adds what goes before them. */
+#include "eval/parts.h"
+#include "eval/plot.h"
+#include "runtime/file.h"
+#include "runtime/png.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const char style[] =
+    "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#f4f5f7;margin:0}"
+    "main{max-width:940px;margin:0 auto;padding:24px 20px 60px}"
+    "h1{font-size:26px;margin:8px 0 2px}h2{font-size:19px;margin:0 0 4px}h3{font-size:15px;margin:18px 0 2px}"
+    "p{margin:4px 0 10px;color:#555}"
+    "section{background:#fff;border:1px solid #e2e4e8;border-radius:8px;padding:18px 22px;margin:18px 0;overflow-x:auto}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:12px;margin:18px 0}"
+    ".card{background:#fff;border:1px solid #e2e4e8;border-radius:8px;padding:10px 14px}"
+    ".card b{display:block;font-size:23px;font-weight:600;color:#1f5fa8}.card small{display:block;color:#777}"
+    ".row{display:flex;flex-wrap:wrap;gap:12px}"
+    "img{image-rendering:pixelated;display:block}svg{max-width:100%;height:auto}"
+    "pre{font:12px/1.45 ui-monospace,monospace;white-space:pre-wrap;margin:0}"
+    ".legend span{color:#fff;padding:1px 7px;border-radius:4px}"
+    "table{border-collapse:collapse}td{padding:2px 18px 2px 0;font-variant-numeric:tabular-nums}"
+    "table.views{margin:0 0 20px;font-size:12px;line-height:1.25}table.views img{margin-bottom:4px}"
+    "table.views td{padding:0 10px 0 0;text-align:right;color:#555}table.views td:first-child{text-align:left}";
+/* clang-format on */
+
+static void put_base64(StrBuf *b, const char *p, size_t n) {
+  static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const unsigned char *u = (const unsigned char *)p;
+  for (size_t i = 0; i < n; i += 3) {
+    unsigned v =
+        (unsigned)u[i] << 16 | (i + 1 < n ? (unsigned)u[i + 1] << 8 : 0) | (i + 2 < n ? u[i + 2] : 0);
+    char four[4] = {digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=',
+                    i + 2 < n ? digit[v & 63] : '='};
+    sb_put(b, four, 4);
+  }
+}
+
+static void put_picture(StrBuf *b, int width, int height, int channels, const uint8_t *pixels, int scale) {
+  StrBuf png = {0};
+  const char *why;
+  if (!png_encode(&png, width, height, channels, pixels, &why)) bug("a picture of the report: %s", why);
+  sb_printf(b, "<img width=\"%d\" height=\"%d\" alt=\"\" src=\"data:image/png;base64,", width * scale,
+            height * scale);
+  put_base64(b, png.s, png.n);
+  sb_printf(b, "\">");
+  sb_free(&png);
+}
+
+void report_picture(Eval *e, int width, int height, int channels, const uint8_t *pixels, int scale) {
+  put_picture(&e->html, width, height, channels, pixels, scale);
+  sb_printf(&e->html, "\n");
+}
+
+static void put_section(StrBuf *b, const char *title, const char *note) {
+  sb_printf(b, "</section>\n<section>\n<h2>%s</h2>\n<p>%s</p>\n", title, note);
+}
+
+void report_section(Eval *e, const char *title, const char *note) { put_section(&e->html, title, note); }
+
+/* ---- what goes before the protocols ---- */
+static void put_head(Eval *e, StrBuf *b) {
+  const char *name = strrchr(e->folder, '/');
+  name = name && name[1] ? name + 1 : e->folder;
+  sb_printf(b, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>");
+  plot_text(b, name);
+  sb_printf(b, "</title>\n<style>%s</style>\n<main>\n<h1>", style);
+  plot_text(b, name);
+  sb_printf(b, "</h1>\n<p>");
+  plot_text(b, e->recipe->model);
+  sb_printf(b, " of ");
+  plot_text(b, e->info.model);
+  sb_printf(b, ", data %s, step %lld, seed %llu</p>\n", e->recipe->data.source, (long long)e->info.step,
+            (unsigned long long)e->info.seed);
+}
+
+static const struct {
+  const char *key, *label, *beside, *what;
+  double scale;
+  int digits;
+} card_table[] = {
+    {"encoder_top1", "linear probe top-1", "untrained_top1", "untrained", 100, 1},
+    {"relative_r2_mlp", "relative action R2", "relative_r2_mlp_untrained", "untrained", 1, 3},
+    {"mrr", "retrieval MRR", "mrr_chance", "chance", 1, 3},
+    {"loss_ratio", "loss, shuffled / true", NULL, NULL, 1, 2},
+    {"effective_rank", "effective rank", "effective_rank_untrained", "untrained", 1, 1},
+    {"std_sqrt_d", "std x sqrt(d)", "std_sqrt_d_untrained", "untrained", 1, 2},
+};
+
+static void put_cards(Eval *e, StrBuf *b) {
+  sb_printf(b, "<div class=\"cards\">\n");
+  for (size_t i = 0; i < sizeof card_table / sizeof *card_table; i++) {
+    json_t *v = json_object_get(e->json, card_table[i].key),
+           *other = card_table[i].beside ? json_object_get(e->json, card_table[i].beside) : NULL;
+    if (!json_is_number(v)) continue;
+    sb_printf(b, "<div class=\"card\"><small>%s</small><b>%.*f</b>", card_table[i].label,
+              card_table[i].digits, card_table[i].scale * json_number_value(v));
+    if (json_is_number(other))
+      sb_printf(b, "<small>%s %.*f</small>", card_table[i].what, card_table[i].digits,
+                card_table[i].scale * json_number_value(other));
+    sb_printf(b, "</div>\n");
+  }
+  sb_printf(b, "</div>\n");
+}
+
+static double json_real_of(const Eval *e, const char *key) {
+  json_t *v = json_object_get(e->json, key);
+  return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static void put_training(Eval *e, StrBuf *b) {
+  int n;
+  Series *s =
+      plot_log(e->arena, arena_printf(e->arena, "%s/run.jsonl", e->folder), &n, diags_new(e->arena));
+  if (!s || !n) return;
+  sb_printf(b, "<section>\n<h2>Training</h2>\n<p>%.0f images a second, peak memory %s",
+            json_real_of(e, "images_per_s"),
+            human_bytes(e->arena, (int64_t)json_real_of(e, "peak_bytes")));
+  double wait = json_real_of(e, "loader_wait_share");
+  if (isfinite(wait)) sb_printf(b, ", %.2f %% of the time waiting for data", 100 * wait);
+  sb_printf(b, ".</p>\n");
+  plot_metrics(b, NULL, s, n);
+}
+
+enum { SHOWN = 7 };
+
+static void put_view(Eval *e, StrBuf *b, const float *x, float lo, float hi) {
+  int64_t C = e->image.dim[0], H = e->image.dim[1], W = e->image.dim[2];
+  int depth = C == 1 ? 1 : 3;
+  Arena *a = arena_new();
+  uint8_t *out = NEWN(a, uint8_t, H *W *depth);
+  for (int64_t k = 0; k < H * W; k++)
+    for (int c = 0; c < depth; c++)
+      out[k * depth + c] =
+          (uint8_t)(255 * (x[(c < C ? c : 0) * H * W + k] - lo) / fmaxf(hi - lo, 1e-12f) + .5f);
+  put_picture(b, (int)W, (int)H, depth, out, W <= 32 ? 3 : W <= 64 ? 2 : 1);
+  arena_free(a);
+}
+
+/* A table a sample: its views, with the range of the sample's own pixels as black to white, and below each
+   the action that led to it. */
+static void put_views(Eval *e, StrBuf *b) {
+  const Sequences *q = &e->sequences[TEST];
+  if (!q->n) return;
+  int64_t pixels = shape_count(&e->image), V = q->views, shown = V < SHOWN ? V : SHOWN,
+          kept = q->n < PICTURES ? q->n : PICTURES;
+  put_section(b, "Views and actions",
+              "Test samples; below each view the action that led to it from the view before.");
+  for (int64_t i = 0; i < kept; i++) {
+    const float *x = q->picture + i * V * pixels;
+    float lo = x[0], hi = x[0];
+    for (int64_t k = 0; k < V * pixels; k++) {
+      lo = fminf(lo, x[k]);
+      hi = fmaxf(hi, x[k]);
+    }
+    sb_printf(b, "<table class=\"views\">\n<tr><td>class %lld", (long long)q->label[i]);
+    for (int64_t v = 0; v < shown; v++) {
+      sb_printf(b, "<td>");
+      put_view(e, b, x + v * pixels, lo, hi);
+    }
+    for (int64_t d = 0; d < e->nact; d++) {
+      sb_printf(b, "\n<tr><td>%s<td>", e->component[d]);
+      for (int64_t v = 1; v < shown; v++)
+        sb_printf(b, "<td>%+.2f", (double)q->action[(i * (V - 1) + v - 1) * e->nact + d]);
+    }
+    sb_printf(b, "\n</table>\n");
+  }
+}
+
+static void put_figures(Eval *e, StrBuf *b) {
+  const char *key;
+  json_t *v;
+  put_section(b, "Figures", "Every single number of eval.json.");
+  sb_printf(b, "<table>\n");
+  json_object_foreach(e->json, key, v) {
+    if (json_is_number(v)) sb_printf(b, "<tr><td>%s<td>%.6g\n", key, json_number_value(v));
+  }
+  sb_printf(b, "</table>\n");
+}
+
+static void put_recipe(Eval *e, StrBuf *b) {
+  json_t *o = json_loads(e->info.recipe, 0, NULL);
+  char *text = o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+  json_decref(o);
+  if (!text) return;
+  put_section(b, "Recipe", "As resolved when training began.");
+  sb_printf(b, "<pre>");
+  plot_text(b, text);
+  sb_printf(b, "</pre>\n");
+  free(text);
+}
+
+Status eval_report(Eval *e) {
+  StrBuf b = {0};
+  put_head(e, &b);
+  put_cards(e, &b);
+  size_t before = b.n;
+  put_training(e, &b);
+  if (b.n == before) sb_printf(&b, "<section>\n<p>The run has no log.</p>\n");
+  put_views(e, &b);
+  if (e->html.s) sb_put(&b, e->html.s, e->html.n);
+  put_figures(e, &b);
+  put_recipe(e, &b);
+  sb_printf(&b, "</section>\n</main>\n</html>\n");
+  Status s = file_write(arena_printf(e->arena, "%s/report.html", e->folder), b.s, b.n, e->diags);
+  sb_free(&b);
+  return s;
+}

@@ -1,0 +1,163 @@
+/* What a trained model's embeddings hold, each figure beside the same for the untrained model.
+   The model file offers entries by name; the protocols below measure what those and the data allow, as in the
+   paper (arXiv 2505.03176, section 4). Features come from the frozen model in eval mode. docs/evaluation.md */
+#include "eval/parts.h"
+#include "eval/plot.h"
+#include "runtime/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+Status eval_fail(Eval *e, Status s, const char *fmt, ...) {
+  char text[2048];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  diag_error(e->diags, NULL, "%s", text);
+  return s;
+}
+
+/* Images of a training step, from the log's first line: --set may give the evaluation another batch. */
+static double images_of_a_step(const Eval *e, const char *log) {
+  const Source *src = source_read(e->arena, log);
+  json_t *line = src ? json_loadb(src->text, strcspn(src->text, "\n"), 0, NULL) : NULL;
+  const json_t *r = json_object_get(line, "recipe");
+  double batch = json_number_value(json_object_get(r, "batch")),
+         times = json_number_value(json_object_get(json_object_get(r, "settings"), "accumulate"));
+  json_decref(line);
+  return batch * (times > 1 ? times : 1);
+}
+
+/* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
+   that training waited for data. */
+static void describe_log(Eval *e) {
+  int n;
+  const char *log = arena_printf(e->arena, "%s/run.jsonl", e->folder);
+  double images = images_of_a_step(e, log);
+  double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
+  Series *s = plot_log(e->arena, log, &n, diags_new(e->arena));
+  for (int i = 0; s && i < n; i++) {
+    int k = s[i].n, tail = (k + 9) / 10;
+    double sum = 0, largest = 0, seconds = 0;
+    for (int j = 0; j < k; j++) {
+      sum += j >= k - tail ? s[i].y[j] / tail : 0;
+      largest = fmax(largest, s[i].y[j]);
+      seconds += (s[i].x[j] - (j ? s[i].x[j - 1] : 0)) * images / fmax(s[i].y[j], 1e-9);
+    }
+    if (!strcmp(s[i].name, "loss")) {
+      first = s[i].y[0];
+      last = sum;
+    } else if (!strcmp(s[i].name, "images_per_s")) {
+      speed = s[i].x[k - 1] * images / seconds;
+      wait = isnan(wait) ? seconds : wait / seconds;
+    } else if (!strcmp(s[i].name, "loader_wait_s")) {
+      wait = isnan(wait) ? largest : largest / wait;
+    } else if (!strcmp(s[i].name, "peak_bytes")) {
+      peak = largest;
+    }
+  }
+  eval_set(e, "loss", last);
+  eval_set(e, "loss_first", first);
+  eval_set(e, "images_per_s", speed);
+  eval_set(e, "peak_bytes", peak);
+  eval_set(e, "loader_wait_share", wait);
+  eval_print(e, "%s: step %lld of %s\n", e->folder, (long long)e->info.step, e->info.model);
+  if (isfinite(speed))
+    eval_print(e,
+               "training: loss %.4f at first, %.4f in the last tenth; %.0f images/s, %.2f %% of the time "
+               "waiting for data, %s\n",
+               first, last, speed, 100 * wait, human_bytes(e->arena, (int64_t)peak));
+  static const char *const heads[] = {"trained", "untrained"};
+  eval_heads(e, "", heads, 2);
+}
+
+static Status open_entries(Eval *e) {
+  const Shape *i = &e->image;
+  int64_t most = (4 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
+  KnownShape known[] = {{"x", DT_F32, {4, {batch, i->dim[0], i->dim[1], i->dim[2]}}},
+                        {"action", DT_F32, {2, {batch, e->nact}}}};
+  Status s = entry_open(e, "encode", known, 1, true, &e->encode);
+  if (s) return s;
+  e->dim = e->encode.width;
+  e->nembed = e->nact;
+  if (e->nact && entry_offered(e, "embed")) {
+    if ((s = entry_open(e, "embed", known + 1, 1, false, &e->embed))) return s;
+    e->nembed = e->embed.width;
+  }
+  if (!e->nact || !entry_offered(e, "target") || !entry_offered(e, "predict")) return ST_OK;
+  if ((s = entry_open(e, "target", known, 1, true, &e->target))) return s;
+  if ((s = entry_open(e, "predict", known, 2, true, &e->predict))) return s;
+  if (e->predict.width == e->target.width) return ST_OK;
+  return eval_fail(e, ST_MODEL, "entry predict returns %lld numbers a sample, but target %lld",
+                  (long long)e->predict.width, (long long)e->target.width);
+}
+
+/* The settings of training come first, so that the caller's own win. */
+static Status restore_settings(Eval *e) {
+  Compiler *c = &e->compiler;
+  int n = c->nset;
+  for (const char *p = e->info.text; *p; p++) n += *p == '\n';
+  NameValue *set = NEWN(e->arena, NameValue, n + 1);
+  n = 0;
+  for (const char *p = e->info.text; *p;) {
+    size_t len = strcspn(p, "\n"), eq = strcspn(p, "=");
+    if (eq >= len) return eval_fail(e, ST_FILE, "%s: its checkpoint's settings are damaged", e->folder);
+    set[n++] =
+        (NameValue){arena_strndup(e->arena, p, eq), arena_strndup(e->arena, p + eq + 1, len - eq - 1)};
+    p += len + (p[len] == '\n');
+  }
+  for (int i = 0; i < c->nset; i++) set[n++] = c->set[i];
+  c->set = set;
+  c->nset = n;
+  return ST_OK;
+}
+
+static Status open_model(Eval *e) {
+  Status s = checkpoint_peek(e->folder, &e->info, e->arena, e->diags);
+  if (!s) s = restore_settings(e);
+  if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
+  if (s) return s;
+  if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
+  if ((s = eval_describe_data(e)) || (s = sizes_decide(e))) return s;
+  if (entry_offered(e, "encode")) return open_entries(e);
+  eval_fail(e, ST_MODEL, "%s has no entry 'encode'", e->info.model);
+  diag_note(e->diags, NULL, "eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
+  return ST_MODEL;
+}
+
+static Status run(Eval *e, StrBuf *json) {
+  if (!file_is_folder(e->folder)) return eval_fail(e, ST_FILE, "%s is no folder of a run", e->folder);
+  Status s = open_model(e);
+  if (s) return s;
+  eval_set_text(e, "run", e->folder);
+  json_object_set_new(e->json, "step", json_integer((json_int_t)e->info.step));
+  describe_log(e);
+  if (!(s = protocols_measure(e)) && e->opt->export_to) s = eval_export(e, e->opt->export_to);
+  if (s) return s;
+  eval_json(e, json);
+  if (!e->opt->keep) return ST_OK;
+  s = file_write(arena_printf(e->arena, "%s/eval.json", e->folder), json->s, json->n, e->diags);
+  if (!s) s = eval_report(e);
+  if (!s) eval_print(e, "\nreport: %s/report.html   figures: %s/eval.json\n", e->folder, e->folder);
+  return s;
+}
+
+Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, StrBuf *json) {
+  Eval e = {.arena = c->arena,
+            .diags = c->diags,
+            .compiler = *c,
+            .opt = o,
+            .folder = folder,
+            .json = json_object()};
+  Status s = protocols_check(&e);
+  if (!s) s = run(&e, json);
+  Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed};
+  for (int i = 0; i < 4; i++) entry_close(all[i]);
+  for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
+  probes_close(&e);
+  sb_free(&e.html);
+  json_decref(e.json);
+  return s;
+}

@@ -1,0 +1,262 @@
+/* Statistics of embeddings and predictions. */
+#include "eval/stats.h"
+#include "runtime/data/quaternion.h"
+#include "runtime/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Columns that hardly vary are not blown up: at most a hundred times as much as the typical one. */
+void stats_standardize(float *train, int64_t n, float *test, int64_t ntest, int64_t dim) {
+  Arena *a = arena_new();
+  double *mean = NEWN(a, double, dim), *var = NEWN(a, double, dim), typical = 0;
+  for (int64_t d = 0; d < dim; d++) {
+    for (int64_t i = 0; i < n; i++) mean[d] += train[i * dim + d] / (double)n;
+    for (int64_t i = 0; i < n; i++)
+      var[d] += (train[i * dim + d] - mean[d]) * (train[i * dim + d] - mean[d]) / (double)n;
+    typical += var[d] / (double)dim;
+  }
+  for (int64_t d = 0; d < dim; d++) {
+    double scale = 1 / sqrt(fmax(var[d], 1e-4 * typical) + 1e-12);
+    for (int64_t i = 0; i < n; i++) train[i * dim + d] = (float)((train[i * dim + d] - mean[d]) * scale);
+    for (int64_t i = 0; i < ntest; i++) test[i * dim + d] = (float)((test[i * dim + d] - mean[d]) * scale);
+  }
+  arena_free(a);
+}
+
+static double dot(const float *a, const float *b, int64_t n) {
+  double s = 0;
+  for (int64_t i = 0; i < n; i++) s += (double)a[i] * b[i];
+  return s;
+}
+
+void stats_normalize_rows(float *x, int64_t n, int64_t dim) {
+  for (int64_t i = 0; i < n; i++) {
+    double scale = 1 / fmax(sqrt(dot(x + i * dim, x + i * dim, dim)), 1e-12);
+    for (int64_t d = 0; d < dim; d++) x[i * dim + d] = (float)(x[i * dim + d] * scale);
+  }
+}
+
+/* One rotation that makes m[p][q] zero (Golub and Van Loan, Matrix Computations, 8.5). */
+static void rotate(double *m, int n, int p, int q) {
+  double apq = m[p * n + q];
+  if (apq == 0) return;
+  double theta = (m[q * n + q] - m[p * n + p]) / (2 * apq);
+  double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1)), c = 1 / sqrt(t * t + 1),
+         s = t * c;
+  for (int k = 0; k < n; k++) {
+    double a = m[k * n + p], b = m[k * n + q];
+    m[k * n + p] = c * a - s * b;
+    m[k * n + q] = s * a + c * b;
+  }
+  for (int k = 0; k < n; k++) {
+    double a = m[p * n + k], b = m[q * n + k];
+    m[p * n + k] = c * a - s * b;
+    m[q * n + k] = s * a + c * b;
+  }
+}
+
+void stats_eigenvalues(double *m, int n, double *value) {
+  double trace = 0;
+  for (int i = 0; i < n; i++) trace += fabs(m[i * n + i]);
+  for (int sweep = 0; sweep < 30; sweep++) {
+    double off = 0;
+    for (int p = 0; p < n; p++)
+      for (int q = p + 1; q < n; q++) off += m[p * n + q] * m[p * n + q];
+    if (sqrt(off) <= 1e-12 * trace) break;
+    for (int p = 0; p < n; p++)
+      for (int q = p + 1; q < n; q++) rotate(m, n, p, q);
+  }
+  for (int i = 0; i < n; i++) value[i] = m[i * n + i];
+}
+
+/* The mean of n rows and the sum of products of their differences from it. mean and cov arrive zeroed; row is
+   room for one. */
+static void scatter_of(const float *x, int64_t n, int64_t dim, double *mean, double *row, double *cov) {
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t d = 0; d < dim; d++) mean[d] += x[i * dim + d] / (double)n;
+  for (int64_t i = 0; i < n; i++) {
+    for (int64_t d = 0; d < dim; d++) row[d] = x[i * dim + d] - mean[d];
+    for (int64_t p = 0; p < dim; p++)
+      for (int64_t q = 0; q < dim; q++) cov[p * dim + q] += row[p] * row[q];
+  }
+}
+
+double stats_effective_rank(const float *x, int64_t n, int64_t dim) {
+  Arena *a = arena_new();
+  double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *row = NEWN(a, double, dim), sum = 0,
+         entropy = 0;
+  scatter_of(x, n, dim, mean, row, cov);
+  stats_eigenvalues(cov, (int)dim, mean);
+  for (int64_t d = 0; d < dim; d++) sum += fmax(mean[d], 0);
+  for (int64_t d = 0; d < dim; d++) {
+    double p = fmax(mean[d], 0) / sum;
+    if (p > 0) entropy -= p * log(p);
+  }
+  arena_free(a);
+  return sum > 0 ? exp(entropy) : 0;
+}
+
+double stats_spread(const float *x, int64_t n, int64_t dim) {
+  double sum = 0;
+  for (int64_t d = 0; d < dim; d++) {
+    double mean = 0, m2 = 0;
+    for (int64_t i = 0; i < n; i++) mean += x[i * dim + d];
+    mean /= (double)n;
+    for (int64_t i = 0; i < n; i++) m2 += (x[i * dim + d] - mean) * (x[i * dim + d] - mean);
+    sum += sqrt(m2 / (double)n);
+  }
+  return sum / (double)dim * sqrt((double)dim);
+}
+
+double stats_top1(const float *score, const int64_t *label, int64_t n, int64_t classes) {
+  int64_t right = 0;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t best = 0;
+    for (int64_t k = 1; k < classes; k++)
+      if (score[i * classes + k] > score[i * classes + best]) best = k;
+    right += best == label[i];
+  }
+  return (double)right / (double)n;
+}
+
+void stats_confusion(const float *score, const int64_t *label, int64_t n, int64_t classes, double *count) {
+  for (int64_t i = 0; i < n; i++) {
+    int64_t best = 0;
+    for (int64_t k = 1; k < classes; k++)
+      if (score[i * classes + k] > score[i * classes + best]) best = k;
+    if (label[i] >= 0 && label[i] < classes) count[label[i] * classes + best]++;
+  }
+}
+
+double stats_r2(const float *prediction, const float *target, int64_t n, int64_t dim, double *column) {
+  double sum = 0;
+  int counted = 0;
+  for (int64_t d = 0; d < dim; d++) {
+    double mean = 0, total = 0, residual = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) mean += target[i * dim + d];
+    mean /= (double)n;
+    for (int64_t i = 0; i < n; i++) {
+      double t = target[i * dim + d], r = t - prediction[i * dim + d];
+      total += (t - mean) * (t - mean);
+      residual += r * r;
+      size += t * t;
+    }
+    column[d] = total > 1e-10 * size ? 1 - residual / total : NAN;
+    if (isnan(column[d])) continue;
+    sum += column[d];
+    counted++;
+  }
+  return counted ? sum / counted : NAN;
+}
+
+double stats_cosine(const float *a, const float *b, int64_t dim) {
+  return dot(a, b, dim) / fmax(sqrt(dot(a, a, dim) * dot(b, b, dim)), 1e-12);
+}
+
+int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim, int *ties) {
+  int rank = 1;
+  double own = 0;
+  *ties = 0;
+  for (int pass = 0; pass < 2; pass++)
+    for (int i = 0; i < n; i++) {
+      if ((pass == 0) != (i == right)) continue;
+      const float *x = candidate + i * dim;
+      double cosine = dot(q, x, dim) / fmax(sqrt(dot(x, x, dim)), 1e-12);
+      if (pass == 0) own = cosine;
+      else if (cosine > own) rank++;
+      else if (!(cosine < own)) ++*ties;
+    }
+  return rank;
+}
+
+static double length_of(const double *v, int64_t dim) {
+  double sum = 0;
+  for (int64_t d = 0; d < dim; d++) sum += v[d] * v[d];
+  return sqrt(sum);
+}
+
+/* Removes from vector `at` of v its parts along the unit vectors before it, and scales it to length 1; to 0
+   when nothing but rounding is left. */
+static void orthonormalize(double *v, int at, int64_t dim) {
+  double *own = v + at * dim, before = length_of(own, dim);
+  for (int p = 0; p < at; p++) {
+    double along = 0;
+    for (int64_t d = 0; d < dim; d++) along += v[p * dim + d] * own[d];
+    for (int64_t d = 0; d < dim; d++) own[d] -= along * v[p * dim + d];
+  }
+  double length = length_of(own, dim), scale = length > 1e-10 * before ? 1 / length : 0;
+  for (int64_t d = 0; d < dim; d++) own[d] *= scale;
+}
+
+/* Subspace iteration on the covariance (Golub and Van Loan, 7.3), with more vectors than are asked for. */
+void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double *share) {
+  enum { SPARE = 5, ROUNDS = 60 };
+  Arena *a = arena_new();
+  int m = (int)(k + SPARE < dim ? k + SPARE : dim);
+  double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *v = NEWN(a, double, m *dim),
+         *w = NEWN(a, double, m *dim), *row = NEWN(a, double, dim), trace = 0;
+  scatter_of(x, n, dim, mean, row, cov);
+  for (int64_t d = 0; d < dim; d++) trace += cov[d * dim + d];
+  Rng r = rng_stream(0, 0x9ca, 0, 0);
+  for (int64_t i = 0; i < m * dim; i++) v[i] = rng_normal(&r);
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int j = 0; j < m; j++)
+      for (int64_t p = 0; p < dim; p++) {
+        w[j * dim + p] = 0;
+        for (int64_t q = 0; q < dim; q++) w[j * dim + p] += cov[p * dim + q] * v[j * dim + q];
+      }
+    memcpy(v, w, (size_t)(m * dim) * sizeof *v);
+    for (int j = 0; j < m; j++) orthonormalize(v, j, dim);
+  }
+  memset(out, 0, (size_t)(n * k) * sizeof *out);
+  for (int j = 0; j < k; j++) {
+    share[j] = 0;
+    if (j >= m) continue;
+    double *u = v + j * dim, largest = 0;
+    for (int64_t d = 0; d < dim; d++)
+      if (fabs(u[d]) > fabs(largest)) largest = u[d];
+    for (int64_t i = 0; i < n; i++) {
+      double c = 0;
+      for (int64_t d = 0; d < dim; d++) c += (x[i * dim + d] - mean[d]) * u[d];
+      out[i * k + j] = (float)(largest < 0 ? -c : c);
+      share[j] += c * c / fmax(trace, 1e-300);
+    }
+  }
+  arena_free(a);
+}
+
+void stats_action(bool rotation, int64_t n, const float *p, const float *q, float *out) {
+  int64_t first = 0;
+  if (rotation) {
+    double a[4], b[4], between[4];
+    for (int i = 0; i < 4; i++) {
+      a[i] = p[i];
+      b[i] = q[i];
+    }
+    quaternion_between(a, b, between);
+    for (; first < 4; first++) out[first] = (float)between[first];
+  }
+  for (int64_t i = first; i < n; i++) out[i] = q[i] - p[i];
+}
+
+static int ascending(const void *a, const void *b) {
+  float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
+}
+
+void stats_edges(const float *x, int64_t n, int64_t dim, int64_t d, int bins, double *edge) {
+  Arena *a = arena_new();
+  float *column = NEWN(a, float, n);
+  for (int64_t i = 0; i < n; i++) column[i] = x[i * dim + d];
+  qsort(column, (size_t)n, sizeof *column, ascending);
+  for (int k = 1; k < bins; k++) edge[k - 1] = column[n * k / bins];
+  arena_free(a);
+}
+
+int stats_bin(double v, const double *edge, int bins) {
+  int k = 0;
+  while (k < bins - 1 && v >= edge[k]) k++;
+  return k;
+}

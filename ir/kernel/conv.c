@@ -1,0 +1,181 @@
+/* Convolutions as kernels: steps of conv_plan(). */
+#include "ir/kernel/conv_geom.h"
+#include "ir/kernel/kind.h"
+
+#include <string.h>
+
+const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
+const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
+
+#define M(NAME) MEMBER(conv.NAME)
+static const Field fields[] = {
+    {FIELD_STEP, "kind", .member = {M(kind)}, .words = conv_kind_names, .nword = 3},
+    {FIELD_WORD, "an algorithm: auto, direct or winograd", .member = {M(algo)}, .words = conv_algo_names,
+     .nword = 3},
+    {FIELD_LIST, "x", .member = {M(n), M(c), M(h), M(w), M(xblock)}},
+    {FIELD_LIST, "w", .member = {M(k), M(c), M(kh), M(kw)}},
+    {FIELD_LIST, "y", .member = {M(n), M(k), M(oh), M(ow), M(yblock)}},
+    {FIELD_LIST, "stride", .member = {M(stride[0]), M(stride[1])}},
+    {FIELD_LIST, "pad", .member = {M(pad[0]), M(pad[1])}},
+    {FIELD_LIST, "bf16", .member = {M(xbf16), M(wbf16), M(ybf16)}, .optional = true},
+    {FIELD_NUMBER, "images", .member = {M(images)}, .optional = true},
+    {FIELD_NUMBER, "choice", .member = {M(choice)}, .optional = true}};
+#undef M
+
+static ContractionPlan plan(const Kernel *k, const Target *t) { return conv_plan(&k->conv, t); }
+static int64_t *choice(Kernel *k) { return &k->conv.choice; }
+static void settle(const Target *t, Kernel *k) { k->conv = conv_resolve(&k->conv, t); }
+
+static const char *impossible(const Kernel *k, const Target *t) {
+  const ConvSpec *s = &k->conv;
+  const int64_t x[] = {s->n, s->c, s->h, s->w}, w[] = {s->k, s->c, s->kh, s->kw},
+                y[] = {s->n, s->k, s->oh, s->ow};
+  if (!extents_possible(x, 4) || !extents_possible(w, 4) || !extents_possible(y, 4))
+    return "impossible extents";
+  if (s->xblock < 0 || s->xblock > 64 || s->yblock < 0 || s->yblock > 64) return "impossible channel blocks";
+  for (int i = 0; i < 2; i++)
+    if (s->stride[i] < 1 || s->pad[i] < 0 || s->pad[i] > (int64_t)1 << 40 ||
+        y[2 + i] != (x[2 + i] + 2 * s->pad[i] - w[2 + i]) / s->stride[i] + 1)
+      return "impossible geometry";
+  if (s->choice < 0 || s->choice >= CHOICES) return "a choice that no schedule has";
+  if (s->images && (s->images < 0 || !conv_can_chunk_images(s, t)))
+    return "this convolution cannot run in chunks of so many images";
+  return NULL;
+}
+
+static int64_t elements(const ConvSpec *s, ContractionOperand role) {
+  return role == CO_X   ? s->n * s->c * s->h * s->w
+         : role == CO_W ? s->k * s->c * s->kh * s->kw
+                        : s->n * s->k * s->oh * s->ow;
+}
+
+static bool verify(Check *c, const Kernel *k) {
+  const ConvSpec *s = &k->conv;
+  const DType dt[] = {[CO_X] = s->xbf16 ? DT_BF16 : DT_F32,
+                      [CO_W] = s->wbf16 ? DT_BF16 : DT_F32,
+                      [CO_Y] = s->ybf16 ? DT_BF16 : DT_F32};
+  ContractionPlan own;
+  const ContractionStep *st = &kernel_plan(c->p, k, &own)->step[k->step];
+  for (int i = 0; i < k->nbuf; i++) {
+    const Buf *b = &c->p->buf.v[k->buf[i]];
+    ContractionOperand role = step_operand(st, i);
+    if (role > CO_Y) continue;
+    if (b->dt != dt[role])
+      return kernel_wrong(c, "operand %d of step %s is %s, not %s", i, st->name, dtype_name(b->dt),
+                          dtype_name(dt[role]));
+    if (b->bytes < elements(s, role) * dtype_size(dt[role]))
+      return kernel_wrong(c, "operand %d of step %s is too small", i, st->name);
+  }
+  return true;
+}
+
+/* ---- chunks ---- */
+static int64_t chunk_bytes(const Program *p, const Kernel *k, int i) {
+  ContractionPlan own;
+  const ContractionStep *st = &kernel_plan(p, k, &own)->step[k->step];
+  ContractionOperand role = step_operand(st, i);
+  if (!st->images || st->images * st->nchunk != k->conv.n || (role != CO_X && role != CO_Y)) return 0;
+  return p->buf.v[k->buf[i]].bytes / k->conv.n * st->images;
+}
+
+static bool recut(const Program *p, int64_t count, Kernel *k) {
+  if (k->conv.n % count) return false;
+  k->conv.images = k->conv.n / count;
+  ContractionPlan own;
+  const ContractionStep *st = &kernel_plan(p, k, &own)->step[k->step];
+  return st->images && st->nchunk == count;
+}
+
+/* A Winograd block has few tiles. */
+static double cut_loss(const Program *p, const Kernel *k) {
+  const ConvSpec *s = &k->conv;
+  const CostModel *m = p->target.cost;
+  if (conv_resolve(s, &p->target).algo != CONV_WINOGRAD) return 0;
+  int64_t tiles = s->images * ((s->oh + 3) / 4) * ((s->ow + 3) / 4);
+  return tiles < m->chain_tiles ? 1e9 : m->chain_few_tiles / (double)tiles;
+}
+
+/* Winograd multiplies 36 times, with stride 2 81 times, where a plain 3x3 convolution does 144 times. */
+static double least_flops(const Program *p, const Kernel *k) {
+  if (conv_resolve(&k->conv, &p->target).algo != CONV_WINOGRAD) return k->flops;
+  return k->flops * (k->conv.stride[0] == 1 ? 36 : 81) / 144;
+}
+
+/* ---- the interpreter ---- */
+/* A step that does not multiply hands on what it reads as it is. So a temporary stands for the operand that another
+   step makes it from, or into. */
+static ContractionOperand stands_for(const ContractionPlan *plan, ContractionOperand role) {
+  for (int i = 0; i < plan->nstep && role > CO_Y; i++) {
+    const ContractionStep *st = &plan->step[i];
+    for (int j = 0; j < st->nout && st->flops == 0; j++) {
+      if (st->out[j] == role) return st->in[j];
+      if (st->in[j] == role) return st->out[j];
+    }
+  }
+  return role;
+}
+
+static int64_t at4(int64_t block, int64_t channels, int64_t h, int64_t w, int64_t i, int64_t j, int64_t y,
+                   int64_t x) {
+  if (!block) return ((i * channels + j) * h + y) * w + x;
+  return (((i * (channels / block) + j / block) * h + y) * w + x) * block + j % block;
+}
+
+static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
+  for (int64_t i = 0; i < s->n; i++)
+    for (int64_t o = 0; o < s->k; o++)
+      for (int64_t a = 0; a < s->oh; a++)
+        for (int64_t b = 0; b < s->ow; b++)
+          for (int64_t c = 0; c < s->c; c++)
+            for (int64_t r = 0; r < s->kh; r++)
+              for (int64_t t = 0; t < s->kw; t++) {
+                int64_t h = a * s->stride[0] + r - s->pad[0], v = b * s->stride[1] + t - s->pad[1];
+                if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
+                int64_t xi = at4(s->xblock, s->c, s->h, s->w, i, c, h, v),
+                        wi = ((o * s->c + c) * s->kh + r) * s->kw + t,
+                        yi = at4(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
+                if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
+                else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
+                else w[wi] += x[xi] * y[yi];
+              }
+}
+
+static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+  (void)round_f32;
+  const ConvSpec *s = &k->conv;
+  ContractionPlan own;
+  const ContractionPlan *plan = kernel_plan(p, k, &own);
+  const ContractionStep *st = &plan->step[k->step];
+  for (int j = 0; j < st->nout && st->flops == 0; j++)
+    memcpy(mem[st->nin + j], mem[j], sizeof(double) * (size_t)elements(s, stands_for(plan, st->in[j])));
+  if (st->flops == 0) return;
+  double *at[3];
+  for (int i = 0; i < k->nbuf; i++) at[stands_for(plan, step_operand(st, i))] = mem[i];
+  ContractionOperand result = stands_for(plan, st->out[0]);
+  int64_t n = elements(s, result);
+  memset(at[result], 0, sizeof(double) * (size_t)n);
+  convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
+  if (result == CO_X ? s->xbf16 : result == CO_W ? s->wbf16 : s->ybf16)
+    for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
+}
+
+Kernel conv_kernel(const ConvSpec *s, int step) {
+  return (Kernel){.kind = KK_CONV, .conv = *s, .step = step, .val = -1};
+}
+
+const KindRow kind_conv = {.name = "conv",
+                           .field = fields,
+                           .nfield = sizeof fields / sizeof *fields,
+                           .impossible = impossible,
+                           .verify = verify,
+                           .settle = settle,
+                           .plan = plan,
+                           .choice = choice,
+                           .decide = conv_decide,
+                           .chunk_bytes = chunk_bytes,
+                           .recut = recut,
+                           .cut_loss = cut_loss,
+                           .least_flops = least_flops,
+                           .interp = interp,
+                           .interp_only_temporaries = true,
+                           .error_share = 2e-4}; /* Winograd's transforms cancel more */

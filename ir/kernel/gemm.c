@@ -1,0 +1,124 @@
+/* Matrix products as kernels: steps of gemm_plan(). */
+#include "ir/kernel/kind.h"
+
+#include <string.h>
+
+static const Field fields[] = {
+    {FIELD_STEP, .name = "step"},
+    {FIELD_DTYPE, .member = {MEMBER(gemm.dt)}},
+    {FIELD_LIST, "bf16", .member = {MEMBER(gemm.a16), MEMBER(gemm.b16), MEMBER(gemm.c16)}, .optional = true},
+    {FIELD_NUMBER, "choice", .member = {MEMBER(gemm.choice)}, .optional = true},
+    {FIELD_LIST, "mnk", .member = {MEMBER(gemm.m), MEMBER(gemm.n), MEMBER(gemm.k)}},
+    {FIELD_LIST, "a", .member = {MEMBER(gemm.a_off), MEMBER(gemm.a_m), MEMBER(gemm.a_k)}},
+    {FIELD_LIST, "b", .member = {MEMBER(gemm.b_off), MEMBER(gemm.b_k), MEMBER(gemm.b_n)}},
+    {FIELD_LIST, "c", .member = {MEMBER(gemm.c_off), MEMBER(gemm.c_m), MEMBER(gemm.c_n)}},
+#define BATCH(NAME, M)                                                                                       \
+  {FIELD_LIST, NAME, {MEMBER(gemm.M[0])}, .count = MEMBER(gemm.nbatch), .most = GEMM_BATCH_AXES}
+    BATCH("batch", batch),
+    BATCH("a_batch", a_batch),
+    BATCH("b_batch", b_batch),
+    BATCH("c_batch", c_batch),
+#undef BATCH
+};
+
+static ContractionPlan plan(const Kernel *k, const Target *t) { return gemm_plan(&k->gemm, t); }
+static int64_t *choice(Kernel *k) { return &k->gemm.choice; }
+
+static const char *impossible(const Kernel *k, const Target *t) {
+  (void)t;
+  const GemmSpec *s = &k->gemm;
+  const int64_t size[] = {s->m, s->n, s->k, s->m};
+  if (s->dt != DT_F32 && s->dt != DT_F64) return "matrix products are f32 or f64";
+  if ((s->a16 || s->b16 || s->c16) && s->dt != DT_F32) return "only an f32 product has operands in bf16";
+  for (int i = 0; i < 3; i++)
+    if (!extents_possible(size + i, 2)) return "impossible extents";
+  if (!extents_possible(s->batch, s->nbatch)) return "impossible extents of a batch";
+  if (s->choice < 0 || s->choice >= CHOICES) return "a choice that no schedule has";
+  return s->c_n == 1 ? NULL : "columns of a matrix product lie apart";
+}
+
+static bool check_matrix(Check *c, const Kernel *k, int operand, ContractionOperand role, int64_t off,
+                         const int64_t *batch, int64_t rows, int64_t row, int64_t cols, int64_t col) {
+  const GemmSpec *s = &k->gemm;
+  const Buf *b = &c->p->buf.v[k->buf[operand]];
+  Range r = {off, off, false};
+  for (int i = 0; i < s->nbatch; i++) range_add(&r, (Range){0, s->batch[i] - 1, false}, batch[i]);
+  range_add(&r, (Range){0, rows - 1, false}, row);
+  range_add(&r, (Range){0, cols - 1, false}, col);
+  DType dt = gemm_dtype(s, role);
+  int64_t n = b->bytes / dtype_size(dt);
+  if (b->dt != dt)
+    return kernel_wrong(c, "operand %d is %s, not %s", operand, dtype_name(b->dt), dtype_name(dt));
+  if (range_within(r, n)) return true;
+  return kernel_wrong(c, "operand %d reaches elements [%lld, %lld] of %lld", operand, (long long)r.lo,
+                      (long long)r.hi, (long long)n);
+}
+
+static bool verify(Check *c, const Kernel *k) {
+  const GemmSpec *s = &k->gemm;
+  ContractionPlan own;
+  const ContractionStep *st = &kernel_plan(c->p, k, &own)->step[k->step];
+  for (int i = 0; i < k->nbuf; i++) {
+    ContractionOperand role = step_operand(st, i);
+    if ((role == CO_A && !check_matrix(c, k, i, role, s->a_off, s->a_batch, s->m, s->a_m, s->k, s->a_k)) ||
+        (role == CO_B && !check_matrix(c, k, i, role, s->b_off, s->b_batch, s->k, s->b_k, s->n, s->b_n)) ||
+        (role == CO_C && !check_matrix(c, k, i, role, s->c_off, s->c_batch, s->m, s->c_m, s->n, s->c_n)))
+      return false;
+  }
+  return true;
+}
+
+static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
+  int64_t padded = div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
+  for (int64_t k = 0; k < s->k; k++)
+    for (int64_t n = 0; n < padded; n++)
+      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
+}
+
+static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+  (void)round_f32;
+  const GemmSpec *s = &k->gemm;
+  GemmGeom g;
+  gemm_geom(s, &p->target, &g);
+  bool packed = g.b == GEMM_PACKED;
+  if (packed && k->step == 0) {
+    pack_gemm(s, &g, mem[0], mem[1]);
+    return;
+  }
+  int64_t at[4] = {0}, batches = 1;
+  for (int i = 0; i < s->nbatch; i++) batches *= s->batch[i];
+  for (int64_t b = 0; b < batches; b++) {
+    const double *A = mem[0] + s->a_off, *B = mem[1] + s->b_off;
+    double *C = mem[2] + s->c_off;
+    for (int i = 0; i < s->nbatch; i++) {
+      A += at[i] * s->a_batch[i];
+      B += at[i] * s->b_batch[i];
+      C += at[i] * s->c_batch[i];
+    }
+    for (int64_t m = 0; m < s->m; m++)
+      for (int64_t n = 0; n < s->n; n++) {
+        double sum = 0;
+        for (int64_t i = 0; i < s->k; i++)
+          sum += A[m * s->a_m + i * s->a_k] *
+                 (packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n]);
+        C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
+      }
+    for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
+  }
+}
+
+Kernel gemm_kernel(const GemmSpec *s, int step) {
+  return (Kernel){.kind = KK_GEMM, .gemm = *s, .step = step, .val = -1};
+}
+
+const KindRow kind_gemm = {.name = "gemm",
+                           .field = fields,
+                           .nfield = sizeof fields / sizeof *fields,
+                           .impossible = impossible,
+                           .verify = verify,
+                           .plan = plan,
+                           .main_unnamed = true,
+                           .choice = choice,
+                           .decide = gemm_decide,
+                           .interp = interp,
+                           .error_share = 4e-6};

@@ -1,0 +1,143 @@
+/* The table of kernel kinds, and what every kernel is asked through it. */
+#include "ir/kernel/kind.h"
+
+#include <string.h>
+
+#define KIND(NAME, name) extern const KindRow kind_##name;
+#include "ir/kernel/kinds.def"
+#undef KIND
+
+static const KindRow *const rows[KERNEL_KINDS] = {
+#define KIND(NAME, name) [KK_##NAME] = &kind_##name,
+#include "ir/kernel/kinds.def"
+#undef KIND
+};
+
+const KindRow *kind_of(const Kernel *k) { return rows[k->kind]; }
+
+const char *kernel_kind(const Kernel *k) { return kind_of(k)->name; }
+
+/* ---- steps ---- */
+static const ContractionStep *step_of(const Program *p, const Kernel *k, ContractionPlan *own) {
+  const ContractionPlan *plan = kernel_plan(p, k, own);
+  return plan ? &plan->step[k->step] : NULL;
+}
+
+const char *kernel_step_name(const Program *p, const Kernel *k) {
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  return st ? st->name : NULL;
+}
+
+const char *kernel_name(const Program *p, int i, Arena *a) {
+  const Kernel *k = &p->kernel.v[i];
+  const char *op = k->val >= 0 ? op_table[g_node(p->graph, k->val)->op].name : "copy";
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  bool named = st && !(st->flops > 0 && kind_of(k)->main_unnamed);
+  return arena_printf(a, "k%d_%s%s%s", i, op, named ? "." : "", named ? st->name : "");
+}
+
+bool kernel_prepares(const Program *p, const Kernel *k) {
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  return st && k->step == 0 && st->flops == 0;
+}
+
+int64_t *kernel_choice(const Program *p, Kernel *k) {
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  return st && st->flops > 0 && kind_of(k)->choice ? kind_of(k)->choice(k) : NULL;
+}
+
+int kernel_choices(const Program *p, const Kernel *k, int64_t choice[CHOICES]) {
+  return contraction_choices(&k->loop, &p->target, kind_of(k)->decide, choice); /* the union: the spec */
+}
+
+Kernel kernel_settled(const Program *p, const Kernel *k) {
+  Kernel s = *k;
+  if (kind_of(k)->settle) kind_of(k)->settle(&p->target, &s);
+  return s;
+}
+
+/* ---- work ---- */
+void kernel_cost(const Program *p, Kernel *k) {
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  k->flops = kind_of(k)->flops ? kind_of(k)->flops(p, k) : st ? st->flops : 0;
+  k->bytes = 0;
+  for (int i = 0; i < k->nbuf; i++) k->bytes += (double)p->buf.v[k->buf[i]].bytes;
+}
+
+double kernel_least_flops(const Program *p, const Kernel *k) {
+  return kind_of(k)->least_flops ? kind_of(k)->least_flops(p, k) : k->flops;
+}
+
+int kernel_parts(const Kernel *k, KernelPart *part) {
+  return kind_of(k)->parts ? kind_of(k)->parts(k, part) : 0;
+}
+
+bool kernel_damage(Kernel *k) { return kind_of(k)->damage && kind_of(k)->damage(k); }
+
+/* ---- chunks ---- */
+int64_t kernel_chunks(const Program *p, const Kernel *k) {
+  if (kind_of(k)->chunks) return kind_of(k)->chunks(p, k);
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  return st ? st->nchunk : 1;
+}
+
+int64_t kernel_chunk_bytes(const Program *p, const Kernel *k, int i) {
+  return kind_of(k)->chunk_bytes ? kind_of(k)->chunk_bytes(p, k, i) : 0;
+}
+
+int64_t kernel_chunk_of_root(const Program *p, const Kernel *k, int root) {
+  int64_t bytes = 0;
+  for (int i = 0; i < k->nbuf; i++) {
+    if (program_root(p, k->buf[i]) != root) continue;
+    int64_t b = kernel_chunk_bytes(p, k, i);
+    if (!b || (bytes && b != bytes)) return 0;
+    bytes = b;
+  }
+  return bytes;
+}
+
+bool kernel_can_recut(const Kernel *k) { return kind_of(k)->recut != NULL; }
+
+bool kernel_recut(const Program *p, const Kernel *k, int64_t count, Kernel *out) {
+  *out = *k;
+  return kind_of(k)->recut && kind_of(k)->recut(p, count, out);
+}
+
+double kernel_cut_loss(const Program *p, const Kernel *k) {
+  return kind_of(k)->cut_loss ? kind_of(k)->cut_loss(p, k) : 0;
+}
+
+void program_chain(const Program *p, int k, int *first, int *last) {
+  int c = p->kernel.v[k].chain;
+  *first = *last = k;
+  while (c && *first > 0 && p->kernel.v[*first - 1].chain == c) --*first;
+  while (c && *last + 1 < p->kernel.n && p->kernel.v[*last + 1].chain == c) ++*last;
+}
+
+/* ---- what may run beside it, where its result may lie ---- */
+bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out) {
+  return kind_of(k)->reads_in_place && kind_of(k)->reads_in_place(p, k, in, out);
+}
+
+bool kernel_keeps_order(const Kernel *k) { return kind_of(k)->keeps_order; }
+
+/* ---- the interpreter ---- */
+void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+  kind_of(k)->interp(p, k, mem, round_f32);
+}
+
+bool kernel_interp_only(const Program *p, const Kernel *k, int i) {
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  return st && kind_of(k)->interp_only_temporaries && step_operand(st, i) >= CO_TMP0;
+}
+
+double kernel_error_share(const Kernel *k) { return kind_of(k)->error_share; }
+
+bool kernel_rounds_bf16(const Kernel *k) { return kind_of(k)->rounds_bf16 && kind_of(k)->rounds_bf16(k); }

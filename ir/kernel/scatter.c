@@ -1,0 +1,74 @@
+/* Scatter kernels: a function of the runtime (runtime/scatter.h). */
+#include "ir/kernel/kind.h"
+
+#include <string.h>
+
+static const Field fields[] = {
+    {FIELD_DTYPE, .member = {MEMBER(scatter.dt)}},
+    {FIELD_DTYPE, "index", .member = {MEMBER(scatter.idx_dt)}},
+    {FIELD_LIST, "shape",
+     .member = {MEMBER(scatter.outer), MEMBER(scatter.extent), MEMBER(scatter.inner), MEMBER(scatter.nidx)}}};
+
+enum { CHUNK_WORK = 1 << 14, MOST_CHUNKS = 64 };
+
+int64_t scatter_chunks(const ScatterSpec *s) {
+  double work = (double)s->outer * (double)s->inner * (double)(s->nidx + s->extent);
+  int64_t units = s->outer * div_up(max64(s->inner, 1), SCATTER_BLOCK),
+          wanted = work > (double)CHUNK_WORK * MOST_CHUNKS ? MOST_CHUNKS : (int64_t)(work / CHUNK_WORK);
+  return max64(min64(wanted, units), 1);
+}
+
+static int64_t chunks(const Program *p, const Kernel *k) {
+  (void)p;
+  return scatter_chunks(&k->scatter);
+}
+
+static double flops(const Program *p, const Kernel *k) {
+  (void)p;
+  return (double)(k->scatter.outer * k->scatter.nidx * k->scatter.inner);
+}
+
+static const char *impossible(const Kernel *k, const Target *t) {
+  (void)t;
+  const ScatterSpec *s = &k->scatter;
+  if (!extents_possible((int64_t[]){s->outer, s->extent, s->inner}, 3) ||
+      !extents_possible((int64_t[]){s->outer, s->inner, s->nidx}, 3))
+    return "impossible extents";
+  bool index = s->idx_dt == DT_I32 || s->idx_dt == DT_I64;
+  return s->dt == DT_BOOL || s->dt == DT_BF16 || !index ? "a scatter of such types" : NULL;
+}
+
+static bool verify(Check *c, const Kernel *k) {
+  const ScatterSpec *s = &k->scatter;
+  if (k->nbuf != 3) return kernel_wrong(c, "scatter has 3 operands, not %d", k->nbuf);
+  int64_t need[] = {s->nidx * dtype_size(s->idx_dt), s->outer * s->nidx * s->inner * dtype_size(s->dt),
+                    s->outer * s->extent * s->inner * dtype_size(s->dt)};
+  for (int i = 0; i < 3; i++)
+    if (c->p->buf.v[k->buf[i]].bytes < need[i]) return kernel_wrong(c, "operand %d is too small", i);
+  return true;
+}
+
+static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+  (void)p, (void)round_f32;
+  const ScatterSpec *s = &k->scatter;
+  const double *idx = mem[0], *upd = mem[1];
+  double *out = mem[2];
+  memset(out, 0, sizeof *out * (size_t)(s->outer * s->extent * s->inner));
+  for (int64_t o = 0; o < s->outer; o++)
+    for (int64_t j = 0; j < s->nidx; j++) {
+      int64_t at = idx[j] < 0 ? 0 : idx[j] >= (double)s->extent ? s->extent - 1 : (int64_t)idx[j];
+      for (int64_t i = 0; i < s->inner; i++) out[(o * s->extent + at) * s->inner + i] += *upd++;
+    }
+}
+
+Kernel scatter_kernel(const ScatterSpec *s) { return (Kernel){.kind = KK_SCATTER, .scatter = *s, .val = -1}; }
+
+const KindRow kind_scatter = {.name = "scatter",
+                              .field = fields,
+                              .nfield = sizeof fields / sizeof *fields,
+                              .impossible = impossible,
+                              .verify = verify,
+                              .chunks = chunks,
+                              .flops = flops,
+                              .interp = interp,
+                              .error_share = 4e-6};
