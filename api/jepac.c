@@ -1,5 +1,6 @@
 /* libjepac (include/jepac.h): lib/compiler.h and eval/eval.h behind a small C interface. Each model owns an arena and its
-   diagnostics; there is nothing process-wide. */
+   diagnostics; nothing is process-wide but what
+   jepac_own_process asks for. */
 #include "include/jepac.h"
 
 #include "eval/eval.h"
@@ -49,6 +50,8 @@ struct jepac_session {
 };
 
 const char *jepac_version(void) { return JEPAC_VERSION; }
+
+void jepac_own_process(void) { compiler_codegen(&(Compiler){0})->own_process(); /* it is linked in */ }
 
 /* ---- models ---- */
 static Status read_settings(Compiler *c, const char *const *set) {

@@ -242,6 +242,7 @@ static void errors(const Layer *l, const ConvSpec *s, const Target *t) {
 }
 
 int main(int argc, char **argv) {
+  em_own_process();
   Options o = {.cpu = "host", .reps = 8, .peers = true, .steps = true};
   for (int i = 1; i < argc; i++) {
     const char *v = i + 1 < argc ? argv[i + 1] : "";

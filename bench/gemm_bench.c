@@ -116,6 +116,7 @@ static void bench(const Row *r, const Target *t, int reps, int64_t choice, bool 
 }
 
 int main(int argc, char **argv) {
+  em_own_process();
   const char *cpu = "host", *shape = NULL;
   int reps = 10;
   int64_t choice = 0;

@@ -62,6 +62,11 @@ static void print_roofline(Cli *c, Session *s, FILE *f) {
     total += t[i];
   }
   qsort(row, (size_t)p->nstep, sizeof *row, by_seconds);
+  Target host = target_host();
+  StrBuf b = {0};
+  target_print(&host, &b);
+  fprintf(f, "%s\n", b.s);
+  sb_free(&b);
   fprintf(f, "%-32s %-28s %9s %6s %9s %8s\n", "kernel", "line", "ms", "%", "GFLOP/s", "GB/s");
   for (int i = 0; i < p->nstep; i++)
     fprintf(f, "%-32.32s %-28s %9.3f %6.2f %9.1f %8.1f\n", row[i].step->name,

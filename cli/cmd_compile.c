@@ -124,7 +124,7 @@ Status cmd_compile(Cli *c) {
   if ((s = cli_lower(c, g, &p))) return s;
   AotFile file[AOT_FILES];
   int n = 0;
-  if ((s = api->aot(p, &o, c->arena, c->diags, file, &n))) return s;
+  api->aot(p, &o, c->arena, file, &n);
   if ((s = file_make_folder(OPT(c, out), c->diags))) return s;
   for (int i = 0; i < n && !s; i++) s = write_file(c, &file[i]);
   if (!s && o.archive) s = link_shared(c, o.prefix);

@@ -1,7 +1,6 @@
 /* jepac ir: any stage of the compiler as text; jepac opt: passes on textual IR. */
 #include "cli/cli.h"
-#include "passes/lower/lower.h"
-#include "passes/graph/pass.h"
+#include "passes/lower/pass.h"
 
 #include <string.h>
 
@@ -30,7 +29,7 @@ Status cli_read_ir(Cli *c, const char *path, Graph **out) {
   return ST_USAGE;
 }
 
-Status cli_read_program(Cli *c, const char *path, bool plan, Program **out) {
+Status cli_read_program(Cli *c, const char *path, bool finish, Program **out) {
   *out = NULL;
   Status s = cli_check_readable(c, path, "IR file");
   if (s) return s;
@@ -39,12 +38,8 @@ Status cli_read_program(Cli *c, const char *path, bool plan, Program **out) {
   if (!program_is_text(src)) return ST_OK;
   Program *p = program_read(c->arena, src, c->diags);
   if (!p) return ST_MODEL;
-  if (plan && !p->arena_bytes) { /* dumped before memory was planned */
-    Lower l = {.arena = c->arena, .p = p};
-    memplan(&l);
-  }
   *out = p;
-  return ST_OK;
+  return finish && !(p->has & HAS_PLAN) ? compiler_resume(cli_compiler(c, FOR_LOWERING), p, NULL) : ST_OK;
 }
 
 static Status write_buffer(Cli *c, StrBuf *b) {
@@ -117,35 +112,52 @@ static Status write_program(Cli *c, Program *p, const char *stage) {
   return write_buffer(c, &b);
 }
 
+/* ---- passes by name ---- */
+static Status unknown_pass(Cli *c, const char *name) {
+  int ng, nl, n = 0;
+  const PassRow *graph = pass_table(&ng);
+  const LowerRow *lower = lower_table(&nl);
+  const char **names = NEWN(c->arena, const char *, ng + nl + 1);
+  for (int i = 0; i < ng; i++) names[n++] = graph[i].name;
+  for (int i = 0; i < nl; i++) names[n++] = lower[i].name;
+  cli_fail(c, ST_USAGE, "no pass is called '%s'", name);
+  const char *near = nearest_name(name, names, n);
+  if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+  return ST_USAGE;
+}
+
+/* What lowering pass `after` leaves of the file's graph. */
+static Status write_after(Cli *c, const char *after) {
+  const Graph *g;
+  StrBuf b = {0};
+  Status s = load_graph(c, &g);
+  if (!s && !(g = cli_passes(c, g, NULL))) s = ST_MODEL;
+  if (!s) s = compiler_lower_text(cli_compiler(c, FOR_LOWERING), g, after, &b);
+  return s ? s : write_buffer(c, &b);
+}
+
 Status cmd_ir(Cli *c) {
   const char *stage = OPT(c, stage) ? OPT(c, stage) : "graph", *after = OPT(c, after);
+  const LowerRow *lowering = after ? lower_find(after) : NULL;
   if (after && OPT(c, stage)) return cli_fail(c, ST_USAGE, "--after and --stage exclude each other");
   if (OPT(c, entry) && OPT(c, train_step))
     return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
-  if (after && !pass_find(after)) {
-    int n;
-    const PassRow *rows = pass_table(&n);
-    const char **names = NEWN(c->arena, const char *, n + 1);
-    for (int i = 0; i < n; i++) names[i] = rows[i].name;
-    cli_fail(c, ST_USAGE, "no pass is called '%s'", after);
-    const char *near = nearest_name(after, names, n);
-    if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
-    return ST_USAGE;
-  }
+  if (after && !lowering && !pass_find(after)) return unknown_pass(c, after);
   const Graph *g;
   Program *p = NULL;
   Status s;
-  if (cli_has_suffix(c->opt.arg[0], ".ir") &&
-      (s = cli_read_program(c, c->opt.arg[0], !strcmp(stage, "plan"), &p)))
+  if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], OPT(c, stage), &p)))
     return s;
-  if (p && !OPT(c, stage) && !after) stage = "kernels";
-  bool of_graph = after || !strcmp(stage, "graph") || !strcmp(stage, "grad");
+  if (p && !OPT(c, stage) && (!after || lowering)) stage = "kernels";
+  bool of_graph = (after && !lowering) || (!lowering && (!strcmp(stage, "graph") || !strcmp(stage, "grad")));
   if (OPT(c, format) && strcmp(OPT(c, format), "text") && !of_graph)
     return cli_fail(c, ST_USAGE, "--format %s is for graphs; kernels, plans and code are text",
                     OPT(c, format));
   if (p && of_graph)
     return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
+  if (p && lowering && (s = compiler_resume(cli_compiler(c, FOR_LOWERING), p, after))) return s;
   if (p) return write_program(c, p, stage);
+  if (lowering) return write_after(c, after);
   if (!strcmp(stage, "grad")) {
     c->opt.grad = !OPT(c, train_step) && !(OPT(c, entry) && !strcmp(OPT(c, entry), "train_step"));
     after = "autodiff";
@@ -159,20 +171,39 @@ Status cmd_ir(Cli *c) {
   return write_program(c, p, stage);
 }
 
+/* Graph passes of a graph, lowering passes of a graph or a program. */
 Status cmd_opt(Cli *c) {
   const char *names[64];
-  int n = 0;
+  int n = 0, ngraph = 0;
   if (!OPT(c, passes)) return cli_fail(c, ST_USAGE, "jepac opt needs --passes A,B,C");
   for (const char *p = OPT(c, passes); *p; p += strcspn(p, ","), p += *p == ',') {
     if (n == 64) return cli_fail(c, ST_USAGE, "more than 64 passes");
     names[n] = arena_strndup(c->arena, p, strcspn(p, ","));
-    if (!pass_find(names[n])) return cli_fail(c, ST_USAGE, "no pass is called '%s'", names[n]);
+    bool of_graph = pass_find(names[n]);
+    if (!of_graph && !lower_find(names[n])) return unknown_pass(c, names[n]);
+    ngraph += of_graph && ngraph == n;
     n++;
   }
-  Graph *g;
-  Status s = cli_read_ir(c, c->opt.arg[0], &g);
+  Program *p;
+  Graph *g = NULL;
+  Status s = cli_read_program(c, c->opt.arg[0], false, &p);
+  if (!s && !p) s = cli_read_ir(c, c->opt.arg[0], &g);
   if (s) return s;
+  if (p && ngraph)
+    return cli_fail(c, ST_USAGE, "%s is a program of kernels: no graph pass applies to it", c->opt.arg[0]);
   PassOptions po = {.verify_each = true};
-  const Graph *out = passes_run(c->arena, g, names, n, &po, c->diags);
-  return out ? write_graph(c, out) : ST_MODEL;
+  if (ngraph && !(g = passes_run(c->arena, g, names, ngraph, &po, c->diags))) return ST_MODEL;
+  if (!p && ngraph == n) return write_graph(c, g);
+  if (OPT(c, format) && strcmp(OPT(c, format), "text"))
+    return cli_fail(c, ST_USAGE, "--format %s is for graphs; kernels, plans and code are text",
+                    OPT(c, format));
+  LowerOptions o = {0};
+  LowerRun run = {.verify_each = true};
+  Target host = target_host();
+  Lower *l = p ? lower_resume(p, &o) : lower_begin(c->arena, g, &host, &o);
+  s = lower_run(l, names + ngraph, n - ngraph, &run, c->diags);
+  StrBuf b = {0};
+  if (!s) lower_print(l, &b);
+  lower_end(l);
+  return s ? s : write_buffer(c, &b);
 }

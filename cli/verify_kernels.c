@@ -122,8 +122,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
 }
 
 static double *kept_new(const Buf *b) {
-  double *v = calloc((size_t)elements(b) + 1, sizeof *v);
-  if (!v) bug("verify: out of memory");
+  double *v = xcalloc((size_t)elements(b) + 1, sizeof *v, "comparing kernels");
   return v;
 }
 

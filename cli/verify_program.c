@@ -102,48 +102,15 @@ static Status each_alone(Verify *v, const Program *p, const char *pass) {
 }
 
 /* ---- in order ---- */
-typedef struct {
-  const Program *p;
-  int *holds;   /* per root buffer: the buffer whose contents are in it, -1 none */
-  int *state;   /* per graph input: the same */
-  bool *writes; /* per buffer: some kernel writes it */
-} Memory;
-
-static int *cell(Memory *m, int b) {
-  const Buf *x = &m->p->buf.v[program_root(m->p, b)];
-  return x->kind == BUF_INPUT ? &m->state[x->input] : &m->holds[program_root(m->p, b)];
-}
-
-/* A reshape that no kernel writes has the contents of what it lies in. */
-static int contents(const Memory *m, int b) {
-  while (!m->writes[b] && m->p->buf.v[b].alias >= 0) b = m->p->buf.v[b].alias;
-  return b;
-}
-
 /* Every kernel, in turn, must find its operands written and not yet written over. */
 static Status in_order(Verify *v, const Program *p, const char *pass) {
   Arena *a = v->c->arena;
-  Memory m = {.p = p, .holds = NEWN(a, int, p->buf.n + 1), .writes = NEWN(a, bool, p->buf.n + 1)};
-  m.state = NEWN(a, int, p->graph->inputs.n + 1);
-  for (int b = 0; b < p->buf.n; b++) m.holds[b] = -1;
-  for (int k = 0; k < p->kernel.n; k++)
-    for (int i = 0; i < p->kernel.v[k].nout; i++)
-      m.writes[p->kernel.v[k].buf[p->kernel.v[k].nbuf - 1 - i]] = true;
-  for (int b = p->buf.n - 1; b >= 0; b--)
-    if (p->buf.v[b].kind == BUF_INPUT && !m.writes[b]) m.state[p->buf.v[b].input] = b;
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    for (int i = 0; i < kn->nbuf - kn->nout; i++) {
-      int b = contents(&m, kn->buf[i]), have = *cell(&m, b);
-      if (have == b) continue;
-      cli_fail(v->c, ST_VERIFY, "pass %s lets %s read buf%d when %s", pass, kernel_name(p, k, a), b,
-               have < 0 ? "nothing is written there yet"
-                        : arena_printf(a, "buf%d has taken its place", have));
-      return blame(v, p, k, "the reading");
-    }
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) *cell(&m, kn->buf[i]) = kn->buf[i];
-  }
-  return ST_OK;
+  ProgramFault f = program_disorder(p);
+  if (f.kernel < 0) return ST_OK;
+  cli_fail(v->c, ST_VERIFY, "pass %s lets %s read buf%d when %s", pass, kernel_name(p, f.kernel, a), f.buf,
+           f.other < 0 ? "nothing is written there yet"
+                       : arena_printf(a, "buf%d has taken its place", f.other));
+  return blame(v, p, f.kernel, "the reading");
 }
 
 /* No two buffers in use at one time may share bytes. */

@@ -69,5 +69,5 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
 }
 
 extern const CodegenApi codegen_api;
-const CodegenApi codegen_api = {codegen_tune, codegen_jit,        codegen_free,
-                                codegen_text, codegen_aot_target, codegen_aot};
+const CodegenApi codegen_api = {codegen_tune,       codegen_jit, codegen_free,  codegen_text,
+                                codegen_aot_target, codegen_aot, em_own_process};

@@ -46,8 +46,7 @@ enum { AOT_FILES = 8 };
 /* What the program must be lowered for. ST_USAGE after reporting an unknown CPU or triple. */
 Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d);
 /* The files' contents in arena a. */
-Status codegen_aot(const Program *p, const AotOptions *opt, Arena *a, Diags *d, AotFile file[AOT_FILES],
-                   int *n);
+void codegen_aot(const Program *p, const AotOptions *opt, Arena *a, AotFile file[AOT_FILES], int *n);
 
 typedef struct { /* what the module exports, found with dlsym("codegen_api") */
   void (*tune)(Program *, const CodegenOptions *);
@@ -55,7 +54,10 @@ typedef struct { /* what the module exports, found with dlsym("codegen_api") */
   void (*free)(Code *);
   Status (*text)(const Program *, bool, StrBuf *, Diags *);
   Status (*aot_target)(const AotOptions *, Target *, Diags *);
-  Status (*aot)(const Program *, const AotOptions *, Arena *, Diags *, AotFile *, int *);
+  void (*aot)(const Program *, const AotOptions *, Arena *, AotFile *, int *);
+  /* For a program whose process is its own, before anything else: LLVM compiles faster, by options that hold for
+     the whole process (codegen/emit/emit.h). */
+  void (*own_process)(void);
 } CodegenApi;
 
 #endif

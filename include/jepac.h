@@ -60,6 +60,10 @@ typedef struct {          /* all may be 0 */
 } jepac_options;
 
 JEPAC_API const char *jepac_version(void);
+/* LLVM, which generates the code, has switches for a whole process only. They belong to the program, so libjepac
+   leaves them alone; a program in which nobody else uses LLVM may give them away by this call before it
+   compiles anything: models then compile in three quarters of the time, with the same results. */
+JEPAC_API void jepac_own_process(void);
 
 /* ---- models ---- */
 /* Never NULL: jepac_load_status tells whether it can be used. name stands in messages; files that the text

@@ -112,13 +112,30 @@ Graph *compiler_expand(Compiler *c, const Graph *g) {
   return passes_run(c->arena, g, names, 2, NULL, c->diags);
 }
 
+static PipelineOptions lower_options(const Compiler *c, const Graph *g, const char *stop_after) {
+  PipelineOptions o = c->pipeline;
+  o.bf16 = (c->precision ? c->precision : g->precision) == DT_BF16;
+  o.stop_after = stop_after;
+  return o;
+}
+
 Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   Target host = target_host();
   Status s = ST_MODEL;
-  PipelineOptions o = c->pipeline;
-  o.bf16 = (c->precision ? c->precision : g->precision) == DT_BF16;
+  PipelineOptions o = lower_options(c, g, NULL);
   *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &o, c->diags, &s);
   return *p ? ST_OK : s ? s : ST_MODEL;
+}
+
+Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out) {
+  Target host = target_host();
+  PipelineOptions o = lower_options(c, g, stop_after);
+  return pipeline_lower_text(c->arena, g, c->target ? c->target : &host, &o, c->diags, out);
+}
+
+Status compiler_resume(Compiler *c, Program *p, const char *stop_after) {
+  PipelineOptions o = lower_options(c, p->graph, stop_after);
+  return pipeline_resume(p, &o, c->diags);
 }
 
 /* ---- code generation ---- */
@@ -141,6 +158,8 @@ const CodegenApi *compiler_codegen(Compiler *c) {
     diag_error(c->diags, NULL, "cannot load the code generator: %s", dlerror());
   } else if (!(c->codegen = dlsym(module, "codegen_api"))) {
     bug("%s exports no codegen_api", path);
+  } else {
+    c->codegen->own_process(); /* a module is what the jepac program loads; libjepac has it linked in */
   }
   return c->codegen;
 }

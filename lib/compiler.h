@@ -43,6 +43,10 @@ Graph *compiler_passes(Compiler *c, const Graph *g, const char *stop_after);
 Graph *compiler_expand(Compiler *c, const Graph *g);
 /* Kernels with a planned arena. */
 Status compiler_lower(Compiler *c, const Graph *g, Program **p);
+/* The text that lowering pass stop_after leaves. */
+Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out);
+/* The rest of lowering, up to stop_after (NULL: all), of a program read from a dump. */
+Status compiler_resume(Compiler *c, Program *p, const char *stop_after);
 /* The code generator, from its module at the first call where it is not linked in. NULL after reporting. */
 const CodegenApi *compiler_codegen(Compiler *c);
 

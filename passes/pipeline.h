@@ -2,19 +2,7 @@
 #ifndef JEPAC_PIPELINE_H
 #define JEPAC_PIPELINE_H
 
-#include "ir/kernel/kernel.h"
-
-/* What a pass made, before the next one reads it: jepac verify compares, and its test puts faults in. */
-typedef struct {
-  const char *pass;
-  Graph *graph;     /* of a graph pass; else NULL */
-  const Graph *of;  /* layout: the graph it lays out ... */
-  int *block;       /* ... and the channel block of each value; else NULL */
-  Program *program; /* of a later pass; else NULL */
-  bool ordered;     /* its kernels are in the order in which they run */
-  bool rounds;      /* the pass rounds values to bf16: only without that is the result the same */
-  bool new_kernels; /* the pass makes or changes kernels */
-} PassResult;
+#include "passes/lower/pass.h"
 
 typedef struct {
   bool verify_each;       /* verify after every pass (always on in debug builds) */
@@ -29,7 +17,7 @@ typedef struct {
   bool bf16;           /* --precision bf16 */
   bool no_chains;      /* every kernel by itself: all its results can be looked at in the arena */
   bool lean;           /* kernels in the order that keeps values in memory for a short time */
-  int64_t chain_bytes; /* kernels on less make no chain; 0: 256 KiB */
+  int64_t chain_bytes; /* kernels on less make no chain; 0: the target's number */
   int64_t max_memory;  /* arena budget in bytes, 0 = none */
 } PipelineOptions;
 
@@ -39,11 +27,10 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
  * = ST_BUDGET). */
 Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
                         Status *status);
-/* g with f32 in place of bf16, so that nothing is rounded. */
-Graph *precision_widened(Arena *a, const Graph *g);
-/* f64 evaluation of a lowered program through kernel_interp, for tests: in/out as graph_interp. */
-/* One kernel of it; mem: the storage of each root buffer, in storage order. */
-void program_interp_kernel(const Program *p, int k, double *const *mem);
-void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *a);
+/* The rest of lowering for an unfinished program. */
+Status pipeline_resume(Program *p, const PipelineOptions *opt, Diags *d);
+/* The text of what opt->stop_after, a lowering pass, leaves of g. */
+Status pipeline_lower_text(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
+                           StrBuf *out);
 
 #endif

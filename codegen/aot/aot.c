@@ -6,93 +6,54 @@
 #include "codegen/emit/kind.h"
 
 #include <llvm-c/Analysis.h>
-#include <llvm-c/Target.h>
 #include <string.h>
-#include <threads.h>
 
 /* ---- targets ---- */
-static void init_arm(void) {
-  LLVMInitializeAArch64TargetInfo();
-  LLVMInitializeAArch64Target();
-  LLVMInitializeAArch64TargetMC();
-  LLVMInitializeAArch64AsmPrinter();
+/* The row of this architecture with this name. */
+static bool find_cpu(Arch arch, const char *cpu, Target *t) {
+  if (!strcmp(cpu, "host")) *t = target_host();
+  if (!strcmp(cpu, "host") && t->arch == arch) return true;
+  for (int i = 0; target_row(i, t); i++)
+    if (t->arch == arch && !strcmp(t->cpu, cpu)) return true;
+  return false;
 }
 
-static bool is_arm(const char *triple) {
-#ifdef __aarch64__
-  if (!triple) return true;
-#endif
-  return triple && (!strncmp(triple, "aarch64", 7) || !strncmp(triple, "arm64", 5));
+static void unknown_cpu(Arch arch, const char *cpu, Diags *d) {
+  const char *known[64];
+  int n = 0;
+  Target t;
+  for (int i = 0; n < 64 && target_row(i, &t); i++)
+    if (t.arch == arch) known[n++] = t.cpu;
+  const char *near = nearest_name(cpu, known, n);
+  diag_error(d, NULL, "unknown CPU '%s' for %s", cpu, em_arch(arch)->name);
+  if (near) diag_note(d, NULL, "did you mean '%s'?", near);
+  else if (arch == ARCH_X86_64)
+    diag_note(d, NULL, "there are x86-64, x86-64-v3, x86-64-v4, haswell, znver3, znver4, host, ...");
+  else diag_note(d, NULL, "'generic' runs on all");
 }
-
-static bool is_x86(const char *triple) {
-#ifdef __x86_64__
-  if (!triple) return true;
-#endif
-  return triple && (!strncmp(triple, "x86_64", 6) || !strncmp(triple, "amd64", 5));
-}
-
-static const char *const arm_cpus[] = {"generic",    "cortex-a53",  "cortex-a55",  "cortex-a72", "cortex-a76",
-                                       "cortex-a78", "neoverse-n1", "neoverse-v1", "neoverse-n2"};
 
 Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d) {
-  bool arm = is_arm(opt->triple);
-  if ((!arm && !is_x86(opt->triple)) || (opt->triple && !strstr(opt->triple, "linux"))) {
-    diag_error(d, NULL, "unknown target '%s'", opt->triple ? opt->triple : "host");
+  Arch arch;
+  if (!em_arch_of(opt->triple, &arch)) {
+    diag_error(d, NULL, "unknown target '%s'", opt->triple);
     diag_note(d, NULL, "there are x86_64-linux-gnu and aarch64-linux-gnu");
     return ST_USAGE;
   }
   const char *cpu = opt->cpu ? opt->cpu : opt->triple ? "generic" : "host";
-  if (!arm) {
-    if (!target_named(cpu, t)) {
-      diag_error(d, NULL, "unknown CPU '%s' for x86_64", cpu);
-      diag_note(d, NULL, "there are x86-64, x86-64-v3, x86-64-v4, haswell, znver3, znver4, host, ...");
-      return ST_USAGE;
-    }
-  } else {
-    enum { N = sizeof arm_cpus / sizeof *arm_cpus };
-    int i = 0;
-    while (i < N && strcmp(cpu, arm_cpus[i])) i++;
-    if (i == N) {
-      const char *near = nearest_name(cpu, arm_cpus, N);
-      diag_error(d, NULL, "unknown CPU '%s' for aarch64", cpu);
-      diag_note(d, NULL, near ? "did you mean '%s'?" : "'%s' runs on all", near ? near : "generic");
-      return ST_USAGE;
-    }
-    if (!target_named("generic", t)) bug("no target 'generic'");
-    t->cpu = arm_cpus[i];
-    t->registers = 32;
-    t->fma = true;
+  if (!find_cpu(arch, cpu, t)) {
+    unknown_cpu(arch, cpu, d);
+    return ST_USAGE;
   }
-  t->bf16 = false;
+  t->bf16 = false; /* no instruction beyond the family's level */
+  t->tiles = TILES_NONE;
   return ST_OK;
 }
 
-/* The code may use the instructions of the vector width's level only, which init checks; a named CPU decides
+/* The code may use the instructions of the vector family's level only, which init checks; a named CPU decides
    how they are scheduled. */
-static const char *isa(const Aot *a) {
-  int v = a->p->target.vector_bytes;
-  return a->arm ? "generic" : v >= 64 ? "x86-64-v4" : v >= 32 ? "x86-64-v3" : "x86-64";
-}
-
-static LLVMTargetMachineRef target_machine(const Aot *a, Diags *d) {
-  static once_flag once = ONCE_FLAG_INIT;
-  em_init_llvm();
-  if (a->arm) call_once(&once, init_arm);
-  char *host = LLVMGetDefaultTargetTriple(), *error = NULL;
-  const char *triple = a->opt->triple ? a->opt->triple : host;
-  LLVMTargetRef ref;
-  LLVMTargetMachineRef tm = NULL;
-  if (LLVMGetTargetFromTriple(triple, &ref, &error)) {
-    diag_error(d, NULL, "%s", error);
-    LLVMDisposeMessage(error);
-  } else {
-    tm = LLVMCreateTargetMachine(ref, triple, isa(a), "", LLVMCodeGenLevelAggressive, LLVMRelocPIC,
-                                 LLVMCodeModelSmall);
-    if (!tm) bug("LLVM cannot make a target machine for %s", triple);
-  }
-  LLVMDisposeMessage(host);
-  return tm;
+static LLVMTargetMachineRef target_machine(const Aot *a) {
+  const Target *t = &a->p->target;
+  return em_machine(t->arch, a->opt->triple, em_arch(t->arch)->level[t->family], "");
 }
 
 /* ---- kernels ---- */
@@ -274,15 +235,13 @@ static void build(Aot *a) {
   em_verify(&a->m);
 }
 
-Status codegen_aot(const Program *p, const AotOptions *given, Arena *arena, Diags *d, AotFile file[AOT_FILES],
-                   int *n) {
+void codegen_aot(const Program *p, const AotOptions *given, Arena *arena, AotFile file[AOT_FILES], int *n) {
   AotOptions own = *given, *opt = &own;
   if (aot_own_name(own.function)) own.function = arena_printf(arena, "entry_%s", own.function);
-  Aot a = {.a = arena, .p = p, .opt = opt, .arm = is_arm(opt->triple)};
+  Aot a = {.a = arena, .p = p, .opt = opt};
   StepFn *none = NEWN(arena, StepFn, p->kernel.n + 1);
   a.plan = plan_build(p, arena, none);
-  LLVMTargetMachineRef tm = target_machine(&a, d);
-  if (!tm) return ST_USAGE;
+  LLVMTargetMachineRef tm = target_machine(&a);
   em_open(&a.m, &p->target, tm, opt->prefix);
   build(&a);
   *n = 0;
@@ -307,5 +266,4 @@ Status codegen_aot(const Program *p, const AotOptions *given, Arena *arena, Diag
   if (opt->assembly) file[(*n)++] = emitted(&a, tm, LLVMAssemblyFile, ".s");
   em_close(&a.m);
   LLVMDisposeTargetMachine(tm);
-  return ST_OK;
 }

@@ -14,7 +14,6 @@ typedef struct {
   const Program *p;
   const Plan *plan;
   const AotOptions *opt;
-  bool arm;
   int64_t scratch_at, arena_bytes; /* scratch lies behind the plan's arena */
 } Aot;
 

@@ -75,10 +75,9 @@ static LLVMValueRef xcr0(EmitModule *m) {
   return LLVMBuildExtractValue(m->b, r, 0, "");
 }
 
-static void emit_cpu_check(Aot *a) {
+static void check_x86(Aot *a) {
   EmitModule *m = &a->m;
   int need = a->p->target.vector_bytes;
-  if (a->arm || need < 32) return; /* the architecture's baseline */
   for (size_t i = 0; i < sizeof cpu_bits / sizeof *cpu_bits; i++) {
     if (cpu_bits[i].level > need) continue;
     uint32_t leaf = cpu_bits[i].leaf;
@@ -92,6 +91,9 @@ static void emit_cpu_check(Aot *a) {
     aot_emit_return_if(a, LLVMBuildICmp(m->b, LLVMIntNE, have, mask, ""), AOT_BAD_CPU);
   }
 }
+
+/* By architecture; where there is none, every processor runs the code. */
+static void (*const cpu_check[ARCHS])(Aot *) = {[ARCH_X86_64] = check_x86};
 
 /* ---- random numbers ---- */
 static LLVMValueRef xor3(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
@@ -306,14 +308,15 @@ void aot_emit_init(Aot *a) {
   LLVMBuildRetVoid(m->b);
   LLVMValueRef init = em_helper(m, arena_printf(a->a, "%s_init", a->opt->prefix), m->i32, params, 2);
   LLVMSetLinkage(init, LLVMExternalLinkage);
-  if (!a->arm) {
-    attribute(m, init, "target-cpu", "x86-64");
+  Arch arch = a->p->target.arch;
+  if (cpu_check[arch]) { /* runs anywhere */
+    attribute(m, init, "target-cpu", em_arch(arch)->baseline);
     attribute(m, init, "target-features", "");
     attribute(m, init, "min-legal-vector-width", "0");
   }
   LLVMValueRef arena = LLVMGetParam(init, 0);
   aot_emit_arena_check(a, arena);
-  emit_cpu_check(a);
+  if (cpu_check[arch]) cpu_check[arch](a);
   LLVMBuildMemSet(m->b, arena, em_bits(m->i8, 0), em_i64(m, a->arena_bytes), TENSOR_ALIGN);
   call(m, states, (LLVMValueRef[]){arena, LLVMGetParam(init, 1)}, 2);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));

@@ -3,46 +3,45 @@
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Support.h>
-#include <llvm-c/Target.h>
 #include <math.h>
 #include <string.h>
 #include <threads.h>
 
 /* ---- targets and modules ---- */
-/* Without loop strength reduction, whose only switch is LLVM's command line: a quarter of code generation's
-   time for nothing here, since the emitters lay out addresses themselves (docs/performance.md). It holds for
-   the whole process. */
-static void init_backends(void) {
+/* Without loop strength reduction: a quarter of code generation's time for nothing here, since the emitters lay
+   out addresses themselves (docs/performance.md). */
+static void set_options(void) {
   static const char *const options[] = {"jepac", "-disable-lsr"};
   LLVMParseCommandLineOptions(2, options, NULL);
-  LLVMInitializeX86TargetInfo();
-  LLVMInitializeX86Target();
-  LLVMInitializeX86TargetMC();
-  LLVMInitializeX86AsmPrinter();
-  LLVMInitializeX86AsmParser();
 }
 
-void em_init_llvm(void) {
+void em_own_process(void) {
   static once_flag once = ONCE_FLAG_INIT;
-  call_once(&once, init_backends);
+  call_once(&once, set_options);
 }
 
 static bool is_host(const Target *t) { return strcmp(t->cpu, "host") == 0; }
 
-LLVMTargetMachineRef em_target_machine(const Target *t) {
-  em_init_llvm();
-  char *triple = LLVMGetDefaultTargetTriple(), *error = NULL;
-  char *cpu = is_host(t) ? LLVMGetHostCPUName() : NULL,
-       *features = is_host(t) ? LLVMGetHostCPUFeatures() : NULL;
+LLVMTargetMachineRef em_machine(Arch arch, const char *triple, const char *cpu, const char *features) {
+  em_arch(arch);
+  char *own = triple ? NULL : LLVMGetDefaultTargetTriple(), *error = NULL;
+  if (!triple) triple = own;
   LLVMTargetRef ref;
   if (LLVMGetTargetFromTriple(triple, &ref, &error)) bug("LLVM knows no target %s: %s", triple, error);
-  LLVMTargetMachineRef tm =
-      LLVMCreateTargetMachine(ref, triple, cpu ? cpu : t->cpu, features ? features : "",
-                              LLVMCodeGenLevelAggressive, LLVMRelocPIC, LLVMCodeModelSmall);
-  if (!tm) bug("LLVM cannot make a target machine for %s", t->cpu);
-  LLVMDisposeMessage(triple);
-  if (cpu) LLVMDisposeMessage(cpu);
-  if (features) LLVMDisposeMessage(features);
+  LLVMTargetMachineRef tm = LLVMCreateTargetMachine(ref, triple, cpu, features, LLVMCodeGenLevelAggressive,
+                                                    LLVMRelocPIC, LLVMCodeModelSmall);
+  if (!tm) bug("LLVM cannot make a target machine for %s", triple);
+  if (own) LLVMDisposeMessage(own);
+  return tm;
+}
+
+LLVMTargetMachineRef em_target_machine(const Target *t) {
+  const char *triple = t->arch == target_host().arch ? NULL : em_arch(t->arch)->triple;
+  if (!is_host(t)) return em_machine(t->arch, triple, t->cpu, "");
+  char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+  LLVMTargetMachineRef tm = em_machine(t->arch, triple, cpu, features);
+  LLVMDisposeMessage(cpu);
+  LLVMDisposeMessage(features);
   return tm;
 }
 

@@ -7,6 +7,7 @@
 #ifndef JEPAC_CODEGEN_EMIT_EMIT_H
 #define JEPAC_CODEGEN_EMIT_EMIT_H
 
+#include "codegen/emit/arch.h"
 #include "ir/kernel/kernel.h"
 
 #include <llvm-c/Core.h>
@@ -27,10 +28,12 @@ typedef struct {
 } EmitModule;
 
 /* ---- modules ---- */
-/* Registers LLVM's x86 and AArch64 backends; idempotent, thread-safe. */
-void em_init_llvm(void);
-/* A target machine for t (host: the detected CPU and features), optimising aggressively. bug() when LLVM
- * cannot. */
+/* LLVM's options for a process that is jepac's own: they hold for everybody in it who uses LLVM, so a library must
+   leave them alone. They change code and the time it takes, but no result. Thread-safe, before anything else. */
+void em_own_process(void);
+/* A target machine for a triple of arch (NULL: this machine's), optimising aggressively. bug() when LLVM cannot. */
+LLVMTargetMachineRef em_machine(Arch arch, const char *triple, const char *cpu, const char *features);
+/* For t; host: the detected CPU and features. */
 LLVMTargetMachineRef em_target_machine(const Target *t);
 /* The CPU and feature strings that decide the machine code, for cache keys: "znver4 +avx512f,..." into out.
  */

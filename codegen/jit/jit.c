@@ -205,7 +205,7 @@ error:
 }
 
 Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn) {
-  em_init_llvm();
+  em_arch(p->target.arch);
   int n = p->kernel.n;
   Arena *a = arena_new();
   Job j = {.p = p, .opt = opt, .unit = NEWN(a, Unit, n + 1)};

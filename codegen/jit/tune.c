@@ -148,7 +148,7 @@ static Site *site_of(const Program *p, const Kernel *k, Site *site, int *n) {
 
 void codegen_tune(Program *p, const CodegenOptions *opt) {
   if (opt->tune == TUNE_OFF) return;
-  em_init_llvm();
+  em_arch(p->target.arch);
   double start = now_seconds();
   Site *site = xcalloc((size_t)p->kernel.n + 1, sizeof *site, NULL);
   int n = 0, measured = 0;

@@ -93,6 +93,17 @@ typedef struct {
   double a, b;
 } Decision;
 
+/* What passes have made of a program so far. */
+enum {
+  HAS_LAYOUT = 1,       /* of its graph: how values lie in memory */
+  HAS_KERNELS = 2,      /* that compute all results */
+  HAS_ORDER = 4,        /* in which they run; results and states have their buffers */
+  HAS_CHAINS = 8,       /* neighbours that run chunk by chunk are found */
+  HAS_INTERLEAVED = 16, /* independent steps lie between dependent ones */
+  HAS_PLAN = 32,        /* of the arena */
+  HAS_BITS = 6
+};
+
 typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/contraction.c) */
 
 typedef struct {
@@ -103,6 +114,7 @@ typedef struct {
   VEC(Buf) buf;
   VEC(Kernel) kernel;
   VEC(Decision) decision;
+  int has;      /* HAS_ bits */
   int ncompute; /* kernels before this one write no state */
   int64_t arena_bytes;
 } Program;
@@ -170,6 +182,7 @@ int kernel_parts(const Kernel *k, KernelPart *part);
 bool kernel_damage(Kernel *k);
 
 /* ---- text, checks and the slow interpreter of this level ---- */
+extern const char *const program_has_names[HAS_BITS];
 extern const char *const why_names[WHY_COUNT], *const buf_kind_names[3], *const conv_kind_names[3],
                                                                              *const conv_algo_names[3];
 void program_print(const Program *p, StrBuf *out);

@@ -7,6 +7,7 @@
        %1: f32 = reduce_sum %0 {sweep=0}
        buf3[i0] = %1
 
+   (an unfinished one ends its first line with what it has, such as has=layout,kernels,order,)
    then the graph the program came from, which holds names, types, initial values and model lines; "# %17" is
    the graph value a line computes. Instructions indented by two are rows, by four belong to a sweep. */
 #include "ir/kernel/kind.h"
@@ -96,10 +97,22 @@ static void put_buf(StrBuf *b, const Program *p, int i) {
   sb_printf(b, "\n");
 }
 
+const char *const program_has_names[HAS_BITS] = {"layout", "kernels",     "order",
+                                                 "chains", "interleaved", "plan"};
+
+/* Of an unfinished program: what it has already. */
+static void put_has(StrBuf *b, const Program *p) {
+  if (!p->has || p->has & HAS_PLAN) return;
+  for (int i = 0, n = 0; i < HAS_BITS; i++)
+    if (p->has >> i & 1) sb_printf(b, "%s%s", n++ ? "," : " has=", program_has_names[i]);
+}
+
 void program_print(const Program *p, StrBuf *out) {
-  sb_printf(out, "program %s target=%s vector=%d kernels=%d compute=%d arena=%lld\n",
+  sb_printf(out, "program %s target=%s vector=%d kernels=%d compute=%d arena=%lld",
             p->graph ? p->graph->name : "none", p->target.cpu, p->target.vector_bytes, p->kernel.n,
             p->ncompute, (long long)p->arena_bytes);
+  put_has(out, p);
+  sb_printf(out, "\n");
   for (int b = 0; b < p->buf.n; b++) put_buf(out, p, b);
   for (int k = 0; k < p->kernel.n; k++) put_kernel(out, p, k);
   for (int i = 0; i < p->decision.n; i++) {

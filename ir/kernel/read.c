@@ -165,7 +165,7 @@ static void check_interface(KReader *r) {
   for (int i = 0; i < r->g->outputs.n; i++) {
     const Output *o = &r->g->outputs.v[i];
     const Node *n = g_node(r->g, o->val);
-    bool found = o->state >= 0;
+    bool found = o->state >= 0 || (p->has && !(p->has & HAS_ORDER)); /* it gets one with its order */
     for (int b = 0; b < p->buf.n && !found; b++)
       found = p->buf.v[b].kind == BUF_RESULT && p->buf.v[b].result == i && p->buf.v[b].dt == n->dt &&
               shape_eq(&p->buf.v[b].shape, &n->shape);
@@ -238,6 +238,16 @@ static void header(KReader *r, int *kernels) {
   kr_expect(r, "arena=");
   p->arena_bytes = kr_number(r);
   if (p->arena_bytes < 0) kr_fail(r, "an arena of %lld bytes", (long long)p->arena_bytes);
+  if (kr_eat(r, "has=")) {
+    do
+      p->has |=
+          1 << kr_choice(r, program_has_names, HAS_BITS, "what a program has, such as kernels or order");
+    while (kr_eat(r, ","));
+    if (p->arena_bytes || p->has & HAS_PLAN || !(p->has & HAS_KERNELS))
+      kr_fail(r, "only a program of kernels without an arena is unfinished");
+  } else if (p->arena_bytes) {
+    p->has = (1 << HAS_BITS) - 1;
+  }
   kr_end_line(r);
 }
 

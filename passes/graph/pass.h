@@ -32,7 +32,7 @@ PassFn pass_autodiff, pass_strip, pass_simplify, pass_cse, pass_dce, pass_canon,
 typedef struct {
   const char *name;
   double seconds;
-  int nodes_before, nodes_after;
+  int before, after; /* nodes, or kernels */
 } PassTime;
 
 typedef struct {

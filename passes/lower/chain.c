@@ -242,10 +242,10 @@ static void make_private(Program *p) {
     if (user[b] > 0 && p->buf.v[b].kind == BUF_TEMP && p->buf.v[b].alias < 0) p->buf.v[b].chunk = chunk[b];
 }
 
-void chain(Lower *l, int64_t least_bytes) {
+void pass_chain(Lower *l) {
   Chains *s = NEW(l->arena, Chains);
   Program *p = s->p = l->p;
-  s->least_bytes = least_bytes;
+  s->least_bytes = l->opt.chain_bytes ? l->opt.chain_bytes : p->target.cost->chain_bytes;
   s->order = NEWN(l->arena, int, p->kernel.n + 1);
   for (int k = 0; k < p->kernel.n; k++) s->order[k] = k;
   int number = 1;

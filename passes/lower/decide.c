@@ -215,6 +215,12 @@ static void begin(Lower *l, int n) {
   for (Val v = 0; v < n; v++) l->at.block[v] = l->facts.row_major[v] ? 0 : l->layout[v];
 }
 
+void decide_begin(Lower *l) {
+  int n = l->g->node.n;
+  l->facts = (Facts){NEWN(l->arena, bool, n + 1), NEWN(l->arena, bool, n + 1), NEWN(l->arena, bool, n + 1)};
+  l->explained = NEWN(l->arena, bool, n + 1);
+}
+
 void decide(Lower *l) {
   int n = l->g->node.n;
   Decide d = {.l = l,

@@ -296,7 +296,8 @@ static Fuse begin(Lower *l) {
   return (Fuse){.l = l, .g = l->g, .stamp = NEWN(l->arena, int, n + 1)};
 }
 
-void fuse(Lower *l) {
+void pass_fuse(Lower *l) {
+  decide_begin(l);
   for (;;) {
     Fuse f = begin(l);
     decide(l);

@@ -75,7 +75,7 @@ static int choose(const CostModel *c, const Group *g, int n, int lead, double no
   return lead;
 }
 
-void interleave(Lower *l) {
+void pass_interleave(Lower *l) {
   Program *p = l->p;
   Group *g = NEWN(p->arena, Group, p->ncompute + 1);
   int n = find_groups(p, g), at = 0;

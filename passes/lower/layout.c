@@ -12,9 +12,10 @@ static bool blockable(const Node *n, int lanes) {
   return n->dt == DT_F32 && n->shape.rank == 4 && n->shape.dim[1] % lanes == 0;
 }
 
-void layout_assign(Lower *l) {
+void pass_layout(Lower *l) {
   const Graph *g = l->g;
   int n = g->node.n, lanes = target_lanes(&l->p->target);
+  l->layout = NEWN(l->arena, int, n + 1);
   int *up = NEWN(l->arena, int, n);
   bool *conv = NEWN(l->arena, bool, n);
   for (int v = 0; v < n; v++) up[v] = v;

@@ -3,7 +3,7 @@
 #ifndef JEPAC_PASSES_LOWER_LOWER_H
 #define JEPAC_PASSES_LOWER_LOWER_H
 
-#include "ir/kernel/kernel.h"
+#include "passes/lower/pass.h"
 
 typedef VEC(Val) ValVec;
 
@@ -24,20 +24,19 @@ typedef struct {
   bool *nohome;    /* kernels would wait for each other, or store it more than once */
 } Facts;
 
-typedef struct {
+struct Lower {
   Arena *arena;
   Arena *attempt; /* of the loop kernel being built */
   const Graph *g;
-  Program *p;
-  ConvAlgo conv;
-  bool lean;       /* kernels wait for their first reader (schedule.c) */
+  Program *p; /* p->has says how far it is */
+  LowerOptions opt;
   int *layout;     /* per value: channel block that suits its convolutions (layout.c) */
   Facts facts;     /* fuse.c */
   Storage at;      /* decide.c */
   int *buf;        /* per value: buffer number, -1 none yet */
   int *kernel_of;  /* per stored value: kernel that writes it, -1 none, -2 it lies in another's buffer */
   bool *explained; /* per value: a decision about it is written down */
-} Lower;
+};
 
 /* Why something cannot be built as decided: the fact to learn from it. */
 typedef enum {
@@ -59,23 +58,21 @@ typedef struct {
   ValVec values;
 } Refusal;
 
-Lower *lower_begin(Arena *a, Arena *attempt, const Graph *g, const Target *t, ConvAlgo conv);
+/* ---- the passes (registry.c) ---- */
+LowerFn pass_budget, pass_precision, pass_layout, pass_fuse, pass_schedule, pass_chain, pass_interleave,
+    pass_memplan;
+
+bool budget_recomputes(int level); /* budget.c: more than the remat pass does */
+
 int *lower_filled(Arena *a, int n, int value);
 /* Writes down why v is in memory; the first reason counts. */
 void lower_why(Lower *l, Val v, Why why, Val other, double a, double b);
 
-/* precision.c: g with what is stored between kernels rounded to bf16. */
-Graph *precision_graph(Arena *a, const Graph *g, const Target *t, ConvAlgo conv);
-
-/* layout.c: which values are best stored channel-blocked. */
-void layout_assign(Lower *l);
-
-/* decide.c: from the graph, its layout and the facts known, what is stored. */
+/* ---- what is stored (decide.c) ---- */
+void decide_begin(Lower *l); /* no facts are known */
+/* From the graph, its layout and the facts known. */
 void decide(Lower *l);
 void decide_stored(Lower *l, Val v, Why why, Val other);
-
-/* fuse.c: decides, builds the kernels of what is stored (unordered), and learns from what cannot be built. */
-void fuse(Lower *l);
 
 /* ---- loop kernels (loop_build.c) ---- */
 enum { MAX_DOM = 12, MAX_PARTS = 6 };
@@ -126,14 +123,6 @@ bool op_has_kernel(OpKind k);
 int lower_buf(Lower *l, Val v);                 /* buffer of a stored value, made on first use */
 void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val */
 
-/* schedule.c: orders kernels, resolves state updates (in place where possible) and results. */
-void schedule(Lower *l);
-
-/* chain.c: groups neighbouring kernels of the ordered program into chains. */
-void chain(Lower *l, int64_t least_bytes);
-/* interleave.c: puts steps that are ready between a step and the one that needs it. */
-void interleave(Lower *l);
-
 /* memplan.c */
 typedef struct {
   int64_t bytes;
@@ -143,6 +132,5 @@ typedef struct {
 /* Offsets for n extents so that overlapping lifetimes do not share bytes (greedy by size); returns the total.
  */
 int64_t memplan_pack(Extent *e, int n, int64_t align);
-void memplan(Lower *l);
 
 #endif

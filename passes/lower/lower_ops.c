@@ -188,7 +188,7 @@ static Refusal lower_conv(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   ConvSpec s;
   memset(&s, 0, sizeof s);
-  s.algo = l->conv;
+  s.algo = l->opt.conv;
   Val x, w, y; /* values in the roles of the forward geometry */
   switch (n->op) {
   case OP_conv2d:

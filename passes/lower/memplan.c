@@ -137,7 +137,7 @@ static void reuse_dying_operands(Program *p) {
     }
 }
 
-void memplan(Lower *l) {
+void pass_memplan(Lower *l) {
   Program *p = l->p;
   const int64_t align = TENSOR_ALIGN;
   lifetimes(p);

@@ -113,22 +113,22 @@ static void copy(Precision *p, Val v) {
   p->wide[v] = -1; /* from now on the rounded value */
 }
 
-Graph *precision_graph(Arena *a, const Graph *g, const Target *t, ConvAlgo conv) {
-  Arena *temp = arena_new();
-  Lower *l = lower_begin(temp, temp, g, t, conv);
-  layout_assign(l);
-  decide(l);
+void pass_precision(Lower *l) {
+  const Graph *g = l->g;
   int n = g->node.n;
-  Precision p = {.in = g, .rounded = NEWN(a, bool, n + 1), .narrow = NEWN(a, Val, n + 1)};
-  p.out = pass_begin(a, g, &p.wide);
+  Lower *look = lower_begin(arena_new(), g, &l->p->target, &l->opt); /* at what fusion would store */
+  pass_layout(look);
+  decide_begin(look);
+  decide(look);
+  Precision p = {.in = g, .rounded = NEWN(l->arena, bool, n + 1), .narrow = lower_filled(l->arena, n, -1)};
+  p.out = pass_begin(l->arena, g, &p.wide);
   p.out->precision = DT_NONE; /* done here */
-  for (Val v = 0; v < n; v++) p.narrow[v] = -1;
-  choose(&p, l);
+  choose(&p, look);
+  arena_free(lower_end(look)->arena);
   for (Val v = 0; v < n; v++) copy(&p, v);
   for (int i = 0; i < g->outputs.n; i++) wide(&p, g->outputs.v[i].val);
   pass_outputs(p.out, g, p.wide);
-  arena_free(temp);
-  return p.out;
+  l->g = l->p->graph = p.out;
 }
 
 Graph *precision_widened(Arena *a, const Graph *g) {

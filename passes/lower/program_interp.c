@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "passes/pipeline.h"
 #include "ir/memory.h"
+#include "passes/lower/pass.h"
 
 void program_interp_kernel(const Program *p, int k, double *const *mem) {
   const Kernel *kn = &p->kernel.v[k];

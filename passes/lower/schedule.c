@@ -178,7 +178,7 @@ static const int64_t *keys(Sched *s) {
   int n = p->kernel.n;
   int64_t *key = NEWN(s->l->arena, int64_t, n + 1);
   for (int k = 0; k < n; k++) key[k] = 2 * (int64_t)p->kernel.v[k].val;
-  if (!s->l->lean) return key;
+  if (!s->l->opt.lean) return key;
   int *order = NEWN(s->l->arena, int, n + 1);
   for (int k = 0; k < n; k++) {
     int j = k;
@@ -196,7 +196,7 @@ static const int64_t *keys(Sched *s) {
   return key;
 }
 
-void schedule(Lower *l) {
+void pass_schedule(Lower *l) {
   Program *p = l->p;
   const Graph *g = l->g;
   Sched *s = NEW(l->arena, Sched);

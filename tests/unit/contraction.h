@@ -47,7 +47,8 @@ static inline void step_assembly(LLVMTargetMachineRef tm, LLVMModuleRef mod, int
 static inline ContractionCode contraction_compile(ContractionPlan plan, EmitStep *emit, const void *spec,
                                                   const Target *t) {
   ContractionCode c = {.plan = plan};
-  em_init_llvm();
+  em_own_process();
+  em_arch(t->arch);
   step_check(LLVMOrcCreateLLJIT(&c.jit, NULL));
   LLVMTargetMachineRef tm = em_target_machine(t);
   for (int i = 0; i < plan.nstep; i++) {

@@ -8,6 +8,8 @@
 #include "runtime/exec.h"
 #include "tests/unit/support.h"
 
+extern const CodegenApi codegen_api;
+
 static bool meet(const Program *p, int k, int j) {
   const Kernel *x = &p->kernel.v[k], *y = &p->kernel.v[j];
   for (int i = 0; i < x->nbuf; i++)
@@ -43,6 +45,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
   Status st;
   Program *p = pipeline_lower(a, g, &t, &po, d, &st);
   if (!p) bug("jit_run: lowering failed");
+  codegen_api.own_process();
   CodegenOptions co = {.threads = 1};
   Plan *plan;
   Code *code = codegen_jit(p, &co, a, d, &plan);

@@ -756,7 +756,7 @@ START_TEST(test_run) {
   ck_assert(g != NULL);
   ck_assert_str_eq(seen.s, "1-autodiff 2-dce 4-cse "); /* the second dce changes nothing */
   ck_assert_str_eq(times[3].name, "cse");
-  ck_assert_int_eq(times[3].nodes_after, g->node.n);
+  ck_assert_int_eq(times[3].after, g->node.n);
   ck_assert_int_eq(pass_properties(g), PROP_EXPANDED | PROP_UNIQUE | PROP_LIVE);
   sb_free(&seen);
   expect_error((const char *[]){"simplfy"}, 1, "unknown pass 'simplfy'; did you mean 'simplify'?");
