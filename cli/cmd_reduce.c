@@ -229,7 +229,7 @@ static bool pass_calls(Reduce *r, StrBuf *text) {
 }
 
 /* What holds the word at `at`: the item of a bracketed list with a comma, else the line with the block it
- * opens. */
+   opens. */
 static void unit_of(const StrBuf *text, size_t at, size_t *from, size_t *to) {
   int depth = 0;
   size_t open = at;
@@ -287,7 +287,7 @@ static bool pass_names(Reduce *r, StrBuf *text) {
 }
 
 /* Cuts text[from, to), then what it leaves behind: the declaration of any name that is now mentioned only
- * there. */
+   there. */
 static void cut(Arena *a, StrBuf *text, size_t from, size_t to) {
   const char *gone = arena_strndup(a, text->s + from, to - from);
   memmove(text->s + from, text->s + to, text->n - to + 1);

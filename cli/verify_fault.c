@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One sum on the way to the results becomes a difference: in the model or its gradient, else in the update.
- */
+/* One sum on the way to the results becomes a difference: in the model or its gradient, else in the update. */
 static bool damage_graph_in(Graph *g, bool update) {
   bool *live = xcalloc((size_t)g->node.n + 1, sizeof *live, NULL);
   int found = -1, seen = 0, want = 0;

@@ -248,8 +248,7 @@ static bool is_stopped(Arena *a, const Graph *g, Val x, Val y) {
   return false;
 }
 
-/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x.
- */
+/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x. */
 Status verify_gradients(Verify *v, const Graph *g) {
   Cli *c = v->c;
   Arena *a = arena_new();

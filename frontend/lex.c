@@ -87,7 +87,7 @@ static bool lex_blank(Lexer *x) {
 }
 
 /* NUM := digits ["." digits] [("e"|"E") ["+"|"-"] digits]; "1..2" is a range, so a point needs a digit after
- * it. */
+   it. */
 static void lex_number(Lexer *x, Token *t) {
   size_t start = x->at;
   while (is_digit(lex_peek(x, 0))) x->at++;

@@ -114,7 +114,7 @@ JEPAC_API jepac_status jepac_run(jepac_session *s);
 /* Copies the states both sessions have, by name (from training to evaluation); returns how many. */
 JEPAC_API int jepac_copy_states(jepac_session *to, const jepac_session *from);
 /* All states as a .safetensors file. Loading needs every parameter and buffer; optimizer state may be
- * missing. */
+   missing. */
 JEPAC_API jepac_status jepac_save(jepac_session *s, const char *path);
 JEPAC_API jepac_status jepac_load(jepac_session *s, const char *path);
 

@@ -361,8 +361,7 @@ const char *nearest_name(const char *name, const char *const *cand, int n) {
         prev = up;
       }
     }
-    /* of equally near ones that with the name's first letter, then its length, then the first in the alphabet
-     */
+    /* of equally near ones that with the name's first letter, then its length, then the first in the alphabet */
     bool nearer = row[ln] < best_d;
     if (best && row[ln] == best_d) {
       int a = (cand[i][0] == name[0]) * 2 + (lc == ln), b = (best[0] == name[0]) * 2 + (strlen(best) == ln);

@@ -72,12 +72,11 @@ typedef struct Loc {
 } Loc;
 
 /* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on
- * failure. */
+   failure. */
 enum { SOURCE_BYTES = 1 << 26 };
 Source *source_read(Arena *a, const char *path);
 
-/* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ----
- */
+/* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ---- */
 typedef struct Diags Diags;
 typedef enum { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 Diags *diags_new(Arena *a);
@@ -95,8 +94,7 @@ void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text
 void diag_print_last(const char *text, bool json, FILE *f);
 
 /* Non-local exit for parsers and elaborators: the public entry point of a module saves *diags_trap(d), points
-   it at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting.
- */
+   it at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting. */
 jmp_buf **diags_trap(Diags *d);
 _Noreturn void diag_throw(Diags *d);
 

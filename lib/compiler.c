@@ -1,5 +1,5 @@
 /* The steps of compiler.h. Where the code generator is a module of its own, it is opened here when first
- * needed. */
+   needed. */
 #define _GNU_SOURCE /* dladdr */
 #include "lib/compiler.h"
 #include "ir/memory.h"

@@ -1,5 +1,4 @@
-/* Files that appear under their name only when complete: written beside the target, synced, renamed over it.
- */
+/* Files that appear under their name only when complete: written beside the target, synced, renamed over it. */
 #ifndef JEPAC_RUNTIME_FILE_H
 #define JEPAC_RUNTIME_FILE_H
 

@@ -62,8 +62,7 @@ START_TEST(ties_do_not_rank_first) {
 }
 END_TEST
 
-/* A unit that is all but dead on the training part does not drown the others when it fires on a test sample.
- */
+/* A unit that is all but dead on the training part does not drown the others when it fires on a test sample. */
 START_TEST(standardize_does_not_blow_up) {
   float train[] = {-1, 0, 1, 1e-7f, -1, 0, 1, 1e-7f}, test[] = {1, .1f};
   stats_standardize(train, 4, test, 1, 2);

@@ -1,6 +1,5 @@
 /* Tests of the readers of data sets in their distributed layouts, made small here: CIFAR-100's archive,
-   STL-10, TinyImageNet, folders of pictures; what they read, and what they say of damaged and missing files.
- */
+   STL-10, TinyImageNet, folders of pictures; what they read, and what they say of damaged and missing files. */
 #include "runtime/data/loader.h"
 #include "runtime/data/picture.h"
 #include "runtime/file.h"
