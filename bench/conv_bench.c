@@ -17,48 +17,49 @@
 typedef struct {
   const char *set, *name;
   int n, c, h, k, kernel, stride, pad; /* n: 0 = 64; --batch overrides */
+  int groups;
 } Layer;
 
 static const Layer layers[] = {
-    {"resnet18", "stem3-64", 0, 3, 32, 64, 3, 1, 1},
-    {"resnet18", "64ch32", 0, 64, 32, 64, 3, 1, 1},
-    {"resnet18", "s2-64-128", 0, 64, 32, 128, 3, 2, 1},
-    {"resnet18", "p2-64-128", 0, 64, 32, 128, 1, 2, 0},
-    {"resnet18", "128ch16", 0, 128, 16, 128, 3, 1, 1},
-    {"resnet18", "s2-128-256", 0, 128, 16, 256, 3, 2, 1},
-    {"resnet18", "p2-128-256", 0, 128, 16, 256, 1, 2, 0},
-    {"resnet18", "256ch8", 0, 256, 8, 256, 3, 1, 1},
-    {"resnet18", "s2-256-512", 0, 256, 8, 512, 3, 2, 1},
-    {"resnet18", "p2-256-512", 0, 256, 8, 512, 1, 2, 0},
-    {"resnet18", "512ch4", 0, 512, 4, 512, 3, 1, 1},
-    {"narrow", "stem3-16", 192, 3, 32, 16, 3, 2, 1},
-    {"narrow", "16ch16", 192, 16, 16, 16, 3, 1, 1},
-    {"narrow", "s2-16-32", 192, 16, 16, 32, 3, 2, 1},
-    {"narrow", "p2-16-32", 192, 16, 16, 32, 1, 2, 0},
-    {"narrow", "32ch8", 192, 32, 8, 32, 3, 1, 1},
-    {"narrow", "s2-32-64", 192, 32, 8, 64, 3, 2, 1},
-    {"narrow", "p2-32-64", 192, 32, 8, 64, 1, 2, 0},
-    {"narrow", "64ch4", 192, 64, 4, 64, 3, 1, 1},
-    {"narrow", "s2-64-128n", 192, 64, 4, 128, 3, 2, 1},
-    {"narrow", "p2-64-128n", 192, 64, 4, 128, 1, 2, 0},
-    {"narrow", "128ch2", 192, 128, 2, 128, 3, 1, 1},
-    {"few", "16ch32", 192, 16, 32, 16, 3, 1, 1},
-    {"few", "s2-16-32w", 192, 16, 32, 32, 3, 2, 1},
-    {"few", "32ch16", 192, 32, 16, 32, 3, 1, 1},
-    {"few", "s2-32-64w", 192, 32, 16, 64, 3, 2, 1},
-    {"few", "64ch8", 192, 64, 8, 64, 3, 1, 1},
-    {"few", "s2-64-128w", 192, 64, 8, 128, 3, 2, 1},
-    {"few", "128ch4", 192, 128, 4, 128, 3, 1, 1},
-    {"demo", "stem7-224", 4, 3, 224, 64, 7, 2, 3},
-    {"demo", "64ch56", 16, 64, 56, 64, 3, 1, 1},
-    {"demo", "demo-stem", 256, 1, 28, 16, 3, 2, 1},
-    {"demo", "demo-16ch14", 256, 16, 14, 16, 3, 1, 1},
-    {"demo", "demo-s2-16", 256, 16, 14, 32, 3, 2, 1},
-    {"demo", "demo-32ch7", 256, 32, 7, 32, 3, 1, 1},
-    {"demo", "demo-p2-16", 256, 16, 14, 32, 1, 2, 0},
-    {"demo", "demo-s2-32", 256, 32, 7, 64, 3, 2, 1},
-    {"demo", "demo-64ch4", 256, 64, 4, 64, 3, 1, 1},
-    {"demo", "demo-128ch2", 256, 128, 2, 128, 3, 1, 1},
+    {"resnet18", "stem3-64", 0, 3, 32, 64, 3, 1, 1, 1},
+    {"resnet18", "64ch32", 0, 64, 32, 64, 3, 1, 1, 1},
+    {"resnet18", "s2-64-128", 0, 64, 32, 128, 3, 2, 1, 1},
+    {"resnet18", "p2-64-128", 0, 64, 32, 128, 1, 2, 0, 1},
+    {"resnet18", "128ch16", 0, 128, 16, 128, 3, 1, 1, 1},
+    {"resnet18", "s2-128-256", 0, 128, 16, 256, 3, 2, 1, 1},
+    {"resnet18", "p2-128-256", 0, 128, 16, 256, 1, 2, 0, 1},
+    {"resnet18", "256ch8", 0, 256, 8, 256, 3, 1, 1, 1},
+    {"resnet18", "s2-256-512", 0, 256, 8, 512, 3, 2, 1, 1},
+    {"resnet18", "p2-256-512", 0, 256, 8, 512, 1, 2, 0, 1},
+    {"resnet18", "512ch4", 0, 512, 4, 512, 3, 1, 1, 1},
+    {"narrow", "stem3-16", 192, 3, 32, 16, 3, 2, 1, 1},
+    {"narrow", "16ch16", 192, 16, 16, 16, 3, 1, 1, 1},
+    {"narrow", "s2-16-32", 192, 16, 16, 32, 3, 2, 1, 1},
+    {"narrow", "p2-16-32", 192, 16, 16, 32, 1, 2, 0, 1},
+    {"narrow", "32ch8", 192, 32, 8, 32, 3, 1, 1, 1},
+    {"narrow", "s2-32-64", 192, 32, 8, 64, 3, 2, 1, 1},
+    {"narrow", "p2-32-64", 192, 32, 8, 64, 1, 2, 0, 1},
+    {"narrow", "64ch4", 192, 64, 4, 64, 3, 1, 1, 1},
+    {"narrow", "s2-64-128n", 192, 64, 4, 128, 3, 2, 1, 1},
+    {"narrow", "p2-64-128n", 192, 64, 4, 128, 1, 2, 0, 1},
+    {"narrow", "128ch2", 192, 128, 2, 128, 3, 1, 1, 1},
+    {"few", "16ch32", 192, 16, 32, 16, 3, 1, 1, 1},
+    {"few", "s2-16-32w", 192, 16, 32, 32, 3, 2, 1, 1},
+    {"few", "32ch16", 192, 32, 16, 32, 3, 1, 1, 1},
+    {"few", "s2-32-64w", 192, 32, 16, 64, 3, 2, 1, 1},
+    {"few", "64ch8", 192, 64, 8, 64, 3, 1, 1, 1},
+    {"few", "s2-64-128w", 192, 64, 8, 128, 3, 2, 1, 1},
+    {"few", "128ch4", 192, 128, 4, 128, 3, 1, 1, 1},
+    {"demo", "stem7-224", 4, 3, 224, 64, 7, 2, 3, 1},
+    {"demo", "64ch56", 16, 64, 56, 64, 3, 1, 1, 1},
+    {"demo", "demo-stem", 256, 1, 28, 16, 3, 2, 1, 1},
+    {"demo", "demo-16ch14", 256, 16, 14, 16, 3, 1, 1, 1},
+    {"demo", "demo-s2-16", 256, 16, 14, 32, 3, 2, 1, 1},
+    {"demo", "demo-32ch7", 256, 32, 7, 32, 3, 1, 1, 1},
+    {"demo", "demo-p2-16", 256, 16, 14, 32, 1, 2, 0, 1},
+    {"demo", "demo-s2-32", 256, 32, 7, 64, 3, 2, 1, 1},
+    {"demo", "demo-64ch4", 256, 64, 4, 64, 3, 1, 1, 1},
+    {"demo", "demo-128ch2", 256, 128, 2, 128, 3, 1, 1, 1},
 };
 
 static const char *const kinds[] = {"fwd", "dx", "dw"};
@@ -85,6 +86,8 @@ static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Op
                 .kw = l->kernel,
                 .stride = {l->stride, l->stride},
                 .pad = {l->pad, l->pad},
+                .dilation = {1, 1},
+                .groups = l->groups,
                 .images = o->images};
   s.oh = s.ow = (s.h + 2 * l->pad - l->kernel) / l->stride + 1;
   s.xblock = s.c % lanes ? 0 : lanes, s.yblock = s.k % lanes ? 0 : lanes;
@@ -98,7 +101,7 @@ typedef struct {
 
 static Run run_new(const ConvSpec *s, const Target *t) {
   Run r = {.code = conv_compile(s, t)};
-  int64_t bytes[5] = {s->n * s->c * s->h * s->w * 4, s->k * s->c * s->kh * s->kw * 4,
+  int64_t bytes[5] = {s->n * s->c * s->h * s->w * 4, s->k * (s->c / s->groups) * s->kh * s->kw * 4,
                       s->n * s->k * s->oh * s->ow * 4, r.code.plan.tmp_bytes[0], r.code.plan.tmp_bytes[1]};
   for (int i = 0; i < 5; i++) r.operand[i] = bench_floats(bytes[i] / 4);
   r.scratch = bench_floats(r.code.scratch / 4 + 64);
@@ -141,7 +144,7 @@ static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Opti
     }
   }
   total_ms += best * 1e3;
-  double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw,
+  double flops = 2.0 * s->n * s->k * (s->c / s->groups) * s->oh * s->ow * s->kh * s->kw,
          direct = fmin(other[PEER_DIRECT], other[PEER_DIRECT_NHWC]);
   printf("%-12s %-3s n%-3d %-8s %8.3f ms %6.1f", l->name, kinds[s->kind], (int)s->n,
          conv_resolve(s, t).algo == CONV_WINOGRAD ? "winograd" : "direct", best * 1e3, flops / best * 1e-9);
@@ -171,7 +174,7 @@ static int64_t element(int64_t block, int64_t nc, int64_t nh, int64_t nw, int64_
 static double exact(const ConvSpec *s, void *const operand[5], int64_t i, int64_t *at) {
   const float *x = operand[CO_X], *w = operand[CO_W], *y = operand[CO_Y];
   const int64_t dim[3][4] = {
-      {s->n, s->k, s->oh, s->ow}, {s->n, s->c, s->h, s->w}, {s->k, s->c, s->kh, s->kw}};
+      {s->n, s->k, s->oh, s->ow}, {s->n, s->c, s->h, s->w}, {s->k, s->c / s->groups, s->kh, s->kw}};
   const int64_t *d = dim[s->kind];
   int64_t e[4];
   for (int j = 3; j >= 0; j--) e[j] = i % d[j], i /= d[j];
@@ -179,6 +182,7 @@ static double exact(const ConvSpec *s, void *const operand[5], int64_t i, int64_
                 : s->kind == CONV_DX ? s->xblock
                                      : 0,
                 d[1], d[2], d[3], e[0], e[1], e[2], e[3]);
+  int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   double sum = 0;
   if (s->kind == CONV_DW) {
     for (int64_t n = 0; n < s->n; n++)
@@ -186,7 +190,7 @@ static double exact(const ConvSpec *s, void *const operand[5], int64_t i, int64_
         for (int64_t q = 0; q < s->ow; q++) {
           int64_t h = p * s->stride[0] + e[2] - s->pad[0], v = q * s->stride[1] + e[3] - s->pad[1];
           if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-          sum += (double)x[element(s->xblock, s->c, s->h, s->w, n, e[1], h, v)] *
+          sum += (double)x[element(s->xblock, s->c, s->h, s->w, n, e[0] / kg * cg + e[1], h, v)] *
                  y[element(s->yblock, s->k, s->oh, s->ow, n, e[0], p, q)];
         }
     return sum;
@@ -199,11 +203,12 @@ static double exact(const ConvSpec *s, void *const operand[5], int64_t i, int64_
       if (dx && (a % s->stride[0] || b % s->stride[1])) continue;
       if (dx) a /= s->stride[0], b /= s->stride[1];
       if (a < 0 || b < 0 || a >= (dx ? s->oh : s->h) || b >= (dx ? s->ow : s->w)) continue;
-      for (int64_t c = 0; c < (dx ? s->k : s->c); c++) {
+      int64_t group = e[1] / (dx ? cg : kg);
+      for (int64_t c = group * (dx ? kg : cg), end = c + (dx ? kg : cg); c < end; c++) {
         float u = dx ? y[element(s->yblock, s->k, s->oh, s->ow, e[0], c, a, b)]
                      : x[element(s->xblock, s->c, s->h, s->w, e[0], c, a, b)];
         int64_t k = dx ? c : e[1], ci = dx ? e[1] : c;
-        sum += (double)u * w[((k * s->c + ci) * s->kh + r) * s->kw + t];
+        sum += (double)u * w[((k * cg + ci % cg) * s->kh + r) * s->kw + t];
       }
     }
   return sum;
@@ -220,7 +225,7 @@ static double error_of(ConvSpec s, const Target *t, ConvAlgo algo) {
   const float *got = run.operand[result[s.kind]];
   int64_t total = s.kind == CONV_FWD  ? s.n * s.k * s.oh * s.ow
                   : s.kind == CONV_DX ? s.n * s.c * s.h * s.w
-                                      : s.k * s.c * s.kh * s.kw;
+                                      : s.k * (s.c / s.groups) * s.kh * s.kw;
   int64_t samples = total < SAMPLES ? total : SAMPLES;
   double err = 0, sum = 0;
   for (int64_t i = 0; i < samples && !none; i++) {

@@ -48,7 +48,8 @@ typedef struct {
   const char *protocols, *m_val, *export_to;
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
-  bool resume, json, grad, interp, train_step, memory, time, fusion, random, profile, check, plain;
+  bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
+      plain;
   bool no_optimizer;
 } Options;
 

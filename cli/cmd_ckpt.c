@@ -1,6 +1,7 @@
 /* jepac ckpt: what a checkpoint or tensor file holds, where two differ first, and the same tensors in another
    form: .safetensors under PyTorch's names, or a folder of .npy files, both ways. */
 #include "cli/cli.h"
+#include "runtime/checkpoint.h"
 #include "runtime/npy.h"
 #include "runtime/file.h"
 
@@ -212,6 +213,33 @@ static Status convert(Cli *c, Tensors *open) {
   return s;
 }
 
+/* The check sums of a checkpoint, or of both in a run's folder. */
+static Status check(Cli *c, Tensors *open) {
+  (void)open;
+  static const char *const name[] = {"checkpoint.safetensors", "previous.safetensors"};
+  const char *path = c->opt.arg[1], *bad;
+  bool folder = file_is_folder(path);
+  if (folder && !checkpoint_exists(path))
+    return cli_fail(c, ST_FILE, "%s holds neither %s nor %s", path, name[0], name[1]);
+  Status worst = ST_OK;
+  for (int i = 0; i < (folder ? 2 : 1); i++) {
+    const char *file = folder ? arena_printf(c->arena, "%s/%s", path, name[i]) : path;
+    if (folder && i && access(file, F_OK)) continue; /* a run's first checkpoint has none before it */
+    StFile *f = st_open(file, c->diags);
+    if (!f) {
+      worst = ST_FILE;
+      continue;
+    }
+    if (!checkpoint_sound(f, true, &bad))
+      worst = cli_fail(c, ST_FILE, "%s is damaged: the checksum of %s does not fit", file, bad);
+    else
+      printf("%s: %d tensors, %s\n", file, st_count(f),
+             st_meta(f, "crc32") ? "all as written" : "no checksums");
+    st_close(f);
+  }
+  return worst;
+}
+
 Status cmd_ckpt(Cli *c) {
   static const struct {
     const char *name;
@@ -219,10 +247,12 @@ Status cmd_ckpt(Cli *c) {
     Status (*run)(Cli *, Tensors *);
     const char *usage;
   } verb[] = {{"ls", 2, list, "ls RUN|FILE"},
+              {"check", 2, check, "check RUN|FILE"},
               {"diff", 3, diff, "diff A B"},
               {"convert", 3, convert, "convert RUN|FILE|DIR FILE.safetensors|FILE.npy|DIR"}};
-  const char *names[3];
-  for (int i = 0; i < 3; i++) {
+  enum { VERBS = sizeof verb / sizeof *verb };
+  const char *names[VERBS];
+  for (int i = 0; i < VERBS; i++) {
     names[i] = verb[i].name;
     if (strcmp(c->opt.arg[0], verb[i].name)) continue;
     if (c->opt.narg != verb[i].nargs) return cli_fail(c, ST_USAGE, "usage is jepac ckpt %s", verb[i].usage);
@@ -232,8 +262,8 @@ Status cmd_ckpt(Cli *c) {
       if (open[k].file) st_close(open[k].file);
     return s;
   }
-  const char *near = nearest_name(c->opt.arg[0], names, 3);
-  cli_fail(c, ST_USAGE, "jepac ckpt knows ls, diff and convert, not '%s'", c->opt.arg[0]);
+  const char *near = nearest_name(c->opt.arg[0], names, VERBS);
+  cli_fail(c, ST_USAGE, "jepac ckpt knows ls, check, diff and convert, not '%s'", c->opt.arg[0]);
   if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
   return ST_USAGE;
 }

@@ -2,12 +2,12 @@
    the loop below feeds them, watches for non-finite metrics, logs, and writes checkpoints so often that they
    cost about 2 % of the time. */
 #include "cli/cli.h"
+#include "cli/resume.h"
 #include "eval/plot.h"
 #include "cli/trace.h"
-#include "runtime/checkpoint.h"
 #include "runtime/data/loader.h"
-#include "runtime/file.h"
 #include "runtime/metrics.h"
+#include "runtime/run_folder.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -30,6 +30,9 @@ typedef struct {
   float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info;
+  bool resumed;
+  const char *changes; /* against the run resumed, as JSON; NULL: none */
+  RunFolder lock;
   RunLog *log;
   Progress *progress;
   double saved_at, save_seconds, logged_at;
@@ -40,14 +43,34 @@ typedef struct {
 
 static volatile sig_atomic_t stop_signal; /* set by the handler only */
 
-static void on_signal(int sig) { stop_signal = sig; }
+/* A second ^C ends the process at once. Schedulers may well send SIGTERM twice. */
+static void on_signal(int sig) {
+  if (sig == SIGINT && stop_signal) {
+    signal(sig, SIG_DFL);
+    raise(sig);
+  }
+  stop_signal = sig;
+}
 
+static const struct {
+  int number;
+  const char *name;
+} signals[] = {{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"}};
+enum { SIGNALS = sizeof signals / sizeof *signals };
+
+/* What the program that started this one ignores (nohup) stays ignored. */
 static void catch_signals(void) {
-  struct sigaction a = {.sa_handler = on_signal,
-                        .sa_flags = (int)SA_RESETHAND}; /* a second one ends the process at once */
+  struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
   sigemptyset(&a.sa_mask);
-  sigaction(SIGINT, &a, NULL);
-  sigaction(SIGTERM, &a, NULL);
+  for (int i = 0; i < SIGNALS; i++)
+    if (!sigaction(signals[i].number, NULL, &old) && old.sa_handler != SIG_IGN)
+      sigaction(signals[i].number, &a, NULL);
+}
+
+static const char *signal_name(int number) {
+  int i = 0;
+  while (i < SIGNALS - 1 && signals[i].number != number) i++;
+  return signals[i].name;
 }
 
 /* ---- setting up ---- */
@@ -58,10 +81,6 @@ static const char *run_folder(Cli *c) {
   const char *dot = strrchr(name, '.');
   return arena_printf(c->arena, "runs/%.*s", (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name)),
                       name);
-}
-
-static bool has_checkpoint(Train *t) {
-  return access(arena_printf(t->c->arena, "%s/checkpoint.safetensors", t->folder), F_OK) == 0;
 }
 
 static Status decide_length(Train *t) {
@@ -99,36 +118,40 @@ static const char *settings_text(Cli *c) {
   return s;
 }
 
-static Status start_states(Train *t) {
+/* The seed of the run: a resumed one has that of its checkpoint. */
+static Status find_seed(Train *t) {
   Cli *c = t->c;
-  uint64_t seed = cli_seed(c, t->recipe);
-  char *full = realpath(c->opt.arg[0], NULL);
-  CheckpointInfo now = {.seed = seed,
-                        .plan = t->k.plan->identity,
-                        .model = arena_strdup(c->arena, full ? full : c->opt.arg[0]),
-                        .recipe = t->recipe_text,
-                        .text = settings_text(c)};
-  free(full);
-  bool resume = OPT(c, resume) && has_checkpoint(t); /* killed before the first checkpoint: begin again */
-  if (!resume) {
-    compiled_init(&t->k, seed);
-    t->info = now;
-    return ST_OK;
-  }
+  t->info.seed = cli_seed(c, t->recipe);
+  t->resumed =
+      OPT(c, resume) && checkpoint_exists(t->folder); /* killed before the first checkpoint: begin again */
+  if (!t->resumed) return ST_OK;
   CheckpointInfo old;
-  Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
+  Status s = checkpoint_peek(t->folder, &old, c->arena, c->diags);
   if (s) return s;
-  if (OPT(c, seed) >= 0 && old.seed != seed)
+  if (OPT(c, seed) >= 0 && old.seed != (uint64_t)OPT(c, seed))
     return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
-  if (old.plan != now.plan)
-    diag_warning(c->diags, NULL,
-                 "%s was compiled differently (another model, machine or jepac): the run goes on, but not "
-                 "with the same bits",
-                 t->folder);
-  t->step = old.step;
-  t->info = now;
   t->info.seed = old.seed;
   return ST_OK;
+}
+
+static Status start_states(Train *t) {
+  Cli *c = t->c;
+  char *full = realpath(c->opt.arg[0], NULL);
+  t->info = (CheckpointInfo){.seed = t->info.seed,
+                             .total = t->total,
+                             .plan = t->k.plan->identity,
+                             .model = arena_strdup(c->arena, full ? full : c->opt.arg[0]),
+                             .recipe = t->recipe_text,
+                             .text = settings_text(c)};
+  free(full);
+  compiled_init(&t->k, t->info.seed);
+  if (!t->resumed) return ST_OK;
+  CheckpointInfo old;
+  Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
+  bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
+  if (!s) s = resume_compare(c, t->folder, &old, &t->info, schedules, &t->changes);
+  t->step = old.step;
+  return s;
 }
 
 /* ---- the loop ---- */
@@ -272,16 +295,16 @@ static Status run(Train *t) {
     if (OPT(c, progress) && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
   const Graph *g = frontend_train_step(t->model, c->diags, true);
   if (!g) return ST_MODEL;
-  t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, cli_seed(c, t->recipe), true,
-                          c->diags, &s);
+  if ((s = find_seed(t))) return s;
+  t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
-  if ((s = file_make_folder(t->folder, c->diags))) return s;
+  if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
   if ((s = cli_compile(c, g, &t->k))) return s;
   bind_tensors(t);
   if ((s = start_states(t))) return s;
-  t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, c->diags);
-  if (!t->log) return ST_FILE;
+  t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
+  if (!t->log || (t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   if (!OPT(c, quiet))
     fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps\n",
             c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
@@ -299,15 +322,15 @@ static Status run(Train *t) {
   print_summary(t, first, seconds);
   if (!stop_signal) return ST_OK;
   return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
-                  stop_signal == SIGINT ? "SIGINT" : "SIGTERM", (long long)t->step, (long long)t->total);
+                  signal_name(stop_signal), (long long)t->step, (long long)t->total);
 }
 
 Status cmd_train(Cli *c) {
-  Train t = {.c = c, .folder = run_folder(c)};
+  Train t = {.c = c, .folder = run_folder(c), .lock = {.fd = -1}};
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
   t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!OPT(c, resume) && has_checkpoint(&t)) {
+  if (!OPT(c, resume) && checkpoint_exists(t.folder)) {
     cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
     diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
     return ST_USAGE;
@@ -322,6 +345,7 @@ Status cmd_train(Cli *c) {
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
   compiled_free(&t.k);
+  run_folder_close(&t.lock);
   free(t.recipe_text);
   return s;
 }

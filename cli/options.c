@@ -42,6 +42,8 @@ static const OptionRow option_table[] = {
     {"out", 0, OPT_TEXT, CMD_TRAIN, AT(out), "RUN",
      "folder for checkpoint, log and picture (default: runs/MODEL)"},
     {"resume", 0, OPT_FLAG, CMD_TRAIN, AT(resume), NULL, "go on from RUN's checkpoint"},
+    {"accept-changes", 0, OPT_FLAG, CMD_TRAIN, AT(accept_changes), NULL,
+     "resume with a recipe or model that differs from the run's"},
     {"epochs", 0, OPT_NATURAL, CMD_TRAIN, AT(epochs), "N", "instead of the recipe's"},
     {"steps", 0, OPT_NATURAL, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(steps), "N", "optimizer steps"},
     {"max-memory", 0, OPT_BYTES,

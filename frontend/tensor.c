@@ -209,7 +209,7 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
   for (int i = 0; i < nattr; i++) {
     char name[32];
     /* an empty list is what absent axes of a contraction mean; views need theirs */
-    if (!has[i] && row->kind != KIND_DOT)
+    if (!has[i] && row->kind != KIND_DOT && !op_attr_optional(op, i))
       elab_error(e, f, at, "%s needs its attribute `%s`", row->name, op_attr_name(op, i, name));
   }
   if (row->type == TY_EXPLICIT && dt == DT_NONE) dt = nin ? t_type(e, in[nin - 1])->dt : DT_F32;

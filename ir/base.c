@@ -245,6 +245,12 @@ static void print_caret(const Loc *l, FILE *f) {
   fputs("^\n", f);
 }
 
+const char *diags_first(const Diags *d) {
+  for (int i = 0; i < d->msg.n; i++)
+    if (d->msg.v[i].kind == DIAG_ERROR) return d->msg.v[i].text;
+  return NULL;
+}
+
 void diags_print(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {

@@ -24,6 +24,7 @@ typedef enum {
 
 static inline int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t abs64(int64_t a) { return a < 0 ? -a : a; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- arenas: everything allocated from one is freed together ---- */
@@ -87,6 +88,7 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...)
 #define diag_warning(D, L, ...) diag_report((D), DIAG_WARNING, (L), __VA_ARGS__)
 #define diag_note(D, L, ...) diag_report((D), DIAG_NOTE, (L), __VA_ARGS__)
 int diags_errors(const Diags *d);
+const char *diags_first(const Diags *d); /* text of the first error, or NULL */
 void diags_print(const Diags *d, FILE *f);
 void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
 

@@ -6,11 +6,17 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <zlib.h>
 
 enum { VERSION = 1, MOST_REPORTS = 8 };
 
-static char *file_in(Arena *a, const char *folder) {
-  return arena_printf(a, "%s/checkpoint.safetensors", folder);
+/* The newest first. */
+static const char *const files[] = {"checkpoint.safetensors", "previous.safetensors"};
+enum { FILES = 2 };
+
+static char *file_in(Arena *a, const char *folder, int i) {
+  return arena_printf(a, "%s/%s", folder, files[i]);
 }
 
 static const char *or_empty(const char *s) { return s ? s : ""; }
@@ -24,23 +30,80 @@ int states_list(const Session *s, StTensor *t) {
   return n;
 }
 
+/* ---- check sums ---- */
+static uint32_t crc_of(const void *p, size_t n) { return (uint32_t)crc32_z(crc32_z(0, NULL, 0), p, n); }
+
+static uint32_t tensor_crc(const StTensor *t) { return crc_of(t->data, (size_t)t->bytes); }
+
+/* Of what the header says: metadata, names, types and shapes. */
+static uint32_t header_crc(const StTensor *t, int n, const char *const *meta, int nmeta) {
+  StrBuf b = {0};
+  char type[128];
+  for (int i = 0; i < nmeta; i++) sb_printf(&b, "%s\n", or_empty(meta[i]));
+  for (int i = 0; i < n; i++) sb_printf(&b, "%s %s\n", t[i].name, type_str(t[i].dt, &t[i].shape, type));
+  uint32_t crc = crc_of(b.s ? b.s : "", b.n);
+  sb_free(&b);
+  return crc;
+}
+
+static const char *const meta_keys[] = {"run", "model", "recipe", "text"};
+enum { META = 4 };
+
+static int by_name(const void *x, const void *y) {
+  return strcmp(((const StTensor *)x)->name, ((const StTensor *)y)->name);
+}
+
+/* "HEADER SUM of each tensor in the order of their names", in hexadecimal. */
+static const char *sums_text(Arena *a, const StTensor *t, int n, const char *const *meta) {
+  StTensor *sorted = NEWN(a, StTensor, n + 1);
+  if (n) memcpy(sorted, t, sizeof *t * (size_t)n);
+  if (n) qsort(sorted, (size_t)n, sizeof *sorted, by_name);
+  StrBuf b = {0};
+  sb_printf(&b, "%08" PRIx32, header_crc(sorted, n, meta, META));
+  for (int i = 0; i < n; i++) sb_printf(&b, " %08" PRIx32, tensor_crc(&sorted[i]));
+  const char *text = arena_strdup(a, b.s);
+  sb_free(&b);
+  return text;
+}
+
+bool checkpoint_sound(const StFile *f, bool tensors, const char **bad) {
+  const char *sum = st_meta(f, "crc32"), *meta[META];
+  int n = st_count(f);
+  if (!sum) return true;
+  for (int i = 0; i < META; i++) meta[i] = st_meta(f, meta_keys[i]);
+  *bad = "the header";
+  if (strlen(sum) != 8 + 9 * (size_t)n) return false;
+  if (strtoul(sum, NULL, 16) != header_crc(n ? st_tensor(f, 0) : NULL, n, meta, META)) return false;
+  for (int i = 0; i < n && tensors; i++) {
+    *bad = st_tensor(f, i)->name;
+    if (strtoul(sum + 9 * i + 9, NULL, 16) != tensor_crc(st_tensor(f, i))) return false;
+  }
+  return true;
+}
+
+bool checkpoint_exists(const char *folder) {
+  Arena *a = arena_new();
+  bool found = false;
+  for (int i = 0; i < FILES; i++) found |= !access(file_in(a, folder, i), F_OK);
+  arena_free(a);
+  return found;
+}
+
 Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d) {
   if (file_make_folder(folder, d) != ST_OK) return ST_FILE;
   Arena *a = arena_new();
   StTensor *t = NEWN(a, StTensor, session_plan(s)->ntensor + 1);
   int n = states_list(s, t);
-  json_t *j =
-      json_pack("{s:i, s:I, s:I, s:o, s:o}", "version", VERSION, "step", (json_int_t)info->step, "epoch",
-                (json_int_t)info->epoch, "seed", json_sprintf("%" PRIu64, info->seed), "plan",
-                json_sprintf("%016" PRIx64, info->plan)); /* 64 unsigned bits do not fit a JSON integer */
+  json_t *j = json_pack(
+      "{s:i, s:I, s:I, s:I, s:o, s:o}", "version", VERSION, "step", (json_int_t)info->step, "epoch",
+      (json_int_t)info->epoch, "total", (json_int_t)info->total, "seed", json_sprintf("%" PRIu64, info->seed),
+      "plan", json_sprintf("%016" PRIx64, info->plan)); /* 64 unsigned bits do not fit a JSON integer */
   char *run = j ? json_dumps(j, JSON_COMPACT) : NULL;
   if (!run) bug("checkpoint information could not be made");
-  StMeta meta[] = {{"format", "jepac"},
-                   {"run", run},
-                   {"model", or_empty(info->model)},
-                   {"recipe", or_empty(info->recipe)},
-                   {"text", or_empty(info->text)}};
-  Status st = st_write(file_in(a, folder), t, n, meta, sizeof meta / sizeof *meta, d);
+  const char *value[META] = {run, or_empty(info->model), or_empty(info->recipe), or_empty(info->text)};
+  StMeta meta[META + 2] = {{"format", "jepac"}, {"crc32", sums_text(a, t, n, value)}};
+  for (int i = 0; i < META; i++) meta[2 + i] = (StMeta){meta_keys[i], value[i]};
+  Status st = st_replace(file_in(a, folder, 0), file_in(a, folder, 1), t, n, meta, META + 2, d);
   free(run);
   json_decref(j);
   arena_free(a);
@@ -49,12 +112,12 @@ Status checkpoint_save(const char *folder, const Session *s, const CheckpointInf
 
 static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *d) {
   const char *run = st_meta(f, "run"), *seed = "", *plan = "";
-  json_int_t step, epoch;
+  json_int_t step, epoch, total = 0;
   int version;
   json_error_t err;
   json_t *j = run ? json_loads(run, JSON_REJECT_DUPLICATES, &err) : NULL;
-  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s:s, s:s}", "version", &version, "step", &step, "epoch",
-                              &epoch, "seed", &seed, "plan", &plan);
+  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s}", "version", &version, "step", &step,
+                              "epoch", &epoch, "total", &total, "seed", &seed, "plan", &plan);
   if (!ok || version != VERSION || step < 0 || epoch < 0) {
     diag_error(d, NULL, "%s: %s", st_path(f),
                ok && version != VERSION ? "a checkpoint of another version of jepac"
@@ -63,6 +126,7 @@ static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *
   } else {
     *info = (CheckpointInfo){.step = step,
                              .epoch = epoch,
+                             .total = total,
                              .seed = strtoull(seed, NULL, 10),
                              .plan = strtoull(plan, NULL, 16),
                              .model = arena_strdup(a, or_empty(st_meta(f, "model"))),
@@ -73,19 +137,47 @@ static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *
   return ok ? ST_OK : ST_FILE;
 }
 
-Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags *d) {
-  StFile *f = st_open(file_in(a, folder), d);
-  if (!f) return ST_FILE;
-  Status st = read_info(f, info, a, d);
+/* One file with sound sums and readable information; NULL after reporting. */
+static StFile *open_sound(const char *path, bool tensors, CheckpointInfo *info, Arena *a, Diags *d) {
+  const char *bad;
+  StFile *f = st_open(path, d);
+  if (!f) return NULL;
+  if (!checkpoint_sound(f, tensors, &bad))
+    diag_error(d, NULL, "%s is damaged: the checksum of %s does not fit", path, bad);
+  else if (read_info(f, info, a, d) == ST_OK) return f;
   st_close(f);
-  return st;
+  return NULL;
+}
+
+/* The newest whole checkpoint of a folder. What is wrong with a newer one is an error only where there is no older
+   one. */
+static StFile *open_newest(const char *folder, bool tensors, CheckpointInfo *info, Arena *a, Diags *d) {
+  Diags *newest = diags_new(a), *older = diags_new(a);
+  StFile *f = open_sound(file_in(a, folder, 0), tensors, info, a, newest);
+  if (f) return f;
+  f = open_sound(file_in(a, folder, 1), tensors, info, a, older);
+  const char *why = diags_first(newest);
+  if (!f) {
+    diag_error(d, NULL, "%s", why ? why : "the checkpoint cannot be read");
+    if (!access(file_in(a, folder, 1), F_OK) && diags_first(older))
+      diag_note(d, NULL, "%s", diags_first(older));
+    return NULL;
+  }
+  diag_warning(d, NULL, "%s", why ? why : "the checkpoint cannot be read");
+  diag_note(d, NULL, "%s, of step %lld, is taken instead", st_path(f), (long long)info->step);
+  return f;
+}
+
+Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags *d) {
+  StFile *f = open_newest(folder, false, info, a, d);
+  st_close(f);
+  return f ? ST_OK : ST_FILE;
 }
 
 Status checkpoint_load(const char *folder, Session *s, bool exact, CheckpointInfo *info, Arena *a, Diags *d) {
-  StFile *f = st_open(file_in(a, folder), d);
+  StFile *f = open_newest(folder, true, info, a, d);
   if (!f) return ST_FILE;
-  Status st = read_info(f, info, a, d);
-  if (st == ST_OK) st = states_load(s, f, LOAD_ALL_STATES | (exact ? LOAD_ALL_TENSORS : 0), d);
+  Status st = states_load(s, f, LOAD_ALL_STATES | (exact ? LOAD_ALL_TENSORS : 0), d);
   st_close(f);
   return st;
 }

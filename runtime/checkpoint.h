@@ -1,5 +1,8 @@
 /* Checkpoints: RUN/checkpoint.safetensors holds every state of the training plan; where the run stands (step,
-   seed, recipe, plan identity) is JSON text in the same file's metadata, so one rename replaces all of it. */
+   seed, recipe, plan identity) is JSON text in the same file's metadata, so one rename replaces all of it. The
+   metadata also has a CRC-32 (as zlib's crc32) of each tensor's bytes and of the rest of the header. The checkpoint
+   before stays as RUN/previous.safetensors: where the newer one is missing or damaged, it is read instead, with a
+   warning. */
 #ifndef JEPAC_RUNTIME_CHECKPOINT_H
 #define JEPAC_RUNTIME_CHECKPOINT_H
 
@@ -8,6 +11,7 @@
 
 typedef struct {
   int64_t step, epoch; /* optimizer steps and epochs completed */
+  int64_t total;       /* steps the run was to have; 0: not known */
   uint64_t seed;
   uint64_t plan;      /* Plan.identity */
   const char *model;  /* path of the model file, or "" */
@@ -15,9 +19,15 @@ typedef struct {
   const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */
 } CheckpointInfo;
 
+/* Does the folder hold a checkpoint, whole or not? */
+bool checkpoint_exists(const char *folder);
+/* The check sums of an open file: the tensors' with `tensors`, else only the header's. A file without sums has
+   nothing to compare. false: *bad names the tensor that was altered, or "the header". */
+bool checkpoint_sound(const StFile *f, bool tensors, const char **bad);
+
 /* Makes the folder when needed. */
 Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d);
-/* Reads only the information; text lives in a. */
+/* Reads only the information, and checks only its sum; text lives in a. */
 Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags *d);
 /* Reads information and states. With exact, every tensor of the file must be a state of the plan; an
    evaluation plan, which has only some of them, passes false. Each state of the plan must be in the file with

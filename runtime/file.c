@@ -69,6 +69,20 @@ static int sync_folder(const char *folder) {
   return err;
 }
 
+/* A second name for the file about to be replaced, so that there is a whole one at every moment. */
+static int keep_previous(const NewFile *nf) {
+  char *temp = text("%s.tmp-former", nf->previous);
+  unlink(temp);
+  int err = link(nf->path, temp) ? errno : 0;
+  if (!err && rename(temp, nf->previous)) err = errno;
+  if (err && err != ENOENT) { /* no links here: the old file is moved, and the new one follows at once */
+    unlink(temp);
+    err = rename(nf->path, nf->previous) ? errno : 0;
+  }
+  free(temp);
+  return err == ENOENT ? 0 : err;
+}
+
 Status file_commit(NewFile *nf, Diags *d) {
   int err = 0;
   if (ferror(nf->f)) err = errno ? errno : EIO;
@@ -76,6 +90,7 @@ Status file_commit(NewFile *nf, Diags *d) {
   if (!err && fsync(fileno(nf->f)) && errno != EINVAL && errno != EROFS)
     err = errno; /* EINVAL: a device or pipe */
   if (fclose(nf->f) && !err) err = errno;
+  if (!err && nf->temp && nf->previous) err = keep_previous(nf);
   if (!err && nf->temp) {
     if (rename(nf->temp, nf->path)) err = errno;
     else {

@@ -8,6 +8,8 @@
 typedef struct {
   FILE *f; /* write here */
   char *path, *temp, *folder;
+  const char
+      *previous; /* set after file_begin: the file that is replaced stays under this name; NULL: it goes */
 } NewFile;
 
 /* Every failure is reported to d and leaves nothing under the final name. A target that exists and is not a

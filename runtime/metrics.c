@@ -86,6 +86,7 @@ static int64_t kept_length(const char *text, size_t n, int64_t step) {
       keep = json_object_get(j, "recipe");
     } else {
       json_t *s = json_object_get(j, "step");
+      if (!s) s = json_object_get(j, "resumed");
       keep = json_is_integer(s) && json_integer_value(s) <= step;
     }
     json_decref(j);
@@ -110,12 +111,14 @@ static Status cut_back(RunLog *log, int64_t step, Diags *d) {
   return wrong ? ST_FILE : ST_OK;
 }
 
-RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, Diags *d) {
+RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, bool own, Diags *d) {
   struct stat st;
   bool resume = resume_step >= 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
-  int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
+  int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resume ? 0 : O_TRUNC) | (own ? O_NOFOLLOW : 0);
+  int fd = open(path, flags, 0666);
   if (fd < 0) {
-    diag_error(d, NULL, "cannot write %s: %s", path, strerror(errno));
+    diag_error(d, NULL, "cannot write %s: %s", path,
+               errno == ELOOP ? "it is a symbolic link" : strerror(errno));
     return NULL;
   }
   RunLog *log = malloc(sizeof *log);
@@ -136,6 +139,14 @@ RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, D
   if (ok == ST_OK) return log;
   runlog_close(log);
   return NULL;
+}
+
+Status runlog_resumed(RunLog *log, int64_t step, const char *changes, Diags *d) {
+  StrBuf line = {0};
+  sb_printf(&line, "{\"resumed\": %lld, \"changes\": %s}\n", (long long)step, changes);
+  Status st = write_line(log, &line, d);
+  sb_free(&line);
+  return st;
 }
 
 static void put_number(StrBuf *b, double v) {

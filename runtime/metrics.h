@@ -16,8 +16,11 @@ typedef struct RunLog RunLog;
 /* Opens a log for appending. resume_step < 0: a new run; the file is emptied and the recipe written as its
    first line, as
    {"recipe": ...}. Otherwise the records of an earlier run up to that step are kept, later and incomplete
-   ones cut off. NULL after reporting (ST_FILE). */
-RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, Diags *d);
+   ones cut off. A symbolic link is refused with `own`: the run's folder is ours, and a link in it is not. NULL after
+   reporting (ST_FILE). */
+RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, bool own, Diags *d);
+/* Appends {"resumed": step, "changes": CHANGES}, the latter a JSON object. */
+Status runlog_resumed(RunLog *log, int64_t step, const char *changes, Diags *d);
 /* Appends {"step": step, name: value, ...} in one write. */
 Status runlog_record(RunLog *log, int64_t step, const Metric *m, int n, Diags *d);
 void runlog_close(RunLog *log);

@@ -284,11 +284,17 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
 }
 
 Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d) {
+  return st_replace(path, NULL, t, n, meta, nmeta, d);
+}
+
+Status st_replace(const char *path, const char *previous, const StTensor *t, int n, const StMeta *meta,
+                  int nmeta, Diags *d) {
   char *header = make_header(t, n, meta, nmeta, d);
   if (!header) return ST_FILE;
   NewFile nf;
   Status st = file_begin(&nf, path, d);
   if (st == ST_OK) {
+    nf.previous = previous;
     size_t len = strlen(header), pad = (64 - (8 + len) % 64) % 64; /* data begins on a cache line */
     uint64_t total = len + pad;
     unsigned char size[8];

@@ -30,5 +30,8 @@ const char *st_meta(const StFile *f, const char *key);      /* NULL when absent 
 
 /* Writes atomically (runtime/file.h). */
 Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d);
+/* The same; the file of that name stays as `previous`. */
+Status st_replace(const char *path, const char *previous, const StTensor *t, int n, const StMeta *meta,
+                  int nmeta, Diags *d);
 
 #endif

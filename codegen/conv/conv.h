@@ -1,6 +1,6 @@
 /* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the
    other declarations are shared by the files of this emitter (pack.c: layouts; direct.c: direct
-   kernels; winograd.c: F(4x4,3x3)). */
+   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3)). */
 #ifndef JEPAC_CODEGEN_CONV_CONV_H
 #define JEPAC_CODEGEN_CONV_CONV_H
 
@@ -11,6 +11,12 @@
 void conv_emit(EmitModule *m, const ConvSpec *spec, int step, const char *symbol);
 
 /* ---- shared pieces ---- */
+/* The source columns a scratch row holds: first scratch column, its source column, how many, and their
+ * distances. */
+typedef struct {
+  int64_t first, from, count, src_step, dst_step;
+} ConvSpan;
+ConvSpan conv_span(const ConvFill *f);
 /* Copies blocks [cb0, cb0 + ncb) of one image into scratch (see ConvFill); row0 is the source coordinate of
  * scratch row 0. */
 void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb,
@@ -18,6 +24,11 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
 /* A vector over lanes i of w[(lane0 + i) * stride], zero from `count` lanes on. */
 LLVMValueRef conv_lanes(EmitModule *m, bool bf16, LLVMValueRef w, LLVMValueRef lane0, int64_t count,
                         int64_t stride);
+
+/* Row-major results: scratch [image][kb][rows][ow][lane] of a band from phase row row0 on to [k][oh][ow]. */
+void conv_unpack(EmitModule *m, const ConvGather *g, LLVMValueRef scratch, LLVMValueRef nimage,
+                 LLVMValueRef image0, LLVMValueRef row0, LLVMValueRef kb0, LLVMValueRef nkb,
+                 LLVMValueRef result, bool bf16);
 
 /* ---- step bodies ---- */
 /* Packs weights w[k][c][tap] -> [kb][cb][tap][c][lane of k] (input gradient: k and c change places), zero
@@ -27,6 +38,8 @@ void conv_emit_pack(EmitModule *m, const ConvSpec *s);
 void conv_emit_sum(EmitModule *m, const ConvSpec *s);
 void conv_emit_gather(EmitModule *m, const ConvSpec *s);
 void conv_emit_wgrad(EmitModule *m, const ConvSpec *s);
+void conv_emit_lanes(EmitModule *m, const ConvSpec *s); /* gather and weight gradient of groups in a vector */
+void conv_emit_lanes_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step);
 
 #endif

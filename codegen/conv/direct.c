@@ -44,7 +44,7 @@ static void gather_reduce(EmitModule *m, const Gather *z, const ConvPhase *ph, c
   int unroll = divisor_up_to(f->ib, max64(1, UNROLL / (lone ? n : 2 * n)));
 
   TileLoop lb, lc, lr, ls;
-  LLVMValueRef cb = tile_loop(m, &lb, em_i64(m, f->icb), 1);
+  LLVMValueRef cb = tile_loop(m, &lb, em_i64(m, g->rcb), 1);
   tile_carry(m, &lb, acc, n);
   LLVMValueRef inb = tile_at(m, in, em_imulc(m, cb, f->rows * f->cols * f->ib)),
                wb = tile_at(m, w, em_imulc(m, cb, f->ib * kernel * L));
@@ -98,6 +98,10 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
     LLVMValueRef at = em_iadd(m, em_imulc(m, p, g->source_step[0] * pitch),
                               em_imulc(m, q, g->source_step[1] * fill_pixel(&g->fill)));
     LLVMValueRef in = tile_at(m, tile_at(m, z->src, em_imulc(m, i, g->image)), at);
+    if (z->s->groups > 1) { /* the blocks of its group */
+      LLVMValueRef group = em_idivc(m, em_iadd(m, z->kb0, kb), g->group_of.out / L);
+      in = tile_at(m, in, em_imulc(m, group, g->rcb * g->fill.rows * g->fill.cols * g->fill.ib));
+    }
     gather_reduce(m, z, ph, pw, t, in, w, acc);
   }
   LLVMValueRef out = tile_tat(m, z->out16, z->dst, em_imulc(m, i, z->dimage));
@@ -117,26 +121,25 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   tile_end(m, &lk, NULL, 0);
 }
 
-/* Row-major results: scratch [kb][rows][ow][lane] to dst[k][oh][ow]. */
-static void gather_unpack(EmitModule *m, const Gather *z, LLVMValueRef result, bool bf16) {
-  const ConvGather *g = &z->g;
+void conv_unpack(EmitModule *m, const ConvGather *g, LLVMValueRef scratch, LLVMValueRef nimage,
+                 LLVMValueRef image0, LLVMValueRef row0, LLVMValueRef kb0, LLVMValueRef nkb,
+                 LLVMValueRef result, bool bf16) {
   int L = m->vl;
   int64_t step = g->phase[0][0].step, rows = g->band * step;
-  LLVMValueRef first = em_imulc(m, z->row0, step);
+  LLVMValueRef first = em_imulc(m, row0, step);
   LLVMValueRef nrow = em_imin(m, em_i64(m, rows), em_isub(m, em_i64(m, g->oh), first));
-  LLVMValueRef k0 = em_imulc(m, z->kb0, L);
-  LLVMValueRef nk = em_imin(m, em_imulc(m, z->nkb, L), em_isub(m, em_i64(m, g->cout), k0));
+  LLVMValueRef k0 = em_imulc(m, kb0, L);
+  LLVMValueRef nk = em_imin(m, em_imulc(m, nkb, L), em_isub(m, em_i64(m, g->cout), k0));
   TileLoop li, lk, lr, lq;
-  LLVMValueRef i = tile_loop(m, &li, z->nimage, 1);
+  LLVMValueRef i = tile_loop(m, &li, nimage, 1);
   LLVMValueRef k = tile_loop(m, &lk, nk, 1);
-  LLVMValueRef src =
-      tile_at(m, tile_at(m, z->dst, em_imulc(m, i, z->dimage)), em_imulc(m, em_idivc(m, k, L), z->dblock));
+  LLVMValueRef src = tile_at(m, tile_at(m, scratch, em_imulc(m, i, g->out_scratch)),
+                             em_imulc(m, em_idivc(m, k, L), rows * g->ow * L));
   src = tile_at(m, src, em_imodc(m, k, L));
-  LLVMValueRef dst =
-      tile_tat(m, bf16, result, em_imulc(m, em_iadd(m, z->image0, i), g->cout * g->oh * g->ow));
+  LLVMValueRef dst = tile_tat(m, bf16, result, em_imulc(m, em_iadd(m, image0, i), g->cout * g->oh * g->ow));
   dst = tile_tat(m, bf16, dst, em_imulc(m, em_iadd(m, k0, k), g->oh * g->ow));
   LLVMValueRef r = tile_loop(m, &lr, nrow, 1);
-  LLVMValueRef from = tile_at(m, src, em_imulc(m, r, z->dpitch)),
+  LLVMValueRef from = tile_at(m, src, em_imulc(m, r, g->ow * L)),
                to = tile_tat(m, bf16, dst, em_imulc(m, em_iadd(m, first, r), g->ow));
   LLVMValueRef q = tile_loop(m, &lq, em_i64(m, g->ow), 1);
   tile_tstore(m, bf16, em_load(m, m->f32, tile_at(m, from, em_imulc(m, q, L)), 4), tile_tat(m, bf16, to, q));
@@ -154,7 +157,7 @@ void conv_emit_gather(EmitModule *m, const ConvSpec *s) {
   bool out16 = s->kind == CONV_DX ? s->xbf16 : s->ybf16;
   LLVMValueRef src = em_operand(m, 0), result;
   z.weights = em_operand(m, 1), result = em_operand(m, 2);
-  z.wblock = f->icb * f->ib * s->kh * s->kw * m->vl;
+  z.wblock = g->source * s->kh * s->kw * m->vl;
   TileLoop lu, l;
   LLVMValueRef unit = tile_loop(m, &lu, em_i64(m, g->units), 1);
   unit = em_iadd(m, em_imulc(m, m->chunk, g->units), unit);
@@ -187,7 +190,7 @@ void conv_emit_gather(EmitModule *m, const ConvSpec *s) {
   }
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) gather_phase(m, &z, a, b);
-  if (!g->oblock) gather_unpack(m, &z, result, out16);
+  if (!g->oblock) conv_unpack(m, g, z.dst, z.nimage, z.image0, z.row0, z.kb0, z.nkb, result, out16);
   tile_end(m, &lu, NULL, 0);
 }
 
@@ -280,13 +283,15 @@ static void wgrad_flat(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValueRef
           entries = ib * s->kw * kh;
   TileLoop l;
   LLVMValueRef r = tile_loop(m, &l, em_i64(m, g->flat_rows ? 1 : s->kh), 1);
-  LLVMValueRef x = tile_at(m, z->x, em_imulc(m, r, pitch)), to = tile_at(m, acc, em_imulc(m, r, s->kw * L));
+  LLVMValueRef x = tile_at(m, z->x, em_imulc(m, r, s->dilation[0] * pitch)),
+               to = tile_at(m, acc, em_imulc(m, r, s->kw * L));
   for (int64_t e0 = 0; e0 < entries; e0 += g->rb) {
     int rb = (int)min64(g->rb, entries - e0);
     int64_t xoff[TILE_MAX], accoff[TILE_MAX];
     for (int k = 0; k < rb; k++) {
       int64_t e = e0 + k, c = e % ib, t = e / ib, row = t / s->kw, col = t % s->kw;
-      xoff[k] = row * pitch + col * fill_pixel(&g->fx) + c * fill_channel(&g->fx);
+      xoff[k] =
+          row * s->dilation[0] * pitch + col * s->dilation[1] * fill_pixel(&g->fx) + c * fill_channel(&g->fx);
       accoff[k] = (c * s->kh * s->kw + row * s->kw + col) * L;
     }
     z->tile = em_iaddc(
@@ -297,6 +302,9 @@ static void wgrad_flat(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValueRef
   tile_end(m, &l, NULL, 0);
 }
 
+/* Blocks of x that a tile of y blocks meets. */
+static int64_t per_tile(const ConvSpec *s, const ConvWgrad *g) { return s->groups > 1 ? g->gc : g->cgroup; }
+
 static void wgrad_blocked(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValueRef y, LLVMValueRef acc,
                           int ob) {
   const ConvWgrad *g = &z->g;
@@ -305,15 +313,22 @@ static void wgrad_blocked(EmitModule *m, Wgrad *z, LLVMValueRef group, LLVMValue
   int64_t xoff[TILE_MAX], accoff[TILE_MAX];
   for (int k = 0; k < g->rb; k++) xoff[k] = k, accoff[k] = k * taps * L;
   TileLoop lb, lr, ls, lc;
-  LLVMValueRef cb = tile_loop(m, &lb, z->ncb, 1);
+  LLVMValueRef cb = tile_loop(m, &lb, s->groups > 1 ? em_i64(m, g->gc) : z->ncb, 1);
   LLVMValueRef r = tile_loop(m, &lr, em_i64(m, s->kh), 1);
   LLVMValueRef c = tile_loop(m, &ls, em_i64(m, s->kw), 1);
   LLVMValueRef c0 = tile_loop(m, &lc, em_i64(m, ib), g->rb);
   LLVMValueRef x = tile_at(m, z->x, em_imulc(m, cb, g->fx.rows * pitch));
-  x = tile_at(m, x, em_iadd(m, em_imulc(m, r, pitch), em_iadd(m, em_imulc(m, c, ib), c0)));
+  if (s->groups > 1) { /* the blocks of its group */
+    LLVMValueRef first = em_imulc(m, em_idivc(m, em_imulc(m, group, ob), g->gk), g->gc);
+    x = tile_at(m, x, em_imulc(m, first, g->fx.rows * pitch));
+  }
+  x = tile_at(m, x,
+              em_iadd(m, em_imulc(m, r, s->dilation[0] * pitch),
+                      em_iadd(m, em_imulc(m, c, s->dilation[1] * ib), c0)));
   LLVMValueRef tap = em_iadd(m, em_imulc(m, r, s->kw), c), ch = em_iadd(m, em_imulc(m, cb, ib), c0);
   LLVMValueRef to = tile_at(m, acc, em_imulc(m, em_iadd(m, em_imulc(m, ch, taps), tap), L));
-  LLVMValueRef number = em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, group, g->cgroup), cb), taps), tap);
+  LLVMValueRef number =
+      em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, group, per_tile(s, g)), cb), taps), tap);
   z->tile = em_iadd(m, em_imulc(m, number, ib / g->rb), em_idivc(m, c0, g->rb));
   wgrad_tile(m, z, x, xoff, y, to, accoff, g->rb, ob);
   tile_end(m, &lc, NULL, 0);
@@ -329,7 +344,7 @@ static void ahead_of(EmitModule *m, Wgrad *z, LLVMValueRef x, LLVMValueRef y, LL
   const ConvSpec *s = z->s;
   int64_t L = m->vl, kh = g->flat_rows ? 1 : s->kh;
   int64_t each = g->flat ? kh * div_up(g->fx.ib * s->kw * (g->flat_rows ? s->kh : 1), g->rb)
-                         : g->cgroup * s->kh * s->kw * (g->fx.ib / g->rb);
+                         : per_tile(s, g) * s->kh * s->kw * (g->fx.ib / g->rb);
   z->tiles = (g->kgroup / g->ob + g->kgroup % g->ob) * each;
   const ConvFill *f = &g->fx;
   if (f->block && !f->bf16) {
@@ -363,16 +378,17 @@ void conv_emit_wgrad(EmitModule *m, const ConvSpec *s) {
   LLVMValueRef kg = em_imodc(m, m->chunk, g->nkgroup), rest = em_idivc(m, m->chunk, g->nkgroup);
   LLVMValueRef cg = em_imodc(m, rest, g->ncgroup), split = em_idivc(m, rest, g->ncgroup);
   LLVMValueRef kb0 = em_imulc(m, kg, g->kgroup), cb0 = em_imulc(m, cg, g->cgroup);
+  if (s->groups > 1) cb0 = em_imulc(m, em_idivc(m, kb0, g->gk), g->gc);
   LLVMValueRef nkb = em_imin(m, em_isub(m, em_i64(m, g->ocb), kb0), em_i64(m, g->kgroup));
   z.ncb = em_imin(m, em_isub(m, em_i64(m, g->fx.icb), cb0), em_i64(m, g->cgroup));
   if (g->nkgroup == 1) kb0 = em_i64(m, 0), nkb = em_i64(m, g->ocb);
-  if (g->ncgroup == 1) cb0 = em_i64(m, 0), z.ncb = em_i64(m, g->fx.icb);
-  z.acc = tile_at(
-      m, tmp,
-      em_iadd(m, em_imulc(m, split, g->acc), em_iadd(m, em_imulc(m, kb0, panel), em_imulc(m, cb0, cpanel))));
+  if (g->ncgroup == 1 && s->groups == 1) cb0 = em_i64(m, 0), z.ncb = em_i64(m, g->fx.icb);
+  LLVMValueRef first = em_imulc(m, kb0, panel); /* in groups, x blocks count from the group's first */
+  if (s->groups == 1) first = em_iadd(m, first, em_imulc(m, cb0, cpanel));
+  z.acc = tile_at(m, tmp, em_iadd(m, em_imulc(m, split, g->acc), first));
   TileLoop lk, lz, lt, li, lv;
   LLVMValueRef kb = tile_loop(m, &lk, nkb, 1);
-  LLVMValueRef j = tile_loop(m, &lz, em_imulc(m, z.ncb, cpanel), L);
+  LLVMValueRef j = tile_loop(m, &lz, s->groups > 1 ? em_i64(m, panel) : em_imulc(m, z.ncb, cpanel), L);
   tile_vstore(m, LLVMConstNull(m->vf32), tile_at(m, z.acc, em_iadd(m, em_imulc(m, kb, panel), j)));
   tile_end(m, &lz, NULL, 0);
   tile_end(m, &lk, NULL, 0);

@@ -18,14 +18,8 @@ static void zero_run(EmitModule *m, LLVMValueRef dst, int64_t n) {
   for (int64_t i = whole; i < n; i++) em_store(m, em_f32(m, 0), tile_atc(m, dst, i), 4);
 }
 
-/* The source columns a scratch row holds: first scratch column, its source column, how many, and their
- * distances. */
-typedef struct {
-  int64_t first, from, count, src_step, dst_step;
-} Columns;
-
-static Columns columns_of(const ConvFill *f) {
-  Columns c = {.src_step = f->sub[1], .dst_step = f->dil[1]};
+ConvSpan conv_span(const ConvFill *f) {
+  ConvSpan c = {.src_step = f->sub[1], .dst_step = f->dil[1]};
   for (int64_t j = 0; j < f->cols; j++) {
     int64_t v = f->lo[1] + j;
     if (v < 0 || v % f->dil[1] || v / f->dil[1] * f->sub[1] >= f->w) continue;
@@ -37,8 +31,8 @@ static Columns columns_of(const ConvFill *f) {
 
 /* One row of one channel block; src points at the row of the block (blocked) or of its first channel
  * (row-major). */
-static void copy_row(EmitModule *m, const ConvFill *f, const Columns *c, LLVMValueRef src, LLVMValueRef nchan,
-                     LLVMValueRef dst) {
+static void copy_row(EmitModule *m, const ConvFill *f, const ConvSpan *c, LLVMValueRef src,
+                     LLVMValueRef nchan, LLVMValueRef dst) {
   LLVMValueRef from, to = tile_atc(m, dst, c->first * f->ib);
   TileLoop l, lc;
   if (f->block) {
@@ -88,7 +82,7 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
     conv_fill(m, &p, image, em_i64(m, 0), em_i64(m, p.c), row0, dst);
     return;
   }
-  Columns c = columns_of(f);
+  ConvSpan c = conv_span(f);
   TileLoop lb, lr;
   LLVMValueRef cb = tile_loop(m, &lb, ncb, 1), block = em_iadd(m, cb0, cb);
   LLVMValueRef src = tile_tat(m, f->bf16, image, em_imulc(m, block, f->ib * f->h * f->w));
@@ -122,11 +116,12 @@ void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRe
 }
 
 /* ---- weights ---- */
-/* Where packed weights keep tap `tap` of source channel c. */
-static LLVMValueRef packed_at(EmitModule *m, const ConvFill *f, int64_t taps, LLVMValueRef c,
+/* Where packed weights keep tap `tap` of source channel c (of a group). */
+static LLVMValueRef packed_at(EmitModule *m, const ConvGather *g, int64_t taps, LLVMValueRef c,
                               LLVMValueRef tap) {
-  LLVMValueRef t = em_iadd(m, em_imulc(m, em_idivc(m, c, f->ib), taps), tap);
-  return em_imulc(m, em_iadd(m, em_imulc(m, t, f->ib), em_imodc(m, c, f->ib)), m->vl);
+  int64_t ib = g->group_of.lanes ? 1 : g->fill.ib;
+  LLVMValueRef t = em_iadd(m, em_imulc(m, em_idivc(m, c, ib), taps), tap);
+  return em_imulc(m, em_iadd(m, em_imulc(m, t, ib), em_imodc(m, c, ib)), m->vl);
 }
 
 /* w[k][j] (j: channel and tap) to one kb: transposed tiles; rows k past the end and columns j past the end
@@ -134,7 +129,7 @@ static LLVMValueRef packed_at(EmitModule *m, const ConvFill *f, int64_t taps, LL
 static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
                          LLVMValueRef tmp) {
   int L = m->vl;
-  int64_t taps = s->kh * s->kw, cols = s->c * taps, total = g->fill.icb * g->fill.ib * taps;
+  int64_t taps = s->kh * s->kw, cols = s->c / s->groups * taps, total = g->source * taps;
   LLVMValueRef k0 = em_imulc(m, m->chunk, L), dst = tile_at(m, tmp, em_imulc(m, m->chunk, total * L));
   for (int part = 0; part < 2; part++) { /* whole tiles in a loop, then the rest */
     int64_t whole = total / L * L, rest = total - whole;
@@ -156,9 +151,8 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
     tile_transpose(m, v, L);
     for (int i = 0; i < (part ? (int)rest : L); i++) {
       LLVMValueRef at = em_iaddc(m, j, i);
-      tile_vstore(
-          m, v[i],
-          tile_at(m, dst, packed_at(m, &g->fill, taps, em_idivc(m, at, taps), em_imodc(m, at, taps))));
+      tile_vstore(m, v[i],
+                  tile_at(m, dst, packed_at(m, g, taps, em_idivc(m, at, taps), em_imodc(m, at, taps))));
     }
     if (!part) tile_end(m, &l, NULL, 0);
   }
@@ -179,22 +173,43 @@ LLVMValueRef conv_lanes(EmitModule *m, bool bf16, LLVMValueRef w, LLVMValueRef c
   return LLVMBuildSelect(m->b, mask, v, LLVMConstNull(m->vf32), "");
 }
 
+/* Input gradient in groups: over lanes i, tap 0 of w[the k-th of the group][channel c0 + i]. */
+static LLVMValueRef group_lanes(EmitModule *m, const ConvSpec *s, const ConvGroups *g, LLVMValueRef w,
+                                LLVMValueRef c0, LLVMValueRef k) {
+  LLVMValueRef v = LLVMGetPoison(m->vf32);
+  for (int i = 0; i < m->vl; i++) {
+    LLVMValueRef c = em_imin(m, em_iaddc(m, c0, i), em_i64(m, s->c - 1));
+    LLVMValueRef at = em_iadd(m, em_imulc(m, em_idivc(m, c, g->out), g->in), k);
+    at = em_iadd(m, em_imulc(m, at, g->out), em_imodc(m, c, g->out));
+    LLVMValueRef x = tile_tload(m, s->wbf16, tile_tat(m, s->wbf16, w, em_imulc(m, at, s->kh * s->kw)), 1);
+    v = LLVMBuildInsertElement(m->b, v, x, em_i32(m, i), "");
+  }
+  return v;
+}
+
 /* w[k][c][t] to one cb. */
 static void pack_gradient(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
                           LLVMValueRef tmp) {
   int L = m->vl;
-  int64_t taps = s->kh * s->kw, nk = g->fill.icb * g->fill.ib, panel = nk * taps * L;
+  int64_t taps = s->kh * s->kw, nk = g->source, panel = nk * taps * L;
   LLVMValueRef c0 = em_imulc(m, m->chunk, L), dst = tile_at(m, tmp, em_imulc(m, m->chunk, panel));
   TileLoop lk, lt;
   LLVMValueRef k = tile_loop(m, &lk, em_i64(m, nk), 1);
   LLVMValueRef t = tile_loop(m, &lt, em_i64(m, taps), 1);
+  if (s->groups > 1) {
+    LLVMValueRef v = group_lanes(m, s, &g->group_of, tile_tat(m, s->wbf16, w, t), c0, k);
+    tile_vstore(m, v, tile_at(m, dst, packed_at(m, g, taps, k, t)));
+    tile_end(m, &lt, NULL, 0);
+    tile_end(m, &lk, NULL, 0);
+    return;
+  }
   LLVMValueRef from = nk > s->k ? em_imin(m, k, em_i64(m, s->k - 1)) : k;
   LLVMValueRef src = tile_tat(m, s->wbf16, w, em_iadd(m, em_imulc(m, from, s->c * taps), t));
   LLVMValueRef v = conv_lanes(m, s->wbf16, src, c0, s->c, taps);
   if (nk > s->k)
     v = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), ""), v,
                         LLVMConstNull(m->vf32), "");
-  tile_vstore(m, v, tile_at(m, dst, packed_at(m, &g->fill, taps, k, t)));
+  tile_vstore(m, v, tile_at(m, dst, packed_at(m, g, taps, k, t)));
   tile_end(m, &lt, NULL, 0);
   tile_end(m, &lk, NULL, 0);
 }
@@ -210,7 +225,7 @@ void conv_emit_sum(EmitModule *m, const ConvSpec *s) {
   ConvWgrad g;
   conv_wgrad(s, m->target, &g);
   int L = m->vl;
-  int64_t cols = s->c * s->kh * s->kw, panel = g.acc / g.ocb;
+  int64_t cols = s->c / s->groups * s->kh * s->kw, panel = g.acc / g.ocb;
   LLVMValueRef tmp = em_operand(m, 0), w = em_operand(m, 1), k0 = em_imulc(m, m->chunk, L);
   LLVMValueRef src = tile_at(m, tmp, em_imulc(m, m->chunk, panel));
   TileLoop l, lk, lp;

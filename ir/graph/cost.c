@@ -19,13 +19,12 @@ double node_flops(const Graph *g, Val v) {
     return k * out;
   }
   case KIND_CONV: {
-    /* All three rows do the forward product: outputs g[N,K,OH,OW] times the C*kh*kw taps of w. */
-    const Shape *x = &n->shape, *w = &n->shape, *y = &n->shape;
-    if (n->op != OP_conv2d_dx) x = a;
+    /* All three rows do the forward product: outputs g[N,K,OH,OW] times the taps w[1,2,3] of each. */
+    const Shape *w = &n->shape, *y = &n->shape;
     if (n->op != OP_conv2d_dw) w = b;
     if (n->op == OP_conv2d_dx) y = a;
     if (n->op == OP_conv2d_dw) y = b;
-    return 2.0 * (double)shape_count(y) * (double)(x->dim[1] * w->dim[2] * w->dim[3]);
+    return 2.0 * (double)shape_count(y) * (double)(w->dim[1] * w->dim[2] * w->dim[3]);
   }
   case KIND_INPUT:
   case KIND_GRAD:

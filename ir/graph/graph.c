@@ -11,7 +11,16 @@ Graph *graph_new(Arena *a, const char *name) {
   return g;
 }
 
-/* Attribute lists named "axes" are sets: kept sorted, so that equal nodes look equal. */
+/* What says the same in two ways is kept in the shorter: symmetric padding, dilation 1, one group. */
+static void shorten_conv(OpId op, Ints *attr) {
+  Ints *pad = &attr[1], *dilation = &attr[op_attr_index(op, "dilation")],
+       *groups = &attr[op_attr_index(op, "groups")];
+  if (pad->n == 4 && pad->v[0] == pad->v[1] && pad->v[2] == pad->v[3]) *pad = ints2(pad->v[0], pad->v[2]);
+  if (dilation->n == 2 && dilation->v[0] == 1 && dilation->v[1] == 1) *dilation = (Ints){0};
+  if (groups->n == 1 && groups->v[0] == 1) *groups = (Ints){0};
+}
+
+/* Equal nodes look equal: attribute lists named "axes" are sets, kept sorted. */
 static const Ints *copy_attrs(Graph *g, OpId op, const Ints *attr) {
   int n = op_nattr(op);
   if (n == 0) return NULL;
@@ -28,6 +37,7 @@ static const Ints *copy_attrs(Graph *g, OpId op, const Ints *attr) {
         c[axes].v[j] = c[axes].v[j - 1];
         c[axes].v[j - 1] = t;
       }
+  if (op_table[op].kind == KIND_CONV) shorten_conv(op, c);
   return c;
 }
 

@@ -98,6 +98,11 @@ Val g_slice(Graph *g, Val a, const Ints *start, const Ints *stop, const Ints *st
 Val g_pad(Graph *g, Val a, const Ints *lo, const Ints *hi, const Ints *interior, double value);
 Val g_concat(Graph *g, const Val *v, int n, int axis);
 Val g_dot(Graph *g, Val a, Val b, const Ints *lb, const Ints *rb, const Ints *lc, const Ints *rc);
+/* What the attributes of a convolution say, in full: lo and hi pad rows and columns before and behind. */
+typedef struct {
+  int64_t stride[2], lo[2], hi[2], dilation[2], groups;
+} ConvAttrs;
+ConvAttrs conv_attrs(const Node *n);
 Ints ints1(int64_t a);
 Ints ints2(int64_t a, int64_t b);
 Ints ints_range(int n); /* 0, 1, ..., n-1 */

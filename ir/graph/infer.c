@@ -474,32 +474,83 @@ bool infer_dot(const Graph *g, Node *n, char *err, size_t errlen) {
   return true;
 }
 
-/* What the three convolution rows share: rank-4 operands of f32 or bf16, stride and pad of two. */
+ConvAttrs conv_attrs(const Node *n) {
+  const Ints *pad = &n->attr[1], *dilation = &n->attr[op_attr_index(n->op, "dilation")],
+             *groups = &n->attr[op_attr_index(n->op, "groups")];
+  ConvAttrs c = {.groups = groups->n ? groups->v[0] : 1};
+  for (int i = 0; i < 2; i++) {
+    c.stride[i] = n->attr[0].v[i];
+    c.dilation[i] = dilation->n ? dilation->v[i] : 1;
+    c.lo[i] = pad->v[pad->n == 4 ? 2 * i : i], c.hi[i] = pad->v[pad->n == 4 ? 2 * i + 1 : i];
+  }
+  return c;
+}
+
+/* What the three convolution rows share: rank-4 operands of f32 or bf16, lists of the right lengths. */
 static bool conv_common(const Graph *g, Node *n, const char *form0, const char *form1, char *err,
                         size_t errlen) {
   if (!contraction_dtype(g, n, err, errlen)) return false;
   if (n->dt == DT_F64)
     return fail(err, errlen, "%s computes in f32, but operand 1 is %s", op_table[n->op].name,
                 operand_text(g, n, 0).s);
-  return check_rank(g, n, 0, 4, form0, err, errlen) && check_rank(g, n, 1, 4, form1, err, errlen) &&
-         check_length(n, 0, 2, err, errlen) && check_length(n, 1, 2, err, errlen) &&
-         check_least(n, 0, 1, err, errlen) && check_least(n, 1, 0, err, errlen);
+  if (!check_rank(g, n, 0, 4, form0, err, errlen) || !check_rank(g, n, 1, 4, form1, err, errlen) ||
+      !check_length(n, 0, 2, err, errlen) || !check_least(n, 0, 1, err, errlen))
+    return false;
+  int dilation = op_attr_index(n->op, "dilation"), groups = op_attr_index(n->op, "groups");
+  if (n->attr[1].n != 2 && n->attr[1].n != 4)
+    return fail(err, errlen, "pad of %s is [height, width] or [top, bottom, left, right], but has %d entr%s",
+                op_table[n->op].name, n->attr[1].n, n->attr[1].n == 1 ? "y" : "ies");
+  return check_least(n, 1, 0, err, errlen) &&
+         (!n->attr[dilation].n || check_length(n, dilation, 2, err, errlen)) &&
+         check_least(n, dilation, 1, err, errlen) &&
+         (!n->attr[groups].n || check_length(n, groups, 1, err, errlen)) &&
+         check_least(n, groups, 1, err, errlen);
+}
+
+/* Both kinds of channels of a convolution of x and w (or a gradient of it) in whole groups. */
+static bool check_groups(const Node *n, int64_t groups, int64_t in, int64_t out, const char *what, TypeText a,
+                         TypeText b, char *err, size_t errlen) {
+  if (in % groups == 0 && out % groups == 0) return true;
+  return fail(err, errlen, "%s of %s %s and %s in %lld groups, which do not divide %lld %s channels",
+              op_table[n->op].name, what, a.s, b.s, (long long)groups, (long long)(in % groups ? in : out),
+              in % groups ? "input" : "output");
+}
+
+/* Positions of a kernel of extent k along dimension i of an image of extent d; 0 when it does not fit. */
+static int64_t conv_count(const ConvAttrs *c, int i, int64_t d, int64_t k) {
+  return window_count(d + c->lo[i] + c->hi[i], (k - 1) * c->dilation[i] + 1, c->stride[i], 0);
+}
+
+/* " padded by 1", " padded by 0 and 1, dilated by 2" */
+static TypeText geometry_text(const ConvAttrs *c, int i) {
+  TypeText t;
+  int n = snprintf(t.s, sizeof t.s, c->lo[i] == c->hi[i] ? " padded by %lld" : " padded by %lld and %lld",
+                   (long long)c->lo[i], (long long)c->hi[i]);
+  if (c->dilation[i] > 1)
+    snprintf(t.s + n, sizeof t.s - (size_t)n, ", dilated by %lld,", (long long)c->dilation[i]);
+  return t;
 }
 
 bool infer_conv(const Graph *g, Node *n, char *err, size_t errlen) {
   if (!conv_common(g, n, "an image x[N,C,H,W]", "a kernel w[K,C,kh,kw]", err, errlen)) return false;
   const Shape *x = &operand(g, n, 0)->shape, *w = &operand(g, n, 1)->shape;
   TypeText tx = operand_text(g, n, 0), tw = operand_text(g, n, 1);
-  if (x->dim[1] != w->dim[1])
-    return fail(err, errlen, "conv2d of x %s and w %s, whose channels (axis 1) are %lld and %lld", tx.s, tw.s,
-                (long long)x->dim[1], (long long)w->dim[1]);
+  ConvAttrs c = conv_attrs(n);
+  if (!check_groups(n, c.groups, x->dim[1], w->dim[0], "x", tx, tw, err, errlen)) return false;
+  if (x->dim[1] != w->dim[1] * c.groups) {
+    if (c.groups == 1)
+      return fail(err, errlen, "conv2d of x %s and w %s, whose channels (axis 1) are %lld and %lld", tx.s,
+                  tw.s, (long long)x->dim[1], (long long)w->dim[1]);
+    return fail(err, errlen,
+                "conv2d of x %s and w %s in %lld groups: w needs %lld channels (axis 1), but has %lld", tx.s,
+                tw.s, (long long)c.groups, (long long)(x->dim[1] / c.groups), (long long)w->dim[1]);
+  }
   n->shape = (Shape){4, {x->dim[0], w->dim[0]}};
   for (int i = 0; i < 2; i++) {
-    n->shape.dim[2 + i] = window_count(x->dim[2 + i], w->dim[2 + i], n->attr[0].v[i], n->attr[1].v[i]);
+    n->shape.dim[2 + i] = conv_count(&c, i, x->dim[2 + i], w->dim[2 + i]);
     if (n->shape.dim[2 + i] < 1)
-      return fail(err, errlen,
-                  "conv2d of x %s and w %s is zero-size: the kernel does not fit axis %d padded by %lld",
-                  tx.s, tw.s, 2 + i, (long long)n->attr[1].v[i]);
+      return fail(err, errlen, "conv2d of x %s and w %s is zero-size: the kernel does not fit axis %d%s",
+                  tx.s, tw.s, 2 + i, geometry_text(&c, i).s);
   }
   return true;
 }
@@ -507,16 +558,15 @@ bool infer_conv(const Graph *g, Node *n, char *err, size_t errlen) {
 /* gr is the gradient of a convolution of an image of h x w by a kernel of kh x kw. */
 static bool check_geometry(const Node *n, const Node *gr, const int64_t *image, const int64_t *kernel,
                            char *err, size_t errlen) {
+  ConvAttrs c = conv_attrs(n);
   for (int i = 0; i < 2; i++) {
-    int64_t o = window_count(image[i], kernel[i], n->attr[0].v[i], n->attr[1].v[i]);
+    int64_t o = conv_count(&c, i, image[i], kernel[i]);
     if (gr->shape.dim[2 + i] != o)
       return fail(err, errlen,
-                  "%s: extent %lld convolved by %lld at stride %lld padded by %lld gives %lld, but axis %d "
-                  "of g %s has "
+                  "%s: extent %lld convolved by %lld at stride %lld%s gives %lld, but axis %d of g %s has "
                   "%lld",
-                  op_table[n->op].name, (long long)image[i], (long long)kernel[i], (long long)n->attr[0].v[i],
-                  (long long)n->attr[1].v[i], (long long)o, 2 + i, text(gr).s,
-                  (long long)gr->shape.dim[2 + i]);
+                  op_table[n->op].name, (long long)image[i], (long long)kernel[i], (long long)c.stride[i],
+                  geometry_text(&c, i).s, (long long)o, 2 + i, text(gr).s, (long long)gr->shape.dim[2 + i]);
   }
   return true;
 }
@@ -525,10 +575,12 @@ bool infer_conv_dx(const Graph *g, Node *n, char *err, size_t errlen) {
   if (!conv_common(g, n, "a gradient g[N,K,OH,OW]", "a kernel w[K,C,kh,kw]", err, errlen)) return false;
   if (!check_length(n, 2, 2, err, errlen) || !check_least(n, 2, 1, err, errlen)) return false;
   const Node *gr = operand(g, n, 0), *w = operand(g, n, 1);
+  int64_t groups = conv_attrs(n).groups, channels = w->shape.dim[1] * groups;
   if (gr->shape.dim[1] != w->shape.dim[0])
     return fail(err, errlen, "conv2d_dx of g %s and w %s, whose output channels are %lld and %lld",
                 text(gr).s, text(w).s, (long long)gr->shape.dim[1], (long long)w->shape.dim[0]);
-  n->shape = (Shape){4, {gr->shape.dim[0], w->shape.dim[1], n->attr[2].v[0], n->attr[2].v[1]}};
+  if (!check_groups(n, groups, channels, w->shape.dim[0], "g", text(gr), text(w), err, errlen)) return false;
+  n->shape = (Shape){4, {gr->shape.dim[0], channels, n->attr[2].v[0], n->attr[2].v[1]}};
   return check_geometry(n, gr, n->attr[2].v, w->shape.dim + 2, err, errlen);
 }
 
@@ -536,10 +588,13 @@ bool infer_conv_dw(const Graph *g, Node *n, char *err, size_t errlen) {
   if (!conv_common(g, n, "an image x[N,C,H,W]", "a gradient g[N,K,OH,OW]", err, errlen)) return false;
   if (!check_length(n, 2, 2, err, errlen) || !check_least(n, 2, 1, err, errlen)) return false;
   const Node *x = operand(g, n, 0), *gr = operand(g, n, 1);
+  int64_t groups = conv_attrs(n).groups;
   if (x->shape.dim[0] != gr->shape.dim[0])
     return fail(err, errlen, "conv2d_dw of x %s and g %s, which differ in axis 0 (the batch)", text(x).s,
                 text(gr).s);
-  n->shape = (Shape){4, {gr->shape.dim[1], x->shape.dim[1], n->attr[2].v[0], n->attr[2].v[1]}};
+  if (!check_groups(n, groups, x->shape.dim[1], gr->shape.dim[1], "x", text(x), text(gr), err, errlen))
+    return false;
+  n->shape = (Shape){4, {gr->shape.dim[1], x->shape.dim[1] / groups, n->attr[2].v[0], n->attr[2].v[1]}};
   return check_geometry(n, gr, x->shape.dim + 2, n->attr[2].v, err, errlen);
 }
 

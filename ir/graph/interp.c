@@ -336,7 +336,8 @@ static void eval_dot(Eval *e) {
   round_all(e);
 }
 
-/* The three convolutions are one loop nest over y[n,k,oh,ow] += x[n,c,ih,iw] * w[k,c,i,j]; whichever of x, w,
+/* The three convolutions are one loop nest over y[n,k,oh,ow] += x[n,ch,ih,iw] * w[k,c,i,j], ch the c-th
+   channel of the group of k; whichever of x, w,
    y is the node's result accumulates the product of the other two. */
 static void eval_conv(Eval *e) {
   bool to_x = e->n->op == OP_conv2d_dx, to_w = e->n->op == OP_conv2d_dw;
@@ -344,23 +345,25 @@ static void eval_conv(Eval *e) {
   const Shape *ws = to_w ? &e->n->shape : &e->x[1]->shape;
   const Shape *ys = to_x ? &e->x[0]->shape : to_w ? &e->x[1]->shape : &e->n->shape;
   const double *x = e->in[0], *w = e->in[1], *y = to_x ? e->in[0] : e->in[1];
-  const Ints *stride = &e->n->attr[0], *pad = &e->n->attr[1];
-  int64_t sh = stride->v[0], sw = stride->v[stride->n - 1], ph = pad->v[0], pw = pad->v[pad->n - 1];
-  int64_t C = xs->dim[1], H = xs->dim[2], W = xs->dim[3], K = ws->dim[0], kh = ws->dim[2], kw = ws->dim[3];
+  ConvAttrs a = conv_attrs(e->n);
+  int64_t sh = a.stride[0], sw = a.stride[1];
+  int64_t C = xs->dim[1], CG = ws->dim[1], KG = ws->dim[0] / a.groups, H = xs->dim[2], W = xs->dim[3],
+          K = ws->dim[0], kh = ws->dim[2], kw = ws->dim[3];
   int64_t OH = ys->dim[2], OW = ys->dim[3];
   for (int64_t n = 0; n < xs->dim[0]; n++)
     for (int64_t k = 0; k < K; k++)
-      for (int64_t c = 0; c < C; c++)
+      for (int64_t c = 0; c < CG; c++)
         for (int64_t i = 0; i < kh; i++)
           for (int64_t j = 0; j < kw; j++) {
-            int64_t wi = ((k * C + c) * kh + i) * kw + j;
+            int64_t wi = ((k * CG + c) * kh + i) * kw + j, ch = k / KG * CG + c;
+            int64_t down = i * a.dilation[0] - a.lo[0], right = j * a.dilation[1] - a.lo[1];
             int64_t lo = 0, hi = OW; /* the ow whose iw lies inside */
-            while (lo < hi && lo * sw - pw + j < 0) lo++;
-            while (lo < hi && (hi - 1) * sw - pw + j >= W) hi--;
+            while (lo < hi && lo * sw + right < 0) lo++;
+            while (lo < hi && (hi - 1) * sw + right >= W) hi--;
             for (int64_t oh = 0; oh < OH; oh++) {
-              int64_t ih = oh * sh - ph + i;
+              int64_t ih = oh * sh + down;
               if (ih < 0 || ih >= H) continue;
-              int64_t xi = ((n * C + c) * H + ih) * W - pw + j, yi = ((n * K + k) * OH + oh) * OW;
+              int64_t xi = ((n * C + ch) * H + ih) * W + right, yi = ((n * K + k) * OH + oh) * OW;
               if (to_x)
                 for (int64_t o = lo; o < hi; o++) e->out[xi + o * sw] += w[wi] * y[yi + o];
               else if (to_w)

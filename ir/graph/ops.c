@@ -34,17 +34,30 @@ int op_nattr(OpId op) {
   return n;
 }
 
+bool op_attr_optional(OpId op, int i) {
+  size_t len;
+  const char *w = word_at(op_table[op].attrs, i, &len);
+  return w && w[len - 1] == '?';
+}
+
+/* Without the mark of an optional attribute. */
+static const char *name_at(OpId op, int i, size_t *len) {
+  const char *w = word_at(op_table[op].attrs, i, len);
+  *len -= w && w[*len - 1] == '?';
+  return w;
+}
+
 int op_attr_index(OpId op, const char *name) {
   const char *w;
   size_t len;
-  for (int i = 0; (w = word_at(op_table[op].attrs, i, &len)); i++)
+  for (int i = 0; (w = name_at(op, i, &len)); i++)
     if (strlen(name) == len && memcmp(w, name, len) == 0) return i;
   return -1;
 }
 
 const char *op_attr_name(OpId op, int i, char buf[static 32]) {
   size_t len;
-  const char *w = i >= 0 ? word_at(op_table[op].attrs, i, &len) : NULL;
+  const char *w = i >= 0 ? name_at(op, i, &len) : NULL;
   if (!w || len > 31) bug("operator %s has no attribute %d", op_table[op].name, i);
   memcpy(buf, w, len);
   buf[len] = 0;

@@ -28,7 +28,7 @@ typedef enum {
 
 typedef enum { TY_SAME = 1, TY_BOOL, TY_SELECT, TY_EXPLICIT, TY_OTHER } TypeRule;
 enum { A_FLOAT = 1, A_INT = 2, A_BOOL = 4 };
-enum { MAX_ATTRS = 4 };
+enum { MAX_ATTRS = 5 };
 
 struct Graph;
 struct Node;
@@ -46,7 +46,7 @@ typedef struct {
   OpKind kind;
   TypeRule type;
   int accept;
-  const char *attrs;
+  const char *attrs; /* names; "name?" may be absent: an empty list, not printed */
   InferFn shape;
   const char *expr, *vjp;
   VjpFn vjp_fn;
@@ -60,6 +60,7 @@ static inline bool op_has_imm(OpId op) { return op == OP_fill || op == OP_pad ||
 OpId op_find(const char *name);               /* OP_COUNT when unknown */
 int op_nattr(OpId op);                        /* number of attributes */
 int op_attr_index(OpId op, const char *name); /* -1 when unknown */
+bool op_attr_optional(OpId op, int i);
 /* Name of attribute i into buf. */
 const char *op_attr_name(OpId op, int i, char buf[static 32]);
 /* The operators that a model file can call, as a Markdown table (ir/graph/reference.c). */

@@ -95,6 +95,7 @@ static void print_attrs(StrBuf *out, const Node *n) {
   sb_printf(out, " {");
   for (int i = 0; i < na; i++) {
     char name[32];
+    if (!n->attr[i].n && op_attr_optional(n->op, i)) continue;
     sb_printf(out, "%s%s=[", i ? ", " : "", op_attr_name(n->op, i, name));
     for (int k = 0; k < n->attr[i].n; k++) sb_printf(out, "%s%lld", k ? "," : "", (long long)n->attr[i].v[k]);
     sb_printf(out, "]");

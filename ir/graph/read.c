@@ -359,7 +359,8 @@ static void read_attrs(Reader *r, OpId op, Ints *attr, double *imm, const char *
     expect(r, '}', "after the attributes");
   }
   for (int a = 0; a < n; a++)
-    if (!seen[a] && (a < na || op == OP_fill)) /* pad and window fill with 0 unless told otherwise */
+    if (!seen[a] && (a < na ? !op_attr_optional(op, a)
+                            : op == OP_fill)) /* pad and window fill with 0 unless told otherwise */
       fail(r, op_at, "%s needs the attribute '%s'", op_table[op].name, names[a]);
 }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* name(a, b, attribute, shape, dtype, value): operands by letter, the rest by name. */
+/* name(a, b, attribute, shape, dtype, value): operands by letter, the rest by name, "?" where it may be absent. */
 static void signature(const OpRow *r, OpId op, StrBuf *out) {
   const char *sep = "";
   sb_printf(out, "`%s(", r->name);
@@ -11,7 +11,7 @@ static void signature(const OpRow *r, OpId op, StrBuf *out) {
   if (r->nin < 0) sb_printf(out, "a, ..."), sep = ", ";
   for (int i = 0; i < op_nattr(op); i++, sep = ", ") {
     char name[32];
-    sb_printf(out, "%s%s", sep, op_attr_name(op, i, name));
+    sb_printf(out, "%s%s%s", sep, op_attr_name(op, i, name), op_attr_optional(op, i) ? "?" : "");
   }
   bool typed = r->type == TY_EXPLICIT;
   if (typed && r->kind != KIND_MAP) sb_printf(out, "%sshape", sep), sep = ", ";

@@ -262,8 +262,11 @@ VJP(dot) {
 /* The three convolutions are bilinear and each other's derivatives; geometry is handed on. One operand is the
    incoming gradient, which has another type than the operands where bf16 operands accumulate into f32. */
 static Val conv(Graph *g, OpId op, Val a, Val b, Val y, Val of, const Shape *size) {
-  Ints attr[3] = {*attr_of(g, y, 0), *attr_of(g, y, 1)};
+  OpId from = g_node(g, y)->op;
+  Ints attr[MAX_ATTRS] = {*attr_of(g, y, 0), *attr_of(g, y, 1)};
   if (size) attr[2] = ints2(size->dim[2], size->dim[3]);
+  attr[op_attr_index(op, "dilation")] = *attr_of(g, y, op_attr_index(from, "dilation"));
+  attr[op_attr_index(op, "groups")] = *attr_of(g, y, op_attr_index(from, "groups"));
   return cast_like(g, g_add(g, op, (Val[]){a, b}, 2, attr, 0, DT_NONE, NULL), of);
 }
 

@@ -17,6 +17,8 @@ static const Field fields[] = {
     {FIELD_LIST, "y", .member = {M(n), M(k), M(oh), M(ow), M(yblock)}},
     {FIELD_LIST, "stride", .member = {M(stride[0]), M(stride[1])}},
     {FIELD_LIST, "pad", .member = {M(pad[0]), M(pad[1])}},
+    {FIELD_LIST, "dilation", .member = {M(dilation[0]), M(dilation[1])}, .optional = true, .fallback = 1},
+    {FIELD_NUMBER, "groups", .member = {M(groups)}, .optional = true, .fallback = 1},
     {FIELD_LIST, "bf16", .member = {M(xbf16), M(wbf16), M(ybf16)}, .optional = true},
     {FIELD_NUMBER, "images", .member = {M(images)}, .optional = true},
     {FIELD_NUMBER, "choice", .member = {M(choice)}, .optional = true}};
@@ -33,10 +35,14 @@ static const char *impossible(const Kernel *k, const Target *t) {
   if (!extents_possible(x, 4) || !extents_possible(w, 4) || !extents_possible(y, 4))
     return "impossible extents";
   if (s->xblock < 0 || s->xblock > 64 || s->yblock < 0 || s->yblock > 64) return "impossible channel blocks";
-  for (int i = 0; i < 2; i++)
-    if (s->stride[i] < 1 || s->pad[i] < 0 || s->pad[i] > (int64_t)1 << 40 ||
-        y[2 + i] != (x[2 + i] + 2 * s->pad[i] - w[2 + i]) / s->stride[i] + 1)
+  for (int i = 0; i < 2; i++) {
+    const int64_t last = (int64_t)1 << 40, reach[] = {w[2 + i], s->dilation[i]},
+                  steps[] = {y[2 + i], s->stride[i]};
+    if (!extents_possible(reach, 2) || !extents_possible(steps, 2) || s->pad[i] < 0 || s->pad[i] > last ||
+        conv_pad_end(s, i) <= -s->stride[i] || conv_pad_end(s, i) > last)
       return "impossible geometry";
+  }
+  if (s->groups < 1 || s->c % s->groups || s->k % s->groups) return "groups that do not divide the channels";
   if (s->choice < 0 || s->choice >= CHOICES) return "a choice that no schedule has";
   if (s->images && (s->images < 0 || !conv_can_chunk_images(s, t)))
     return "this convolution cannot run in chunks of so many images";
@@ -45,7 +51,7 @@ static const char *impossible(const Kernel *k, const Target *t) {
 
 static int64_t elements(const ConvSpec *s, ContractionOperand role) {
   return role == CO_X   ? s->n * s->c * s->h * s->w
-         : role == CO_W ? s->k * s->c * s->kh * s->kw
+         : role == CO_W ? s->k * (s->c / s->groups) * s->kh * s->kw
                         : s->n * s->k * s->oh * s->ow;
 }
 
@@ -122,17 +128,19 @@ static int64_t at4(int64_t block, int64_t channels, int64_t h, int64_t w, int64_
 }
 
 static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
+  int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   for (int64_t i = 0; i < s->n; i++)
     for (int64_t o = 0; o < s->k; o++)
       for (int64_t a = 0; a < s->oh; a++)
         for (int64_t b = 0; b < s->ow; b++)
-          for (int64_t c = 0; c < s->c; c++)
+          for (int64_t c = 0; c < cg; c++)
             for (int64_t r = 0; r < s->kh; r++)
               for (int64_t t = 0; t < s->kw; t++) {
-                int64_t h = a * s->stride[0] + r - s->pad[0], v = b * s->stride[1] + t - s->pad[1];
+                int64_t h = a * s->stride[0] + r * s->dilation[0] - s->pad[0],
+                        v = b * s->stride[1] + t * s->dilation[1] - s->pad[1];
                 if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-                int64_t xi = at4(s->xblock, s->c, s->h, s->w, i, c, h, v),
-                        wi = ((o * s->c + c) * s->kh + r) * s->kw + t,
+                int64_t xi = at4(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
+                        wi = ((o * cg + c) * s->kh + r) * s->kw + t,
                         yi = at4(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
                 if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
                 else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];

@@ -32,6 +32,16 @@ typedef struct {
   bool in_place; /* no copy: channel-blocked f32 of which every pixel is read by one tap at most */
 } ConvFill;
 
+/* Channels of a group of the source and of the produced tensor (weight gradient: of x and y). Groups of whole
+   vectors are convolutions side by side. Else a vector of produced channels holds several, and the channel
+   each lane takes from its group (the j-th, for j < in) comes from the source's vector of the same number by
+   a permutation where a vector of both holds the same groups, or from scratch, where planes j = 0.. hold it.
+ */
+typedef struct {
+  int64_t in, out;
+  bool lanes, permute;
+} ConvGroups;
+
 /* Forward and input gradient: each produced pixel gathers taps of a source. */
 typedef struct {
   int lanes;
@@ -42,6 +52,11 @@ typedef struct {
   int nphase[2];
   ConvPhase phase[2][CONV_PHASES];
   ConvTile tile[CONV_PHASES][CONV_PHASES];
+  ConvGroups group_of;
+  int64_t rcb, source; /* source channel blocks, and channels, a produced block sums over */
+  int64_t
+      planes; /* lanes of several groups: vectors of scratch a pixel; no tap leaves its columns if padded */
+  bool padded;
   /* A unit of work is a group of images, a band of rows, a range of produced blocks; chunks are `units` of
      them, in this order. */
   int64_t units;
@@ -61,10 +76,17 @@ typedef struct {
   int64_t images, band, nband, nblock;
   int64_t nsplit, per_split; /* pixel blocks are cut into splits with partial sums of their own */
   int64_t cgroup, ncgroup, kgroup, nkgroup; /* channel blocks a chunk */
+  int64_t gk, gc;                           /* blocks of y and x of one group */
   bool flat;                                /* few channels: a register tile runs over (channel, tap) pairs */
   bool flat_rows;                           /* ... of all kernel rows, else of one */
   int rb, ob;                               /* register tile: rb broadcast values by ob vectors */
   int64_t acc;                              /* floats of one split's accumulators */
+  ConvGroups group_of;
+  /* Lanes of several groups: a register tile is rb kernel rows by sb columns by jb channels of a group, and
+     `width` columns of a row at a time feed it. */
+  int64_t planes, width;
+  bool padded;
+  int sb, jb;
 } ConvWgrad;
 
 /* Winograd: tiles of 4x4 (DX of stride 2: 8x8) produced pixels from a patch of source pixels, points x points
@@ -106,6 +128,15 @@ bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run a
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g);
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);
 void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g);
+
+ConvGroups conv_groups(const ConvSpec *s, int lanes);
+
+/* Columns [0, count) of a phase in tiles of `width`: `left` tiles some of whose taps may lie outside the
+   `size` source columns, then `middle` ones whose taps are all inside, then the rest as at first. */
+typedef struct {
+  int64_t width, left, middle;
+} ConvColumns;
+ConvColumns conv_columns(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width);
 
 /* Floats of scratch from one channel of a block, pixel of a row, row to the next. */
 static inline int64_t fill_channel(const ConvFill *f) { return f->planar ? f->rows * f->cols : 1; }

@@ -5,7 +5,16 @@
 
 #include <string.h>
 
+enum { LANE_TAPS = 11 }; /* taps of a row that lanes.c emits side by side */
 _Static_assert(CHOICE_NUMBERS >= 3 * CONV_PHASES * CONV_PHASES, "a tile a phase");
+
+static double conv_flops(const ConvSpec *s) {
+  return 2.0 * s->n * s->k * (s->c / s->groups) * s->oh * s->ow * s->kh * s->kw;
+}
+
+static int64_t chunks_wanted(const ConvSpec *s, const Target *t) {
+  return min64(t->cost->conv_chunks, 1 + (int64_t)(conv_flops(s) / t->cost->conv_chunk_flops));
+}
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
  * width. */
@@ -18,6 +27,7 @@ static void fill_blocks(ConvFill *f, int lanes) {
 /* A strided forward pass gains more from the copy, which compacts what is read. */
 static bool reads_in_place(const ConvSpec *s, const ConvFill *f) {
   return f->block && !f->bf16 && s->kh == 1 && s->kw == 1 && s->pad[0] == 0 && s->pad[1] == 0 &&
+         conv_pad_end(s, 0) <= 0 && conv_pad_end(s, 1) <= 0 &&
          (s->kind == CONV_DX || (s->stride[0] == 1 && s->stride[1] == 1));
 }
 
@@ -27,14 +37,16 @@ static bool tile_fits(const Target *t, int rb, int ob) {
 }
 
 static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t min_rows, int64_t cols,
-                          int64_t kb, int64_t max_ob) {
+                          int64_t kb, int64_t max_ob, bool divides) {
   Ranking best = {0};
-  for (int ob = 1; ob <= 4 && ob <= max_ob; ob++)
+  for (int ob = 1; ob <= 4 && ob <= max_ob; ob++) {
+    if (divides && max_ob % ob) continue; /* max_ob vectors of a group */
     for (int pw = 1; pw <= cols && tile_fits(t, pw, ob); pw++)
       for (int ph = 1; ph <= min_rows && tile_fits(t, ph * pw, ob); ph++) {
         double tiles = (double)div_up(rows, ph) * div_up(cols, pw) * div_up(kb, ob);
         rank_add(&best, tiles * tile_cycles(t->cost, ph * pw, ob) * (1 + 1e-3 * ph), ph, pw, ob);
       }
+  }
   const int64_t *v = rank_tile(&best, choice);
   return (ConvTile){(int)v[0], (int)v[1], (int)v[2]};
 }
@@ -50,23 +62,34 @@ static void phases_forward(const ConvSpec *s, int d, ConvGather *g) {
     g->fill.sub[d] = s->stride[d];
     g->source_step[d] = 1;
   }
-  g->phase[d][0] = (ConvPhase){0, 1, d ? s->ow : s->oh, k, 0, 1, -s->pad[d], 1};
+  g->phase[d][0] = (ConvPhase){0, 1, d ? s->ow : s->oh, k, 0, 1, -s->pad[d], s->dilation[d]};
 }
 
 static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
-  int64_t k = d ? s->kw : s->kh, size = d ? s->w : s->h, st = s->stride[d], pad = s->pad[d];
+  int64_t k = d ? s->kw : s->kh, size = d ? s->w : s->h, st = s->stride[d], pad = s->pad[d],
+          dilation = s->dilation[d];
   g->source_step[d] = g->fill.sub[d] = g->fill.dil[d] = 1;
   if (st > CONV_PHASES) {
     g->fill.dil[d] = st;
     g->nphase[d] = 1;
-    g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -1};
+    g->phase[d][0] = (ConvPhase){0, 1, size, k, 0, 1, pad, -dilation};
     return;
   }
   g->nphase[d] = (int)min64(st, size);
   for (int a = 0; a < g->nphase[d]; a++) {
-    int64_t first = (a + pad) % st;
-    g->phase[d][a] = (ConvPhase){a,     st, div_up(size - a, st),   first < k ? div_up(k - first, st) : 0,
-                                 first, st, (a + pad - first) / st, -1};
+    /* Tap r meets a pixel where a + pad - r * dilation is a multiple of the stride: every `every`-th r. */
+    int64_t first = 0, every = 1;
+    while (every * dilation % st) every++;
+    while (first < every && (a + pad - first * dilation) % st) first++;
+    int64_t ntap = first < every && first < k ? div_up(k - first, every) : 0;
+    g->phase[d][a] = (ConvPhase){a,
+                                 st,
+                                 div_up(size - a, st),
+                                 ntap,
+                                 first,
+                                 every,
+                                 (a + pad - first * dilation) / st,
+                                 -(every * dilation / st)};
   }
 }
 
@@ -95,6 +118,8 @@ static void gather_scratch(ConvGather *g) {
   g->out_scratch = g->oblock ? 0 : g->kgroup * g->band * g->phase[0][0].step * g->ow * g->lanes;
 }
 
+static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g);
+
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   bool dx = s->kind == CONV_DX;
   *g = (ConvGather){.lanes = target_lanes(t)};
@@ -105,32 +130,40 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   g->cout = dx ? s->c : s->k, g->oh = dx ? s->h : s->oh, g->ow = dx ? s->w : s->ow;
   g->oblock = dx ? s->xblock : s->yblock;
   g->ocb = div_up(g->cout, g->lanes);
-  fill_blocks(f, g->lanes);
+  g->group_of = conv_groups(s, g->lanes);
+  if (s->groups > 1) f->ib = g->lanes, f->icb = div_up(f->c, f->ib);
+  else fill_blocks(f, g->lanes);
+  if (g->group_of.lanes) {
+    lanes_gather(s, t, g);
+    return;
+  }
+  g->rcb = f->icb / s->groups, g->source = g->rcb * f->ib;
+  int64_t ob = s->groups > 1 ? g->group_of.out / g->lanes : g->ocb; /* vectors of a register tile */
   f->in_place = reads_in_place(s, f);
   for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
 
   int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
   g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
-  ConvTile guess = pick_tile(t, 0, rows, rows, cols, g->ocb, g->ocb);
+  ConvTile guess = pick_tile(t, 0, rows, rows, cols, g->ocb, ob, s->groups > 1);
   /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few
    * chunks. */
   g->band = rows;
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
     g->band = div_up(g->band, 2);
-  double flops = 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
-  int64_t wanted = min64(t->cost->conv_chunks, 1 + (int64_t)(flops / t->cost->conv_chunk_flops));
+  int64_t wanted = chunks_wanted(s, t);
   if (s->images) wanted = 1;
   while (s->n * div_up(rows, g->band) < wanted && g->band > 2 * guess.ph) g->band = div_up(g->band, 2);
   g->nband = div_up(rows, g->band);
   gather_scratch(g);
   /* Many weights: keep several images in L2 and stream the weights past them. */
-  int64_t weights = f->icb * f->ib * s->kh * s->kw * g->ocb * g->lanes * 4;
+  int64_t weights = g->source * s->kh * s->kw * g->ocb * g->lanes * 4;
   if (g->nband == 1 && g->oblock && weights > t->l2 / 4)
     g->group = min64(budget / (g->image * 4), t->cost->conv_group);
   g->group = max64(1, min64(g->group, s->images ? s->images : s->n / t->cost->conv_chunks));
   while (s->images && s->images % g->group) g->group--;
   g->ngroup = div_up(s->n, g->group);
   while (g->ngroup * g->nband * g->nkgroup < wanted && g->kgroup >= 8) {
+    if (s->groups > 1 && g->kgroup % (2 * ob)) break; /* whole groups */
     g->kgroup = div_up(g->kgroup, 2);
     g->nkgroup = div_up(g->ocb, g->kgroup);
   }
@@ -140,9 +173,101 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
       int64_t least = g->phase[0][a].count - (g->nband - 1) * g->band;
-      g->tile[a][b] = pick_tile(t, s->choice, min64(g->band, g->phase[0][a].count),
-                                max64(1, min64(g->band, least)), g->phase[1][b].count, g->kgroup, least_kb);
+      g->tile[a][b] =
+          pick_tile(t, s->choice, min64(g->band, g->phase[0][a].count), max64(1, min64(g->band, least)),
+                    g->phase[1][b].count, g->kgroup, min64(ob, least_kb), s->groups > 1);
     }
+}
+
+/* ---- groups within a vector ---- */
+ConvGroups conv_groups(const ConvSpec *s, int lanes) {
+  bool dx = s->kind == CONV_DX;
+  int64_t c = s->c / s->groups, k = s->k / s->groups;
+  bool mixed = s->groups > 1 && (c % lanes || k % lanes);
+  return (ConvGroups){dx ? k : c, dx ? c : k, mixed, mixed && c == k && lanes % c == 0};
+}
+
+ConvColumns conv_columns(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width) {
+  int64_t u = p->off, v = p->off + (p->ntap - 1) * p->offstep, lo = min64(u, v), hi = max64(u, v);
+  int64_t inside = lo < 0 ? div_up(-lo, source_step) : 0, /* first and last column inside */
+      last = size - 1 - hi < 0 ? -1 : (size - 1 - hi) / source_step;
+  ConvColumns c = {.width = width, .left = div_up(min64(inside, p->count), width)};
+  int64_t end = min64(last + 1, p->count) - c.left * width;
+  if (end > 0) c.middle = end / width;
+  return c;
+}
+
+/* Few code for the edges is all right; many tiles of it, or of very wide kernels, read a padded copy. */
+static bool wants_padding(const ConvPhase *p, int64_t source_step, int64_t size, int64_t width) {
+  if (p->ntap > LANE_TAPS) return true;
+  ConvColumns c = conv_columns(p, source_step, size, width);
+  return div_up(p->count, width) - c.middle > 4;
+}
+
+/* Columns of a tile: all equal, at most `max`. */
+static int64_t even_width(int64_t count, int64_t max) { return div_up(count, div_up(count, max64(1, max))); }
+
+/* One produced block at a time, from the source block that its lanes need or from a copy. */
+static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
+  ConvFill *f = &g->fill;
+  f->in_place = true; /* phases that compact nothing */
+  for (int d = 0; d < 2; d++) (s->kind == CONV_DX ? phases_gradient : phases_forward)(s, d, g);
+  int64_t h = (f->h - 1) * f->dil[0] + 1, w = (f->w - 1) * f->dil[1] + 1;
+  for (int a = 0; a < g->nphase[0]; a++)
+    for (int b = 0; b < g->nphase[1]; b++) {
+      const ConvPhase *p = &g->phase[1][b];
+      int64_t room = t->registers - 2 - min64(p->ntap, LANE_TAPS);
+      g->tile[a][b] = (ConvTile){1, (int)even_width(p->count, min64(14, room)), 1};
+      g->padded |= wants_padding(p, g->source_step[1], w, g->tile[a][b].pw);
+    }
+  f->rows = h, f->cols = w, f->lo[0] = f->lo[1] = 0;
+  if (g->padded) f->cols = extent(g, 1, g->phase[1][0].count);
+  g->planes = g->group_of.permute ? 1 : g->group_of.in, g->source = g->group_of.in;
+  f->in_place = g->group_of.permute && f->block && !f->bf16 && !g->padded && f->dil[0] == 1 && f->dil[1] == 1;
+  g->image = g->planes * f->rows * f->cols * f->ib;
+  g->group = 1, g->ngroup = s->n;
+  g->band = g->phase[0][0].count, g->nband = 1;
+  g->kgroup = g->ocb, g->nkgroup = 1;
+  int64_t wanted = s->images ? 1 : chunks_wanted(s, t);
+  while (s->n * g->nkgroup < wanted && g->kgroup > 1) {
+    g->kgroup = div_up(g->kgroup, 2);
+    g->nkgroup = div_up(g->ocb, g->kgroup);
+  }
+  while (f->in_place && s->n * g->nkgroup * g->nband < wanted && g->band > 4) {
+    g->band = div_up(g->band, 2);
+    g->nband = div_up(g->phase[0][0].count, g->band);
+  }
+  g->units = s->images ? s->images : 1;
+  g->out_scratch = g->oblock ? 0 : g->band * g->phase[0][0].step * g->ow * g->lanes;
+}
+
+static void lanes_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
+  ConvFill *fx = &g->fx, *fy = &g->fy;
+  int room = t->registers - 6;
+  int64_t in = g->group_of.in;
+  ConvPhase cols = {0, 1, s->ow, s->kw, 0, 1, -s->pad[1], s->dilation[1]};
+  g->width = even_width(s->ow, 8);
+  g->padded = wants_padding(&cols, s->stride[1], s->w, g->width);
+  g->planes = g->group_of.permute ? 1 : in;
+  g->jb = g->group_of.permute ? (int)in : 1;
+  g->sb = (int)(g->padded ? even_width(s->kw, min64(room, LANE_TAPS)) : s->kw);
+  while (g->jb > 1 && g->jb * g->sb > room) g->jb /= 2;
+  g->rb = g->jb == in && g->sb == s->kw ? (int)even_width(s->kh, room / (g->jb * g->sb)) : 1;
+  for (int d = 0; d < 2; d++) fx->sub[d] = fx->dil[d] = 1, fx->lo[d] = 0, g->step[d] = s->stride[d];
+  fx->rows = s->h, fx->cols = s->w;
+  if (g->padded) {
+    fx->lo[1] = -s->pad[1];
+    fx->cols = (s->ow - 1) * s->stride[1] + (s->kw - 1) * s->dilation[1] + 1;
+  }
+  fx->in_place = g->group_of.permute && fx->block && !fx->bf16 && !g->padded;
+  if (!s->yblock || s->ybf16) fy->rows = s->oh, fy->cols = s->ow;
+  g->acc = g->ocb * in * s->kh * s->kw * g->lanes;
+  g->kgroup = max64(1, g->ocb / t->cost->conv_chunks), g->nkgroup = div_up(g->ocb, g->kgroup);
+  g->cgroup = g->planes, g->ncgroup = 1;
+  g->nblock = s->n; /* a block of pixels is an image */
+  g->nsplit = max64(1, min64(s->n, div_up(chunks_wanted(s, t), g->nkgroup)));
+  g->per_split = div_up(g->nblock, g->nsplit);
+  g->nsplit = div_up(g->nblock, g->per_split);
 }
 
 /* ---- weight gradient ---- */
@@ -165,11 +290,11 @@ static void pick_flat(const ConvSpec *s, const Target *t, ConvWgrad *g) {
     }
 }
 
-static void pick_blocked(const Target *t, ConvWgrad *g) {
+static void pick_blocked(const Target *t, ConvWgrad *g, bool groups) {
   double best = 1e300;
   for (int ob = 1; ob <= 4 && ob <= g->kgroup; ob++)
     for (int rb = 1; rb <= g->fx.ib && tile_fits(t, rb, ob); rb++) {
-      if (g->fx.ib % rb) continue;
+      if (g->fx.ib % rb || (groups && g->gk % ob)) continue;
       int64_t rest = g->kgroup % ob;
       double cost =
           (tile_cycles(t->cost, rb, ob) * (g->kgroup / ob) + (rest ? tile_cycles(t->cost, rb, rest) : 0)) *
@@ -182,9 +307,17 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   const CostModel *c = t->cost;
   *g = (ConvWgrad){.lanes = target_lanes(t), .images = 1};
   g->fx = (ConvFill){.c = s->c, .h = s->h, .w = s->w, .block = s->xblock, .bf16 = s->xbf16};
-  fill_blocks(&g->fx, g->lanes);
+  g->fy = (ConvFill){.c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16};
+  g->fy.ib = g->lanes, g->fy.icb = g->ocb = div_up(s->k, g->lanes);
+  g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
+  g->group_of = conv_groups(s, g->lanes);
+  if (s->groups > 1) g->fx.ib = g->lanes, g->fx.icb = div_up(s->c, g->lanes);
+  else fill_blocks(&g->fx, g->lanes);
+  if (g->group_of.lanes) {
+    lanes_wgrad(s, t, g);
+    return;
+  }
   g->fx.in_place = reads_in_place(s, &g->fx);
-  g->ocb = div_up(s->k, g->lanes);
   for (int d = 0; d < 2; d++) {
     bool one = (d ? s->kw : s->kh) == 1 && s->pad[d] == 0 && !g->fx.in_place;
     g->step[d] = one ? 1 : s->stride[d];
@@ -192,27 +325,29 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
     g->fx.dil[d] = 1;
     g->fx.lo[d] = -s->pad[d];
   }
-  g->flat = !s->xblock && (g->fx.icb == 1);
+  g->flat = !s->xblock && s->groups == 1 && (g->fx.icb == 1);
   int64_t per = s->kh * s->kw * g->fx.ib * g->lanes * 4; /* accumulator bytes of a pair of channel blocks */
-  g->acc = g->ocb * g->fx.icb * per / 4;
+  g->gk = g->ocb / s->groups, g->gc = g->fx.icb / s->groups;
+  g->acc = g->ocb * g->gc * per / 4;
 
   /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough
    * chunks; all by bytes moved. */
   int64_t pixels = s->n * s->oh * s->ow;
   double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]),
          y = (double)pixels * s->k * 4, best = 1e300;
-  double flops = 2.0 * pixels * s->k * s->c * s->kh * s->kw;
-  int64_t wanted = min64(t->cost->conv_chunks, 1 + (int64_t)(flops / t->cost->conv_chunk_flops));
-  for (int64_t nc = 1; nc <= g->fx.icb; nc++)
+  double flops = conv_flops(s);
+  int64_t wanted = chunks_wanted(s, t);
+  bool groups = s->groups > 1; /* whole ones in a chunk: blocks of x and y go together */
+  for (int64_t nc = 1; nc <= (groups ? 1 : g->fx.icb); nc++)
     for (int64_t nk = 1; nk <= g->ocb; nk++)
       for (int64_t ns = 1; ns <= 16; ns *= 2) {
         int64_t cg = div_up(g->fx.icb, nc), kg = div_up(g->ocb, nk);
-        if (div_up(g->fx.icb, cg) != nc || div_up(g->ocb, kg) != nk) continue;
+        if (div_up(g->fx.icb, cg) != nc || div_up(g->ocb, kg) != nk || (groups && kg % g->gk)) continue;
+        int64_t pairs = kg * (groups ? g->gc : cg);
         if (ns > 1 && pixels / ns < c->conv_split_pixels) continue;
         double waste = (double)(cg * nc) / g->fx.icb * (kg * nk) / g->ocb;
-        double bytes = x * nk + y * nc + g->acc * 4.0 * (ns + 2);
-        if (cg * kg * per > t->l2 / 2)
-          bytes += c->conv_spill * (x + y) * ((double)cg * kg * per / (t->l2 / 2));
+        double bytes = x * (groups ? 1 : nk) + y * nc + g->acc * 4.0 * (ns + 2);
+        if (pairs * per > t->l2 / 2) bytes += c->conv_spill * (x + y) * ((double)pairs * per / (t->l2 / 2));
         if (nc * nk * ns < wanted)
           bytes += c->conv_idle * (x + y + g->acc) * ((double)wanted / (nc * nk * ns));
         bytes += flops / c->conv_flops_a_byte * (waste - 1) +
@@ -221,8 +356,9 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
         if (bytes < best)
           best = bytes, g->cgroup = cg, g->ncgroup = nc, g->kgroup = kg, g->nkgroup = nk, g->nsplit = ns;
       }
+  if (groups) g->cgroup = g->kgroup / g->gk * g->gc;
   if (g->flat) pick_flat(s, t, g);
-  else pick_blocked(t, g);
+  else pick_blocked(t, g, groups);
 
   /* Pixel blocks that keep one x block and ob y blocks in L1. */
   int64_t block =
@@ -234,12 +370,9 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->nsplit = min64(g->nsplit, g->nblock);
   g->per_split = div_up(g->nblock, g->nsplit);
   g->nsplit = div_up(g->nblock, g->per_split);
-  g->fx.rows = (g->band - 1) * g->step[0] + s->kh;
-  g->fx.cols = (s->ow - 1) * g->step[1] + s->kw;
+  g->fx.rows = (g->band - 1) * g->step[0] + (s->kh - 1) * s->dilation[0] + 1;
+  g->fx.cols = (s->ow - 1) * g->step[1] + (s->kw - 1) * s->dilation[1] + 1;
   if (g->fx.in_place) g->fx.rows = s->h, g->fx.cols = s->w;
-  g->fy = (ConvFill){
-      .c = s->k, .h = s->oh, .w = s->ow, .block = s->yblock, .bf16 = s->ybf16, .ib = g->lanes, .icb = g->ocb};
-  g->fy.sub[0] = g->fy.sub[1] = g->fy.dil[0] = g->fy.dil[1] = 1;
   if (!s->yblock || s->ybf16) g->fy.rows = g->band, g->fy.cols = s->ow;
 }
 
@@ -266,6 +399,8 @@ static WinoForm wino_form(const ConvSpec *s) {
 bool conv_wino_fits(const ConvSpec *s, const Target *t) {
   int64_t st = s->stride[0], pad = s->pad[0];
   if (s->kh != 3 || s->kw != 3 || s->stride[1] != st || s->pad[1] != pad) return false;
+  if (s->groups > 1 || s->dilation[0] > 1 || s->dilation[1] > 1) return false;
+  if (!conv_pad_even(s, 0) || !conv_pad_even(s, 1)) return false;
   if (!(st == 1 && pad <= 2) && !(st == 2 && pad == 1)) return false;
   int L = target_lanes(t);
   if (s->xblock != L || s->yblock != L) return false;
@@ -376,15 +511,11 @@ void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g) {
 }
 
 /* ---- plans ---- */
-static double conv_flops(const ConvSpec *s) {
-  return 2.0 * s->n * s->k * s->c * s->oh * s->ow * s->kh * s->kw;
-}
-
 static void plan_gather(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   ConvGather g;
   conv_gather(s, t, &g);
   ContractionOperand source = s->kind == CONV_DX ? CO_Y : CO_X, result = s->kind == CONV_DX ? CO_X : CO_Y;
-  int64_t panel = g.fill.icb * g.fill.ib * s->kh * s->kw * g.lanes * 4;
+  int64_t panel = g.source * s->kh * s->kw * g.lanes * 4;
   p->tmp_bytes[0] = g.ocb * panel;
   bool whole = g.nkgroup == 1 && (g.nband == 1 || s->images) && s->n % g.group == 0;
   p->nstep = 2;
@@ -413,6 +544,10 @@ static void plan_wgrad(const ConvSpec *s, const Target *t, ContractionPlan *p) {
   p->nstep = 2;
   int64_t x = g.fx.in_place ? 0 : g.cgroup * g.images * g.fx.rows * g.fx.cols * g.fx.ib,
           y = g.kgroup * g.images * g.fy.rows * g.fy.cols * g.lanes;
+  if (g.group_of.lanes) { /* one block of y at a time, and zeros for rows outside */
+    y /= g.kgroup;
+    x += g.fx.cols * g.lanes;
+  }
   p->step[0] = (ContractionStep){.name = "main",
                                  .nin = 2,
                                  .nout = 1,

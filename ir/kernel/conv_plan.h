@@ -10,13 +10,13 @@
 typedef enum { CONV_FWD, CONV_DX, CONV_DW } ConvKind;
 typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD } ConvAlgo;
 
-/* Always the forward geometry x[n,c,h,w] * w[k,c,kh,kw] -> y[n,k,oh,ow]. Weights and weight gradients are
- * row-major OIHW. */
+/* Always the forward geometry x[n,c,h,w] * w[k,c/groups,kh,kw] -> y[n,k,oh,ow]. Weights and weight gradients
+   are row-major OIHW. Padding behind the image is what the extents say. */
 typedef struct {
   ConvKind kind;
   ConvAlgo algo; /* asked for; conv_resolve() */
   int64_t n, c, h, w, k, oh, ow, kh, kw;
-  int64_t stride[2], pad[2];
+  int64_t stride[2], pad[2], dilation[2], groups;
   int xblock, yblock; /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else
                          target lanes */
   /* Stored as bf16; arithmetic and temporaries are f32. A weight gradient is never bf16. */
@@ -38,5 +38,16 @@ bool conv_can_chunk_images(const ConvSpec *spec, const Target *target);
 
 /* What a choice decides. */
 void conv_decide(const void *spec, const Target *t, int64_t choice, int64_t decided[CHOICE_NUMBERS]);
+
+/* Rows or columns of zeros behind the image along dimension d; negative where the last ones are not read. */
+static inline int64_t conv_pad_end(const ConvSpec *s, int d) {
+  int64_t size = d ? s->w : s->h, count = d ? s->ow : s->oh, k = d ? s->kw : s->kh;
+  return (count - 1) * s->stride[d] + (k - 1) * s->dilation[d] + 1 - size - s->pad[d];
+}
+/* Behind as before, as far as the stride lets one tell. */
+static inline bool conv_pad_even(const ConvSpec *s, int d) {
+  int64_t rest = s->pad[d] - conv_pad_end(s, d);
+  return rest >= 0 && rest < s->stride[d];
+}
 
 #endif

@@ -220,10 +220,9 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.kw = ws->dim[3];
   s.oh = ys->dim[2];
   s.ow = ys->dim[3];
-  for (int i = 0; i < 2; i++) {
-    s.stride[i] = n->attr[0].v[i];
-    s.pad[i] = n->attr[1].v[i];
-  }
+  ConvAttrs at = conv_attrs(n);
+  s.groups = at.groups;
+  for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.pad[i] = at.lo[i], s.dilation[i] = at.dilation[i];
   s.xblock = l->at.block[x];
   s.yblock = l->at.block[y];
   s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
@@ -255,7 +254,7 @@ static Refusal lower_scatter(Lower *l, Val v) {
 
 static Refusal lower_extern(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  Kernel k = extern_kernel(n->ext);
+  Kernel k = extern_kernel(n->ext, &n->shape);
   int *buf = NEWN(l->arena, int, n->nin + 1);
   for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
   buf[n->nin] = lower_buf(l, v);

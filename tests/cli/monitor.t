@@ -8,7 +8,7 @@ $ jepac train watched.jepa -q --out flat --set scale=0
                                  ^
   jepac: note: the run stops here; flat holds the states and the log
   exit 7
-$ ls flat && grep -c '"step"' flat/run.jsonl
+$ ls flat | grep -v previous && grep -c '"step"' flat/run.jsonl
   checkpoint.safetensors
   run.jsonl
   9

@@ -31,6 +31,8 @@ $ jepac reduce tiny.jepa
   exit 2
 
 $ jepac train tiny.jepa -q --steps 4 --out run && cp -r run more && jepac train tiny.jepa -q --steps 6 --out more --resume && jepac ckpt ls run | sed -n -e '1s/ .*//p' -e '/^net.0.weight/s/  */ /gp' -e '$p' | cut -d' ' -f1-4
+  jepac: warning: more goes on from step 4 with changes
+  jepac: note: length: 4, now 6 steps: schedules that depend on it are stretched
   tensor
   net.0.weight f32[16,8] -0.34921 0.34913
   12 tensors, 942 elements,
@@ -66,7 +68,7 @@ $ printf 'PK\003\004 and so on' > weights.pt; jepac ckpt ls weights.pt
   jepac: error: weights.pt: no safetensors file but a zip archive, as torch.save writes: save it with safetensors.torch.save_file
   exit 3
 $ jepac ckpt list run
-  jepac: error: jepac ckpt knows ls, diff and convert, not 'list'
+  jepac: error: jepac ckpt knows ls, check, diff and convert, not 'list'
   jepac: note: did you mean 'ls'?
   exit 2
 $ jepac ckpt ls nothere

@@ -15,7 +15,7 @@ $ jepac
     bench    MODEL            time the training step
     render                    write a data set of rendered objects in known rotations
     reduce   MODEL -- CMD     smallest model file that still fails
-    ckpt     ls|diff|convert  list, compare and convert tensor files
+    ckpt     ls|check|diff|convert list, check, compare and convert tensor files
     fmt      MODEL            lay out a model file
     manual   [PART]           operators, functions, library and protocols, as Markdown
   

@@ -162,7 +162,7 @@ void fuzz_runlog(const uint8_t *data, size_t n) {
   Diags *d = diags_new(a);
   fuzz_put("run.jsonl", data, n);
   snprintf(path, sizeof path, "%s/run.jsonl", fuzz_folder());
-  RunLog *l = runlog_open(path, "{}", n ? data[0] : 0, d);
+  RunLog *l = runlog_open(path, "{}", n ? data[0] : 0, true, d);
   FUZZ_CHECK(l || diags_errors(d) > 0);
   if (l) {
     Metric m = {"loss", 1.5};

@@ -252,7 +252,33 @@ static Val contract(Gen *r) {
   char name[16];
   snprintf(name, sizeof name, "w%d", g->inputs.n);
   Val in[2] = {x, g_input(g, name, IN_ARG, DT_F32, &w, NULL)};
-  Ints at[2] = {ints2(1 + pick(r, 2), 1 + pick(r, 2)), ints2(pick(r, 2), pick(r, 2))};
+  Ints at[4] = {ints2(1 + pick(r, 2), 1 + pick(r, 2)), ints2(pick(r, 2), pick(r, 2))};
+  Val v = attempt(r, OP_conv2d, in, 2, at, 0);
+  return v < 0 ? -1 : scale(r, v, (double)(w.dim[1] * w.dim[2] * w.dim[3]));
+}
+
+/* Some groups that divide n, in the end often all of them. */
+static int64_t groups_of(Gen *r, int64_t n) {
+  int64_t g = pick(r, 3) ? n : 1 + pick(r, n);
+  while (n % g) g--;
+  return g;
+}
+
+/* Large strides and kernels, groups and channels of their own (one or two results each), distances between
+   the kernel's elements, padding by side. */
+static Val odd_convolution(Gen *r, Val a) {
+  Graph *g = r->g;
+  Shape s = *shape_of(r, a);
+  if (s.rank != 4 || s.dim[2] * s.dim[3] > 400) return -1;
+  int64_t kind = pick(r, 6), groups = kind > 2 ? groups_of(r, s.dim[1]) : 1;
+  int64_t results = kind > 2 ? groups * (1 + pick(r, groups > 4 ? 2 : 5)) : extents[pick(r, 10)];
+  Shape w = {4, {results, s.dim[1] / groups, 1 + pick(r, 5), 1 + pick(r, 5)}};
+  char name[16];
+  snprintf(name, sizeof name, "w%d", g->inputs.n);
+  Val in[2] = {a, g_input(g, name, IN_ARG, DT_F32, &w, NULL)};
+  Ints at[4] = {ints2(1 + pick(r, 6), 1 + pick(r, 6)), ints2(pick(r, 7), pick(r, 7)), {0}, ints1(groups)};
+  if (kind % 3 == 1) at[2] = ints2(1 + pick(r, 3), 1 + pick(r, 3));
+  if (kind % 3 == 2) at[1] = (Ints){4, {pick(r, 4), pick(r, 4), pick(r, 4), pick(r, 4)}};
   Val v = attempt(r, OP_conv2d, in, 2, at, 0);
   return v < 0 ? -1 : scale(r, v, (double)(w.dim[1] * w.dim[2] * w.dim[3]));
 }
@@ -326,16 +352,7 @@ static Val wide_op(Gen *r) {
     Val v = attempt(r, OP_dot_general, (Val[]){a, b}, 2, at, 0);
     return v < 0 ? -1 : scale(r, v, n);
   }
-  case 7: { /* odd convolutions */
-    if (s.rank != 4 || s.dim[2] * s.dim[3] > 400) return -1;
-    Shape w = {4, {extents[pick(r, 10)], s.dim[1], 1 + pick(r, 5), 1 + pick(r, 5)}};
-    char name[16];
-    snprintf(name, sizeof name, "w%d", g->inputs.n);
-    Val in[2] = {a, g_input(g, name, IN_ARG, DT_F32, &w, NULL)};
-    Ints at[2] = {ints2(1 + pick(r, 6), 1 + pick(r, 6)), ints2(pick(r, 7), pick(r, 7))};
-    Val v = attempt(r, OP_conv2d, in, 2, at, 0);
-    return v < 0 ? -1 : scale(r, v, (double)(w.dim[1] * w.dim[2] * w.dim[3]));
-  }
+  case 7: return odd_convolution(r, a);
   case 8: { /* windows over two axes, and back */
     if (s.rank < 2 || s.rank > 4) return -1;
     Ints at[3] = {ints2(1 + pick(r, 3), 1 + pick(r, 3)), ints2(1 + pick(r, 3), 1 + pick(r, 3)), {0}};

@@ -266,7 +266,7 @@ static Val build_dot(Graph *g, int which) {
 
 static const struct {
   Shape x, w, y; /* of one geometry */
-  Ints attr[2];
+  Ints attr[4];  /* stride, pad, dilation, groups */
 } conv_cases[] = {
     {S(2, 3, 7, 7), S(5, 3, 3, 3), S(2, 5, 7, 7), {I(1, 1), I(1, 1)}},
     {S(1, 3, 7, 5), S(2, 3, 3, 3), S(1, 2, 4, 3), {I(2, 2), I(1, 1)}},
@@ -277,6 +277,21 @@ static const struct {
     {S(1, 16, 6, 6), S(16, 16, 3, 3), S(1, 16, 6, 6), {I(1, 1), I(1, 1)}},
     {S(1, 16, 5, 5), S(32, 16, 3, 3), S(1, 32, 3, 3), {I(2, 2), I(1, 1)}},
     {S(2, 16, 4, 4), S(16, 16, 1, 1), S(2, 16, 4, 4), {I(1, 1), I(0, 0)}},
+    {S(2, 4, 6, 5), S(6, 2, 3, 3), S(2, 6, 6, 5), {I(1, 1), I(1, 1), {0}, I(2)}}, /* grouped */
+    {S(1, 16, 5, 5), S(16, 4, 3, 3), S(1, 16, 5, 5), {I(1, 1), I(1, 1), {0}, I(4)}},
+    {S(1, 32, 4, 4), S(32, 16, 3, 3), S(1, 32, 2, 2), {I(2, 2), I(1, 1), {0}, I(2)}},
+    {S(1, 48, 3, 3), S(48, 24, 1, 1), S(1, 48, 3, 3), {I(1, 1), I(0, 0), {0}, I(2)}},
+    {S(2, 5, 6, 6), S(5, 1, 3, 3), S(2, 5, 3, 3), {I(2, 2), I(1, 1), {0}, I(5)}}, /* depthwise */
+    {S(1, 16, 7, 7), S(16, 1, 5, 5), S(1, 16, 7, 7), {I(1, 1), I(2, 2), {0}, I(16)}},
+    {S(1, 16, 7, 7), S(16, 1, 3, 3), S(1, 16, 4, 4), {I(2, 2), I(1, 1), {0}, I(16)}},
+    {S(2, 3, 5, 4), S(6, 1, 3, 3), S(2, 6, 5, 4), {I(1, 1), I(1, 1), {0}, I(3)}}, /* ... of two each */
+    {S(1, 16, 4, 4), S(32, 1, 3, 3), S(1, 32, 4, 4), {I(1, 1), I(1, 1), {0}, I(16)}},
+    {S(1, 3, 9, 8), S(4, 3, 3, 3), S(1, 4, 7, 6), {I(1, 1), I(1, 1), I(2, 2)}}, /* dilated */
+    {S(1, 16, 9, 9), S(16, 16, 3, 3), S(1, 16, 5, 3), {I(2, 3), I(2, 2), I(2, 3)}},
+    {S(1, 16, 8, 8), S(16, 1, 3, 3), S(1, 16, 8, 8), {I(1, 1), I(2, 2), I(2, 2), I(16)}},
+    {S(1, 3, 6, 6), S(4, 3, 3, 3), S(1, 4, 3, 3), {I(2, 2), I(0, 1, 0, 1)}}, /* padded by side */
+    {S(2, 16, 5, 5), S(16, 16, 3, 3), S(2, 16, 6, 4), {I(1, 1), I(2, 1, 0, 1)}},
+    {S(1, 16, 4, 4), S(16, 16, 1, 1), S(1, 16, 5, 6), {I(1, 1), I(0, 1, 0, 2)}},
 };
 static Val build_conv(Graph *g, int which) {
   Val x = farg(g, "x", &conv_cases[which].x), w = farg(g, "w", &conv_cases[which].w);
@@ -284,13 +299,15 @@ static Val build_conv(Graph *g, int which) {
 }
 static Val build_conv_dx(Graph *g, int which) {
   const Shape *x = &conv_cases[which].x;
-  Ints attr[3] = {conv_cases[which].attr[0], conv_cases[which].attr[1], ints2(x->dim[2], x->dim[3])};
+  Ints attr[5] = {conv_cases[which].attr[0], conv_cases[which].attr[1], ints2(x->dim[2], x->dim[3]),
+                  conv_cases[which].attr[2], conv_cases[which].attr[3]};
   Val y = farg(g, "y", &conv_cases[which].y), w = farg(g, "w", &conv_cases[which].w);
   return g_add(g, OP_conv2d_dx, (Val[]){y, w}, 2, attr, 0, DT_NONE, NULL);
 }
 static Val build_conv_dw(Graph *g, int which) {
   const Shape *w = &conv_cases[which].w;
-  Ints attr[3] = {conv_cases[which].attr[0], conv_cases[which].attr[1], ints2(w->dim[2], w->dim[3])};
+  Ints attr[5] = {conv_cases[which].attr[0], conv_cases[which].attr[1], ints2(w->dim[2], w->dim[3]),
+                  conv_cases[which].attr[2], conv_cases[which].attr[3]};
   Val x = farg(g, "x", &conv_cases[which].x), y = farg(g, "y", &conv_cases[which].y);
   return g_add(g, OP_conv2d_dw, (Val[]){x, y}, 2, attr, 0, DT_NONE, NULL);
 }

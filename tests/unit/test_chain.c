@@ -123,7 +123,7 @@ static Val norm_relu(Graph *g, Val x) {
 
 static Val conv(Graph *g, const char *name, Val x, int64_t out, int64_t stride) {
   Shape w = {4, {out, g_node(g, x)->shape.dim[1], 3, 3}};
-  Ints attr[] = {ints2(stride, stride), ints2(1, 1)};
+  Ints attr[4] = {ints2(stride, stride), ints2(1, 1)};
   Val in[] = {x, g_input(g, name, IN_PARAM, DT_F32, &w, NULL)};
   return g_add(g, OP_conv2d, in, 2, attr, 0, DT_NONE, NULL);
 }
@@ -213,7 +213,7 @@ START_TEST(many_operands) {
   Graph *g = graph_new(a, "many");
   Shape s = {4, {64, 16, 8, 8}}, ws = {4, {16, 16, 1, 1}};
   Val y = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), w = g_input(g, "w", IN_ARG, DT_F32, &ws, NULL);
-  Ints at[2] = {ints2(1, 1), ints2(0, 0)};
+  Ints at[4] = {ints2(1, 1), ints2(0, 0)};
   y = g_add(g, OP_conv2d, (Val[]){y, w}, 2, at, 0, DT_NONE, NULL);
   for (int i = 0; i < 80; i++)
     y = g_binary(g, OP_add, y, g_input(g, arena_printf(a, "a%d", i), IN_ARG, DT_F32, &s, NULL));

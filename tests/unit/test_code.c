@@ -90,10 +90,11 @@ END_TEST
  */
 START_TEST(test_convolutions_share_code) {
   static const struct {
-    int64_t c, k, h, kernel, stride;
-  } shape[] = {{64, 64, 32, 3, 1},  {64, 128, 16, 3, 2}, {512, 512, 4, 3, 1}, {32, 64, 8, 1, 2},
-               {16, 16, 14, 3, 1},  {128, 128, 2, 3, 1}, {16, 48, 9, 5, 1},   {256, 256, 8, 3, 1},
-               {128, 256, 8, 1, 1}, {16, 32, 4, 3, 2}};
+    int64_t c, k, h, kernel, stride, groups;
+  } shape[] = {{64, 64, 32, 3, 1, 1},  {64, 128, 16, 3, 2, 1}, {512, 512, 4, 3, 1, 1}, {32, 64, 8, 1, 2, 1},
+               {16, 16, 14, 3, 1, 1},  {128, 128, 2, 3, 1, 1}, {16, 48, 9, 5, 1, 1},   {256, 256, 8, 3, 1, 1},
+               {128, 256, 8, 1, 1, 1}, {16, 32, 4, 3, 2, 1},   {64, 64, 9, 3, 1, 64},  {32, 32, 14, 3, 2, 8},
+               {64, 64, 9, 3, 1, 2}};
   static const int64_t batch[] = {2, 4, 12, 32, 96};
   enum { SHAPES = sizeof shape / sizeof *shape, BATCHES = sizeof batch / sizeof *batch };
   Target t = target_host();
@@ -105,7 +106,7 @@ START_TEST(test_convolutions_share_code) {
     s.algo = i / 3 % 2 ? CONV_DIRECT : CONV_AUTO;
     s.h = s.w = shape[i / 12].h, s.kh = s.kw = shape[i / 12].kernel;
     s.stride[0] = s.stride[1] = shape[i / 12].stride;
-    s.pad[0] = s.pad[1] = s.kh / 2;
+    s.pad[0] = s.pad[1] = s.kh / 2, s.dilation[0] = s.dilation[1] = 1, s.groups = shape[i / 12].groups;
     s.oh = s.ow = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
     s.images = i / 6 % 2 ? 2 : 0;
     for (int step = 0; step < 2; step++) {

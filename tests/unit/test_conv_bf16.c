@@ -34,8 +34,9 @@ static void run(const ConvSpec *s, const Target *t, void *x, void *w, void *y) {
 }
 
 static void check_case(ConvSpec s, const Target *t, int mix) {
-  s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1, s.ow = (s.w + 2 * s.pad[1] - s.kw) / s.stride[1] + 1;
-  int64_t n[3] = {s.n * s.c * s.h * s.w, s.k * s.c * s.kh * s.kw, s.n * s.k * s.oh * s.ow};
+  s.oh = (s.h + 2 * s.pad[0] - (s.kh - 1) * s.dilation[0] - 1) / s.stride[0] + 1;
+  s.ow = (s.w + 2 * s.pad[1] - (s.kw - 1) * s.dilation[1] - 1) / s.stride[1] + 1;
+  int64_t n[3] = {s.n * s.c * s.h * s.w, s.k * (s.c / s.groups) * s.kh * s.kw, s.n * s.k * s.oh * s.ow};
   int result = s.kind == CONV_FWD ? CO_Y : s.kind == CONV_DX ? CO_X : CO_W;
   bool small[3] = {mix & 1, mix & 2, mix & 4};
   if (result == CO_W) small[CO_W] = false;
@@ -67,14 +68,17 @@ static void check_case(ConvSpec s, const Target *t, int mix) {
 }
 
 typedef struct {
-  int n, c, h, w, k, kh, kw, s, p;
+  int n, c, h, w, k, kh, kw, s, p, groups, dilation;
 } Case;
 
 static void check_algo(ConvAlgo algo) {
-  static const Case cases[] = {{3, 32, 7, 7, 48, 3, 3, 1, 1},  {2, 16, 9, 9, 32, 3, 3, 2, 1},
-                               {2, 96, 8, 8, 112, 3, 3, 1, 1}, {3, 96, 17, 14, 112, 3, 3, 2, 1},
-                               {2, 3, 12, 10, 32, 3, 3, 1, 1}, {2, 32, 8, 8, 16, 1, 1, 2, 0},
-                               {2, 7, 6, 9, 17, 5, 3, 1, 1},   {1, 16, 3, 20, 16, 1, 7, 1, 3}};
+  static const Case cases[] = {{3, 32, 7, 7, 48, 3, 3, 1, 1, 0, 0},  {2, 16, 9, 9, 32, 3, 3, 2, 1, 0, 0},
+                               {2, 96, 8, 8, 112, 3, 3, 1, 1, 0, 0}, {3, 96, 17, 14, 112, 3, 3, 2, 1, 0, 0},
+                               {2, 3, 12, 10, 32, 3, 3, 1, 1, 0, 0}, {2, 32, 8, 8, 16, 1, 1, 2, 0, 0, 0},
+                               {2, 7, 6, 9, 17, 5, 3, 1, 1, 0, 0},   {1, 16, 3, 20, 16, 1, 7, 1, 3, 0, 0},
+                               {2, 32, 7, 9, 32, 3, 3, 1, 1, 32, 0}, {2, 48, 9, 9, 48, 5, 5, 2, 2, 48, 0},
+                               {2, 32, 7, 9, 32, 3, 3, 1, 1, 8, 0},  {1, 64, 8, 7, 32, 3, 3, 2, 1, 2, 0},
+                               {1, 6, 8, 7, 12, 3, 3, 1, 1, 6, 0},   {1, 16, 9, 9, 16, 3, 3, 1, 2, 1, 2}};
   static const char *const cpus[] = {"x86-64", "haswell", "host"};
   Target host = target_host();
   for (size_t c = 0; c < sizeof cpus / sizeof *cpus; c++) {
@@ -98,10 +102,12 @@ static void check_algo(ConvAlgo algo) {
                           .kw = z.kw,
                           .stride = {z.s, z.s},
                           .pad = {z.p, z.p},
+                          .dilation = {z.dilation ? z.dilation : 1, z.dilation ? z.dilation : 1},
+                          .groups = z.groups ? z.groups : 1,
                           .xblock = layout & 1 ? L : 0,
                           .yblock = layout & 2 ? L : 0};
             if ((s.xblock && z.c % L) || (s.yblock && z.k % L)) continue;
-            bool wino = z.kh == 3 && z.kw == 3 && layout == 3;
+            bool wino = z.kh == 3 && z.kw == 3 && layout == 3 && !z.groups;
             if (algo == CONV_WINOGRAD && !wino) continue;
             /* activations in every layout; weights too, or alone, only where it makes other code */
             if (mix == 5 ? layout != 3 && L == 4 : (mix != 2 && mix != 7) || layout != 3 || L != 16) continue;

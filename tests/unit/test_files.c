@@ -266,7 +266,7 @@ START_TEST(run_log_resumes) {
               .nset = 1};
   char *recipe = recipe_json(&r);
   ck_assert_ptr_nonnull(strstr(recipe, "\"actions\":[{\"crop\":{\"scale\":[0.25,1]}}]"));
-  RunLog *log = runlog_open(path, recipe, -1, diags);
+  RunLog *log = runlog_open(path, recipe, -1, true, diags);
   ck_assert_ptr_nonnull(log);
   for (int i = 1; i <= 5; i++) {
     Metric m[] = {{"loss", i == 3 ? NAN : 1.0 / i}, {"peak_bytes", 1e12}};
@@ -276,7 +276,7 @@ START_TEST(run_log_resumes) {
   FILE *f = fopen(path, "ab");
   fputs("{\"step\": 60, \"lo", f);
   fclose(f);
-  log = runlog_open(path, recipe, 30, diags);
+  log = runlog_open(path, recipe, 30, true, diags);
   ck_assert_ptr_nonnull(log);
   Metric m = {"loss", 7};
   ck_assert_int_eq(runlog_record(log, 31, &m, 1, diags), ST_OK);
@@ -289,12 +289,12 @@ START_TEST(run_log_resumes) {
                             recipe);
   ck_assert_str_eq(read_text(path), want);
   write_bytes(path, "hello\n", 6);
-  ck_assert_ptr_null(runlog_open(path, recipe, 30, diags));
+  ck_assert_ptr_null(runlog_open(path, recipe, 30, true, diags));
   expect_error("run.jsonl", "no recipe");
   ck_assert_str_eq(read_text(path), "hello\n");
-  ck_assert_ptr_null(runlog_open(in_folder("no/run.jsonl"), recipe, -1, diags));
+  ck_assert_ptr_null(runlog_open(in_folder("no/run.jsonl"), recipe, -1, true, diags));
   expect_error("no/run.jsonl", "No such file");
-  log = runlog_open("/dev/full", recipe, -1, diags);
+  log = runlog_open("/dev/full", recipe, -1, true, diags);
   ck_assert_ptr_null(log);
   expect_error("/dev/full", "No space");
   free(recipe);

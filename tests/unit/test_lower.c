@@ -180,7 +180,7 @@ static Program *lowered(Arena *a, const Graph *g, PipelineOptions opt) {
 static Graph *masked_gradient(Arena *a) {
   Graph *g = graph_new(a, "masked");
   Shape s = {4, {4, 8, 16, 16}}, w = {4, {8, 8, 3, 3}};
-  Ints attr[3] = {ints2(1, 1), ints2(1, 1), ints2(16, 16)},
+  Ints attr[5] = {ints2(1, 1), ints2(1, 1), ints2(16, 16)},
        filter[3] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)};
   Val c = g_input(g, "c", IN_ARG, DT_F32, &s, NULL), y = g_input(g, "y", IN_ARG, DT_F32, &s, NULL);
   Val k = g_input(g, "k", IN_ARG, DT_F32, &w, NULL);
@@ -263,7 +263,7 @@ START_TEST(reshape_across_extents) {
     Shape s = {4, {2, 16, 3, 5}}, t = {5, {3, 5, 2, 2, 8}}, k = {4, {16, 16, 1, 1}};
     Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), w = g_input(g, "w", IN_ARG, DT_F32, &k, NULL);
     x = g_unary(g, OP_tanh, x);
-    Ints at[2] = {ints2(1, 1), ints2(0, 0)};
+    Ints at[4] = {ints2(1, 1), ints2(0, 0)};
     if (conv) x = g_add(g, OP_conv2d, (Val[]){x, w}, 2, at, 0, DT_NONE, NULL);
     Ints axes = ints2(1, 3);
     Val r = g_reshape(g, x, &t);

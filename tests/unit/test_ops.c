@@ -433,12 +433,24 @@ START_TEST(test_conv_is_window_dot) {
     Graph *g = op_case_build(a, OP_conv2d, which);
     Val y = g->outputs.v[0].val;
     Node n = *g_node(g, y);
-    const Shape w = g_node(g, n.in[1])->shape;
+    ConvAttrs at = conv_attrs(&n);
     g->outputs.n = 0;
-    Ints win[3] = {ints2(w.dim[2], w.dim[3]), n.attr[0], n.attr[1]};
-    Val cols = g_add(g, OP_window, &n.in[0], 1, win, 0, DT_NONE, NULL); /* N C OH OW kh kw */
     Ints none = {0}, lc = {3, {1, 4, 5}}, rc = {3, {1, 2, 3}}, perm = {4, {0, 3, 1, 2}};
-    Val z = g_transpose(g, g_dot(g, cols, n.in[1], &none, &none, &lc, &rc), &perm);
+    Ints lo = {4, {0, 0, at.lo[0], at.lo[1]}}, hi = {4, {0, 0, at.hi[0], at.hi[1]}};
+    Ints apart = {4, {0, 0, at.dilation[0] - 1, at.dilation[1] - 1}}, zero = {4, {0}},
+         one = {4, {1, 1, 1, 1}};
+    Val x = g_pad(g, n.in[0], &lo, &hi, NULL, 0), w = g_pad(g, n.in[1], &zero, &zero, &apart, 0), part[16];
+    const Shape ws = g_node(g, w)->shape, xs = g_node(g, x)->shape;
+    for (int i = 0; i < at.groups; i++) { /* groups side by side */
+      int64_t c = ws.dim[1], k = ws.dim[0] / at.groups;
+      Ints x0 = {4, {0, i * c}}, x1 = {4, {xs.dim[0], i * c + c, xs.dim[2], xs.dim[3]}};
+      Ints w0 = {4, {i * k}}, w1 = {4, {i * k + k, c, ws.dim[2], ws.dim[3]}};
+      Val xi = g_slice(g, x, &x0, &x1, &one), wi = g_slice(g, w, &w0, &w1, &one);
+      Ints win[3] = {ints2(ws.dim[2], ws.dim[3]), n.attr[0], ints2(0, 0)};
+      Val cols = g_add(g, OP_window, &xi, 1, win, 0, DT_NONE, NULL); /* N C OH OW kh kw */
+      part[i] = g_transpose(g, g_dot(g, cols, wi, &none, &none, &lc, &rc), &perm);
+    }
+    Val z = g_concat(g, part, (int)at.groups, 1);
     check_equal_outputs(g, y, z);
     arena_free(a);
   }
