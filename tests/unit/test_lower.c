@@ -181,7 +181,7 @@ static Graph *masked_gradient(Arena *a) {
   Graph *g = graph_new(a, "masked");
   Shape s = {4, {4, 8, 16, 16}}, w = {4, {8, 8, 3, 3}};
   Ints attr[5] = {ints2(1, 1), ints2(1, 1), ints2(16, 16)},
-       filter[3] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)};
+       filter[5] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)};
   Val c = g_input(g, "c", IN_ARG, DT_F32, &s, NULL), y = g_input(g, "y", IN_ARG, DT_F32, &s, NULL);
   Val k = g_input(g, "k", IN_ARG, DT_F32, &w, NULL);
   Val act = g_unary(g, OP_relu, c), mask = g_binary(g, OP_lt, g_fill_like(g, act, 0), act);
