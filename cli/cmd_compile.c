@@ -41,7 +41,7 @@ static bool is_identifier(const char *s) {
   return !*s;
 }
 
-/* "models/seq-jepa.jepa" -> "seq_jepa" */
+/* "a/seq-jepa.jepa" -> "seq_jepa" */
 static const char *identifier(Arena *a, const char *path) {
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
   char *s = arena_printf(a, "%s%.*s", isdigit((unsigned char)*base) ? "_" : "",

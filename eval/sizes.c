@@ -58,6 +58,7 @@ static const struct {
     COUNT(epochs),
     COUNT(action_epochs),
     COUNT(path_epochs),
+    COUNT(redraw),
 };
 enum { NSETTING = sizeof setting_table / sizeof *setting_table };
 

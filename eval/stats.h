@@ -4,8 +4,9 @@
 
 #include "ir/base.h"
 
-void stats_standardize(float *train, int64_t n, float *test, int64_t ntest,
-                       int64_t dim); /* by train's mean and deviation */
+/* Each column's mean and the factor that makes its deviation 1; and both applied. */
+void stats_scale(const float *x, int64_t n, int64_t dim, double *mean, double *scale);
+void stats_standardize(float *x, int64_t n, int64_t dim, const double *mean, const double *scale);
 void stats_normalize_rows(float *x, int64_t n, int64_t dim);
 /* exp of the entropy of the covariance's normalised eigenvalues (Roy and Vetterli, "The effective rank",
  * 2007). */

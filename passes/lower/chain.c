@@ -2,7 +2,7 @@
    from the core's cache by the next. Batch norm and ReLU before a convolution, its statistics after it, the
    products of a transformer layer.
 
-   A kernel joins a chain when it touches what the chain writes only inside its own chunk (ir/kernel/chunks.c), for a
+   A kernel joins a chain when it touches what the chain writes only inside its own chunk (kernel_chunk_bytes), for a
    chunk count all members can take. Kernels in between that the chain does not feed move before it, those it
    feeds behind it. A buffer only the chain uses shrinks to one chunk in each thread's scratch. */
 #include <string.h>

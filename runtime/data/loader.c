@@ -26,7 +26,8 @@ struct Loader {
   int64_t batch, steps; /* steps: batches an epoch */
   uint64_t seed;
   bool sequential, started;
-  int64_t taken; /* of a sequential loader: how many samples are spread over the files; 0: none */
+  int64_t taken; /* how many samples are read; 0: all */
+  bool spread;   /* those taken, over the files */
   int workers;
 
   int kind[MAX_FIELDS];             /* FieldKind of each field of the spec */
@@ -131,7 +132,8 @@ static bool class_by_class(const DataSet *s) {
 
 void loader_take(Loader *l, int64_t n) {
   if (l->started || n < 1 || n > l->set.samples) bug("loader_take of %lld samples", (long long)n);
-  l->taken = class_by_class(&l->set) ? n : 0;
+  l->taken = n;
+  l->spread = class_by_class(&l->set);
 }
 
 int64_t loader_size(const Loader *l) { return l->set.samples; }
@@ -145,8 +147,8 @@ static void make_order(const Loader *l, int64_t epoch, uint32_t *order) {
   uint32_t n = (uint32_t)l->set.samples;
   Rng r = rng_stream(l->seed, (uint32_t)epoch, 0, 0xffffffffu);
   for (uint32_t i = 0; i < n; i++) order[i] = i;
-  for (int64_t i = 0; i < l->taken; i++) order[i] = (uint32_t)(i * n / l->taken);
-  for (uint32_t i = n; i > 1 && !l->sequential; i--) {
+  for (int64_t i = 0; i < l->taken && l->spread; i++) order[i] = (uint32_t)(i * n / l->taken);
+  for (uint32_t i = l->taken ? (uint32_t)l->taken : n; i > 1 && !l->sequential; i--) {
     uint32_t k = rng_below(&r, i), t = order[k];
     order[k] = order[i - 1];
     order[i - 1] = t;
