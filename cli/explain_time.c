@@ -85,7 +85,7 @@ Status cli_read_trace(Cli *c, const char *path, const Program *p, double **secon
   json_t *events = json_object_get(j, "traceEvents");
   if (!j || !json_is_array(events) || json_unpack(j, "{s:{s:s}}", "otherData", "program", &hash) != 0) {
     json_decref(j);
-    return cli_fail(c, ST_FILE, "%s is no trace of jepac", path);
+    return cli_fail(c, ST_FILE, "%s is not a trace made by jepac", path);
   }
   if (!hash_matches(hash, p)) {
     json_decref(j);

@@ -204,7 +204,20 @@ struct Model {
   bool linting;
 };
 
+/* What evaluation tells as it goes of settings, which are arguments written in the train section or given by
+   --set. Who listens decides what becomes of them (lint_settings.c); evaluation itself does not depend on it. */
+typedef struct {
+  Use *(*argument)(Elab *e, const Ast *a); /* the setting that an argument is, or NULL */
+  Use *(*handed_on)(const Frame *f,
+                    const Ast *a); /* that it hands on, being just a parameter's name, or NULL */
+  void (*bound)(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose); /* parameter p of f is now u */
+  void (*read)(Elab *e, const Var *var);
+  void (*applied)(Elab *e, const Arg *arg, int n);  /* to a built-in function or an operator */
+  void (*ignored)(Elab *e, Frame *f, const Ast *a); /* `ignored NAME, ... if CONDITION` */
+} Watch;
+
 struct Elab {
+  const Watch *watch;
   Model *m;
   Arena *arena;
   Diags *diags;

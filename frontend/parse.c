@@ -46,7 +46,7 @@ static _Noreturn void expected(Parser *p, const char *what) {
 }
 
 static bool token_is(const Token *t, const char *text) {
-  return (t->kind == TK_PUNCT || t->kind == TK_NAME) && !strcmp(t->text, text);
+  return (t->kind == TK_PUNCT || t->kind == TK_NAME) && name_is(t->text, text);
 }
 
 /* A line break in front of the next token ends the statement. */
@@ -66,7 +66,7 @@ static bool is_reserved(const char *s) {
   static const char *const words[] = {"if",  "then",   "else",   "for", "in",   "and",   "or",
                                       "not", "return", "repeat", "use", "true", "false", "none"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (!strcmp(s, words[i])) return true;
+    if (name_is(s, words[i])) return true;
   return false;
 }
 
@@ -251,7 +251,7 @@ static Ast *parse_primary(Parser *p) {
   }
   static const char *const words[] = {"true", "false", "none"};
   for (size_t i = 0; i < 3; i++)
-    if (at->kind == TK_NAME && !strcmp(at->text, words[i])) {
+    if (at->kind == TK_NAME && name_is(at->text, words[i])) {
       p->tok++;
       Ast *a = node(p, AST_NAME, at);
       a->name = at->text;

@@ -103,7 +103,7 @@ static Status cut_back(RunLog *log, int64_t step, Diags *d) {
     wrong = strerror(errno);
   } else {
     int64_t keep = kept_length(src->text, src->len, step);
-    if (keep < 0) wrong = "its first line is no recipe";
+    if (keep < 0) wrong = "its first line is not a recipe";
     else if (ftruncate(log->fd, keep)) wrong = strerror(errno);
   }
   if (wrong) diag_error(d, NULL, "cannot continue %s: %s", log->path, wrong);

@@ -80,7 +80,7 @@ static void *converted(Arena *a, const unsigned char *p, int64_t n, Convert how)
 
 static bool read_shape(const StFile *f, const char *name, json_t *list, Shape *shape, int64_t *count,
                        Diags *d) {
-  if (!json_is_array(list)) return fail(d, "%s: tensor %s: \"shape\" is no list", f->path, name);
+  if (!json_is_array(list)) return fail(d, "%s: tensor %s: \"shape\" is not a list", f->path, name);
   size_t rank = json_array_size(list);
   if (rank > MAX_RANK)
     return fail(d, "%s: tensor %s has %zu dimensions; at most %d are supported", f->path, name, rank,
@@ -90,7 +90,7 @@ static bool read_shape(const StFile *f, const char *name, json_t *list, Shape *s
   for (size_t i = 0; i < rank; i++) {
     json_t *e = json_array_get(list, i);
     int64_t dim = json_is_integer(e) ? json_integer_value(e) : -1;
-    if (dim < 0) return fail(d, "%s: tensor %s: dimension %zu is no size", f->path, name, i);
+    if (dim < 0) return fail(d, "%s: tensor %s: dimension %zu is not a size", f->path, name, i);
     if (__builtin_mul_overflow(*count, dim, count))
       return fail(d, "%s: tensor %s: its shape overflows", f->path, name);
     shape->dim[i] = dim;
@@ -106,7 +106,7 @@ static bool read_tensor(StFile *f, const char *name, json_t *e, const unsigned c
   if (!json_is_object(e) || json_object_size(e) != 3)
     return fail(d, "%s: tensor %s: expected an object with \"dtype\", \"shape\" and \"data_offsets\"",
                 f->path, name);
-  if (!json_is_string(type)) return fail(d, "%s: tensor %s: \"dtype\" is no text", f->path, name);
+  if (!json_is_string(type)) return fail(d, "%s: tensor %s: \"dtype\" is not text", f->path, name);
   int k = 0;
   while (k < NTYPES && strcmp(st_types[k].name, json_string_value(type))) k++;
   if (k == NTYPES || st_types[k].dt == DT_NONE)
@@ -165,9 +165,9 @@ static bool read_header(StFile *f, json_t *root, const unsigned char *data, int6
     if (!strcmp(key, "__metadata__")) {
       const char *k;
       json_t *v;
-      if (!json_is_object(e)) return fail(d, "%s: \"__metadata__\" is no object", f->path);
+      if (!json_is_object(e)) return fail(d, "%s: \"__metadata__\" is not an object", f->path);
       json_object_foreach(e, k, v) {
-        if (!json_is_string(v)) return fail(d, "%s: metadata \"%s\" is no text", f->path, k);
+        if (!json_is_string(v)) return fail(d, "%s: metadata \"%s\" is not text", f->path, k);
         StMeta m = {arena_strdup(f->arena, k), arena_strdup(f->arena, json_string_value(v))};
         vec_push(f->arena, &f->meta, m);
       }
@@ -192,16 +192,16 @@ static bool read_header(StFile *f, json_t *root, const unsigned char *data, int6
 }
 
 static bool read_file(StFile *f, Diags *d) {
-  if (f->map.n < 8) return fail(d, "%s: no safetensors file: only %zu bytes", f->path, f->map.n);
+  if (f->map.n < 8) return fail(d, "%s: not a safetensors file: only %zu bytes", f->path, f->map.n);
   if (!memcmp(f->map.p, "PK\003\004", 4))
     return fail(d,
-                "%s: no safetensors file but a zip archive, as torch.save writes: save it with "
+                "%s: not a safetensors file but a zip archive, as torch.save writes: save it with "
                 "safetensors.torch.save_file",
                 f->path);
   uint64_t nheader = 0;
   for (int i = 7; i >= 0; i--) nheader = nheader << 8 | f->map.p[i];
   if (nheader > f->map.n - 8)
-    return fail(d, "%s: no safetensors file, or truncated: its header claims %llu bytes of a file of %zu",
+    return fail(d, "%s: not a safetensors file, or truncated: its header claims %llu bytes of a file of %zu",
                 f->path, (unsigned long long)nheader, f->map.n);
   if (nheader > MAX_HEADER)
     return fail(d, "%s: its header of %llu bytes is too long", f->path, (unsigned long long)nheader);
@@ -253,7 +253,7 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
     json_t *m = json_object();
     for (int i = 0; i < nmeta; i++)
       if (json_object_set_new(m, meta[i].key, json_string(meta[i].value))) {
-        diag_error(d, NULL, "metadata %s is no UTF-8 text", meta[i].key);
+        diag_error(d, NULL, "metadata %s is not UTF-8 text", meta[i].key);
         json_decref(m);
         json_decref(root);
         return NULL;
@@ -271,7 +271,7 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
     json_t *e = json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_types[k].name, "shape", shape, "data_offsets",
                           (json_int_t)at, (json_int_t)(at + t[i].bytes));
     if (json_object_get(root, t[i].name) || !e || json_object_set_new(root, t[i].name, e)) {
-      diag_error(d, NULL, "tensor name %s is given twice or no UTF-8 text", t[i].name);
+      diag_error(d, NULL, "tensor name %s is given twice or is not UTF-8 text", t[i].name);
       json_decref(root);
       return NULL;
     }

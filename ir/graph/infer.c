@@ -222,7 +222,7 @@ bool infer_random(const Graph *g, Node *n, char *err, size_t errlen) {
                   i ? "step" : "seed", i + 1, operand_text(g, n, i).s);
   if (!check_length(n, 0, 1, err, errlen)) return false;
   if (n->attr[0].v[0] < 0 || n->attr[0].v[0] > UINT32_MAX)
-    return fail(err, errlen, "stream %lld of random_bits is no 32-bit number", (long long)n->attr[0].v[0]);
+    return fail(err, errlen, "stream %lld of random_bits is not a 32-bit number", (long long)n->attr[0].v[0]);
   if (!need_shape(n, err, errlen)) return false;
   n->dt = DT_U32;
   return true;

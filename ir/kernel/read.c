@@ -10,7 +10,7 @@ static int64_t checked_count(KReader *r, const Shape *s) {
   int64_t n = 1;
   for (int i = 0; i < s->rank; i++)
     if (s->dim[i] < 1 || __builtin_mul_overflow(n, s->dim[i], &n) || n > INT64_MAX / 16)
-      kr_fail(r, "a shape that cannot be");
+      kr_fail(r, "an impossible shape");
   return n;
 }
 

@@ -143,7 +143,7 @@ static Status take_lists(Opening *o, const char *dir, const NpyArray *images, co
       return source_bad(o, "%s: the folders of the objects must be text", pi);
     const char *inner = name + strspn(name, "/");
     if (!*inner || leads_outside(inner))
-      return source_bad(o, "%s: object %lld: '%s' is no folder below %s", pi, (long long)i, name, dir);
+      return source_bad(o, "%s: object %lld: '%s' is not a folder below %s", pi, (long long)i, name, dir);
     double class = npy_number(labels, i);
     label[i] = class >= 0 && class < 1e9 ? (int32_t)class : -1;
     path[i] = source_file(o->a, dir, inner);

@@ -83,7 +83,7 @@ Status idx_read(const char *path, int rank, IdxFile *out, Diags *d) {
   int64_t k = read_fully(g, magic, 4);
   if (k < 0) diag_error(d, NULL, "%s: damaged: %s", path, gzip_damage(g));
   else if (k < 4 || magic[0] || magic[1] || magic[2] != 8)
-    diag_error(d, NULL, "%s: no IDX file of unsigned bytes", path);
+    diag_error(d, NULL, "%s: not an IDX file of unsigned bytes", path);
   else if (magic[3] != rank) diag_error(d, NULL, "%s: has %d dimensions, expected %d", path, magic[3], rank);
   else st = read_data(g, path, out, d);
   gzclose(g);
