@@ -41,7 +41,7 @@ static bool is_identifier(const char *s) {
   return !*s;
 }
 
-/* "models/seq-jepa.jepa" -> "seq_jepa" */
+/* "a/seq-jepa.jepa" -> "seq_jepa" */
 static const char *identifier(Arena *a, const char *path) {
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
   char *s = arena_printf(a, "%s%.*s", isdigit((unsigned char)*base) ? "_" : "",
@@ -105,7 +105,7 @@ Status cmd_compile(Cli *c) {
   if (OPT(c, entry) && OPT(c, train_step))
     return cli_fail(c, ST_USAGE, "--entry and --train-step exclude each other");
   if (!*o.prefix || !is_identifier(o.prefix))
-    return cli_fail(c, ST_USAGE, "--name %s is no name of C", o.prefix);
+    return cli_fail(c, ST_USAGE, "--name %s is not a C identifier", o.prefix);
   Status s = parse_emit(c, &o);
   if (s) return s;
   const CodegenApi *api = compiler_codegen(cli_compiler(c, 0));

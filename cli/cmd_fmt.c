@@ -10,7 +10,8 @@ Status cmd_fmt(Cli *c) {
   if (s) return s;
   const Source *src = source_read(c->arena, path);
   if (!src) return cli_fail(c, ST_FILE, "cannot read model %s", path);
-  if (strlen(src->text) != src->len) return cli_fail(c, ST_MODEL, "%s is no text: it has a byte 0", path);
+  if (strlen(src->text) != src->len)
+    return cli_fail(c, ST_MODEL, "%s is not text: it holds a zero byte", path);
   StrBuf b = {0};
   if (!frontend_format(c->arena, c->diags, src, &b)) return ST_MODEL;
   if (OPT(c, check)) {

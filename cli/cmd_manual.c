@@ -25,7 +25,7 @@ Status cmd_manual(Cli *c) {
   if (!want || !strcmp(want, parts[3])) eval_reference(&b);
   if (!b.n) {
     cli_fail(c, ST_USAGE, "the manual has no part '%s'", want);
-    diag_note(c->diags, NULL, "there are operators, functions, library and protocols");
+    diag_note(c->diags, NULL, "its parts are operators, functions, library and protocols");
     return ST_USAGE;
   }
   Status s = cli_write_text(c, NULL, b.s, b.n);

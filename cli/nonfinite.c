@@ -246,7 +246,7 @@ void cli_explain_nonfinite(Cli *c, const Compiled *chained) {
     }
     arena_reset(s.a);
   }
-  if (!found) diag_note(c->diags, NULL, "a second run of this step met no operator that made it");
+  if (!found) diag_note(c->diags, NULL, "a second run of this step did not find the operator that made it");
   arena_free(s.a);
   compiled_free(&own);
 }

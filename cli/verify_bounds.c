@@ -82,7 +82,7 @@ static Status blame(Bounds *b, int k, const Guarded *g, int n, const char *at) {
   const char *name = kernel_name(b->p, k, c->arena);
   int i = 0;
   while (i < n && !(at >= g[i].map && at < g[i].map + g[i].size)) i++;
-  if (i == n) cli_fail(c, ST_VERIFY, "kernel %s touches memory that is no operand of it", name);
+  if (i == n) cli_fail(c, ST_VERIFY, "kernel %s touches memory outside its operands", name);
   else if (at < g[i].data)
     cli_fail(c, ST_VERIFY, "kernel %s touches the %lld bytes before %s", name, (long long)(g[i].data - at),
              operand_word(b, &g[i]));

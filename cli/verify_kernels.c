@@ -7,6 +7,7 @@
    comparisons (the masks of relu and max) may fall either way within a rounding. */
 #include "cli/verify.h"
 #include "passes/graph/pass.h"
+#include "ir/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -108,7 +109,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   char *text = NULL;
   size_t len;
   FILE *f = open_memstream(&text, &len);
-  if (!f) bug("verify: out of memory");
+  if (!f) out_of_memory("messages", 0);
   diags_print(quiet, f);
   fclose(f);
   const char *name = arena_printf(w->a, "kernel %s ", kernel_name(w->p, k, w->a));
@@ -121,8 +122,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
 }
 
 static double *kept_new(const Buf *b) {
-  double *v = calloc((size_t)elements(b) + 1, sizeof *v);
-  if (!v) bug("verify: out of memory");
+  double *v = xcalloc((size_t)elements(b) + 1, sizeof *v, "comparing kernels");
   return v;
 }
 
@@ -248,22 +248,43 @@ static bool is_stopped(Arena *a, const Graph *g, Val x, Val y) {
   return false;
 }
 
-/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x.
- */
+/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x. */
+/* The gradients of scalars by inputs: grad nodes of g, and by what; how many, at most `most`. */
+static int gradients(const Graph *g, Val *of, Val *by, int most) {
+  int n = 0;
+  for (Val x = 0; x < g->node.n && n < most; x++) {
+    const Node *node = g_node(g, x);
+    if (node->op != OP_grad || g_node(g, node->in[1])->op != OP_input || g_node(g, node->in[0])->shape.rank)
+      continue;
+    of[n] = x;
+    by[n++] = node->in[1];
+  }
+  return n;
+}
+
+/* Slopes of f's scalar output `out`, which is `here`, by an input along d: forwards and backwards. */
+static void differences(const Graph *f, Tensor64 *in, int input, const double *d, int out, double here,
+                        Arena *t, double *ahead, double *behind) {
+  const double h = 1e-5;
+  int64_t n = shape_count(&in[input].shape);
+  double *old = in[input].v, *moved = NEWN(t, double, n + 1);
+  Tensor64 *result = NEWN(t, Tensor64, f->outputs.n + 1);
+  in[input].v = moved;
+  for (int64_t k = 0; k < n; k++) moved[k] = old[k] + h * d[k];
+  graph_interp(f, in, result, t, false);
+  *ahead = (result[out].v[0] - here) / h;
+  for (int64_t k = 0; k < n; k++) moved[k] = old[k] - h * d[k];
+  graph_interp(f, in, result, t, false);
+  *behind = (here - result[out].v[0]) / h;
+  in[input].v = old;
+}
+
 Status verify_gradients(Verify *v, const Graph *g) {
   Cli *c = v->c;
   Arena *a = arena_new();
   enum { MOST = 64, MOST_WORK = 200000000 };
   Val of[MOST], by[MOST];
-  int n = 0, skipped = 0;
-  for (Val x = 0; x < g->node.n; x++) {
-    const Node *node = g_node(g, x);
-    if (node->op != OP_grad || g_node(g, node->in[1])->op != OP_input || g_node(g, node->in[0])->shape.rank)
-      continue;
-    if (n == MOST) break;
-    of[n] = x;
-    by[n++] = node->in[1];
-  }
+  int n = gradients(g, of, by, MOST), skipped = 0;
   Graph *slopes = graph_new(a, g->name), *heights = graph_new(a, g->name);
   for (Val x = 0; x < g->node.n; x++) {
     g_copy_node(slopes, g, x, g_node(g, x)->in);
@@ -278,8 +299,7 @@ Status verify_gradients(Verify *v, const Graph *g) {
               *f = n ? pass_dce(a, heights, c->diags) : NULL;
   if (f) f = compiler_expand(cli_compiler(c, 0), f); /* cheap: without the gradients */
   Tensor64 *at = e ? verify_inputs(v, e) : NULL, *in = f ? verify_inputs(v, f) : NULL;
-  Tensor64 *slope = NEWN(a, Tensor64, n + 1), *here = NEWN(a, Tensor64, n + 1),
-           *up = NEWN(a, Tensor64, n + 1), *down = NEWN(a, Tensor64, n + 1);
+  Tensor64 *slope = NEWN(a, Tensor64, n + 1), *here = NEWN(a, Tensor64, n + 1);
   if (at && in) {
     graph_interp(e, at, slope, a, false);
     graph_interp(f, in, here, a, false);
@@ -292,17 +312,10 @@ Status verify_gradients(Verify *v, const Graph *g) {
     const char *name = g->inputs.v[g_node(g, by[i])->input].name;
     int input = g_find_input(f, name);
     int64_t count = shape_count(&in[input].shape);
-    double *old = in[input].v, *d = NEWN(t, double, count + 1), *moved = NEWN(t, double, count + 1), sum = 0,
-           h = 1e-5;
+    double *d = NEWN(t, double, count + 1), sum = 0, ahead, behind;
     cli_random_values(name, DT_F32, count, v->seed + 1, d);
     for (int64_t k = 0; k < count; k++) sum += d[k] * slope[i].v[k];
-    in[input].v = moved;
-    for (int64_t k = 0; k < count; k++) moved[k] = old[k] + h * d[k];
-    graph_interp(f, in, up, t, false);
-    for (int64_t k = 0; k < count; k++) moved[k] = old[k] - h * d[k];
-    graph_interp(f, in, down, t, false);
-    in[input].v = old;
-    double ahead = (up[i].v[0] - here[i].v[0]) / h, behind = (here[i].v[0] - down[i].v[0]) / h;
+    differences(f, in, input, d, i, here[i].v[0], t, &ahead, &behind);
     double want = (ahead + behind) / 2;
     arena_reset(t);
     double error = fabs(want - sum) / fmax(fmax(fabs(want), fabs(sum)), 1e-4);

@@ -63,33 +63,39 @@ Status measure_linear(Eval *e) {
     json_array_append_new(rows, eval_numbers(count + i * e->classes, (int)e->classes));
   json_object_set_new(e->json, "class_confusion", rows);
   eval_row(e, "linear probe top-1, %", "%.1f", 100, top1, NMODEL);
+  eval_sizes(e, "linear", "images", e->images[TRAIN].n, e->images[TEST].n, e->size.epochs, NULL);
   if (e->classes > 1) draw_confusion(e, count);
   return ST_OK;
 }
 
 /* ---- sequences of M views ---- */
-enum { AGGREGATE, MEAN, MEAN_UNTRAINED, NCURVE };
 static const struct {
   const char *key, *label;
 } curve_table[NCURVE] = {{"aggregate_top1", "aggregate"},
                          {"mean_top1", "mean of the views' embeddings"},
                          {"untrained_mean_top1", "the same, untrained encoder"}};
 
-static Status curve_point(Eval *e, int curve, int64_t m, double *top1) {
-  Arena *a = arena_new();
-  Status s = ST_OK;
-  float *x[NPART];
-  int64_t *label[NPART], n[NPART], dim = e->dim;
-  for (int part = 0; part < NPART && !s; part++) {
-    label[part] = e->sequences[part].label;
-    n[part] = e->sequences[part].n;
-    if (curve == AGGREGATE) s = eval_aggregate(e, part, m, 0, a, &x[part]);
-    else x[part] = eval_mean(e, part, curve == MEAN ? TRAINED : UNTRAINED, m, a);
-  }
-  if (curve == AGGREGATE) dim = e->aggregate[m].width;
-  if (!s) s = classify(e, x, label, n, dim, a, NULL, top1);
-  arena_free(a);
+static Status curve_rows(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *d) {
+  *d = (ProbeData){.n = q->n, .dim = e->dim, .label = q->label};
+  d->x = eval_mean(e, q, t->which, t->m, a);
+  return ST_OK;
+}
+
+static Status aggregate_rows(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *d) {
+  *d = (ProbeData){.n = q->n, .label = q->label};
+  Status s = eval_aggregate(e, q, t->m, 0, a, &d->x);
+  d->dim = e->aggregate[t->m].width;
   return s;
+}
+
+void plan_aggregate(Eval *e) {
+  const IntList *ms = &e->size.m_val;
+  for (int curve = 0; curve < NCURVE; curve++)
+    for (int i = 0; i < ms->n && (curve != AGGREGATE || entry_offered(e, "aggregate")); i++)
+      e->curve[curve][i] = task_add(e, (Task){.rows = curve == AGGREGATE ? aggregate_rows : curve_rows,
+                                              .epochs = e->size.epochs,
+                                              .which = curve == MEAN_UNTRAINED ? UNTRAINED : TRAINED,
+                                              .m = ms->v[i]});
 }
 
 Status measure_aggregate(Eval *e) {
@@ -98,10 +104,6 @@ Status measure_aggregate(Eval *e) {
   const char *head[MAX_M];
   Series series[NCURVE];
   int drawn = 0;
-  for (int part = 0; part < NPART; part++) {
-    Status s = eval_sequences(e, part);
-    if (s) return s;
-  }
   for (int i = 0; i < ms->n; i++) {
     m[i] = (double)ms->v[i];
     head[i] = arena_printf(e->arena, "M=%lld", (long long)ms->v[i]);
@@ -109,16 +111,18 @@ Status measure_aggregate(Eval *e) {
   eval_set_list(e, "m_val", m, ms->n);
   eval_heads(e, "linear probe top-1 of M views, %", head, ms->n);
   for (int curve = 0; curve < NCURVE; curve++) {
-    if (curve == AGGREGATE && !entry_offered(e, "aggregate")) continue;
+    if (!e->curve[curve][0]) continue;
     for (int i = 0; i < ms->n; i++) {
-      Status s = curve_point(e, curve, ms->v[i], &top1[curve][i]);
+      Status s = task_run(e, e->curve[curve][i]);
       if (s) return s;
+      top1[curve][i] = e->curve[curve][i]->top1;
       percent[curve][i] = 100 * top1[curve][i];
     }
     eval_set_list(e, curve_table[curve].key, top1[curve], ms->n);
     eval_row(e, arena_printf(e->arena, "  %s", curve_table[curve].label), "%.1f", 100, top1[curve], ms->n);
     series[drawn++] = (Series){curve_table[curve].label, ms->n, m, percent[curve], curve == MEAN_UNTRAINED};
   }
+  task_sizes(e, "aggregate", e->size.epochs);
   report_section(
       e, "Classes from M views",
       "Top-1 of a linear probe on what M views of one image or object give; beside the aggregate the plain "

@@ -5,7 +5,12 @@
 
 #include <string.h>
 
-enum { MOST_BATCH = 250, BATCH_FLOATS = 1 << 24 }; /* of a batch of pictures: 64 MiB */
+enum {
+  MOST_BATCH = 250,
+  BATCH_FLOATS = 1 << 24, /* of a batch of pictures: 64 MiB */
+  PIECE_FLOATS = 1 << 22, /* of the embeddings of a piece of a stream, for each of the models: 16 MiB */
+  MOST_HELD = 1500        /* sequences held for maps and the export where views are drawn anew */
+};
 
 static const DataField *find_field(const DataSpec *d, const char *name) {
   for (int i = 0; i < d->nfield; i++)
@@ -122,7 +127,7 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   return r->loader ? ST_OK : s;
 }
 
-Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t want, Reader *r) {
+Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffled, int64_t want, Reader *r) {
   memset(r, 0, sizeof *r);
   int64_t floats = shape_count(&e->image) * (augmented ? views : 1), most = BATCH_FLOATS / floats;
   most = most < 1 ? 1 : least(most, MOST_BATCH);
@@ -139,7 +144,7 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t wan
   if ((s = open_loader(e, part, views, r))) return s;
   r->n = n / batches * batches;
   r->nviews = views;
-  loader_configure(r->loader, true, e->compiler.threads > 0 ? e->compiler.threads : session_cpus());
+  loader_configure(r->loader, !shuffled, e->compiler.threads > 0 ? e->compiler.threads : session_cpus());
   loader_take(r->loader, r->n);
   bool params = find_field(&r->spec, "params");
   for (int i = 0; i < r->spec.nfield && i < 16; i++) {
@@ -162,6 +167,7 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t wan
 }
 
 Status reader_next(Reader *r) { return loader_next(r->loader, r->dst); }
+void reader_epoch(Reader *r, int64_t epoch) { loader_seek(r->loader, epoch * loader_steps_per_epoch(r->loader)); }
 void reader_close(Reader *r) { loader_close(r->loader); }
 
 void reader_params(const Eval *e, const Reader *r, int64_t b, float *param) {
@@ -186,7 +192,7 @@ Status eval_images(Eval *e, int part) {
   Images *m = &e->images[part];
   Reader r;
   if (m->n) return ST_OK;
-  Status s = reader_open(e, part, 2, false, part == TRAIN ? e->size.images : e->size.test_images, &r);
+  Status s = reader_open(e, part, 2, false, false, part == TRAIN ? e->size.images : e->size.test_images, &r);
   if (s) return s;
   m->label = NEWN(e->arena, int64_t, r.n);
   for (int which = 0; which < NMODEL; which++) m->z[which] = NEWN(e->arena, float, r.n * e->dim);
@@ -200,41 +206,70 @@ Status eval_images(Eval *e, int part) {
   return s;
 }
 
-Status eval_sequences(Eval *e, int part) {
-  Sequences *q = &e->sequences[part];
-  Reader r;
-  Arena *a = e->arena;
-  if (q->n) return ST_OK;
-  int64_t V = e->views, A = e->nact, pixels = shape_count(&e->image), kept;
-  Status s = reader_open(e, part, V, true, part == TRAIN ? e->size.sequences : e->size.test_sequences, &r);
-  if (s) return s;
-  kept = part == TEST ? least(r.n, PICTURES) : 0;
-  q->views = V;
-  q->label = NEWN(a, int64_t, r.n);
-  q->param = NEWN(a, float, r.n *V *A);
-  q->action = NEWN(a, float, r.n *(V - 1) * A);
-  q->picture = NEWN(a, float, kept *V *pixels);
-  for (int which = 0; which < NMODEL; which++) q->z[which] = NEWN(a, float, r.n *V * e->dim);
-  for (int64_t i = 0; i < r.n && !s; i += r.batch) {
-    if ((s = reader_next(&r))) break;
-    for (int64_t b = 0; b < r.batch; b++) {
-      float *p = q->param + (i + b) * V * A;
-      reader_params(e, &r, b, p);
-      for (int64_t v = 1; v < V; v++)
-        stats_action(e->rotation, A, p + (v - 1) * A, p + v * A, q->action + ((i + b) * (V - 1) + v - 1) * A);
-      if (i + b < kept)
-        memcpy(q->picture + (i + b) * V * pixels, r.views + b * V * pixels, (size_t)(V * pixels) * 4);
-    }
-    embed_pictures(e, r.views, r.batch * V, q->z, i * V);
-    memcpy(q->label + i, r.label, (size_t)r.batch * sizeof *q->label);
+static void new_sequences(const Eval *e, Sequences *q, int64_t n, int64_t kept, Arena *a) {
+  int64_t V = e->views, A = e->nact;
+  *q = (Sequences){.views = V,
+                   .label = NEWN(a, int64_t, n),
+                   .param = NEWN(a, float, n *V *A),
+                   .action = NEWN(a, float, n *(V - 1) * A),
+                   .picture = NEWN(a, float, kept *V *shape_count(&e->image))};
+  for (int which = 0; which < NMODEL; which++) q->z[which] = NEWN(a, float, n *V * e->dim);
+}
+
+/* Appends the reader's batch to q, its pictures as far as `kept`. */
+static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
+  int64_t V = q->views, A = e->nact, pixels = shape_count(&e->image);
+  for (int64_t b = 0; b < r->batch; b++) {
+    int64_t i = q->n + b;
+    float *p = q->param + i * V * A;
+    reader_params(e, r, b, p);
+    for (int64_t v = 1; v < V; v++)
+      stats_action(e->rotation, A, p + (v - 1) * A, p + v * A, q->action + (i * (V - 1) + v - 1) * A);
+    if (i < kept)
+      memcpy(q->picture + i * V * pixels, r->views + b * V * pixels, (size_t)(V * pixels) * 4);
   }
-  if (!s) q->n = r.n;
-  reader_close(&r);
+  embed_pictures(e, r->views, r->batch * V, q->z, q->n * V);
+  memcpy(q->label + q->n, r->label, (size_t)r->batch * sizeof *q->label);
+  q->n += r->batch;
+}
+
+static void embed_actions(const Eval *e, Sequences *q, Arena *a) {
   q->embedded = q->action;
-  if (s || !e->embed.k.session) return s;
-  q->embedded = NEWN(a, float, q->n *(V - 1) * e->nembed);
-  entry_apply(&e->embed, TRAINED, &(EntryInput){"action", q->action}, 1, q->n * (V - 1), q->embedded);
+  if (!e->embed.k.session) return;
+  q->embedded = NEWN(a, float, q->n *(q->views - 1) * e->nembed);
+  entry_apply(&e->embed, TRAINED, &(EntryInput){"action", q->action}, 1, q->n * (q->views - 1), q->embedded);
+}
+
+Status eval_sequences(Eval *e, int part) {
+  Sequences *q = &e->sequences[part], all;
+  Reader r;
+  if (q->n) return ST_OK;
+  int64_t want = part == TRAIN ? e->size.sequences : e->size.test_sequences;
+  if (e->size.redraw) want = least(want, MOST_HELD);
+  Status s = reader_open(e, part, e->views, true, false, want, &r);
+  if (s) return s;
+  int64_t kept = part == TEST ? least(r.n, PICTURES) : 0;
+  new_sequences(e, &all, r.n, kept, e->arena);
+  while (all.n < r.n && !(s = reader_next(&r))) add_batch(e, &r, &all, kept);
+  reader_close(&r);
+  if (s) return s;
+  embed_actions(e, &all, e->arena);
+  *q = all;
   return ST_OK;
+}
+
+int64_t sequences_piece(const Eval *e, const Reader *r) {
+  int64_t n = PIECE_FLOATS / (e->views * e->dim) / r->batch;
+  return (n > 1 ? n : 1) * r->batch;
+}
+
+Status sequences_next(Eval *e, Reader *r, int64_t left, Arena *a, Sequences *q) {
+  Status s = ST_OK;
+  int64_t n = least(left, sequences_piece(e, r));
+  new_sequences(e, q, n, 0, a);
+  while (q->n < n && !(s = reader_next(r))) add_batch(e, r, q, 0);
+  if (!s) embed_actions(e, q, a);
+  return s;
 }
 
 static Status open_aggregate(Eval *e, int64_t m) {
@@ -244,8 +279,7 @@ static Status open_aggregate(Eval *e, int64_t m) {
   return entry_open(e, "aggregate", known, 2, false, &e->aggregate[m]);
 }
 
-Status eval_aggregate(Eval *e, int part, int64_t m, int zero, Arena *a, float **out) {
-  const Sequences *q = &e->sequences[part];
+Status eval_aggregate(Eval *e, const Sequences *q, int64_t m, int zero, Arena *a, float **out) {
   Status s = open_aggregate(e, m);
   if (s) return s;
   int64_t V = q->views, D = e->dim, P = e->nembed;
@@ -262,8 +296,7 @@ Status eval_aggregate(Eval *e, int part, int64_t m, int zero, Arena *a, float **
   return ST_OK;
 }
 
-float *eval_mean(const Eval *e, int part, int which, int64_t m, Arena *a) {
-  const Sequences *q = &e->sequences[part];
+float *eval_mean(const Eval *e, const Sequences *q, int which, int64_t m, Arena *a) {
   int64_t D = e->dim;
   float *mean = NEWN(a, float, q->n *D);
   for (int64_t i = 0; i < q->n; i++)

@@ -28,7 +28,7 @@ static Status add_part(Eval *e, int part, const char *name, StTensor *t, int *n)
   for (int i = 0; i < e->size.m_val.n && entry_offered(e, "aggregate"); i++) {
     int64_t M = e->size.m_val.v[i];
     float *agg;
-    if ((s = eval_aggregate(e, part, M, 0, e->arena, &agg))) return s;
+    if ((s = eval_aggregate(e, q, M, 0, e->arena, &agg))) return s;
     add(e, t, n, name, arena_printf(e->arena, "aggregate.%lld", (long long)M), DT_F32,
         (Shape){2, {q->n, e->aggregate[M].width}}, agg);
   }

@@ -1,5 +1,4 @@
-/* What the space of embeddings looks like: how many directions it uses, and pictures of its principal ones.
- */
+/* What the space of embeddings looks like: how many directions it uses, and pictures of its principal ones. */
 #include "eval/parts.h"
 #include "eval/plot.h"
 
@@ -26,6 +25,7 @@ Status measure_health(Eval *e) {
   eval_set(e, "std_sqrt_d_untrained", spread[UNTRAINED]);
   eval_row(e, "effective rank", "%.1f", 1, rank, NMODEL);
   eval_row(e, "embedding std x sqrt(d)", "%.3f", 1, spread, NMODEL);
+  eval_sizes(e, "health", "images", 0, m->n, 0, NULL);
   return ST_OK;
 }
 
@@ -149,7 +149,7 @@ Status measure_maps(Eval *e) {
   draw_cloud(e, &views);
   if (entry_offered(e, "aggregate")) {
     int64_t most = e->size.m_val.v[e->size.m_val.n - 1];
-    if (!(s = eval_aggregate(e, TEST, most, 0, a, &agg))) {
+    if (!(s = eval_aggregate(e, q, most, 0, a, &agg))) {
       views.name = arena_printf(a, "Aggregate of %lld views", (long long)most);
       views.key = "pca_aggregate";
       views.dim = e->aggregate[most].width;

@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 /* ---- what is measured on how much: the recipe's protocols(...), then the options ---- */
-enum { MAX_M = 16, MAX_ACTION = 64, MAX_VIEWS = 256 };
+enum { MAX_M = 16, MAX_ACTION = 64 };
 
 typedef struct {
   int n;
@@ -21,7 +21,7 @@ typedef struct {
 typedef struct {
   IntList m_val, path, hidden, path_hidden;
   int64_t images, test_images, sequences, test_sequences, retrieval_images, retrieval_views, epochs,
-      action_epochs, path_epochs;
+      action_epochs, path_epochs, redraw;
 } Sizes;
 
 typedef struct Eval Eval;
@@ -56,6 +56,10 @@ typedef struct {
 } Sequences;
 
 typedef struct ProbeCode ProbeCode;
+typedef struct Task Task;
+typedef VEC(Task *) Tasks;
+enum { AGGREGATE, MEAN, MEAN_UNTRAINED, NCURVE }; /* of `aggregate` */
+enum { NR2 = 6, NCASE = 3 };                      /* of `r2`, of `path` */
 
 struct Eval {
   Arena *arena;
@@ -78,6 +82,9 @@ struct Eval {
   Images images[NPART];
   Sequences sequences[NPART];
   ProbeCode *probes; /* compiled so far */
+  Tasks tasks;       /* in the order in which protocols ask for them */
+  int64_t streamed[NPART];
+  Task *curve[NCURVE][MAX_M], *r2[NR2], *path[NCASE][MAX_M];
   json_t *json;      /* eval.json */
   StrBuf html;       /* sections of the report */
 };
@@ -105,9 +112,9 @@ Status eval_sequences(Eval *e, int part);
 
 enum { ZERO_ACTIONS = 1, ZERO_VIEWS = 2 };
 /* The aggregate of the first m views, n rows of e->aggregate[m].width, allocated in a. */
-Status eval_aggregate(Eval *e, int part, int64_t m, int zero, Arena *a, float **out);
+Status eval_aggregate(Eval *e, const Sequences *q, int64_t m, int zero, Arena *a, float **out);
 /* Mean of the embeddings of the first m views. */
-float *eval_mean(const Eval *e, int part, int which, int64_t m, Arena *a);
+float *eval_mean(const Eval *e, const Sequences *q, int which, int64_t m, Arena *a);
 
 /* Batches of the data set in file order. */
 typedef struct {
@@ -117,11 +124,16 @@ typedef struct {
   float *image, *views, *param, *action; /* one batch; param or action may be NULL */
   int64_t *label, n, batch, nviews;      /* n: samples to read, a multiple of batch */
 } Reader;
-Status reader_open(Eval *e, int part, int64_t views, bool augmented, int64_t want, Reader *r);
+/* shuffled: in another order in each epoch. */
+Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffled, int64_t want, Reader *r);
+void reader_epoch(Reader *r, int64_t epoch); /* from its beginning, with views of its own */
 Status reader_next(Reader *r);
 void reader_close(Reader *r);
 /* The parameters of sample b's views, into param[views][nact]. */
 void reader_params(const Eval *e, const Reader *r, int64_t b, float *param);
+
+/* The next samples of the stream, of at most the `left` ones; a holds them. */
+Status sequences_next(Eval *e, Reader *r, int64_t left, Arena *a, Sequences *q);
 
 /* ---- probe.c ---- */
 typedef struct {
@@ -134,7 +146,36 @@ typedef struct {
    layers; NULL for classification. */
 Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidden, int64_t outputs,
                  int64_t epochs, float *prediction);
+/* The code of such a probe, compiled at the first call. */
+Status probe_find(Eval *e, bool classes, int64_t dim, const IntList *hidden, int64_t outputs, ProbeCode **out);
 void probes_close(Eval *e);
+
+/* A probe that is given its rows piece by piece, for epochs of that many rows; any number of one code. Rows
+   are standardised in place by the first piece's mean and deviation. */
+typedef struct ProbeStream ProbeStream;
+ProbeStream *stream_open(Eval *e, ProbeCode *code, int64_t rows, int64_t epochs); /* NULL after reporting */
+void stream_train(ProbeStream *s, ProbeData *d, Arena *a);
+void stream_predict(ProbeStream *s, ProbeData *d, float *prediction);
+void stream_close(ProbeStream *s);
+
+/* ---- tasks.c: probes on sequences of views, each by itself, or all of them on one stream of views that are
+   drawn anew ---- */
+struct Task {
+  Status (*rows)(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *d); /* of a part or piece */
+  int64_t epochs;
+  const IntList *hidden; /* of a regression, as in probe_run */
+  int which, zero;       /* for rows */
+  int64_t m;
+  bool done;
+  double top1;                /* of classes */
+  int64_t n;                  /* of a regression: rows of the test part, e->nact columns */
+  float *prediction, *y, *raw; /* y: standardised, raw: in the action's own unit */
+};
+Task *task_add(Eval *e, Task t);
+/* Has it been run? Else runs it, or with redraw all of them. */
+Status task_run(Eval *e, Task *t);
+/* What it was trained and tested on, after its protocol's table and into eval.json. */
+void task_sizes(Eval *e, const char *protocol, int64_t epochs);
 
 /* ---- results.c ---- */
 void eval_set(Eval *e, const char *key, double value); /* not finite: null */
@@ -144,10 +185,16 @@ json_t *eval_numbers(const double *value, int n);
 void eval_json(const Eval *e, StrBuf *b); /* all of them, one line a key */
 /* The table for people. NAN is printed as "-". */
 void eval_print(const Eval *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What the figures above were measured on, as a line of the table and under "sizes" of eval.json. train 0:
+   nothing is trained; more: what else is to be said, or NULL. */
+void eval_sizes(Eval *e, const char *protocol, const char *what, int64_t train, int64_t test, int64_t epochs,
+                const char *more);
 void eval_heads(const Eval *e, const char *label, const char *const *head, int n);
 void eval_row(const Eval *e, const char *label, const char *format, double scale, const double *value, int n);
 
 /* ---- the protocols, one file each ---- */
+/* Adds the protocol's tasks. */
+void plan_aggregate(Eval *e), plan_r2(Eval *e), plan_path(Eval *e);
 Status measure_linear(Eval *e), measure_aggregate(Eval *e), measure_r2(Eval *e), measure_path(Eval *e),
     measure_retrieval(Eval *e), measure_health(Eval *e), measure_maps(Eval *e);
 Status protocols_check(Eval *e); /* the names asked for, before anything is done */

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { NCASE = 3 };
 static const struct {
   const char *key, *label;
   int zero;
@@ -16,10 +15,10 @@ static const struct {
                        {"zero_views", "views zeroed", ZERO_VIEWS}};
 
 /* [aggregate of m views, embedding of action m] -> action from view 0 to view m. */
-static Status path_data(Eval *e, int part, int64_t m, int zero, Arena *a, ProbeData *d) {
-  const Sequences *q = &e->sequences[part];
+static Status path_rows(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *d) {
   float *agg;
-  Status s = eval_aggregate(e, part, m, zero, a, &agg);
+  int64_t m = t->m;
+  Status s = eval_aggregate(e, q, m, t->zero, a, &agg);
   if (s) return s;
   int64_t W = e->aggregate[m].width, P = e->nembed, A = e->nact, V = q->views;
   *d = (ProbeData){.n = q->n, .dim = W + P, .ydim = A};
@@ -27,25 +26,27 @@ static Status path_data(Eval *e, int part, int64_t m, int zero, Arena *a, ProbeD
   d->y = NEWN(a, float, d->n *A);
   for (int64_t i = 0; i < q->n; i++) {
     memcpy(d->x + i * d->dim, agg + i * W, (size_t)W * 4);
-    if (!(zero & ZERO_ACTIONS))
+    if (!(t->zero & ZERO_ACTIONS))
       memcpy(d->x + i * d->dim + W, q->embedded + (i * (V - 1) + m - 1) * P, (size_t)P * 4);
     stats_action(e->rotation, A, q->param + i * V * A, q->param + (i * V + m) * A, d->y + i * A);
   }
   return ST_OK;
 }
 
-static Status path_point(Eval *e, int64_t m, int zero, double *r2) {
-  Arena *a = arena_new();
-  ProbeData train, test;
+void plan_path(Eval *e) {
+  for (int k = 0; k < NCASE; k++)
+    for (int i = 0; i < e->size.path.n; i++)
+      e->path[k][i] = task_add(e, (Task){.rows = path_rows,
+                                         .epochs = e->size.path_epochs,
+                                         .hidden = &e->size.path_hidden,
+                                         .zero = case_table[k].zero,
+                                         .m = e->size.path.v[i]});
+}
+
+static Status path_point(Eval *e, Task *t, double *r2) {
   double column[MAX_ACTION];
-  Status s = path_data(e, TRAIN, m, zero, a, &train);
-  if (!s) s = path_data(e, TEST, m, zero, a, &test);
-  if (!s) {
-    float *prediction = NEWN(a, float, test.n *test.ydim);
-    s = probe_run(e, &train, &test, &e->size.path_hidden, test.ydim, e->size.path_epochs, prediction);
-    if (!s) *r2 = stats_r2(prediction, test.y, test.n, test.ydim, column);
-  }
-  arena_free(a);
+  Status s = task_run(e, t);
+  if (!s) *r2 = stats_r2(t->prediction, t->y, t->n, e->nact, column);
   return s;
 }
 
@@ -54,10 +55,6 @@ Status measure_path(Eval *e) {
   double m[MAX_M], r2[NCASE][MAX_M];
   const char *head[MAX_M];
   Series series[NCASE];
-  for (int part = 0; part < NPART; part++) {
-    Status s = eval_sequences(e, part);
-    if (s) return s;
-  }
   json_t *o = json_object();
   json_object_set_new(e->json, "path", o);
   for (int i = 0; i < ms->n; i++) {
@@ -68,13 +65,14 @@ Status measure_path(Eval *e) {
   eval_heads(e, "path integration over M views, R2", head, ms->n);
   for (int k = 0; k < NCASE; k++) {
     for (int i = 0; i < ms->n; i++) {
-      Status s = path_point(e, ms->v[i], case_table[k].zero, &r2[k][i]);
+      Status s = path_point(e, e->path[k][i], &r2[k][i]);
       if (s) return s;
     }
     json_object_set_new(o, case_table[k].key, eval_numbers(r2[k], ms->n));
     eval_row(e, arena_printf(e->arena, "  %s", case_table[k].label), "%.3f", 1, r2[k], ms->n);
     series[k] = (Series){case_table[k].label, ms->n, m, r2[k], k > 0};
   }
+  task_sizes(e, "path", e->size.path_epochs);
   report_section(e, "Path integration",
                  "R2 of the action from the first view to the one after the last, read from the aggregate of "
                  "M views and "

@@ -109,31 +109,109 @@ static bool same_list(const IntList *a, const IntList *b) {
   return a->n == b->n && !memcmp(a->v, b->v, (size_t)a->n * sizeof *a->v);
 }
 
+Status probe_find(Eval *e, bool classes, int64_t dim, const IntList *hidden, int64_t outputs, ProbeCode **out) {
+  static const IntList none = {0};
+  if (!hidden) hidden = &none;
+  for (*out = e->probes; *out; *out = (*out)->next)
+    if ((*out)->classes == classes && (*out)->dim == dim && (*out)->outputs == outputs &&
+        same_list(&(*out)->hidden, hidden))
+      return ST_OK;
+  ProbeCode *p = *out = NEW(e->arena, ProbeCode);
+  *p = (ProbeCode){.next = e->probes, .classes = classes, .dim = dim, .outputs = outputs, .hidden = *hidden};
+  e->probes = p;
+  return compile(e, p);
+}
+
+static void standardize(Arena *a, float *train, int64_t n, float *test, int64_t ntest, int64_t dim) {
+  double *mean = NEWN(a, double, dim), *scale = NEWN(a, double, dim);
+  stats_scale(train, n, dim, mean, scale);
+  stats_standardize(train, n, dim, mean, scale);
+  stats_standardize(test, ntest, dim, mean, scale);
+}
+
 Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidden, int64_t outputs,
                  int64_t epochs, float *prediction) {
-  static const IntList none = {0};
-  ProbeCode *p = e->probes;
+  ProbeCode *p;
   bool classes = train->label;
-  while (p && !(p->classes == classes && p->dim == train->dim && p->outputs == outputs &&
-                same_list(&p->hidden, hidden ? hidden : &none)))
-    p = p->next;
-  if (!p) {
-    p = NEW(e->arena, ProbeCode);
-    *p = (ProbeCode){.next = e->probes,
-                     .classes = classes,
-                     .dim = train->dim,
-                     .outputs = outputs,
-                     .hidden = hidden ? *hidden : none};
-    e->probes = p;
-    Status s = compile(e, p);
-    if (s) return s;
-  }
-  stats_standardize(train->x, train->n, test->x, test->n, train->dim);
-  if (!classes) stats_standardize(train->y, train->n, test->y, test->n, train->ydim);
-  fit(e->arena, &p->step, train, epochs);
+  Status s = probe_find(e, classes, train->dim, hidden, outputs, &p);
+  if (s) return s;
+  Arena *a = arena_new();
+  standardize(a, train->x, train->n, test->x, test->n, train->dim);
+  if (!classes) standardize(a, train->y, train->n, test->y, test->n, train->ydim);
+  fit(a, &p->step, train, epochs);
   session_copy_states(p->forward.session, p->step.session);
   predict(&p->forward, test, outputs, prediction);
+  arena_free(a);
   return ST_OK;
+}
+
+/* ---- a probe that is given its rows piece by piece ---- */
+struct ProbeStream {
+  ProbeCode *code;
+  Session *session;
+  double *mean, *scale, *ymean, *yscale; /* of the first piece */
+  int64_t filled, step, pieces;
+  void *x, *y;
+};
+
+ProbeStream *stream_open(Eval *e, ProbeCode *code, int64_t rows, int64_t epochs) {
+  ProbeStream *s = NEW(e->arena, ProbeStream);
+  s->code = code;
+  s->session = session_new(code->step.plan, session_threads(code->step.session));
+  if (!s->session) {
+    eval_fail(e, ST_BUDGET, "no memory for a probe's arena of %s",
+              human_bytes(e->arena, code->step.plan->arena_bytes));
+    return NULL;
+  }
+  s->mean = NEWN(e->arena, double, code->dim);
+  s->scale = NEWN(e->arena, double, code->dim);
+  s->ymean = NEWN(e->arena, double, code->outputs);
+  s->yscale = NEWN(e->arena, double, code->outputs);
+  tensors_find(s->session, PT_ARG, "x", &s->x);
+  tensors_find(s->session, PT_ARG, code->classes ? "label" : "y", &s->y);
+  int64_t per_epoch = rows / BATCH > 1 ? rows / BATCH : 1;
+  session_init_states(s->session, 0);
+  tensors_set_number(s->session, "seed", 0);
+  tensors_set_number(s->session, "steps_per_epoch", per_epoch);
+  tensors_set_number(s->session, "total_steps", per_epoch * epochs);
+  return s;
+}
+
+static void standardize_piece(const ProbeStream *s, ProbeData *d) {
+  stats_standardize(d->x, d->n, d->dim, s->mean, s->scale);
+  if (d->y) stats_standardize(d->y, d->n, d->ydim, s->ymean, s->yscale);
+}
+
+/* Rows wait in the session's own arguments until a batch is full. */
+void stream_train(ProbeStream *s, ProbeData *d, Arena *a) {
+  int64_t *order = NEWN(a, int64_t, d->n);
+  if (!s->pieces) {
+    stats_scale(d->x, d->n, d->dim, s->mean, s->scale);
+    if (d->y) stats_scale(d->y, d->n, d->ydim, s->ymean, s->yscale);
+  }
+  standardize_piece(s, d);
+  for (int64_t i = 0; i < d->n; i++) order[i] = i;
+  shuffle(order, d->n, (uint32_t)s->pieces++);
+  for (int64_t i = 0; i < d->n; i++) {
+    int64_t at = order[i];
+    memcpy((float *)s->x + s->filled * d->dim, d->x + at * d->dim, (size_t)d->dim * 4);
+    if (d->label) ((int64_t *)s->y)[s->filled] = d->label[at];
+    else memcpy((float *)s->y + s->filled * d->ydim, d->y + at * d->ydim, (size_t)d->ydim * 4);
+    if (++s->filled < BATCH) continue;
+    s->filled = 0;
+    tensors_set_number(s->session, "step", s->step++);
+    session_run(s->session, 0, s->code->step.plan->nstep);
+  }
+}
+
+void stream_predict(ProbeStream *s, ProbeData *d, float *prediction) {
+  standardize_piece(s, d);
+  session_copy_states(s->code->forward.session, s->session);
+  predict(&s->code->forward, d, s->code->outputs, prediction);
+}
+
+void stream_close(ProbeStream *s) {
+  if (s && s->session) session_free(s->session);
 }
 
 void probes_close(Eval *e) {

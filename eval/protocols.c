@@ -5,6 +5,7 @@
 
 typedef struct {
   const char *name;
+  void (*plan)(Eval *e); /* adds its tasks, before any protocol is measured; or NULL */
   Status (*measure)(Eval *e);
   const char *entries[2]; /* needed besides encode */
   bool actions;           /* needs data with actions */
@@ -13,27 +14,27 @@ typedef struct {
 } Protocol;
 
 static const Protocol protocol_table[] = {
-    {"linear", measure_linear, {NULL, NULL}, false, "images test_images epochs",
+    {"linear", NULL, measure_linear, {NULL, NULL}, false, "images test_images epochs",
      "top-1 of a linear probe on the encoder's output for the plain images; confusion of classes"},
-    {"health", measure_health, {NULL, NULL}, false, "test_images",
+    {"health", NULL, measure_health, {NULL, NULL}, false, "test_images",
      "effective rank (exp of the entropy of the eigenvalues of the covariance of the normalised test "
      "embeddings); their mean standard deviation times sqrt(D): 1 on a uniform sphere, 0 when collapsed"},
-    {"r2", measure_r2, {NULL, NULL}, true, "sequences test_sequences action_epochs hidden",
+    {"r2", plan_r2, measure_r2, {NULL, NULL}, true, "sequences test_sequences redraw action_epochs hidden",
      "R2 of the action between two views, from the concatenation of their embeddings, linear and MLP; R2 of "
      "a view's own parameters from its embedding; confusion of actions"},
-    {"retrieval", measure_retrieval, {"target", "predict"}, true, "retrieval_images retrieval_views",
+    {"retrieval", NULL, measure_retrieval, {"target", "predict"}, true, "retrieval_images retrieval_views",
      "MRR, H@1, H@5: from an image's first view and the action to each other view, that view is predicted "
      "and looked for among all the other views by cosine; equally near ones share their ranks, so a constant "
      "embedding finds by chance. The predictor's loss (1 - cosine) with the true actions, with those of "
      "another image, and with zeros"},
-    {"aggregate", measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences epochs",
+    {"aggregate", plan_aggregate, measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences redraw epochs",
      "top-1 of a linear probe on the aggregate of M views, on the plain mean of the same views' embeddings, "
      "and on that mean with an untrained encoder"},
-    {"path", measure_path, {"aggregate", NULL}, true, "path sequences test_sequences path_epochs path_hidden",
+    {"path", plan_path, measure_path, {"aggregate", NULL}, true, "path sequences test_sequences redraw path_epochs path_hidden",
      "path integration: R2 of the action that leads from view 1 to view M + 1, from the aggregate of M views "
      "and the embedding of action M; with all embeddings of actions set to zero; with those of the views set "
      "to zero. For M = 1 the action is given"},
-    {"maps", measure_maps, {NULL, NULL}, false, "test_images test_sequences",
+    {"maps", NULL, measure_maps, {NULL, NULL}, false, "test_images test_sequences",
      "principal components of the test samples' embeddings, in the report"},
 };
 enum { NPROTOCOL = sizeof protocol_table / sizeof *protocol_table };
@@ -101,17 +102,20 @@ static const char *obstacle(const Eval *e, const Protocol *p) {
 
 Status protocols_measure(Eval *e) {
   const char *asked = e->opt->protocols;
+  bool wanted[NPROTOCOL];
   for (int i = 0; i < NPROTOCOL; i++) {
     const Protocol *p = &protocol_table[i];
-    if (asked && !in_words(asked, p->name)) continue;
-    const char *why = obstacle(e, p);
+    const char *why = (wanted[i] = !asked || in_words(asked, p->name)) ? obstacle(e, p) : NULL;
     if (why && asked) return eval_fail(e, ST_MODEL, "protocol %s cannot be measured: %s", p->name, why);
-    if (why) continue;
+    wanted[i] = wanted[i] && !why;
+    if (wanted[i] && p->plan) p->plan(e);
+  }
+  for (int i = 0; i < NPROTOCOL; i++) {
+    if (!wanted[i]) continue;
     double start = now_seconds();
-    Status s = p->measure(e);
+    Status s = protocol_table[i].measure(e);
     if (s) return s;
-    if (e->opt->timed) e->opt->timed(e->opt->ctx, p->name, now_seconds() - start);
+    if (e->opt->timed) e->opt->timed(e->opt->ctx, protocol_table[i].name, now_seconds() - start);
   }
   return ST_OK;
 }
-

@@ -9,8 +9,7 @@
 enum { PAIR_VIEWS = 4, BINS = 5 };
 
 /* All ordered pairs of an image's first views: both embeddings, and the action between. */
-static ProbeData pair_data(const Eval *e, int part, int which, Arena *a) {
-  const Sequences *q = &e->sequences[part];
+static Status pair_rows(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *out) {
   int64_t V = q->views < PAIR_VIEWS ? q->views : PAIR_VIEWS, D = e->dim, A = e->nact, row = 0;
   ProbeData d = {.n = q->n * V * (V - 1), .dim = 2 * D, .ydim = A};
   d.x = NEWN(a, float, d.n *d.dim);
@@ -19,57 +18,57 @@ static ProbeData pair_data(const Eval *e, int part, int which, Arena *a) {
     for (int64_t from = 0; from < V; from++)
       for (int64_t to = 0; to < V; to++) {
         if (from == to) continue;
-        const float *z = q->z[which] + i * q->views * D, *p = q->param + i * q->views * A;
+        const float *z = q->z[t->which] + i * q->views * D, *p = q->param + i * q->views * A;
         memcpy(d.x + row * 2 * D, z + from * D, (size_t)D * 4);
         memcpy(d.x + row * 2 * D + D, z + to * D, (size_t)D * 4);
         stats_action(e->rotation, A, p + from * A, p + to * A, d.y + row * A);
         row++;
       }
-  return d;
+  *out = d;
+  return ST_OK;
 }
 
 /* Each of an image's first views: its embedding, and its own parameters. */
-static ProbeData single_data(const Eval *e, int part, int which, Arena *a) {
-  const Sequences *q = &e->sequences[part];
+static Status single_rows(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *out) {
   int64_t V = q->views < PAIR_VIEWS ? q->views : PAIR_VIEWS, D = e->dim, A = e->nact;
   ProbeData d = {.n = q->n * V, .dim = D, .ydim = A};
   d.x = NEWN(a, float, d.n *D);
   d.y = NEWN(a, float, d.n *A);
   for (int64_t i = 0; i < q->n; i++) {
-    memcpy(d.x + i * V * D, q->z[which] + i * q->views * D, (size_t)(V * D) * 4);
+    memcpy(d.x + i * V * D, q->z[t->which] + i * q->views * D, (size_t)(V * D) * 4);
     memcpy(d.y + i * V * A, q->param + i * q->views * A, (size_t)(V * A) * 4);
   }
-  return d;
+  *out = d;
+  return ST_OK;
 }
 
-typedef ProbeData DataOf(const Eval *e, int part, int which, Arena *a);
-static const struct R2Row {
+static const struct {
   const char *key, *label;
-  DataOf *data;
+  Status (*rows)(Eval *e, const Task *t, const Sequences *q, Arena *a, ProbeData *d);
   int which;
   bool linear;
-} r2_table[] = {
-    {"relative_r2", "relative action R2, linear", pair_data, TRAINED, true},
-    {"relative_r2_untrained", NULL, pair_data, UNTRAINED, true},
-    {"relative_r2_mlp", "relative action R2, MLP", pair_data, TRAINED, false},
-    {"relative_r2_mlp_untrained", NULL, pair_data, UNTRAINED, false},
-    {"individual_r2_mlp", "parameters of one view R2, MLP", single_data, TRAINED, false},
-    {"individual_r2_mlp_untrained", NULL, single_data, UNTRAINED, false},
+} r2_table[NR2] = {
+    {"relative_r2", "relative action R2, linear", pair_rows, TRAINED, true},
+    {"relative_r2_untrained", NULL, pair_rows, UNTRAINED, true},
+    {"relative_r2_mlp", "relative action R2, MLP", pair_rows, TRAINED, false},
+    {"relative_r2_mlp_untrained", NULL, pair_rows, UNTRAINED, false},
+    {"individual_r2_mlp", "parameters of one view R2, MLP", single_rows, TRAINED, false},
+    {"individual_r2_mlp_untrained", NULL, single_rows, UNTRAINED, false},
 };
-enum { NR2 = sizeof r2_table / sizeof *r2_table, MLP_ROW = 2 };
+enum { MLP_ROW = 2 };
 
 /* ---- confusion of actions: both the true and the predicted value in bins of equal count ---- */
 typedef struct {
   double edge[BINS - 1], count[BINS * BINS];
 } Bins;
 
-static void fill_bins(const ProbeData *test, const float *y, const float *prediction, int64_t d, Bins *b) {
+static void fill_bins(const Task *t, int64_t dim, int64_t d, Bins *b) {
   memset(b, 0, sizeof *b);
-  stats_edges(test->y, test->n, test->ydim, d, BINS, b->edge); /* as the probe saw it, standardised */
-  for (int64_t i = 0; i < test->n; i++)
-    b->count[stats_bin(test->y[i * test->ydim + d], b->edge, BINS) * BINS +
-             stats_bin(prediction[i * test->ydim + d], b->edge, BINS)]++;
-  stats_edges(y, test->n, test->ydim, d, BINS, b->edge); /* in the action's own unit */
+  stats_edges(t->y, t->n, dim, d, BINS, b->edge); /* as the probe saw it, standardised */
+  for (int64_t i = 0; i < t->n; i++)
+    b->count[stats_bin(t->y[i * dim + d], b->edge, BINS) * BINS +
+             stats_bin(t->prediction[i * dim + d], b->edge, BINS)]++;
+  stats_edges(t->raw, t->n, dim, d, BINS, b->edge); /* in the action's own unit */
 }
 
 static void report_bins(Eval *e, const Bins *b) {
@@ -94,19 +93,13 @@ static void report_bins(Eval *e, const Bins *b) {
 }
 
 /* ---- the protocol ---- */
-static Status run_row(Eval *e, int row, double *mean, double *column, Bins *bins) {
+void plan_r2(Eval *e) {
   static const IntList none = {0};
-  const struct R2Row *t = &r2_table[row];
-  Arena *a = arena_new();
-  ProbeData train = t->data(e, TRAIN, t->which, a), test = t->data(e, TEST, t->which, a);
-  float *prediction = NEWN(a, float, test.n *test.ydim), *y = NEWN(a, float, test.n *test.ydim);
-  memcpy(y, test.y, (size_t)(test.n * test.ydim) * 4);
-  Status s = probe_run(e, &train, &test, t->linear ? &none : &e->size.hidden, test.ydim,
-                       e->size.action_epochs, prediction);
-  if (!s) *mean = stats_r2(prediction, test.y, test.n, test.ydim, column);
-  for (int64_t d = 0; d < e->nact && !s && row == MLP_ROW; d++) fill_bins(&test, y, prediction, d, &bins[d]);
-  arena_free(a);
-  return s;
+  for (int row = 0; row < NR2; row++)
+    e->r2[row] = task_add(e, (Task){.rows = r2_table[row].rows,
+                                    .epochs = e->size.action_epochs,
+                                    .hidden = r2_table[row].linear ? &none : &e->size.hidden,
+                                    .which = r2_table[row].which});
 }
 
 /* Means over the components of each augmentation. */
@@ -128,24 +121,24 @@ static json_t *group_means(const Eval *e, const double *column) {
 Status measure_r2(Eval *e) {
   double mean[NR2], column[NR2][MAX_ACTION];
   Bins *bins = NEWN(e->arena, Bins, e->nact);
-  for (int part = 0; part < NPART; part++) {
-    Status s = eval_sequences(e, part);
-    if (s) return s;
-  }
   json_t *components = json_object(), *groups = json_object(), *names = json_array();
   for (int64_t d = 0; d < e->nact; d++) json_array_append_new(names, json_string(e->component[d]));
   json_object_set_new(components, "names", names);
   json_object_set_new(e->json, "r2_components", components);
   json_object_set_new(e->json, "r2_groups", groups);
   for (int row = 0; row < NR2; row++) {
-    Status s = run_row(e, row, &mean[row], column[row], bins);
+    const Task *t = e->r2[row];
+    Status s = task_run(e, e->r2[row]);
     if (s) return s;
+    mean[row] = stats_r2(t->prediction, t->y, t->n, e->nact, column[row]);
+    for (int64_t d = 0; d < e->nact && row == MLP_ROW; d++) fill_bins(t, e->nact, d, &bins[d]);
     eval_set(e, r2_table[row].key, mean[row]);
     json_object_set_new(components, r2_table[row].key, eval_numbers(column[row], (int)e->nact));
     json_object_set_new(groups, r2_table[row].key, group_means(e, column[row]));
   }
   eval_set_text(e, "r2_average", "uniform");
   for (int row = 0; row < NR2; row += 2) eval_row(e, r2_table[row].label, "%.3f", 1, &mean[row], 2);
+  task_sizes(e, "r2", e->size.action_epochs);
   report_section(e, "Relative actions",
                  "R2 of the action between two views, read from their two embeddings by an MLP; beside it "
                  "(grey) the same with an untrained encoder. Averages are plain means over the components.");

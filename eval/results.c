@@ -35,6 +35,23 @@ void eval_print(const Eval *e, const char *fmt, ...) {
   e->opt->print(e->opt->ctx, text);
 }
 
+void eval_sizes(Eval *e, const char *protocol, const char *what, int64_t train, int64_t test, int64_t epochs,
+                const char *more) {
+  json_t *sizes = json_object_get(e->json, "sizes"), *o = json_object();
+  if (!sizes) json_object_set_new(e->json, "sizes", sizes = json_object());
+  json_object_set_new(sizes, protocol, o);
+  json_object_set_new(o, "of", json_string(what));
+  json_object_set_new(o, "test", json_integer(test));
+  if (!train) {
+    eval_print(e, "  on %lld test %s%s\n", (long long)test, what, more ? more : "");
+    return;
+  }
+  json_object_set_new(o, "train", json_integer(train));
+  json_object_set_new(o, "epochs", json_integer(epochs));
+  eval_print(e, "  on %lld training and %lld test %s, %lld epochs%s\n", (long long)train, (long long)test, what,
+             (long long)epochs, more ? more : "");
+}
+
 void eval_heads(const Eval *e, const char *label, const char *const *head, int n) {
   eval_print(e, "\n%-34s", label);
   for (int i = 0; i < n; i++) eval_print(e, " %9s", head[i]);

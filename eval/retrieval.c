@@ -52,7 +52,7 @@ static void measure_batch(Eval *e, const Reader *r, int which, const float *para
 static Status measure_all(Eval *e, Figures f[NMODEL], int64_t *candidates) {
   Reader r;
   int64_t V = e->size.retrieval_views;
-  Status s = reader_open(e, TEST, V, true, e->size.retrieval_images, &r);
+  Status s = reader_open(e, TEST, V, true, false, e->size.retrieval_images, &r);
   if (s) return s;
   *candidates = V - 1;
   for (int64_t i = 0; i < r.n && !s; i += r.batch) {
@@ -102,6 +102,9 @@ Status measure_retrieval(Eval *e) {
   eval_set(e, "loss_shuffled", loss[SHUFFLED]);
   eval_set(e, "loss_zeroed", loss[ZEROED]);
   eval_set(e, "loss_ratio", loss[NLOSS]);
+  int64_t images = (int64_t)(t / (double)n);
+  eval_sizes(e, "retrieval", "samples", 0, images, 0,
+             arena_printf(e->arena, ", %lld queries of each", (long long)n));
   static const char *const names[] = {"MRR", "H@1", "H@5"};
   double own[3], chance[3];
   for (int i = 0; i < 3; i++) {

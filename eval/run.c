@@ -128,7 +128,7 @@ static Status open_model(Eval *e) {
 }
 
 static Status run(Eval *e, StrBuf *json) {
-  if (!file_is_folder(e->folder)) return eval_fail(e, ST_FILE, "%s is no folder of a run", e->folder);
+  if (!file_is_folder(e->folder)) return eval_fail(e, ST_FILE, "%s is not the folder of a run", e->folder);
   Status s = open_model(e);
   if (s) return s;
   eval_set_text(e, "run", e->folder);

@@ -1,5 +1,6 @@
 /* How much is measured: the recipe's protocols(...), then the options, then what the data have. */
 #include "eval/parts.h"
+#include "runtime/data/augment.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static const struct {
     COUNT(epochs),
     COUNT(action_epochs),
     COUNT(path_epochs),
+    COUNT(redraw),
 };
 enum { NSETTING = sizeof setting_table / sizeof *setting_table };
 

@@ -8,21 +8,21 @@
 #include <string.h>
 
 /* Columns that hardly vary are not blown up: at most a hundred times as much as the typical one. */
-void stats_standardize(float *train, int64_t n, float *test, int64_t ntest, int64_t dim) {
-  Arena *a = arena_new();
-  double *mean = NEWN(a, double, dim), *var = NEWN(a, double, dim), typical = 0;
+void stats_scale(const float *x, int64_t n, int64_t dim, double *mean, double *scale) {
+  double typical = 0;
   for (int64_t d = 0; d < dim; d++) {
-    for (int64_t i = 0; i < n; i++) mean[d] += train[i * dim + d] / (double)n;
+    mean[d] = scale[d] = 0;
+    for (int64_t i = 0; i < n; i++) mean[d] += x[i * dim + d] / (double)n;
     for (int64_t i = 0; i < n; i++)
-      var[d] += (train[i * dim + d] - mean[d]) * (train[i * dim + d] - mean[d]) / (double)n;
-    typical += var[d] / (double)dim;
+      scale[d] += (x[i * dim + d] - mean[d]) * (x[i * dim + d] - mean[d]) / (double)n;
+    typical += scale[d] / (double)dim;
   }
-  for (int64_t d = 0; d < dim; d++) {
-    double scale = 1 / sqrt(fmax(var[d], 1e-4 * typical) + 1e-12);
-    for (int64_t i = 0; i < n; i++) train[i * dim + d] = (float)((train[i * dim + d] - mean[d]) * scale);
-    for (int64_t i = 0; i < ntest; i++) test[i * dim + d] = (float)((test[i * dim + d] - mean[d]) * scale);
-  }
-  arena_free(a);
+  for (int64_t d = 0; d < dim; d++) scale[d] = 1 / sqrt(fmax(scale[d], 1e-4 * typical) + 1e-12);
+}
+
+void stats_standardize(float *x, int64_t n, int64_t dim, const double *mean, const double *scale) {
+  for (int64_t d = 0; d < dim; d++)
+    for (int64_t i = 0; i < n; i++) x[i * dim + d] = (float)((x[i * dim + d] - mean[d]) * scale[d]);
 }
 
 static double dot(const float *a, const float *b, int64_t n) {

@@ -1,9 +1,11 @@
 /* Syntax tree of model files, and the lexer's and parser's interface. The grammar stands above each function
- * of parse.c. */
+   of parse.c. */
 #ifndef JEPAC_FRONTEND_AST_H
 #define JEPAC_FRONTEND_AST_H
 
 #include "ir/base.h"
+
+#include <string.h>
 
 typedef enum { TK_END, TK_NAME, TK_NUM, TK_STR, TK_PUNCT } TokenKind;
 
@@ -35,7 +37,6 @@ typedef enum {
   AST_COND,     /* if kid0 then kid1 else kid2 */
   AST_TYPE,     /* name[kid...]; num = 1 when brackets stand there */
   AST_ELLIPSIS, /* ... in a type */
-  AST_STATE,    /* param[...] = init as an expression: see AST_DECL_STATE */
   /* statements */
   AST_BLOCK,
   AST_ASSIGN,     /* kid0 = value; kid1... = AST_NAME targets */
@@ -77,10 +78,12 @@ typedef struct Ast {
   struct Ast **kid;
 } Ast;
 
-/* Interned strings: equal text, equal pointer. */
+/* Interned strings: names of the text with equal text are equal pointers. */
 typedef struct Intern Intern;
 Intern *intern_new(Arena *a);
 const char *intern(Intern *t, const char *s, size_t n);
+/* Does a name (NULL: none) say text? Of two names of the text == tells the same. */
+static inline bool name_is(const char *name, const char *text) { return name && !strcmp(name, text); }
 
 /* Tokens of a whole source, ended by TK_END. Reports and throws on a bad character, string or number. */
 Token *lex(Arena *a, Diags *d, Intern *names, const Source *src);

@@ -128,7 +128,7 @@ static Value b_reshape(Elab *e, Call *c) {
       if (open >= 0) elab_error(e, c->frame, c->at, "only one extent can be -1");
       open = i;
     } else if (s.dim[i] < 1 || known > ((int64_t)1 << 40) / s.dim[i]) {
-      elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));
+      elab_error(e, c->frame, c->at, "%s cannot be the shape of a tensor", shape_text(e, dt, &s));
     } else {
       known *= s.dim[i];
     }
@@ -193,7 +193,8 @@ static Value b_extern(Elab *e, Call *c) {
       elab_error(e, c->frame, c->rest[i].at, "C has no type for bf16: cast the operand");
   }
   for (int i = 0; i < s.rank; i++)
-    if (s.dim[i] < 1) elab_error(e, c->frame, c->at, "%s is no shape of a tensor", shape_text(e, dt, &s));
+    if (s.dim[i] < 1)
+      elab_error(e, c->frame, c->at, "%s cannot be the shape of a tensor", shape_text(e, dt, &s));
   if (strchr(x.library, '/') && x.library[0] != '/') { /* beside the model file */
     const char *path = c->at->src->path, *slash = strrchr(path, '/');
     x.library = slash ? arena_printf(e->arena, "%.*s/%s", (int)(slash - path), path, x.library) : x.library;
@@ -293,7 +294,7 @@ enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
 const Builtin *builtin_find(const char *name) {
   for (int i = 0; i < BUILTINS; i++)
-    if (!strcmp(builtins[i].name, name)) return &builtins[i];
+    if (name_is(builtins[i].name, name)) return &builtins[i];
   return NULL;
 }
 
@@ -309,11 +310,11 @@ bool builtin_constant(const char *name, Value *out) {
   static const Init zeros = {.kind = INIT_FILL, .a = 0}, ones = {.kind = INIT_FILL, .a = 1};
   DType dt = dtype_parse(name);
   if (dt != DT_NONE) *out = (Value){.kind = V_DTYPE, .u.dt = dt};
-  else if (!strcmp(name, "zeros")) *out = (Value){.kind = V_INIT, .u.init = &zeros};
-  else if (!strcmp(name, "ones")) *out = (Value){.kind = V_INIT, .u.init = &ones};
-  else if (!strcmp(name, "prim")) *out = (Value){.kind = V_PRIMS};
-  else if (!strcmp(name, "pi")) *out = v_num(3.14159265358979323846);
-  else if (!strcmp(name, "inf")) *out = v_num(INFINITY);
+  else if (name_is(name, "zeros")) *out = (Value){.kind = V_INIT, .u.init = &zeros};
+  else if (name_is(name, "ones")) *out = (Value){.kind = V_INIT, .u.init = &ones};
+  else if (name_is(name, "prim")) *out = (Value){.kind = V_PRIMS};
+  else if (name_is(name, "pi")) *out = v_num(3.14159265358979323846);
+  else if (name_is(name, "inf")) *out = v_num(INFINITY);
   else return false;
   return true;
 }

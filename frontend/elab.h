@@ -74,7 +74,7 @@ struct List {
 };
 
 /* A parameter, buffer or slot. Its graph input is made when it is first read, or all at once for a training
- * step. */
+   step. */
 struct State {
   InputKind kind;
   const char *name; /* NULL until its module has a path */
@@ -204,7 +204,20 @@ struct Model {
   bool linting;
 };
 
+/* What evaluation tells as it goes of settings, which are arguments written in the train section or given by
+   --set. Who listens decides what becomes of them (lint_settings.c); evaluation itself does not depend on it. */
+typedef struct {
+  Use *(*argument)(Elab *e, const Ast *a); /* the setting that an argument is, or NULL */
+  Use *(*handed_on)(const Frame *f,
+                    const Ast *a); /* that it hands on, being just a parameter's name, or NULL */
+  void (*bound)(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose); /* parameter p of f is now u */
+  void (*read)(Elab *e, const Var *var);
+  void (*applied)(Elab *e, const Arg *arg, int n);  /* to a built-in function or an operator */
+  void (*ignored)(Elab *e, Frame *f, const Ast *a); /* `ignored NAME, ... if CONDITION` */
+} Watch;
+
 struct Elab {
+  const Watch *watch;
   Model *m;
   Arena *arena;
   Diags *diags;
@@ -272,7 +285,7 @@ bool module_lookup(Elab *e, const Module *m, const char *name, Value *out);
 const char *word(Elab *e, const char *text); /* interned */
 Dim *find_dim(Model *m, const char *name);
 /* The number an extent of a type denotes; false when it is a name without a value (left to the caller to
- * bind). */
+   bind). */
 bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out);
 const Value *globals_find(const Globals *g, const char *name);
 Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Loc *site);

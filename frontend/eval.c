@@ -1,6 +1,6 @@
 /* Evaluating expressions: names, lists, calls, fields and operators on values known when compiling; tensors
- * go to tensor.c. */
-#include "frontend/lint.h"
+   go to tensor.c. */
+#include "frontend/elab.h"
 
 #include <math.h>
 #include <string.h>
@@ -53,7 +53,7 @@ Var *frame_var(const Frame *f, const char *name) {
 bool module_lookup(Elab *e, const Module *m, const char *name, Value *out) {
   const Var *v = module_var(m, name);
   if (v) {
-    lint_read(e, v);
+    e->watch->read(e, v);
     *out = v->v;
     return true;
   }
@@ -65,7 +65,7 @@ bool module_lookup(Elab *e, const Module *m, const char *name, Value *out) {
 static bool runtime_lookup(Elab *e, const char *name, Value *out) {
   static const char *const names[] = {"step", "steps_per_epoch", "total_steps"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (!strcmp(name, names[i])) {
+    if (name_is(name, names[i])) {
       *out = v_tensor(t_steps(e, names[i]));
       return true;
     }
@@ -76,13 +76,13 @@ bool eval_lookup(Elab *e, Frame *f, const char *name, Value *out) {
   const Var *var = vars_find_var(&f->vars, name);
   const Value *v;
   if (var) {
-    lint_read(e, var);
+    e->watch->read(e, var);
     *out = var->v;
     return true;
   }
   for (Module *m = f->self; m; m = m->scope)
     if (module_lookup(e, m, name, out)) return true;
-  if (!strcmp(name, "training")) {
+  if (name_is(name, "training")) {
     *out = v_bool(f->training);
     return true;
   }
@@ -152,9 +152,9 @@ static Value decay(Elab *e, Frame *f, const Ast *a, Value v) {
 }
 
 static Value eval_name(Elab *e, Frame *f, const Ast *a) {
-  if (!strcmp(a->name, "true")) return v_bool(true);
-  if (!strcmp(a->name, "false")) return v_bool(false);
-  if (!strcmp(a->name, "none")) return v_none();
+  if (name_is(a->name, "true")) return v_bool(true);
+  if (name_is(a->name, "false")) return v_bool(false);
+  if (name_is(a->name, "none")) return v_none();
   Value v;
   if (!eval_lookup(e, f, a->name, &v)) unknown_name(e, f, a);
   return decay(e, f, a, v);
@@ -166,7 +166,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
     const Var *p = frame_var(f, a->name);
     bool found = p != NULL;
     if (found) {
-      lint_read(e, p);
+      e->watch->read(e, p);
       v = p->v;
     }
     for (Module *m = f->self; m && !found; m = m->scope) found = module_lookup(e, m, a->name, &v);
@@ -186,10 +186,10 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
 /* ---- literals ---- */
 
 /* A number with a unit is a number of steps, a scalar of the graph: `20 epochs`, `500 steps`, `10%` of the
- * run. */
+   run. */
 static Value eval_number(Elab *e, Frame *f, const Ast *a) {
-  if (!a->name || !strcmp(a->name, "steps")) return v_num(a->num);
-  bool percent = !strcmp(a->name, "%");
+  if (!a->name || name_is(a->name, "steps")) return v_num(a->num);
+  bool percent = name_is(a->name, "%");
   Val n = t_steps(e, percent ? "total_steps" : "steps_per_epoch");
   Value steps = t_cast(e, f, a, v_tensor(n), DT_F64);
   return t_binary(e, f, a, OP_mul, steps, v_num(percent ? a->num / 100 : a->num));
@@ -280,7 +280,7 @@ static Value eval_conditional(Elab *e, Frame *f, const Ast *a) {
 
 static Value eval_unary(Elab *e, Frame *f, const Ast *a) {
   Value v = eval(e, f, a->kid[0]);
-  if (!strcmp(a->name, "-")) return v.kind == V_NUM ? v_num(-v.u.num) : t_map(e, f, a, OP_neg, &v, 1);
+  if (name_is(a->name, "-")) return v.kind == V_NUM ? v_num(-v.u.num) : t_map(e, f, a, OP_neg, &v, 1);
   if (v.kind == V_TENSOR) return t_map(e, f, a, OP_not, &v, 1);
   return v_bool(!need_bool(e, f, a->kid[0], v, "the operand of `not`"));
 }
@@ -298,20 +298,20 @@ static const struct {
 static bool is_numeric(Value v) { return v.kind == V_NUM || v.kind == V_TENSOR || v.kind == V_EMPTY; }
 
 static Value eval_binary(Elab *e, Frame *f, const Ast *a) {
-  bool logic = !strcmp(a->name, "and") || !strcmp(a->name, "or");
+  bool logic = name_is(a->name, "and") || name_is(a->name, "or");
   Value x = eval(e, f, a->kid[0]);
   if (logic && x.kind != V_TENSOR) {
     bool b = need_bool(e, f, a->kid[0], x, "an operand of a logical operator");
-    if (b == !strcmp(a->name, "or")) return v_bool(b);
+    if (b == name_is(a->name, "or")) return v_bool(b);
     Value y = eval(e, f, a->kid[1]);
     return v_bool(need_bool(e, f, a->kid[1], y, "an operand of a logical operator"));
   }
   Value y = eval(e, f, a->kid[1]);
-  if (!strcmp(a->name, "@")) return t_matmul(e, f, a, x, y);
+  if (name_is(a->name, "@")) return t_matmul(e, f, a, x, y);
   if (!is_numeric(x) || !is_numeric(y)) {
-    if (!strcmp(a->name, "==")) return v_bool(value_equal(x, y));
-    if (!strcmp(a->name, "!=")) return v_bool(!value_equal(x, y));
-    if (!strcmp(a->name, "+") && x.kind == V_LIST && y.kind == V_LIST) {
+    if (name_is(a->name, "==")) return v_bool(value_equal(x, y));
+    if (name_is(a->name, "!=")) return v_bool(!value_equal(x, y));
+    if (name_is(a->name, "+") && x.kind == V_LIST && y.kind == V_LIST) {
       Value l = v_list(e, x.u.list->n + y.u.list->n);
       for (int i = 0; i < l.u.list->n; i++)
         l.u.list->v[i] = i < x.u.list->n ? x.u.list->v[i] : y.u.list->v[i - x.u.list->n];
@@ -320,9 +320,9 @@ static Value eval_binary(Elab *e, Frame *f, const Ast *a) {
     if (!logic || y.kind != V_TENSOR)
       elab_error(e, f, a, "`%s` does not apply to %s and %s", a->name, value_text(e, x), value_text(e, y));
   }
-  if (!strcmp(a->name, "^") && y.kind == V_NUM && y.u.num == 2) return t_binary(e, f, a, OP_mul, x, x);
+  if (name_is(a->name, "^") && y.kind == V_NUM && y.u.num == 2) return t_binary(e, f, a, OP_mul, x, x);
   for (size_t i = 0; i < sizeof binary_ops / sizeof *binary_ops; i++)
-    if (!strcmp(a->name, binary_ops[i].text))
+    if (name_is(a->name, binary_ops[i].text))
       return binary_ops[i].swap ? t_binary(e, f, a, binary_ops[i].op, y, x)
                                 : t_binary(e, f, a, binary_ops[i].op, x, y);
   bug("operator %s of the grammar has no meaning", a->name);
@@ -339,7 +339,7 @@ static const Ast *declared_field(const Ast *decl, const char *name) {
 
 static Value module_field(Elab *e, Frame *f, const Ast *a, Module *m) {
   Value v;
-  if (!strcmp(m->decl->word, "source") && declared_field(m->decl, a->name))
+  if (name_is(m->decl->word, "source") && declared_field(m->decl, a->name))
     return data_field(e, f, a, m, a->name);
   if (module_lookup(e, m, a->name, &v)) return decay(e, f, a, v);
   Names names = {0};
@@ -362,7 +362,7 @@ static Value record_field(Elab *e, Frame *f, const Ast *a, const List *l) {
 static Value eval_field(Elab *e, Frame *f, const Ast *a) {
   Value x = eval(e, f, a->kid[0]);
   if (x.kind == V_MODULE) return module_field(e, f, a, x.u.module);
-  if (x.kind == V_FUNC && !strcmp(x.u.fn.decl->word, "entry"))
+  if (x.kind == V_FUNC && name_is(x.u.fn.decl->word, "entry"))
     x = call_entry(e, f, a, x.u.fn.self, x.u.fn.decl);
   if (x.kind == V_RECORD) return record_field(e, f, a, x.u.list);
   if (x.kind == V_PRIMS) {
@@ -429,7 +429,7 @@ static Value eval_call(Elab *e, Frame *f, const Ast *a) {
   VEC(Arg) args = {0};
   for (int i = 1; i < a->nkid; i++) {
     const Ast *k = a->kid[i];
-    Use *use = lint_use(e, k), *passed = use ? NULL : lint_passed(f, k);
+    Use *use = e->watch->argument(e, k), *passed = use ? NULL : e->watch->handed_on(f, k);
     e->silent += passed != NULL;
     Value v = eval(e, f, k->kid[0]);
     e->silent -= passed != NULL;

@@ -14,7 +14,7 @@ typedef struct {
   int nopen;
 } Format;
 
-static bool is(const Token *t, const char *word) { return t->kind == TK_PUNCT && !strcmp(t->text, word); }
+static bool is(const Token *t, const char *word) { return t->kind == TK_PUNCT && name_is(t->text, word); }
 
 static bool any(const Token *t, const char *const *words, int n) {
   for (int i = 0; i < n; i++)
@@ -86,7 +86,7 @@ static bool same_tokens(Arena *a, Diags *d, const Token *was, const StrBuf *out)
   Source now = {"formatted", out->s ? out->s : "", out->n};
   const Token *is = lex(a, d, intern_new(a), &now);
   for (;; was++, is++) {
-    if (was->kind != is->kind || strcmp(was->text, is->text) || was->num != is->num) return false;
+    if (was->kind != is->kind || !name_is(was->text, is->text) || was->num != is->num) return false;
     if (was->kind == TK_END) return true;
     if (was->nl != is->nl) return false;
   }

@@ -238,7 +238,7 @@ static bool read_by_params(Walk *w, const Ast *decl, int param) {
 }
 
 static void unused_params(Walk *w, const Ast *decl, const Names *live) {
-  bool entry = decl->kind == AST_FUNC && !strcmp(decl->word, "entry");
+  bool entry = decl->kind == AST_FUNC && name_is(decl->word, "entry");
   for (int i = 1; i < decl->nkid; i++) {
     const Ast *p = decl->kid[i];
     if (meant(p->name) || has(live, p->name) || read_by_params(w, decl, i)) continue;
@@ -291,7 +291,7 @@ static void model(Walk *w, const Ast *decl) {
     if (body->kid[i]->kind == AST_EACH) each(w, body->kid[i], &live);
   }
   w->model = decl;
-  w->keep_fields = !w->e->m->main || !strcmp(decl->word, "source");
+  w->keep_fields = !w->e->m->main || name_is(decl->word, "source");
   block(w, body, &live);
   w->model = NULL;
   unused_params(w, decl, &live);
@@ -346,7 +346,7 @@ static bool read_by_library(Walk *w, const char *name) {
   Names all = {0};
   for (int i = 0; i < g->cap; i++)
     if (g->slot[i].name) field_names(w, g->slot[i].at, &all);
-  return has(&all, name) || !strcmp(name, "forward");
+  return has(&all, name) || name_is(name, "forward");
 }
 
 static void unused_declarations(Walk *w, const Ast *file) {
@@ -362,7 +362,7 @@ static void unused_declarations(Walk *w, const Ast *file) {
                                              k->kind == AST_FUNC ? "function" : k->word, k->name)});
     for (int j = 0; k->kind == AST_MODEL && j < k->kid[0]->nkid; j++) {
       const Ast *fn = k->kid[0]->kid[j];
-      if (fn->kind != AST_FUNC || strcmp(fn->word, "fn") || meant(fn->name)) continue;
+      if (fn->kind != AST_FUNC || !name_is(fn->word, "fn") || meant(fn->name)) continue;
       if (!mentioned(w, fn->name, NULL, NULL) && !read_by_library(w, fn->name))
         find(w, (Finding){
                     .kind = DIAG_WARNING,

@@ -28,16 +28,8 @@ struct Use {
   const Ast *ignored; /* an `ignored` statement that held for it */
 };
 
-/* The setting that argument a is, or NULL where it is written elsewhere. */
-Use *lint_use(Elab *e, const Ast *a);
-/* The setting that an argument or default hands on because it is just a parameter's name, or NULL. */
-Use *lint_passed(const Frame *f, const Ast *a);
-/* The new frame's parameter p of `whose` is u (or NULL: no setting). */
-void lint_bind(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose);
-void lint_read(Elab *e, const Var *var);
-void lint_read_args(Elab *e, const Arg *arg, int n);
-/* Executes `ignored NAME, ... if CONDITION`. */
-void lint_ignored(Elab *e, Frame *f, const Ast *a);
+/* Listens to evaluation. */
+extern const Watch lint_watch;
 /* Checks --set of a model that is not trained, after one of its entries. */
 void lint_entry(Elab *e);
 /* Checks a finished training step: f is the section's frame, monitored values are found by name. Throws after

@@ -17,7 +17,7 @@ static bool by_set(const Elab *e, const Ast *a) {
   return false;
 }
 
-Use *lint_use(Elab *e, const Ast *a) {
+static Use *argument(Elab *e, const Ast *a) {
   Model *m = e->m;
   if (!inside(a, m->train) && !by_set(e, a)) return NULL;
   for (int i = 0; i < m->settings.n; i++)
@@ -28,7 +28,7 @@ Use *lint_use(Elab *e, const Ast *a) {
   return u;
 }
 
-Use *lint_passed(const Frame *f, const Ast *a) {
+static Use *handed_on(const Frame *f, const Ast *a) {
   if (a && a->kind == AST_ARG) a = a->kid[0];
   const Var *var = a && a->kind == AST_NAME ? frame_var(f, a->name) : NULL;
   return var && !var->ignored ? var->use : NULL;
@@ -37,7 +37,8 @@ Use *lint_passed(const Frame *f, const Ast *a) {
 /* Says what it says everywhere. */
 static bool literal(const Ast *a) {
   if (!a) return true;
-  if (a->kind == AST_NAME && strcmp(a->name, "true") && strcmp(a->name, "false") && strcmp(a->name, "none"))
+  if (a->kind == AST_NAME && !name_is(a->name, "true") && !name_is(a->name, "false") &&
+      !name_is(a->name, "none"))
     return false;
   for (int i = 0; i < a->nkid; i++)
     if (!literal(a->kid[i])) return false;
@@ -48,7 +49,7 @@ static bool is_default(Elab *e, Frame *f, const Ast *p, Value v) {
   return p->kid[1] && literal(p->kid[1]) && value_equal(v, eval(e, f, p->kid[1]));
 }
 
-void lint_bind(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose) {
+static void bound(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose) {
   Var *var = vars_find_var(&f->vars, p->name);
   var->use = u;
   if (!u) return;
@@ -63,11 +64,11 @@ void lint_bind(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose) {
     u->read = true;
 }
 
-void lint_read(Elab *e, const Var *var) {
+static void read_setting(Elab *e, const Var *var) {
   if (var->use && !var->ignored && !e->silent) var->use->read = true;
 }
 
-void lint_read_args(Elab *e, const Arg *arg, int n) {
+static void applied(Elab *e, const Arg *arg, int n) {
   for (int i = 0; i < n; i++)
     if (arg[i].use && !e->silent) arg[i].use->read = true;
 }
@@ -101,7 +102,7 @@ static const char *ignored_text(Elab *e, const char *name, const char *whose, co
   return arena_printf(e->arena, "`%s` of %s has no effect if `%s`", name, whose, source_of(e, rule->kid[0]));
 }
 
-void lint_ignored(Elab *e, Frame *f, const Ast *a) {
+static void ignored(Elab *e, Frame *f, const Ast *a) {
   e->silent++;
   bool holds = need_bool(e, f, a->kid[0], eval(e, f, a->kid[0]), "a condition");
   e->silent--;
@@ -122,6 +123,8 @@ void lint_ignored(Elab *e, Frame *f, const Ast *a) {
     }
   }
 }
+
+const Watch lint_watch = {argument, handed_on, bound, read_setting, applied, ignored};
 
 /* ---- data ---- */
 
@@ -147,7 +150,7 @@ static const char *served_fields(Elab *e, const Ast *source, const char *setting
 static void read_augmentations(Elab *e, Value v) {
   for (int i = 0; v.kind == V_LIST && i < v.u.list->n; i++) {
     const Module *m = v.u.list->v[i].kind == V_MODULE ? v.u.list->v[i].u.module : NULL;
-    for (int k = 0; m && k < m->args.n; k++) lint_read(e, &m->args.v[k]);
+    for (int k = 0; m && k < m->args.n; k++) read_setting(e, &m->args.v[k]);
   }
 }
 
@@ -158,7 +161,7 @@ static void check_data(Elab *e, const Module *source) {
     const char *fields = served_fields(e, source->decl, var->name, &none);
     read_augmentations(e, var->v);
     if (!none || !var->use || var->use->read || var->use->is_default) {
-      lint_read(e, var);
+      read_setting(e, var);
       continue;
     }
     var->use->read = true; /* reported here */
@@ -258,7 +261,7 @@ static void check_monitors(Elab *e, const Vars *metrics) {
     const Ast *length;
     Value *v = NULL;
     for (int k = 0; k < metrics->n; k++)
-      if (!strcmp(metrics->v[k].name, name)) v = &metrics->v[k].v;
+      if (name_is(metrics->v[k].name, name)) v = &metrics->v[k].v;
     if (isinf(w->lo) && w->lo < 0 && isinf(w->hi) && w->hi > 0)
       diag_error(e->diags, w->loc, "monitor `%s` cannot trip: no number leaves -inf..inf", w->name);
     else if (too_late(e, w, &length)) {

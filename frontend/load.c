@@ -1,5 +1,5 @@
 /* Loading a model file: reading it and what it uses, global names, dimensions, --set; the front door of the
- * module. */
+   module. */
 #include "frontend/lint.h"
 #include "frontend/std.h"
 
@@ -144,7 +144,7 @@ static void load_library(Elab *e) {
 
 static bool has_entries(const Ast *decl) {
   for (int i = 0; i < decl->kid[0]->nkid; i++)
-    if (decl->kid[0]->kid[i]->kind == AST_FUNC && !strcmp(decl->kid[0]->kid[i]->word, "entry")) return true;
+    if (decl->kid[0]->kid[i]->kind == AST_FUNC && name_is(decl->kid[0]->kid[i]->word, "entry")) return true;
   return false;
 }
 
@@ -158,7 +158,7 @@ static void find_main(Elab *e, const Ast *file) {
     int n = 0;
     for (int i = 0; i < m->user.cap; i++)
       if (m->user.slot[i].name && m->user.slot[i].v.kind == V_MODEL) names[n++] = m->user.slot[i].name;
-    if (!v || v->kind != V_MODEL || strcmp(v->u.fn.decl->word, "model"))
+    if (!v || v->kind != V_MODEL || !name_is(v->u.fn.decl->word, "model"))
       elab_error(e, NULL, m->train, "there is no model `%s` to train%s", m->train->name,
                  did_you_mean(e, m->train->name, names, n));
     m->main = v->u.fn.decl;
@@ -170,7 +170,7 @@ static void find_main(Elab *e, const Ast *file) {
   }
   for (int i = 0; m->main && i < m->main->kid[0]->nkid; i++) {
     const Ast *k = m->main->kid[0]->kid[i];
-    if (k->kind == AST_FUNC && !strcmp(k->word, "entry")) vec_push(m->arena, &m->entries, k);
+    if (k->kind == AST_FUNC && name_is(k->word, "entry")) vec_push(m->arena, &m->entries, k);
   }
 }
 
@@ -230,7 +230,7 @@ static void dims_from_known(Elab *e) {
     for (int n = 0; n < m->entries.n; n++)
       for (int p = 1; p < m->entries.v[n]->nkid; p++) {
         const Ast *param = m->entries.v[n]->kid[p], *type = param->kid[0];
-        if (strcmp(param->name, k->name) || !type || type->nkid != k->shape.rank) continue;
+        if (!name_is(param->name, k->name) || !type || type->nkid != k->shape.rank) continue;
         for (int x = 0; x < type->nkid; x++) {
           Dim *d = type->kid[x]->kind == AST_NAME ? find_dim(m, type->kid[x]->name) : NULL;
           if (d && !d->has)
@@ -266,7 +266,7 @@ void derive_dims(Elab *e, Frame *f) {
         Dim *d = type->kid[x]->kind == AST_NAME ? find_dim(m, type->kid[x]->name) : NULL;
         if (!d || d->has) continue;
         set_dim(d, s.dim[x], NULL, "comes from the data of the train section");
-        lint_read(e, v);
+        e->watch->read(e, v);
       }
     }
   }
@@ -338,7 +338,7 @@ static void forget_steps(Elab *e, Ast *block) {
 static bool set_train(Elab *e, const char *path, Ast *value) {
   Ast *block = e->m->train ? e->m->train->kid[0] : NULL;
   if (!block) return false;
-  if (!strcmp(path, "epochs")) forget_steps(e, block);
+  if (name_is(path, "epochs")) forget_steps(e, block);
   const char *dot = strchr(path, '.');
   const char *name = intern(e->m->names, path, dot ? (size_t)(dot - path) : strlen(path));
   for (int i = 0; i < block->nkid; i++) {
@@ -434,8 +434,8 @@ static void apply_set(Elab *e, Frame *f, const NameValue *s, Ast *value) {
     set_dim(d, n, NULL, "is given by --set");
     return;
   }
-  bool plain = value->kind == AST_NAME && strcmp(value->name, "true") && strcmp(value->name, "false") &&
-               strcmp(value->name, "none");
+  bool plain = value->kind == AST_NAME && !name_is(value->name, "true") && !name_is(value->name, "false") &&
+               !name_is(value->name, "none");
   if (plain && !find_dim(m, value->name)) value->kind = AST_STR; /* --set stem=narrow */
   if (!set_model(e, name, value) && !set_train(e, s->name, value)) unknown_setting(e, s);
 }
@@ -443,7 +443,13 @@ static void apply_set(Elab *e, Frame *f, const NameValue *s, Ast *value) {
 /* ---- the front door ---- */
 
 void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training) {
-  *e = (Elab){.m = m, .arena = m->arena, .diags = d, .g = g, .training = training, .fuel = 4000000};
+  *e = (Elab){.m = m,
+              .arena = m->arena,
+              .diags = d,
+              .g = g,
+              .training = training,
+              .watch = &lint_watch,
+              .fuel = 4000000};
 }
 
 static void load(Elab *e, const char *path) {

@@ -1,6 +1,5 @@
 /* Recursive-descent parser of model files. Each function is named after the grammar rule above it. Line
-   breaks end statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line.
- */
+   breaks end statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line. */
 #include "frontend/ast.h"
 
 #include <string.h>
@@ -46,7 +45,7 @@ static _Noreturn void expected(Parser *p, const char *what) {
 }
 
 static bool token_is(const Token *t, const char *text) {
-  return (t->kind == TK_PUNCT || t->kind == TK_NAME) && !strcmp(t->text, text);
+  return (t->kind == TK_PUNCT || t->kind == TK_NAME) && name_is(t->text, text);
 }
 
 /* A line break in front of the next token ends the statement. */
@@ -66,7 +65,7 @@ static bool is_reserved(const char *s) {
   static const char *const words[] = {"if",  "then",   "else",   "for", "in",   "and",   "or",
                                       "not", "return", "repeat", "use", "true", "false", "none"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (!strcmp(s, words[i])) return true;
+    if (name_is(s, words[i])) return true;
   return false;
 }
 
@@ -186,8 +185,7 @@ static Ast *parse_index(Parser *p) {
   return finish(p, node(p, AST_SLICE, at), &kids);
 }
 
-/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr
- */
+/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr */
 static Ast *parse_list(Parser *p) {
   Token *at = p->tok;
   AstVec kids = {0};
@@ -211,7 +209,7 @@ static Ast *parse_list(Parser *p) {
 }
 
 /* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
- * epochs|steps|% */
+   epochs|steps|% */
 static Ast *parse_primary(Parser *p) {
   Token *at = p->tok;
   if (at->kind == TK_NUM) {
@@ -251,7 +249,7 @@ static Ast *parse_primary(Parser *p) {
   }
   static const char *const words[] = {"true", "false", "none"};
   for (size_t i = 0; i < 3; i++)
-    if (at->kind == TK_NAME && !strcmp(at->text, words[i])) {
+    if (at->kind == TK_NAME && name_is(at->text, words[i])) {
       p->tok++;
       Ast *a = node(p, AST_NAME, at);
       a->name = at->text;
@@ -619,7 +617,7 @@ static Ast *parse_monitor(Parser *p) {
 static Ast *parse_plain_state(Parser *p) { return parse_state(p, NULL); }
 
 /* statement := assign | state | return | if | repeat | fn | ... : the word at its start decides, unless "="
- * or "," follows */
+   or "," follows */
 static Ast *parse_statement(Parser *p) {
   static const struct {
     const char *word;

@@ -1,6 +1,6 @@
 /* The train section as numbers: settings, the data source with its typed fields, and the frame its equations
- * run in. */
-#include "frontend/lint.h"
+   run in. */
+#include "frontend/elab.h"
 
 #include <string.h>
 
@@ -11,14 +11,14 @@ const char *train_setting_name(int i) { return setting_names[i]; }
 
 bool is_train_setting(const char *name) {
   for (int i = 0; setting_names[i]; i++)
-    if (!strcmp(name, setting_names[i])) return true;
+    if (name_is(name, setting_names[i])) return true;
   return false;
 }
 
 const Ast *train_setting(Elab *e, const char *name) {
   const Ast *block = e->m->train->kid[0];
   for (int i = 0; i < block->nkid; i++)
-    if (block->kid[i]->kind == AST_ASSIGN && !strcmp(block->kid[i]->kid[1]->name, name))
+    if (block->kid[i]->kind == AST_ASSIGN && name_is(block->kid[i]->kid[1]->name, name))
       return block->kid[i]->kid[0];
   return NULL;
 }
@@ -146,7 +146,7 @@ Frame *train_frame(Elab *e) {
   const Ast *data = train_setting(e, "data"); /* absent: the step takes the entry's own arguments */
   if (!data) return f;
   Value v = eval(e, f, data);
-  if (v.kind != V_MODULE || strcmp(v.u.module->decl->word, "source"))
+  if (v.kind != V_MODULE || !name_is(v.u.module->decl->word, "source"))
     elab_error(e, f, data, "`data` must be a data source such as fashion_mnist(...), but is %s",
                value_text(e, v));
   vars_set(e, &f->vars, word(e, "data"), v, data);
@@ -172,7 +172,7 @@ void eval_binds(Elab *e, Frame *f) {
                    did_you_mean(e, b->name, names, n));
       if (vars_find(&e->binds, b->name)) elab_error(e, f, b, "`%s` is bound twice", b->name);
       vars_set(e, &e->binds, b->name, eval(e, f, b->kid[0]), b);
-      vars_find_var(&e->binds, b->name)->use = lint_use(e, b);
+      vars_find_var(&e->binds, b->name)->use = e->watch->argument(e, b);
     }
   }
 }
@@ -279,7 +279,7 @@ static Setting describe_eval(Elab *e, Frame *f) {
   if (v.kind != V_MODULE || v.u.module->decl != protocols)
     elab_error(e, f, given, "`eval` must be protocols(...), but is %s", value_text(e, v));
   for (int i = 0; i < v.u.module->args.n; i++)
-    lint_read(e, &v.u.module->args.v[i]); /* jepac eval reads them all */
+    e->watch->read(e, &v.u.module->args.v[i]); /* jepac eval reads them all */
   return setting_of_value(e, f, &(Var){.name = "eval", .v = v, .at = given});
 }
 
@@ -292,7 +292,7 @@ static void monitor_after(Elab *e, Frame *f, const Ast *a, Monitor *m) {
   if (a->kind == AST_NUM) {
     m->after = a->num;
     for (int i = 0; i < 3; i++)
-      if (a->name && !strcmp(a->name, units[i])) m->unit = (StepUnit)i;
+      if (name_is(a->name, units[i])) m->unit = (StepUnit)i;
   } else {
     m->after = need_num(e, f, a, eval(e, f, a), "the first step of a monitor");
   }
@@ -322,44 +322,19 @@ static void build_monitors(Elab *e, Frame *f, Recipe *r) {
   r->nmonitor = all.n;
 }
 
-const Recipe *recipe_build(Elab *e) {
-  Model *m = e->m;
-  Recipe *r = NEW(e->arena, Recipe);
-  Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
-  check_settings(e, &start);
-  r->accumulate = e->accumulate = recipe_accumulate(e, &start);
-  e->root = elab_root(e, &start);
-  Frame *f = train_frame(e);
-  eval_binds(e, f);
-  derive_dims(e, f);
-  r->model = m->main->name;
-  r->batch = count_setting(e, f, "batch", 0, 1);
-  r->epochs = count_setting(e, f, "epochs", 0, 1);
-  r->steps = count_setting(e, f, "steps", 0, 1);
-  r->seed = count_setting(e, f, "seed", 0, 0);
-  r->precision = DT_F32;
-  const Ast *precision = train_setting(e, "precision");
-  if (precision) {
-    Value v = eval(e, f, precision);
-    DType dt = v.kind == V_DTYPE ? v.u.dt
-               : v.kind == V_STR ? dtype_parse(v.u.str)
-                                 : DT_NONE; /* text: --set */
-    if (dt != DT_F32 && dt != DT_BF16)
-      elab_error(e, f, precision, "`precision` is f32 or bf16, not %s", value_text(e, v));
-    r->precision = dt;
-  }
-  if (!r->epochs && !r->steps)
-    elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
+static DType precision_setting(Elab *e, Frame *f) {
+  const Ast *a = train_setting(e, "precision");
+  if (!a) return DT_F32;
+  Value v = eval(e, f, a);
+  DType dt = v.kind == V_DTYPE ? v.u.dt : v.kind == V_STR ? dtype_parse(v.u.str) : DT_NONE; /* text: --set */
+  if (dt != DT_F32 && dt != DT_BF16)
+    elab_error(e, f, a, "`precision` is f32 or bf16, not %s", value_text(e, v));
+  return dt;
+}
 
-  build_monitors(e, f, r);
-
-  Setting data = {.name = "data"};
-  if (train_setting(e, "data")) describe_data(e, f, r, &data);
-
-  Setting protocols = describe_eval(e, f);
-  r->eval = protocols.item;
-  r->neval = protocols.nitem;
-
+/* The whole section for the log: the model, its settings, dimensions, monitors. */
+static void describe_section(Elab *e, Frame *f, Recipe *r, Setting data, Setting protocols) {
+  const Model *m = e->m;
   VEC(Setting) set = {0};
   Setting model = setting_of_value(e, f, &(Var){.name = "model", .v = v_module(e->root), .at = m->train});
   vec_push(e->arena, &set, model);
@@ -367,8 +342,8 @@ const Recipe *recipe_build(Elab *e) {
     const Ast *k = m->train->kid[0]->kid[i];
     if (k->kind != AST_ASSIGN) continue;
     const char *name = k->kid[1]->name;
-    Setting s = !strcmp(name, "data")   ? data
-                : !strcmp(name, "eval") ? protocols
+    Setting s = name_is(name, "data")   ? data
+                : name_is(name, "eval") ? protocols
                                         : setting_of_syntax(e, f, name, k->kid[0]);
     vec_push(e->arena, &set, s);
   }
@@ -388,6 +363,33 @@ const Recipe *recipe_build(Elab *e) {
   }
   r->set = set.v;
   r->nset = set.n;
+}
+
+const Recipe *recipe_build(Elab *e) {
+  Model *m = e->m;
+  Recipe *r = NEW(e->arena, Recipe);
+  Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
+  check_settings(e, &start);
+  r->accumulate = e->accumulate = recipe_accumulate(e, &start);
+  e->root = elab_root(e, &start);
+  Frame *f = train_frame(e);
+  eval_binds(e, f);
+  derive_dims(e, f);
+  r->model = m->main->name;
+  r->batch = count_setting(e, f, "batch", 0, 1);
+  r->epochs = count_setting(e, f, "epochs", 0, 1);
+  r->steps = count_setting(e, f, "steps", 0, 1);
+  r->seed = count_setting(e, f, "seed", 0, 0);
+  r->precision = precision_setting(e, f);
+  if (!r->epochs && !r->steps)
+    elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
+  build_monitors(e, f, r);
+  Setting data = {.name = "data"};
+  if (train_setting(e, "data")) describe_data(e, f, r, &data);
+  Setting protocols = describe_eval(e, f);
+  r->eval = protocols.item;
+  r->neval = protocols.nitem;
+  describe_section(e, f, r, data, protocols);
   return r;
 }
 

@@ -74,7 +74,7 @@ static void declaration(const Source *src, const Ast *d, StrBuf *out) {
   static const char *const kinds[] = {"model", "optimizer"};
   const char *kind = "";
   for (int i = 0; i < 2; i++)
-    if (!strcmp(d->word, kinds[i])) kind = kinds[i];
+    if (name_is(d->word, kinds[i])) kind = kinds[i];
   sb_printf(out, "- %s%s`", kind, *kind ? " " : "");
   one_line(src->text + d->begin, src->text + d->kid[0]->begin, out);
   sb_printf(out, "`");

@@ -1,5 +1,5 @@
 /* Parameters, buffers and slots: making them, naming them by dotted field path, and averaged copies of
- * modules. */
+   modules. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@ State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
   } kinds[] = {{"param", IN_PARAM}, {"buffer", IN_BUFFER}, {"slot", IN_SLOT}};
   State *s = NEW(e->arena, State);
   for (int i = 0; i < 3; i++)
-    if (!strcmp(decl->word, kinds[i].word)) s->kind = kinds[i].kind;
+    if (name_is(decl->word, kinds[i].word)) s->kind = kinds[i].kind;
   const Ast *type = decl->kid[0];
   s->dt = type ? type_dtype(e, f, type) : DT_F32;
   if (s->kind == IN_PARAM && !dtype_is_float(s->dt))
@@ -169,8 +169,8 @@ Value make_average(Elab *e, Frame *f, const Ast *call) {
   const Ast *decay = NULL, *module = NULL;
   for (int i = 1; i < call->nkid; i++) {
     const Ast *k = call->kid[i];
-    bool is_decay = k->name ? !strcmp(k->name, "decay") : i == 2;
-    bool is_module = k->name ? !strcmp(k->name, "module") : i == 1;
+    bool is_decay = k->name ? name_is(k->name, "decay") : i == 2;
+    bool is_module = k->name ? name_is(k->name, "module") : i == 1;
     if (k->kind == AST_SPREAD || (!is_decay && !is_module) || (is_decay ? decay : module) != NULL)
       elab_error(e, f, k, "`ema` takes (module, decay)");
     if (is_decay) decay = k->kid[0];

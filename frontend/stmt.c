@@ -1,5 +1,5 @@
 /* Statements, calls and instances: binding parameters, checking types, running bodies. */
-#include "frontend/lint.h"
+#include "frontend/elab.h"
 
 #include <math.h>
 #include <string.h>
@@ -94,13 +94,13 @@ Value check_type(Elab *e, Frame *f, const Frame *caller, const Ast *at, const As
                  const char *what) {
   if (type->num) return check_tensor(e, f, caller, at, type, v, what);
   for (int i = 0; i < PLAIN_TYPES; i++) {
-    if (strcmp(type->name, plain_types[i].name)) continue;
+    if (!name_is(type->name, plain_types[i].name)) continue;
     if (plain_types[i].kind == V_RANGE && v.kind == V_NUM)
       return (Value){.kind = V_RANGE, .u.range = {v.u.num, v.u.num}};
     if (v.kind != plain_types[i].kind)
       elab_error(e, caller, at, "%s must be %s, but is %s", what, value_kind_names()[plain_types[i].kind],
                  value_text(e, v));
-    if (!strcmp(type->name, "int")) need_int(e, caller, at, v, what);
+    if (name_is(type->name, "int")) need_int(e, caller, at, v, what);
     return v;
   }
   if (dtype_parse(type->name) != DT_NONE) return check_tensor(e, f, caller, at, type, v, what);
@@ -129,74 +129,86 @@ static void note_declared(Elab *e, const Ast *decl) {
   diag_note(e->diags, ast_loc(e, decl), "`%s` is declared here", decl->name);
 }
 
-/* Gives the parameters of decl their values in the new frame f. */
-static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *arg, int narg) {
-  const Frame *caller = f->caller ? f->caller : f;
-  int n = decl->nkid - 1, next = 0;
-  bool *used = NEWN(e->arena, bool, narg + 1);
-  for (int i = 0; i < n; i++) {
-    const Ast *p = decl->kid[1 + i];
-    Value v = v_none();
-    const Ast *from = NULL;
-    Use *use = NULL;
-    if (p->num) { /* takes the remaining positional arguments */
-      int rest = next;
-      while (rest < narg && !arg[rest].name) rest++;
-      v = v_list(e, rest - next);
-      for (int k = next; k < rest; k++) {
-        v.u.list->v[k - next] = arg[k].v;
-        used[k] = true;
-      }
-      next = rest;
-      from = at;
-    } else if (next < narg && !arg[next].name) {
-      v = arg[next].v;
-      from = arg[next].at;
-      use = arg[next].use;
-      used[next++] = true;
-    }
-    for (int k = 0; k < narg; k++) {
-      if (arg[k].name != p->name) continue;
-      if (from) elab_error(e, caller, arg[k].at, "`%s` is given twice", p->name);
-      v = arg[k].v;
-      from = arg[k].at;
-      use = arg[k].use;
-      used[k] = true;
-    }
-    if (!from && !p->kid[1]) {
-      elab_report(e, caller, at, "`%s` needs a value for `%s`", decl->name, p->name);
-      note_declared(e, decl);
-      diag_throw(e->diags);
-    }
-    if (!from) {
-      use = lint_passed(f, p->kid[1]);
-      e->silent += use != NULL;
-      v = eval(e, f, p->kid[1]);
-      e->silent -= use != NULL;
-    }
-    bool none_default =
-        v.kind == V_NONE && p->kid[1] && p->kid[1]->kind == AST_NAME && !strcmp(p->kid[1]->name, "none");
-    const char *whose = f->self ? f->self->decl->name : decl->name;
-    if (p->kid[0] && !none_default)
-      v = check_type(e, f, from ? caller : f, from ? from : p, p->kid[0], v,
-                     arena_printf(e->arena, "`%s` of %s", p->name, whose));
-    vars_set(e, &f->vars, p->name, v, from ? from : p);
-    lint_bind(e, f, use, p, whose);
+/* What a call gives to one parameter. */
+typedef struct {
+  Value v;
+  const Ast *from; /* NULL: nothing, so the default counts */
+  Use *use;
+} Given;
+
+/* The next positional arguments, all of them for *name, or the argument of the parameter's name. */
+static Given given_to(Elab *e, const Frame *caller, const Ast *at, const Ast *p, const Arg *arg, int narg,
+                      bool *used, int *next) {
+  Given g = {.v = v_none()};
+  if (p->num) {
+    int first = *next;
+    while (*next < narg && !arg[*next].name) used[(*next)++] = true;
+    g.v = v_list(e, *next - first);
+    for (int k = first; k < *next; k++) g.v.u.list->v[k - first] = arg[k].v;
+    g.from = at;
+  } else if (*next < narg && !arg[*next].name) {
+    used[*next] = true;
+    g = (Given){arg[*next].v, arg[*next].at, arg[*next].use};
+    ++*next;
   }
   for (int k = 0; k < narg; k++) {
-    if (used[k]) continue;
-    if (!arg[k].name) {
-      elab_report(e, caller, arg[k].at, "`%s` takes %d argument%s, but more are given", decl->name, n,
-                  n == 1 ? "" : "s");
-    } else {
-      const char **names = NEWN(e->arena, const char *, n + 1);
-      for (int i = 0; i < n; i++) names[i] = decl->kid[1 + i]->name;
-      elab_report(e, caller, arg[k].at, "`%s` has no parameter `%s`%s", decl->name, arg[k].name,
-                  did_you_mean(e, arg[k].name, names, n));
-    }
+    if (arg[k].name != p->name) continue;
+    if (g.from) elab_error(e, caller, arg[k].at, "`%s` is given twice", p->name);
+    g = (Given){arg[k].v, arg[k].at, arg[k].use};
+    used[k] = true;
+  }
+  return g;
+}
+
+static Given default_of(Elab *e, Frame *f, const Frame *caller, const Ast *at, const Ast *decl,
+                        const Ast *p) {
+  if (!p->kid[1]) {
+    elab_report(e, caller, at, "`%s` needs a value for `%s`", decl->name, p->name);
     note_declared(e, decl);
     diag_throw(e->diags);
   }
+  Given g = {.use = e->watch->handed_on(f, p->kid[1])};
+  e->silent += g.use != NULL;
+  g.v = eval(e, f, p->kid[1]);
+  e->silent -= g.use != NULL;
+  return g;
+}
+
+static _Noreturn void argument_too_many(Elab *e, const Frame *caller, const Ast *decl, const Arg *arg) {
+  int n = decl->nkid - 1;
+  if (!arg->name) {
+    elab_report(e, caller, arg->at, "`%s` takes %d argument%s, but more are given", decl->name, n,
+                n == 1 ? "" : "s");
+  } else {
+    const char **names = NEWN(e->arena, const char *, n + 1);
+    for (int i = 0; i < n; i++) names[i] = decl->kid[1 + i]->name;
+    elab_report(e, caller, arg->at, "`%s` has no parameter `%s`%s", decl->name, arg->name,
+                did_you_mean(e, arg->name, names, n));
+  }
+  note_declared(e, decl);
+  diag_throw(e->diags);
+}
+
+/* Gives the parameters of decl their values in the new frame f. */
+static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *arg, int narg) {
+  const Frame *caller = f->caller ? f->caller : f;
+  const char *whose = f->self ? f->self->decl->name : decl->name;
+  int next = 0;
+  bool *used = NEWN(e->arena, bool, narg + 1);
+  for (int i = 1; i < decl->nkid; i++) {
+    const Ast *p = decl->kid[i];
+    Given g = given_to(e, caller, at, p, arg, narg, used, &next);
+    if (!g.from) g = default_of(e, f, caller, at, decl, p);
+    bool none_default =
+        g.v.kind == V_NONE && p->kid[1] && p->kid[1]->kind == AST_NAME && name_is(p->kid[1]->name, "none");
+    if (p->kid[0] && !none_default)
+      g.v = check_type(e, f, g.from ? caller : f, g.from ? g.from : p, p->kid[0], g.v,
+                       arena_printf(e->arena, "`%s` of %s", p->name, whose));
+    vars_set(e, &f->vars, p->name, g.v, g.from ? g.from : p);
+    e->watch->bound(e, f, g.use, p, whose);
+  }
+  for (int k = 0; k < narg; k++)
+    if (!used[k]) argument_too_many(e, caller, decl, &arg[k]);
 }
 
 /* ---- calls ---- */
@@ -228,12 +240,12 @@ Value instantiate(Elab *e, Frame *f, const Ast *at, const Ast *decl, const Arg *
   m->args = body->vars;
   body->vars = (Vars){0};
   body->fields = true;
-  if (!strcmp(decl->word, "source")) {
+  if (name_is(decl->word, "source")) {
     const char *batch = word(e, "batch");
     Value *size = vars_find(&f->vars, batch);
     if (size) vars_set(e, &m->fields, batch, *size, at);
   }
-  bool source = !strcmp(decl->word, "source");
+  bool source = name_is(decl->word, "source");
   e->silent += source; /* the lint knows which settings serve which field */
   exec_block(e, body, decl->kid[0]);
   e->silent -= source;
@@ -285,11 +297,11 @@ Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg,
   switch (callee.kind) {
   case V_FUNC: return call_function(e, f, at, callee.u.fn.decl, callee.u.fn.self, arg, narg);
   case V_MODEL: return instantiate(e, f, at, callee.u.fn.decl, arg, narg);
-  case V_BUILTIN: lint_read_args(e, arg, narg); return call_builtin(e, f, at, callee.u.builtin, arg, narg);
-  case V_PRIM: lint_read_args(e, arg, narg); return t_prim(e, f, at, callee.u.op, arg, narg);
+  case V_BUILTIN: e->watch->applied(e, arg, narg); return call_builtin(e, f, at, callee.u.builtin, arg, narg);
+  case V_PRIM: e->watch->applied(e, arg, narg); return t_prim(e, f, at, callee.u.op, arg, narg);
   case V_DTYPE:
     if (narg != 1 || arg[0].name) elab_error(e, f, at, "a conversion takes one value");
-    lint_read_args(e, arg, narg);
+    e->watch->applied(e, arg, narg);
     return t_cast(e, f, at, arg[0].v, callee.u.dt);
   case V_MODULE:
     if (!module_lookup(e, callee.u.module, word(e, "forward"), &forward) || forward.kind != V_FUNC) {
@@ -341,7 +353,7 @@ static void exec_assign(Elab *e, Frame *f, const Ast *a) {
 }
 
 static void exec_state(Elab *e, Frame *f, const Ast *a) {
-  bool slot = !strcmp(a->word, "slot");
+  bool slot = name_is(a->word, "slot");
   if (!slot && !f->fields) elab_error(e, f, a, "a %s is a field of a model, not of a function", a->word);
   if (slot && !f->param) elab_error(e, f, a, "a slot belongs in an optimizer's `each p, g { }`");
   if (slot && vars_find(&f->vars, a->name)) elab_error(e, f, a, "`%s` is defined twice", a->name);
@@ -437,6 +449,8 @@ static const char *message_text(Elab *e, Frame *f, const char *s) {
   return text;
 }
 
+static void exec_ignored(Elab *e, Frame *f, const Ast *a) { e->watch->ignored(e, f, a); }
+
 static void exec_require(Elab *e, Frame *f, const Ast *a) {
   e->silent++; /* a check is no use of what it checks */
   bool holds = need_bool(e, f, a->kid[0], eval(e, f, a->kid[0]), "a requirement");
@@ -469,7 +483,7 @@ static void exec_children(Elab *e, Frame *f, const Ast *a) {
 }
 
 static void exec_each(Elab *e, Frame *f, const Ast *a) {
-  if (!f->fields || strcmp(f->self->decl->word, "optimizer"))
+  if (!f->fields || !name_is(f->self->decl->word, "optimizer"))
     elab_error(e, f, a, "`each` belongs in the body of an optimizer");
   f->self->each = a;
 }
@@ -495,7 +509,7 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_REPEAT] = exec_repeat,
       [AST_REQUIRE] = exec_require,
       [AST_CHILDREN] = exec_children,
-      [AST_IGNORED] = lint_ignored,
+      [AST_IGNORED] = exec_ignored,
       [AST_EACH] = exec_each,
       [AST_DECL_FIELD] = exec_declaration,
       [AST_FUNC] = exec_declaration,

@@ -1,5 +1,5 @@
 /* Tensor expressions: broadcasting as NumPy does it, operators of the table with named attributes, indexing,
- * matrix products. */
+   matrix products. */
 #include "frontend/elab.h"
 
 #include "ir/graph/expr.h"
@@ -180,20 +180,19 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
     const Arg *a = &arg[i];
     int k = a->name ? op_attr_index(op, a->name) : -1;
     for (int j = 0; a->name && j < i; j++)
-      if (arg[j].name && !strcmp(arg[j].name, a->name))
-        elab_error(e, f, a->at, "`%s` is given twice", a->name);
+      if (name_is(arg[j].name, a->name)) elab_error(e, f, a->at, "`%s` is given twice", a->name);
     if (!a->name) {
       v[nin++] = a->v;
     } else if (k >= 0) {
       attr[k] = need_ints(e, f, a->at, a->v, a->name);
       has[k] = true;
-    } else if (typed && !strcmp(a->name, "shape")) {
+    } else if (typed && name_is(a->name, "shape")) {
       shape = need_shape(e, f, a->at, a->v, "shape");
       has_shape = true;
-    } else if (typed && !strcmp(a->name, "dtype")) {
+    } else if (typed && name_is(a->name, "dtype")) {
       if (a->v.kind != V_DTYPE) elab_error(e, f, a->at, "dtype must be an element type such as f32");
       dt = a->v.u.dt;
-    } else if (op_has_imm(op) && !strcmp(a->name, "value")) {
+    } else if (op_has_imm(op) && name_is(a->name, "value")) {
       imm = need_num(e, f, a->at, a->v, "value");
     } else {
       elab_error(e, f, a->at, "operator %s has no attribute `%s`; it takes %s", row->name, a->name,

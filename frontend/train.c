@@ -1,8 +1,8 @@
 /* Graphs of entries and of the whole training step: objectives, gradients, clipping, optimizers, averages,
- * metrics. */
+   metrics. */
 #include "frontend/lint.h"
 
-#include "ir/graph/expr.h"
+#include "ir/graph/vjp.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ Module *elab_root(Elab *e, Frame *f) {
   Arg *arg = NEWN(e->arena, Arg, m->main_args.n + 1);
   for (int i = 0; i < m->main_args.n; i++) {
     const Ast *a = m->main_args.v[i];
-    arg[i] = (Arg){a->name, eval(e, f, a->kid[0]), a, lint_use(e, a)};
+    arg[i] = (Arg){a->name, eval(e, f, a->kid[0]), a, e->watch->argument(e, a)};
   }
   /* the root's path is known before its body runs, so equations of its body may apply its modules */
   Frame top = *f;
@@ -74,7 +74,7 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
         diag_note(e->diags, ast_loc(e, p), "the argument");
         diag_throw(e->diags);
       }
-      lint_read(e, bound);
+      e->watch->read(e, bound);
       v = bound->v;
       if (p->kid[0])
         v = check_type(e, callee, f, bound->at, p->kid[0], v,
@@ -119,7 +119,7 @@ static void build_entry(Elab *e, const Request *q) {
   int n = 0;
   for (int i = 0; i < m->entries.n; i++) {
     if (n < 64) names[n++] = m->entries.v[i]->name;
-    if (!strcmp(m->entries.v[i]->name, q->entry)) decl = m->entries.v[i];
+    if (name_is(m->entries.v[i]->name, q->entry)) decl = m->entries.v[i];
   }
   if (!m->main) {
     diag_error(e->diags, NULL, "%s has no model with an entry", m->files.v[0]->path);
@@ -194,9 +194,9 @@ static Val metric_value(Elab *e, Frame *f, const Ast *at, Value v, const char *n
 static void log_metric(Step *s, const Ast *at, const char *prefix, Val v) {
   static const char *const own[] = {"step", "lr", "grad_norm", "images_per_s", "loader_wait_s", "peak_bytes"};
   const char *name = arena_printf(s->e->arena, "%s%s", prefix, at->name);
-  bool taken = !strcmp(at->name, "loss");
-  for (int i = 0; i < (int)(sizeof own / sizeof *own); i++) taken |= !strcmp(name, own[i]);
-  for (int i = 0; i < s->metrics.n; i++) taken |= !strcmp(name, s->metrics.v[i].name);
+  bool taken = name_is(at->name, "loss");
+  for (int i = 0; i < (int)(sizeof own / sizeof *own); i++) taken |= name_is(name, own[i]);
+  for (int i = 0; i < s->metrics.n; i++) taken |= name_is(name, s->metrics.v[i].name);
   if (taken) elab_error(s->e, s->f, at, "there is already a `%s` in the log", name);
   add_metric(s, name, v);
 }
@@ -213,9 +213,7 @@ static bool *reached_from(Elab *e, Val loss) {
   mark[loss] = true;
   for (Val v = loss; v >= 0; v--) {
     const Node *n = g_node(e->g, v);
-    if (!mark[v] || !dtype_is_float(n->dt)) continue;
-    for (int i = 0; i < n->nin; i++)
-      if (op_table[n->op].kind != KIND_MAP || op_vjp_expr(n->op, i)) mark[n->in[i]] = true;
+    for (int i = 0; mark[v] && i < n->nin; i++) mark[n->in[i]] |= op_vjp_flows(e->g, v, i);
   }
   return mark;
 }
@@ -257,7 +255,7 @@ static ObjectiveText objective_text(Step *s, const Ast *a) {
     const Ast *k = a->kid[0]->kid[i], **slot = NULL;
     if (k->kind == AST_MINIMIZE) slot = &t.minimize;
     for (int j = 0; j < 3; j++)
-      if (k->kind == AST_ASSIGN && k->nkid == 2 && !strcmp(k->kid[1]->name, setting[j].name))
+      if (k->kind == AST_ASSIGN && k->nkid == 2 && name_is(k->kid[1]->name, setting[j].name))
         slot = setting[j].slot;
     if (!slot)
       elab_error(e, s->f, k, "an objective has `params`, `minimize`, `optimizer` and `clip_norm`, not this");
@@ -344,8 +342,7 @@ static void main_objective(Step *s, bool lint) {
   s->objectives.v[0] = main;
 }
 
-/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train.
- */
+/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train. */
 static void probe(Step *s, const Ast *a) {
   Elab *e = s->e;
   Module *m = NEW(e->arena, Module);
@@ -367,8 +364,8 @@ static void probe(Step *s, const Ast *a) {
     const Ast *k = a->kid[0]->kid[i];
     if (k->kind == AST_METRIC)
       log_metric(s, k, prefix, metric_value(e, f, k, eval(e, f, k->kid[0]), k->name));
-    else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "optimizer")) optimizer = k->kid[0];
-    else if (k->kind == AST_ASSIGN && !strcmp(k->kid[1]->name, "clip_norm")) clip = k->kid[0];
+    else if (k->kind == AST_ASSIGN && name_is(k->kid[1]->name, "optimizer")) optimizer = k->kid[0];
+    else if (k->kind == AST_ASSIGN && name_is(k->kid[1]->name, "clip_norm")) clip = k->kid[0];
     else exec_statement(e, f, k);
   }
   Value *loss = vars_find(&m->fields, loss_name);

@@ -1,5 +1,4 @@
-/* Values: what they are called in messages, conversions with a clear complaint, and the messages themselves.
- */
+/* Values: what they are called in messages, conversions with a clear complaint, and the messages themselves. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -116,7 +115,7 @@ void elab_note_value(Elab *e, Value v, const char *what) {
 
 const char *did_you_mean(Elab *e, const char *name, const char *const *cand, int n) {
   const char *best = nearest_name(name, cand, n);
-  return best && strcmp(best, name) ? arena_printf(e->arena, " (did you mean `%s`?)", best) : "";
+  return best && !name_is(best, name) ? arena_printf(e->arena, " (did you mean `%s`?)", best) : "";
 }
 
 /* ---- conversions ---- */
@@ -186,7 +185,7 @@ Shape need_shape(Elab *e, const Frame *f, const Ast *at, Value v, const char *wh
   for (int i = 0; i < s.rank; i++) {
     s.dim[i] = need_int(e, f, at, v.u.list->v[i], "an extent");
     if (s.dim[i] > max_extent || s.dim[i] < -1)
-      elab_error(e, f, at, "%lld is no extent of an axis", (long long)s.dim[i]);
+      elab_error(e, f, at, "%lld cannot be the extent of an axis", (long long)s.dim[i]);
   }
   return s;
 }

@@ -121,7 +121,7 @@ static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *
   if (!ok || version != VERSION || step < 0 || epoch < 0) {
     diag_error(d, NULL, "%s: %s", st_path(f),
                ok && version != VERSION ? "a checkpoint of another version of jepac"
-                                        : "no checkpoint of jepac");
+                                        : "not a checkpoint of jepac");
     ok = false;
   } else {
     *info = (CheckpointInfo){.step = step,

@@ -298,6 +298,25 @@ def table(results, data, methods):
     return out
 
 
+def sizes(results, data, methods):
+    """What the probes were trained and tested on, a sentence for each size met: figures of unequal ones are not comparable."""
+    met = {}
+    for m in methods:
+        for r in results.of.get((data, m), []):
+            if r["failed"]:
+                continue
+            parts = [
+                f"{name} {s['train']} + {s['test']} {s['of']}, {s['epochs']} epochs{', views drawn anew' if s.get('redraw') else ''}"
+                for name, s in (r.get("sizes") or {}).items()
+                if "train" in s
+            ]
+            text = "; ".join(parts) or "at most 20000 + 10000 images, 3000 + 1000 sequences of the same views (not recorded)"
+            met.setdefault(text, []).append(methods[m]["title"])
+    if len(met) == 1:
+        return [f"Probes, training + test: {next(iter(met))}."]
+    return [f"Probes of {', '.join(dict.fromkeys(m))}, training + test: {text}. **Not of one size with the others.**" for text, m in met.items()]
+
+
 def write(cells, data, methods, job):
     results = Results(cells)
     rows = gates(results, cells)
@@ -332,7 +351,7 @@ def write(cells, data, methods, job):
     for d in data:
         if not any(k[0] == d for k in results.of):
             continue
-        text += ["", f"## {data[d]['title']}", ""] + table(results, d, methods) + [""]
+        text += ["", f"## {data[d]['title']}", ""] + table(results, d, methods) + [""] + sizes(results, d, methods) + [""]
         for name, picture in pictures(results, d, data, methods).items():
             (folder / f"{d}-{name}.svg").write_text(picture)
             text.append(f"![{data[d]['title']}: {name}](results/{d}-{name}.svg)")

@@ -4,22 +4,23 @@
 
 static StepFn resolve(const Kernel *k, Diags *d) {
   char err[512];
-  ExternFn f = extern_resolve(k->ext.library, k->ext.symbol, err, sizeof err);
+  ExternFn f = extern_resolve(k->ext.fn.library, k->ext.fn.symbol, err, sizeof err);
   if (!f) diag_error(d, k->loc, "%s", err);
   return (StepFn)f; /* its step function has the same type of pointer */
 }
 
 static void step(const Program *p, const Kernel *k, Step *st, int64_t *operand, Arena *a) {
-  (void)operand;
+  (void)p, (void)operand;
   ExternParam *e = NEW(a, ExternParam);
-  *e = (ExternParam){(ExternFn)st->fn, k->nbuf, p->buf.v[k->buf[k->nbuf - 1]].shape};
+  *e = (ExternParam){(ExternFn)st->fn, k->nbuf, k->ext.result};
   st->fn = step_extern;
   st->param = e;
 }
 
 /* The program that uses the library links the function's. */
 static void emit_alone(EmitModule *m, const Program *p, const Kernel *k, const char *symbol) {
-  const Shape *result = &p->buf.v[k->buf[k->nbuf - 1]].shape;
+  (void)p;
+  const Shape *result = &k->ext.result;
   enum { MOST = 80 };
   LLVMTypeRef type[MOST];
   LLVMValueRef arg[MOST];
@@ -32,8 +33,8 @@ static void emit_alone(EmitModule *m, const Program *p, const Kernel *k, const c
     arg[i] = pointer ? em_operand(m, i) : em_i64(m, result->dim[i - k->nbuf]);
   }
   LLVMTypeRef fn_type = LLVMFunctionType(m->none, type, (unsigned)n, 0);
-  LLVMValueRef fn = LLVMGetNamedFunction(m->mod, k->ext.symbol);
-  if (!fn) fn = LLVMAddFunction(m->mod, k->ext.symbol, fn_type);
+  LLVMValueRef fn = LLVMGetNamedFunction(m->mod, k->ext.fn.symbol);
+  if (!fn) fn = LLVMAddFunction(m->mod, k->ext.fn.symbol, fn_type);
   LLVMBuildCall2(m->b, fn_type, fn, arg, (unsigned)n, "");
   LLVMBuildRetVoid(m->b);
 }

@@ -155,8 +155,7 @@ static bool need_shape(const Node *n, char *err, size_t errlen) {
   return fail(err, errlen, "%s needs a result type", op_table[n->op].name);
 }
 
-/* Adds an extent to the result, counting (but not storing) what exceeds MAX_RANK; check_extents reports that.
- */
+/* Adds an extent to the result, counting (but not storing) what exceeds MAX_RANK; check_extents reports that. */
 static void push_dim(Shape *s, int64_t d) {
   if (s->rank < MAX_RANK) s->dim[s->rank] = d;
   s->rank++;
@@ -222,7 +221,7 @@ bool infer_random(const Graph *g, Node *n, char *err, size_t errlen) {
                   i ? "step" : "seed", i + 1, operand_text(g, n, i).s);
   if (!check_length(n, 0, 1, err, errlen)) return false;
   if (n->attr[0].v[0] < 0 || n->attr[0].v[0] > UINT32_MAX)
-    return fail(err, errlen, "stream %lld of random_bits is no 32-bit number", (long long)n->attr[0].v[0]);
+    return fail(err, errlen, "stream %lld of random_bits is not a 32-bit number", (long long)n->attr[0].v[0]);
   if (!need_shape(n, err, errlen)) return false;
   n->dt = DT_U32;
   return true;

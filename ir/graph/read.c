@@ -328,7 +328,7 @@ static Init read_init(Reader *r, const char *owner) {
       skip_blanks(r);
       at = r->p;
       int64_t s = read_int(r, "stream");
-      if (s < 0 || s > UINT32_MAX) fail(r, at, "stream %lld is no 32-bit number", (long long)s);
+      if (s < 0 || s > UINT32_MAX) fail(r, at, "stream %lld is not a 32-bit number", (long long)s);
       init.stream = (uint32_t)s;
     }
   } while (eat(r, ','));
@@ -404,8 +404,7 @@ none:
   return false;
 }
 
-/* Ends a statement. What follows '#' is a location chain and a role where it has that form, else a comment.
- */
+/* Ends a statement. What follows '#' is a location chain and a role where it has that form, else a comment. */
 static void read_trailer(Reader *r, const Loc **loc, Role *role) {
   *loc = NULL;
   *role = ROLE_FORWARD;
@@ -454,7 +453,8 @@ static Val finish_input(Reader *r, const char *at, InputKind kind, DType dt, con
   const char *init_at = r->p;
   Init init = read_init(r, input_kind_names[kind]);
   if (!input_is_state(kind) && (init.kind != INIT_NONE || init.stream))
-    fail(r, init_at, "%s \"%.100s\" is no state, so it has no initializer", input_kind_names[kind], name);
+    fail(r, init_at, "%s \"%.100s\" is not a state, so it takes no initializer", input_kind_names[kind],
+         name);
   if (dt == DT_NONE) fail(r, at, "%s needs a type, as in %%0: f32[2,3] = ...", input_kind_names[kind]);
   read_trailer(r, &r->g->loc, &r->g->role);
   char err[512];
@@ -534,7 +534,7 @@ static void read_output(Reader *r, bool update) {
   if (update) {
     state = g_find_input(r->g, name);
     if (state < 0 || !input_is_state(r->g->inputs.v[state].kind))
-      fail(r, name_at, "update of \"%.100s\", which is no param, buffer or slot of this graph", name);
+      fail(r, name_at, "update of \"%.100s\", which is not a param, buffer or slot of this graph", name);
   }
   for (int i = 0; i < r->g->outputs.n; i++)
     if ((r->g->outputs.v[i].state >= 0) == update && strcmp(r->g->outputs.v[i].name, name) == 0)

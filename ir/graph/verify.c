@@ -63,7 +63,7 @@ static bool verify_node(const Check *c, Val v) {
     if (n->input < 0 || n->input >= g->inputs.n || g->inputs.v[n->input].val != v)
       return fail(c, where, "input %d of the table is not this value", n->input);
   } else if (n->input != -1) {
-    return fail(c, where, "is no input, but refers to input %d", n->input);
+    return fail(c, where, "is not an input, but refers to input %d", n->input);
   }
   Node again = *n;
   if (!infer_node(g, &again, msg, sizeof msg)) return fail(c, where, "%s", msg);
@@ -117,7 +117,7 @@ static bool verify_output(const Check *c, int i) {
   const Input *st = &g->inputs.v[o->state];
   const Node *from = g_node(g, o->val), *to = g_node(g, st->val);
   if (!input_is_state(st->kind))
-    return fail(c, where, "updates \"%.100s\", which is no param, buffer or slot", st->name);
+    return fail(c, where, "updates \"%.100s\", which is not a param, buffer or slot", st->name);
   if (strcmp(st->name, o->name) != 0)
     return fail(c, where, "updates state \"%.100s\", of another name", st->name);
   if (from->dt != to->dt || !shape_eq(&from->shape, &to->shape))

@@ -1,13 +1,19 @@
 /* Calls of functions of the user's shared libraries (ir/extern.h). */
 #include "ir/kernel/kind.h"
 
-static const Field fields[] = {{FIELD_QUOTED, "library", .member = {MEMBER(ext.library)}},
-                               {FIELD_QUOTED, "symbol", .member = {MEMBER(ext.symbol)}}};
+static const Field fields[] = {{FIELD_QUOTED, "library", .member = {MEMBER(ext.fn.library)}},
+                               {FIELD_QUOTED, "symbol", .member = {MEMBER(ext.fn.symbol)}},
+                               {FIELD_LIST, "result", .member = {MEMBER(ext.result.dim[0])},
+                                .count = MEMBER(ext.result.rank), .most = MAX_RANK}};
+_Static_assert((int)FIELD_MEMBERS >= (int)MAX_RANK, "a field for a shape");
 
 static bool verify(Check *c, const Kernel *k) {
-  if (!k->ext.symbol || k->nout != 1) return kernel_wrong(c, "an extern call has a function and one result");
+  if (!k->ext.fn.symbol || k->nout != 1)
+    return kernel_wrong(c, "an extern call has a function and one result");
   for (int i = 0; i < k->nbuf; i++)
     if (c->p->buf.v[k->buf[i]].block) return kernel_wrong(c, "operand %d of an extern call is blocked", i);
+  if (!shape_eq(&k->ext.result, &c->p->buf.v[k->buf[k->nbuf - 1]].shape))
+    return kernel_wrong(c, "the result of an extern call has another shape");
   return true;
 }
 
@@ -22,11 +28,13 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     count[i] = shape_count(&p->buf.v[k->buf[i]].shape);
   }
   const Buf *out = &p->buf.v[k->buf[n]];
-  extern_eval(&k->ext, n, dt, count, (const double *const *)mem, out->dt, &out->shape, mem[n]);
+  extern_eval(&k->ext.fn, n, dt, count, (const double *const *)mem, out->dt, &out->shape, mem[n]);
   arena_free(a);
 }
 
-Kernel extern_kernel(const Extern *e) { return (Kernel){.kind = KK_EXTERN, .ext = *e, .val = -1}; }
+Kernel extern_kernel(const Extern *e, const Shape *result) {
+  return (Kernel){.kind = KK_EXTERN, .ext = {*e, *result}, .val = -1};
+}
 
 const KindRow kind_extern = {.name = "extern",
                              .field = fields,

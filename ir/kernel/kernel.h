@@ -11,6 +11,11 @@
 #include "ir/kernel/loop.h"
 #include "ir/kernel/scatter.h"
 
+typedef struct {
+  Extern fn;
+  Shape result; /* its extents are arguments; operands are row-major */
+} ExternSpec;
+
 /* Only a kind's own files ask which it is: all that differs is in its row (ir/kernel/kind.h). */
 typedef enum {
 #define KIND(NAME, name) KK_##NAME,
@@ -27,7 +32,7 @@ typedef struct Kernel {
     GemmSpec gemm;
     ConvSpec conv;
     ScatterSpec scatter;
-    Extern ext; /* one result, row-major operands */
+    ExternSpec ext;
   };
   int *buf; /* operands: indices into Program.buf */
   int nbuf;
@@ -104,7 +109,7 @@ enum {
   HAS_BITS = 6
 };
 
-typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/contraction.c) */
+typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/kinds.c) */
 
 typedef struct {
   const Graph *graph;
@@ -130,7 +135,7 @@ Kernel loop_kernel(const LoopKernel *l);
 Kernel gemm_kernel(const GemmSpec *s, int step);
 Kernel conv_kernel(const ConvSpec *s, int step);
 Kernel scatter_kernel(const ScatterSpec *s);
-Kernel extern_kernel(const Extern *e);
+Kernel extern_kernel(const Extern *e, const Shape *result);
 
 /* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */
 const char *kernel_kind(const Kernel *k);                   /* "loop", "gemm" ... */

@@ -65,5 +65,6 @@ typedef struct {
 } KindRow;
 
 const KindRow *kind_of(const Kernel *k);
+const KindRow *kind_read(KReader *r, Kernel *k); /* the name of a kind, into k */
 
 #endif

@@ -203,7 +203,7 @@ static int operand(KReader *r, const Kernel *k, int b, bool store) {
     int j = (first + i) % k->nbuf;
     if (k->buf[j] == b) return j;
   }
-  kr_fail(r, "buf%d is no operand of this kernel", b);
+  kr_fail(r, "buf%d is not an operand of this kernel", b);
 }
 
 static Access *access_of(KReader *r, const Kernel *k, int b, bool store, int ninst) {
@@ -249,7 +249,8 @@ static void load_or_op(KReader *r, const Kernel *k, KInst *in, int n) {
   bool reduce = op_table[op].kind == KIND_REDUCE;
   in->kind = op == OP_random_bits ? KI_RANDOM : reduce ? KI_REDUCE : KI_MAP;
   int nin = op == OP_random_bits ? 2 : op_table[op].nin;
-  if (nin > 3 || (in->kind == KI_MAP && op_table[op].kind != KIND_MAP)) kr_fail(r, "%s is no instruction", w);
+  if (nin > 3 || (in->kind == KI_MAP && op_table[op].kind != KIND_MAP))
+    kr_fail(r, "%s is not an instruction", w);
   for (int j = 0; j < nin; j++) {
     if (j) kr_expect(r, ",");
     in->arg[j] = instruction_ref(r, n);

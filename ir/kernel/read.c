@@ -10,7 +10,7 @@ static int64_t checked_count(KReader *r, const Shape *s) {
   int64_t n = 1;
   for (int i = 0; i < s->rank; i++)
     if (s->dim[i] < 1 || __builtin_mul_overflow(n, s->dim[i], &n) || n > INT64_MAX / 16)
-      kr_fail(r, "a shape that cannot be");
+      kr_fail(r, "an impossible shape");
   return n;
 }
 
@@ -54,24 +54,11 @@ static void find_step(KReader *r, Kernel *k) {
   kr_fail(r, "this %s has no step '%.40s'", kernel_kind(k), r->step);
 }
 
-static const KindRow *kind(KReader *r, Kernel *k) {
-  const char *names[KERNEL_KINDS];
-  StrBuf all = {0};
-  for (int i = 0; i < KERNEL_KINDS; i++) {
-    names[i] = kind_of(&(Kernel){.kind = (KernelKind)i})->name;
-    sb_printf(&all, "%s%s", !i ? "" : i + 1 < KERNEL_KINDS ? ", " : " or ", names[i]);
-  }
-  const char *what = arena_strdup(r->a, all.s);
-  sb_free(&all);
-  k->kind = (KernelKind)kr_choice(r, names, KERNEL_KINDS, what);
-  return kind_of(k);
-}
-
 static void kernel(KReader *r) {
   Kernel k = {.val = -1};
   if (kr_small(r, 0, INT32_MAX, "kernel") != r->prog->kernel.n)
     kr_fail(r, "kernels are numbered in order: expected k%d", r->prog->kernel.n);
-  const KindRow *row = kind(r, &k);
+  const KindRow *row = kind_read(r, &k);
   if (row->read_head) row->read_head(r, &k);
   fields_read(r, row->field, row->nfield, &k);
   const char *impossible = row->impossible ? row->impossible(&k, &r->prog->target) : NULL;

@@ -85,7 +85,7 @@ int64_t kr_number(KReader *r) {
   errno = 0;
   long long v = strtoll(r->p, &end, 10);
   if (end == r->p || errno) kr_fail(r, "expected a whole number");
-  if (v > MOST || v < -MOST) kr_fail(r, "%lld is no number of a program", v);
+  if (v > MOST || v < -MOST) kr_fail(r, "%lld is outside the range of a program's numbers", v);
   r->p = end;
   return v;
 }

@@ -66,7 +66,7 @@ typedef struct {
 } Member;
 #define MEMBER(M) {offsetof(Kernel, M), sizeof(((Kernel *)0)->M)}
 
-enum { FIELD_MEMBERS = 6 };
+enum { FIELD_MEMBERS = 8 };
 typedef struct {
   FieldForm form;
   const char *name;

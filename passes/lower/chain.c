@@ -2,7 +2,7 @@
    from the core's cache by the next. Batch norm and ReLU before a convolution, its statistics after it, the
    products of a transformer layer.
 
-   A kernel joins a chain when it touches what the chain writes only inside its own chunk (ir/kernel/chunks.c), for a
+   A kernel joins a chain when it touches what the chain writes only inside its own chunk (kernel_chunk_bytes), for a
    chunk count all members can take. Kernels in between that the chain does not feed move before it, those it
    feeds behind it. A buffer only the chain uses shrinks to one chunk in each thread's scratch. */
 #include <string.h>
@@ -108,8 +108,7 @@ static void start(Chains *s, Chain *c, int k) {
     if (rows % n == 0 && fits(s->p, &none, x, n)) c->count[c->ncount++] = n;
 }
 
-/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next.
- */
+/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next. */
 static bool feeds(const Chains *s, const Chain *c, int k, int from, int end) {
   const Program *p = s->p;
   const Kernel *x = &p->kernel.v[k];

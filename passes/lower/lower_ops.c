@@ -1,5 +1,5 @@
 /* Operators with kernels of their own: matrix products, convolution steps, scatter, calls; what they want in memory,
- * by kind of operator; and the buffers of values. */
+   by kind of operator; and the buffers of values. */
 #include <string.h>
 
 #include "passes/lower/lower.h"
@@ -254,7 +254,7 @@ static Refusal lower_scatter(Lower *l, Val v) {
 
 static Refusal lower_extern(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  Kernel k = extern_kernel(n->ext);
+  Kernel k = extern_kernel(n->ext, &n->shape);
   int *buf = NEWN(l->arena, int, n->nin + 1);
   for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
   buf[n->nin] = lower_buf(l, v);

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/memory.h"
 #include "passes/lower/pass.h"
 
 void program_interp_kernel(const Program *p, int k, double *const *mem) {
   const Kernel *kn = &p->kernel.v[k];
-  double **m = malloc(sizeof *m * (size_t)kn->nbuf);
-  if (!m) bug("program_interp: out of memory");
+  double **m = xmalloc(sizeof *m * (size_t)kn->nbuf, "the interpreter");
   for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
   kernel_interp(p, kn, m, false);
   free(m);
@@ -26,9 +26,9 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
   }
   bool *written = NEWN(a, bool, p->buf.n + 1);
   for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *x = &p->kernel.v[k];
+    const Kernel *kn = &p->kernel.v[k];
     program_interp_kernel(p, k, mem);
-    for (int i = x->nbuf - x->nout; i < x->nbuf; i++) written[program_root(p, x->buf[i])] = true;
+    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) written[program_root(p, kn->buf[i])] = true;
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];

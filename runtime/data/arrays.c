@@ -101,9 +101,9 @@ static Status read_cifar(Opening *o, const char *dir, const char *name) {
     p = data;
   }
   if (n == 0 || n % CIFAR_RECORD)
-    return source_bad(o,
-                      "%s: the %lld bytes of %s are no whole number of CIFAR-100 records of %d (truncated?)",
-                      path, (long long)n, name, CIFAR_RECORD);
+    return source_bad(
+        o, "%s: the %lld bytes of %s are not a whole number of CIFAR-100 records of %d (truncated?)", path,
+        (long long)n, name, CIFAR_RECORD);
   s->samples = n / CIFAR_RECORD;
   s->record = p + 2;
   s->stride = CIFAR_RECORD;
@@ -144,7 +144,7 @@ static Status read_stl(Opening *o, const char *dir, const char *part) {
              *py = arena_printf(o->a, "%s/%s_y.bin", dir, part);
   if (file_map(&s->mapped[0], px, o->d) != ST_OK) return ST_FILE;
   if (s->mapped[0].n == 0 || s->mapped[0].n % STL_BYTES)
-    return source_bad(o, "%s: its %zu bytes are no whole number of images of %d (truncated?)", px,
+    return source_bad(o, "%s: its %zu bytes are not a whole number of images of %d (truncated?)", px,
                       s->mapped[0].n, STL_BYTES);
   s->samples = (int64_t)(s->mapped[0].n / STL_BYTES);
   s->record = s->mapped[0].p;

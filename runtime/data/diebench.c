@@ -143,7 +143,7 @@ static Status take_lists(Opening *o, const char *dir, const NpyArray *images, co
       return source_bad(o, "%s: the folders of the objects must be text", pi);
     const char *inner = name + strspn(name, "/");
     if (!*inner || leads_outside(inner))
-      return source_bad(o, "%s: object %lld: '%s' is no folder below %s", pi, (long long)i, name, dir);
+      return source_bad(o, "%s: object %lld: '%s' is not a folder below %s", pi, (long long)i, name, dir);
     double class = npy_number(labels, i);
     label[i] = class >= 0 && class < 1e9 ? (int32_t)class : -1;
     path[i] = source_file(o->a, dir, inner);
@@ -199,7 +199,6 @@ Status open_diebench(Opening *o) {
                     "render` makes such a data set");
   if (!dir || read_lists(o, dir)) return ST_FILE;
   s->cache = cache_new(s->samples * s->per_object, entry_bytes(s), (int64_t)(cache * (1 << 20)));
-  if (!s->cache) return source_bad(o, "out of memory for a list of %lld objects", (long long)s->samples);
   int side = s->height > s->size ? s->height : s->size;
   s->room = (int64_t)(entry_bytes(s) / 4) + 1 + 3 * (s->height * s->width + (int64_t)s->size * s->size) +
             pixels_room(3, side);

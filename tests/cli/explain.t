@@ -41,7 +41,7 @@ $ jepac explain tiny.jepa --time --fusion
   jepac: error: --memory, --time and --fusion exclude each other
   exit 2
 $ jepac explain tiny.jepa --time --trace tiny.jepa
-  jepac: error: tiny.jepa is no trace of jepac
+  jepac: error: tiny.jepa is not a trace made by jepac
   exit 3
 
 A file of the same name in another folder.

@@ -17,8 +17,8 @@ $ jepac opt dump.ir --passes autodiff,strip,simplify,cse,dce -o opt.ir; grep -o 
 $ jepac run dump.ir --inputs zero.safetensors --outputs d.safetensors -q; cmp a.safetensors d.safetensors && echo same
   same
 $ jepac ir extern.jepa --set B=4 --entry forward --grad --stage kernels -o kernels.ir; grep -o 'extern "[^(]*' kernels.ir
-  extern "./libsquare.so" "square" 
-  extern "./libsquare.so" "square_vjp" 
+  extern "./libsquare.so" "square" result=[4,8] 
+  extern "./libsquare.so" "square_vjp" result=[4,8] 
 $ jepac run kernels.ir --inputs zero.safetensors --outputs e.safetensors -q; cmp a.safetensors e.safetensors && echo same
   same
 
@@ -26,6 +26,13 @@ A library made from it calls the function directly.
 
 $ jepac compile extern.jepa --set B=4 --entry forward -o lib -q --emit obj; nm -u lib/extern.o | grep square
                    U square
+
+Two calls of it with other extents are two functions of the library.
+
+$ sed '0,/loss = mean(y \* y)/s//loss = mean(square(reshape(y, [2 * B, 4])))/' extern.jepa > two.jepa
+$ jepac compile two.jepa --set B=4 --entry forward -o two -q --emit ll; grep -o 'call void @square(.*' two/*.ll
+  call void @square(ptr %4, ptr %6, i64 4, i64 8)
+  call void @square(ptr %4, ptr %6, i64 8, i64 4)
 
 What is wrong with a declaration is said with its line.
 

@@ -29,13 +29,13 @@ $ sed 's/Linear(8, width)/Linear(9, width)/' tiny.jepa > m.jepa; jepac check m.j
   m.jepa:8:14: error: `x` of Linear must be f32[..., inputs = 9], but is f32[16,8]: axis 1 is 8, not 9
           logits = net(x)
                    ^
-  std/nn.jepa:14:40: note: inside the library's forward
+  std/nn.jepa:16:40: note: inside the library's forward
           repeat layer in layers { x = layer(x) }
                                              ^
   m.jepa:7:17: note: the value is f32[16,8], made here
         entry forward(x: f32[B, 8], label: i64[B]) {
                       ^
-  std/nn.jepa:22:17: note: the type is declared here
+  std/nn.jepa:24:17: note: the type is declared here
         fn forward(x: f32[..., inputs]) {
                       ^
   exit 1
@@ -89,7 +89,7 @@ $ sed 's/length/lenght/' tiny.jepa > m.jepa; jepac check m.jepa
         data      = synthetic(features = 8, lenght = 256)
                                             ^
   std/data.jepa:155:8: note: `synthetic` is declared here
-      source synthetic(views: int = 1, size: int = 32, channels: int = 3, action_dim: int = 0, classes: int = 10, features: int = 0, length: int = 1024) {
+      source synthetic(views: int = 1, size: int = 32, channels: int = 3, action_dim: int = 0, classes: int = 10, features: int = 0, tokens: int = 0,
              ^
   exit 1
 $ sed 's/data.label/data.labels/' tiny.jepa > m.jepa; jepac check m.jepa
@@ -97,7 +97,7 @@ $ sed 's/data.label/data.labels/' tiny.jepa > m.jepa; jepac check m.jepa
         bind        x = data.x, label = data.labels
                                              ^
   std/data.jepa:155:8: note: synthetic is declared here
-      source synthetic(views: int = 1, size: int = 32, channels: int = 3, action_dim: int = 0, classes: int = 10, features: int = 0, length: int = 1024) {
+      source synthetic(views: int = 1, size: int = 32, channels: int = 3, action_dim: int = 0, classes: int = 10, features: int = 0, tokens: int = 0,
              ^
   exit 1
 $ sed 's/forward.loss/forward.cost/' tiny.jepa > m.jepa; jepac check m.jepa
@@ -143,7 +143,7 @@ $ jepac check tiny.jepa --set width=0
   tiny.jepa:5:20: error: axis 0 of `weight` has the extent 0, expected 1 to 2^32
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
-  std/nn.jepa:20:18: note: inside the library's Linear
+  std/nn.jepa:22:18: note: inside the library's Linear
         weight = param[outputs, inputs] = if init == none then kaiming_uniform(inputs) else init
                        ^
   exit 1

@@ -23,10 +23,12 @@ $ cmp one/checkpoint.safetensors two/checkpoint.safetensors && echo same bits
 $ jepac ckpt ls one | grep -c bf16
   0
   exit 1
-$ jepac train precision.jepa -q --out one --resume --steps 8 --precision f32
-  jepac: warning: one was compiled differently (another model, machine or jepac): the run goes on, but not with the same bits
-$ jepac train precision.jepa -q --out one --resume --steps 10 --precision bf16
-  jepac: warning: one was compiled differently (another model, machine or jepac): the run goes on, but not with the same bits
+$ jepac train precision.jepa -q --out one --resume --steps 8 --precision f32 --accept-changes
+  jepac: warning: one goes on from step 6 with changes
+  jepac: note: it was compiled differently (another model, machine or jepac): steps have other bits
+$ jepac train precision.jepa -q --out one --resume --steps 10 --precision bf16 --accept-changes
+  jepac: warning: one goes on from step 8 with changes
+  jepac: note: it was compiled differently (another model, machine or jepac): steps have other bits
 $ tail -1 one/run.jsonl | cut -c1-12
   {"step": 10,
 

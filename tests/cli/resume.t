@@ -36,7 +36,7 @@ $ cp -r run both && flip both/checkpoint.safetensors -30 && flip both/previous.s
   jepac: note: both/previous.safetensors is damaged: the checksum of optimizer.net.2.bias.v does not fit
   exit 3
 $ jepac ckpt check tiny.jepa
-  jepac: error: tiny.jepa: no safetensors file, or truncated: its header claims 7809643570066956323 bytes of a file of 548
+  jepac: error: tiny.jepa: not a safetensors file, or truncated: its header claims 7809643570066956323 bytes of a file of 548
   exit 3
 $ mkdir none; jepac ckpt check none
   jepac: error: none holds neither checkpoint.safetensors nor previous.safetensors

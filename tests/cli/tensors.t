@@ -51,10 +51,10 @@ $ mkst '{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}' 16 > w4.safeten
 Truncated and lying files.
 
 $ : > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
-  jepac: error: bad.safetensors: no safetensors file: only 0 bytes
+  jepac: error: bad.safetensors: not a safetensors file: only 0 bytes
   exit 3
 $ head -c 40 x.safetensors > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
-  jepac: error: bad.safetensors: no safetensors file, or truncated: its header claims 57 bytes of a file of 40
+  jepac: error: bad.safetensors: not a safetensors file, or truncated: its header claims 57 bytes of a file of 40
   exit 3
 $ head -c 80 x.safetensors > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
   jepac: error: bad.safetensors: tensor x ends at byte 24 of the data, but the file has only 15 (truncated?)
@@ -63,7 +63,7 @@ $ (cat x.safetensors; echo more) > bad.safetensors; jepac run sum.ir --interp --
   jepac: error: bad.safetensors: 5 bytes after the last tensor
   exit 3
 $ mkst '{}' 0 99999999999999 > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
-  jepac: error: bad.safetensors: no safetensors file, or truncated: its header claims 99999999999999 bytes of a file of 10
+  jepac: error: bad.safetensors: not a safetensors file, or truncated: its header claims 99999999999999 bytes of a file of 10
   exit 3
 $ mkst '{"x":{"dtype":"F32","shape":[2,3]' 24 > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
   jepac: error: bad.safetensors: bad safetensors header: '}' expected near end of file
@@ -78,7 +78,7 @@ $ mkst '{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[24,0]}}' 24 > bad.safe
   jepac: error: bad.safetensors: tensor x: its data offsets are out of order
   exit 3
 $ mkst '{"x":{"dtype":"F32","shape":[2,-3],"data_offsets":[0,24]}}' 24 > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
-  jepac: error: bad.safetensors: tensor x: dimension 1 is no size
+  jepac: error: bad.safetensors: tensor x: dimension 1 is not a size
   exit 3
 $ mkst '{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,24]}}' 24 > bad.safetensors; jepac run sum.ir --interp --inputs bad.safetensors
   jepac: error: bad.safetensors: tensor x: its shape overflows

@@ -27,12 +27,12 @@ $ jepac train tiny.jepa -q --steps 8 --out run --resume --set width=8
   jepac: note: and 1 more differences
   exit 3
 $ cp -r run cut && head -c 1000 run/checkpoint.safetensors > cut/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out cut --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
-  jepac: warning: cut/checkpoint.safetensors: no safetensors file, or truncated: its header claims 1848 bytes of a file of 1000
+  jepac: warning: cut/checkpoint.safetensors: not a safetensors file, or truncated: its header claims 1848 bytes of a file of 1000
   jepac: note: cut/previous.safetensors, of step N, is taken instead
   jepac: warning: cut goes on from step N with changes
   jepac: note: length: K, now 9 steps: schedules that depend on it are stretched
 $ cp -r run lie && mkst '{}' 0 > lie/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out lie --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
-  jepac: warning: lie/checkpoint.safetensors: no checkpoint of jepac
+  jepac: warning: lie/checkpoint.safetensors: not a checkpoint of jepac
   jepac: note: lie/previous.safetensors, of step N, is taken instead
   jepac: warning: lie goes on from step N with changes
   jepac: note: length: K, now 9 steps: schedules that depend on it are stretched
@@ -73,7 +73,7 @@ $ jepac train tiny.jepa -q --steps 4 --out c --set batch=300
                     ^
   exit 1
 $ jepac eval nothere
-  jepac: error: nothere is no folder of a run
+  jepac: error: nothere is not the folder of a run
   exit 3
 $ mkdir empty; jepac eval empty
   jepac: error: cannot read empty/checkpoint.safetensors: No such file or directory

@@ -112,6 +112,7 @@ $ jepac ir tiny.jepa --format html
   exit 2
 $ jepac ir tiny.jepa --after fuze
   jepac: error: no pass is called 'fuze'
+  jepac: note: did you mean 'fuse'?
   exit 2
 $ jepac ir tiny.jepa --after cse --stage plan
   jepac: error: --after and --stage exclude each other
@@ -124,6 +125,7 @@ $ jepac opt sum.ir
   exit 2
 $ jepac opt sum.ir --passes cse,dec
   jepac: error: no pass is called 'dec'
+  jepac: note: did you mean 'dce'?
   exit 2
 $ jepac run sum.ir --steps 0
   jepac: error: --steps needs at least 1

@@ -1,5 +1,5 @@
 /* Fuzz targets: what reads bytes from outside, each as one function. tests/fuzz/libfuzzer.c hands it to libFuzzer
-   (scripts/fuzz), tests/fuzz/replay.c runs the kept inputs in every build (docs/reliability.md). */
+   (scripts/fuzz), tests/fuzz/replay.c runs the kept inputs in every build. */
 #ifndef JEPAC_TESTS_FUZZ_FUZZ_H
 #define JEPAC_TESTS_FUZZ_FUZZ_H
 

@@ -1,4 +1,4 @@
-/* Chains (passes/lower/chain.c) and the order of steps (passes/lower/interleave.c): what ir/kernel/chunks.c says of a chunk's
+/* Chains (passes/lower/chain.c) and the order of steps (passes/lower/interleave.c): what kernel_chunk_bytes says of a chunk's
    addresses against counting them, and chained programs against the same kernels one by one, to the bit. */
 #include <check.h>
 #include <stdlib.h>

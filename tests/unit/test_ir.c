@@ -356,11 +356,11 @@ static const struct {
     {X "  %1: f32[2] = param \"p\" {inti=fill(0)}\n}", "param has no attribute 'inti'; did you mean 'init'?"},
     {X "  %1: f32[2] = param \"p\" {init=unifrm(0,1)}\n}",
      "unknown initializer 'unifrm'; did you mean 'uniform'?"},
-    {X "  %1: f32[2] = arg \"p\" {init=fill(0)}\n}", "arg \"p\" is no state, so it has no initializer"},
+    {X "  %1: f32[2] = arg \"p\" {init=fill(0)}\n}", "arg \"p\" is not a state, so it takes no initializer"},
     {X "  %1: i32[2] = param \"p\"\n}", "a param is trained, so it must be a float, not i32"},
     {X "  %1: f32[2] = param \"p\n}", "this string is not closed"},
     {X "  %1 = param \"p\"\n}", "param needs a type"},
-    {X "  update \"x\" %0\n}", "t.ir:3:10: error: update of \"x\", which is no param, buffer or slot"},
+    {X "  update \"x\" %0\n}", "t.ir:3:10: error: update of \"x\", which is not a param, buffer or slot"},
     {X "  %1: f32[2] = buffer \"b\"\n  update \"b\" %0\n}",
      "state \"b\" is f32[2] and cannot become f32[2,3]"},
     {X "  return \"y\" %0\n  return \"y\" %0\n}", "\"y\" is returned twice"},
@@ -447,7 +447,7 @@ static Graph *intact(void) {
   X_(((Ints *)NODE(3).attr)->n = 9, "attribute 0 has 9 entries")                                             \
   X_(((Ints *)NODE(3).attr)->v[0] = 5, "axis 5 in axes of reduce_sum is outside f32[2,3]")                   \
   X_(NODE(2).imm = 1, "has a value (1), which it does not use")                                              \
-  X_(NODE(2).input = 0, "is no input, but refers to input 0")                                                \
+  X_(NODE(2).input = 0, "is not an input, but refers to input 0")                                            \
   X_(NODE(1).input = 0, "input 0 of the table is not this value")                                            \
   X_(g->inputs.v[1].val = 2, "input 1 of the table is not this value")                                       \
   X_(g->inputs.v[1].name = "w", "the name occurs twice")                                                     \
@@ -458,7 +458,7 @@ static Graph *intact(void) {
   X_(g->inputs.v[0].init.kind = (InitKind)9, "initializer 9 does not exist")                                 \
   X_(g->inputs.v[0].init.kind = INIT_COPY, "is initialized by copying nothing or itself")                    \
   X_(g->inputs.n = 1, "input 1 of the table is not this value")                                              \
-  X_((g->inputs.v[0].kind = IN_ARG), "updates \"w\", which is no param, buffer or slot")                     \
+  X_((g->inputs.v[0].kind = IN_ARG), "updates \"w\", which is not a param, buffer or slot")                  \
   X_(g->outputs.v[0].val = 4, "value %4 does not exist")                                                     \
   X_(g->outputs.v[0].name = NULL, "has no name")                                                             \
   X_(g->outputs.v[1].state = 2, "state 2 does not exist")                                                    \

@@ -158,7 +158,7 @@ START_TEST(messages) {
   expect_error("%1: f32 = sin", "%1: i32 = sin", "%1: element types do not agree");
   expect_error("buf3[i0]", "buf3[1152921504606846976*i0]", "addresses beyond 64 bits");
   expect_error("buf1[i0] = %2", "buf1[i3] = %2", "store 0 depends on a loop dim");
-  expect_error("over v3584", "over v9223372036854775807", "no number of a program");
+  expect_error("over v3584", "over v9223372036854775807", "outside the range of a program's numbers");
 }
 END_TEST
 

@@ -89,7 +89,7 @@ START_TEST(random_regressions) {
 END_TEST
 
 /* At every level, with even the smallest value worth recomputing: the same bits, and at some level something
- * was recomputed. */
+   was recomputed. */
 START_TEST(rematerialization_keeps_bits) {
   int copied = 0;
   for (int seed = 0; seed < 200; seed++) {
@@ -175,8 +175,7 @@ static Program *lowered(Arena *a, const Graph *g, PipelineOptions opt) {
   return p;
 }
 
-/* The part of a backward pass that masks a gradient by a ReLU and goes on through two convolution gradients.
- */
+/* The part of a backward pass that masks a gradient by a ReLU and goes on through two convolution gradients. */
 static Graph *masked_gradient(Arena *a) {
   Graph *g = graph_new(a, "masked");
   Shape s = {4, {4, 8, 16, 16}}, w = {4, {8, 8, 3, 3}};
@@ -210,7 +209,7 @@ static Val node_of(const Graph *g, OpId op) {
 }
 
 /* The weight gradient needs the ReLU in memory; the kernel that masks reads what it follows from and so
- * computes it. */
+   computes it. */
 START_TEST(computed_again_beside_operand) {
   Arena *a = arena_new();
   Graph *g = masked_gradient(a);
