@@ -15,6 +15,7 @@
 static const char *const cases[] = {
     "mlp",
     "conv",
+    "grouped",
     "transformer",
     "resnet_imagenet",
     "seq_jepa",
@@ -37,7 +38,7 @@ static const char *const cases[] = {
     "seq_jepa_predictor",
     "seq_jepa_neither",
 };
-enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 5 };
+enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6 };
 
 typedef struct {
   Arena *a;
