@@ -4,6 +4,7 @@
 #include "include/jepac.h"
 
 #include "eval/eval.h"
+#include "ir/memory.h"
 #include "lib/tensors.h"
 
 #include <pthread.h>
@@ -38,6 +39,8 @@ struct jepac_model {
   Model *model;
   char *message;
   jepac_status status;
+  bool wanting; /* memory: what the compiler has made is not to be used further */
+  char why[REASON_TEXT + 16];
 };
 
 struct jepac_session {
@@ -71,6 +74,8 @@ static Status read_settings(Compiler *c, const char *const *set) {
 
 static const char *copy(Arena *a, const char *s) { return s ? arena_strdup(a, s) : NULL; }
 
+static const jepac_options no_options;
+
 static Status check_options(Compiler *c, const jepac_options *o) {
   int before = diags_errors(c->diags);
   if (o->threads < 0 || o->threads > MOST_THREADS)
@@ -82,29 +87,67 @@ static Status check_options(Compiler *c, const jepac_options *o) {
   return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
 }
 
-/* A compiler with these options; opt may be NULL. */
-static Status make_compiler(Arena *a, const jepac_options *opt, Compiler *c) {
-  static const jepac_options none = {0};
-  if (!opt) opt = &none;
+/* Sets c, whose arena and diagnostics are there. */
+static Status set_up(Compiler *c, const jepac_options *opt) {
+  Arena *a = c->arena;
   *c = (Compiler){.arena = a,
-                           .diags = diags_new(a),
-                           .models_dir = copy(a, opt->models_dir),
-                           .cache_dir = copy(a, opt->cache_dir),
-                           .threads = opt->threads,
-                           .precision = (DType)opt->precision,
-                           .pipeline = {.max_memory = opt->max_memory}};
+                  .diags = c->diags,
+                  .models_dir = copy(a, opt->models_dir),
+                  .cache_dir = copy(a, opt->cache_dir),
+                  .threads = opt->threads,
+                  .precision = (DType)opt->precision,
+                  .pipeline = {.max_memory = opt->max_memory}};
   Status s = check_options(c, opt);
   return s ? s : read_settings(c, opt->set);
 }
 
-static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
+/* Calls fn(of); where memory runs out on the way the model is of no more use. */
+static bool attempt(jepac_model *m, void (*fn)(void *), void *of) {
+  char why[REASON_TEXT];
+  if (m->wanting) return false;
+  if (rescue(fn, of, true, why)) return true;
+  pthread_mutex_lock(&m->reporting);
+  m->wanting = true;
+  snprintf(m->why, sizeof m->why, "jepac: error: %s\n", why);
+  pthread_mutex_unlock(&m->reporting);
+  return false;
+}
+
+typedef struct {
+  const char *path, *text;
+  const jepac_options *opt;
+  jepac_model *m;
+} Loading;
+
+static void new_model(void *of) {
+  Loading *l = of;
   Arena *a = arena_new();
   jepac_model *m = NEW(a, jepac_model);
-  pthread_mutex_init(&m->reporting, NULL);
-  Status s = make_compiler(a, opt, &m->compiler);
-  if (!s) s = compiler_load(&m->compiler, path, copy(a, text), NULL, 0, &m->model);
+  m->compiler = (Compiler){.arena = a, .diags = diags_new(a)};
+  l->m = m;
+}
+
+static void load_model(void *of) {
+  Loading *l = of;
+  jepac_model *m = l->m;
+  Compiler *c = &m->compiler;
+  Status s = set_up(c, l->opt);
+  if (!s) s = compiler_load(c, l->path, copy(c->arena, l->text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
-  return m;
+}
+
+/* Where not even a model can be had. */
+static const jepac_model no_model = {
+    .status = JEPAC_BUDGET, .wanting = true, .why = "jepac: error: out of memory\n"};
+
+static jepac_model *load(const char *path, const char *text, const jepac_options *opt) {
+  Loading l = {path, text, opt ? opt : &no_options, NULL};
+  char why[REASON_TEXT];
+  if (!rescue(new_model, &l, true, why))
+    return (jepac_model *)(uintptr_t)&no_model; /* nothing is written to one that is wanting */
+  pthread_mutex_init(&l.m->reporting, NULL);
+  if (!attempt(l.m, load_model, &l)) l.m->model = NULL, l.m->status = JEPAC_BUDGET;
+  return l.m;
 }
 
 jepac_model *jepac_load_text(const char *text, const char *name, const jepac_options *opt) {
@@ -114,32 +157,37 @@ jepac_model *jepac_load_text(const char *text, const char *name, const jepac_opt
 jepac_model *jepac_load_file(const char *path, const jepac_options *opt) { return load(path, NULL, opt); }
 jepac_status jepac_load_status(const jepac_model *m) { return m->status; }
 
-/* malloc'ed; NULL when there is no memory. */
+/* malloc'ed */
 static char *text_of(const Diags *d) {
   size_t n;
   char *text = NULL;
   FILE *f = open_memstream(&text, &n);
-  if (!f) return NULL;
+  if (!f) out_of_memory("messages", 0);
   diags_print(d, f);
   fclose(f);
   return text;
 }
 
-static void print_message(jepac_model *m) {
+static void print_message(void *of) {
+  jepac_model *m = of;
   free(m->message);
+  m->message = NULL;
   m->message = text_of(m->compiler.diags);
   m->compiler.diags = diags_new(m->compiler.arena);
 }
 
 const char *jepac_message(jepac_model *m) {
+  char why[REASON_TEXT];
+  if (m->wanting) return m->why;
   pthread_mutex_lock(&m->reporting);
-  print_message(m);
+  bool told = rescue(print_message, m, true, why);
+  if (!told) snprintf(m->why, sizeof m->why, "jepac: error: %s\n", why);
   pthread_mutex_unlock(&m->reporting);
-  return m->message ? m->message : "";
+  return !told ? m->why : m->message ? m->message : "";
 }
 
 void jepac_model_free(jepac_model *m) {
-  if (!m) return;
+  if (!m || m == &no_model) return;
   free(m->message);
   pthread_mutex_destroy(&m->reporting);
   arena_free(m->compiler.arena);
@@ -151,18 +199,30 @@ const char *jepac_entry_name(const jepac_model *m, int i) {
 }
 
 /* ---- sessions ---- */
-jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags) {
-  if (!m->model) return NULL;
-  if (flags & ~(JEPAC_TRAIN | JEPAC_GRAD)) {
-    diag_error(m->compiler.diags, NULL, "flags are JEPAC_TRAIN and JEPAC_GRAD, not %d", flags);
-    return NULL;
+typedef struct {
+  jepac_model *m;
+  const char *entry;
+  int flags;
+  jepac_session *s;
+} Compiling;
+
+static void compile(void *of) {
+  Compiling *p = of;
+  Compiler *c = &p->m->compiler;
+  if (p->flags & ~(JEPAC_TRAIN | JEPAC_GRAD)) {
+    diag_error(c->diags, NULL, "flags are JEPAC_TRAIN and JEPAC_GRAD, not %d", p->flags);
+    return;
   }
-  jepac_session *s = NEW(m->compiler.arena, jepac_session);
-  s->model = m;
-  bool ok =
-      !compiler_entry(&m->compiler, m->model, entry, flags & JEPAC_TRAIN, flags & JEPAC_GRAD, &s->graph) &&
-      !compiler_build(&m->compiler, s->graph, &s->k);
-  return ok ? s : NULL;
+  jepac_session *s = NEW(c->arena, jepac_session);
+  s->model = p->m;
+  if (!compiler_entry(c, p->m->model, p->entry, p->flags & JEPAC_TRAIN, p->flags & JEPAC_GRAD, &s->graph) &&
+      !compiler_build(c, s->graph, &s->k))
+    p->s = s;
+}
+
+jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags) {
+  Compiling p = {m, entry, flags, NULL};
+  return m->model && attempt(m, compile, &p) ? p.s : NULL;
 }
 
 void jepac_session_free(jepac_session *s) {
@@ -185,9 +245,23 @@ int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out) {
   return i >= 0;
 }
 
+typedef struct {
+  jepac_session *s;
+  const char *fmt, *name, *path;
+  int bad;
+  Status st;
+} Running;
+
+static void say(void *of) {
+  Running *r = of;
+  diag_error(r->s->model->compiler.diags, NULL, r->fmt, r->name);
+}
+
+/* Where there is no memory for it there is no message. */
 static void report(jepac_session *s, const char *fmt, const char *name) {
+  char why[REASON_TEXT];
   pthread_mutex_lock(&s->model->reporting);
-  diag_error(s->model->compiler.diags, NULL, fmt, name);
+  rescue(say, &(Running){.s = s, .fmt = fmt, .name = name}, true, why);
   pthread_mutex_unlock(&s->model->reporting);
 }
 
@@ -204,32 +278,81 @@ jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value)
 
 void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
 
+static void run(void *of) {
+  Running *r = of;
+  r->st = compiled_step(&r->s->k, &r->bad);
+}
+
+/* Does something with a session alone: where memory or threads run out, what the compiler has made stays good. */
+static Status try_session(void (*fn)(void *), Running *r) {
+  char why[REASON_TEXT];
+  if (rescue(fn, r, true, why)) return r->st;
+  report(r->s, "%s", why);
+  return ST_BUDGET;
+}
+
 jepac_status jepac_run(jepac_session *s) {
-  int bad;
-  if (!compiled_step(&s->k, &bad)) return JEPAC_OK;
-  report(s, "%s is not finite", s->k.plan->tensor[bad].name);
-  return JEPAC_NONFINITE;
+  Running r = {.s = s};
+  Status st = try_session(run, &r);
+  if (st == ST_NONFINITE) report(s, "%s is not finite", s->k.plan->tensor[r.bad].name);
+  return (jepac_status)st;
 }
 
 int jepac_copy_states(jepac_session *to, const jepac_session *from) {
   return session_copy_states(to->k.session, from->k.session);
 }
 
+static void save(void *of) {
+  Running *r = of;
+  r->st = states_save(r->s->k.session, r->path, r->s->model->compiler.diags);
+}
+
 jepac_status jepac_save(jepac_session *s, const char *path) {
-  return (jepac_status)states_save(s->k.session, path, s->model->compiler.diags);
+  Running r = {.s = s, .path = path};
+  return (jepac_status)try_session(save, &r);
+}
+
+static void close_file(void *f) { st_close(f); }
+
+static void load_states(void *of) {
+  Running *r = of;
+  Compiler *c = &r->s->model->compiler;
+  StFile *f = st_open(r->path, c->diags);
+  r->st = ST_FILE;
+  if (!f) return;
+  Undo undo = {0};
+  undo_push(&undo, close_file, f);
+  r->st = states_check(c, r->s->model->model, r->s->graph, f);
+  if (!r->st) states_copy(r->s->k.session, f);
+  undo_drop(&undo);
+  st_close(f);
 }
 
 jepac_status jepac_load(jepac_session *s, const char *path) {
-  Compiler *c = &s->model->compiler;
-  StFile *f = st_open(path, c->diags);
-  if (!f) return JEPAC_FILE;
-  Status st = states_check(c, s->model->model, s->graph, f);
-  if (!st) states_copy(s->k.session, f);
-  st_close(f);
-  return (jepac_status)st;
+  Running r = {.s = s, .path = path};
+  return attempt(s->model, load_states, &r) ? (jepac_status)r.st : JEPAC_BUDGET;
 }
 
 /* ---- evaluation ---- */
+typedef struct {
+  const char *run;
+  const jepac_options *opt;
+  const EvalOptions *o;
+  StrBuf text;
+  char *message;
+  Status s;
+} Evaluating;
+
+static void evaluate(void *of) {
+  Evaluating *e = of;
+  Arena *a = arena_new();
+  Compiler c = {.arena = a, .diags = diags_new(a)};
+  e->s = set_up(&c, e->opt);
+  if (!e->s) e->s = eval_run(&c, e->run, e->o, &e->text);
+  e->message = text_of(c.diags);
+  arena_free(a);
+}
+
 jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jepac_evaluation *what, char **json,
                             char **message) {
   static const jepac_evaluation all = {0};
@@ -244,14 +367,16 @@ jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jep
                    .data = what->data,
                    .export_to = what->export_to,
                    .keep = what->keep};
-  Arena *a = arena_new();
-  Compiler c;
-  StrBuf text = {0};
-  Status s = make_compiler(a, opt, &c);
-  if (!s) s = eval_run(&c, run, &o, &text);
-  if (s) sb_free(&text);
-  *json = s ? NULL : text.s;
-  if (message) *message = text_of(c.diags);
-  arena_free(a);
-  return (jepac_status)s;
+  Evaluating e = {.run = run, .opt = opt ? opt : &no_options, .o = &o};
+  char why[REASON_TEXT];
+  if (!rescue(evaluate, &e, true, why)) {
+    e.s = ST_BUDGET;
+    e.message = malloc(sizeof why + 32);
+    if (e.message) sprintf(e.message, "jepac: error: %s\n", why);
+  }
+  if (e.s) sb_free(&e.text);
+  *json = e.s ? NULL : e.text.s;
+  if (message) *message = e.message;
+  else free(e.message);
+  return (jepac_status)e.s;
 }

@@ -1,10 +1,11 @@
 /* Convolution kernels one layer at a time on one thread: speed beside oneDNN's, or error.
-   conv_bench [--error] [--cpu NAME] [--algo auto|direct|winograd] [--set resnet18|narrow|few|demo] [--batch
-   N]
+   conv_bench [--error] [--cpu NAME] [--algo auto|direct|winograd] [--set NAME] [--batch N]
               [--images N] [--kind fwd|dx|dw] [--layer TEXT] [--reps R] [--peers yes|no] [--steps yes|no]
-              [--choice C|all]
+              [--choice C|all] [--list yes|no]
    Columns are nominal GFLOP/s (multiply and add of the direct algorithm) of the best of R rounds, in which
    jepac and its peers take turns; time is the thread's CPU time, so that a busy machine disturbs less.
+   Sets: resnet18, narrow, few, demo; in groups mobilenet, efficientnet, convnext, resnext (no peers here:
+   bench/conv_torch.py).
    --error: relative rms errors against sums in f64, of Winograd and of direct kernels. */
 #define _GNU_SOURCE /* madvise */
 #include "bench/conv_peer.h"
@@ -60,6 +61,33 @@ static const Layer layers[] = {
     {"demo", "demo-s2-32", 256, 32, 7, 64, 3, 2, 1, 1},
     {"demo", "demo-64ch4", 256, 64, 4, 64, 3, 1, 1, 1},
     {"demo", "demo-128ch2", 256, 128, 2, 128, 3, 1, 1, 1},
+    {"mobilenet", "dw32ch64", 8, 32, 64, 32, 3, 1, 1, 32},
+    {"mobilenet", "dw96ch64s2", 8, 96, 64, 96, 3, 2, 1, 96},
+    {"mobilenet", "dw144ch32", 8, 144, 32, 144, 3, 1, 1, 144},
+    {"mobilenet", "dw144ch32s2", 8, 144, 32, 144, 3, 2, 1, 144},
+    {"mobilenet", "dw192ch16", 8, 192, 16, 192, 3, 1, 1, 192},
+    {"mobilenet", "dw192ch16s2", 8, 192, 16, 192, 3, 2, 1, 192},
+    {"mobilenet", "dw384ch8", 8, 384, 8, 384, 3, 1, 1, 384},
+    {"mobilenet", "dw576ch8", 8, 576, 8, 576, 3, 1, 1, 576},
+    {"mobilenet", "dw576ch8s2", 8, 576, 8, 576, 3, 2, 1, 576},
+    {"mobilenet", "dw960ch4", 8, 960, 4, 960, 3, 1, 1, 960},
+    {"efficientnet", "dw96k3ch64s2", 8, 96, 64, 96, 3, 2, 1, 96},
+    {"efficientnet", "dw144k5ch32s2", 8, 144, 32, 144, 5, 2, 2, 144},
+    {"efficientnet", "dw240k5ch16", 8, 240, 16, 240, 5, 1, 2, 240},
+    {"efficientnet", "dw480k5ch8", 8, 480, 8, 480, 5, 1, 2, 480},
+    {"efficientnet", "dw672k5ch8s2", 8, 672, 8, 672, 5, 2, 2, 672},
+    {"efficientnet", "dw1152k5ch4", 8, 1152, 4, 1152, 5, 1, 2, 1152},
+    {"convnext", "dw96k7ch56", 8, 96, 56, 96, 7, 1, 3, 96},
+    {"convnext", "dw192k7ch28", 8, 192, 28, 192, 7, 1, 3, 192},
+    {"convnext", "dw384k7ch14", 8, 384, 14, 384, 7, 1, 3, 384},
+    {"convnext", "dw768k7ch7", 8, 768, 7, 768, 7, 1, 3, 768},
+    {"resnext", "g32-128ch56", 8, 128, 56, 128, 3, 1, 1, 32},
+    {"resnext", "g32-256ch56s2", 8, 256, 56, 256, 3, 2, 1, 32},
+    {"resnext", "g32-256ch28", 8, 256, 28, 256, 3, 1, 1, 32},
+    {"resnext", "g32-512ch28s2", 8, 512, 28, 512, 3, 2, 1, 32},
+    {"resnext", "g32-512ch14", 8, 512, 14, 512, 3, 1, 1, 32},
+    {"resnext", "g32-1024ch14s2", 8, 1024, 14, 1024, 3, 2, 1, 32},
+    {"resnext", "g32-1024ch7", 8, 1024, 7, 1024, 3, 1, 1, 32},
 };
 
 static const char *const kinds[] = {"fwd", "dx", "dw"};
@@ -68,7 +96,7 @@ typedef struct {
   const char *cpu, *set, *layer, *kind;
   ConvAlgo algo;
   int batch, images, reps, choice;
-  bool peers, steps, error, all_choices;
+  bool peers, steps, error, all_choices, list;
 } Options;
 
 static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Options *o) {
@@ -132,7 +160,7 @@ static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Opti
   Run run = run_new(s, t);
   const ContractionPlan *plan = &run.code.plan;
   ConvPeer *peer[PEERS];
-  for (int i = 0; i < PEERS; i++) peer[i] = o->peers ? conv_peer_new(s, (PeerKind)i) : NULL;
+  for (int i = 0; i < PEERS; i++) peer[i] = o->peers && s->groups == 1 ? conv_peer_new(s, (PeerKind)i) : NULL;
   double best = 1e9, step[4] = {1e9, 1e9, 1e9, 1e9}, other[PEERS] = {1e9, 1e9, 1e9};
   for (int r = 0; r < o->reps; r++) {
     for (int turn = 0; turn <= PEERS; turn++) {
@@ -265,6 +293,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i - 1], "--choice")) o.choice = atoi(v), o.all_choices = !strcmp(v, "all");
     else if (!strcmp(argv[i - 1], "--reps")) o.reps = atoi(v);
     else if (!strcmp(argv[i - 1], "--peers")) o.peers = *v == 'y';
+    else if (!strcmp(argv[i - 1], "--list")) o.list = *v == 'y';
     else if (!strcmp(argv[i - 1], "--steps")) o.steps = *v == 'y';
     else if (!strcmp(argv[i - 1], "--algo"))
       o.algo = *v == 'd' ? CONV_DIRECT : *v == 'w' ? CONV_WINOGRAD : CONV_AUTO;
@@ -279,6 +308,11 @@ int main(int argc, char **argv) {
       if ((o.kind && strcmp(o.kind, kinds[kind])) || (kind == CONV_DX && !strncmp(l->name, "stem", 4)))
         continue;
       ConvSpec s = spec_of(l, (ConvKind)kind, &t, &o);
+      if (o.list) {
+        printf("%s %s %d %d %d %d %d %d %d %d\n", l->name, kinds[kind], (int)s.n, l->c, l->h, l->k, l->kernel,
+               l->stride, l->pad, l->groups);
+        continue;
+      }
       int64_t each[CHOICES] = {o.choice};
       int n = o.all_choices ? contraction_choices(&s, &t, conv_decide, each) : 1;
       if (o.error) errors(l, &s, &t);
@@ -288,6 +322,6 @@ int main(int argc, char **argv) {
         speed(l, &s, &t, &o);
       }
     }
-  if (!o.error) printf("sum %.3f ms\n", total_ms);
+  if (!o.error && !o.list) printf("sum %.3f ms\n", total_ms);
   return 0;
 }

@@ -8,7 +8,7 @@ typedef struct ConvPeer ConvPeer;
 typedef enum { PEER_DIRECT, PEER_DIRECT_NHWC, PEER_WINOGRAD, PEERS } PeerKind;
 
 /* One thread, operands of its own in the layout the library likes best (or NHWC). NULL when it has no such
- * kernel. */
+   kernel. */
 ConvPeer *conv_peer_new(const ConvSpec *spec, PeerKind kind);
 void conv_peer_run(ConvPeer *p);
 void conv_peer_free(ConvPeer *p);

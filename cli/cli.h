@@ -122,7 +122,7 @@ Status cli_dump_end(Cli *c, Status s); /* its page; s: of the command, which goe
 /* The graph of an IR file (--entry when there are several). */
 Status cli_read_ir(Cli *c, const char *path, Graph **out);
 /* The program of an IR file of the kernel level, its memory planned with plan; NULL when the file holds
- * graphs. */
+   graphs. */
 Status cli_read_program(Cli *c, const char *path, bool plan, Program **out);
 
 /* ---- graph_formats.c ---- */

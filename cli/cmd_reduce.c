@@ -6,6 +6,7 @@
    into another on the way. */
 #define _GNU_SOURCE /* memmem */
 #include "cli/cli.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,8 +28,7 @@ static bool matches(Reduce *r) {
   const char *text = OPT(r->c, match);
   long n = ftell(r->output);
   if (!text) return true;
-  char *all = calloc((size_t)n + 1, 1);
-  if (!all) return false;
+  char *all = xcalloc((size_t)n + 1, 1, "what the command prints");
   rewind(r->output);
   bool found = fread(all, 1, (size_t)n, r->output) == (size_t)n && memmem(all, (size_t)n, text, strlen(text));
   free(all);
@@ -229,7 +229,7 @@ static bool pass_calls(Reduce *r, StrBuf *text) {
 }
 
 /* What holds the word at `at`: the item of a bracketed list with a comma, else the line with the block it
- * opens. */
+   opens. */
 static void unit_of(const StrBuf *text, size_t at, size_t *from, size_t *to) {
   int depth = 0;
   size_t open = at;
@@ -287,7 +287,7 @@ static bool pass_names(Reduce *r, StrBuf *text) {
 }
 
 /* Cuts text[from, to), then what it leaves behind: the declaration of any name that is now mentioned only
- * there. */
+   there. */
 static void cut(Arena *a, StrBuf *text, size_t from, size_t to) {
   const char *gone = arena_strndup(a, text->s + from, to - from);
   memmove(text->s + from, text->s + to, text->n - to + 1);

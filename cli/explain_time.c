@@ -2,6 +2,7 @@
    this machine reaches in a large matrix product and in a long copy, times the threads used (Williams,
    Waterman, Patterson: "Roofline", CACM 2009). */
 #include "cli/explain.h"
+#include "ir/memory.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -129,8 +130,7 @@ static Status measure_roof(Cli *c, Roof *r) {
   double best, copy = INFINITY;
   Status s = time_product(c, N, &best);
   if (s) return s;
-  char *x = malloc(2 * (size_t)COPY);
-  if (!x) return cli_fail(c, ST_BUDGET, "no memory to measure the roof");
+  char *x = xmalloc(2 * (size_t)COPY, "measuring the roof");
   memset(x, 1, 2 * (size_t)COPY);
   for (int round = 0; round < 4; round++) {
     double start = now_seconds();

@@ -98,7 +98,7 @@ static void write_json(const Graph *g, StrBuf *b) {
   json_object_set_new(top, "nodes", nodes);
   json_object_set_new(top, "results", results);
   char *text = json_dumps(top, JSON_COMPACT);
-  if (!text) bug("ir --format json: out of memory");
+  if (!text) bug("ir --format json: text that is no UTF-8");
   sb_printf(b, "%s\n", text);
   free(text);
   json_decref(top);

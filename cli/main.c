@@ -1,8 +1,10 @@
 /* The program's front door: finds the command, runs it, prints what it has to say. */
 #include "cli/cli.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <locale.h>
 #include <malloc.h>
 #include <signal.h>
@@ -60,6 +62,20 @@ static void keep_standard_streams(void) {
   if (fd > 2) close(fd);
 }
 
+static void *json_memory(size_t n) { return xmalloc(n, "JSON"); }
+
+typedef struct {
+  Cli *c;
+  int argc;
+  char **argv;
+  Status s;
+} Call;
+
+static void call(void *of) {
+  Call *k = of;
+  k->s = dispatch(k->c, k->argc, k->argv);
+}
+
 int main(int argc, char **argv) {
   keep_standard_streams();
   setlocale(LC_CTYPE, "");
@@ -73,12 +89,18 @@ int main(int argc, char **argv) {
   c->arena = a;
   c->diags = diags_new(a);
   cli_reproduce_bugs(c, argc, argv);
-  Status s = dispatch(c, argc, argv);
+  json_set_alloc_funcs(json_memory, free); /* jansson's results are never NULL for want of memory */
+  Call k = {c, argc, argv, ST_OK};
+  char why[REASON_TEXT];
+  bool served = rescue(call, &k, false, why);
+  Status s = served ? k.s : ST_BUDGET;
   if ((fflush(stdout) || ferror(stdout)) && !s)
     s = cli_fail(c, ST_FILE, "cannot write to standard output: %s", strerror(errno));
   if (!s && diags_errors(c->diags)) s = ST_MODEL;
-  if (c->opt.diagnostics && !strcmp(c->opt.diagnostics, "json")) diags_print_json(c->diags, stderr);
+  bool json = c->opt.diagnostics && !strcmp(c->opt.diagnostics, "json");
+  if (json) diags_print_json(c->diags, stderr);
   else diags_print(c->diags, stderr);
-  arena_free(a);
+  if (!served) diag_print_last(why, json, stderr);
+  if (served) arena_free(a); /* else other threads may still read it */
   return (int)s;
 }

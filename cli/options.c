@@ -51,7 +51,7 @@ static const OptionRow option_table[] = {
      "arena budget: 512M, 2G"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},
-    {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this graph pass"},
+    {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this pass"},
     {"stage", 0, OPT_CHOICE, CMD_IR, AT(stage), "graph|grad|kernels|plan|llvm|asm",
      "which stage (default: graph)"},
     {"format", 0, OPT_CHOICE, CMD_IR | CMD_OPT, AT(format), "text|dot|json",

@@ -41,7 +41,7 @@ double verify_largest(const Tensor64 *x);
    VERIFY_CANCELLED of that of the values around; infinity when only one is NaN. */
 double verify_distance(const Tensor64 *a, const Tensor64 *b, double around);
 /* Are `out`, the outputs of g as `pass` left it, those of before? after (may be NULL) helps to name the
- * place. */
+   place. */
 Status verify_results(Verify *v, const char *pass, const Evaluated *before, const Graph *g,
                       const Tensor64 *out, const Evaluated *after);
 

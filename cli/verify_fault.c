@@ -1,15 +1,14 @@
 /* Faults for the test of jepac verify (JEPAC_FAULT): one in what a pass has made, of a kind that such a pass
    could make. Each returns false when there is nothing to damage. */
 #include "cli/verify.h"
+#include "ir/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* One sum on the way to the results becomes a difference: in the model or its gradient, else in the update.
- */
+/* One sum on the way to the results becomes a difference: in the model or its gradient, else in the update. */
 static bool damage_graph_in(Graph *g, bool update) {
-  bool *live = calloc((size_t)g->node.n + 1, sizeof *live);
-  if (!live) return false;
+  bool *live = xcalloc((size_t)g->node.n + 1, sizeof *live, NULL);
   int found = -1, seen = 0, want = 0;
   for (int i = 0; i < g->outputs.n; i++) live[g->outputs.v[i].val] = true;
   for (int round = 0; round < 2; round++) {

@@ -7,6 +7,7 @@
    comparisons (the masks of relu and max) may fall either way within a rounding. */
 #include "cli/verify.h"
 #include "passes/graph/pass.h"
+#include "ir/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -108,7 +109,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   char *text = NULL;
   size_t len;
   FILE *f = open_memstream(&text, &len);
-  if (!f) bug("verify: out of memory");
+  if (!f) out_of_memory("messages", 0);
   diags_print(quiet, f);
   fclose(f);
   const char *name = arena_printf(w->a, "kernel %s ", kernel_name(w->p, k, w->a));
@@ -121,8 +122,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
 }
 
 static double *kept_new(const Buf *b) {
-  double *v = calloc((size_t)elements(b) + 1, sizeof *v);
-  if (!v) bug("verify: out of memory");
+  double *v = xcalloc((size_t)elements(b) + 1, sizeof *v, "comparing kernels");
   return v;
 }
 
@@ -248,8 +248,7 @@ static bool is_stopped(Arena *a, const Graph *g, Val x, Val y) {
   return false;
 }
 
-/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x.
- */
+/* grad(y, x) nodes of the graph against (y(x + h d) - y(x - h d)) / 2h, for one random direction d in each x. */
 /* The gradients of scalars by inputs: grad nodes of g, and by what; how many, at most `most`. */
 static int gradients(const Graph *g, Val *of, Val *by, int most) {
   int n = 0;

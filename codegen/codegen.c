@@ -1,5 +1,5 @@
 /* The code generator's entry points (codegen.h): JIT compilation to a plan, and the program as LLVM IR or
- * assembly text. */
+   assembly text. */
 #include "codegen/codegen.h"
 #include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"

@@ -1,5 +1,4 @@
-/* What the space of embeddings looks like: how many directions it uses, and pictures of its principal ones.
- */
+/* What the space of embeddings looks like: how many directions it uses, and pictures of its principal ones. */
 #include "eval/parts.h"
 #include "eval/plot.h"
 

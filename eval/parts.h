@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 /* ---- what is measured on how much: the recipe's protocols(...), then the options ---- */
-enum { MAX_M = 16, MAX_ACTION = 64, MAX_VIEWS = 256 };
+enum { MAX_M = 16, MAX_ACTION = 64 };
 
 typedef struct {
   int n;

@@ -1,5 +1,6 @@
 /* How much is measured: the recipe's protocols(...), then the options, then what the data have. */
 #include "eval/parts.h"
+#include "runtime/data/augment.h"
 
 #include <math.h>
 #include <stdlib.h>

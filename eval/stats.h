@@ -9,7 +9,7 @@ void stats_scale(const float *x, int64_t n, int64_t dim, double *mean, double *s
 void stats_standardize(float *x, int64_t n, int64_t dim, const double *mean, const double *scale);
 void stats_normalize_rows(float *x, int64_t n, int64_t dim);
 /* exp of the entropy of the covariance's normalised eigenvalues (Roy and Vetterli, "The effective rank",
- * 2007). */
+   2007). */
 double stats_effective_rank(const float *x, int64_t n, int64_t dim);
 double stats_spread(const float *x, int64_t n,
                     int64_t dim); /* mean deviation of a dimension, times sqrt(dim) */
@@ -20,7 +20,7 @@ void stats_confusion(const float *score, const int64_t *label, int64_t n, int64_
    the others. */
 double stats_r2(const float *prediction, const float *target, int64_t n, int64_t dim, double *column);
 /* 1-based rank of candidate `right` among n candidates by cosine with q, before the `ties` others that are as
- * near. */
+   near. */
 int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim, int *ties);
 double stats_cosine(const float *a, const float *b, int64_t dim);
 /* Eigenvalues of a symmetric n x n matrix (destroyed), by cyclic Jacobi rotations. */

@@ -1,5 +1,5 @@
 /* Syntax tree of model files, and the lexer's and parser's interface. The grammar stands above each function
- * of parse.c. */
+   of parse.c. */
 #ifndef JEPAC_FRONTEND_AST_H
 #define JEPAC_FRONTEND_AST_H
 

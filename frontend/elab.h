@@ -74,7 +74,7 @@ struct List {
 };
 
 /* A parameter, buffer or slot. Its graph input is made when it is first read, or all at once for a training
- * step. */
+   step. */
 struct State {
   InputKind kind;
   const char *name; /* NULL until its module has a path */
@@ -285,7 +285,7 @@ bool module_lookup(Elab *e, const Module *m, const char *name, Value *out);
 const char *word(Elab *e, const char *text); /* interned */
 Dim *find_dim(Model *m, const char *name);
 /* The number an extent of a type denotes; false when it is a name without a value (left to the caller to
- * bind). */
+   bind). */
 bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out);
 const Value *globals_find(const Globals *g, const char *name);
 Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Loc *site);

@@ -1,5 +1,5 @@
 /* Evaluating expressions: names, lists, calls, fields and operators on values known when compiling; tensors
- * go to tensor.c. */
+   go to tensor.c. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -186,7 +186,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
 /* ---- literals ---- */
 
 /* A number with a unit is a number of steps, a scalar of the graph: `20 epochs`, `500 steps`, `10%` of the
- * run. */
+   run. */
 static Value eval_number(Elab *e, Frame *f, const Ast *a) {
   if (!a->name || name_is(a->name, "steps")) return v_num(a->num);
   bool percent = name_is(a->name, "%");

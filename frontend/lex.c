@@ -59,15 +59,6 @@ static _Noreturn void lex_error(Lexer *x, size_t at, const char *text) {
   diag_throw(x->diags);
 }
 
-/* Bytes that follow the first of a UTF-8 character of several bytes; 0 where none starts. */
-static int utf8_more(const char *s) {
-  unsigned char c = (unsigned char)*s;
-  int n = c >= 0xf0 && c < 0xf8 ? 3 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xc2 && c < 0xe0 ? 1 : 0;
-  for (int i = 1; i <= n; i++)
-    if (((unsigned char)s[i] & 0xc0) != 0x80) return 0; /* the closing zero byte ends this too */
-  return n;
-}
-
 static char lex_peek(const Lexer *x, size_t ahead) {
   return x->at + ahead < x->src->len ? x->src->text[x->at + ahead] : '\0';
 }
@@ -96,7 +87,7 @@ static bool lex_blank(Lexer *x) {
 }
 
 /* NUM := digits ["." digits] [("e"|"E") ["+"|"-"] digits]; "1..2" is a range, so a point needs a digit after
- * it. */
+   it. */
 static void lex_number(Lexer *x, Token *t) {
   size_t start = x->at;
   while (is_digit(lex_peek(x, 0))) x->at++;

@@ -1,5 +1,5 @@
 /* Loading a model file: reading it and what it uses, global names, dimensions, --set; the front door of the
- * module. */
+   module. */
 #include "frontend/lint.h"
 #include "frontend/std.h"
 

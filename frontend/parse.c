@@ -1,6 +1,5 @@
 /* Recursive-descent parser of model files. Each function is named after the grammar rule above it. Line
-   breaks end statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line.
- */
+   breaks end statements except inside ( ) and [ ]; a comma or semicolon may separate statements on one line. */
 #include "frontend/ast.h"
 
 #include <string.h>
@@ -186,8 +185,7 @@ static Ast *parse_index(Parser *p) {
   return finish(p, node(p, AST_SLICE, at), &kids);
 }
 
-/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr
- */
+/* list := "[" [item {"," item}] "]" | "[" expr "for" NAME "in" expr ["if" expr] "]";  item := expr | "*" expr */
 static Ast *parse_list(Parser *p) {
   Token *at = p->tok;
   AstVec kids = {0};
@@ -211,7 +209,7 @@ static Ast *parse_list(Parser *p) {
 }
 
 /* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
- * epochs|steps|% */
+   epochs|steps|% */
 static Ast *parse_primary(Parser *p) {
   Token *at = p->tok;
   if (at->kind == TK_NUM) {
@@ -619,7 +617,7 @@ static Ast *parse_monitor(Parser *p) {
 static Ast *parse_plain_state(Parser *p) { return parse_state(p, NULL); }
 
 /* statement := assign | state | return | if | repeat | fn | ... : the word at its start decides, unless "="
- * or "," follows */
+   or "," follows */
 static Ast *parse_statement(Parser *p) {
   static const struct {
     const char *word;

@@ -1,5 +1,5 @@
 /* The train section as numbers: settings, the data source with its typed fields, and the frame its equations
- * run in. */
+   run in. */
 #include "frontend/elab.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Parameters, buffers and slots: making them, naming them by dotted field path, and averaged copies of
- * modules. */
+   modules. */
 #include "frontend/elab.h"
 
 #include <string.h>

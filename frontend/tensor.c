@@ -1,5 +1,5 @@
 /* Tensor expressions: broadcasting as NumPy does it, operators of the table with named attributes, indexing,
- * matrix products. */
+   matrix products. */
 #include "frontend/elab.h"
 
 #include "ir/graph/expr.h"

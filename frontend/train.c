@@ -1,5 +1,5 @@
 /* Graphs of entries and of the whole training step: objectives, gradients, clipping, optimizers, averages,
- * metrics. */
+   metrics. */
 #include "frontend/lint.h"
 
 #include "ir/graph/vjp.h"
@@ -342,8 +342,7 @@ static void main_objective(Step *s, bool lint) {
   s->objectives.v[0] = main;
 }
 
-/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train.
- */
+/* A probe sees the model's results as constants, and the model as it is in eval mode; its own modules train. */
 static void probe(Step *s, const Ast *a) {
   Elab *e = s->e;
   Module *m = NEW(e->arena, Module);

@@ -1,5 +1,4 @@
-/* Values: what they are called in messages, conversions with a clear complaint, and the messages themselves.
- */
+/* Values: what they are called in messages, conversions with a clear complaint, and the messages themselves. */
 #include "frontend/elab.h"
 
 #include <math.h>

@@ -7,8 +7,10 @@
    Sessions are freed before their model.
 
    Functions that can fail return a jepac_status (0 is success) or NULL, and jepac_message then says what is
-   wrong with file, line and column. A state that can only be an error of jepac itself ends the process with
-   status 70; so does want of memory for the compiler's own data, with status 6. */
+   wrong with file, line and column. Where memory or threads run out the status is JEPAC_BUDGET. When that was
+   memory for the compiler's own data the model can only be freed from then on (its functions fail with the same
+   message), while its sessions go on. Two things still end the process: a state that can only be an error of
+   jepac itself, with status 70, and want of memory inside of LLVM, which compiles. */
 #ifndef JEPAC_H
 #define JEPAC_H
 
@@ -112,7 +114,7 @@ JEPAC_API jepac_status jepac_run(jepac_session *s);
 /* Copies the states both sessions have, by name (from training to evaluation); returns how many. */
 JEPAC_API int jepac_copy_states(jepac_session *to, const jepac_session *from);
 /* All states as a .safetensors file. Loading needs every parameter and buffer; optimizer state may be
- * missing. */
+   missing. */
 JEPAC_API jepac_status jepac_save(jepac_session *s, const char *path);
 JEPAC_API jepac_status jepac_load(jepac_session *s, const char *path);
 
@@ -129,7 +131,8 @@ typedef struct {                     /* what goes before the run's recipe; all m
 } jepac_evaluation;
 /* Evaluates a run, the folder that `jepac train` wrote, as `jepac eval` does. The settings of opt come after
    those that the run was trained with; opt and what may be 0. *json: the figures, the text of eval.json; 0 on
-   failure. *message: everything reported, "" when there is nothing; it may be 0 where nobody wants it. Both
+   failure. *message: everything reported, "" when there is nothing; it may be 0 where nobody wants it, and is 0 where
+   there is no memory for it. Both
    are the caller's to free(). */
 JEPAC_API jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jepac_evaluation *what,
                                       char **json, char **message);

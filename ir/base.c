@@ -1,6 +1,6 @@
 /* Arenas (block lists, as in Hanson's "Fast allocation and deallocation of memory based on object
    lifetimes"), growable arrays, and diagnostics with carets. */
-#include "ir/base.h"
+#include "ir/memory.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -17,25 +17,20 @@ typedef struct Block {
 
 struct Arena {
   Block *head;
+  Undo undo;
 };
 
-static void *xrealloc(void *p, size_t n) {
-  void *q = realloc(p, n);
-  if (!q) {
-    fprintf(stderr, "jepac: out of memory (%zu bytes)\n", n);
-    exit(ST_BUDGET);
-  }
-  return q;
-}
+static void free_arena(void *a) { arena_free(a); }
 
 Arena *arena_new(void) {
-  Arena *a = xrealloc(NULL, sizeof *a);
-  a->head = NULL;
+  Arena *a = xcalloc(1, sizeof *a, NULL);
+  if (undo_wanted()) undo_push(&a->undo, free_arena, a);
   return a;
 }
 
 void arena_free(Arena *a) {
   if (!a) return;
+  undo_drop(&a->undo);
   for (Block *b = a->head, *next; b; b = next) {
     next = b->next;
     free(b);
@@ -51,7 +46,8 @@ void arena_reset(Arena *a) {
       next = b->next;
       free(b);
     }
-    a->head = xrealloc(NULL, sizeof(Block) + total);
+    a->head = NULL;
+    a->head = xmalloc(sizeof(Block) + total, NULL);
     a->head->next = NULL;
     a->head->size = total;
   }
@@ -63,7 +59,7 @@ static void *alloc(Arena *a, size_t n) {
   Block *b = a->head;
   if (!b || b->size - b->used < n) {
     size_t size = n > (1u << 16) ? n : (1u << 16);
-    b = xrealloc(NULL, sizeof *b + size);
+    b = xmalloc(sizeof *b + size, NULL);
     b->used = 0;
     b->size = size;
     if (a->head && n > (1u << 14)) { /* a large block goes behind the head so the head's rest stays usable */
@@ -103,8 +99,9 @@ char *arena_printf(Arena *a, const char *fmt, ...) {
 
 void *vec_grow_(Arena *a, void *p, int n, int *cap, size_t elem) {
   if (n < *cap) return p;
-  *cap = *cap ? *cap * 2 : 8;
-  char *q = alloc(a, (size_t)*cap * elem);
+  int room = *cap ? *cap * 2 : 8;
+  char *q = alloc(a, (size_t)room * elem);
+  *cap = room;
   if (n) memcpy(q, p, (size_t)n * elem);
   memset(q + (size_t)n * elem, 0, (size_t)(*cap - n) * elem);
   return q;
@@ -112,8 +109,9 @@ void *vec_grow_(Arena *a, void *p, int n, int *cap, size_t elem) {
 
 void sb_put(StrBuf *b, const char *s, size_t n) {
   if (b->n + n + 1 > b->cap) {
-    b->cap = (b->n + n + 1) * 2;
-    b->s = xrealloc(b->s, b->cap);
+    size_t cap = (b->n + n + 1) * 2;
+    b->s = xrealloc(b->s, cap, NULL);
+    b->cap = cap;
   }
   memcpy(b->s + b->n, s, n);
   b->n += n;
@@ -130,7 +128,7 @@ void sb_printf(StrBuf *b, const char *fmt, ...) {
   if ((size_t)n < sizeof small) {
     sb_put(b, small, (size_t)n);
   } else {
-    char *big = xrealloc(NULL, (size_t)n + 1);
+    char *big = xmalloc((size_t)n + 1, NULL);
     vsnprintf(big, (size_t)n + 1, fmt, ap2);
     sb_put(b, big, (size_t)n);
     free(big);
@@ -143,17 +141,25 @@ void sb_free(StrBuf *b) {
   *b = (StrBuf){0};
 }
 
+static void close_file(void *f) { fclose(f); }
+static void free_text(void *b) { sb_free(b); }
+
 Source *source_read(Arena *a, const char *path) {
   FILE *f = fopen(path, "rb");
   if (!f) return NULL;
   StrBuf b = {0};
+  Undo close = {0}, text = {0};
+  undo_push(&close, close_file, f);
+  undo_push(&text, free_text, &b);
   char buf[1 << 14];
   struct stat at;
   const size_t most = fstat(fileno(f), &at) || !S_ISREG(at.st_mode) ? SOURCE_BYTES : SIZE_MAX;
   for (size_t n; b.n < most && (n = fread(buf, 1, sizeof buf, f)) > 0;) sb_put(&b, buf, n);
   int err = ferror(f) ? errno : b.n >= most ? EFBIG : 0;
+  undo_drop(&close);
   fclose(f);
   if (err) {
+    undo_drop(&text);
     sb_free(&b);
     errno = err;
     return NULL;
@@ -162,6 +168,7 @@ Source *source_read(Arena *a, const char *path) {
   s->path = arena_strdup(a, path);
   s->text = b.s ? arena_strndup(a, b.s, b.n) : arena_strdup(a, "");
   s->len = b.n;
+  undo_drop(&text);
   sb_free(&b);
   return s;
 }
@@ -292,6 +299,13 @@ void diags_print_json(const Diags *d, FILE *f) {
   }
 }
 
+void diag_print_last(const char *text, bool json, FILE *f) {
+  fputs(json ? "{\"kind\": \"error\", \"text\": " : "jepac: error: ", f);
+  if (json) json_text(text, f);
+  else fputs(text, f);
+  fputs(json ? "}\n" : "\n", f);
+}
+
 _Noreturn void bug(const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
@@ -300,6 +314,25 @@ _Noreturn void bug(const char *fmt, ...) {
   fputc('\n', stderr);
   va_end(ap);
   exit(ST_BUG);
+}
+
+int utf8_more(const char *s) {
+  const unsigned char *u = (const unsigned char *)s;
+  int n = u[0] >= 0xf0 && u[0] < 0xf5   ? 3
+          : u[0] >= 0xe0 && u[0] < 0xf0 ? 2
+          : u[0] >= 0xc2 && u[0] < 0xe0 ? 1
+                                        : 0;
+  for (int i = 1; i <= n; i++)
+    if ((u[i] & 0xc0) != 0x80) return 0; /* the closing zero byte ends this too */
+  bool longer = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xf0 && u[1] < 0x90); /* than it need be */
+  bool no_character = (u[0] == 0xed && u[1] >= 0xa0) || (u[0] == 0xf4 && u[1] >= 0x90);
+  return longer || no_character ? 0 : n;
+}
+
+bool text_is_utf8(const char *s) {
+  for (int more; *s; s += more + 1)
+    if (!(more = utf8_more(s)) && (*s & 0x80)) return false;
+  return true;
 }
 
 const char *path_tail(const char *path) {
@@ -328,8 +361,7 @@ const char *nearest_name(const char *name, const char *const *cand, int n) {
         prev = up;
       }
     }
-    /* of equally near ones that with the name's first letter, then its length, then the first in the alphabet
-     */
+    /* of equally near ones that with the name's first letter, then its length, then the first in the alphabet */
     bool nearer = row[ln] < best_d;
     if (best && row[ln] == best_d) {
       int a = (cand[i][0] == name[0]) * 2 + (lc == ln), b = (best[0] == name[0]) * 2 + (strlen(best) == ln);

@@ -32,7 +32,7 @@ typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_free(Arena *a);
 void arena_reset(Arena *a);            /* frees everything allocated, keeps the memory for reuse */
-void *arena_alloc(Arena *a, size_t n); /* zeroed, 16-byte aligned; never NULL (aborts when memory is out) */
+void *arena_alloc(Arena *a, size_t n); /* zeroed, 16-byte aligned; never NULL (ir/memory.h) */
 char *arena_strdup(Arena *a, const char *s);
 char *arena_strndup(Arena *a, const char *s, size_t n);
 char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -72,12 +72,11 @@ typedef struct Loc {
 } Loc;
 
 /* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on
- * failure. */
+   failure. */
 enum { SOURCE_BYTES = 1 << 26 };
 Source *source_read(Arena *a, const char *path);
 
-/* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ----
- */
+/* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ---- */
 typedef struct Diags Diags;
 typedef enum { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 Diags *diags_new(Arena *a);
@@ -91,16 +90,20 @@ int diags_errors(const Diags *d);
 const char *diags_first(const Diags *d); /* text of the first error, or NULL */
 void diags_print(const Diags *d, FILE *f);
 void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
+/* An error without a place in either form, where there is no memory to report it. */
+void diag_print_last(const char *text, bool json, FILE *f);
 
 /* Non-local exit for parsers and elaborators: the public entry point of a module saves *diags_trap(d), points
-   it at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting.
- */
+   it at its own jmp_buf, and restores it before returning; anything below calls diag_throw after reporting. */
 jmp_buf **diags_trap(Diags *d);
 _Noreturn void diag_throw(Diags *d);
 
 /* An error in jepac itself: prints the message and exits 70. */
 _Noreturn void bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Bytes that follow the first of a UTF-8 character of several bytes; 0 where none starts. */
+int utf8_more(const char *s);
+bool text_is_utf8(const char *s);
 /* The end of path with its last folder: a model and a file it uses may have one name. */
 const char *path_tail(const char *path);
 /* Nearest of n candidate names by edit distance (for "did you mean"), or NULL when none is close. */

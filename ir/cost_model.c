@@ -65,6 +65,9 @@ const CostModel cost_xeon = {
     .loop_chunk_work = 32768,
     .loop_chunks = 64,
 
+    .scatter_chunk_work = 1 << 14,
+    .scatter_chunks = 64,
+
     /* Steps of the flagship at batch 64, where chains save 3 to 8 %. */
     .chain_bytes = 1 << 18,
     .chain_aside = 1 << 18,

@@ -64,6 +64,10 @@ typedef struct CostModel {
   double loop_chunk_work; /* points times instructions worth a chunk */
   int64_t loop_chunks;    /* at most */
 
+  /* ---- scatter (ir/kernel/scatter.c) ---- */
+  double scatter_chunk_work; /* elements read and written worth a chunk */
+  int64_t scatter_chunks;    /* at most */
+
   /* ---- chains (passes/lower/chain.c); losses are shares of the chain's time ---- */
   int64_t chain_bytes;     /* of the largest operand of a kernel worth a place in a chain */
   int64_t chain_aside;     /* bytes a kernel may write and still move in front of a chain it has no part in */

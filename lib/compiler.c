@@ -1,7 +1,8 @@
 /* The steps of compiler.h. Where the code generator is a module of its own, it is opened here when first
- * needed. */
+   needed. */
 #define _GNU_SOURCE /* dladdr */
 #include "lib/compiler.h"
+#include "ir/memory.h"
 
 #include "lib/tensors.h"
 #include "passes/graph/pass.h"
@@ -171,6 +172,8 @@ static void find_metrics(Compiler *c, Compiled *k) {
       k->metric[k->nmetric++] = i;
 }
 
+static void free_compiled(void *k) { compiled_free(k); }
+
 Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   double start = now_seconds();
   *out = (Compiled){0};
@@ -181,12 +184,15 @@ Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
                       .debug = c->debug,
                       .tune = c->tune};
   Compiled k = {.program = p, .api = api};
+  Undo undo = {0};
   api->tune(p, &o);
   if (!(k.code = api->jit(p, &o, c->arena, c->diags, &k.plan))) return ST_MODEL;
+  undo_push(&undo, free_compiled, &k);
   if (!(k.session = session_new(k.plan, c->threads))) {
     diag_error(c->diags, NULL, "no memory for an arena of %.1f MiB: %s",
                (double)k.plan->arena_bytes / 1048576, strerror(errno));
     diag_note(c->diags, NULL, "a smaller batch needs less, and --max-memory recomputes instead of storing");
+    undo_drop(&undo);
     compiled_free(&k);
     return ST_BUDGET;
   }
@@ -194,6 +200,7 @@ Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   tensors_set_number(k.session, "steps_per_epoch", FREE_STEPS_PER_EPOCH);
   tensors_set_number(k.session, "total_steps", FREE_TOTAL_STEPS);
   k.seconds = now_seconds() - start;
+  undo_drop(&undo);
   *out = k;
   return ST_OK;
 }

@@ -29,14 +29,14 @@ typedef struct {
 } Compiler;
 
 /* The folder of the models that came with this program or library, found beside it: holds "nn/...". NULL:
- * none. */
+   none. */
 const char *compiler_models(Arena *a);
 
 /* text NULL: the file's. Known shapes bind dimensions. */
 Status compiler_load(Compiler *c, const char *path, const char *text, const KnownShape *known, int nknown,
                      Model **m);
 /* The graph of an entry (NULL: the first); "train_step" is the optimizer step on the main entry's own
- * arguments. */
+   arguments. */
 Status compiler_entry(Compiler *c, Model *m, const char *entry, bool train, bool grad, const Graph **g);
 /* Graph passes up to stop_after (NULL: all), or only those the interpreter needs. NULL after reporting. */
 Graph *compiler_passes(Compiler *c, const Graph *g, const char *stop_after);

@@ -1,4 +1,4 @@
-/* The pipeline as a table of contents: graph passes by name, then lowering passes by name. */
+/* The pipeline: graph passes by name, then lowering passes in the order of their table (passes/lower/registry.c). */
 #include "passes/pipeline.h"
 
 #include <string.h>
@@ -6,12 +6,7 @@
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
                                            "strip",    "simplify", "cse",    "simplify", "canon",
                                            "split",    "cse",      "dce",    "remat"};
-static const char *const lower_passes[] = {"budget",   "precision", "layout",     "fuse",
-                                           "schedule", "chain",     "interleave", "memplan"};
-enum {
-  NGRAPH = sizeof graph_passes / sizeof *graph_passes,
-  NLOWER = sizeof lower_passes / sizeof *lower_passes
-};
+enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static void print_times(const PassTime *t, int n) {
   fprintf(stderr, "%-12s %10s %8s %8s\n", "pass", "ms", "in", "out");
@@ -63,20 +58,23 @@ static LowerOptions lower_options(const PipelineOptions *o, int level) {
 
 /* The passes after those whose work the program has, up to stop_after, that these options want. */
 static int remaining(const Lower *l, const PipelineOptions *o, const char **names) {
-  int from = 0, to = NLOWER, n = 0;
-  for (int i = 0; i < NLOWER; i++) {
-    int gives = lower_find(lower_passes[i])->gives;
-    if (gives && !(gives & ~lower_has(l))) from = i + 1;
-    if (o->stop_after && !strcmp(o->stop_after, lower_passes[i])) to = i + 1;
+  int from = 0, to, n = 0;
+  const LowerRow *row = lower_table(&to);
+  for (int i = 0; i < to; i++) {
+    if (row[i].gives && !(row[i].gives & ~lower_has(l))) from = i + 1;
+    if (o->stop_after && !strcmp(o->stop_after, row[i].name)) to = i + 1;
   }
   for (int i = from; i < to; i++)
-    if (lower_wants(l, lower_passes[i])) names[n++] = lower_passes[i];
+    if (lower_wants(l, row[i].name)) names[n++] = row[i].name;
   return n;
 }
 
 static Status lower_rest(Lower *l, const PipelineOptions *o, Diags *d) {
-  const char *names[NLOWER];
-  PassTime times[NLOWER] = {0};
+  int rows;
+  lower_table(&rows);
+  Arena *temp = arena_new();
+  const char **names = NEWN(temp, const char *, rows);
+  PassTime *times = NEWN(temp, PassTime, rows);
   int n = remaining(l, o, names);
   LowerRun run = {.verify_each = o->verify_each,
                   .first = NGRAPH + 1,
@@ -87,6 +85,7 @@ static Status lower_rest(Lower *l, const PipelineOptions *o, Diags *d) {
                   .times = times};
   Status s = lower_run(l, names, n, &run, d);
   if (!s && o->time_passes) print_times(times, n);
+  arena_free(temp);
   return s;
 }
 

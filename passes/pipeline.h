@@ -24,7 +24,7 @@ typedef struct {
 /* All graph-level passes (autodiff, simplify, cse, dce, ...). NULL after reporting. */
 Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Diags *d);
 /* Graph -> kernels with a planned arena. NULL after reporting (for example the budget does not hold: *status
- * = ST_BUDGET). */
+   = ST_BUDGET). */
 Program *pipeline_lower(Arena *a, const Graph *g, const Target *t, const PipelineOptions *opt, Diags *d,
                         Status *status);
 /* The rest of lowering for an unfinished program. */

@@ -1,5 +1,5 @@
 /* The contract between compiled code and the runtime: a plan is a list of steps over one arena. Plain data;
- * no compiler types. */
+   no compiler types. */
 #ifndef JEPAC_RUNTIME_ABI_H
 #define JEPAC_RUNTIME_ABI_H
 
@@ -23,8 +23,8 @@ typedef struct {
   const char *where;    /* model line: "nn/resnet.jepa:31", gradients end in "'" */
   double flops, bytes;  /* for roofline tables */
   const int64_t *chunk; /* per operand, or NULL. Where positive, operand is an offset into the thread's
-                           scratch   instead, of a piece of so many bytes that stands for chunk c's part: the
-                           pointer   given to chunk c is that address minus c * chunk. */
+                           scratch instead, of a piece of so many bytes that stands for chunk c's part: the
+                           pointer given to chunk c is that address minus c * chunk. */
   int chain;            /* the first of a chain says how many steps run together: chunk c of each, one after
                            the other on one thread; they have equal nchunk. Otherwise 1 or 0. */
   int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches

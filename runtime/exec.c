@@ -7,11 +7,13 @@
 #define _GNU_SOURCE /* CPU sets */
 #include "runtime/exec.h"
 #include "runtime/rng.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <math.h>
 #include <omp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -47,6 +49,8 @@ struct Session {
   double *step_min, mark;
   bool profile, trace;
   EventList *events; /* per thread, while tracing */
+  bool *chosen;      /* per tensor: for its initial value */
+  int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
 };
 
 /* ---- memory ---- */
@@ -68,15 +72,6 @@ int session_cpus(void) {
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
   long n = sysconf(_SC_NPROCESSORS_ONLN);
   return n > 0 ? (int)n : 1;
-}
-
-static void *xcalloc(size_t n, size_t size) {
-  void *p = calloc(n ? n : 1, size);
-  if (!p) {
-    fprintf(stderr, "jepac: out of memory (%zu bytes)\n", n * size);
-    exit(ST_BUDGET);
-  }
-  return p;
 }
 
 /* The system promises any number of pages and ends the program when it touches too many of them. */
@@ -108,11 +103,19 @@ Session *session_new(const Plan *plan, int threads) {
   }
   size_t total = 0;
   for (int i = 0; i < plan->nstep; i++) total += (size_t)plan->step[i].noperand;
-  s->pointers = xcalloc(total, sizeof *s->pointers);
-  s->operand = xcalloc((size_t)plan->nstep, sizeof *s->operand);
-  s->next = xcalloc((size_t)plan->nstep * (size_t)s->threads, sizeof *s->next);
-  s->left = xcalloc((size_t)plan->nstep, sizeof *s->left);
-  s->step_min = xcalloc((size_t)plan->nstep, sizeof *s->step_min);
+  size_t steps = (size_t)plan->nstep + 1;
+  s->pointers = calloc(total + 1, sizeof *s->pointers);
+  s->operand = calloc(steps, sizeof *s->operand);
+  s->next = calloc(steps * (size_t)s->threads, sizeof *s->next);
+  s->left = calloc(steps, sizeof *s->left);
+  s->step_min = calloc(steps, sizeof *s->step_min);
+  s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
+  s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
+  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->chosen || !s->blocks) {
+    session_free(s);
+    errno = ENOMEM;
+    return NULL;
+  }
   void **p = s->pointers;
   for (int i = 0; i < plan->nstep; i++) {
     const Step *st = &plan->step[i];
@@ -146,6 +149,8 @@ void session_free(Session *s) {
   free(s->next);
   free(s->left);
   free(s->step_min);
+  free(s->chosen);
+  free(s->blocks);
   for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
   free(s->events);
   free(s);
@@ -314,7 +319,34 @@ static void run_range(Session *s, Range *r, int me, int team) {
   if (bad < 0) run_steps(s, stop, r->last, me, team);
 }
 
+/* ---- whether the team can start ---- */
+/* OpenMP's runtime ends the process where a thread of its team cannot start, so as many are started and ended here
+   first. It keeps those of the last team that the calling thread had. */
+static _Thread_local int team_here = 1;
+
+static void *wait_for(void *lock) {
+  pthread_mutex_lock(lock);
+  pthread_mutex_unlock(lock);
+  return NULL;
+}
+
+/* 0, or why thread *which cannot start. */
+static int try_team(const Session *s, int *which) {
+  pthread_t thread[MOST_THREADS];
+  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  int n = 0, more = s->threads - team_here, err = 0;
+  if (more > MOST_THREADS) more = MOST_THREADS;
+  pthread_mutex_lock(&lock);
+  while (n < more && !(err = pthread_create(&thread[n], NULL, wait_for, &lock))) n++;
+  pthread_mutex_unlock(&lock);
+  *which = team_here + n + 1;
+  for (int i = 0; i < n; i++) pthread_join(thread[i], NULL);
+  if (!err) team_here = s->threads;
+  return err;
+}
+
 static void run(Session *s, Range *r) {
+  int which, err;
   if (r->first >= r->last) return;
   for (int i = r->first; i < r->last; i++) {
     atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
@@ -327,6 +359,7 @@ static void run(Session *s, Range *r) {
     run_range(s, r, 0, 1);
     return;
   }
+  if ((err = try_team(s, &which))) out_of_threads("the steps", which, s->threads, err);
 #pragma omp parallel num_threads(s->threads)
   run_range(s, r, omp_get_thread_num(), omp_get_num_threads());
 }
@@ -456,11 +489,14 @@ static void init_block(const PlanTensor *t, void *data, int64_t first, int n, ui
    the threads. */
 static void init_tensors(Session *s, const bool *do_it, uint64_t seed) {
   const Plan *p = s->plan;
-  int64_t *begin = xcalloc((size_t)p->ntensor + 1, sizeof *begin); /* blocks before each tensor */
+  int64_t *begin = s->blocks;
+  begin[0] = 0;
   for (int i = 0; i < p->ntensor; i++)
     begin[i + 1] = begin[i] + (do_it[i] ? (shape_count(&p->tensor[i].shape) + RNG_BLOCK - 1) / RNG_BLOCK : 0);
   const int64_t blocks = begin[p->ntensor];
-#pragma omp parallel num_threads(s->threads) if (blocks > 64)
+  int which;
+  const bool alone = blocks <= 64 || s->threads == 1 || try_team(s, &which);
+#pragma omp parallel num_threads(s->threads) if (!alone)
   {
     int me = omp_get_thread_num(), team = omp_get_num_threads();
     int64_t k = blocks * me / team, end = blocks * (me + 1) / team;
@@ -471,7 +507,6 @@ static void init_tensors(Session *s, const bool *do_it, uint64_t seed) {
         init_block(&p->tensor[i], t.data, first, left < RNG_BLOCK ? (int)left : RNG_BLOCK, seed);
       }
   }
-  free(begin);
 }
 
 static void copy_initial(Session *s, int i) {
@@ -486,15 +521,14 @@ void session_init_tensor(Session *s, int i, uint64_t seed) {
     copy_initial(s, i);
     return;
   }
-  bool *only = xcalloc((size_t)s->plan->ntensor, sizeof *only);
-  only[i] = true;
-  init_tensors(s, only, seed);
-  free(only);
+  memset(s->chosen, 0, (size_t)s->plan->ntensor * sizeof *s->chosen);
+  s->chosen[i] = true;
+  init_tensors(s, s->chosen, seed);
 }
 
 void session_init_states(Session *s, uint64_t seed) {
   const Plan *p = s->plan;
-  bool *done = xcalloc((size_t)p->ntensor, sizeof *done);
+  bool *done = s->chosen;
   for (int i = 0; i < p->ntensor; i++)
     done[i] = p->tensor[i].kind == PT_STATE && p->tensor[i].init != INIT_COPY;
   init_tensors(s, done, seed);
@@ -517,7 +551,6 @@ void session_init_states(Session *s, uint64_t seed) {
     }
   } while (waiting && progress);
   if (waiting) bug("states that start as copies of each other");
-  free(done);
 }
 
 bool all_finite(const float *p, int64_t n) {

@@ -18,9 +18,8 @@ __attribute__((format(printf, 1, 2))) static char *text(const char *fmt, ...) {
   va_start(ap, fmt);
   int n = vasprintf(&s, fmt, ap);
   va_end(ap);
-  if (n >= 0) return s;
-  fprintf(stderr, "jepac: out of memory\n");
-  exit(ST_BUDGET);
+  if (n < 0) out_of_memory("the name of a file", 0);
+  return s;
 }
 
 static char *folder_of(const char *path) {
@@ -30,11 +29,14 @@ static char *folder_of(const char *path) {
 }
 
 static void forget(NewFile *nf) {
+  undo_drop(&nf->undo);
   free(nf->path);
   free(nf->temp);
   free(nf->folder);
   *nf = (NewFile){0};
 }
+
+static void abort_file(void *nf) { file_abort(nf); }
 
 Status file_begin(NewFile *nf, const char *path, Diags *d) {
   struct stat st;
@@ -52,12 +54,15 @@ Status file_begin(NewFile *nf, const char *path, Diags *d) {
     }
   }
   nf->f = fd < 0 ? NULL : fdopen(fd, "wb");
-  if (nf->f) return ST_OK;
+  if (nf->f) {
+    undo_push(&nf->undo, abort_file, nf); /* a temporary file never stays behind */
+    return ST_OK;
+  }
   int err = errno;
-  diag_error(d, NULL, "cannot write %s: %s", path, strerror(err));
   if (fd >= 0) close(fd);
   if (fd >= 0 && nf->temp) unlink(nf->temp);
   forget(nf);
+  diag_error(d, NULL, "cannot write %s: %s", path, strerror(err));
   return ST_FILE;
 }
 
@@ -89,7 +94,9 @@ Status file_commit(NewFile *nf, Diags *d) {
   if (fflush(nf->f) && !err) err = errno;
   if (!err && fsync(fileno(nf->f)) && errno != EINVAL && errno != EROFS)
     err = errno; /* EINVAL: a device or pipe */
-  if (fclose(nf->f) && !err) err = errno;
+  FILE *f = nf->f;
+  nf->f = NULL;
+  if (fclose(f) && !err) err = errno;
   if (!err && nf->temp && nf->previous) err = keep_previous(nf);
   if (!err && nf->temp) {
     if (rename(nf->temp, nf->path)) err = errno;
@@ -107,6 +114,7 @@ Status file_commit(NewFile *nf, Diags *d) {
 
 void file_abort(NewFile *nf) {
   if (nf->f) fclose(nf->f);
+  nf->f = NULL;
   if (nf->temp) unlink(nf->temp);
   forget(nf);
 }

@@ -1,13 +1,13 @@
-/* Files that appear under their name only when complete: written beside the target, synced, renamed over it.
- */
+/* Files that appear under their name only when complete: written beside the target, synced, renamed over it. */
 #ifndef JEPAC_RUNTIME_FILE_H
 #define JEPAC_RUNTIME_FILE_H
 
-#include "ir/base.h"
+#include "ir/memory.h"
 
 typedef struct {
   FILE *f; /* write here */
   char *path, *temp, *folder;
+  Undo undo; /* aborts it where memory runs out on the way */
   const char
       *previous; /* set after file_begin: the file that is replaced stays under this name; NULL: it goes */
 } NewFile;

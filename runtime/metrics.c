@@ -1,5 +1,6 @@
 /* run.jsonl and progress; see metrics.h. */
 #include "runtime/metrics.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,10 +122,8 @@ RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, b
                errno == ELOOP ? "it is a symbolic link" : strerror(errno));
     return NULL;
   }
-  RunLog *log = malloc(sizeof *log);
-  char *copy = strdup(path);
-  if (!log || !copy) bug("out of memory");
-  *log = (RunLog){fd, copy};
+  RunLog *log = xmalloc(sizeof *log, NULL);
+  *log = (RunLog){fd, strcpy(xmalloc(strlen(path) + 1, NULL), path)};
   Status ok;
   if (resume) {
     ok = cut_back(log, resume_step, d);
@@ -193,8 +192,7 @@ struct Progress {
 };
 
 Progress *progress_new(ProgressMode mode, FILE *f, int64_t first, int64_t total, int64_t batch) {
-  Progress *p = calloc(1, sizeof *p);
-  if (!p) bug("out of memory");
+  Progress *p = xcalloc(1, sizeof *p, NULL);
   const char *term = getenv("TERM");
   if (mode == PROGRESS_AUTO)
     mode = isatty(fileno(f)) && term && strcmp(term, "dumb") ? PROGRESS_BAR : PROGRESS_PLAIN;

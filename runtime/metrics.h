@@ -27,8 +27,7 @@ void runlog_close(RunLog *log);
 
 typedef enum { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_NONE, PROGRESS_BAR } ProgressMode;
 typedef struct Progress Progress;
-/* AUTO: a bar redrawn in place when f is a terminal, else plain lines. Steps [first, total) are to be done.
- */
+/* AUTO: a bar redrawn in place when f is a terminal, else plain lines. Steps [first, total) are to be done. */
 Progress *progress_new(ProgressMode mode, FILE *f, int64_t first, int64_t total, int64_t batch);
 /* Call after every step with the number of steps done; draws at most ten times a second, or a plain line
    every two seconds at most and at every tenth of the run. */

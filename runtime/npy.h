@@ -1,5 +1,5 @@
-/* npy files (numpy.lib.format): read in versions 1 and 2, element by element or as one tensor, written in version 1.0.
- */
+/* npy files (numpy.lib.format): read in versions 1 and 2, element by element or as one tensor, written in version
+   1.0. */
 #ifndef JEPAC_RUNTIME_NPY_H
 #define JEPAC_RUNTIME_NPY_H
 

@@ -1,8 +1,10 @@
 /* Writes PNG files with libpng. */
 #include "runtime/png.h"
 #include "runtime/file.h"
+#include "ir/memory.h"
 
 #include <png.h>
+#include <stdlib.h>
 
 /* libpng reports errors by calling a function that must not return. */
 typedef struct {
@@ -27,15 +29,27 @@ static void on_bytes(png_structp png, png_bytep p, size_t n) {
 
 static void on_flush(png_structp png) { (void)png; }
 
+static png_voidp on_alloc(png_structp png, png_alloc_size_t n) {
+  (void)png;
+  return xmalloc(n, "a picture");
+}
+
+static void on_free(png_structp png, png_voidp p) {
+  (void)png;
+  free(p);
+}
+
 bool png_encode(StrBuf *out, int width, int height, int channels, const uint8_t *pixels, const char **why) {
   static _Thread_local Trap trap;
   if (width < 1 || height < 1 || (channels != 1 && channels != 3))
     bug("png_encode: %d x %d, %d channels", width, height, channels);
-  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &trap, on_error, on_warning);
+  png_structp png =
+      png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &trap, on_error, on_warning, NULL, on_alloc, on_free);
   png_infop info = png ? png_create_info_struct(png) : NULL;
-  if (!info || setjmp(trap.trap)) {
-    *why = info ? trap.text : "out of memory";
-    png_destroy_write_struct(&png, info ? &info : NULL);
+  if (!info) out_of_memory("a picture", 0);
+  if (setjmp(trap.trap)) {
+    *why = trap.text;
+    png_destroy_write_struct(&png, &info);
     return false;
   }
   png_set_write_fn(png, out, on_bytes, on_flush);

@@ -4,6 +4,7 @@
    use, and the tensors must cover the data without overlaps or holes, as the format demands. */
 #include "runtime/safetensors.h"
 #include "runtime/file.h"
+#include "ir/memory.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -191,6 +192,18 @@ static bool read_header(StFile *f, json_t *root, const unsigned char *data, int6
   return true;
 }
 
+/* Where memory runs out jansson may report any error or drop a character of a text, but hardly the same twice. */
+static json_t *parse(const StFile *f, size_t n, json_error_t *err) {
+  json_error_t again;
+  json_t *a = json_loadb((const char *)f->map.p + 8, n, JSON_REJECT_DUPLICATES, err);
+  json_t *b = json_loadb((const char *)f->map.p + 8, n, JSON_REJECT_DUPLICATES, &again);
+  bool same = a && b ? json_equal(a, b) : !a && !b && *err->text && err->position == again.position;
+  json_decref(b);
+  if (same) return a;
+  json_decref(a);
+  out_of_memory(f->path, n);
+}
+
 static bool read_file(StFile *f, Diags *d) {
   if (f->map.n < 8) return fail(d, "%s: not a safetensors file: only %zu bytes", f->path, f->map.n);
   if (!memcmp(f->map.p, "PK\003\004", 4))
@@ -206,21 +219,26 @@ static bool read_file(StFile *f, Diags *d) {
   if (nheader > MAX_HEADER)
     return fail(d, "%s: its header of %llu bytes is too long", f->path, (unsigned long long)nheader);
   json_error_t err;
-  json_t *root = f->map.p[8] == '{' || nheader == 0
-                     ? json_loadb((const char *)f->map.p + 8, nheader, JSON_REJECT_DUPLICATES, &err)
-                     : (snprintf(err.text, sizeof err.text, "it does not begin with '{'"), NULL);
+  snprintf(err.text, sizeof err.text, "it does not begin with '{'");
+  json_t *root = !nheader || f->map.p[8] == '{' ? parse(f, nheader, &err) : NULL;
   if (!root) return fail(d, "%s: bad safetensors header: %s", f->path, err.text);
   bool ok = read_header(f, root, f->map.p + 8 + nheader, (int64_t)(f->map.n - 8 - nheader), d);
   json_decref(root);
   return ok;
 }
 
+static void close_file(void *f) { st_close(f); }
+
 StFile *st_open(const char *path, Diags *d) {
   Arena *a = arena_new();
   StFile *f = NEW(a, StFile);
   f->arena = a;
   f->path = arena_strdup(a, path);
-  if (file_map(&f->map, path, d) == ST_OK && read_file(f, d)) return f;
+  Undo undo = {0};
+  undo_push(&undo, close_file, f);
+  bool ok = file_map(&f->map, path, d) == ST_OK && read_file(f, d);
+  undo_drop(&undo);
+  if (ok) return f;
   st_close(f);
   return NULL;
 }
@@ -247,18 +265,37 @@ const char *st_meta(const StFile *f, const char *key) {
 }
 
 /* ---- writing ---- */
+static json_t *need(json_t *j) {
+  if (!j) out_of_memory("the header of a file", 0);
+  return j;
+}
+
+/* false: a name is given twice or is no UTF-8. */
+static bool put(json_t *object, const char *key, json_t *value) {
+  if (!text_is_utf8(key) || json_object_get(object, key)) {
+    json_decref(value);
+    return false;
+  }
+  if (json_object_set_new_nocheck(object, key, need(value))) out_of_memory("the header of a file", 0);
+  return true;
+}
+
+static void append(json_t *list, int64_t n) {
+  if (json_array_append_new(list, need(json_integer(n)))) out_of_memory("the header of a file", 0);
+}
+
 static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d) {
-  json_t *root = json_object();
+  json_t *root = need(json_object());
   if (nmeta) {
-    json_t *m = json_object();
+    json_t *m = need(json_object());
     for (int i = 0; i < nmeta; i++)
-      if (json_object_set_new(m, meta[i].key, json_string(meta[i].value))) {
+      if (!text_is_utf8(meta[i].value) || !put(m, meta[i].key, json_string_nocheck(meta[i].value))) {
         diag_error(d, NULL, "metadata %s is not UTF-8 text", meta[i].key);
         json_decref(m);
         json_decref(root);
         return NULL;
       }
-    json_object_set_new(root, "__metadata__", m);
+    put(root, "__metadata__", m);
   }
   int64_t at = 0;
   for (int i = 0; i < n; i++) {
@@ -266,11 +303,14 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
     while (k < NTYPES && (st_types[k].dt != t[i].dt || st_types[k].convert != AS_IS)) k++;
     if (k == NTYPES) bug("tensor %s of no type written", t[i].name);
     if (t[i].bytes != shape_count(&t[i].shape) * dtype_size(t[i].dt)) bug("tensor %s: wrong size", t[i].name);
-    json_t *shape = json_array();
-    for (int r = 0; r < t[i].shape.rank; r++) json_array_append_new(shape, json_integer(t[i].shape.dim[r]));
-    json_t *e = json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_types[k].name, "shape", shape, "data_offsets",
-                          (json_int_t)at, (json_int_t)(at + t[i].bytes));
-    if (json_object_get(root, t[i].name) || !e || json_object_set_new(root, t[i].name, e)) {
+    json_t *e = need(json_object()), *shape = need(json_array()), *place = need(json_array());
+    for (int r = 0; r < t[i].shape.rank; r++) append(shape, t[i].shape.dim[r]);
+    append(place, at);
+    append(place, at + t[i].bytes);
+    put(e, "dtype", json_string_nocheck(st_types[k].name));
+    put(e, "shape", shape);
+    put(e, "data_offsets", place);
+    if (!put(root, t[i].name, e)) {
       diag_error(d, NULL, "tensor name %s is given twice or is not UTF-8 text", t[i].name);
       json_decref(root);
       return NULL;
@@ -279,7 +319,7 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
   }
   char *s = json_dumps(root, JSON_COMPACT);
   json_decref(root);
-  if (!s) bug("safetensors header could not be made");
+  if (!s) out_of_memory("the header of a file", 0);
   return s;
 }
 

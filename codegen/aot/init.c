@@ -37,7 +37,7 @@ void aot_emit_arena_check(Aot *a, LLVMValueRef arena) {
 
 /* ---- the CPU ---- */
 /* Bits of cpuid by level; each level includes those before. Leaf 0 stands for XCR0: register states the
- * system saves. */
+   system saves. */
 static const struct {
   int level; /* vector bytes that need it */
   uint32_t leaf;

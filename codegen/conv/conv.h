@@ -12,13 +12,13 @@ void conv_emit(EmitModule *m, const ConvSpec *spec, int step, const char *symbol
 
 /* ---- shared pieces ---- */
 /* The source columns a scratch row holds: first scratch column, its source column, how many, and their
- * distances. */
+   distances. */
 typedef struct {
   int64_t first, from, count, src_step, dst_step;
 } ConvSpan;
 ConvSpan conv_span(const ConvFill *f);
 /* Copies blocks [cb0, cb0 + ncb) of one image into scratch (see ConvFill); row0 is the source coordinate of
- * scratch row 0. */
+   scratch row 0. */
 void conv_fill(EmitModule *m, const ConvFill *f, LLVMValueRef image, LLVMValueRef cb0, LLVMValueRef ncb,
                LLVMValueRef row0, LLVMValueRef dst);
 /* A vector over lanes i of w[(lane0 + i) * stride], zero from `count` lanes on. */

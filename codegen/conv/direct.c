@@ -82,7 +82,7 @@ static void gather_phase(EmitModule *m, const Gather *z, int a, int b) {
   LLVMValueRef rows = g->nband == 1 ? em_i64(m, ph->count) : em_imin(m, left, em_i64(m, g->band));
   TileLoop lk, li, lp, lq;
   /* The last tile of each dimension moves back to end at the edge: it repeats a few results instead of
-   * needing other code. */
+     needing other code. */
   LLVMValueRef kb = tile_loop(m, &lk, z->nkb, t.ob);
   kb = em_imin(m, kb, em_iaddc(m, z->nkb, -t.ob));
   LLVMValueRef w = tile_at(m, z->weights, em_imulc(m, em_iadd(m, z->kb0, kb), z->wblock));
@@ -236,8 +236,7 @@ static void fetch_ahead(EmitModule *m, const Ahead ahead[2], LLVMValueRef visit,
     if (ahead[i].base) fetch_share(m, &ahead[i], visit, visits);
 }
 
-/* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators.
- */
+/* One register tile over the pixels of the block: entries at constant offsets of x and of the accumulators. */
 static void wgrad_tile(EmitModule *m, const Wgrad *z, LLVMValueRef x, const int64_t *xoff, LLVMValueRef y,
                        LLVMValueRef acc, const int64_t *accoff, int rb, int ob) {
   const ConvWgrad *g = &z->g;

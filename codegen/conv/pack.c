@@ -30,7 +30,7 @@ ConvSpan conv_span(const ConvFill *f) {
 }
 
 /* One row of one channel block; src points at the row of the block (blocked) or of its first channel
- * (row-major). */
+   (row-major). */
 static void copy_row(EmitModule *m, const ConvFill *f, const ConvSpan *c, LLVMValueRef src,
                      LLVMValueRef nchan, LLVMValueRef dst) {
   LLVMValueRef from, to = tile_atc(m, dst, c->first * f->ib);
@@ -125,7 +125,7 @@ static LLVMValueRef packed_at(EmitModule *m, const ConvGather *g, int64_t taps, 
 }
 
 /* w[k][j] (j: channel and tap) to one kb: transposed tiles; rows k past the end and columns j past the end
- * are zero. */
+   are zero. */
 static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, LLVMValueRef w,
                          LLVMValueRef tmp) {
   int L = m->vl;

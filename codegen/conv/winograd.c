@@ -229,7 +229,7 @@ static const struct {
 enum { POINTS = 9 };
 
 /* A matrix of vectors in memory: row i starts at row[i] or at row[0] + i * pitch; columns are `col` elements
- * apart. */
+   apart. */
 typedef struct {
   LLVMValueRef row, pitch;
   int64_t col;
@@ -310,8 +310,7 @@ static Tile wino_tile_at(EmitModule *m, const ConvWino *g, LLVMValueRef t) {
   return (Tile){image, em_idivc(m, r, g->tw), em_imodc(m, r, g->tw)};
 }
 
-/* Where pixel i of a tile at `first` lies along a dimension of n pixels cut into `count` tiles `step` apart.
- */
+/* Where pixel i of a tile at `first` lies along a dimension of n pixels cut into `count` tiles `step` apart. */
 static LLVMValueRef edge_at(EmitModule *m, LLVMValueRef first, int i, int64_t n, int64_t count, int64_t step,
                             int64_t pad, LLVMValueRef *mask) {
   LLVMValueRef at = em_iaddc(m, first, i);
@@ -337,7 +336,7 @@ static Edges tile_edges(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRe
 }
 
 /* The size x size pixels at (h, w) of one channel block: in place where all lie inside, else a zero-padded
- * copy. */
+   copy. */
 static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, int64_t nw, LLVMValueRef h,
                         LLVMValueRef w, int size, LLVMValueRef patch) {
   LLVMBuilderRef b = m->b;
@@ -376,7 +375,7 @@ static Grid tile_pixels(EmitModule *m, bool bf16, LLVMValueRef src, int64_t nh, 
 }
 
 /* Prefetches the step x step pixels of the tile AHEAD tiles after t in block cb of a tensor (any address will
- * do past the end). */
+   do past the end). */
 static void prefetch_tile(EmitModule *m, const ConvWino *g, bool bf16, LLVMValueRef tensor, int64_t ncb,
                           LLVMValueRef cb, LLVMValueRef t, int64_t nh, int64_t nw, int step, bool write) {
   int L = m->vl;
@@ -678,7 +677,7 @@ static void emit_wgrad(EmitModule *m, const ConvWino *g) {
 }
 
 /* Transforms the dU of one pair of channel blocks back, summing partials, and stores it row-major OIHW.
- * scratch: 9 * L * L + work floats. */
+   scratch: 9 * L * L + work floats. */
 static void weights_back(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef from,
                          LLVMValueRef ob, LLVMValueRef ib, LLVMValueRef taps, LLVMValueRef w) {
   int L = m->vl;

@@ -35,8 +35,7 @@ void em_own_process(void);
 LLVMTargetMachineRef em_machine(Arch arch, const char *triple, const char *cpu, const char *features);
 /* For t; host: the detected CPU and features. */
 LLVMTargetMachineRef em_target_machine(const Target *t);
-/* The CPU and feature strings that decide the machine code, for cache keys: "znver4 +avx512f,..." into out.
- */
+/* The CPU and feature strings that decide the machine code, for cache keys: "znver4 +avx512f,..." into out. */
 void em_target_key(const Target *t, StrBuf *out);
 /* A fresh context and module; tm is borrowed. */
 void em_open(EmitModule *m, const Target *t, LLVMTargetMachineRef tm, const char *name);
@@ -46,7 +45,7 @@ void em_verify(EmitModule *m);
 /* Starts function `symbol` with StepFn's signature; the builder stands in its entry block. */
 void em_function(EmitModule *m, const char *symbol);
 /* Starts an internal helper function with the given type; the parameters of the StepFn in m are saved by the
- * caller if needed. */
+   caller if needed. */
 LLVMValueRef em_helper(EmitModule *m, const char *symbol, LLVMTypeRef ret, const LLVMTypeRef *params, int n);
 /* Vector width, unwind and frame attributes every emitted function carries. */
 void em_attributes(EmitModule *m, LLVMValueRef fn);
@@ -140,7 +139,7 @@ void em_if(EmitModule *m, EmitIf *f, LLVMValueRef cond);
 void em_else(EmitModule *m, EmitIf *f);
 void em_endif(EmitModule *m, EmitIf *f);
 /* Merges a value computed in the then part with one of the else part (or, without else, from before); call
- * after em_endif. */
+   after em_endif. */
 LLVMValueRef em_merge(EmitModule *m, EmitIf *f, LLVMValueRef then_value, LLVMValueRef else_value);
 
 /* ---- whole-vector reductions in a fixed tree (halves added) ---- */

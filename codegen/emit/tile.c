@@ -89,7 +89,7 @@ void tile_transpose(EmitModule *m, LLVMValueRef *v, int n) {
     v[g + 1] = v[g + 2], v[g + 2] = t;
   }
   /* ... then the 128-bit parts as a butterfly: the stage of distance d exchanges off-diagonal d x d blocks of
-   * 2d x 2d. */
+     2d x 2d. */
   for (int d = n / 2; d >= 4; d /= 2) {
     for (int i = 0; i < n; i++) {
       bool up = (i / d) % 2;

@@ -3,6 +3,7 @@
 #include "codegen/jit/cache.h"
 #include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"
+#include "ir/memory.h"
 
 #include <llvm-c/Orc.h>
 #include <math.h>
@@ -32,6 +33,8 @@ typedef struct {
   int nunit;
   atomic_int next;
   atomic_bool wrote;
+  char wanting[REASON_TEXT]; /* why a thread gave up */
+  atomic_flag wants;
 } Job;
 
 static int unit_of(Job *j, char *key, size_t n, const Kernel *k) {
@@ -88,7 +91,7 @@ static void compile_unit(Job *j, Unit *u, LLVMTargetMachineRef tm) {
   em_close(&m);
 }
 
-static void *compile_some(void *arg) {
+static void compile_some(void *arg) {
   Job *j = arg;
   LLVMTargetMachineRef tm = NULL;
   for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->nunit;) {
@@ -102,6 +105,14 @@ static void *compile_some(void *arg) {
     if (has_cache(j)) write_object(j, u);
   }
   if (tm) LLVMDisposeTargetMachine(tm);
+}
+
+/* One that gives up leaves the others to finish, since they use the job. */
+static void *compile_thread(void *arg) {
+  Job *j = arg;
+  char why[REASON_TEXT];
+  if (!rescue(compile_some, j, true, why) && !atomic_flag_test_and_set(&j->wants))
+    memcpy(j->wanting, why, sizeof why);
   return NULL;
 }
 
@@ -110,9 +121,10 @@ static void compile_all(Job *j) {
   pthread_t thread[MAX_THREADS];
   int n = j->opt->threads < j->nunit ? j->opt->threads : j->nunit, started = 0;
   if (n > MAX_THREADS) n = MAX_THREADS;
-  while (started + 1 < n && !pthread_create(&thread[started], NULL, compile_some, j)) started++;
-  compile_some(j);
+  while (started + 1 < n && !pthread_create(&thread[started], NULL, compile_thread, j)) started++;
+  compile_thread(j);
   for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+  if (*j->wanting) out_of(j->wanting);
   if (j->wrote) cache_trim(j->opt->cache_dir);
 }
 
@@ -173,8 +185,7 @@ static LLVMErrorRef create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit) {
 }
 
 static Code *link_units(Job *j, Diags *d, StepFn *address) {
-  Code *c = calloc(1, sizeof *c);
-  if (!c) bug("out of memory");
+  Code *c = xcalloc(1, sizeof *c, NULL);
   if (failed(d, create_jit(j->opt->debug, &c->jit)) || failed(d, define_imports(c->jit))) goto error;
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
   for (int i = 0; i < j->nunit; i++) {
@@ -196,10 +207,10 @@ error:
 Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn) {
   em_arch(p->target.arch);
   int n = p->kernel.n;
-  Job j = {.p = p, .opt = opt, .unit = calloc((size_t)n + 1, sizeof(Unit))};
-  int *unit = calloc((size_t)n + 1, sizeof *unit);
-  StepFn *address = calloc((size_t)n + 1, sizeof *address);
-  if (!j.unit || !unit || !address) bug("out of memory");
+  Arena *a = arena_new();
+  Job j = {.p = p, .opt = opt, .unit = NEWN(a, Unit, n + 1)};
+  int *unit = NEWN(a, int, n + 1);
+  StepFn *address = NEWN(a, StepFn, n + 1);
   StrBuf head = {0};
   target_key(&p->target, &head);
   for (int k = 0; k < n; k++) {
@@ -218,8 +229,6 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
     free(j.unit[i].key);
     if (j.unit[i].object) LLVMDisposeMemoryBuffer(j.unit[i].object);
   }
-  free(j.unit);
-  free(unit);
-  free(address);
+  arena_free(a);
   return c;
 }

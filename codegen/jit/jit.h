@@ -1,5 +1,5 @@
 /* Machine code for a set of kernels: equal ones once, compiled in parallel, cached on disk, linked by ORC.
- * Private to codegen/. */
+   Private to codegen/. */
 #ifndef JEPAC_CODEGEN_JIT_JIT_H
 #define JEPAC_CODEGEN_JIT_JIT_H
 

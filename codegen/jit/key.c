@@ -1,5 +1,5 @@
 /* Canonical text of kernels and targets: the key under which machine code is shared inside a program and
- * cached on disk. */
+   cached on disk. */
 #define _GNU_SOURCE /* dl_iterate_phdr */
 #include "codegen/emit/kind.h"
 #include "codegen/jit/jit.h"

@@ -5,6 +5,7 @@
    heaviest kernels first, while there is time. What is not measured keeps the cost model's schedule. */
 #include "codegen/jit/cache.h"
 #include "codegen/jit/jit.h"
+#include "ir/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +150,8 @@ void codegen_tune(Program *p, const CodegenOptions *opt) {
   if (opt->tune == TUNE_OFF) return;
   em_arch(p->target.arch);
   double start = now_seconds();
-  Site *site = calloc((size_t)p->kernel.n + 1, sizeof *site);
+  Site *site = xcalloc((size_t)p->kernel.n + 1, sizeof *site, NULL);
   int n = 0, measured = 0;
-  if (!site) bug("out of memory");
   bool fast = opt->tune == TUNE_FAST;
   for (int k = 0; k < p->kernel.n; k++)
     if (p->kernel.v[k].flops >= LEAST_FLOPS && kernel_choice(p, &p->kernel.v[k]))

@@ -303,8 +303,7 @@ static LLVMValueRef extent(LoopCtx *c, int d) {
   return em_load(c->m, c->m->i64, c->m->param, 8);
 }
 
-/* Runs body over [lo, hi) of the vector dim: whole groups, then a masked one. lo is a multiple of the width.
- */
+/* Runs body over [lo, hi) of the vector dim: whole groups, then a masked one. lo is a multiple of the width. */
 static void vector_loop(LoopCtx *c, LLVMValueRef lo, LLVMValueRef hi, Acc *acc, int nacc, const Acc *out,
                         void (*body)(LoopCtx *, Acc *, const Acc *)) {
   EmitModule *m = c->m;
@@ -390,7 +389,7 @@ static void inner_dims(LoopCtx *c, int d, Acc *in, const Acc *out) {
 }
 
 /* Dims before `split` restart the inner accumulators at every trip; so do blocks of the last dim when it is
- * long. */
+   long. */
 static void outer_dims(LoopCtx *c, int d, int split, int64_t block, Acc *out) {
   EmitModule *m = c->m;
   Level l;

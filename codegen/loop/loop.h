@@ -13,7 +13,7 @@ typedef struct {
 
 /* ---- shared pieces ---- */
 /* An affine expression under evaluation: its value over the dims entered so far. Pointers advance by
- * elements. */
+   elements. */
 typedef struct {
   const Affine *e;
   LLVMValueRef cur;
@@ -54,13 +54,13 @@ typedef struct {
   const Kernel *k;
   const LoopKernel *l;
   Arena *a;
-  int vec;        /* vector dim, -1 none */
-  int width;      /* lanes of the vector dim */
-  bool one_group; /* the vector dim is a P dim of `width` points: what varies along it alone leaves the loops
-                   */
-  int lanes;      /* lanes now: width, or 1 while a single point is evaluated */
-  bool flat;      /* the extent is a parameter */
-  int unroll;     /* points of the innermost R dim at once */
+  int vec;   /* vector dim, -1 none */
+  int width; /* lanes of the vector dim */
+  bool
+      one_group; /* the vector dim is a P dim of `width` points: what varies along it alone leaves the loops */
+  int lanes;     /* lanes now: width, or 1 while a single point is evaluated */
+  bool flat;     /* the extent is a parameter */
+  int unroll;    /* points of the innermost R dim at once */
   InstInfo *info;
   AccessLin *store_at;
   bool *
@@ -89,8 +89,7 @@ LLVMValueRef map_emit(EmitModule *m, OpId op, DType dt, DType arg, LLVMValueRef 
 LLVMValueRef map_cast(EmitModule *m, DType from, DType to, LLVMValueRef x);
 LLVMValueRef map_round_bf16(EmitModule *m, LLVMValueRef x);
 
-/* acc.c: inner accumulators run through the inner R loops, outer ones collect them (blocked summation)
- */
+/* acc.c: inner accumulators run through the inner R loops, outer ones collect them (blocked summation) */
 void acc_collect(LoopCtx *c, int sweep); /* fills LoopCtx.red */
 void acc_inner(LoopCtx *c, Acc *in);
 void acc_outer(LoopCtx *c, Acc *out, LLVMValueRef *first); /* first[i]: a value near the data, for m2 */

@@ -1,5 +1,5 @@
 /* Elementwise operators as IR: a table of leaf emitters, everything else walks the operator's expression tree
- * (ir/graph/expr.h). */
+   (ir/graph/expr.h). */
 #include "codegen/loop/loop.h"
 #include "codegen/loop/vmath.h"
 #include "ir/graph/expr.h"

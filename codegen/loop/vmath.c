@@ -78,7 +78,7 @@ static LLVMValueRef scale2(EmitModule *m, LLVMValueRef p, LLVMValueRef n) {
 }
 
 /* 1.0 ulp. e^x = 2^n e^r, |r| <= ln2/2; e^r = 1 + r + r^2 P(r). The magic number rounds to an integer without
- * SSE4.1. */
+   SSE4.1. */
 LLVMValueRef vm_exp(EmitModule *m, LLVMValueRef x) {
   if (is_f64(x)) return per_lane(m, "exp", &x, 1);
   x = vm_clamp(m, x, -104, 89);

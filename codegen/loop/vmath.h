@@ -1,5 +1,5 @@
 /* Elementary functions as IR on scalars or vectors of any lane count: polynomials for f32, libm calls lane by
- * lane for f64. */
+   lane for f64. */
 #ifndef JEPAC_CODEGEN_LOOP_VMATH_H
 #define JEPAC_CODEGEN_LOOP_VMATH_H
 

@@ -27,7 +27,7 @@ const Expr *op_expr(OpId op);
 const Expr *op_vjp_expr(OpId op, int i);
 bool op_vjp_is_defined(OpId op);
 /* f64 evaluation of leaf operators, those whose .expr denotes the operator itself (bools are 0/1); dt is the
- * operand's element type. */
+   operand's element type. */
 double op_eval_leaf(OpId op, const double *x);
 /* f64 evaluation of any elementwise operator; result rounded to dt by the caller when wanted. */
 double op_eval(OpId op, const double *x);

@@ -1,5 +1,5 @@
 /* Building graphs: every node is appended through inference, so a graph under construction is always well
- * typed. */
+   typed. */
 #include "ir/graph/ops_impl.h"
 
 #include <string.h>

@@ -110,10 +110,9 @@ Ints ints_range(int n); /* 0, 1, ..., n-1 */
 /* ---- text (ir/graph/print.c, ir/graph/read.c): print -> read -> print is the identity ---- */
 void graph_print(const Graph *g, StrBuf *out);
 /* Several graphs may stand in one file; returns the number read into out (at most max), -1 with diagnostics
- * on error. */
+   on error. */
 int graph_read(Arena *a, const Source *src, Diags *d, Graph **out, int max);
-/* Checks every invariant (types, operand order, attributes, outputs, states); false with one message in err.
- */
+/* Checks every invariant (types, operand order, attributes, outputs, states); false with one message in err. */
 bool graph_verify(const Graph *g, char *err, size_t errlen);
 
 /* ---- f64 interpreter (ir/graph/interp.c): the oracle ---- */

@@ -155,8 +155,7 @@ static bool need_shape(const Node *n, char *err, size_t errlen) {
   return fail(err, errlen, "%s needs a result type", op_table[n->op].name);
 }
 
-/* Adds an extent to the result, counting (but not storing) what exceeds MAX_RANK; check_extents reports that.
- */
+/* Adds an extent to the result, counting (but not storing) what exceeds MAX_RANK; check_extents reports that. */
 static void push_dim(Shape *s, int64_t d) {
   if (s->rank < MAX_RANK) s->dim[s->rank] = d;
   s->rank++;

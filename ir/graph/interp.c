@@ -4,6 +4,7 @@
    easy as 1, 2, 3" (2011). */
 #include "ir/graph/expr.h"
 #include "ir/graph/graph.h"
+#include "ir/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t see
 
 /* ---- element types ---- */
 /* Integer arithmetic wraps. Beyond 2^53 an i64 is no longer exact in a double; nothing jepac computes gets
- * there. */
+   there. */
 static double wrap_int(DType dt, double x) {
   if (dt == DT_I64 || fabs(x) > 9e18) return x;
   return dt == DT_I32 ? (double)(int32_t)(uint32_t)(int64_t)x : (double)(uint32_t)(int64_t)x;
@@ -228,8 +229,7 @@ static void eval_concat(Eval *e) {
   }
 }
 
-/* For an index into the windowed shape [..., O, size], the offset in the whole [..., D]; -1 in the padding.
- */
+/* For an index into the windowed shape [..., O, size], the offset in the whole [..., D]; -1 in the padding. */
 static int64_t window_offset(const Shape *whole, const Ints *step, const Ints *pad, const int64_t *at,
                              const int64_t *stride) {
   int n = step->n, lead = whole->rank - n;
@@ -457,17 +457,7 @@ static void eval_node(const Graph *g, Val v, double *const *value, double *out, 
   arena_free(scratch);
 }
 
-static double *new_values(int64_t n) {
-  double *p = calloc((size_t)n + 1, sizeof *p);
-  if (!p) {
-    fprintf(stderr, "jepac: out of memory (interpreter, %lld elements)\n", (long long)n);
-    exit(ST_BUDGET);
-  }
-  return p;
-}
-
-/* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs.
- */
+/* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs. */
 static int *last_uses(const Graph *g, Arena *a) {
   int n = g->node.n, *last = NEWN(a, int, n + 1);
   for (int v = 0; v < n; v++) last[v] = -1;
@@ -494,7 +484,7 @@ void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, b
     const Node *n = g_node(g, v);
     if (last[v] < 0) continue;
     if (n->op != OP_input) {
-      value[v] = new_values(shape_count(&n->shape));
+      value[v] = xcalloc((size_t)shape_count(&n->shape) + 1, sizeof *value[v], "the interpreter's values");
       eval_node(g, v, value, value[v], round_f32);
     }
     for (int i = 0; i < n->nin; i++) {

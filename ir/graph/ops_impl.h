@@ -1,5 +1,5 @@
 /* Private to ir/: the inference functions (ir/graph/infer.c) and derivative builders (ir/graph/vjp.c) that rows of
- * ir/graph/ops.def name. */
+   ir/graph/ops.def name. */
 #ifndef JEPAC_IR_GRAPH_OPS_IMPL_H
 #define JEPAC_IR_GRAPH_OPS_IMPL_H
 

@@ -404,8 +404,7 @@ none:
   return false;
 }
 
-/* Ends a statement. What follows '#' is a location chain and a role where it has that form, else a comment.
- */
+/* Ends a statement. What follows '#' is a location chain and a role where it has that form, else a comment. */
 static void read_trailer(Reader *r, const Loc **loc, Role *role) {
   *loc = NULL;
   *role = ROLE_FORWARD;

@@ -35,8 +35,7 @@ typedef struct {
 /* Channels of a group of the source and of the produced tensor (weight gradient: of x and y). Groups of whole
    vectors are convolutions side by side. Else a vector of produced channels holds several, and the channel
    each lane takes from its group (the j-th, for j < in) comes from the source's vector of the same number by
-   a permutation where a vector of both holds the same groups, or from scratch, where planes j = 0.. hold it.
- */
+   a permutation where a vector of both holds the same groups, or from scratch, where planes j = 0.. hold it. */
 typedef struct {
   int64_t in, out;
   bool lanes, permute;
@@ -68,7 +67,7 @@ typedef struct {
 } ConvGather;
 
 /* Weight gradient: accumulators [kb][c][r][s][lane] summed over pixel blocks of `images` images by `band`
- * rows. */
+   rows. */
 typedef struct {
   int lanes;
   ConvFill fx, fy; /* fy.rows == 0: read in place */
@@ -93,8 +92,7 @@ typedef struct {
    planes of products. Stride 1 is F(4x4,3x3) with 6 points a dimension; stride 2 splits a dimension's taps
    into the outer two, F(4,2) with 5 points, and the middle one, 4 plain products; an image of 2x2 pixels is a
    tile of its own with 3 points, one of 4x4 under stride 2 with the 5 taps that meet pixels. V[planes][block
-   / vgroup][icb][vgroup][lane] holds transformed source tiles, U[planes][ocb][cin][lane] transformed weights.
- */
+   / vgroup][icb][vgroup][lane] holds transformed source tiles, U[planes][ocb][cin][lane] transformed weights. */
 typedef enum { WINO_4X3, WINO_STRIDE2, WINO_2X2, WINO_STRIDE2_4X4 } WinoForm;
 typedef struct {
   WinoForm form;

@@ -17,7 +17,7 @@ static int64_t chunks_wanted(const ConvSpec *s, const Target *t) {
 }
 
 /* Channel block of a source in scratch: its own when blocked; all channels together when few; else the vector
- * width. */
+   width. */
 static void fill_blocks(ConvFill *f, int lanes) {
   f->ib = f->block ? f->block : f->c <= 2 * lanes ? f->c : lanes;
   f->icb = div_up(f->c, f->ib);
@@ -52,7 +52,7 @@ static ConvTile pick_tile(const Target *t, int64_t choice, int64_t rows, int64_t
 }
 
 /* Phases of one dimension d of the forward pass (one) or of the input gradient (one for each residue of the
- * stride). */
+   stride). */
 static void phases_forward(const ConvSpec *s, int d, ConvGather *g) {
   int64_t k = d ? s->kw : s->kh;
   g->nphase[d] = 1;
@@ -146,7 +146,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
   ConvTile guess = pick_tile(t, 0, rows, rows, cols, g->ocb, ob, s->groups > 1);
   /* Bands: whole images when they fit half of L2, else as many rows as do; fewer when there would be too few
-   * chunks. */
+     chunks. */
   g->band = rows;
   for (gather_scratch(g); (g->image + g->out_scratch) * 4 > budget && g->band > guess.ph; gather_scratch(g))
     g->band = div_up(g->band, 2);
@@ -331,7 +331,7 @@ void conv_wgrad(const ConvSpec *s, const Target *t, ConvWgrad *g) {
   g->acc = g->ocb * g->gc * per / 4;
 
   /* Cut the outputs until a chunk's accumulators fit half of L2, then the pixels until there are enough
-   * chunks; all by bytes moved. */
+     chunks; all by bytes moved. */
   int64_t pixels = s->n * s->oh * s->ow;
   double x = (double)s->n * s->h * s->w * s->c * 4 / (g->fx.sub[0] * g->fx.sub[1]),
          y = (double)pixels * s->k * 4, best = 1e300;

@@ -56,7 +56,7 @@ typedef enum {
   KI_RANDOM, /* u32 philox(index, step = arg[1], stream, seed = arg[0]) */
   KI_MAP,    /* elementwise operator op of arg[] */
   KI_REDUCE  /* op (reduce_sum, reduce_max, reduce_min, reduce_m2, argmax) of arg[0] over all R dims, in sweep
-                `sweep`; argmax counts  positions by `index` */
+                `sweep`; argmax counts positions by `index` */
 } KInstKind;
 
 typedef struct {

@@ -9,18 +9,15 @@ static const Field fields[] = {
     {FIELD_LIST, "shape",
      .member = {MEMBER(scatter.outer), MEMBER(scatter.extent), MEMBER(scatter.inner), MEMBER(scatter.nidx)}}};
 
-enum { CHUNK_WORK = 1 << 14, MOST_CHUNKS = 64 };
-
-int64_t scatter_chunks(const ScatterSpec *s) {
+static int64_t chunks(const Program *p, const Kernel *k) {
+  const ScatterSpec *s = &k->scatter;
+  const CostModel *c = p->target.cost;
   double work = (double)s->outer * (double)s->inner * (double)(s->nidx + s->extent);
   int64_t units = s->outer * div_up(max64(s->inner, 1), SCATTER_BLOCK),
-          wanted = work > (double)CHUNK_WORK * MOST_CHUNKS ? MOST_CHUNKS : (int64_t)(work / CHUNK_WORK);
+          wanted = work > c->scatter_chunk_work * (double)c->scatter_chunks
+                       ? c->scatter_chunks
+                       : (int64_t)(work / c->scatter_chunk_work);
   return max64(min64(wanted, units), 1);
-}
-
-static int64_t chunks(const Program *p, const Kernel *k) {
-  (void)p;
-  return scatter_chunks(&k->scatter);
 }
 
 static double flops(const Program *p, const Kernel *k) {

@@ -11,6 +11,5 @@ typedef struct {
 
 /* Chunks divide outer x ceil(inner / block) units of work, which write disjoint memory. */
 enum { SCATTER_BLOCK = 64 };
-int64_t scatter_chunks(const ScatterSpec *s);
 
 #endif

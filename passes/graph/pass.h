@@ -59,7 +59,7 @@ Val pass_copy(Graph *out, const Graph *in, Val v, const Val *map);
 /* Copies the outputs, renumbering the states they replace. */
 void pass_outputs(Graph *out, const Graph *in, const Val *map);
 /* Copies what outputs need, all inputs included; with drop_inputs, slots and run-time scalars nobody needs go
- * too. */
+   too. */
 Graph *pass_live_copy(Arena *a, const Graph *in, bool drop_inputs);
 /* Marks the values that outputs need. */
 void pass_mark_live(const Graph *g, bool *live);

@@ -249,8 +249,7 @@ Val rule_reduce_of_reduce(Simplifier *s, const Node *n) {
   return reduce(s, n->op, x->in[0], &axes);
 }
 
-/* Repeats small, whose axes are axes dims of a value before the reduction over axes, to the shape after it.
- */
+/* Repeats small, whose axes are axes dims of a value before the reduction over axes, to the shape after it. */
 static Val rebroadcast(Simplifier *s, Val small, const Ints *dims, const Ints *axes, const Shape *to) {
   Ints moved = {.n = dims->n};
   for (int i = 0; i < dims->n; i++) moved.v[i] = dims->v[i] - entries_below(axes, dims->v[i]);
@@ -336,7 +335,7 @@ static bool collect(const Simplifier *s, Val v, const Ints *axes, Product *p) {
 }
 
 /* One factor twice is what scales a sum of squares: outside the sum it could no longer keep the squares in
- * range. */
+   range. */
 static bool has_square(const Simplifier *s, const Product *p) {
   for (int i = 0; i < p->nconstant; i++)
     for (int j = 0; j < i; j++) {

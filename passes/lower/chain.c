@@ -108,8 +108,7 @@ static void start(Chains *s, Chain *c, int k) {
     if (rows % n == 0 && fits(s->p, &none, x, n)) c->count[c->ncount++] = n;
 }
 
-/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next.
- */
+/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next. */
 static bool feeds(const Chains *s, const Chain *c, int k, int from, int end) {
   const Program *p = s->p;
   const Kernel *x = &p->kernel.v[k];

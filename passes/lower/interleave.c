@@ -1,8 +1,7 @@
 /* Order of steps that do not depend on each other. Threads walk the list of steps on their own and wait only
    for what a step reads (Step.overlap of runtime/abi.h), so a step that follows directly on the one it needs
    waits for that one's last chunk with nothing else to do. Here another step that is ready is put between
-   them: the next in the old order, from a window, since what comes earlier lives longer. Chains stay whole.
- */
+   them: the next in the old order, from a window, since what comes earlier lives longer. Chains stay whole. */
 #include "passes/lower/lower.h"
 
 enum { WINDOW = 32 };

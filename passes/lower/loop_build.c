@@ -230,7 +230,7 @@ int lb_build(Build *b, Val v, const Map *m) {
 }
 
 /* A map whose linear index enumerates each element of the value once over all dims (or all but the reduced
- * ones). */
+   ones). */
 static bool storable(Build *b, Val v, const Map *m, bool row) {
   if (m->ng) return false;
   Ix lin;

@@ -6,7 +6,7 @@
 #include "passes/lower/lower.h"
 
 /* What a load gives where a guard of an outer view fails: that view selects its own fill value there. One is
- * harmless to divide by. */
+   harmless to divide by. */
 #define PASSIVE 1.0
 
 enum { MAX_QUOT = 6, MAX_GUARD = 16 };

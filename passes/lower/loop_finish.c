@@ -1,5 +1,5 @@
 /* Finishing a loop kernel: sweeps, order of dims, merging of contiguous dims, choice of the vector dim and of
- * the number of chunks. */
+   the number of chunks. */
 #include "passes/lower/loop_build.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Index arithmetic of the loop-kernel builder: affine forms over loop dims, quotient terms, splitting of
- * dims, storage addresses. */
+   dims, storage addresses. */
 #include "passes/lower/loop_build.h"
 
 #include <string.h>

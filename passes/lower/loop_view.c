@@ -1,5 +1,5 @@
 /* Views, reductions and gathers inside a loop kernel: how each maps the indices of its result to those of its
- * operands. */
+   operands. */
 #include "passes/lower/loop_build.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Shared state of the lowering from graph to kernels: layout, fusion, the loop-kernel builder, contractions.
- * Private to passes/. */
+   Private to passes/. */
 #ifndef JEPAC_PASSES_LOWER_LOWER_H
 #define JEPAC_PASSES_LOWER_LOWER_H
 
@@ -78,7 +78,7 @@ void decide_stored(Lower *l, Val v, Why why, Val other);
 enum { MAX_DOM = 12, MAX_PARTS = 6 };
 
 /* A domain dim: one axis of the root shape or one reduced axis, as parts (outermost first) that are the loop
- * dims. */
+   dims. */
 typedef struct {
   int n;
   int64_t part[MAX_PARTS];
@@ -129,8 +129,7 @@ typedef struct {
   int first, last; /* lifetime, inclusive */
   int64_t offset;  /* result */
 } Extent;
-/* Offsets for n extents so that overlapping lifetimes do not share bytes (greedy by size); returns the total.
- */
+/* Offsets for n extents so that overlapping lifetimes do not share bytes (greedy by size); returns the total. */
 int64_t memplan_pack(Extent *e, int n, int64_t align);
 
 #endif

@@ -1,5 +1,5 @@
 /* Operators with kernels of their own: matrix products, convolution steps, scatter, calls; what they want in memory,
- * by kind of operator; and the buffers of values. */
+   by kind of operator; and the buffers of values. */
 #include <string.h>
 
 #include "passes/lower/lower.h"

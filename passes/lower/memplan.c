@@ -19,9 +19,9 @@ static int by_size(const void *x, const void *y) {
 }
 
 int64_t memplan_pack(Extent *e, int n, int64_t align) {
-  BySize *s = calloc((size_t)n + 1, sizeof *s);
-  int *placed = calloc((size_t)n + 1, sizeof *placed); /* by offset */
-  if (!s || !placed) bug("memplan: out of memory");
+  Arena *tmp = arena_new();
+  BySize *s = NEWN(tmp, BySize, n + 1);
+  int *placed = NEWN(tmp, int, n + 1); /* by offset */
   for (int i = 0; i < n; i++) s[i] = (BySize){e[i].bytes, i};
   qsort(s, (size_t)n, sizeof *s, by_size);
   int np = 0;
@@ -42,8 +42,7 @@ int64_t memplan_pack(Extent *e, int n, int64_t align) {
     placed[j] = s[i].index;
     if (at + x->bytes > total) total = at + x->bytes;
   }
-  free(s);
-  free(placed);
+  arena_free(tmp);
   return total;
 }
 

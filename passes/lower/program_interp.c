@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/memory.h"
 #include "passes/lower/pass.h"
 
 void program_interp_kernel(const Program *p, int k, double *const *mem) {
   const Kernel *kn = &p->kernel.v[k];
-  double **m = malloc(sizeof *m * (size_t)kn->nbuf);
-  if (!m) bug("program_interp: out of memory");
+  double **m = xmalloc(sizeof *m * (size_t)kn->nbuf, "the interpreter");
   for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
   kernel_interp(p, kn, m, false);
   free(m);

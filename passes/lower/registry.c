@@ -215,6 +215,8 @@ static const LowerRow *row_for(const Lower *l, const char *name, Diags *d) {
     diag_error(d, NULL, "pass '%s' is of graphs, and this one is lowered", name);
   } else if (row->gives & l->p->has) {
     diag_error(d, NULL, "pass '%s' has run already", name);
+  } else if (l->p->has & HAS_PLAN) {
+    diag_error(d, NULL, "pass '%s' comes before memory is planned", name);
   } else {
     return row;
   }

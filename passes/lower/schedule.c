@@ -141,7 +141,7 @@ static void pull(bool *commit, Sched *s, int k) {
 }
 
 /* Bytes that would be kept longer if k ran after all kernels of a lower key than `due`: operands without a
- * later reader. */
+   later reader. */
 static int64_t held_until(const Sched *s, int k, const int64_t *key, int64_t due) {
   const Kernel *kn = &s->p->kernel.v[k];
   int64_t held = 0;

@@ -1,5 +1,6 @@
 /* Reads tar archives from front to end. zlib unpacks gzip, because libarchive does not check its checksum. */
 #include "runtime/data/archive.h"
+#include "ir/memory.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -51,18 +52,16 @@ static bool unsafe(const char *p) {
 static Status read_member(struct archive *a, int64_t size, const char *path, const char *name, uint8_t **data,
                           Diags *d) {
   int64_t got = 0;
-  *data = malloc((size_t)size + 1);
-  while (*data && got < size) {
+  *data = xmalloc((size_t)size + 1, name);
+  while (got < size) {
     la_ssize_t k = archive_read_data(a, *data + got, (size_t)(size - got));
     if (k <= 0) break;
     got += k;
   }
-  if (*data && got == size) return ST_OK;
+  if (got == size) return ST_OK;
   const char *text = archive_error_string(a);
   diag_error(d, NULL, "%s: cannot read its member %s: %s", path, name,
-             !*data ? "out of memory"
-             : text ? text
-                    : "it ends too early (truncated?)");
+             text ? text : "it ends too early (truncated?)");
   free(*data);
   *data = NULL;
   return ST_FILE;
@@ -74,13 +73,14 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
   struct archive_entry *e;
   Status st = ST_FILE;
   bool failed = false;
-  Packed *packed = malloc(sizeof *packed);
+  Packed *packed = xmalloc(sizeof *packed, "reading an archive");
   *data = NULL;
-  if (!a || !packed) bug("no memory to read an archive");
+  if (!a) out_of_memory("reading an archive", 0);
   errno = 0;
   packed->gz = gzopen(path, "rb");
   if (!packed->gz) {
-    diag_error(d, NULL, "cannot read %s: %s", path, errno ? strerror(errno) : "out of memory");
+    if (!errno || errno == ENOMEM) out_of_memory(path, 0);
+    diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
     archive_read_free(a);
     free(packed);
     return ST_FILE;

@@ -50,14 +50,14 @@ typedef struct {
 } Fixation;
 
 /* From a list of augmentations; ST_MODEL after reporting a setting it does not know. The augmenter must not
- * move. */
+   move. */
 Status augmenter_init(Augmenter *g, const Setting *list, int channels, int height, int width, int size,
                       Diags *d);
 
 /* Floats of working memory a call needs. */
 int64_t augment_room(const Augmenter *g);
 /* image: C planes of height x width in 0..1. view: C planes of size x size in 0..1. param: `components`
- * numbers. */
+   numbers. */
 void augment_view(const Augmenter *g, Rng *r, const float *image, Fixation at, float *view, double *param,
                   float *room);
 

@@ -1,5 +1,6 @@
 /* An entry is a pointer that goes from NULL to its copy once; a thread that comes second drops its own. */
 #include "runtime/data/cache.h"
+#include "ir/memory.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,8 +14,7 @@ struct Cache {
 };
 
 Cache *cache_new(int64_t n, size_t bytes, int64_t budget) {
-  Cache *c = calloc(1, sizeof *c + (size_t)n * sizeof c->entry[0]);
-  if (!c) return NULL;
+  Cache *c = xcalloc(1, sizeof *c + (size_t)n * sizeof c->entry[0], "the list of pictures");
   c->bytes = bytes;
   c->n = n;
   atomic_init(&c->left, budget / (int64_t)bytes);

@@ -1,5 +1,5 @@
 /* Decoded pictures kept in memory up to a budget, filled by any number of threads. What is kept never changes
- * a result. */
+   a result. */
 #ifndef JEPAC_RUNTIME_DATA_CACHE_H
 #define JEPAC_RUNTIME_DATA_CACHE_H
 

@@ -199,7 +199,6 @@ Status open_diebench(Opening *o) {
                     "render` makes such a data set");
   if (!dir || read_lists(o, dir)) return ST_FILE;
   s->cache = cache_new(s->samples * s->per_object, entry_bytes(s), (int64_t)(cache * (1 << 20)));
-  if (!s->cache) return source_bad(o, "out of memory for a list of %lld objects", (long long)s->samples);
   int side = s->height > s->size ? s->height : s->size;
   s->room = (int64_t)(entry_bytes(s) / 4) + 1 + 3 * (s->height * s->width + (int64_t)s->size * s->size) +
             pixels_room(3, side);

@@ -67,7 +67,7 @@ static Status take_pictures(Opening *o, Pictures *p, int side, bool exact, const
   s->exact = exact;
   s->skip_bad = source_number(o, "skip_bad", 0) != 0;
   s->cache = cache_new(s->samples, (size_t)(s->channels * side * side), (int64_t)(cache * (1 << 20)));
-  return s->cache ? ST_OK : source_bad(o, "%s: out of memory for a list of %d images", where, p->path.n);
+  return ST_OK;
 }
 
 /* All files of folder/CLASS/sub. */

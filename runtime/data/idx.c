@@ -2,6 +2,7 @@
    Memory grows with what is really read, so a lying header cannot ask for more than the file holds. */
 #include "runtime/data/idx.h"
 #include "runtime/data/archive.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,12 +40,7 @@ static Status read_data(gzFile g, const char *path, IdxFile *out, Diags *d) {
                 trailer */
     if (have == cap) {
       cap = cap ? cap * 2 : 1 << 20;
-      uint8_t *p = realloc(out->data, (size_t)cap);
-      if (!p) {
-        diag_error(d, NULL, "%s: out of memory", path);
-        return ST_FILE;
-      }
-      out->data = p;
+      out->data = xrealloc(out->data, (size_t)cap, path);
     }
     int64_t want = count - have < cap - have ? count - have + 1 : cap - have;
     int64_t k = read_fully(g, out->data + have, want);
@@ -74,7 +70,8 @@ Status idx_read(const char *path, int rank, IdxFile *out, Diags *d) {
   errno = 0;
   gzFile g = gzopen(path, "rb");
   if (!g) {
-    diag_error(d, NULL, "cannot read %s: %s", path, errno ? strerror(errno) : "out of memory");
+    if (!errno || errno == ENOMEM) out_of_memory(path, 0);
+    diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
     return ST_FILE;
   }
   gzbuffer(g, 1 << 17);

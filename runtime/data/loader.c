@@ -3,6 +3,7 @@
    stale. */
 #include "runtime/data/loader.h"
 #include "runtime/data/source.h"
+#include "ir/memory.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,6 +44,8 @@ struct Loader {
   int ring;
   int64_t produce, consume, generation;
   bool stop;
+  char wanting[REASON_TEXT]; /* why a worker gave up */
+  Undo undo;                 /* ends the threads, which use what others free */
   double waited;
 
   Diags *diags;      /* of the thread that opened the loader; used by it alone */
@@ -51,13 +54,13 @@ struct Loader {
   int64_t skipped;   /* the same */
 };
 
-static void *xmalloc(size_t n) {
-  void *p = malloc(n ? n : 1);
-  if (!p) {
-    fprintf(stderr, "jepac: out of memory (%zu bytes)\n", n);
-    exit(ST_BUDGET);
-  }
-  return p;
+static void end_threads(Loader *l) {
+  pthread_mutex_lock(&l->lock);
+  l->stop = true;
+  pthread_cond_broadcast(&l->space);
+  pthread_mutex_unlock(&l->lock);
+  for (int i = 0; i < l->running; i++) pthread_join(l->thread[i], NULL);
+  l->running = 0;
 }
 
 /* ---- opening ---- */
@@ -87,10 +90,11 @@ static Status match_fields(Loader *l, Diags *d) {
   return ST_OK;
 }
 
+static void abandon(void *l) { end_threads(l); }
+
 Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
                     Diags *d, Status *st) {
-  Loader *l = xmalloc(sizeof *l);
-  memset(l, 0, sizeof *l);
+  Loader *l = xcalloc(1, sizeof *l, NULL);
   l->spec = spec;
   l->batch = batch;
   l->seed = seed;
@@ -109,9 +113,10 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
   if (*st == ST_OK) {
     l->steps = l->set.samples / batch;
     if (l->set.skip_bad) {
-      l->bad = xmalloc((size_t)l->set.samples * sizeof *l->bad);
+      l->bad = xmalloc((size_t)l->set.samples * sizeof *l->bad, "the list of samples");
       for (int64_t i = 0; i < l->set.samples; i++) atomic_init(&l->bad[i], false);
     }
+    if (undo_wanted()) undo_push(&l->undo, abandon, l);
     return l;
   }
   loader_close(l);
@@ -198,11 +203,11 @@ static bool fill_batch(const Loader *l, Worker *w, int64_t number, char *data, R
   return true;
 }
 
-static void *work(void *arg) {
+static void fill_batches(void *arg) {
   Loader *l = arg;
   Worker w = {.epoch = -1, .loader = l};
-  w.order = xmalloc((size_t)l->set.samples * sizeof *w.order);
-  w.room = xmalloc((size_t)l->set.room * sizeof *w.room);
+  w.order = xmalloc((size_t)l->set.samples * sizeof *w.order, "the order of the samples");
+  w.room = xmalloc((size_t)l->set.room * sizeof *w.room, "making samples");
   pthread_mutex_lock(&l->lock);
   while (!l->stop) {
     Slot *s = &l->slot[l->produce % l->ring];
@@ -223,6 +228,17 @@ static void *work(void *arg) {
   pthread_mutex_unlock(&l->lock);
   free(w.order);
   free(w.room);
+}
+
+/* Memory is asked for without the lock, so one that gives up does not hold it. */
+static void *work(void *arg) {
+  Loader *l = arg;
+  char why[REASON_TEXT];
+  if (rescue(fill_batches, l, true, why)) return NULL;
+  pthread_mutex_lock(&l->lock);
+  memcpy(l->wanting, why, sizeof why);
+  pthread_cond_broadcast(&l->ready);
+  pthread_mutex_unlock(&l->lock);
   return NULL;
 }
 
@@ -232,13 +248,12 @@ static void start(Loader *l, void *const *dst) {
     if (dst[f]) l->slot_bytes += (l->batch * l->sample_bytes[f] + 63) / 64 * 64;
   }
   l->ring = l->workers + AHEAD;
-  for (int i = 0; i < l->ring; i++) l->slot[i].data = xmalloc((size_t)l->slot_bytes);
+  for (int i = 0; i < l->ring; i++) l->slot[i].data = xmalloc((size_t)l->slot_bytes, "a batch");
   l->started = true;
-  while (l->running < l->workers && pthread_create(&l->thread[l->running], NULL, work, l) == 0) l->running++;
-  if (!l->running) {
-    fprintf(stderr, "jepac: cannot start a data thread\n");
-    exit(ST_BUDGET);
-  }
+  int err = 0;
+  while (l->running < l->workers && !(err = pthread_create(&l->thread[l->running], NULL, work, l)))
+    l->running++;
+  if (!l->running) out_of_threads("loading data", 1, l->workers, err); /* fewer than wanted will do */
 }
 
 /* ---- the consumer ---- */
@@ -259,10 +274,12 @@ Status loader_next(Loader *l, void *const *dst) {
   Slot *s = &l->slot[l->consume % l->ring];
   if (s->state != SLOT_READY || s->number != l->consume) {
     double from = now_seconds();
-    while (s->state != SLOT_READY || s->number != l->consume) pthread_cond_wait(&l->ready, &l->lock);
+    while ((s->state != SLOT_READY || s->number != l->consume) && !*l->wanting)
+      pthread_cond_wait(&l->ready, &l->lock);
     l->waited += now_seconds() - from;
   }
   pthread_mutex_unlock(&l->lock);
+  if (*l->wanting) out_of(l->wanting);
   if (s->failed) { /* it stays: the next call fails alike */
     diag_error(l->diags, NULL, "%s", s->why.text);
     return ST_FILE;
@@ -282,11 +299,8 @@ Status loader_next(Loader *l, void *const *dst) {
 
 void loader_close(Loader *l) {
   if (!l) return;
-  pthread_mutex_lock(&l->lock);
-  l->stop = true;
-  pthread_cond_broadcast(&l->space);
-  pthread_mutex_unlock(&l->lock);
-  for (int i = 0; i < l->running; i++) pthread_join(l->thread[i], NULL);
+  undo_drop(&l->undo);
+  end_threads(l);
   if (l->skipped)
     diag_warning(l->diags, NULL, "%lld of %lld samples could not be read and were skipped; the first: %s",
                  (long long)l->skipped, (long long)l->set.samples, l->first_bad.text);

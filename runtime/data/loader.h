@@ -15,7 +15,7 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
 void loader_close(Loader *l);
 
 /* Before the first batch: samples in file order instead of a fresh permutation an epoch; number of threads
- * (default 1). */
+   (default 1). */
 void loader_configure(Loader *l, bool sequential, int threads);
 /* Before the first batch, when only the first n samples of an epoch will be read: an epoch's permutation is of
    the same n. Where files lie class by class they are spread evenly over the files, so that every class has

@@ -2,6 +2,7 @@
    warns of (data that end early) is an error here: such a picture has grey areas that nobody would notice. */
 #include "runtime/data/picture.h"
 #include "runtime/data/pixels.h"
+#include "ir/memory.h"
 
 #include <errno.h>
 #include <jpeglib.h>
@@ -28,10 +29,11 @@ uint8_t *picture_file(const char *path, size_t most, size_t *n, Reason *why) {
   while (!err) {
     if (*n == cap) {
       cap = cap ? 2 * cap : 16384;
-      uint8_t *more = cap <= 2 * most + 16384 ? realloc(p, cap) : NULL;
-      err = more ? 0 : *n > most ? EFBIG : ENOMEM;
-      if (!more) break;
-      p = more;
+      if (cap > 2 * most + 16384) {
+        err = EFBIG;
+        break;
+      }
+      p = xrealloc(p, cap, path);
     }
     size_t got = fread(p + *n, 1, cap - *n, f);
     *n += got;
@@ -55,6 +57,7 @@ typedef struct {
 } JpegTrap;
 
 static void jpeg_failed(j_common_ptr j) {
+  if (j->err->msg_code == JERR_OUT_OF_MEMORY) out_of_memory("a picture", 0);
   JpegTrap *t = (JpegTrap *)(void *)j->err;
   t->base.format_message(j, t->text);
   longjmp(t->trap, 1);
@@ -107,11 +110,7 @@ static const char *jpeg_decode(const uint8_t *data, size_t n, int channels, int 
   raw->w = (int)j.output_width;
   raw->h = (int)j.output_height;
   size_t row = (size_t)raw->w * (size_t)channels;
-  raw->p = malloc(row * (size_t)raw->h);
-  if (!raw->p) {
-    jpeg_destroy_decompress(&j);
-    return "out of memory";
-  }
+  raw->p = xmalloc(row * (size_t)raw->h, "a picture");
   while (j.output_scanline < j.output_height) {
     JSAMPROW to = raw->p + j.output_scanline * row;
     jpeg_read_scanlines(&j, &to, 1);
@@ -121,18 +120,14 @@ static const char *jpeg_decode(const uint8_t *data, size_t n, int channels, int 
   return NULL;
 }
 
-bool picture_jpeg(int width, int height, int quality, const uint8_t *rgb, uint8_t **data, size_t *n) {
+void picture_jpeg(int width, int height, int quality, const uint8_t *rgb, uint8_t **data, size_t *n) {
   struct jpeg_compress_struct j;
   JpegTrap trap;
   unsigned long bytes = 0;
   unsigned char *buffer = NULL;
   unsigned char **out = &buffer; /* libjpeg writes here, also when it jumps */
   j.err = jpeg_trap(&trap);
-  if (setjmp(trap.trap)) {
-    jpeg_destroy_compress(&j);
-    free(*out);
-    return false;
-  }
+  if (setjmp(trap.trap)) bug("libjpeg cannot write a picture: %s", trap.text);
   jpeg_create_compress(&j);
   jpeg_mem_dest(&j, out, &bytes);
   j.image_width = (JDIMENSION)width;
@@ -151,7 +146,6 @@ bool picture_jpeg(int width, int height, int quality, const uint8_t *rgb, uint8_
   jpeg_destroy_compress(&j);
   *data = *out;
   *n = bytes;
-  return true;
 }
 
 /* ---- PNG ---- */
@@ -181,17 +175,29 @@ static void png_more(png_structp png, png_bytep to, size_t n) {
   s->left -= n;
 }
 
+static png_voidp png_memory(png_structp png, png_alloc_size_t n) {
+  (void)png;
+  return xmalloc(n, "a picture");
+}
+
+static void png_forget(png_structp png, png_voidp p) {
+  (void)png;
+  free(p);
+}
+
 static const char *png_decode(const uint8_t *data, size_t n, int channels, int want, Raw *raw,
                               char text[200]) {
   (void)want;
   PngSource s = {.text = text, .p = data, .left = n};
   png_bytep *volatile rows = NULL;
-  png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, png_failed, png_said);
+  png_structp png =
+      png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, png_failed, png_said, NULL, png_memory, png_forget);
   png_infop info = png ? png_create_info_struct(png) : NULL;
-  if (!info || setjmp(s.trap)) {
-    png_destroy_read_struct(&png, info ? &info : NULL, NULL);
+  if (!info) out_of_memory("a picture", 0);
+  if (setjmp(s.trap)) {
+    png_destroy_read_struct(&png, &info, NULL);
     free((void *)rows);
-    return info ? text : "out of memory";
+    return text;
   }
   png_set_read_fn(png, &s, png_more);
   png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
@@ -208,9 +214,8 @@ static const char *png_decode(const uint8_t *data, size_t n, int channels, int w
   raw->h = (int)png_get_image_height(png, info);
   size_t row = png_get_rowbytes(png, info);
   if (row != (size_t)raw->w * (size_t)channels) png_error(png, "its pixels have an unexpected format");
-  raw->p = malloc(row * (size_t)raw->h);
-  rows = malloc((size_t)raw->h * sizeof *rows);
-  if (!raw->p || !rows) png_error(png, "out of memory");
+  raw->p = xmalloc(row * (size_t)raw->h, "a picture");
+  rows = xmalloc((size_t)raw->h * sizeof *rows, "a picture");
   for (int y = 0; y < raw->h; y++) rows[y] = raw->p + (size_t)y * row;
   png_read_image(png, (png_bytepp)rows);
   png_read_end(png, NULL);
@@ -226,13 +231,12 @@ static const struct {
   const char *(*decode)(const uint8_t *, size_t, int, int, Raw *, char *);
 } formats[] = {{"\xff\xd8\xff", 3, jpeg_decode}, {"\x89PNG\r\n\x1a\n", 8, png_decode}};
 
-/* The centred square, resized. false: out of memory. */
-static bool square(const Raw *raw, int channels, int side, uint8_t *out) {
+/* The centred square, resized. */
+static void square(const Raw *raw, int channels, int side, uint8_t *out) {
   size_t from = (size_t)raw->w * (size_t)raw->h, to = (size_t)side * (size_t)side;
   int cut = raw->w < raw->h ? raw->w : raw->h, big = cut > side ? cut : side;
   Box box = {(raw->h - cut) / 2, (raw->w - cut) / 2, cut, cut};
-  float *room = malloc((from + to + (size_t)pixels_room(1, big)) * sizeof *room);
-  if (!room) return false;
+  float *room = xmalloc((from + to + (size_t)pixels_room(1, big)) * sizeof *room, "a picture");
   Image in = {1, raw->h, raw->w, room}, small = {1, side, side, room + from};
   for (int c = 0; c < channels; c++) {
     for (size_t i = 0; i < from; i++) in.p[i] = raw->p[i * (size_t)channels + (size_t)c];
@@ -240,7 +244,6 @@ static bool square(const Raw *raw, int channels, int side, uint8_t *out) {
     for (size_t i = 0; i < to; i++) out[(size_t)c * to + i] = (uint8_t)(small.p[i] + 0.5f);
   }
   free(room);
-  return true;
 }
 
 bool picture_read(const char *path, int channels, int side, bool exact, uint8_t *out, Reason *why) {
@@ -260,8 +263,8 @@ bool picture_read(const char *path, int channels, int side, bool exact, uint8_t 
   } else if (!wrong && exact) {
     snprintf(text, sizeof text, "it has %d x %d pixels, expected %d x %d", raw.w, raw.h, side, side);
     wrong = text;
-  } else if (!wrong && !square(&raw, channels, side, out)) {
-    wrong = "out of memory";
+  } else if (!wrong) {
+    square(&raw, channels, side, out);
   }
   free(raw.p);
   if (wrong) snprintf(why->text, sizeof why->text, "%.280s: %s", path, wrong);

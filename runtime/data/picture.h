@@ -16,7 +16,7 @@ uint8_t *picture_file(const char *path, size_t most, size_t *n, Reason *why);
    refused when `exact`; otherwise its centred square is cut out and resized (bilinear, antialiased). */
 bool picture_read(const char *path, int channels, int side, bool exact, uint8_t *out, Reason *why);
 
-/* Interleaved RGB. false: out of memory. *data is malloc'ed. */
-bool picture_jpeg(int width, int height, int quality, const uint8_t *rgb, uint8_t **data, size_t *n);
+/* Interleaved RGB. *data is malloc'ed. */
+void picture_jpeg(int width, int height, int quality, const uint8_t *rgb, uint8_t **data, size_t *n);
 
 #endif

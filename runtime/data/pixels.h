@@ -20,7 +20,7 @@ typedef enum { FILTER_BILINEAR, FILTER_BICUBIC } Filter;
 /* out: its size is set, its pixels are written. room: pixels_room of the larger side of the two. */
 int64_t pixels_room(int channels, int side);
 /* The box resized, antialiased: the filter widens when shrinking (Pillow's resize, torchvision's
- * resized_crop). */
+   resized_crop). */
 void pixels_resize(const Image *in, Box box, Filter filter, Image *out, float *room);
 /* Counter-clockwise about the centre, bilinear; outside is 0. */
 void pixels_rotate(const Image *in, double radians, Image *out);

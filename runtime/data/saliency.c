@@ -16,7 +16,7 @@ typedef struct {
 } Complex;
 
 /* In place, n a power of two, elements `stride` apart; inverse without the factor 1/n. root[k] = exp(-2 pi i
- * k / n). */
+   k / n). */
 static void fft(Complex *x, int n, int stride, bool inverse, const Complex *root) {
   for (int i = 1, j = 0; i < n; i++) {
     int bit = n >> 1;

@@ -66,7 +66,7 @@ Status dataset_open(DataSet *s, const DataSpec *spec, const char *folder, bool t
 void dataset_close(DataSet *s);
 
 /* Which field a name stands for, with the element type and the shape of one sample that this source gives it;
- * -1: none. */
+   -1: none. */
 int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample);
 
 /* ---- what the sources share ---- */
@@ -102,7 +102,7 @@ const char *source_folder(const Opening *o, const char *title, const char *sub, 
 /* Views, size, mean, std; height and width are set. */
 Status source_views(Opening *o, int size, const double *mean, const double *std);
 /* The same and the augmentations: from then on the source fills from its pixels. home: where saliency maps
- * lie. */
+   lie. */
 Status source_images(Opening *o, int size, const double *mean, const double *std, const char *home);
 
 /* bytes -> normalised floats */

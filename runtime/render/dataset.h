@@ -14,12 +14,11 @@ typedef struct {
   void (*progress)(int64_t done, int64_t objects); /* NULL: none */
 } RenderJob;
 
-/* Writes pictures, latents, then the lists, so that a data set cut short has none. ST_FILE after reporting.
- */
+/* Writes pictures, latents, then the lists, so that a data set cut short has none. ST_FILE after reporting. */
 Status render_dataset(const RenderJob *j, Diags *d);
 
 /* One object's picture as the data set has it; rgb: size x size interleaved bytes. latent: 7 numbers, NULL
- * for none. */
+   for none. */
 void render_picture(const RenderJob *j, int64_t object, int view, uint8_t *rgb, double *latent);
 
 #endif

@@ -133,8 +133,7 @@ typedef struct {
   double lamp_rgb[3], floor_rgb[3];
 } Light;
 
-/* What is seen of a point: ambient, sun from above and behind the camera, spot with a soft edge, a highlight.
- */
+/* What is seen of a point: ambient, sun from above and behind the camera, spot with a soft edge, a highlight. */
 static void shade(const Light *l, const double p[3], const double normal[3], const double albedo[3],
                   double gloss, double out[3]) {
   static const double sun[3] = {0.2357, 0.4714, 0.8498};

@@ -1,6 +1,5 @@
 /* The objects: everyday things of a few surfaces, the third axis up. Sizes are drawn around those of a
-   typical one, widely enough that instances differ, and mostly without symmetries that would hide a rotation.
- */
+   typical one, widely enough that instances differ, and mostly without symmetries that would hide a rotation. */
 #include "runtime/render/shapes.h"
 
 #include <math.h>

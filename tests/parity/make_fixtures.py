@@ -110,6 +110,13 @@ CASES = {
         inputs=lambda: image_inputs(4, 16),
         returns=["loss", "logits", "features"],
     ),
+    "grouped": dict(
+        seed=50,
+        model=ref.GroupedCase,
+        args={},
+        inputs=lambda: image_inputs(4, 17),
+        returns=["loss", "logits", "features"],
+    ),
     "transformer": dict(
         seed=3,
         model=ref.TransformerCase,

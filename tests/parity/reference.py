@@ -197,6 +197,30 @@ class ConvCase(nn.Module):
         return F.cross_entropy(logits, label), logits, features
 
 
+class GroupedCase(nn.Module):
+    """Convolutions padded by side, dilated, in groups and depthwise with one and two results each."""
+
+    def __init__(self, classes=5):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, 2)
+        self.depthwise = nn.Conv2d(32, 32, 5, 1, 2, groups=32, bias=False)
+        self.twice = nn.Conv2d(32, 64, 3, 1, 1, groups=32)
+        self.grouped = nn.Conv2d(64, 64, 3, 2, 1, groups=8, bias=False)
+        self.dilated = nn.Conv2d(64, 48, 3, 1, 2, dilation=2)
+        self.wide = nn.Conv2d(48, 48, 3, 1, 1, groups=3)
+        self.sparse = nn.Conv2d(48, 48, 3, 1, 2, dilation=2, groups=48)
+        self.fc = nn.Linear(48, classes)
+
+    def forward(self, x, label):
+        h = torch.tanh(self.stem(F.pad(x, (1, 2, 0, 1))))  # left, right, top, bottom
+        h = torch.tanh(self.twice(h + self.depthwise(h)))
+        h = torch.tanh(self.dilated(torch.tanh(self.grouped(h))))
+        h = self.sparse(h + torch.tanh(self.wide(h)))
+        features = h.mean(dim=(2, 3))
+        logits = self.fc(features)
+        return F.cross_entropy(logits, label), logits, features
+
+
 class TransformerCase(nn.Module):
     """Transformer encoder under a mean-square loss."""
 

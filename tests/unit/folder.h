@@ -10,8 +10,7 @@ extern char folder[64];
 
 void setup(void), teardown(void);
 char *in_folder(const char *name); /* its path */
-/* Asserts that what has been reported since the last call has both words; and that it is exactly one error.
- */
+/* Asserts that what has been reported since the last call has both words; and that it is exactly one error. */
 void expect_message(const char *a, const char *b);
 void expect_error(const char *a, const char *b);
 

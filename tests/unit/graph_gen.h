@@ -5,7 +5,7 @@
 #include "ir/graph/graph.h"
 
 /* A graph determined by seed: a few inputs, about `size` operators, results, and gradients of a scalar by
- * every input. */
+   every input. */
 /* Seeds from here on draw from more operators, shapes and attributes. */
 enum { GRAPH_GEN_WIDE = 1 << 20 };
 Graph *graph_gen(Arena *a, uint64_t seed, int size);

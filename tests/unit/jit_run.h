@@ -20,7 +20,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
    and a sum may cancel. *where: the output. */
 double jit_worst(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, const char **where);
 /* Root-mean-square difference relative to the root-mean-square of want plus 1e-3 (sums cancel); NaN where
- * only one is NaN counts as infinite. */
+   only one is NaN counts as infinite. */
 double relative_error(const Tensor64 *want, const Tensor64 *got);
 
 #endif

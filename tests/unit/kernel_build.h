@@ -1,5 +1,4 @@
-/* Builds loop kernels by hand for tests, runs them compiled and interpreted on the same data, and compares.
- */
+/* Builds loop kernels by hand for tests, runs them compiled and interpreted on the same data, and compares. */
 #ifndef JEPAC_TESTS_KERNEL_BUILD_H
 #define JEPAC_TESTS_KERNEL_BUILD_H
 

@@ -11,7 +11,7 @@ typedef struct {
 } ModelText;
 
 /* A file determined by seed, with about `size` equations, one entry `forward` whose first result is `loss`,
- * and a train section. */
+   and a train section. */
 ModelText model_gen(uint64_t seed, int size);
 
 #endif

@@ -18,7 +18,7 @@ void store_f64(void *p, DType dt, int64_t i, double v);
 double load_f64(const void *p, DType dt, int64_t i);
 
 /* Adds "grad.I" of the sum of the first output's squares for every float input I; nothing when it is no
- * float. */
+   float. */
 void add_gradients(Graph *g);
 
 #endif

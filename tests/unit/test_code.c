@@ -86,8 +86,7 @@ START_TEST(test_equal_kernels_share_code) {
 }
 END_TEST
 
-/* Convolutions that differ in images only: under one key there is one text, and weights' steps have one key.
- */
+/* Convolutions that differ in images only: under one key there is one text, and weights' steps have one key. */
 START_TEST(test_convolutions_share_code) {
   static const struct {
     int64_t c, k, h, kernel, stride, groups;

@@ -1,5 +1,5 @@
 /* Tests of the data sources: IDX and CIFAR readers on good and bad files, augmentations, order and resuming
- * of the loader. */
+   of the loader. */
 #include "runtime/data/augment.h"
 #include "runtime/data/idx.h"
 #include "runtime/data/loader.h"

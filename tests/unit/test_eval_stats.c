@@ -69,8 +69,7 @@ static void standardize(float *train, int64_t n, float *test, int64_t ntest) {
   stats_standardize(test, ntest, 2, mean, scale);
 }
 
-/* A unit that is all but dead on the training part does not drown the others when it fires on a test sample.
- */
+/* A unit that is all but dead on the training part does not drown the others when it fires on a test sample. */
 START_TEST(standardize_does_not_blow_up) {
   float train[] = {-1, 0, 1, 1e-7f, -1, 0, 1, 1e-7f}, test[] = {1, .1f};
   standardize(train, 4, test, 1);

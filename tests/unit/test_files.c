@@ -118,7 +118,7 @@ static const struct {
      "overflows", 8},
     {"{\"w\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}", "tensor w",
      "overflows", 0},
-    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "tensor w", "no size", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "tensor w", "not a size", 8},
     {"{\"w\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", "tensor w",
      "9 dimensions", 8},
     {"{\"w\":{\"dtype\":\"Q4\",\"shape\":[2],\"data_offsets\":[0,8]}}", "tensor w", "Q4", 8},
@@ -132,11 +132,11 @@ static const struct {
      "\"data_offsets\":[4,8]}}",
      "duplicate", "w", 8},
     {"{\"w\":[1,2]}", "tensor w", "expected an object", 0},
-    {"{\"w\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", "tensor w", "no list", 8},
-    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2.5],\"data_offsets\":[0,8]}}", "tensor w", "no size", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", "tensor w", "not a list", 8},
+    {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2.5],\"data_offsets\":[0,8]}}", "tensor w", "not a size", 8},
     {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", "tensor w", "[begin, end]", 8},
     {"{\"w\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_offsets\":[0,1]}", "bad safetensors header", "", 1},
-    {"{\"__metadata__\":{\"a\":1}}", "metadata", "no text", 0},
+    {"{\"__metadata__\":{\"a\":1}}", "metadata", "not text", 0},
     {"[1]", "bad safetensors header", "{", 0},
     {"", "bad safetensors header", "", 4},
 };
@@ -290,7 +290,7 @@ START_TEST(run_log_resumes) {
   ck_assert_str_eq(read_text(path), want);
   write_bytes(path, "hello\n", 6);
   ck_assert_ptr_null(runlog_open(path, recipe, 30, true, diags));
-  expect_error("run.jsonl", "no recipe");
+  expect_error("run.jsonl", "not a recipe");
   ck_assert_str_eq(read_text(path), "hello\n");
   ck_assert_ptr_null(runlog_open(in_folder("no/run.jsonl"), recipe, -1, true, diags));
   expect_error("no/run.jsonl", "No such file");

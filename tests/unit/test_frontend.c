@@ -180,7 +180,7 @@ START_TEST(names_are_pytorchs) {
 END_TEST
 
 /* A convolution's value knows its line in resnet.jepa and the call in seq_jepa.jepa; the library is
- * transparent. */
+   transparent. */
 START_TEST(lines_and_call_sites) {
   Ctx c = load_path("models/seq_jepa.jepa", NULL, 0);
   ok(&c, c.m);

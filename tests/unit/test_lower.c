@@ -89,7 +89,7 @@ START_TEST(random_regressions) {
 END_TEST
 
 /* At every level, with even the smallest value worth recomputing: the same bits, and at some level something
- * was recomputed. */
+   was recomputed. */
 START_TEST(rematerialization_keeps_bits) {
   int copied = 0;
   for (int seed = 0; seed < 200; seed++) {
@@ -175,13 +175,12 @@ static Program *lowered(Arena *a, const Graph *g, PipelineOptions opt) {
   return p;
 }
 
-/* The part of a backward pass that masks a gradient by a ReLU and goes on through two convolution gradients.
- */
+/* The part of a backward pass that masks a gradient by a ReLU and goes on through two convolution gradients. */
 static Graph *masked_gradient(Arena *a) {
   Graph *g = graph_new(a, "masked");
   Shape s = {4, {4, 8, 16, 16}}, w = {4, {8, 8, 3, 3}};
   Ints attr[5] = {ints2(1, 1), ints2(1, 1), ints2(16, 16)},
-       filter[3] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)};
+       filter[5] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)};
   Val c = g_input(g, "c", IN_ARG, DT_F32, &s, NULL), y = g_input(g, "y", IN_ARG, DT_F32, &s, NULL);
   Val k = g_input(g, "k", IN_ARG, DT_F32, &w, NULL);
   Val act = g_unary(g, OP_relu, c), mask = g_binary(g, OP_lt, g_fill_like(g, act, 0), act);
@@ -210,7 +209,7 @@ static Val node_of(const Graph *g, OpId op) {
 }
 
 /* The weight gradient needs the ReLU in memory; the kernel that masks reads what it follows from and so
- * computes it. */
+   computes it. */
 START_TEST(computed_again_beside_operand) {
   Arena *a = arena_new();
   Graph *g = masked_gradient(a);
@@ -277,6 +276,181 @@ START_TEST(reshape_across_extents) {
 }
 END_TEST
 
+/* ---- every row of both levels: stopped after, timed, watched, dumped, verified, gone on with from its dump ---- */
+static int watched;
+static bool count_watch(void *ctx, const PassResult *r) {
+  ck_assert_str_eq(r->pass, ((const char *const *)ctx)[watched++]);
+  return true;
+}
+
+static char dumped[64];
+static void keep_name(void *ctx, int number, const char *pass, const char *text) {
+  StrBuf *last = ctx;
+  ck_assert_int_gt(number, 0);
+  snprintf(dumped, sizeof dumped, "%s", pass);
+  sb_free(last);
+  *last = (StrBuf){0};
+  sb_put(last, text, strlen(text));
+}
+
+static Source *source_of(Arena *a, const StrBuf *b) {
+  Source *src = NEW(a, Source);
+  *src = (Source){"dump.ir", arena_strndup(a, b->s, b->n), b->n};
+  return src;
+}
+
+static void same_results(Arena *a, const Program *p, const Program *q, const char *what) {
+  const Graph *g = p->graph, *h = q->graph;
+  ck_assert_int_eq(g->outputs.n, h->outputs.n);
+  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1), *x = NEWN(a, Tensor64, g->outputs.n + 1),
+           *y = NEWN(a, Tensor64, g->outputs.n + 1);
+  op_case_inputs(g, a, 7, in);
+  program_interp(p, in, x, a);
+  program_interp(q, in, y, a);
+  for (int i = 0; i < g->outputs.n; i++)
+    ck_assert_msg(!memcmp(x[i].v, y[i].v, sizeof(double) * (size_t)shape_count(&x[i].shape)),
+                  "going on after %s: another %s", what, g->outputs.v[i].name);
+}
+
+/* Fuses to kernels of several kinds, with chains, values worth recomputing and rounding, and states. */
+static Graph *step_of_all(Arena *a) {
+  Graph *g = masked_gradient(a);
+  Shape s = {2, {64, 64}};
+  Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), w = g_input(g, "w", IN_PARAM, DT_F32, &s, NULL);
+  Ints none = {0}, rows = {1, {1}}, dims[4] = {none, none, {1, {1}}, {1, {0}}}, both = ints2(0, 1);
+  Val h = g_unary(g, OP_tanh, g_dot(g, x, w, &dims[0], &dims[1], &dims[2], &dims[3]));
+  g_output(g, "rows", g_reduce(g, OP_reduce_sum, h, &rows), -1);
+  Val loss = g_reduce(g, OP_reduce_sum, g_binary(g, OP_mul, h, h), &both);
+  g_output(g, "loss", loss, -1);
+  Val dw = g_binary(g, OP_grad, loss, w);
+  g_output(g, "w", g_binary(g, OP_sub, w, g_binary(g, OP_mul, dw, g_fill_like(g, dw, 0.25))),
+           g_node(g, w)->input);
+  return g;
+}
+
+START_TEST(lowering_rows) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  PipelineOptions opt = {.verify_each = true};
+  Graph *g = pipeline_graph(a, step_of_all(a), &opt, d);
+  Target t;
+  ck_assert(g && target_named("x86-64-v4", &t));
+  LowerOptions o = {.bf16 = true, .chain_bytes = 1024};
+  budget_level(&o, budget_levels - 1);
+  int n;
+  const LowerRow *row = lower_table(&n);
+  const char *names[16];
+  for (int i = 0; i < n; i++) names[i] = row[i].name;
+  Lower *all = lower_begin(a, g, &t, &o);
+  ck_assert_int_eq(lower_run(all, names, n, NULL, d), ST_OK);
+  Program *want = lower_end(all);
+  for (int i = 0; i < n; i++) {
+    StrBuf text = {0}, last = {0};
+    PassTime times[16] = {0};
+    watched = 0;
+    LowerRun run = {.verify_each = true,
+                    .first = 1,
+                    .times = times,
+                    .watch = count_watch,
+                    .watch_ctx = names,
+                    .dump = keep_name,
+                    .dump_ctx = &last};
+    Lower *l = lower_begin(a, g, &t, &o);
+    ck_assert_int_eq(lower_run(l, names, i + 1, &run, d), ST_OK);
+    ck_assert_int_eq(watched, i + 1);
+    ck_assert_str_eq(times[i].name, row[i].name);
+    ck_assert_int_gt(times[i].after, 0);
+    ck_assert_msg(row[i].doc && row[i].doc[0], "%s is not described", row[i].name);
+    lower_print(l, &text);
+    if (last.n && !strcmp(dumped, row[i].name)) ck_assert_str_eq(text.s, last.s);
+    lower_end(l);
+    Source *src = source_of(a, &text);
+    if (program_is_text(src)) {
+      Program *p = program_read(a, src, d);
+      ck_assert_msg(p != NULL, "what %s leaves does not read back", row[i].name);
+      StrBuf again = {0};
+      program_print(p, &again);
+      ck_assert_msg(!strcmp(again.s, text.s), "what %s leaves differs when printed again", row[i].name);
+      sb_free(&again);
+      l = lower_resume(p, &o);
+      ck_assert_int_eq(lower_run(l, names + i + 1, n - i - 1, NULL, d), ST_OK);
+      same_results(a, want, lower_end(l), row[i].name);
+    } else { /* a graph; a layout is found again */
+      Graph *h;
+      int from = row[i].gives ? i : i + 1;
+      ck_assert_int_eq(graph_read(a, src, d, &h, 1), 1);
+      l = lower_begin(a, h, &t, &o);
+      ck_assert_int_eq(lower_run(l, names + from, n - from, NULL, d), ST_OK);
+      same_results(a, want, lower_end(l), row[i].name);
+    }
+    sb_free(&text);
+    sb_free(&last);
+  }
+  arena_free(a);
+}
+END_TEST
+
+START_TEST(graph_rows) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  PipelineOptions plain = {.verify_each = true};
+  const Graph *g = step_of_all(a);
+  Target t;
+  Status st;
+  ck_assert(target_named("x86-64-v4", &t));
+  Program *want = pipeline_lower(a, pipeline_graph(a, g, &plain, d), &t, &plain, d, &st);
+  int n;
+  const PassRow *row = pass_table(&n);
+  for (int i = 0; i < n; i++) {
+    StrBuf text = {0};
+    PipelineOptions opt = {.verify_each = true, .stop_after = row[i].name};
+    graph_print(pipeline_graph(a, g, &opt, d), &text);
+    Graph *h;
+    ck_assert_int_eq(graph_read(a, source_of(a, &text), d, &h, 1), 1);
+    Program *p = pipeline_lower(a, pipeline_graph(a, h, &plain, d), &t, &plain, d, &st);
+    same_results(a, want, p, row[i].name);
+    sb_free(&text);
+  }
+  arena_free(a);
+}
+END_TEST
+
+/* What a row needs, and that it has not run. */
+START_TEST(lowering_contracts) {
+  static const struct {
+    const char *names[5];
+    int n;
+    const char *want;
+  } bad[] = {
+      {{"fuse"}, 1, "pass 'fuse' needs a layout (run layout first)"},
+      {{"layout", "schedule"}, 2, "pass 'schedule' needs kernels (run fuse first)"},
+      {{"layout", "fuse", "chain"}, 3, "pass 'chain' needs kernels in order (run schedule first)"},
+      {{"layout", "precision"}, 2, "pass 'precision' is of graphs, and this one is lowered"},
+      {{"layout", "layout"}, 2, "pass 'layout' is of graphs, and this one is lowered"},
+      {{"layout", "fuse", "fuse"}, 3, "pass 'fuse' has run already"},
+      {{"layout", "fuse", "schedule", "memplan", "chain"}, 5, "pass 'chain' comes before memory is planned"},
+      {{"layout", "cse"}, 2, "pass 'cse' is of graphs and comes before lowering"},
+      {{"fues"}, 1, "unknown pass 'fues'; did you mean 'fuse'?"}};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    Arena *a = arena_new();
+    Diags *d = diags_new(a);
+    Target t;
+    ck_assert(target_named("x86-64-v3", &t));
+    Lower *l = lower_begin(a, masked_gradient(a), &t, &(LowerOptions){0});
+    ck_assert_int_eq(lower_run(l, bad[i].names, bad[i].n, NULL, d), ST_USAGE);
+    lower_end(l);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    diags_print(d, f);
+    fclose(f);
+    ck_assert_msg(strstr(text, bad[i].want) != NULL, "got: %s", text);
+    free(text);
+    arena_free(a);
+  }
+}
+END_TEST
+
 START_TEST(pack_disjoint) {
   Extent e[] = {{100, 0, 1, 0}, {100, 1, 2, 0}, {100, 2, 3, 0}, {50, 0, 3, 0}};
   int64_t total = memplan_pack(e, 4, 1);
@@ -320,6 +494,9 @@ int main(void) {
   tcase_set_timeout(t, 300);
   tcase_add_test(t, pack_disjoint);
   tcase_add_test(t, pack_random);
+  tcase_add_test(t, lowering_rows);
+  tcase_add_test(t, graph_rows);
+  tcase_add_test(t, lowering_contracts);
   tcase_add_test(t, rematerialization_keeps_bits);
   tcase_add_test(t, many_reductions);
   tcase_add_test(t, gathered_before);

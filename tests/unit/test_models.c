@@ -63,7 +63,7 @@ static double code_error(Arena *a, const Graph *g, uint64_t seed, const char **w
 }
 
 /* Gradients along random directions against differences. Returns the largest error; kinks within the step do
- * not count. */
+   not count. */
 static double gradient_error(Arena *a, const Graph *g, uint64_t seed, const char **where) {
   enum { TRIED = 5 };
   static const char *const names[] = {"autodiff", "strip"};

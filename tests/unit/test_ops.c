@@ -75,7 +75,7 @@ static void check_direction(const Graph *loss, Tensor64 *in, const Tensor64 *dir
 }
 
 /* loss has one scalar output; every float input's gradient is checked along random directions and single
- * elements. */
+   elements. */
 static void check_gradients(Arena *a, const Graph *base, const Graph *source, uint64_t seed) {
   Graph *loss = expand(a, source), *grads = expand(a, op_case_grads(a, source));
   Tensor64 *in = op_case_inputs_for(loss, base, a, seed);

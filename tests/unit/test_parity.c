@@ -15,6 +15,7 @@
 static const char *const cases[] = {
     "mlp",
     "conv",
+    "grouped",
     "transformer",
     "resnet_imagenet",
     "seq_jepa",
@@ -37,7 +38,7 @@ static const char *const cases[] = {
     "seq_jepa_predictor",
     "seq_jepa_neither",
 };
-enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 5 };
+enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6 };
 
 typedef struct {
   Arena *a;
@@ -111,7 +112,7 @@ static void load_part(Case *c, const Graph *g, int part, Tensor64 *in) {
 }
 
 /* Inputs of g from the fixture; optimizer slots start as their initializer says; run-time scalars from the
- * arguments. */
+   arguments. */
 static Tensor64 *load_inputs(Case *c, const Graph *g) {
   Tensor64 *in = NEWN(c->a, Tensor64, g->inputs.n + 1);
   for (int i = 0; i < g->inputs.n; i++) {
@@ -158,7 +159,7 @@ static double distance(const Tensor64 *x, const Tensor64 *y) {
 }
 
 /* Compares every tensor of a fixture file with the output of that name. An exactly zero reference is compared
- * with the largest. */
+   with the largest. */
 static void compare(Case *c, const char *how, const char *file, const Graph *g, const Tensor64 *out,
                     double tol) {
   StFile *f = fixture(c, file);
@@ -270,7 +271,7 @@ static void ten_steps(Case *c, int parts, bool jit, bool bf16, double loss_tol, 
     Tensor64 want = from_file(c->a, t);
     double n = norm(&want), e = distance(&want, &in[k]);
     /* Adam amplifies gradients that are zero but for rounding: attention's key bias, a bias before a batch
-     * norm and what follows */
+       norm and what follows */
     off += e * e, sum += n * n;
     if (bf16) continue;
     bool loose = strstr(t->name, "in_proj_bias") || !strcmp(t->name, "transformer_encoder.norm.bias") ||

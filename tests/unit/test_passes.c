@@ -617,7 +617,7 @@ START_TEST(test_rules_keep_ieee) {
 END_TEST
 
 /* A scale that keeps squares in range stays under their sum; constants whose product leaves the range stay
- * two. */
+   two. */
 START_TEST(test_scales_keep_range) {
   Arena *a = arena_new();
   Graph *g = graph_new(a, "range");

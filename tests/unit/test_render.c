@@ -14,8 +14,7 @@
 #include <unistd.h>
 
 /* ---- pictures ---- */
-/* Where the object is in a picture: width and height, and the centre, of what differs from the empty scene.
- */
+/* Where the object is in a picture: width and height, and the centre, of what differs from the empty scene. */
 static void extent(const Mesh *m, const double angle[3], double *w, double *h, double *cx, double *cy) {
   enum { N = 64 };
   static uint8_t with[N * N * 3];

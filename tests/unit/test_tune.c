@@ -96,7 +96,7 @@ START_TEST(winner_is_kept) {
     ck_assert_int_eq(tuned(TUNE_OFF), 0);
   }
   /* A damaged entry, one of another build or CPU, and a number that is no choice: measured anew, and
-   * replaced. */
+     replaced. */
   static const char *const bad[] = {"", "\n", "x\n", "1", "1 \n", "99\n", "-1\n", "1\n1\n"};
   for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
     bool foreign = i == sizeof bad / sizeof *bad;
