@@ -63,9 +63,9 @@ START_TEST(idx_bad_files) {
       {big, 3, 0, -1, "declares 1099511627776 bytes but it holds 120"},
       {dim, 3, 1, -1, "truncated"},
       {dim, 3, 125, -1, "no room for an IDX header"},
-      {dim, 3, 134, -1, "no IDX file"},
-      {dim, 3, 0, 2, "no IDX file"},
-      {dim, 3, 0, 0, "no IDX file"},
+      {dim, 3, 134, -1, "not an IDX file"},
+      {dim, 3, 0, 2, "not an IDX file"},
+      {dim, 3, 0, 0, "not an IDX file"},
       {dim, 2, 0, -1, "has 2 dimensions, expected 3"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -477,7 +477,7 @@ START_TEST(cifar_binary) {
   loader_close(l);
   ck_assert_ptr_null(loader_open(&spec, folder, B, 1, false, diags, &st));
   ck_assert_int_eq(st, ST_FILE);
-  expect_error("test.bin", "no whole number");
+  expect_error("test.bin", "not a whole number");
   p[5 * REC + 1] = 100;
   write_bytes(in_folder("train.bin"), p, N * REC);
   ck_assert_ptr_null(loader_open(&spec, folder, B, 1, true, diags, &st));

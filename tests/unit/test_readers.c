@@ -143,7 +143,7 @@ START_TEST(cifar_archive) {
   write_tar(tar, empty, p, N * RECORD);
   refused(&spec, folder, true, ST_FILE, tar, "has no member train.bin");
   write_tar(tar, good, p, N * RECORD - 5);
-  refused(&spec, folder, true, ST_FILE, tar, "no whole number of CIFAR-100 records");
+  refused(&spec, folder, true, ST_FILE, tar, "not a whole number of CIFAR-100 records");
   write_tar(tar, good, p, N * RECORD);
   Source *whole = source_read(arena, in_folder(tar));
   for (size_t n = 0; n < whole->len; n += whole->len / 13) {
@@ -187,7 +187,7 @@ START_TEST(stl_binary) {
                                  1e-6);
     loader_close(l);
   }
-  refused(&spec, folder, false, ST_FILE, "test_X.bin", "no whole number of images");
+  refused(&spec, folder, false, ST_FILE, "test_X.bin", "not a whole number of images");
   refused(&bad, folder, true, ST_MODEL, "split", "both");
   y[2] = 11;
   write_file("stl10_binary/train_y.bin", y, M);
@@ -333,7 +333,7 @@ START_TEST(image_folders) {
   loader_close(l);
   refused(&spec, folder, false, ST_FILE, "val", "No such file");
   write_jpeg("val/bird/a.jpg", 20, 20, 10);
-  refused(&spec, folder, false, ST_FILE, "class bird", "train has not");
+  refused(&spec, folder, false, ST_FILE, "class bird", "train does not have");
   set[0].num = set[2].num = 3;
   DataSpec three = spec_of("image_folder", 3, 20, 3, set);
   refused(&three, folder, true, ST_FILE, "holds 2 class folders", "classes = 3");
