@@ -150,6 +150,7 @@ const CodegenApi *compiler_codegen(Compiler *c) {
     path = arena_printf(c->arena, "%s/%sjepac_codegen.so", own, where[i]);
     if (access(path, F_OK)) path = NULL;
   }
+  reserve((size_t)172 << 20, "the code generator"); /* with LLVM, as it lies in memory */
   void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
   if (!path) {
     diag_error(c->diags, NULL,

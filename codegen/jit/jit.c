@@ -100,6 +100,7 @@ static void compile_some(void *arg) {
       u->cached = true;
       continue;
     }
+    reserve((size_t)16 << 20, "compiling a kernel"); /* LLVM aborts the process where it has no memory */
     if (!tm) tm = em_target_machine(&j->p->target);
     compile_unit(j, u, tm);
     if (has_cache(j)) write_object(j, u);
