@@ -382,8 +382,8 @@ void conv_emit_wgrad(EmitModule *m, const ConvSpec *s) {
   z.ncb = em_imin(m, em_isub(m, em_i64(m, g->fx.icb), cb0), em_i64(m, g->cgroup));
   if (g->nkgroup == 1) kb0 = em_i64(m, 0), nkb = em_i64(m, g->ocb);
   if (g->ncgroup == 1 && s->groups == 1) cb0 = em_i64(m, 0), z.ncb = em_i64(m, g->fx.icb);
-  LLVMValueRef first = em_imulc(m, kb0, panel); /* in groups, x blocks count from the group's first */
-  if (s->groups == 1) first = em_iadd(m, first, em_imulc(m, cb0, cpanel));
+  LLVMValueRef at_x = em_imulc(m, cb0, s->groups == 1 ? cpanel : 0); /* in groups x counts from their first */
+  LLVMValueRef first = em_iadd(m, em_imulc(m, kb0, panel), at_x);
   z.acc = tile_at(m, tmp, em_iadd(m, em_imulc(m, split, g->acc), first));
   TileLoop lk, lz, lt, li, lv;
   LLVMValueRef kb = tile_loop(m, &lk, nkb, 1);
