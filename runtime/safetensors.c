@@ -317,9 +317,11 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
     }
     at += t[i].bytes;
   }
-  char *s = json_dumps(root, JSON_COMPACT);
+  size_t room = json_dumpb(root, NULL, 0, JSON_COMPACT); /* json_dumps drops text where it has no memory */
+  char *s = xmalloc(room + 1, "the header of a file");
+  if (!room || json_dumpb(root, s, room, JSON_COMPACT) != room) out_of_memory("the header of a file", room);
+  s[room] = 0;
   json_decref(root);
-  if (!s) out_of_memory("the header of a file", 0);
   return s;
 }
 

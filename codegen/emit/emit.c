@@ -1,5 +1,6 @@
 /* LLVM IR building blocks (emit.h): modules and targets, constants, arithmetic, memory, loops. */
 #include "codegen/emit/emit.h"
+#include "ir/memory.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Support.h>
@@ -35,10 +36,16 @@ LLVMTargetMachineRef em_machine(Arch arch, const char *triple, const char *cpu, 
   return tm;
 }
 
+/* Without the name of the CPU, keys would be those of another machine. */
+static char *needed(char *text) {
+  if (!text) out_of_memory("the name of the CPU", 0);
+  return text;
+}
+
 LLVMTargetMachineRef em_target_machine(const Target *t) {
   const char *triple = t->arch == target_host().arch ? NULL : em_arch(t->arch)->triple;
   if (!is_host(t)) return em_machine(t->arch, triple, t->cpu, "");
-  char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+  char *cpu = needed(LLVMGetHostCPUName()), *features = needed(LLVMGetHostCPUFeatures());
   LLVMTargetMachineRef tm = em_machine(t->arch, triple, cpu, features);
   LLVMDisposeMessage(cpu);
   LLVMDisposeMessage(features);
@@ -46,8 +53,8 @@ LLVMTargetMachineRef em_target_machine(const Target *t) {
 }
 
 void em_target_key(const Target *t, StrBuf *out) {
-  char *cpu = is_host(t) ? LLVMGetHostCPUName() : NULL,
-       *features = is_host(t) ? LLVMGetHostCPUFeatures() : NULL;
+  char *cpu = is_host(t) ? needed(LLVMGetHostCPUName()) : NULL,
+       *features = is_host(t) ? needed(LLVMGetHostCPUFeatures()) : NULL;
   sb_printf(out, "%s %s", cpu ? cpu : t->cpu, features ? features : "");
   if (cpu) LLVMDisposeMessage(cpu);
   if (features) LLVMDisposeMessage(features);

@@ -64,6 +64,7 @@ __attribute__((constructor)) static void begin(void) {
   count_to = getenv("OOM_COUNT");
   at = number("OOM_AT"), from = number("OOM_FROM"), at_thread = number("OOM_THREAD");
   dl_iterate_phdr(look, NULL);
+  unsetenv("LD_PRELOAD"); /* commands that the program runs have memory */
   atexit(finish);
 }
 

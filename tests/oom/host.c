@@ -32,7 +32,6 @@ int main(int argc, char **argv) {
   if (!status) status = jepac_run(t);
   jepac_tensor loss;
   if (!status && jepac_find(t, "loss", &loss)) printf("loss %.6g\n", (double)*(float *)loss.data);
-  if (!status) printf("%s", jepac_message(m));
   jepac_session_free(s);
   jepac_session_free(t);
   if (status) return failed(m, status);
