@@ -13,7 +13,7 @@ def student(n):
     return T[n] if n in T else 1.96 + 2.372 / (n - 1) + 2.823 / (n - 1) ** 2 + 2.556 / (n - 1) ** 3
 
 
-# Gates of issue 5: data, method, what, figure, comparison, bound. A figure is a path into eval.json; `@n` takes a list's entry for n
+# The gates: data, method, what, figure, comparison, bound. A figure is a path into eval.json; `@n` takes a list's entry for n
 # views; two paths may be joined by - or /. The mean over the seeds counts, or with "each" every run by itself.
 GATES = [
     (1, "3d", "seq_m2", "encoder top-1", "encoder_top1", ">=", 0.80),
