@@ -162,7 +162,7 @@ static Refusal make_loop(Fuse *f, Val v) {
   if (no.why != WHY_NONE) vec_push(l->arena, &l->p->decision, no);
   place(f, &own, v);
   vec_push(l->arena, &f->group, own);
-  return (Refusal){BUILT};
+  return (Refusal){.kind = BUILT};
 }
 
 static Refusal make(Fuse *f, Val v) {
@@ -179,7 +179,7 @@ static Refusal make(Fuse *f, Val v) {
     int src = lower_buf(l, x->in[0]), dst = lower_buf(l, v);
     l->p->buf.v[dst].alias = src;
     l->kernel_of[v] = -2;
-    return (Refusal){BUILT};
+    return (Refusal){.kind = BUILT};
   }
   return make_loop(f, v);
 }
@@ -187,7 +187,7 @@ static Refusal make(Fuse *f, Val v) {
 /* Kernels of all that is stored. A value whose home did not reach it gets one of its own. */
 static Refusal build(Fuse *f) {
   Lower *l = f->l;
-  Refusal r = {BUILT};
+  Refusal r = {.kind = BUILT};
   for (f->at = f->g->node.n - 1; f->at >= 0 && r.kind == BUILT; f->at--) {
     Val v = f->at;
     if (!l->at.stored[v] || l->kernel_of[v] != -1 || g_node(f->g, v)->op == OP_input) continue;
@@ -272,7 +272,7 @@ static Refusal find_cycle(const Lower *l) {
         if (to->v[j] != k && !--waits[to->v[j]]) ready[nready++] = to->v[j];
     }
   }
-  Refusal found = {BUILT};
+  Refusal found = {.kind = BUILT};
   int k = 0;
   while (k < n && !left[k]) k++;
   if (k < n) {
