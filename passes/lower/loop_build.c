@@ -383,7 +383,7 @@ Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Bui
   lb_finish(b, st.v, st.n);
   kernel_cost(l->p, kn);
   persist(b);
-  return (Refusal){BUILT};
+  return (Refusal){.kind = BUILT};
 }
 
 static Refusal try_copy(Lower *l, int src, int dst, LoopSpace *space, Built *out) {

@@ -179,7 +179,7 @@ static Refusal lower_dot(Lower *l, Val v) {
   s->nbatch = ax[0].batch.n;
   int role[CO_ROLES] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
   push_contraction(l, gemm_kernel(s, 0), role, s->dt, v);
-  return (Refusal){BUILT};
+  return (Refusal){.kind = BUILT};
 }
 
 /* ---- convolution ---- */
@@ -230,7 +230,7 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
   int role[CO_ROLES] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y)};
   push_contraction(l, conv_kernel(&s, 0), role, DT_F32, v);
-  return (Refusal){BUILT};
+  return (Refusal){.kind = BUILT};
 }
 
 /* ---- scatter_add ---- */
@@ -247,7 +247,7 @@ static Refusal lower_scatter(Lower *l, Val v) {
   s.idx_dt = g_node(l->g, n->in[0])->dt;
   Kernel k = scatter_kernel(&s);
   push_operands(l, &k, (int[]){lower_buf(l, n->in[0]), lower_buf(l, n->in[1]), lower_buf(l, v)}, 3, 1, v);
-  return (Refusal){BUILT};
+  return (Refusal){.kind = BUILT};
 }
 
 /* ---- extern ---- */
@@ -259,7 +259,7 @@ static Refusal lower_extern(Lower *l, Val v) {
   for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
   buf[n->nin] = lower_buf(l, v);
   push_operands(l, &k, buf, n->nin + 1, 1, v);
-  return (Refusal){BUILT};
+  return (Refusal){.kind = BUILT};
 }
 
 /* ---- by kind of operator ---- */
