@@ -80,7 +80,7 @@ typedef struct Ast {
 
 /* Interned strings: names of the text with equal text are equal pointers. */
 typedef struct Intern Intern;
-Intern *intern_new(Arena *a);
+Intern *intern_new(Arena *a, const Intern *base); /* has the strings of base (or NULL), which stays as it is */
 const char *intern(Intern *t, const char *s, size_t n);
 /* Does a name (NULL: none) say text? Of two names of the text == tells the same. */
 static inline bool name_is(const char *name, const char *text) { return name && !strcmp(name, text); }

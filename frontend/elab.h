@@ -185,7 +185,7 @@ struct Model {
   Arena *arena;
   Intern *names;
   FrontendOptions opt;
-  Source *std;
+  const Source *std; /* of the library, which models may share: nothing of it is written to */
   int nstd;
   Globals library, user;
   VEC(Source *) files; /* what has been read, to read each once */

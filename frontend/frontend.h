@@ -16,6 +16,10 @@ typedef struct {
   Shape shape;
 } KnownShape;
 
+/* The language's own library (frontend/std), parsed. Any number of models may share one, on any threads. */
+typedef struct Library Library;
+Library *library_parse(Arena *a);
+
 typedef struct {
   const NameValue *set;
   int nset;
@@ -23,6 +27,7 @@ typedef struct {
   int nknown;
   const char *std_dir; /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
   const char *text;    /* the main file's text; NULL: read from its path */
+  const Library *library; /* NULL: the model has one of its own */
 } FrontendOptions;
 
 typedef struct Model Model;

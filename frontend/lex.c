@@ -9,13 +9,15 @@
 
 struct Intern {
   Arena *arena;
+  const Intern *base;
   const char **slot;
   int n, cap;
 };
 
-Intern *intern_new(Arena *a) {
+Intern *intern_new(Arena *a, const Intern *base) {
   Intern *t = NEW(a, Intern);
   t->arena = a;
+  t->base = base;
   t->cap = 1024;
   t->slot = NEWN(a, const char *, t->cap);
   return t;
@@ -28,6 +30,8 @@ static const char **intern_slot(const char **slot, int cap, const char *s, size_
 }
 
 const char *intern(Intern *t, const char *s, size_t n) {
+  const char **known = t->base ? intern_slot(t->base->slot, t->base->cap, s, n) : NULL;
+  if (known && *known) return *known;
   if (t->n * 2 >= t->cap) {
     const char **bigger = NEWN(t->arena, const char *, t->cap * 2);
     for (int i = 0; i < t->cap; i++)

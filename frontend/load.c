@@ -129,15 +129,28 @@ static Ast *load_file(Elab *e, Source *src, bool main_file) {
   return file;
 }
 
-static void load_library(Elab *e) {
-  Model *m = e->m;
-  m->nstd = std_nfile;
-  m->std = NEWN(m->arena, Source, std_nfile);
+struct Library {
+  Intern *names;
+  Source *std;
+  Globals globals;
+};
+
+Library *library_parse(Arena *a) {
+  Library *l = NEW(a, Library);
+  Diags *d = diags_new(a);
+  jmp_buf env;
+  *diags_trap(d) = &env;
+  if (setjmp(env)) bug("the library: %s", diags_first(d));
+  l->names = intern_new(a, NULL);
+  l->std = NEWN(a, Source, std_nfile);
+  Model m = {.arena = a, .names = l->names};
+  Elab e = {.m = &m, .arena = a, .diags = d};
   for (int i = 0; i < std_nfile; i++) {
-    m->std[i] = (Source){std_files[i].path, (const char *)std_files[i].text, std_files[i].len};
-    Ast *file = parse_file(m->arena, e->diags, m->names, &m->std[i]);
-    for (int k = 0; k < file->nkid; k++) define(e, &m->library, file->kid[k]);
+    l->std[i] = (Source){std_files[i].path, (const char *)std_files[i].text, std_files[i].len};
+    Ast *file = parse_file(a, d, l->names, &l->std[i]);
+    for (int k = 0; k < file->nkid; k++) define(&e, &l->globals, file->kid[k]);
   }
+  return l;
 }
 
 /* ---- the main model ---- */
@@ -281,6 +294,14 @@ static const Ast *declaration_of(Elab *e, const Ast *call) {
   return v ? v->u.fn.decl : NULL;
 }
 
+static Ast *copy_ast(Arena *a, const Ast *from) {
+  Ast *to = NEW(a, Ast);
+  *to = *from;
+  to->kid = NEWN(a, Ast *, from->nkid + 1);
+  for (int i = 0; i < from->nkid; i++) to->kid[i] = from->kid[i] ? copy_ast(a, from->kid[i]) : NULL;
+  return to;
+}
+
 /* Puts value where the dotted path leads inside an expression: arguments of calls. */
 static void set_inside(Elab *e, Ast **slot, const char *path, Ast *value, const Ast *whole) {
   if (!path) {
@@ -314,8 +335,9 @@ static void set_inside(Elab *e, Ast **slot, const char *path, Ast *value, const 
     arg->name = name;
     arg->nkid = 1;
     arg->kid = NEWN(e->m->arena, Ast *, 1);
-    arg->kid[0] = dot ? (Ast *)decl->kid[position]->kid[1] : value;
-    if (dot && !arg->kid[0]) elab_error(e, NULL, whole, "`%s` is not given in the file", name);
+    const Ast *given = decl->kid[position]->kid[1];
+    if (dot && !given) elab_error(e, NULL, whole, "`%s` is not given in the file", name);
+    arg->kid[0] = dot ? copy_ast(e->m->arena, given) : value; /* the declaration serves others too */
     Ast **kids = NEWN(e->m->arena, Ast *, call->nkid + 1);
     memcpy(kids, call->kid, sizeof *kids * (size_t)call->nkid);
     kids[call->nkid++] = arg;
@@ -460,7 +482,6 @@ static void load(Elab *e, const char *path) {
     diag_error(e->diags, NULL, "cannot read %s: %s", path, strerror(errno));
     diag_throw(e->diags);
   }
-  load_library(e);
   Ast *file = load_file(e, src, true);
   find_main(e, file);
   add_implicit_dims(e);
@@ -477,8 +498,12 @@ static void load(Elab *e, const char *path) {
 Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions *opt) {
   Model *m = NEW(a, Model);
   m->arena = a;
-  m->names = intern_new(a);
   if (opt) m->opt = *opt;
+  const Library *l = m->opt.library ? m->opt.library : library_parse(a);
+  m->names = intern_new(a, l->names);
+  m->std = l->std;
+  m->nstd = std_nfile;
+  m->library = l->globals;
   Elab *e = NEW(a, Elab);
   elab_start(e, m, d, graph_new(a, "settings"), true);
   jmp_buf env, *saved = *diags_trap(d);
