@@ -82,6 +82,11 @@ Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), 
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
     cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c);
 
+/* ---- printing.c ---- */
+/* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's
+   last word. */
+void cli_print_safely(Arena *a);
+
 /* ---- reproduce.c ---- */
 /* An exit with 70 from now on leaves a folder that reproduces it. */
 void cli_reproduce_bugs(Cli *c, int argc, char **argv);

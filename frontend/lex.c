@@ -152,8 +152,8 @@ static void lex_punct(Lexer *x, Token *t) {
 Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
   Lexer x = {a, d, names, src, 0, 0, 1};
   VEC(Token) out = {0};
-  if (!strncmp(src->text, "\xef\xbb\xbf", 3))
-    x.at = x.line_start = 3; /* the mark some editors begin UTF-8 with */
+  if (!source_is_text(src, d)) diag_throw(d);
+  if (source_has_mark(src)) x.at = x.line_start = TEXT_MARK;
   for (;;) {
     Token t = {.kind = TK_END, .text = ""};
     t.nl = lex_blank(&x);
