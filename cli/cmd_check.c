@@ -55,7 +55,7 @@ typedef struct {
 } TrainStep;
 
 static Status lower_train_step(Cli *c, Model *m, TrainStep *t) {
-  const Graph *g = frontend_train_step(m, c->diags, true);
+  const Graph *g = cli_train_step(c, m);
   if (!g || !(t->graph = cli_passes(c, g, NULL))) return ST_MODEL;
   Program *p;
   Status s = cli_lower(c, t->graph, &p);
@@ -68,7 +68,9 @@ static void print_train_step(Cli *c, const Recipe *r, const TrainStep *t) {
   tally(t->graph, IN_PARAM, &param);
   tally(t->graph, IN_BUFFER, &buffer);
   tally(t->graph, IN_SLOT, &slot);
-  printf("  train %s on %s, batch %lld", r->model, r->data.source, (long long)r->batch);
+  printf("  train %s", r->model);
+  if (r->data.source) printf(" on %s", r->data.source);
+  printf(", batch %lld", (long long)r->batch);
   if (r->accumulate > 1) printf(" x %lld", (long long)r->accumulate);
   printf(", ");
   if (r->steps > 0) printf("%lld steps\n", (long long)r->steps);

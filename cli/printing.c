@@ -48,7 +48,8 @@ static ssize_t print(void *of, const char *s, size_t n) {
     p->nrest = unfinished(in, have);
     have -= p->nrest;
     memcpy(p->rest, in + have, p->nrest);
-    if (!done && have && in[0] == '\r') out[used++] = in[i++]; /* a line that overwrites itself begins what is printed */
+    if (!done && have && in[0] == '\r')
+      out[used++] = in[i++]; /* a line that overwrites itself begins what is printed */
     while (i < have) {
       i += (size_t)shown_char(in + i, have - i, out + used);
       used += strlen(out + used);

@@ -25,9 +25,11 @@ typedef struct {
   int nset;
   const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
-  const char *std_dir; /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
-  const char *text;    /* the main file's text; NULL: read from its path */
+  const char *std_dir;    /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
+  const char *text;       /* the main file's text; NULL: read from its path */
   const Library *library; /* NULL: the model has one of its own */
+  bool use_anywhere; /* `use` reads any file, not only what lies under the main file's folder or std_dir */
+  bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
 } FrontendOptions;
 
 typedef struct Model Model;

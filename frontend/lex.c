@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_TOKENS = 1 << 20 };
+
 struct Intern {
   Arena *arena;
   const Intern *base;
@@ -153,6 +155,7 @@ Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
   Lexer x = {a, d, names, src, 0, 0, 1};
   VEC(Token) out = {0};
   if (!source_is_text(src, d)) diag_throw(d);
+  if (src->len >= MODEL_BYTES) lex_error(&x, 0, "a model file has less than 4 MiB");
   if (source_has_mark(src)) x.at = x.line_start = TEXT_MARK;
   for (;;) {
     Token t = {.kind = TK_END, .text = ""};
@@ -180,6 +183,7 @@ Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
       lex_punct(&x, &t);
     }
     t.end = (int)x.at;
+    if (out.n >= MOST_TOKENS) lex_error(&x, (size_t)t.begin, "this model file is too long");
     vec_push(a, &out, t);
   }
 }

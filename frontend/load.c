@@ -4,7 +4,9 @@
 #include "frontend/std.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- global names ---- */
 
@@ -77,6 +79,38 @@ static const char *folder_of(Arena *a, const char *path) {
 
 static Ast *load_file(Elab *e, Source *src, bool main_file);
 
+static bool lies_under(const char *path, const char *folder) {
+  char *full = folder ? realpath(folder, NULL) : NULL;
+  size_t n = full ? strlen(full) : 0;
+  bool under = full && !strncmp(path, full, n) && (n == 1 || path[n] == '/');
+  free(full);
+  return under;
+}
+
+/* A model may be a stranger's: what it uses is a file, beside it or of the library. NULL (errno ENOENT): there is none. */
+static Source *read_used(Elab *e, const Ast *use, const char *path) {
+  Model *m = e->m;
+  struct stat at;
+  char *full = realpath(path, NULL);
+  if (!full || stat(full, &at)) {
+    free(full);
+    if (errno == ENOENT) return NULL;
+    elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+  }
+  bool known = m->opt.use_anywhere || lies_under(full, folder_of(m->arena, m->files.v[0]->path)) ||
+               lies_under(full, m->opt.std_dir);
+  free(full);
+  if (!S_ISREG(at.st_mode)) elab_error(e, NULL, use, "cannot read `%s`: it is no regular file", path);
+  if (!known) {
+    elab_report(e, NULL, use, "`%s` lies outside of the model's folder and of the library", path);
+    diag_note(e->diags, NULL, "--allow-use reads it all the same");
+    diag_throw(e->diags);
+  }
+  Source *src = source_read_most(m->arena, path, MODEL_BYTES);
+  if (!src) elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+  return src;
+}
+
 static void add_use(Elab *e, const Ast *use, const Source *src) {
   Used u = {use, src};
   vec_push(e->m->arena, &e->m->uses, u);
@@ -97,8 +131,7 @@ static void load_used(Elab *e, const Ast *use) {
         add_use(e, use, m->files.v[k]);
         return;
       }
-    src = source_read(m->arena, path);
-    if (!src && errno != ENOENT) elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+    src = read_used(e, use, path);
   }
   if (!src) {
     elab_report(e, NULL, use, "there is no file `%s`", use->name);
@@ -476,7 +509,7 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training) {
 
 static void load(Elab *e, const char *path) {
   Model *m = e->m;
-  Source *src = m->opt.text ? NEW(m->arena, Source) : source_read(m->arena, path);
+  Source *src = m->opt.text ? NEW(m->arena, Source) : source_read_most(m->arena, path, MODEL_BYTES);
   if (m->opt.text) *src = (Source){path, m->opt.text, strlen(m->opt.text)};
   if (!src) {
     diag_error(e->diags, NULL, "cannot read %s: %s", path, strerror(errno));

@@ -143,7 +143,9 @@ void sb_free(StrBuf *b) {
 static void close_file(void *f) { fclose(f); }
 static void free_text(void *b) { sb_free(b); }
 
-Source *source_read(Arena *a, const char *path) {
+Source *source_read(Arena *a, const char *path) { return source_read_most(a, path, SIZE_MAX); }
+
+Source *source_read_most(Arena *a, const char *path, size_t most) {
   FILE *f = fopen(path, "rb");
   if (!f) return NULL;
   StrBuf b = {0};
@@ -152,7 +154,7 @@ Source *source_read(Arena *a, const char *path) {
   undo_push(&text, free_text, &b);
   char buf[1 << 14];
   struct stat at;
-  const size_t most = fstat(fileno(f), &at) || !S_ISREG(at.st_mode) ? SOURCE_BYTES : SIZE_MAX;
+  if (most > SOURCE_BYTES && (fstat(fileno(f), &at) || !S_ISREG(at.st_mode))) most = SOURCE_BYTES;
   for (size_t n; b.n < most && (n = fread(buf, 1, sizeof buf, f)) > 0;) sb_put(&b, buf, n);
   int err = ferror(f) ? errno : b.n >= most ? EFBIG : 0;
   undo_drop(&close);
@@ -172,7 +174,9 @@ Source *source_read(Arena *a, const char *path) {
   return s;
 }
 
-bool source_has_mark(const Source *s) { return s->len >= TEXT_MARK && !memcmp(s->text, "\xef\xbb\xbf", TEXT_MARK); }
+bool source_has_mark(const Source *s) {
+  return s->len >= TEXT_MARK && !memcmp(s->text, "\xef\xbb\xbf", TEXT_MARK);
+}
 
 /* ---- diagnostics ---- */
 typedef struct {
@@ -212,7 +216,8 @@ static const char *message_text(Arena *a, const char *s) {
   enum { MOST = 4000 };
   StrBuf b = {0};
   size_t n = strlen(s), line;
-  for (size_t i = 0, end = n < MOST ? n : MOST; i <= end; i += line + 1) { /* its further lines are indented */
+  for (size_t i = 0, end = n < MOST ? n : MOST; i <= end;
+       i += line + 1) { /* its further lines are indented */
     line = strcspn(s + i, "\n");
     if (i) sb_put(&b, "\n    ", 5);
     sb_put_shown(&b, s + i, i + line < end ? line : end - i);
@@ -277,7 +282,8 @@ _Noreturn void diag_throw(Diags *d) {
 /* Of a long line what lies around the place. */
 static void print_line(const char *p, int col, FILE *f) {
   enum { BEFORE = 100, MOST = 160 };
-  int len = (int)strcspn(p, "\r\n"), at = col - 1 < len ? col - 1 : len, first = at > BEFORE ? at - BEFORE : 0;
+  int len = (int)strcspn(p, "\r\n"), at = col - 1 < len ? col - 1 : len,
+      first = at > BEFORE ? at - BEFORE : 0;
   while (first > 0 && (p[first] & 0xc0) == 0x80) first--;
   int end = len - first > MOST ? first + MOST : len, n = 0;
   char under[MOST + 1]; /* a column counts bytes, the caret characters of UTF-8 */

@@ -60,7 +60,8 @@ void sb_free(StrBuf *b);
 /* Whatever is shown of what a stranger wrote goes through these (ir/shown.c): characters that a terminal would obey become
    \x1b or \u202e; tabs and line ends stay. */
 enum { SHOWN_CHAR = 12 };
-int shown_char(const char *s, size_t n, char out[SHOWN_CHAR]); /* of n > 0 bytes the first character; how many it has */
+int shown_char(const char *s, size_t n,
+               char out[SHOWN_CHAR]); /* of n > 0 bytes the first character; how many it has */
 void sb_put_shown(StrBuf *b, const char *s, size_t n);
 void fput_shown(const char *s, size_t n, FILE *f);
 
@@ -78,9 +79,10 @@ typedef struct Loc {
 } Loc;
 
 /* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on
-   failure. */
+   failure. source_read_most: EFBIG where it has that many bytes. */
 enum { SOURCE_BYTES = 1 << 26 };
 Source *source_read(Arena *a, const char *path);
+Source *source_read_most(Arena *a, const char *path, size_t most);
 enum { TEXT_MARK = 3 };                /* bytes of the mark that some editors begin UTF-8 with */
 bool source_has_mark(const Source *s); /* it is not part of the text */
 
