@@ -29,9 +29,9 @@ typedef struct {
   void **field;    /* where the loader puts each field of the data source; NULL: not used */
   float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
-  CheckpointInfo info;
-  bool resumed;
-  const char *changes; /* against the run resumed, as JSON; NULL: none */
+  CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
+  StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
+  const char *changes;                     /* against the run resumed, as JSON; NULL: none */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -118,19 +118,29 @@ static const char *settings_text(Cli *c) {
   return s;
 }
 
-/* The seed of the run: a resumed one has that of its checkpoint. */
+static Status holds_a_run(Cli *c, const char *folder) {
+  cli_fail(c, ST_USAGE, "%s already holds a run", folder);
+  diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
+  return ST_USAGE;
+}
+
+static Status lock_folder(Train *t) {
+  return t->lock.fd < 0 ? run_folder_open(&t->lock, t->folder, t->c->diags) : ST_OK;
+}
+
+/* The seed of the run: a resumed one has that of its checkpoint. One killed before its first checkpoint begins again. */
 static Status find_seed(Train *t) {
   Cli *c = t->c;
   t->info.seed = cli_seed(c, t->recipe);
-  t->resumed =
-      OPT(c, resume) && checkpoint_exists(t->folder); /* killed before the first checkpoint: begin again */
-  if (!t->resumed) return ST_OK;
-  CheckpointInfo old;
-  Status s = checkpoint_peek(t->folder, &old, c->arena, c->diags);
+  if (!OPT(c, resume) || !checkpoint_exists(t->folder)) return ST_OK;
+  Status s = lock_folder(t); /* nobody replaces what is read now */
   if (s) return s;
-  if (OPT(c, seed) >= 0 && old.seed != (uint64_t)OPT(c, seed))
-    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
-  t->info.seed = old.seed;
+  t->checkpoint = checkpoint_open(t->folder, &t->old, c->arena, c->diags);
+  if (!t->checkpoint) return ST_FILE;
+  if (OPT(c, seed) >= 0 && t->old.seed != (uint64_t)OPT(c, seed))
+    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder,
+                    (unsigned long long)t->old.seed);
+  t->info.seed = t->old.seed;
   return ST_OK;
 }
 
@@ -145,12 +155,14 @@ static Status start_states(Train *t) {
                              .text = settings_text(c)};
   free(full);
   compiled_init(&t->k, t->info.seed);
-  if (!t->resumed) return ST_OK;
-  CheckpointInfo old;
-  Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
+  if (!t->checkpoint) return ST_OK;
+  Status s = states_load(t->k.session, t->checkpoint, LOAD_ALL_STATES | LOAD_ALL_TENSORS, c->diags);
   bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
-  if (!s) s = resume_compare(c, t->folder, &old, &t->info, schedules, &t->changes);
-  t->step = old.step;
+  if (!s) s = resume_compare(c, t->folder, &t->old, &t->info, schedules, &t->changes);
+  if (!s) s = checkpoint_set_aside(t->folder, t->checkpoint, c->diags);
+  t->step = t->old.step;
+  st_close(t->checkpoint);
+  t->checkpoint = NULL;
   return s;
 }
 
@@ -299,7 +311,8 @@ static Status run(Train *t) {
   t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
-  if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
+  if ((s = lock_folder(t))) return s;
+  if (!t->checkpoint && checkpoint_exists(t->folder)) return holds_a_run(c, t->folder); /* since we looked */
   if ((s = cli_compile(c, g, &t->k))) return s;
   bind_tensors(t);
   if ((s = start_states(t))) return s;
@@ -330,11 +343,7 @@ Status cmd_train(Cli *c) {
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
   t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!OPT(c, resume) && checkpoint_exists(t.folder)) {
-    cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
-    diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
-    return ST_USAGE;
-  }
+  if (!OPT(c, resume) && checkpoint_exists(t.folder)) return holds_a_run(c, t.folder);
   catch_signals();
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
   if (s) return s;
@@ -344,6 +353,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  st_close(t.checkpoint);
   compiled_free(&t.k);
   run_folder_close(&t.lock);
   free(t.recipe_text);

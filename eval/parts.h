@@ -68,6 +68,7 @@ struct Eval {
   const EvalOptions *opt;
   const char *folder;
   CheckpointInfo info;
+  StFile *states; /* the checkpoint: one file for all entries, though the run may go on meanwhile */
   Model *model;
   const Recipe *recipe;
   Sizes size;
