@@ -84,7 +84,9 @@ static Shape field_shape(Elab *e, Frame *f, const Ast *type) {
   return s;
 }
 
-static Value *argument(Elab *e, const Module *m, const char *name) { return vars_find(&m->args, word(e, name)); }
+static Value *argument(Elab *e, const Module *m, const char *name) {
+  return vars_find(&m->args, word(e, name));
+}
 
 /* What array(NAME, SHAPE, TYPE) says of one of a source's `fields`. */
 static DataField listed_field(Elab *e, Frame *f, Value v, int64_t batch) {

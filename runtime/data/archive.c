@@ -144,13 +144,15 @@ Status archive_npz_member(const char *path, const char *name, uint8_t **data, in
     if (!found && k > 4 && k < 100) sb_printf(&others, "%s%.*s", others.n ? ", " : "", (int)(k - 4), member);
     if (!found) continue;
     *n = archive_entry_size(e);
-    if (!archive_entry_size_is_set(e) || *n < 0) diag_error(d, NULL, "%s: the size of '%s' is not known", path, name);
+    if (!archive_entry_size_is_set(e) || *n < 0)
+      diag_error(d, NULL, "%s: the size of '%s' is not known", path, name);
     else st = read_member(a, *n, path, member, data, d);
   }
   if (!found && rc == ARCHIVE_EOF)
     diag_error(d, NULL, "%s has no array '%s'; it has %s", path, name, others.n ? others.s : "none");
   else if (!found)
-    diag_error(d, NULL, "cannot read %s: %s", path, archive_error_string(a) ? archive_error_string(a) : "no npz file");
+    diag_error(d, NULL, "cannot read %s: %s", path,
+               archive_error_string(a) ? archive_error_string(a) : "no npz file");
   sb_free(&others);
   archive_read_free(a);
   return st;

@@ -16,11 +16,11 @@ typedef struct {
   const char *name, *path;
   const uint8_t *data;
   DType from, to;
-  int size;     /* bytes an element */
-  bool narrow;  /* integers of 1 or 2 bytes, of which there is no DType */
-  bool sign;    /* of integers */
-  Shape shape;  /* of a sample */
-  int64_t row;  /* its elements */
+  int size;    /* bytes an element */
+  bool narrow; /* integers of 1 or 2 bytes, of which there is no DType */
+  bool sign;   /* of integers */
+  Shape shape; /* of a sample */
+  int64_t row; /* its elements */
   int64_t classes, ignore;
   MappedFile mapped;
   void *owned;
@@ -85,8 +85,8 @@ static bool fill_row(const Column *c, int64_t row, void *out, Reason *why) {
   for (int64_t i = 0; i < c->row; i++) {
     if (c->to == DT_F32) ((float *)out)[i] = (float)number_at(c, first + i);
     else if (!to_whole(c, first + i, (int64_t *)out + i)) {
-      snprintf(why->text, sizeof why->text, "%s: %.9g in '%s' of sample %" PRId64 " is no whole number", c->path,
-               number_at(c, first + i), c->name, row);
+      snprintf(why->text, sizeof why->text, "%s: %.9g in '%s' of sample %" PRId64 " is no whole number",
+               c->path, number_at(c, first + i), c->name, row);
       return false;
     }
   }
@@ -140,22 +140,29 @@ static Status choose_place(Opening *o, const char *first, double test, Place *ou
   const char *dir = o->folder;
   if (!dir) {
     source_bad(o, "the arrays need --data: a folder, an .npz or a .safetensors file");
-    diag_note(o->d, NULL, "a folder has train.npz and test.npz, or .safetensors, or train/NAME.npy and test/NAME.npy");
+    diag_note(o->d, NULL,
+              "a folder has train.npz and test.npz, or .safetensors, or train/NAME.npy and test/NAME.npy");
     return ST_FILE;
   }
   Place whole = {0}, other = {0};
   bool one = ends_in(dir, ".npz") || ends_in(dir, ".safetensors");
   if (one) whole = (Place){ends_in(dir, ".npz") ? FILE_NPZ : FILE_SAFETENSORS, dir};
   else if (!find_place(o->a, dir, "train", first, &whole) && !find_place(o->a, dir, "", first, &whole))
-    return source_bad(o, "%s has neither train.npz nor train.safetensors, train/%s.npy, data.npz, data.safetensors or %s.npy",
-                      dir, first, first);
-  bool apart = !one && (find_place(o->a, dir, "test", first, &other) || find_place(o->a, dir, "val", first, &other));
+    return source_bad(
+        o,
+        "%s has neither train.npz nor train.safetensors, train/%s.npy, data.npz, data.safetensors or %s.npy",
+        dir, first, first);
+  bool apart =
+      !one && (find_place(o->a, dir, "test", first, &other) || find_place(o->a, dir, "val", first, &other));
   if (apart && test > 0)
-    return source_wrong(o, "test = %g of arrays has no effect: %s is a test part of its own", test, other.path);
+    return source_wrong(o, "test = %g of arrays has no effect: %s is a test part of its own", test,
+                        other.path);
   if (!o->train && !apart && test == 0) {
     source_bad(o, "%s has no test part", dir);
-    diag_note(o->d, NULL, "add test.npz, test.safetensors or test/%s.npy, or keep some samples back: arrays(..., test = 0.1)",
-              first);
+    diag_note(
+        o->d, NULL,
+        "add test.npz, test.safetensors or test/%s.npy, or keep some samples back: arrays(..., test = 0.1)",
+        first);
     return ST_FILE;
   }
   *out = o->train || test > 0 ? whole : other;
@@ -229,7 +236,8 @@ static const char *shape_list(Arena *a, const int64_t *dim, int n) {
 }
 
 /* The array's samples are as the model file says, and as many as the other arrays'. */
-static Status check_column(Opening *o, const Columns *all, Column *c, const Setting *array, const Shape *have, int64_t *samples) {
+static Status check_column(Opening *o, const Columns *all, Column *c, const Setting *array, const Shape *have,
+                           int64_t *samples) {
   const Setting *want = part_of(array, "shape");
   int rank = want->nitem;
   bool same = have->rank == rank + 1;
@@ -239,8 +247,9 @@ static Status check_column(Opening *o, const Columns *all, Column *c, const Sett
   if (!same) {
     source_wrong(o, "%s: array '%s' is %s, but the model file has samples of %s", c->path, c->name,
                  shape_list(o->a, have->dim, have->rank), shape_list(o->a, c->shape.dim, rank));
-    if (have->rank) diag_note(o->d, NULL, "samples are along the first axis: array(\"%s\", %s)", c->name,
-                              shape_list(o->a, have->dim + 1, have->rank - 1));
+    if (have->rank)
+      diag_note(o->d, NULL, "samples are along the first axis: array(\"%s\", %s)", c->name,
+                shape_list(o->a, have->dim + 1, have->rank - 1));
     return ST_MODEL;
   }
   if (*samples >= 0 && have->dim[0] != *samples)

@@ -89,7 +89,7 @@ Status open_tiny(Opening *o), open_folder(Opening *o);                         /
 Status open_diebench(Opening *o);                                              /* diebench.c */
 Status open_synthetic(Opening *o);                                             /* synthetic.c */
 Status open_columns(Opening *o);                                               /* columns.c */
-int columns_find(const Columns *c, const char *name); /* -1: no such array */
+int columns_find(const Columns *c, const char *name);                          /* -1: no such array */
 void columns_type(const Columns *c, int i, DType *dt, Shape *sample);
 
 double source_number(const Opening *o, const char *name, double absent);

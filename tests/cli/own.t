@@ -66,7 +66,7 @@ $ jepac check own.jepa --set 'data=arrays()'
   --set data:1:1: error: a source of arrays lists them: arrays(array(NAME, SHAPE), ...)
       arrays()
       ^
-  std/data.jepa:164:3: note: required here
+  std/data.jepa:178:3: note: required here
         require len(fields) >= 1, "a source of arrays lists them: arrays(array(NAME, SHAPE), ...)"
         ^
   exit 1
@@ -79,7 +79,7 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("labels",classes=
   own.jepa:14:40: error: arrays has no field `label` (did you mean `labels`?)
         bind        x = data.x, label = data.label
                                              ^
-  std/data.jepa:162:8: note: arrays is declared here
+  std/data.jepa:176:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
   exit 1
@@ -87,10 +87,39 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
   --set data:1:8: error: an array becomes f32 or i64, not "f64"
       arrays(array("x",[4],type="f64"))
              ^
-  std/data.jepa:157:3: note: required here
+  std/data.jepa:171:3: note: required here
         require contains(["f32", "i64"], type), "an array becomes f32 or i64, not {type}"
         ^
   exit 1
 $ ls bad
   ls: cannot access 'bad': No such file or directory
   exit 2
+
+Training from given weights: a file or a run. What is missing or left over is an error, or counted.
+
+$ tail -n 1 runs/npy/run.jsonl | grep -o '"loss": 0.01' && jepac train own.jepa -q --data d --out runs/warm --params runs/npy --steps 1 && grep -o '"loss": 0.01' runs/warm/run.jsonl
+  "loss": 0.01
+  "loss": 0.01
+$ mkarrays five x=f4:30x5 label=i8:30 && jepac train own.jepa -q --data five --out bad --params runs/npy --set width=5 --set 'data=arrays(array("x",[5]),array("label",classes=3))'
+  jepac: error: runs/npy/checkpoint.safetensors: 'net.weight' is f32[3,4], but the model needs f32[3,5]
+  own.jepa:4:9: note: the model's 'net.weight'
+        net = Linear(width, classes)
+              ^
+  exit 3
+$ rm -rf bad; mkarrays w net.weight=f4:3x4 old.bias=f4:3; jepac ckpt convert w w.safetensors && jepac train own.jepa -q --data d --out bad --params w.safetensors
+  jepac: error: w.safetensors lacks 'net.bias': f32[3]
+  jepac: note: it has 'old.bias'
+  exit 3
+$ jepac train own.jepa -q --data d --out runs/some --params w.safetensors --params-missing ok --steps 1
+  jepac: warning: w.safetensors gives 1 of 2 states; the others keep their initial values, the first: 'net.bias'
+  jepac: warning: 1 of the 2 tensors of w.safetensors are no states of the model, the first: 'old.bias'
+$ jepac train own.jepa -q --data d --out bad --params d --params-missing ok
+  jepac: error: d is no folder of a run: it has no checkpoint.safetensors
+  exit 3
+$ jepac train own.jepa -q --data d --out bad --params-missing ok --steps 1
+  jepac: error: --params-missing had no effect: with these arguments jepac train does not use it
+  exit 2
+$ jepac run own.jepa -q --set B=2 --random --params runs/npy --outputs y.safetensors && jepac run own.jepa -q --set B=2 --random --params runs/npy/checkpoint.safetensors --outputs z.safetensors && jepac ckpt diff y.safetensors z.safetensors
+  equal: 3 tensors
+$ jepac train own.jepa -q --out runs/some --resume --steps 2 && echo the data of the run
+  the data of the run
