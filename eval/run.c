@@ -116,6 +116,7 @@ static Status restore_settings(Eval *e) {
 
 static Status open_model(Eval *e) {
   if (!(e->states = checkpoint_open(e->folder, &e->info, e->arena, e->diags))) return ST_FILE;
+  e->data = e->opt->data ? e->opt->data : *e->info.data ? e->info.data : NULL;
   Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;

@@ -18,6 +18,7 @@ typedef struct {
   const char *model;  /* path of the model file, or "" */
   const char *recipe; /* resolved recipe as JSON text, or "" */
   const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */
+  const char *data;   /* --data as an absolute path, or "" */
 } CheckpointInfo;
 
 enum { CHECKPOINT_FILES = 2 };
@@ -37,6 +38,9 @@ Status checkpoint_save(const char *folder, const Session *s, const CheckpointInf
 StFile *checkpoint_open(const char *folder, CheckpointInfo *info, Arena *a, Diags *d);
 /* For who is about to save into the folder after opening `taken`: renames a newer one that could not be read. */
 Status checkpoint_set_aside(const char *folder, const StFile *taken, Diags *d);
+
+/* The newest whole checkpoint of a run's folder, or the tensor file that path names; NULL after reporting. */
+StFile *states_open(const char *path, Arena *a, Diags *d);
 
 /* The states of a session, in t (as many as its plan has tensors); returns how many. */
 int states_list(const Session *s, StTensor *t);
