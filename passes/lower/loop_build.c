@@ -201,8 +201,9 @@ int lb_row_major(Build *b, Val v) {
 
 int lb_build(Build *b, Val v, const Map *m) {
   Lower *l = b->l;
-  for (Memo *e = b->memo[v]; e; e = e->next)
-    if (map_eq(&e->map, m)) return e->inst;
+  Memo **slot = &b->memo[v % MEMO_SLOTS];
+  for (Memo *e = *slot; e; e = e->next)
+    if (e->val == v && map_eq(&e->map, m)) return e->inst;
   int r;
   if (lb_is_loaded(b, v)) {
     r = lb_load(b, v, m, PASSIVE, NULL);
@@ -222,10 +223,8 @@ int lb_build(Build *b, Val v, const Map *m) {
     }
   }
   Memo *e = NEW(b->a, Memo);
-  e->map = *m;
-  e->inst = r;
-  e->next = b->memo[v];
-  b->memo[v] = e;
+  *e = (Memo){.next = *slot, .val = v, .map = *m, .inst = r};
+  *slot = e;
   return r;
 }
 
@@ -271,7 +270,7 @@ static void begin(Build *b) {
   memset(&b->inst_homed, 0, sizeof b->inst_homed);
   memset(&b->homed_inst, 0, sizeof b->homed_inst);
   memset(&b->homed_map, 0, sizeof b->homed_map);
-  b->memo = NEWN(b->a, Memo *, b->g->node.n);
+  memset(b->memo, 0, sizeof b->memo);
   b->out->kernel = loop_kernel(&(LoopKernel){0});
   b->out->loads.n = b->out->stores.n = 0;
 }
