@@ -211,15 +211,12 @@ static bool blame_inputs(Search *s) {
   return false;
 }
 
-/* The same step with every kernel by itself, so that each result is in the arena when it has run: chains keep
-   some in scratch (passes/lower/chain.c). Same bits. */
+/* The same step with every kernel by itself. */
 static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
-  Compiler own = *cli_compiler(c, FOR_LOWERING | FOR_CODE);
-  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
-  own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
+  Compiler *own = cli_compiler(c, FOR_LOWERING | FOR_CODE);
   Program *p;
-  Status s = compiler_lower(&own, k->program->graph, &p);
-  if (!s) s = compiler_build_program(&own, p, out);
+  Status s = compiler_alone(own, k->program, &p);
+  if (!s) s = compiler_build_program(own, p, out);
   for (int i = 0; !s && i < out->plan->ntensor; i++) {
     SessionTensor to = session_tensor_at(out->session, i), from;
     if (to.kind != PT_RESULT && session_tensor(k->session, to.name, &from) && from.bytes == to.bytes)

@@ -203,13 +203,6 @@ static Status same_bits(Verify *v, Program *chained, const Compiled *alone) {
   return s;
 }
 
-Status verify_alone(Verify *v, const Program *chained, Program **alone) {
-  Compiler own = *cli_compiler(v->c, FOR_LOWERING);
-  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
-  own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
-  return compiler_lower(&own, chained->graph, alone);
-}
-
 Status verify_kernels(Verify *v, Program *chained, Program *p) {
   Cli *c = v->c;
   Compiled k;

@@ -6,15 +6,15 @@
 
 enum { PROGRAM = HAS_LAYOUT | HAS_KERNELS };
 
-static bool on_budget(const LowerOptions *o) { return budget_recomputes(o->level); }
-static bool in_bf16(const LowerOptions *o) { return o->bf16; }
+static bool new_graph(const LowerOptions *o) { return !o->lowered; }
+static bool in_bf16(const LowerOptions *o) { return !o->lowered && o->bf16; }
 static bool in_chains(const LowerOptions *o) { return !o->no_chains; }
 
 static const LowerRow table[] = {
-    {.name = "budget",
-     .fn = pass_budget,
-     .wanted = on_budget,
-     .doc = "Under a byte budget, computes more in the backward pass again than remat does."},
+    {.name = "remat",
+     .fn = pass_remat,
+     .wanted = new_graph,
+     .doc = "Computes cheap values again in the backward pass instead of keeping them, on a budget more."},
     {.name = "precision",
      .fn = pass_precision,
      .wanted = in_bf16,
