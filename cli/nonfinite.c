@@ -228,17 +228,16 @@ static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
 void cli_explain_nonfinite(Cli *c, const Compiled *chained) {
   Compiled own = {0};
   if (without_chains(c, chained, &own)) return;
-  const Compiled *k = &own;
-  Search s = {c, k, arena_new()};
-  const Program *p = k->program;
+  Search s = {c, &own, arena_new()};
+  const Program *p = own.program;
   bool found = blame_inputs(&s);
   for (int i = 0; i < p->ncompute && !found; i++) {
-    const Kernel *kn = &p->kernel.v[i];
-    session_run(k->session, i, i + 1);
-    int bad = bad_buffer(&s, kn);
-    if (bad >= 0 && kernel_parts(kn, NULL)) found = blame_part(&s, kn);
-    if (bad >= 0 && !found && operands_finite(&s, kn)) {
-      blame_kernel(&s, kn, bad);
+    const Kernel *k = &p->kernel.v[i];
+    session_run(own.session, i, i + 1);
+    int bad = bad_buffer(&s, k);
+    if (bad >= 0 && kernel_parts(k, NULL)) found = blame_part(&s, k);
+    if (bad >= 0 && !found && operands_finite(&s, k)) {
+      blame_kernel(&s, k, bad);
       found = true;
     }
     arena_reset(s.a);

@@ -85,12 +85,12 @@ static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t coun
   Kernel cut, other;
   if (!kernel_recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
   for (int m = 0; m < c->n; m++) {
-    const Kernel *x = &p->kernel.v[c->member[m]];
-    if (!ordered(p, x, k)) continue;
-    kernel_recut(p, x, count, &other);
-    for (int i = 0; i < x->nbuf; i++) {
-      int root = program_root(p, x->buf[i]);
-      if (!(writes(p, x, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
+    const Kernel *member = &p->kernel.v[c->member[m]];
+    if (!ordered(p, member, k)) continue;
+    kernel_recut(p, member, count, &other);
+    for (int i = 0; i < member->nbuf; i++) {
+      int root = program_root(p, member->buf[i]);
+      if (!(writes(p, member, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
       int64_t b = kernel_chunk_of_root(p, &other, root);
       if (!b || b != kernel_chunk_of_root(p, &cut, root)) return false;
     }
@@ -124,57 +124,57 @@ static bool candidate(const Chains *s, const Kernel *k) {
   return most >= s->least_bytes;
 }
 
-static void add_member(Chains *s, Chain *c, int k) {
-  c->member[c->n++] = k;
-  add_uses(s->p, &s->chain, &s->p->kernel.v[k]);
+static void add_member(Chains *s, Chain *c, int at) {
+  c->member[c->n++] = at;
+  add_uses(s->p, &s->chain, &s->p->kernel.v[at]);
 }
 
-static void start(Chains *s, Chain *c, int k) {
-  const Kernel *x = &s->p->kernel.v[k];
-  const Shape *sh = &s->p->buf.v[x->buf[x->nbuf - 1]].shape;
+static void start(Chains *s, Chain *c, int at) {
+  const Kernel *k = &s->p->kernel.v[at];
+  const Shape *sh = &s->p->buf.v[k->buf[k->nbuf - 1]].shape;
   *c = (Chain){.n = 0};
   s->chain.mark++;
-  add_member(s, c, k);
+  add_member(s, c, at);
   int64_t rows = sh->rank ? sh->dim[0] : 1;
   Chain none = {.n = 0};
   /* divisors of rows; of the numbers between two quotients of it none is one */
   for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n = rows / (rows / n + 1))
-    if (rows % n == 0 && fits(s->p, &none, x, n)) c->count[c->ncount++] = n;
+    if (rows % n == 0 && fits(s->p, &none, k, n)) c->count[c->ncount++] = n;
 }
 
-/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next. */
-static bool feeds(const Chains *s, int k, int from, int end) {
+/* Does a kernel soon to come read both what kernel `at` writes and what the chain writes? order[from ... end) are next. */
+static bool feeds(const Chains *s, int at, int from, int end) {
   const Program *p = s->p;
-  const Kernel *x = &p->kernel.v[k];
+  const Kernel *k = &p->kernel.v[at];
   for (int i = from; i < end; i++) {
-    const Kernel *y = &p->kernel.v[s->order[i]];
+    const Kernel *next = &p->kernel.v[s->order[i]];
     bool of_k = false, of_chain = false;
-    for (int j = 0; j < y->nbuf - y->nout; j++) {
-      int root = program_root(p, y->buf[j]);
-      of_k |= writes(p, x, root);
+    for (int j = 0; j < next->nbuf - next->nout; j++) {
+      int root = program_root(p, next->buf[j]);
+      of_k |= writes(p, k, root);
       of_chain |= s->chain.writes[root] == s->chain.mark;
     }
-    if (of_k && of_chain && candidate(s, y)) return true;
+    if (of_k && of_chain && candidate(s, next)) return true;
   }
   return false;
 }
 
-static bool join(Chains *s, Chain *c, int k, int next, int end) {
-  const Kernel *x = &s->p->kernel.v[k];
+static bool join(Chains *s, Chain *c, int at, int next, int end) {
+  const Kernel *k = &s->p->kernel.v[at];
   int64_t left[MAX_COUNTS];
   int n = 0;
-  if (c->n == MAX_MEMBERS || !candidate(s, x)) return false;
+  if (c->n == MAX_MEMBERS || !candidate(s, k)) return false;
   bool shares = false;
-  for (int i = 0; i < x->nbuf - x->nout; i++)
-    shares |= s->chain.touches[program_root(s->p, x->buf[i])] == s->chain.mark;
-  bool feeding = !shares && feeds(s, k, next, end);
+  for (int i = 0; i < k->nbuf - k->nout; i++)
+    shares |= s->chain.touches[program_root(s->p, k->buf[i])] == s->chain.mark;
+  bool feeding = !shares && feeds(s, at, next, end);
   if (!shares && !feeding) return false;
   for (int i = 0; i < c->ncount; i++)
-    if (fits(s->p, c, x, c->count[i])) left[n++] = c->count[i];
-  if (!n || !(feeding || related(s, c, x, left[n - 1]) || feeds(s, k, next, end))) return false;
+    if (fits(s->p, c, k, c->count[i])) left[n++] = c->count[i];
+  if (!n || !(feeding || related(s, c, k, left[n - 1]) || feeds(s, at, next, end))) return false;
   memcpy(c->count, left, sizeof left);
   c->ncount = n;
-  add_member(s, c, k);
+  add_member(s, c, at);
   return true;
 }
 
@@ -225,20 +225,20 @@ static int grow(Chains *s, int at, int end, int number) {
   int later[WINDOW], nlater = 0, before[WINDOW], nbefore = 0, i = at + 1;
   s->later.mark++;
   for (; i < end && i < at + WINDOW; i++) {
-    int k = s->order[i];
-    const Kernel *x = &p->kernel.v[k];
-    bool behind = follows(p, &s->later, x);
-    if (!behind && join(s, &c, k, i + 1, end < at + WINDOW ? end : at + WINDOW)) continue;
+    int which = s->order[i];
+    const Kernel *k = &p->kernel.v[which];
+    bool behind = follows(p, &s->later, k);
+    if (!behind && join(s, &c, which, i + 1, end < at + WINDOW ? end : at + WINDOW)) continue;
     int64_t written = 0;
-    for (int j = x->nbuf - x->nout; j < x->nbuf; j++) written += p->buf.v[x->buf[j]].bytes;
+    for (int j = k->nbuf - k->nout; j < k->nbuf; j++) written += p->buf.v[k->buf[j]].bytes;
     bool small = written < p->target.cost->chain_aside ||
-                 (kernel_can_recut(x) && kernel_prepares(p, x)); /* what follows it may join */
-    if (!behind && !follows(p, &s->chain, x) && small) {
-      before[nbefore++] = k;
+                 (kernel_can_recut(k) && kernel_prepares(p, k)); /* what follows it may join */
+    if (!behind && !follows(p, &s->chain, k) && small) {
+      before[nbefore++] = which;
       continue;
     }
-    later[nlater++] = k;
-    add_uses(p, &s->later, x);
+    later[nlater++] = which;
+    add_uses(p, &s->later, k);
   }
   int64_t count = c.n > 1 ? best_count(p, &c) : 0;
   if (!count) return 0;
@@ -261,14 +261,14 @@ static int grow(Chains *s, int at, int end, int number) {
 static void make_private(Program *p) {
   int *user = NEWN(p->arena, int, p->buf.n + 1); /* chain of the only users, -1 several or none */
   int64_t *chunk = NEWN(p->arena, int64_t, p->buf.n + 1);
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *x = &p->kernel.v[k];
-    for (int i = 0; i < x->nbuf; i++) {
-      int b = program_root(p, x->buf[i]);
-      int64_t bytes = x->chain && x->buf[i] == b ? kernel_chunk_of_root(p, x, b) : 0;
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = 0; i < k->nbuf; i++) {
+      int b = program_root(p, k->buf[i]);
+      int64_t bytes = k->chain && k->buf[i] == b ? kernel_chunk_of_root(p, k, b) : 0;
       bool first = !user[b];
-      if (!bytes || (!first && (user[b] != x->chain || chunk[b] != bytes))) user[b] = -1;
-      else user[b] = x->chain, chunk[b] = bytes;
+      if (!bytes || (!first && (user[b] != k->chain || chunk[b] != bytes))) user[b] = -1;
+      else user[b] = k->chain, chunk[b] = bytes;
     }
   }
   for (int b = 0; b < p->buf.n; b++)

@@ -106,10 +106,10 @@ Lower *lower_resume(Program *p, const LowerOptions *o) {
   l->kernel_of = lower_filled(l->arena, l->g->node.n, -1);
   for (int b = p->buf.n - 1; b >= 0; b--)
     if (p->buf.v[b].val >= 0) l->buf[p->buf.v[b].val] = b;
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *x = &p->kernel.v[k];
-    for (int i = x->nbuf - x->nout; i < x->nbuf; i++)
-      if (p->buf.v[x->buf[i]].val >= 0) l->kernel_of[p->buf.v[x->buf[i]].val] = k;
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++)
+      if (p->buf.v[k->buf[i]].val >= 0) l->kernel_of[p->buf.v[k->buf[i]].val] = at;
   }
   /* a text that does not say what it has is in order as it stands */
   if (!p->has) p->has = PROGRAM | HAS_ORDER | HAS_CHAINS | HAS_INTERLEAVED;
