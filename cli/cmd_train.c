@@ -22,7 +22,8 @@ typedef struct {
   Cli *c;
   Model *model;
   const Recipe *recipe;
-  const char *folder, *log_path;
+  const Graph *graph;                   /* of the step */
+  const char *folder, *log_path, *data; /* data: --data, or that of the run resumed; NULL: none */
   char *recipe_text;
   Compiled k;
   Loader *loader;
@@ -118,9 +119,17 @@ static const char *settings_text(Cli *c) {
   return s;
 }
 
-/* The seed of the run: a resumed one has that of its checkpoint. */
+static const char *absolute(Cli *c, const char *path) {
+  char *full = realpath(path, NULL);
+  const char *s = full ? arena_strdup(c->arena, full) : path;
+  free(full);
+  return s;
+}
+
+/* The seed of the run and its data: a resumed one has those of its checkpoint. */
 static Status find_seed(Train *t) {
   Cli *c = t->c;
+  t->data = OPT(c, data);
   t->info.seed = cli_seed(c, t->recipe);
   t->resumed =
       OPT(c, resume) && checkpoint_exists(t->folder); /* killed before the first checkpoint: begin again */
@@ -131,21 +140,35 @@ static Status find_seed(Train *t) {
   if (OPT(c, seed) >= 0 && old.seed != (uint64_t)OPT(c, seed))
     return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
   t->info.seed = old.seed;
+  if (!t->data && *old.data) t->data = old.data;
+  (void)OPT(c, params); /* that the run began with them has shown in its checkpoint */
+  (void)OPT(c, params_missing);
   return ST_OK;
+}
+
+/* --params: the states a run begins with; one that is resumed has those of its checkpoint. */
+static Status given_states(Train *t) {
+  Cli *c = t->c;
+  if (!OPT(c, params)) return ST_OK;
+  StFile *f = checkpoint_open(OPT(c, params), c->arena, c->diags);
+  if (!f) return ST_FILE;
+  Status s =
+      states_start(cli_compiler(c, 0), t->model, t->graph, t->k.session, f, OPT(c, params_missing) != NULL);
+  st_close(f);
+  return s;
 }
 
 static Status start_states(Train *t) {
   Cli *c = t->c;
-  char *full = realpath(c->opt.arg[0], NULL);
   t->info = (CheckpointInfo){.seed = t->info.seed,
                              .total = t->total,
                              .plan = t->k.plan->identity,
-                             .model = arena_strdup(c->arena, full ? full : c->opt.arg[0]),
+                             .model = absolute(c, c->opt.arg[0]),
                              .recipe = t->recipe_text,
+                             .data = t->data ? absolute(c, t->data) : "",
                              .text = settings_text(c)};
-  free(full);
   compiled_init(&t->k, t->info.seed);
-  if (!t->resumed) return ST_OK;
+  if (!t->resumed) return given_states(t);
   CheckpointInfo old;
   Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
   bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
@@ -294,9 +317,9 @@ static Status run(Train *t) {
   for (int i = 0; i < 3; i++)
     if (OPT(c, progress) && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
   const Graph *g = frontend_train_step(t->model, c->diags, true);
-  if (!g) return ST_MODEL;
+  if (!(t->graph = g)) return ST_MODEL;
   if ((s = find_seed(t))) return s;
-  t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, t->info.seed, true, c->diags, &s);
+  t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
   if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;

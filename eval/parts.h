@@ -66,7 +66,7 @@ struct Eval {
   Diags *diags;
   Compiler compiler; /* with the settings of the run, then the caller's */
   const EvalOptions *opt;
-  const char *folder;
+  const char *folder, *data; /* of the run; of the data set, NULL: where its source looks */
   CheckpointInfo info;
   Model *model;
   const Recipe *recipe;

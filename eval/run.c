@@ -116,6 +116,7 @@ static Status restore_settings(Eval *e) {
 
 static Status open_model(Eval *e) {
   Status s = checkpoint_peek(e->folder, &e->info, e->arena, e->diags);
+  e->data = e->opt->data ? e->opt->data : !s && *e->info.data ? e->info.data : NULL;
   if (!s) s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;

@@ -98,6 +98,8 @@ Status checkpoint_save(const char *folder, const Session *s, const CheckpointInf
       "{s:i, s:I, s:I, s:I, s:o, s:o}", "version", VERSION, "step", (json_int_t)info->step, "epoch",
       (json_int_t)info->epoch, "total", (json_int_t)info->total, "seed", json_sprintf("%" PRIu64, info->seed),
       "plan", json_sprintf("%016" PRIx64, info->plan)); /* 64 unsigned bits do not fit a JSON integer */
+  if (info->data && *info->data)
+    json_object_set_new(j, "data", json_string(info->data)); /* not UTF-8: left out */
   char *run = j ? json_dumps(j, JSON_COMPACT) : NULL;
   if (!run) bug("checkpoint information could not be made");
   const char *value[META] = {run, or_empty(info->model), or_empty(info->recipe), or_empty(info->text)};
@@ -111,13 +113,13 @@ Status checkpoint_save(const char *folder, const Session *s, const CheckpointInf
 }
 
 static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *d) {
-  const char *run = st_meta(f, "run"), *seed = "", *plan = "";
+  const char *run = st_meta(f, "run"), *seed = "", *plan = "", *data = "";
   json_int_t step, epoch, total = 0;
   int version;
   json_error_t err;
   json_t *j = run ? json_loads(run, JSON_REJECT_DUPLICATES, &err) : NULL;
-  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s}", "version", &version, "step", &step,
-                              "epoch", &epoch, "total", &total, "seed", &seed, "plan", &plan);
+  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s, s?s}", "version", &version, "step", &step,
+                              "epoch", &epoch, "total", &total, "seed", &seed, "plan", &plan, "data", &data);
   if (!ok || version != VERSION || step < 0 || epoch < 0) {
     diag_error(d, NULL, "%s: %s", st_path(f),
                ok && version != VERSION ? "a checkpoint of another version of jepac"
@@ -131,7 +133,8 @@ static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *
                              .plan = strtoull(plan, NULL, 16),
                              .model = arena_strdup(a, or_empty(st_meta(f, "model"))),
                              .recipe = arena_strdup(a, or_empty(st_meta(f, "recipe"))),
-                             .text = arena_strdup(a, or_empty(st_meta(f, "text")))};
+                             .text = arena_strdup(a, or_empty(st_meta(f, "text"))),
+                             .data = arena_strdup(a, data)};
   }
   json_decref(j);
   return ok ? ST_OK : ST_FILE;
@@ -180,6 +183,14 @@ Status checkpoint_load(const char *folder, Session *s, bool exact, CheckpointInf
   Status st = states_load(s, f, LOAD_ALL_STATES | (exact ? LOAD_ALL_TENSORS : 0), d);
   st_close(f);
   return st;
+}
+
+StFile *checkpoint_open(const char *path, Arena *a, Diags *d) {
+  CheckpointInfo ignored;
+  if (!file_is_folder(path)) return st_open(path, d);
+  if (checkpoint_exists(path)) return open_newest(path, true, &ignored, a, d);
+  diag_error(d, NULL, "%s is no folder of a run: it has no %s", path, files[0]);
+  return NULL;
 }
 
 /* ---- states from a file ---- */

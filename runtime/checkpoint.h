@@ -17,6 +17,7 @@ typedef struct {
   const char *model;  /* path of the model file, or "" */
   const char *recipe; /* resolved recipe as JSON text, or "" */
   const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */
+  const char *data;   /* --data as an absolute path, or "" */
 } CheckpointInfo;
 
 /* Does the folder hold a checkpoint, whole or not? */
@@ -33,6 +34,9 @@ Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags
    evaluation plan, which has only some of them, passes false. Each state of the plan must be in the file with
    its type. */
 Status checkpoint_load(const char *folder, Session *s, bool exact, CheckpointInfo *info, Arena *a, Diags *d);
+
+/* The newest whole checkpoint of a run's folder, or the tensor file that path names; NULL after reporting. */
+StFile *checkpoint_open(const char *path, Arena *a, Diags *d);
 
 /* The states of a session, in t (as many as its plan has tensors); returns how many. */
 int states_list(const Session *s, StTensor *t);

@@ -125,3 +125,35 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
   }
   return st;
 }
+
+Status archive_npz_member(const char *path, const char *name, uint8_t **data, int64_t *n, Diags *d) {
+  struct archive *a = archive_read_new();
+  struct archive_entry *e;
+  StrBuf others = {0};
+  Status st = ST_FILE;
+  bool found = false;
+  size_t len = strlen(name);
+  if (!a) out_of_memory("reading an archive", 0);
+  archive_read_support_format_zip(a);
+  int rc = archive_read_open_filename(a, path, 1 << 16);
+  while (!found && rc == ARCHIVE_OK && (rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
+    const char *member = archive_entry_pathname(e);
+    if (!member) continue;
+    found = !strncmp(member, name, len) && !strcmp(member + len, ".npy");
+    size_t k = strlen(member);
+    if (!found && k > 4 && k < 100) sb_printf(&others, "%s%.*s", others.n ? ", " : "", (int)(k - 4), member);
+    if (!found) continue;
+    *n = archive_entry_size(e);
+    if (!archive_entry_size_is_set(e) || *n < 0)
+      diag_error(d, NULL, "%s: the size of '%s' is not known", path, name);
+    else st = read_member(a, *n, path, member, data, d);
+  }
+  if (!found && rc == ARCHIVE_EOF)
+    diag_error(d, NULL, "%s has no array '%s'; it has %s", path, name, others.n ? others.s : "none");
+  else if (!found)
+    diag_error(d, NULL, "cannot read %s: %s", path,
+               archive_error_string(a) ? archive_error_string(a) : "no npz file");
+  sb_free(&others);
+  archive_read_free(a);
+  return st;
+}
