@@ -276,6 +276,15 @@ jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value)
   return JEPAC_USAGE;
 }
 
+jepac_status jepac_bind(jepac_session *s, const char *name, void *data) {
+  int i = session_find(s->k.session, name);
+  if (i < 0 || s->k.plan->tensor[i].kind != PT_ARG)
+    return report(s, "there is no input %s", name), JEPAC_USAGE;
+  if ((uintptr_t)data % 64) return report(s, "memory for %s is not aligned to 64 bytes", name), JEPAC_USAGE;
+  session_bind(s->k.session, i, data);
+  return JEPAC_OK;
+}
+
 void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
 
 static void run(void *of) {
