@@ -22,7 +22,7 @@ $ jepac
   jepac COMMAND -h lists a command's options.
   exit 2
 $ jepac --version
-  jepac 0.1
+  jepac 0.2
 $ jepac trian tiny.jepa
   jepac: error: unknown command 'trian'
   jepac: note: did you mean 'train'?
