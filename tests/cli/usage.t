@@ -17,7 +17,7 @@ $ jepac
     reduce   MODEL -- CMD     smallest model file that still fails
     ckpt     ls|check|diff|convert list, check, compare and convert tensor files
     fmt      MODEL            lay out a model file
-    manual   [PART]           operators, functions, library and protocols, as Markdown
+    manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish
   
   jepac COMMAND -h lists a command's options.
   exit 2

@@ -93,8 +93,9 @@ END_TEST
 
 /* Inputs of the caller's memory, read in whole, in part and as a result. */
 START_TEST(binds_inputs) {
-  static const char text[] = "model M {\n  entry f(x: f32[4, 8], k: f32) {\n    return same = x, row = x[1], sum = "
-                             "sum(x) * k, half = x[2:4] * 2\n  }\n}\n";
+  static const char text[] =
+      "model M {\n  entry f(x: f32[4, 8], k: f32) {\n    return same = x, row = x[1], sum = "
+      "sum(x) * k, half = x[2:4] * 2\n  }\n}\n";
   static _Alignas(64) float mine[2][32];
   jepac_options o = {.threads = 1};
   jepac_model *m = jepac_load_text(text, "m.jepa", &o);
