@@ -41,7 +41,7 @@ typedef struct {
   bool check_bounds, checks;
   const char *match;
   const char *data, *out, *log, *progress;
-  const char *entry, *mode, *params, *inputs, *outputs, *params_out;
+  const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
   const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics;
   char **command; /* what follows -- ; NULL: nothing */
