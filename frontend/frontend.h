@@ -30,6 +30,8 @@ typedef struct {
   const Library *library; /* NULL: the model has one of its own */
   bool use_anywhere; /* `use` reads any file, not only what lies under the main file's folder or std_dir */
   bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
+  bool *
+      unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
 } FrontendOptions;
 
 typedef struct Model Model;

@@ -87,6 +87,12 @@ static bool lies_under(const char *path, const char *folder) {
   return under;
 }
 
+/* The files are wrong by themselves, not what they say: another exit status. */
+static const char *unread(Model *m) {
+  if (m->opt.unread) *m->opt.unread = true;
+  return strerror(errno);
+}
+
 /* A model may be a stranger's: what it uses is a file, beside it or of the library. NULL (errno ENOENT): there is none. */
 static Source *read_used(Elab *e, const Ast *use, const char *path) {
   Model *m = e->m;
@@ -95,19 +101,20 @@ static Source *read_used(Elab *e, const Ast *use, const char *path) {
   if (!full || stat(full, &at)) {
     free(full);
     if (errno == ENOENT) return NULL;
-    elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+    elab_error(e, NULL, use, "cannot read `%s`: %s", path, unread(m));
   }
   bool known = m->opt.use_anywhere || lies_under(full, folder_of(m->arena, m->files.v[0]->path)) ||
                lies_under(full, m->opt.std_dir);
   free(full);
-  if (!S_ISREG(at.st_mode)) elab_error(e, NULL, use, "cannot read `%s`: it is no regular file", path);
+  if (!S_ISREG(at.st_mode))
+    unread(m), elab_error(e, NULL, use, "cannot read `%s`: it is no regular file", path);
   if (!known) {
     elab_report(e, NULL, use, "`%s` lies outside of the model's folder and of the library", path);
     diag_note(e->diags, NULL, "--allow-use reads it all the same");
     diag_throw(e->diags);
   }
   Source *src = source_read_most(m->arena, path, MODEL_BYTES);
-  if (!src) elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+  if (!src) elab_error(e, NULL, use, "cannot read `%s`: %s", path, unread(m));
   return src;
 }
 
@@ -512,7 +519,7 @@ static void load(Elab *e, const char *path) {
   Source *src = m->opt.text ? NEW(m->arena, Source) : source_read_most(m->arena, path, MODEL_BYTES);
   if (m->opt.text) *src = (Source){path, m->opt.text, strlen(m->opt.text)};
   if (!src) {
-    diag_error(e->diags, NULL, "cannot read %s: %s", path, strerror(errno));
+    diag_error(e->diags, NULL, "cannot read %s: %s", path, unread(m));
     diag_throw(e->diags);
   }
   Ast *file = load_file(e, src, true);
