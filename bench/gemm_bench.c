@@ -108,9 +108,11 @@ static void bench(const Row *r, bool bf16, const Target *t, int reps, int64_t ch
          flops / best * 1e-9, best * 1e3);
   if (code.plan.nstep > 1) printf(" (pack %.4f)", pack * 1e3);
   printf("  %s %dx%d k %lld x %lld, rows %lld x %lld, cols %lld x %lld, groups %lld; A %s, B %s\n",
-         g.kind == GEMM_DOT ? "dot" : g.kind == GEMM_TILES ? "tiles" : "panel", g.mr, g.nv, (long long)g.kc, (long long)g.nk,
-         (long long)g.rows, (long long)g.nrow, (long long)g.cols, (long long)g.ncol, (long long)g.ngroup,
-         source[g.a], source[g.b]);
+         g.kind == GEMM_DOT     ? "dot"
+         : g.kind == GEMM_TILES ? "tiles"
+                                : "panel",
+         g.mr, g.nv, (long long)g.kc, (long long)g.nk, (long long)g.rows, (long long)g.nrow,
+         (long long)g.cols, (long long)g.ncol, (long long)g.ngroup, source[g.a], source[g.b]);
   fflush(stdout);
   free(a), free(b), free(c), free(tmp), free(scratch);
   contraction_free(&code);

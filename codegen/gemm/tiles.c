@@ -5,7 +5,9 @@
 
 enum { SUM = 0, A = 4, B = 6, STEP = TILE_DEEP * TILE_COLS /* elements of a tile of A or B */ };
 
-static LLVMValueRef at16(EmitModule *m, LLVMValueRef base, LLVMValueRef i) { return em_gep(m, m->i16, base, i); }
+static LLVMValueRef at16(EmitModule *m, LLVMValueRef base, LLVMValueRef i) {
+  return em_gep(m, m->i16, base, i);
+}
 
 /* ---- operands as tiles ---- */
 /* One step of k for 16 rows of A, of which `rows` exist; depth: of its elements of k. Rows that do not exist hold
@@ -25,7 +27,7 @@ static void step_of_a(Gemm *z, LLVMValueRef from, LLVMValueRef rows, int64_t dep
     for (int odd = 0; odd < 2; odd++) {
       int64_t k = 2 * i + odd;
       LLVMValueRef p = at16(m, from, em_i64(m, k * s->a_k));
-      of[odd] = k >= depth           ? LLVMConstNull(em_vec(m->i16, TILE_ROWS))
+      of[odd] = k >= depth         ? LLVMConstNull(em_vec(m->i16, TILE_ROWS))
                 : s->m % TILE_ROWS ? pairs_load_some(m, p, rows, TILE_ROWS)
                                    : pairs_load(m, p, TILE_ROWS, TILE_ROWS);
     }
@@ -256,7 +258,8 @@ static void panel(Gemm *z, const Chunk *c, LLVMValueRef number, int64_t cols) {
     p.b = at16(m, c->bcopy, em_imulc(m, number, 2 * TILE_COLS * g->kc));
     over_steps(z, &c->deep, move_b, &(Move){.from = from, .to = p.b, .cols = cols});
   }
-  int64_t most = div_up(min64(g->rows, s->m), TILE_ROWS), last = div_up(s->m - (g->nrow - 1) * g->rows, TILE_ROWS);
+  int64_t most = div_up(min64(g->rows, s->m), TILE_ROWS),
+          last = div_up(s->m - (g->nrow - 1) * g->rows, TILE_ROWS);
   bool even = most % 2 && last % 2, odd = most % 2 || last % 2; /* even: none is */
   TileLoop l;
   if (most > 1) {
@@ -307,7 +310,8 @@ static void copy_rows(Gemm *z, const Chunk *c) {
     em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSLT, row, c->tiles, ""));
   }
   LLVMValueRef first = em_imulc(m, row, TILE_ROWS);
-  Move x = {.from = at16(m, a, em_imulc(m, first, s->a_m)), .rows = em_isub(m, c->mrows, first), .to = c->acopy};
+  Move x = {
+      .from = at16(m, a, em_imulc(m, first, s->a_m)), .rows = em_isub(m, c->mrows, first), .to = c->acopy};
   if (all) x.to = at16(m, c->acopy, em_imulc(m, row, TILE_ROWS * z->g.kc));
   over_steps(z, &c->deep, move_a, &x);
   if (all) tile_end(m, &l, NULL, 0);
@@ -315,7 +319,8 @@ static void copy_rows(Gemm *z, const Chunk *c) {
 }
 
 void gemm_begin_tiles(Gemm *z, Matrix *x) {
-  int64_t m = z->s->m, upper = min64(m, TILE_ROWS), lower = m > TILE_ROWS ? min64(m - TILE_ROWS, TILE_ROWS) : 1;
+  int64_t m = z->s->m, upper = min64(m, TILE_ROWS),
+          lower = m > TILE_ROWS ? min64(m - TILE_ROWS, TILE_ROWS) : 1;
   int a = (int)upper, b = (int)lower;
   matrix_begin(x, z->m, m <= 2 * TILE_ROWS ? (int[]){a, a, b, b, a, b, TILE_ROWS, TILE_ROWS} : NULL);
 }

@@ -86,8 +86,8 @@ static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, dou
       packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
 }
 
+/* round_f32: sums on tiles are those of tiles, to the last bit. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
   const GemmSpec *s = &k->gemm;
   GemmGeom g;
   gemm_geom(s, &p->target, &g);
@@ -96,8 +96,9 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     (g.kind == GEMM_TILES ? pack_tiles : pack_gemm)(s, &g, mem[0], mem[1]);
     return;
   }
-  bool tiles = g.kind == GEMM_TILES;
-  float *row = xcalloc(tiles ? 2 * (size_t)s->k : 0, sizeof *row, "a product"), *col = row + (tiles ? s->k : 0);
+  bool tiles = g.kind == GEMM_TILES && round_f32;
+  float *row = xcalloc(tiles ? 2 * (size_t)s->k : 0, sizeof *row, "a product"),
+        *col = row + (tiles ? s->k : 0);
   int64_t at[4] = {0}, batches = 1;
   for (int i = 0; i < s->nbatch; i++) batches *= s->batch[i];
   for (int64_t b = 0; b < batches; b++) {

@@ -198,16 +198,15 @@ ContractionPlan gemm_plan(const GemmSpec *s, const Target *t) {
                                           .out = {CO_TMP0},
                                           .nchunk = div_up(panels, g.pack_group)};
   }
-  p.step[p.nstep++] =
-      (ContractionStep){.name = "main",
-                        .nin = 2,
-                        .nout = 1,
-                        .in = {CO_A, g.b == GEMM_PACKED ? CO_TMP0 : CO_B},
-                        .out = {CO_C},
-                        .nchunk = g.ngroup * g.nrow * g.ncol,
-                        .scratch = g.kind == GEMM_TILES ? gemm_tiles_scratch(&g)
-                                                        : (g.a_block + g.b_block) * element(s),
-                        .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
+  p.step[p.nstep++] = (ContractionStep){
+      .name = "main",
+      .nin = 2,
+      .nout = 1,
+      .in = {CO_A, g.b == GEMM_PACKED ? CO_TMP0 : CO_B},
+      .out = {CO_C},
+      .nchunk = g.ngroup * g.nrow * g.ncol,
+      .scratch = g.kind == GEMM_TILES ? gemm_tiles_scratch(&g) : (g.a_block + g.b_block) * element(s),
+      .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
   return p;
 }
 

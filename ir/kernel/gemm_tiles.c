@@ -16,7 +16,8 @@ int64_t gemm_tiles_packed_at(const GemmSpec *s, int64_t k, int64_t n) {
   int64_t panel = n / (2 * TILE_COLS), first = panel * 2 * TILE_COLS,
           width = min64(2 * TILE_COLS, round_up(s->n - first, TILE_COLS)), at = n - first;
   return first * round_up(s->k, TILE_DEEP) + k / TILE_DEEP * TILE_DEEP * width +
-         at / TILE_COLS * (TILE_DEEP * TILE_COLS) + k % TILE_DEEP / 2 * TILE_DEEP + at % TILE_COLS * 2 + k % 2;
+         at / TILE_COLS * (TILE_DEEP * TILE_COLS) + k % TILE_DEEP / 2 * TILE_DEEP + at % TILE_COLS * 2 +
+         k % 2;
 }
 
 /* Sums kept between blocks of k, blocks of A and B, a block of sums on its way to C. */
