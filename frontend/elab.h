@@ -352,6 +352,10 @@ const Ast *train_setting(Elab *e, const char *name);
 /* The section's frame: batch, data, and the bound values; e->root is the model. */
 Frame *train_frame(Elab *e);
 /* A field of a data source, as the graph input data.<name>. */
+typedef VEC(DataField) DataFields;
+/* All fields of a source: those it declares, then the arrays its setting `fields` lists. */
+DataFields data_fields(Elab *e, Frame *f, Module *source);
+bool data_has_field(Elab *e, const Module *source, const char *name);
 Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name);
 /* Evaluates the section's bind clauses into e->binds. */
 void eval_binds(Elab *e, Frame *f);

@@ -125,7 +125,7 @@ $ sed '1i use "/dev/zero"' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:1:5: error: cannot read `/dev/zero`: File too large
       use "/dev/zero"
           ^
-  exit 1
+  exit 3
 $ echo 'model M() { entry f(x: f32[2, 0]) { return x } }' > m.jepa; jepac check m.jepa
   m.jepa:1:31: error: axis 1 of `x` has the extent 0, expected at least 1
       model M() { entry f(x: f32[2, 0]) { return x } }
