@@ -81,10 +81,11 @@ Status cmd_check(Cli *c) {
   int n = frontend_entry_count(m);
   const Graph **entry = NEWN(c->arena, const Graph *, n + 1);
   for (int i = 0; i < n; i++)
-    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) return ST_MODEL;
+    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) s = ST_MODEL;
   const Recipe *r = cli_recipe(c, m);
   Program *step = NULL;
-  if (r && (s = lower_train_step(c, m, &step))) return s;
+  Status stepped = r ? lower_train_step(c, m, &step) : ST_OK;
+  if (s || stepped) return s ? s : stepped;
   printf("%s\n", c->opt.arg[0]);
   for (int i = 0; i < n; i++) {
     print_signature(entry[i], frontend_entry_name(m, i));

@@ -12,7 +12,8 @@ const char *word(Elab *e, const char *text) { return intern(e->m->names, text, s
 /* ---- limits ---- */
 
 static _Noreturn void out_of_limit(Elab *e, const char *text) {
-  if (e->at) elab_error(e, NULL, e->at, "%s", text);
+  if (e->at) elab_lost(e, NULL, e->at, text);
+  e->lost = true;
   diag_error(e->diags, NULL, "%s", text);
   diag_throw(e->diags);
 }
@@ -196,6 +197,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
   } else {
     v = eval(e, f, a);
   }
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   *out = need_int(e, f, a, v, "an extent");
   return true;
 }
@@ -476,6 +478,7 @@ Value eval(Elab *e, Frame *f, const Ast *a) {
   e->at = a;
   elab_enter(e);
   Value v = rules[a->kind](e, f, a);
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   e->depth--;
   return v;
 }
