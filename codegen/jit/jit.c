@@ -224,6 +224,9 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
     unit[k] = unit_of(&j, key.s, key.n, &p->kernel.v[k]);
   }
   sb_free(&head);
+  if (has_cache(&j) && !cache_trusts(opt->cache_dir))
+    diag_warning(d, NULL, "the cache folder %s is not used: it is another user's, or others may write to it",
+                 opt->cache_dir);
   compile_all(&j);
   Code *c = link_units(&j, d, address);
   for (int k = 0; k < n; k++) fn[k] = unit[k] >= 0 ? address[unit[k]] : NULL;
