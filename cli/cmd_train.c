@@ -3,6 +3,7 @@
    cost about 2 % of the time. */
 #include "cli/cli.h"
 #include "cli/resume.h"
+#include "cli/validation.h"
 #include "eval/plot.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
@@ -31,7 +32,8 @@ typedef struct {
   float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info;
-  bool resumed;
+  Validator valid;
+  bool resumed, say;   /* say: progress is shown */
   const char *changes; /* against the run resumed, as JSON; NULL: none */
   RunFolder lock;
   RunLog *log;
@@ -174,6 +176,9 @@ static Status start_states(Train *t) {
   bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
   if (!s) s = resume_compare(c, t->folder, &old, &t->info, schedules, &t->changes);
   t->step = old.step;
+  t->info.best = old.best;
+  t->info.best_step = old.best_step;
+  t->info.since_best = old.since_best;
   return s;
 }
 
@@ -234,6 +239,17 @@ static Status stop_at_monitor(Train *t, const Monitor *m, double value) {
   return ST_MONITOR;
 }
 
+static Status validate(Train *t) {
+  if (!validator_due(&t->valid, t->step)) return ST_OK;
+  double start = now_seconds();
+  progress_pause(t->progress);
+  t->info.step = t->step;
+  t->info.epoch = t->step / t->per_epoch;
+  Status s = validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say);
+  t->logged_at += now_seconds() - start;
+  return s;
+}
+
 static Status end_trace(Train *t) {
   if (!t->trace) return ST_OK;
   Status s = trace_write(t->trace, arena_printf(t->c->arena, "%s/trace.json", t->folder));
@@ -273,7 +289,7 @@ static Status train_steps(Train *t) {
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
   if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
-  while (t->step < t->total && !stop_signal) {
+  while (t->step < t->total && !stop_signal && !validator_stops(&t->valid, &t->info)) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
@@ -286,6 +302,7 @@ static Status train_steps(Train *t) {
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
+    if (!st) st = validate(t);
     if (!st && save_is_due(t)) st = save(t);
     if (st) {
       progress_pause(t->progress);
@@ -305,6 +322,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
+  validator_summary(&t->valid, &t->info);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -322,6 +340,8 @@ static Status run(Train *t) {
   t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
+  if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
+    return s;
   if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
   if ((s = cli_compile(c, g, &t->k))) return s;
   bind_tensors(t);
@@ -334,6 +354,7 @@ static Status run(Train *t) {
             (long long)loader_size(t->loader), (long long)t->total);
   int64_t first = t->step;
   double start = now_seconds();
+  t->say = mode != PROGRESS_NONE;
   t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);
   if (s) return s;
@@ -343,6 +364,9 @@ static Status run(Train *t) {
                arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
   if (s) return s;
   print_summary(t, first, seconds);
+  if (t->step < t->total && !stop_signal && !OPT(c, quiet))
+    printf("%-16s %s has been no better in the last %lld validations\n", "stopped early",
+           t->recipe->validate.best, (long long)t->info.since_best);
   if (!stop_signal) return ST_OK;
   return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
                   signal_name(stop_signal), (long long)t->step, (long long)t->total);
@@ -367,6 +391,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  validator_close(&t.valid);
   compiled_free(&t.k);
   run_folder_close(&t.lock);
   free(t.recipe_text);

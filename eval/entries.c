@@ -52,7 +52,8 @@ Status entry_open(Eval *e, const char *name, const KnownShape *known, int n, boo
                       human_bytes(e->arena, out->k.plan->arena_bytes), strerror(errno));
     session_init_states(out->untrained, e->info.seed);
   }
-  return checkpoint_load(e->folder, out->k.session, false, &ignored, e->arena, e->diags);
+  return e->opt->best ? checkpoint_load_best(e->folder, out->k.session, &ignored, e->arena, e->diags)
+                      : checkpoint_load(e->folder, out->k.session, false, &ignored, e->arena, e->diags);
 }
 
 void entry_close(Entry *k) {

@@ -18,6 +18,8 @@ typedef struct {
   const char *recipe; /* resolved recipe as JSON text, or "" */
   const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */
   const char *data;   /* --data as an absolute path, or "" */
+  double best;        /* figure of best.safetensors, its step (0: there is none), validations since */
+  int64_t best_step, since_best;
 } CheckpointInfo;
 
 /* Does the folder hold a checkpoint, whole or not? */
@@ -26,6 +28,9 @@ bool checkpoint_exists(const char *folder);
    nothing to compare. false: *bad names the tensor that was altered, or "the header". */
 bool checkpoint_sound(const StFile *f, bool tensors, const char **bad);
 
+/* The states as best.safetensors, which no run is resumed from. */
+Status checkpoint_save_best(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d);
+Status checkpoint_load_best(const char *folder, Session *s, CheckpointInfo *info, Arena *a, Diags *d);
 /* Makes the folder when needed. */
 Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d);
 /* Reads only the information, and checks only its sum; text lives in a. */

@@ -39,7 +39,7 @@ $ sed 's/Linear(8, width)/Linear(9, width)/' tiny.jepa > m.jepa; jepac check m.j
         fn forward(x: f32[..., inputs]) {
                       ^
   exit 1
-$ sed 's/cross_entropy(logits/cross_entropy(x/' tiny.jepa > m.jepa; jepac check m.jepa
+$ sed 's/cross_entropy(logits/cross_entropy(x/; s/length = 256/length = 256, classes = 8/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:5:20: warning: parameter `net.0.weight` is reached by no objective, so it is not trained
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
@@ -179,6 +179,9 @@ $ jepac run tiny.jepa
   exit 2
 $ jepac run tiny.jepa --set width=4 --inputs x.safetensors --params p.safetensors
   jepac: error: p.safetensors: 'net.0.weight' is f64[16,8], but the model needs f32[4,8]
+  tiny.jepa:5:20: note: the model's 'net.0.weight'
+        net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
+                         ^
   exit 3
 $ mkst '{"label":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"x":{"dtype":"F32","shape":[2,8],"data_offsets":[8,72]}}' 72 > bad.safetensors; jepac run tiny.jepa --inputs bad.safetensors
   jepac: error: bad.safetensors: input 'label' is f32[2], but forward needs i64[2]
