@@ -116,10 +116,11 @@ static Status restore_settings(Eval *e) {
 }
 
 static Status open_model(Eval *e) {
-  Status s = checkpoint_peek(e->folder, &e->info, e->arena, e->diags);
-  e->data = e->opt->data ? e->opt->data : !s && *e->info.data ? e->info.data : NULL;
-  if (e->opt->best) e->info.step = e->info.best_step;
-  if (!s) s = restore_settings(e);
+  e->states = e->opt->best ? checkpoint_open_best(e->folder, &e->info, e->arena, e->diags)
+                           : checkpoint_open(e->folder, &e->info, e->arena, e->diags);
+  if (!e->states) return ST_FILE;
+  e->data = e->opt->data ? e->opt->data : *e->info.data ? e->info.data : NULL;
+  Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;
   if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
@@ -140,7 +141,7 @@ static Status measure_own(Eval *e) {
   Validation *v = validation_open(&e->compiler, &o, &s);
   if (!v) return s;
   double *value = NEWN(e->arena, double, validation_count(v) + 1);
-  if (!(s = validation_load(v, e->folder, e->opt->best))) {
+  if (!(s = validation_load(v, e->states))) {
     validation_at(v, e->info.step, 1, e->info.total > 0 ? e->info.total : e->info.step);
     s = validation_run(v, value);
   }
@@ -186,6 +187,7 @@ Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, Str
   for (int i = 0; i < 4; i++) entry_close(all[i]);
   for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
   probes_close(&e);
+  st_close(e.states);
   sb_free(&e.html);
   json_decref(e.json);
   return s;

@@ -103,11 +103,9 @@ void validation_take(Validation *v, const Session *s) {
     if (v->rows[i]) session_copy_states(v->code[i].session, s);
 }
 
-Status validation_load(Validation *v, const char *folder, bool best) {
-  CheckpointInfo ignored;
+Status validation_load(Validation *v, const StFile *f) {
   Session *first = v->code[WHOLE].session;
-  Status st = best ? checkpoint_load_best(folder, first, &ignored, v->c.arena, v->c.diags)
-                   : checkpoint_load(folder, first, false, &ignored, v->c.arena, v->c.diags);
+  Status st = states_load(first, f, LOAD_ALL_STATES, v->c.diags);
   if (!st && v->rows[REST]) session_copy_states(v->code[REST].session, first);
   return st;
 }

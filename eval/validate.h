@@ -21,10 +21,9 @@ void validation_close(Validation *v);
 int64_t validation_samples(const Validation *v);
 int validation_count(const Validation *v); /* of figures; the first is the loss */
 const char *validation_name(const Validation *v, int i);
-/* States by name from a session of the same model, or from the newest checkpoint of a run's folder, or with `best` from
-   its best.safetensors. */
+/* States by name from a session of the same model, or from a file. */
 void validation_take(Validation *v, const Session *s);
-Status validation_load(Validation *v, const char *folder, bool best);
+Status validation_load(Validation *v, const StFile *f);
 /* Where training stands, for schedules in the loss: its step, steps an epoch and in all. */
 void validation_at(Validation *v, int64_t step, int64_t per_epoch, int64_t total);
 /* value[i]: the mean of figure i over the samples; batches weigh as many as they have. */
