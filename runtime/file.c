@@ -167,9 +167,11 @@ Status file_map(MappedFile *m, const char *path, Diags *d) {
   }
   close(fd);
   return ST_OK;
-fail:
-  diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
+fail:;
+  int err = errno;
+  diag_error(d, NULL, "cannot read %s: %s", path, strerror(err));
   if (fd >= 0) close(fd);
+  errno = err;
   return ST_FILE;
 }
 
