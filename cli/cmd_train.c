@@ -200,7 +200,8 @@ static Status save(Train *t) {
   double start = now_seconds();
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  Status s = runlog_sync(t->log, t->c->diags);
+  if (!s) s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
   t->saved_at = now_seconds();
   t->save_seconds = t->saved_at - start;
   return s;
