@@ -281,6 +281,16 @@ jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value)
   return JEPAC_USAGE;
 }
 
+jepac_status jepac_bind(jepac_session *s, const char *name, void *data) {
+  if (!s) return JEPAC_USAGE;
+  int i = name ? session_find(s->k.session, name) : -1;
+  if (i < 0 || s->k.plan->tensor[i].kind != PT_ARG)
+    return report(s, "there is no input %s", name ? name : "NULL"), JEPAC_USAGE;
+  if ((uintptr_t)data % 64) return report(s, "memory for %s is not aligned to 64 bytes", name), JEPAC_USAGE;
+  session_bind(s->k.session, i, data);
+  return JEPAC_OK;
+}
+
 void jepac_init(jepac_session *s, uint64_t seed) {
   if (s) compiled_init(&s->k, seed);
 }

@@ -136,6 +136,19 @@ static const OptionRow option_table[] = {
 };
 enum { NOPTION = sizeof option_table / sizeof *option_table };
 
+bool options_of(const Command *cmd, int i, OptionInfo *out) {
+  static const char *const files[] = {"FILE", "FILE.svg", "DIR", "RUN"};
+  for (int k = 0; k < NOPTION; k++) {
+    const OptionRow *r = &option_table[k];
+    if (!(r->commands & cmd->bit) || i--) continue;
+    *out = (OptionInfo){r->name, r->arg, r->doc, r->letter, r->kind == OPT_CHOICE, false};
+    for (size_t f = 0; r->arg && f < sizeof files / sizeof *files; f++)
+      out->file |= !strcmp(r->arg, files[f]);
+    return true;
+  }
+  return false;
+}
+
 /* "-o, --output FILE" */
 static void option_usage(const OptionRow *r, char text[static 80]) {
   int n = r->letter ? snprintf(text, 80, "-%c, ", r->letter) : snprintf(text, 80, "    ");

@@ -179,6 +179,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
   } else {
     v = eval(e, f, a);
   }
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   *out = need_int(e, f, a, v, "an extent");
   return true;
 }
@@ -454,9 +455,10 @@ Value eval(Elab *e, Frame *f, const Ast *a) {
   };
   if (a->kind >= (int)(sizeof rules / sizeof *rules) || !rules[a->kind])
     bug("syntax node %d is no expression", a->kind);
-  if (++e->depth > MAX_EVAL_DEPTH) elab_error(e, f, a, "nested too deeply");
-  if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
+  if (++e->depth > MAX_EVAL_DEPTH) elab_lost(e, f, a, "nested too deeply");
+  if (--e->fuel < 0) elab_lost(e, f, a, "this model takes too many steps to elaborate");
   Value v = rules[a->kind](e, f, a);
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   e->depth--;
   return v;
 }

@@ -492,7 +492,7 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
   bool ok = false;
   if (!setjmp(env)) {
     load(e, path);
-    ok = true;
+    ok = !e->failed;
   }
   *diags_trap(d) = saved;
   return ok ? m : NULL;

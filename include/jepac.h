@@ -104,6 +104,11 @@ JEPAC_API int jepac_tensor_count(const jepac_session *s);
 JEPAC_API jepac_tensor jepac_tensor_at(const jepac_session *s, int i);
 /* A kind-independent look-up: 0 and *out untouched when there is no such tensor. */
 JEPAC_API int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out);
+/* Lets an input be read from the caller's memory, of the tensor's bytes, row-major and aligned to 64 bytes,
+   instead of being copied into the session; 0 as data: from the session's own again. The memory stays the caller's
+   and must be there whenever the session runs; jepac_find then gives its address. JEPAC_USAGE after reporting when
+   there is no such input or the address is not aligned. */
+JEPAC_API jepac_status jepac_bind(jepac_session *s, const char *name, void *data);
 /* Sets a run-time number: seed, step, steps_per_epoch or total_steps, which a program need not read.
    JEPAC_USAGE for any other name. */
 JEPAC_API jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value);

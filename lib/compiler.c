@@ -129,6 +129,13 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   return *p ? ST_OK : s ? s : ST_MODEL;
 }
 
+Status compiler_alone(Compiler *c, const Program *p, Program **alone) {
+  Status s = ST_MODEL;
+  PipelineOptions o = {.conv = c->pipeline.conv, .no_chains = true, .lowered = true};
+  *alone = pipeline_lower(c->arena, p->graph, &p->target, &o, c->diags, &s);
+  return *alone ? ST_OK : s;
+}
+
 Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out) {
   Target host = target_host();
   PipelineOptions o = lower_options(c, g, stop_after);

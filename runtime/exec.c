@@ -51,6 +51,7 @@ struct Session {
   EventList *events; /* per thread, while tracing */
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
+  char **bound;      /* per tensor: the caller's memory, or NULL */
 };
 
 /* ---- memory ---- */
@@ -111,7 +112,9 @@ Session *session_new(const Plan *plan, int threads) {
   s->step_min = calloc(steps, sizeof *s->step_min);
   s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
   s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
-  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->chosen || !s->blocks) {
+  s->bound = calloc((size_t)plan->ntensor + 1, sizeof *s->bound);
+  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->chosen || !s->blocks ||
+      !s->bound) {
     session_free(s);
     errno = ENOMEM;
     return NULL;
@@ -151,6 +154,7 @@ void session_free(Session *s) {
   free(s->step_min);
   free(s->chosen);
   free(s->blocks);
+  free(s->bound);
   for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
   free(s->events);
   free(s);
@@ -445,7 +449,7 @@ SessionTensor session_tensor_at(const Session *s, int i) {
                          .kind = t->kind,
                          .dt = t->dt,
                          .shape = t->shape,
-                         .data = s->arena + t->offset,
+                         .data = s->bound[i] ? s->bound[i] : s->arena + t->offset,
                          .bytes = shape_count(&t->shape) * dtype_size(t->dt)};
 }
 
@@ -453,6 +457,20 @@ bool session_tensor(const Session *s, const char *name, SessionTensor *out) {
   int i = session_find(s, name);
   if (i >= 0) *out = session_tensor_at(s, i);
   return i >= 0;
+}
+
+void session_bind(Session *s, int i, void *data) {
+  const PlanTensor *t = &s->plan->tensor[i];
+  if (t->kind != PT_ARG) bug("%s is bound, which is no argument", t->name);
+  int64_t bytes = shape_count(&t->shape) * dtype_size(t->dt);
+  char *home = s->arena + t->offset;
+  s->bound[i] = data;
+  void **p = s->pointers;
+  for (int k = 0; k < s->plan->nstep; k++) /* an operand may be a part of the argument */
+    for (int j = 0; j < s->plan->step[k].noperand; j++, p++) {
+      int64_t inside = s->plan->step[k].operand[j] - t->offset;
+      if (*p && inside >= 0 && inside < bytes) *p = (data ? (char *)data : home) + inside;
+    }
 }
 
 static int find_state(const Session *s, const char *name) {

@@ -39,7 +39,8 @@ static int one_round(const char *library, const char *path) {
     fprintf(stderr, "%s\n", dlerror());
     return 1;
   }
-  if (!GET(load_file) || !GET(compile) || !GET(run) || !GET(init) || !GET(session_free) || !GET(model_free) || !GET(message))
+  if (!GET(load_file) || !GET(compile) || !GET(run) || !GET(init) || !GET(session_free) || !GET(model_free) ||
+      !GET(message))
     return 1;
   jepac_model *m = load_file(path, &(jepac_options){.threads = 2, .cache_dir = getenv("JEPAC_CACHE")});
   jepac_session *s = compile(m, "train_step", 0);
@@ -59,10 +60,14 @@ int main(int argc, char **argv) {
   long memory = 0;
   for (int i = 0; i < rounds; i++) {
     if (one_round(argv[1], argv[2])) return 1;
-    if (i == warm) memory = resident(), files = entries("/proc/self/fd"), threads = entries("/proc/self/task");
+    if (i == warm)
+      memory = resident(), files = entries("/proc/self/fd"), threads = entries("/proc/self/task");
   }
   int left = dlopen(argv[1], RTLD_NOW | RTLD_NOLOAD) != NULL;
-  printf("%d rounds; from round %d on %ld KiB more resident, %d open files and %d threads more; the library %s\n", rounds, warm,
-         resident() - memory, entries("/proc/self/fd") - files, entries("/proc/self/task") - threads, left ? "stays loaded" : "is gone");
-  return resident() - memory > 2048 + 4 * rounds || entries("/proc/self/fd") > files || entries("/proc/self/task") > threads;
+  printf("%d rounds; from round %d on %ld KiB more resident, %d open files and %d threads more; the library "
+         "%s\n",
+         rounds, warm, resident() - memory, entries("/proc/self/fd") - files,
+         entries("/proc/self/task") - threads, left ? "stays loaded" : "is gone");
+  return resident() - memory > 2048 + 4 * rounds || entries("/proc/self/fd") > files ||
+         entries("/proc/self/task") > threads;
 }

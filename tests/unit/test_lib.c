@@ -92,6 +92,43 @@ START_TEST(trains_saves_and_loads) {
 }
 END_TEST
 
+/* Inputs of the caller's memory, read in whole, in part and as a result. */
+START_TEST(binds_inputs) {
+  static const char text[] =
+      "model M {\n  entry f(x: f32[4, 8], k: f32) {\n    return same = x, row = x[1], sum = "
+      "sum(x) * k, half = x[2:4] * 2\n  }\n}\n";
+  static _Alignas(64) float mine[2][32];
+  jepac_options o = {.threads = 1};
+  jepac_model *m = jepac_load_text(text, "m.jepa", &o);
+  jepac_session *s = jepac_compile(m, "f", 0);
+  ck_assert_msg(s != NULL, "%s", jepac_message(m));
+  for (int i = 0; i < 32; i++) {
+    mine[0][i] = (float)i;
+    mine[1][i] = 100 + (float)i;
+    f32(s, "x")[i] = 1;
+  }
+  *f32(s, "k") = 2;
+  float *own = f32(s, "x");
+  for (int round = 0; round < 3; round++) { /* mine, mine, the session's */
+    float *x = round < 2 ? mine[round] : NULL;
+    ck_assert_int_eq(jepac_bind(s, "x", x), JEPAC_OK);
+    ck_assert(f32(s, "x") == (x ? x : own));
+    ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+    float first = round == 0 ? 0 : round == 1 ? 100 : 1, by = round < 2 ? 1 : 0;
+    for (int i = 0; i < 32; i++) ck_assert_float_eq(f32(s, "same")[i], first + by * (float)i);
+    for (int i = 0; i < 8; i++) ck_assert_float_eq(f32(s, "row")[i], first + by * (float)(8 + i));
+    for (int i = 0; i < 16; i++) ck_assert_float_eq(f32(s, "half")[i], 2 * (first + by * (float)(16 + i)));
+    ck_assert_float_eq(*f32(s, "sum"), 2 * (32 * first + by * 496));
+  }
+  ck_assert_int_eq(jepac_bind(s, "x", mine[0] + 1), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "memory for x is not aligned to 64 bytes"));
+  ck_assert_int_eq(jepac_bind(s, "same", mine[0]), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "there is no input same"));
+  jepac_session_free(s);
+  jepac_model_free(m);
+}
+END_TEST
+
 /* Hidden layers are stored as bf16, by option or by the recipe, which an option overrides. */
 START_TEST(rounds_to_bf16) {
   static const jepac_type option[] = {0, JEPAC_BF16, 0, JEPAC_F32};
@@ -407,6 +444,7 @@ int main(void) {
   TCase *t = tcase_create("lib");
   tcase_set_timeout(t, 60);
   tcase_add_test(t, trains_saves_and_loads);
+  tcase_add_test(t, binds_inputs);
   tcase_add_test(t, rounds_to_bf16);
   tcase_add_test(t, errors_are_text);
   tcase_add_test(t, what_is_null_is_an_error);
