@@ -459,6 +459,7 @@ Value eval(Elab *e, Frame *f, const Ast *a) {
   if (--e->fuel < 0) elab_lost(e, f, a, "this model takes too many steps to elaborate");
   Value v = rules[a->kind](e, f, a);
   if (v.kind == V_WRONG) diag_throw(e->diags);
+  note_value(e, a, v);
   e->depth--;
   return v;
 }

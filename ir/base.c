@@ -174,15 +174,9 @@ Source *source_read(Arena *a, const char *path) {
 }
 
 /* ---- diagnostics ---- */
-typedef struct {
-  DiagKind kind;
-  const Loc *loc;
-  const char *text;
-} Message;
-
 struct Diags {
   Arena *arena;
-  VEC(Message) msg;
+  VEC(Diag) msg;
   int errors;
   bool repeated; /* the last error or warning had been reported before: its notes are dropped with it */
   jmp_buf *trap;
@@ -196,9 +190,9 @@ Diags *diags_new(Arena *a) {
 
 /* A command may load one file several times, and elaborate a statement many times: an error there is told once, with
    the values of the first. */
-static bool is_repeated(const Diags *d, const Message *m) {
+static bool is_repeated(const Diags *d, const Diag *m) {
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *k = &d->msg.v[i];
+    const Diag *k = &d->msg.v[i];
     if (k->kind != m->kind || !k->loc != !m->loc) continue;
     if ((m->kind == DIAG_WARNING || !m->loc) && strcmp(k->text, m->text)) continue;
     if (!m->loc) return true;
@@ -222,7 +216,7 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
     at = NEW(d->arena, Loc);
     *at = *loc;
   }
-  Message m = {kind, at, s};
+  Diag m = {kind, at, s};
   if (kind != DIAG_NOTE) d->repeated = is_repeated(d, &m);
   if (d->repeated) return;
   vec_push(d->arena, &d->msg, m);
@@ -230,6 +224,12 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
 }
 
 int diags_errors(const Diags *d) { return d->errors; }
+
+bool diags_at(const Diags *d, int i, Diag *out) {
+  if (i < d->msg.n) *out = d->msg.v[i];
+  return i < d->msg.n;
+}
+
 jmp_buf **diags_trap(Diags *d) { return &d->trap; }
 
 _Noreturn void diag_throw(Diags *d) {
@@ -263,7 +263,7 @@ const char *diags_first(const Diags *d) {
 void diags_print(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *m = &d->msg.v[i];
+    const Diag *m = &d->msg.v[i];
     if (m->loc && m->loc->src) {
       if (m->loc->col > 0) fprintf(f, "%s:%d:%d: ", m->loc->src->path, m->loc->line, m->loc->col);
       else fprintf(f, "%s:%d: ", m->loc->src->path, m->loc->line);
@@ -289,7 +289,7 @@ static void json_text(const char *s, FILE *f) {
 void diags_print_json(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *m = &d->msg.v[i];
+    const Diag *m = &d->msg.v[i];
     fprintf(f, "{\"kind\": \"%s\", \"text\": ", word[m->kind]);
     json_text(m->text, f);
     if (m->loc && m->loc->src) {
