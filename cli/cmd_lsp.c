@@ -6,9 +6,11 @@
 #include "frontend/frontend.h"
 #include "ir/memory.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Document {
   struct Document *next;
@@ -372,7 +374,9 @@ static void notification(Server *s, const char *method, const json_t *params) {
 }
 
 Status cmd_lsp(Cli *c) {
-  Server s = {.c = c, .in = stdin, .out = stdout};
+  int fd = dup(STDOUT_FILENO); /* what an editor reads keeps its carriage returns, unlike what is printed */
+  Server s = {.c = c, .in = stdin, .out = fd < 0 ? NULL : fdopen(fd, "w")};
+  if (!s.out) return cli_fail(c, ST_FILE, "cannot write to standard output: %s", strerror(errno));
   json_t *message;
   const char *why;
   RpcStatus got;
@@ -391,6 +395,7 @@ Status cmd_lsp(Cli *c) {
     json_decref(message);
   }
   while (s.documents) close_document(&s, s.documents->uri);
+  fclose(s.out);
   if (!left && got == RPC_BROKEN) return cli_fail(c, ST_USAGE, "jepac lsp: %s", why);
   return left && !s.shutdown ? cli_fail(c, ST_USAGE, "jepac lsp: exit without a shutdown before it") : ST_OK;
 }
