@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
-                                           "strip",    "simplify", "cse",    "simplify", "canon",
+                                           "strip",    "simplify", "cse",    "simplify", "shard",    "canon",
                                            "split",    "cse",      "dce",    "remat"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 

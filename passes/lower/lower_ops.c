@@ -250,6 +250,19 @@ static Refusal lower_scatter(Lower *l, Val v) {
   return (Refusal){.kind = BUILT};
 }
 
+/* ---- between ranks ---- */
+
+static Refusal lower_collective(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  Kernel k = collective_kernel(l->g, n);
+  int64_t work = collective_work(&k.collective);
+  int buf[3] = {lower_buf(l, n->in[0])}, nbuf = 1;
+  if (work) buf[nbuf++] = lower_temp(l, n->dt, work);
+  buf[nbuf++] = lower_buf(l, v);
+  push_operands(l, &k, buf, nbuf, nbuf - 1, v);
+  return (Refusal){.kind = BUILT};
+}
+
 /* ---- extern ---- */
 
 static Refusal lower_extern(Lower *l, Val v) {
@@ -289,6 +302,7 @@ static void gather_needs(Lower *l, Val v) {
 static const OpLowering table[KIND_EXTERN + 1] = {[KIND_DOT] = {dot_needs, lower_dot},
                                                   [KIND_CONV] = {conv_needs, lower_conv},
                                                   [KIND_SCATTER] = {plain_needs, lower_scatter},
+                                                  [KIND_COLLECTIVE] = {plain_needs, lower_collective},
                                                   [KIND_EXTERN] = {plain_needs, lower_extern},
                                                   [KIND_GATHER] = {gather_needs, NULL}};
 
