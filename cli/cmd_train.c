@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/resume.h"
 #include "eval/plot.h"
+#include "lib/ranks.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
 #include "runtime/metrics.h"
@@ -32,6 +33,7 @@ typedef struct {
   CheckpointInfo info;
   bool resumed;
   const char *changes; /* against the run resumed, as JSON; NULL: none */
+  bool writes; /* this is rank 0, or alone */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -122,6 +124,7 @@ static const char *settings_text(Cli *c) {
 static Status find_seed(Train *t) {
   Cli *c = t->c;
   t->info.seed = cli_seed(c, t->recipe);
+  if (!t->writes) return ST_OK; /* rank 0 says */
   t->resumed =
       OPT(c, resume) && checkpoint_exists(t->folder); /* killed before the first checkpoint: begin again */
   if (!t->resumed) return ST_OK;
@@ -145,7 +148,7 @@ static Status start_states(Train *t) {
                              .text = settings_text(c)};
   free(full);
   compiled_init(&t->k, t->info.seed);
-  if (!t->resumed) return ST_OK;
+  if (!t->resumed || !t->writes) return ST_OK;
   CheckpointInfo old;
   Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
   bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
@@ -154,8 +157,38 @@ static Status start_states(Train *t) {
   return s;
 }
 
+/* ---- ranks: the first one reads and writes the run's folder ---- */
+/* What rank 0 has found out. */
+static void share_start(Train *t) {
+  if (!t->c->ranks) return;
+  struct {
+    uint64_t seed;
+    int64_t step, resumed;
+  } x = {t->info.seed, t->step, t->resumed};
+  ranks_share(t->c->ranks, &x, sizeof x);
+  t->info.seed = x.seed, t->step = x.step, t->resumed = x.resumed;
+}
+
+/* All must work on the same; then each takes its share. */
+static Status join_ranks(Train *t) {
+  Cli *c = t->c;
+  if (!c->ranks) return ST_OK;
+  Target here = target_host();
+  StrBuf b = {0};
+  sb_printf(&b, "%d %d %d %d %d", (int)here.arch, here.vector_bytes, here.fma, here.bf16, here.tiles);
+  Status s = cli_ranks_same(c, hash_bytes(b.s, b.n, 0), "the kind of processor");
+  sb_free(&b);
+  if (!s) s = cli_ranks_same(c, hash_bytes(t->recipe_text, strlen(t->recipe_text), 0), "the recipe");
+  if (!s) s = cli_ranks_same(c, (uint64_t)loader_size(t->loader), "the number of samples");
+  if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the program or the model");
+  if (!s) s = cli_ranks_same(c, (uint64_t)t->total, "the number of steps");
+  session_ranks(t->k.session, c->ranks);
+  return s;
+}
+
 /* ---- the loop ---- */
 static Status save(Train *t) {
+  if (!t->writes) return ST_OK;
   double start = now_seconds();
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
@@ -166,6 +199,7 @@ static Status save(Train *t) {
 }
 
 static bool save_is_due(const Train *t) {
+  if (!t->writes) return false;
   double pause = 50 * t->save_seconds;
   return now_seconds() - t->saved_at > (pause < 0.2 ? 0.2 : pause);
 }
@@ -175,6 +209,7 @@ static double metric(const Train *t, int i) {
 }
 
 static Status record(Train *t) {
+  if (!t->writes) return ST_OK;
   Metric m[MAX_METRICS];
   int n = 0;
   double now = now_seconds();
@@ -235,7 +270,7 @@ static Status train_batch(Train *t, int64_t batch) {
   if (saved) return saved;
   cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
            (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-  cli_explain_nonfinite(c, &t->k);
+  if (!c->ranks) cli_explain_nonfinite(c, &t->k);
   return ST_NONFINITE;
 }
 
@@ -249,7 +284,7 @@ static Status train_steps(Train *t) {
   loader_seek(t->loader, t->step * t->batches);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
-  if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
+  if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
@@ -259,6 +294,7 @@ static Status train_steps(Train *t) {
     Status traced = t->trace && ++t->traced == TRACED ? end_trace(t) : ST_OK;
     if (traced) return traced;
     progress_update(t->progress, t->step, t->k.nmetric ? metric(t, 0) : 0);
+    if (c->ranks) stop_signal = (int)ranks_most(c->ranks, stop_signal);
     double value;
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
@@ -286,38 +322,43 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
 
-static Status run(Train *t) {
+/* From the model to a session with its data. */
+static Status prepare(Train *t) {
   Cli *c = t->c;
   Status s;
-  static const char *const modes[] = {"auto", "plain", "none"};
-  ProgressMode mode = OPT(c, quiet) ? PROGRESS_NONE : PROGRESS_AUTO;
-  for (int i = 0; i < 3; i++)
-    if (OPT(c, progress) && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
   const Graph *g = frontend_train_step(t->model, c->diags, true);
   if (!g) return ST_MODEL;
-  if ((s = find_seed(t))) return s;
   t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
+  if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
-  if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
+  if (t->writes && (s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
   if ((s = cli_compile(c, g, &t->k))) return s;
   bind_tensors(t);
-  if ((s = start_states(t))) return s;
+  return ST_OK;
+}
+
+static Status begin(Train *t) {
+  Cli *c = t->c;
+  Status s = start_states(t);
+  if (s || !t->writes) return s;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
   if (!t->log || (t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
-  if (!OPT(c, quiet))
-    fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps\n",
-            c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
-            (long long)loader_size(t->loader), (long long)t->total);
-  int64_t first = t->step;
-  double start = now_seconds();
-  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
-  s = train_steps(t);
-  if (s) return s;
-  double seconds = now_seconds() - start;
+  if (OPT(c, quiet)) return ST_OK;
+  fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps", c->opt.arg[0],
+          t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
+          (long long)loader_size(t->loader), (long long)t->total);
+  if (c->ranks) fprintf(stderr, "; %d ranks x %d threads", c->ranks->count, session_threads(t->k.session));
+  fprintf(stderr, "\n");
+  return ST_OK;
+}
+
+static Status finish(Train *t, int64_t first, double seconds) {
+  Cli *c = t->c;
+  if (!t->writes) return stop_signal ? (Status)(128 + stop_signal) : ST_OK;
   char *title = strrchr(t->folder, '/');
-  s = plot_run(c->arena, title && title[1] ? title + 1 : t->folder, t->log_path,
-               arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
+  Status s = plot_run(c->arena, title && title[1] ? title + 1 : t->folder, t->log_path,
+                      arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
   if (s) return s;
   print_summary(t, first, seconds);
   if (!stop_signal) return ST_OK;
@@ -325,22 +366,55 @@ static Status run(Train *t) {
                   signal_name(stop_signal), (long long)t->step, (long long)t->total);
 }
 
-Status cmd_train(Cli *c) {
-  Train t = {.c = c, .folder = run_folder(c), .lock = {.fd = -1}};
+static Status run(Train *t) {
+  Cli *c = t->c;
+  static const char *const modes[] = {"auto", "plain", "none"};
+  ProgressMode mode = OPT(c, quiet) || !t->writes ? PROGRESS_NONE : PROGRESS_AUTO;
+  for (int i = 0; i < 3; i++)
+    if (OPT(c, progress) && t->writes && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
+  Status s = cli_ranks_settle(c, find_seed(t));
+  if (s) return s;
+  share_start(t);
+  if ((s = cli_ranks_settle(c, prepare(t))) || (s = join_ranks(t))) return s;
+  if ((s = cli_ranks_settle(c, begin(t)))) return s;
+  share_start(t);
+  if (c->ranks && t->resumed) ranks_share_states(c->ranks, t->k.session);
+  int64_t first = t->step;
+  double start = now_seconds();
+  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
+  s = train_steps(t);
+  if (s == ST_NONFINITE || s == ST_MONITOR) c->silent = !t->writes; /* all ranks see the same */
+  else if (s) cli_ranks_stop(c, s);
+  if (!s) s = cli_ranks_settle(c, finish(t, first, now_seconds() - start));
+  return s;
+}
+
+/* What an earlier run has left, and the model. */
+static Status look(Train *t) {
+  Cli *c = t->c;
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
-  t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!OPT(c, resume) && checkpoint_exists(t.folder)) {
-    cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
+  t->log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t->folder);
+  if (!OPT(c, resume) && t->writes && checkpoint_exists(t->folder)) {
+    cli_fail(c, ST_USAGE, "%s already holds a run", t->folder);
     diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
     return ST_USAGE;
   }
-  catch_signals();
-  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
+  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t->model);
   if (s) return s;
-  if (!(t.recipe = frontend_recipe(t.model, c->diags))) return ST_MODEL;
-  t.recipe_text = recipe_json(t.recipe);
-  s = run(&t);
+  if (!(t->recipe = frontend_recipe(t->model, c->diags))) return ST_MODEL;
+  t->recipe_text = recipe_json(t->recipe);
+  return ST_OK;
+}
+
+Status cmd_train(Cli *c) {
+  Train t = {.c = c, .lock = {.fd = -1}};
+  catch_signals();
+  Status s = cli_ranks_start(c);
+  if (s) return s;
+  t.folder = run_folder(c);
+  t.writes = !c->ranks || c->ranks->rank == 0;
+  if (!(s = cli_ranks_settle(c, look(&t)))) s = run(&t);
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);

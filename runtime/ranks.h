@@ -13,7 +13,21 @@ struct Ranks {
   void (*exchange)(Ranks *r, const void *send, const int64_t *at, void *recv);
   /* Rank k has data[at[k]] to data[at[k + 1]]; afterwards everyone has all of it. */
   void (*gather)(Ranks *r, void *data, const int64_t *at);
+
+  /* ---- of a launched program ---- */
+  int local; /* ranks on this host */
+  const char *host;
+  double patience;                    /* seconds until a rank that does not answer is given up, */
+  int lost;                           /* and the status all ranks end with then */
+  double waited;                      /* seconds in exchanges so far */
+  void (*stop)(Ranks *r, int status); /* ends all ranks; does not return */
+  void (*close)(Ranks *r);
 };
+/* What a module of an MPI library exports. NULL: it cannot begin. */
+typedef struct {
+  Ranks *(*open)(void);
+} RanksModule;
+#define RANKS_MODULE "jepac_ranks"
 
 typedef struct {
   Collective what;

@@ -22,6 +22,9 @@ void loader_configure(Loader *l, bool sequential, int threads);
    its part. */
 void loader_take(Loader *l, int64_t n);
 
+/* Before the first batch: only the which-th of so many equal shares of each batch is read. */
+void loader_share(Loader *l, int which, int of);
+
 int64_t loader_size(const Loader *l);            /* samples */
 int64_t loader_steps_per_epoch(const Loader *l); /* whole batches; the samples left over are dropped */
 
