@@ -33,7 +33,7 @@ typedef struct {
   CheckpointInfo info;
   bool resumed;
   const char *changes; /* against the run resumed, as JSON; NULL: none */
-  bool writes; /* this is rank 0, or alone */
+  bool writes;         /* this is rank 0, or alone */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -345,8 +345,8 @@ static Status begin(Train *t) {
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
   if (!t->log || (t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   if (OPT(c, quiet)) return ST_OK;
-  fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps", c->opt.arg[0],
-          t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
+  fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps",
+          c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
           (long long)loader_size(t->loader), (long long)t->total);
   if (c->ranks) fprintf(stderr, "; %d ranks x %d threads", c->ranks->count, session_threads(t->k.session));
   fprintf(stderr, "\n");

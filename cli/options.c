@@ -1,5 +1,6 @@
 /* The command line: one table of options; each row says where its value goes and which commands take it. */
 #include "cli/cli.h"
+#include "runtime/ranks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -315,6 +316,7 @@ void option_look(Cli *c, size_t offset) {
 
 Status options_unused(Cli *c, const Command *cmd) {
   Status s = ST_OK;
+  if (c->silent || (c->ranks && c->ranks->rank > 0)) return s; /* rank 0 has looked */
   for (int i = 0; i < c->given.n; i++) {
     const OptionRow *r = c->given.v[i];
     if (c->looked[r->offset] || r->letter == 'q') continue; /* a quiet command may have had nothing to say */

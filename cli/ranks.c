@@ -6,7 +6,8 @@ enum { PATIENCE = 60 };
 
 Status cli_ranks_start(Cli *c) {
   Status s = ranks_start(cli_compiler(c, 0), PATIENCE, &c->ranks);
-  if (c->ranks && OPT(c, patience) > 0) c->ranks->patience = (double)OPT(c, patience);
+  int64_t patience = OPT(c, patience);
+  if (c->ranks && patience > 0) c->ranks->patience = (double)patience;
   if (c->ranks) c->compiler.ranks = c->ranks->count;
   return s;
 }
@@ -37,7 +38,8 @@ void cli_ranks_stop(Cli *c, Status s) {
 Status cli_ranks_same(Cli *c, uint64_t number, const char *what) {
   int other = c->ranks ? ranks_differ(c->ranks, number) : -1;
   if (other < 0) return ST_OK;
-  Status s = other == c->ranks->rank ? cli_fail(c, ST_USAGE, "%s of this rank is not that of rank 0", what) : ST_OK;
+  Status s =
+      other == c->ranks->rank ? cli_fail(c, ST_USAGE, "%s of this rank is not that of rank 0", what) : ST_OK;
   return cli_ranks_settle(c, s);
 }
 

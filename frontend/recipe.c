@@ -372,8 +372,9 @@ static void check_ranks(Elab *e, Frame *f, int64_t batch) {
   less = batch / n * n;
   const char *fits = less ? arena_printf(e->arena, "%lld and %lld do", (long long)less, (long long)(less + n))
                           : arena_printf(e->arena, "%lld does", (long long)n);
-  elab_error(e, f, train_setting(e, "batch"), "a batch of %lld does not divide into equal shares of %lld ranks; %s",
-             (long long)batch, (long long)n, fits);
+  elab_error(e, f, train_setting(e, "batch"),
+             "a batch of %lld does not divide into equal shares of %lld ranks; %s", (long long)batch,
+             (long long)n, fits);
 }
 
 const Recipe *recipe_build(Elab *e) {

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST = 64, SPINS = 500, LAST_WORDS = 3, PIECE = 1 << 30 };
+enum { HOST = 64, SPINS = 500, YIELDS = 50000, LAST_WORDS = 3, PIECE = 1 << 30 };
 
 typedef struct {
   Ranks r;
@@ -20,6 +20,7 @@ typedef struct {
   char (*host)[HOST];
   int *count, *at, *rcount, *rat; /* of one exchange */
   long long done;                 /* exchanges so far */
+  long spins;                     /* looks before others get the processor */
 } Mpi;
 
 static void pause_for(double seconds) {
@@ -75,8 +76,8 @@ static void wait_for(Mpi *m, MPI_Request *q) {
   int done = 0;
   for (long i = 0; !done; i++) {
     MPI_Test(q, &done, MPI_STATUS_IGNORE);
-    if (done || i < SPINS) continue;
-    if (i < 100 * SPINS) {
+    if (done || i < m->spins) continue;
+    if (i < YIELDS) {
       sched_yield();
       continue;
     }
@@ -174,6 +175,7 @@ static Ranks *open_ranks(void) {
   m->at = m->count + n, m->rcount = m->at + n, m->rat = m->rcount + n;
   gethostname(m->host[m->r.rank], HOST - 1);
   MPI_Allgather(MPI_IN_PLACE, 0, MPI_BYTE, m->host, HOST, MPI_BYTE, m->comm);
+  m->spins = m->r.local <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
   m->r.host = m->host[m->r.rank];
   m->r.exchange = exchange;
   m->r.gather = gather;

@@ -48,7 +48,7 @@ struct Session {
   atomic_llong *left;    /* per step: chunks not finished */
   double *step_min, mark;
   bool profile, trace;
-  Ranks *ranks; /* NULL: this process stands for all */
+  Ranks *ranks;      /* NULL: this process stands for all */
   EventList *events; /* per thread, while tracing */
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */

@@ -110,8 +110,7 @@ static void first(Ranks *r, const CollectiveParam *p, const char *x, char *out) 
 
 static void part(int rank, const CollectiveParam *p, const char *x, char *out) {
   int64_t row = p->inner * dtype_size(p->dt);
-  for (int64_t o = 0; o < p->outer; o++)
-    memcpy(out + o * row, x + (o * p->ranks + rank) * row, (size_t)row);
+  for (int64_t o = 0; o < p->outer; o++) memcpy(out + o * row, x + (o * p->ranks + rank) * row, (size_t)row);
 }
 
 /* Every rank has x. */
@@ -120,8 +119,7 @@ static void alone(const CollectiveParam *p, const char *x, char *out) {
   switch (p->what) {
   case COLLECTIVE_GATHER:
     for (int64_t o = 0; o < p->outer; o++)
-      for (int64_t k = 0; k < p->ranks; k++)
-        memcpy(out + (o * p->ranks + k) * row, x + o * row, (size_t)row);
+      for (int64_t k = 0; k < p->ranks; k++) memcpy(out + (o * p->ranks + k) * row, x + o * row, (size_t)row);
     break;
   case COLLECTIVE_PART:
   case COLLECTIVE_SCATTER:

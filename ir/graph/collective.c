@@ -46,7 +46,9 @@ static bool check(const Graph *g, Node *n, char *err, size_t errlen) {
   const Node *x = g_node(g, n->in[0]);
   const char *name = op_table[n->op].name;
   int accept = op_table[n->op].accept;
-  bool fits = dtype_is_float(x->dt) ? accept & A_FLOAT : dtype_is_int(x->dt) ? accept & A_INT : accept & A_BOOL;
+  bool fits = dtype_is_float(x->dt) ? accept & A_FLOAT
+              : dtype_is_int(x->dt) ? accept & A_INT
+                                    : accept & A_BOOL;
   if (!fits) return fail(err, errlen, "%s cannot take %s", name, dtype_name(x->dt));
   for (int i = 0; i <= attr_last(n); i++)
     if (n->attr[i].n != 1) return fail(err, errlen, "each attribute of %s is one number", name);
@@ -65,7 +67,8 @@ static bool check_pieces(Node *n, int64_t pieces, int64_t *piece, char *err, siz
   int64_t axis = n->attr[0].v[0], groups = n->attr[1].v[0];
   const char *name = op_table[n->op].name;
   if (axis < 0 || axis >= n->shape.rank)
-    return fail(err, errlen, "axis %lld of %s is outside a value of %d axes", (long long)axis, name, n->shape.rank);
+    return fail(err, errlen, "axis %lld of %s is outside a value of %d axes", (long long)axis, name,
+                n->shape.rank);
   int64_t extent = n->shape.dim[axis];
   if (groups < 1 || groups > extent || extent % (groups * pieces))
     return fail(err, errlen, "%s cannot divide an axis of %lld into %lld groups for %lld ranks", name,

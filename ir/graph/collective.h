@@ -12,8 +12,9 @@ void collective_extents(const Graph *g, const Node *n, int64_t *outer, int64_t *
 void collective_eval(const Node *n, const Shape *x, const double *const *in, int rank, double *out);
 
 /* Shorthands. */
-Val g_all(Graph *g, OpId op, Val x, int ranks);                               /* all_reduce_sum ... */
-Val g_part(Graph *g, OpId op, Val x, int axis, int64_t groups, int ranks);    /* reduce_scatter, rank_part, all_gather */
-Val g_rank(Graph *g, int ranks);                                              /* i64[1]: the number of this one */
+Val g_all(Graph *g, OpId op, Val x, int ranks); /* all_reduce_sum ... */
+Val g_part(Graph *g, OpId op, Val x, int axis, int64_t groups,
+           int ranks);           /* reduce_scatter, rank_part, all_gather */
+Val g_rank(Graph *g, int ranks); /* i64[1]: the number of this one */
 
 #endif

@@ -6,8 +6,9 @@
 #include <string.h>
 
 static const char *const words[COLLECTIVES] = {"sum", "mean", "max", "first", "scatter", "part", "gather"};
-static const OpId ops[COLLECTIVES] = {OP_all_reduce_sum, OP_all_reduce_mean, OP_all_reduce_max, OP_all_broadcast,
-                                      OP_reduce_scatter, OP_rank_part, OP_all_gather};
+static const OpId ops[COLLECTIVES] = {OP_all_reduce_sum, OP_all_reduce_mean, OP_all_reduce_max,
+                                      OP_all_broadcast,  OP_reduce_scatter,  OP_rank_part,
+                                      OP_all_gather};
 
 static const Field fields[] = {
     {FIELD_WORD, .member = {MEMBER(collective.what)}, .words = words, .nword = COLLECTIVES},
@@ -41,7 +42,8 @@ int64_t collective_work(const CollectiveSpec *s) {
 static const char *impossible(const Kernel *k, const Target *t) {
   (void)t;
   const CollectiveSpec *s = &k->collective;
-  if (s->ranks < 1 || s->ranks > MOST_RANKS || !extents_possible((int64_t[]){s->outer, s->ranks, s->inner}, 3))
+  if (s->ranks < 1 || s->ranks > MOST_RANKS ||
+      !extents_possible((int64_t[]){s->outer, s->ranks, s->inner}, 3))
     return "impossible extents";
   bool adds = s->what < COLLECTIVE_FIRST || s->what == COLLECTIVE_SCATTER;
   return adds && (s->dt == DT_BOOL || s->dt == DT_BF16) ? "a sum of such a type between ranks" : NULL;
@@ -86,12 +88,16 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   arena_free(a);
 }
 
-Kernel collective_kernel(const Graph *g, const Node *n) {
+CollectiveSpec collective_spec(const Graph *g, const Node *n) {
   CollectiveSpec s = {.dt = n->dt, .ranks = collective_ranks(n)};
   for (int i = 0; i < COLLECTIVES; i++)
     if (ops[i] == n->op) s.what = (Collective)i;
   collective_extents(g, n, &s.outer, &s.inner);
-  return (Kernel){.kind = KK_COLLECTIVE, .collective = s, .val = -1};
+  return s;
+}
+
+Kernel collective_kernel(const CollectiveSpec *s) {
+  return (Kernel){.kind = KK_COLLECTIVE, .collective = *s, .val = -1};
 }
 
 const KindRow kind_collective = {.name = "collective",

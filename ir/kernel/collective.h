@@ -2,8 +2,7 @@
 #ifndef JEPAC_IR_KERNEL_COLLECTIVE_H
 #define JEPAC_IR_KERNEL_COLLECTIVE_H
 
-#include "ir/agreed.h"
-#include "ir/type.h"
+#include "ir/graph/graph.h"
 
 typedef struct {
   Collective what;
@@ -11,6 +10,7 @@ typedef struct {
   int64_t outer, inner, ranks; /* whole: [outer][ranks][inner]; without parts: [inner] */
 } CollectiveSpec;
 
+CollectiveSpec collective_spec(const Graph *g, const Node *n);
 /* Bytes of working memory. */
 int64_t collective_work(const CollectiveSpec *s);
 

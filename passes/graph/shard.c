@@ -104,7 +104,8 @@ static Val made_in_parts(Shard *s, const Node *n, Cut c) {
     return g_add(s->g, OP_iota, NULL, 0, n->attr, 0, n->dt, &mine);
   case OP_broadcast:
     from = (Cut){broadcast_source(s, n, c.axis), c.groups};
-    return g_broadcast(s->g, from.axis < 0 ? whole(s, n->in[0]) : part(s, n->in[0], from), &mine, &n->attr[0]);
+    return g_broadcast(s->g, from.axis < 0 ? whole(s, n->in[0]) : part(s, n->in[0], from), &mine,
+                       &n->attr[0]);
   case OP_reshape:
     from = across_reshape(s, &n->shape, c, &node(s, n->in[0])->shape);
     return from.axis < 0 ? -1 : g_reshape(s->g, part(s, n->in[0], from), &mine);
@@ -114,7 +115,8 @@ static Val made_in_parts(Shard *s, const Node *n, Cut c) {
   }
   if (op_table[n->op].kind != KIND_MAP) return -1;
   for (int i = 0; i < n->nin; i++) in[i] = part(s, n->in[i], c);
-  return g_add(s->g, n->op, in, n->nin, n->attr, n->imm, op_table[n->op].type == TY_EXPLICIT ? n->dt : DT_NONE,
+  return g_add(s->g, n->op, in, n->nin, n->attr, n->imm,
+               op_table[n->op].type == TY_EXPLICIT ? n->dt : DT_NONE,
                op_table[n->op].type == TY_EXPLICIT ? &mine : NULL);
 }
 
@@ -346,7 +348,8 @@ static bool do_gather(Shard *s, Val v) {
     if (c.axis == axis) return false;
     if (c.axis > axis) to.axis += rank - 1;
   }
-  Val in[2] = {divided(s, index) ? whole(s, x) : part(s, x, c), divided(s, index) ? part(s, index, c) : whole(s, index)};
+  Val in[2] = {divided(s, index) ? whole(s, x) : part(s, x, c),
+               divided(s, index) ? part(s, index, c) : whole(s, index)};
   set_part(s, v, apply(s, n, in, n->attr, to), to);
   return true;
 }
@@ -358,7 +361,8 @@ static bool do_scatter(Shard *s, Val v) {
   if (!divided(s, n->in[1])) c = to = (Cut){s->at[n->in[0]].cut.axis + axis, s->at[n->in[0]].cut.groups};
   bool summed = c.axis >= axis && c.axis < axis + rank;
   if (!summed && c.axis >= axis) to.axis += 1 - rank;
-  Val in[2] = {summed ? part(s, n->in[0], (Cut){c.axis - axis, c.groups}) : whole(s, n->in[0]), part(s, n->in[1], c)};
+  Val in[2] = {summed ? part(s, n->in[0], (Cut){c.axis - axis, c.groups}) : whole(s, n->in[0]),
+               part(s, n->in[1], c)};
   if (summed) set_sum(s, v, apply(s, n, in, n->attr, no_cut));
   else set_part(s, v, apply(s, n, in, n->attr, to), to);
   return true;
@@ -392,8 +396,8 @@ static bool do_input(Shard *s, Val v, Diags *d) {
     return true;
   }
   if (!can_cut(s, &n->shape, c)) {
-    diag_error(d, n->loc, "the %lld samples of %s cannot be shared equally by %d ranks", (long long)n->shape.dim[0],
-               in->name, s->ranks);
+    diag_error(d, n->loc, "the %lld samples of %s cannot be shared equally by %d ranks",
+               (long long)n->shape.dim[0], in->name, s->ranks);
     return false;
   }
   Shape mine = local(s, &n->shape, c);
@@ -404,7 +408,8 @@ static bool do_input(Shard *s, Val v, Diags *d) {
 Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
   if (in->ranks < 2) return pass_live_copy(a, in, false);
   Val *ignore;
-  Shard s = {.in = in, .g = pass_begin(a, in, &ignore), .at = NEWN(a, Shared, in->node.n + 1), .ranks = in->ranks};
+  Shard s = {
+      .in = in, .g = pass_begin(a, in, &ignore), .at = NEWN(a, Shared, in->node.n + 1), .ranks = in->ranks};
   s.g->ranks = 0;
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = node(&s, v);

@@ -343,13 +343,14 @@ static const struct {
   Shape x;
   int64_t axis, groups, ranks;
   DType dt;
-} rank_cases[] = {{S(4, 3), 0, 1, 1, DT_F32}, {S(2, 3, 5), 1, 3, 1, DT_F32}, {S(12), 0, 2, 1, DT_F64},
+} rank_cases[] = {{S(4, 3), 0, 1, 1, DT_F32}, {S(2, 3, 5), 1, 3, 1, DT_F32},  {S(12), 0, 2, 1, DT_F64},
                   {S(6, 5), 0, 1, 3, DT_F32}, {S(5, 12, 3), 1, 2, 3, DT_F32}, {S(3, 4), 1, 1, 2, DT_I32}};
 
 static Val build_rank(Graph *g, OpId op, int which) {
   Val x = arg(g, "a", rank_cases[which].dt, &rank_cases[which].x);
   if (op_nattr(op) == 1) return g_all(g, op, x, (int)rank_cases[which].ranks);
-  return g_part(g, op, x, (int)rank_cases[which].axis, rank_cases[which].groups, (int)rank_cases[which].ranks);
+  return g_part(g, op, x, (int)rank_cases[which].axis, rank_cases[which].groups,
+                (int)rank_cases[which].ranks);
 }
 static Val build_all_sum(Graph *g, int which) { return build_rank(g, OP_all_reduce_sum, which); }
 static Val build_all_mean(Graph *g, int which) { return build_rank(g, OP_all_reduce_mean, which); }
