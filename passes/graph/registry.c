@@ -50,11 +50,6 @@ static const PassRow table[] = {
      .fn = pass_split,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
      .doc = "Sums over a batch of images: within each image first, then over the images."},
-    {.name = "remat",
-     .fn = pass_remat,
-     .needs = PROP_EXPANDED,
-     .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
-     .doc = "Computes cheap activations again in the backward pass instead of keeping them."},
 };
 enum { PASSES = sizeof table / sizeof *table };
 
