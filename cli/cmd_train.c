@@ -129,7 +129,11 @@ static const char *absolute(Cli *c, const char *path) {
   return s;
 }
 
-static Status holds_a_run(Cli *c, const char *folder) {
+/* ST_USAGE where the folder holds one. */
+static Status holds_no_run(Cli *c, const char *folder) {
+  bool found;
+  Status s = checkpoint_find(folder, &found, c->diags);
+  if (s || !found) return s;
   cli_fail(c, ST_USAGE, "%s already holds a run", folder);
   diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
   return ST_USAGE;
@@ -147,9 +151,10 @@ static Status find_seed(Train *t) {
   t->data = OPT(c, data);
   t->info.seed = cli_seed(c, t->recipe);
   if (!t->writes) return ST_OK; /* rank 0 says */
-  if (!OPT(c, resume) || !checkpoint_exists(t->folder)) return ST_OK;
-  Status s = lock_folder(t); /* nobody replaces what is read now */
-  if (s) return s;
+  if (!OPT(c, resume)) return ST_OK;
+  bool found;
+  Status s = checkpoint_find(t->folder, &found, c->diags);
+  if (s || !found || (s = lock_folder(t))) return s; /* locked: nobody replaces what is read now */
   t->checkpoint = checkpoint_open(t->folder, &t->old, c->arena, c->diags);
   if (!t->checkpoint) return ST_FILE;
   if (OPT(c, seed) >= 0 && t->old.seed != (uint64_t)OPT(c, seed))
@@ -234,7 +239,8 @@ static Status save(Train *t) {
   double start = now_seconds();
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  Status s = runlog_sync(t->log, t->c->diags);
+  if (!s) s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
   t->saved_at = now_seconds();
   t->save_seconds = t->saved_at - start;
   return s;
@@ -373,8 +379,8 @@ static Status prepare(Train *t) {
   if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
   if ((s = lock_folder(t))) return s;
-  if (t->writes && !t->checkpoint && checkpoint_exists(t->folder))
-    return holds_a_run(c, t->folder); /* since we looked */
+  if (t->writes && !t->checkpoint && (s = holds_no_run(c, t->folder)))
+    return s; /* one may have come since we looked */
   if ((s = cli_compile(c, t->graph, &t->k))) return s;
   bind_tensors(t);
   return ST_OK;
@@ -436,9 +442,10 @@ static Status look(Train *t) {
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
   t->log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t->folder);
-  if (!OPT(c, resume) && t->writes && checkpoint_exists(t->folder)) return holds_a_run(c, t->folder);
+  Status s = OPT(c, resume) || !t->writes ? ST_OK : holds_no_run(c, t->folder);
+  if (s) return s;
   catch_signals();
-  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t->model);
+  s = cli_load(c, c->opt.arg[0], NULL, 0, &t->model);
   if (s) return s;
   if (!(t->recipe = frontend_recipe(t->model, c->diags))) return ST_MODEL;
   t->recipe_text = recipe_json(t->recipe);

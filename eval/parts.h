@@ -68,6 +68,7 @@ struct Eval {
   const EvalOptions *opt;
   const char *folder, *data; /* of the run; of the data set, NULL: where its source looks */
   CheckpointInfo info;
+  const Source *log; /* of the run; NULL: it has none */
   StFile *states; /* the checkpoint: one file for all entries, though the run may go on meanwhile */
   Model *model;
   const Recipe *recipe;

@@ -5,6 +5,7 @@
 #include "eval/plot.h"
 #include "runtime/file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,16 @@ Status eval_fail(Eval *e, Status s, const char *fmt, ...) {
   return s;
 }
 
+/* A run may have no log, but one that is there must not be left out. */
+static Status open_log(Eval *e) {
+  const char *path = arena_printf(e->arena, "%s/run.jsonl", e->folder);
+  e->log = source_read(e->arena, path);
+  return e->log || errno == ENOENT ? ST_OK : eval_fail(e, ST_FILE, "cannot read %s: %s", path, strerror(errno));
+}
+
 /* Images of a training step, from the log's first line: --set may give the evaluation another batch. */
-static double images_of_a_step(const Eval *e, const char *log) {
-  const Source *src = source_read(e->arena, log);
-  json_t *line = src ? json_loadb(src->text, strcspn(src->text, "\n"), 0, NULL) : NULL;
+static double images_of_a_step(const Source *log) {
+  json_t *line = json_loadb(log->text, strcspn(log->text, "\n"), 0, NULL);
   const json_t *r = json_object_get(line, "recipe");
   double batch = json_number_value(json_object_get(r, "batch")),
          times = json_number_value(json_object_get(json_object_get(r, "settings"), "accumulate"));
@@ -33,12 +40,11 @@ static double images_of_a_step(const Eval *e, const char *log) {
 /* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
    that training waited for data. */
 static void describe_log(Eval *e) {
-  int n;
-  const char *log = arena_printf(e->arena, "%s/run.jsonl", e->folder);
-  double images = images_of_a_step(e, log);
+  int n = 0;
+  double images = e->log ? images_of_a_step(e->log) : 0;
   double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
-  Series *s = plot_log(e->arena, log, &n, diags_new(e->arena));
-  for (int i = 0; s && i < n; i++) {
+  Series *s = e->log ? plot_log(e->arena, e->log, &n) : NULL;
+  for (int i = 0; i < n; i++) {
     int k = s[i].n, tail = (k + 9) / 10;
     double sum = 0, largest = 0, seconds = 0;
     for (int j = 0; j < k; j++) {
@@ -131,6 +137,7 @@ static Status open_model(Eval *e) {
 static Status run(Eval *e, StrBuf *json) {
   if (!file_is_folder(e->folder)) return eval_fail(e, ST_FILE, "%s is not the folder of a run", e->folder);
   Status s = open_model(e);
+  if (!s) s = open_log(e);
   if (s) return s;
   eval_set_text(e, "run", e->folder);
   json_object_set_new(e->json, "step", json_integer((json_int_t)e->info.step));

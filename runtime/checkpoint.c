@@ -86,17 +86,24 @@ StFile *checkpoint_file(const char *path, Diags *d) {
   if (!bad) return f;
   diag_error(d, NULL, "%s is damaged: the checksum of %s does not fit", path, bad);
   st_close(f);
+  errno = 0;
   return NULL;
 }
 
 bool checkpoint_has_sums(const StFile *f) { return st_meta(f, "crc32") != NULL; }
 
-bool checkpoint_exists(const char *folder) {
+Status checkpoint_find(const char *folder, bool *found, Diags *d) {
   Arena *a = arena_new();
-  bool found = false;
-  for (int i = 0; i < CHECKPOINT_FILES; i++) found |= !access(file_in(a, folder, i), F_OK);
+  int err = 0;
+  *found = false;
+  for (int i = 0; i < CHECKPOINT_FILES && !err; i++) {
+    const char *path = file_in(a, folder, i);
+    if (!access(path, F_OK)) *found = true;
+    else if (errno != ENOENT && errno != ENOTDIR) err = errno;
+    if (err) diag_error(d, NULL, "cannot read %s: %s", path, strerror(err));
+  }
   arena_free(a);
-  return found;
+  return err ? ST_FILE : ST_OK;
 }
 
 Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d) {
@@ -154,6 +161,7 @@ static StFile *open_one(const char *path, CheckpointInfo *info, Arena *a, Diags 
   StFile *f = checkpoint_file(path, d);
   if (!f || read_info(f, info, a, d) == ST_OK) return f;
   st_close(f);
+  errno = 0;
   return NULL;
 }
 
@@ -161,6 +169,10 @@ StFile *checkpoint_open(const char *folder, CheckpointInfo *info, Arena *a, Diag
   Diags *newest = diags_new(a), *older = diags_new(a);
   StFile *f = open_one(file_in(a, folder, 0), info, a, newest);
   if (f) return f;
+  if (errno && errno != ENOENT) { /* there may be nothing wrong with the file */
+    diag_error(d, NULL, "%s", diags_first(newest));
+    return NULL;
+  }
   f = open_one(file_in(a, folder, 1), info, a, older);
   const char *why = diags_first(newest);
   if (!f) {
@@ -188,8 +200,10 @@ Status checkpoint_set_aside(const char *folder, const StFile *taken, Diags *d) {
 
 StFile *states_open(const char *path, Arena *a, Diags *d) {
   CheckpointInfo ignored;
+  bool found;
   if (!file_is_folder(path)) return checkpoint_file(path, d);
-  if (checkpoint_exists(path)) return checkpoint_open(path, &ignored, a, d);
+  if (checkpoint_find(path, &found, d)) return NULL;
+  if (found) return checkpoint_open(path, &ignored, a, d);
   diag_error(d, NULL, "%s is no folder of a run: it has no %s", path, checkpoint_files[0]);
   return NULL;
 }
