@@ -3,6 +3,7 @@
    cost about 2 % of the time. */
 #include "cli/cli.h"
 #include "cli/resume.h"
+#include "cli/validation.h"
 #include "eval/plot.h"
 #include "lib/ranks.h"
 #include "cli/trace.h"
@@ -11,6 +12,7 @@
 #include "runtime/run_folder.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,9 +35,11 @@ typedef struct {
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
   StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
-  const char *changes;                     /* against the run resumed, as JSON; NULL: none */
-  bool writes;                             /* this is rank 0, or alone */
-  bool resumed;                            /* rank 0 has a checkpoint */
+  Validator valid;
+  bool say;            /* progress is shown */
+  const char *changes; /* against the run resumed, as JSON; NULL: none */
+  bool writes;         /* this is rank 0, or alone */
+  bool resumed;        /* rank 0 has a checkpoint */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -197,6 +201,9 @@ static Status start_states(Train *t) {
   t->step = t->old.step;
   st_close(t->checkpoint);
   t->checkpoint = NULL;
+  t->info.best = t->old.best;
+  t->info.best_step = t->old.best_step;
+  t->info.since_best = t->old.since_best;
   return s;
 }
 
@@ -294,6 +301,29 @@ static Status stop_at_monitor(Train *t, const Monitor *m, double value) {
   return ST_MONITOR;
 }
 
+static Status validate(Train *t) {
+  if (!validator_due(&t->valid, t->step)) return ST_OK;
+  double start = now_seconds();
+  progress_pause(t->progress);
+  t->info.step = t->step;
+  t->info.epoch = t->step / t->per_epoch;
+  Status s = t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say) : ST_OK;
+  if (t->c->ranks) { /* the others wait, as long as it takes */
+    double patience = t->c->ranks->patience;
+    t->c->ranks->patience = HUGE_VAL;
+    s = cli_ranks_settle(t->c, s);
+    t->c->ranks->patience = patience;
+  }
+  t->logged_at += now_seconds() - start;
+  return s;
+}
+
+/* Rank 0 has the figures. */
+static bool enough(Train *t) {
+  bool stop = validator_stops(&t->valid, &t->info);
+  return t->c->ranks && t->valid.v ? ranks_most(t->c->ranks, t->writes && stop) > 0 : stop;
+}
+
 static Status end_trace(Train *t) {
   if (!t->trace) return ST_OK;
   Status s = trace_write(t->trace, arena_printf(t->c->arena, "%s/trace.json", t->folder));
@@ -333,7 +363,7 @@ static Status train_steps(Train *t) {
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
   if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
-  while (t->step < t->total && !stop_signal) {
+  while (t->step < t->total && !stop_signal && !enough(t)) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
@@ -347,6 +377,7 @@ static Status train_steps(Train *t) {
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
+    if (!st) st = validate(t);
     if (!st && save_is_due(t)) st = save(t);
     if (st) {
       progress_pause(t->progress);
@@ -366,6 +397,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
+  validator_summary(&t->valid, &t->info);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -378,6 +410,8 @@ static Status prepare(Train *t) {
   if (!t->loader) return s;
   if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
+  if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
+    return s;
   if ((s = lock_folder(t))) return s;
   if (t->writes && !t->checkpoint && (s = holds_no_run(c, t->folder)))
     return s; /* one may have come since we looked */
@@ -409,6 +443,9 @@ static Status finish(Train *t, int64_t first, double seconds) {
                       arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
   if (s) return s;
   print_summary(t, first, seconds);
+  if (t->step < t->total && !stop_signal && !OPT(c, quiet))
+    printf("%-16s %s has been no better in the last %lld validations\n", "stopped early",
+           t->recipe->validate.best, (long long)t->info.since_best);
   if (!stop_signal) return ST_OK;
   return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
                   signal_name(stop_signal), (long long)t->step, (long long)t->total);
@@ -429,6 +466,7 @@ static Status run(Train *t) {
   if (c->ranks && t->resumed) ranks_share_states(c->ranks, t->k.session);
   int64_t first = t->step;
   double start = now_seconds();
+  t->say = mode != PROGRESS_NONE;
   t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);
   if (s == ST_NONFINITE || s == ST_MONITOR) c->silent = !t->writes; /* all ranks see the same */
@@ -463,6 +501,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  validator_close(&t.valid);
   st_close(t.checkpoint);
   compiled_free(&t.k);
   run_folder_close(&t.lock);

@@ -56,6 +56,10 @@ Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool gr
    arguments and only the main objective takes part. */
 Graph *frontend_train_step(Model *m, Diags *d, bool bind_data);
 
+/* Loss and metrics of the training step, those of probes too, in eval mode: what is measured on data that are not trained
+   on. Inputs are "data.<field>"; no state changes. NULL after reporting, also where the recipe's `best` is none of them. */
+Graph *frontend_validation(Model *m, Diags *d);
+
 /* The train section's numbers and data; NULL (reported) when the file has none. */
 const Recipe *frontend_recipe(Model *m, Diags *d);
 
