@@ -229,25 +229,29 @@ static int on_cycle(const Readers *r, Arena *a, const int *left, int k, int *pre
   return k;
 }
 
-/* A value that a kernel on a cycle stores on the way, so that it should not. */
-static Refusal blame(const Lower *l, int k, const int *pred) {
+/* A value that a kernel on a cycle, *k, stores on the way, so that it should not. */
+static Refusal blame(const Lower *l, int *k, const int *pred) {
   for (int i = 0; i < l->p->kernel.n; i++) {
-    const Kernel *kn = &l->p->kernel.v[k];
+    const Kernel *kn = &l->p->kernel.v[*k];
     for (int j = kn->nbuf - kn->nout; j < kn->nbuf && kn->nout > 1; j++) {
       Val v = l->p->buf.v[kn->buf[j]].val;
       if (v >= 0 && v != kn->val && !l->at.nohome[v]) return (Refusal){.kind = NO_HOME, .val = v};
     }
-    k = pred[k];
+    *k = pred[*k];
   }
   bug("fuse: kernels form a cycle");
 }
 
-static Refusal find_cycle(const Lower *l) {
+/* Learns from every cycle; true when there was one. After each the kernel at fault counts as run, which shows those
+   behind it: a long chain of steps has as many as steps, and each would cost a round. */
+static bool learn_cycles(Fuse *f) {
+  const Lower *l = f->l;
   const Program *p = l->p;
   int n = p->kernel.n, done = 0;
   Arena *a = arena_new();
   Readers r = {p, NEWN(a, IntVec, p->buf.n + 1)};
-  int *left = NEWN(a, int, n + 1), *waits = NEWN(a, int, n + 1), *ready = NEWN(a, int, n + 1), nready = 0;
+  int *left = NEWN(a, int, n + 1), *waits = NEWN(a, int, n + 1), *pred = NEWN(a, int, n + 1);
+  IntVec ready = {0};
   for (int k = 0; k < n; k++) {
     const Kernel *kn = &p->kernel.v[k];
     left[k] = 1;
@@ -261,23 +265,27 @@ static Refusal find_cycle(const Lower *l) {
     }
   }
   for (int k = 0; k < n; k++)
-    if (!waits[k]) ready[nready++] = k;
-  while (done < nready) {
-    int k = ready[done++];
-    const Kernel *kn = &p->kernel.v[k];
-    left[k] = 0;
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *to = readers_of(&r, kn, i);
-      for (int j = 0; j < to->n; j++)
-        if (to->v[j] != k && !--waits[to->v[j]]) ready[nready++] = to->v[j];
+    if (!waits[k]) vec_push(a, &ready, k);
+  bool found = false;
+  for (int next = 0;;) {
+    while (done < ready.n) {
+      int k = ready.v[done++];
+      if (!left[k]) continue;
+      const Kernel *kn = &p->kernel.v[k];
+      left[k] = 0;
+      for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
+        const IntVec *to = readers_of(&r, kn, i);
+        for (int j = 0; j < to->n; j++)
+          if (to->v[j] != k && !--waits[to->v[j]]) vec_push(a, &ready, to->v[j]);
+      }
     }
-  }
-  Refusal found = {.kind = BUILT};
-  int k = 0;
-  while (k < n && !left[k]) k++;
-  if (k < n) {
-    int *pred = waits;
-    found = blame(l, on_cycle(&r, a, left, k, pred), pred);
+    while (next < n && !left[next]) next++;
+    if (next == n) break;
+    int k = on_cycle(&r, a, left, next, pred);
+    Refusal culprit = blame(l, &k, pred);
+    learn(f, &culprit, NULL);
+    vec_push(a, &ready, k);
+    found = true;
   }
   arena_free(a);
   return found;
@@ -303,8 +311,6 @@ void pass_fuse(Lower *l) {
     decide(l);
     Refusal r = build(&f);
     if (r.kind != BUILT) continue; /* learnt where it was met */
-    r = find_cycle(l);
-    if (r.kind == BUILT) return;
-    learn(&f, &r, NULL);
+    if (!learn_cycles(&f)) return;
   }
 }
