@@ -41,7 +41,7 @@ typedef struct {
   bool check_bounds, checks;
   const char *match;
   const char *data, *out, *log, *progress;
-  const char *entry, *mode, *params, *inputs, *outputs, *params_out;
+  const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
   const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics;
   char **command; /* what follows -- ; NULL: nothing */
@@ -94,8 +94,20 @@ void option_look(Cli *c, size_t offset);
 /* Parses the words after the command's name; table: all commands, for the hints. ST_USAGE after reporting. */
 Status options_parse(Cli *c, const Command *table, const Command *cmd, int argc, char **argv);
 void options_help(const Command *cmd, FILE *f);
+typedef struct {
+  const char *name, *arg, *doc; /* arg NULL: a flag */
+  char letter;                  /* 0: none */
+  bool words;                   /* arg lists the values, "a|b|c" */
+  bool file;                    /* arg is a file or folder */
+} OptionInfo;
+/* Option i of those the command takes; false after the last. */
+bool options_of(const Command *cmd, int i, OptionInfo *out);
 /* ST_USAGE after reporting the options that the command was given and that had no effect. */
 Status options_unused(Cli *c, const Command *cmd);
+
+/* ---- completion.c: what shells and man know of the command line ---- */
+void completion_bash(StrBuf *b), completion_zsh(StrBuf *b), completion_fish(StrBuf *b),
+    completion_man(StrBuf *b);
 
 /* ---- compile.c: the compiler with this command's options ---- */
 /* What a compiler is asked for decides which options count: those of reading the model always. */

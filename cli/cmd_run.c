@@ -303,7 +303,7 @@ Status cmd_run(Cli *c) {
   Status s = r.train_step ? cli_check_train_step(c) : ST_OK;
   if (!s) s = open_inputs(&r, &inputs);
   if (!s) s = check_extents(&r);
-  if (!s && OPT(c, params) && !(r.params = st_open(OPT(c, params), c->diags))) s = ST_FILE;
+  if (!s && OPT(c, params) && !(r.params = states_open(OPT(c, params), c->arena, c->diags))) s = ST_FILE;
   if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);
   if (!s) name_npy(&r);
   if (!s) s = check_inputs(&r);

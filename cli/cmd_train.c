@@ -22,16 +22,17 @@ typedef struct {
   Cli *c;
   Model *model;
   const Recipe *recipe;
-  const char *folder, *log_path;
+  const Graph *graph;                   /* of the step */
+  const char *folder, *log_path, *data; /* data: --data, or that of the run resumed; NULL: none */
   char *recipe_text;
   Compiled k;
   Loader *loader;
   void **field;    /* where the loader puts each field of the data source; NULL: not used */
   float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
-  CheckpointInfo info;
-  bool resumed;
-  const char *changes; /* against the run resumed, as JSON; NULL: none */
+  CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
+  StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
+  const char *changes;                     /* against the run resumed, as JSON; NULL: none */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -118,39 +119,74 @@ static const char *settings_text(Cli *c) {
   return s;
 }
 
-/* The seed of the run: a resumed one has that of its checkpoint. */
+static const char *absolute(Cli *c, const char *path) {
+  char *full = realpath(path, NULL);
+  const char *s = full ? arena_strdup(c->arena, full) : path;
+  free(full);
+  return s;
+}
+
+static Status holds_a_run(Cli *c, const char *folder) {
+  cli_fail(c, ST_USAGE, "%s already holds a run", folder);
+  diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
+  return ST_USAGE;
+}
+
+static Status lock_folder(Train *t) {
+  return t->lock.fd < 0 ? run_folder_open(&t->lock, t->folder, t->c->diags) : ST_OK;
+}
+
+/* The seed of the run and its data: a resumed one has those of its checkpoint. One killed before its first checkpoint
+   begins again. */
 static Status find_seed(Train *t) {
   Cli *c = t->c;
+  t->data = OPT(c, data);
   t->info.seed = cli_seed(c, t->recipe);
-  t->resumed =
-      OPT(c, resume) && checkpoint_exists(t->folder); /* killed before the first checkpoint: begin again */
-  if (!t->resumed) return ST_OK;
-  CheckpointInfo old;
-  Status s = checkpoint_peek(t->folder, &old, c->arena, c->diags);
+  if (!OPT(c, resume) || !checkpoint_exists(t->folder)) return ST_OK;
+  Status s = lock_folder(t); /* nobody replaces what is read now */
   if (s) return s;
-  if (OPT(c, seed) >= 0 && old.seed != (uint64_t)OPT(c, seed))
-    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
-  t->info.seed = old.seed;
+  t->checkpoint = checkpoint_open(t->folder, &t->old, c->arena, c->diags);
+  if (!t->checkpoint) return ST_FILE;
+  if (OPT(c, seed) >= 0 && t->old.seed != (uint64_t)OPT(c, seed))
+    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder,
+                    (unsigned long long)t->old.seed);
+  t->info.seed = t->old.seed;
+  if (!t->data && *t->old.data) t->data = t->old.data;
+  (void)OPT(c, params); /* that the run began with them has shown in its checkpoint */
+  (void)OPT(c, params_missing);
   return ST_OK;
+}
+
+/* --params: the states a run begins with; one that is resumed has those of its checkpoint. */
+static Status given_states(Train *t) {
+  Cli *c = t->c;
+  if (!OPT(c, params)) return ST_OK;
+  StFile *f = states_open(OPT(c, params), c->arena, c->diags);
+  if (!f) return ST_FILE;
+  Status s =
+      states_start(cli_compiler(c, 0), t->model, t->graph, t->k.session, f, OPT(c, params_missing) != NULL);
+  st_close(f);
+  return s;
 }
 
 static Status start_states(Train *t) {
   Cli *c = t->c;
-  char *full = realpath(c->opt.arg[0], NULL);
   t->info = (CheckpointInfo){.seed = t->info.seed,
                              .total = t->total,
                              .plan = t->k.plan->identity,
-                             .model = arena_strdup(c->arena, full ? full : c->opt.arg[0]),
+                             .model = absolute(c, c->opt.arg[0]),
                              .recipe = t->recipe_text,
+                             .data = t->data ? absolute(c, t->data) : "",
                              .text = settings_text(c)};
-  free(full);
   compiled_init(&t->k, t->info.seed);
-  if (!t->resumed) return ST_OK;
-  CheckpointInfo old;
-  Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
+  if (!t->checkpoint) return given_states(t);
+  Status s = states_load(t->k.session, t->checkpoint, LOAD_ALL_STATES | LOAD_ALL_TENSORS, c->diags);
   bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
-  if (!s) s = resume_compare(c, t->folder, &old, &t->info, schedules, &t->changes);
-  t->step = old.step;
+  if (!s) s = resume_compare(c, t->folder, &t->old, &t->info, schedules, &t->changes);
+  if (!s) s = checkpoint_set_aside(t->folder, t->checkpoint, c->diags);
+  t->step = t->old.step;
+  st_close(t->checkpoint);
+  t->checkpoint = NULL;
   return s;
 }
 
@@ -294,12 +330,13 @@ static Status run(Train *t) {
   for (int i = 0; i < 3; i++)
     if (OPT(c, progress) && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
   const Graph *g = frontend_train_step(t->model, c->diags, true);
-  if (!g) return ST_MODEL;
+  if (!(t->graph = g)) return ST_MODEL;
   if ((s = find_seed(t))) return s;
-  t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, t->info.seed, true, c->diags, &s);
+  t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
-  if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
+  if ((s = lock_folder(t))) return s;
+  if (!t->checkpoint && checkpoint_exists(t->folder)) return holds_a_run(c, t->folder); /* since we looked */
   if ((s = cli_compile(c, g, &t->k))) return s;
   bind_tensors(t);
   if ((s = start_states(t))) return s;
@@ -330,11 +367,7 @@ Status cmd_train(Cli *c) {
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
   t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!OPT(c, resume) && checkpoint_exists(t.folder)) {
-    cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
-    diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
-    return ST_USAGE;
-  }
+  if (!OPT(c, resume) && checkpoint_exists(t.folder)) return holds_a_run(c, t.folder);
   catch_signals();
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
   if (s) return s;
@@ -344,6 +377,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  st_close(t.checkpoint);
   compiled_free(&t.k);
   run_folder_close(&t.lock);
   free(t.recipe_text);

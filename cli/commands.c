@@ -20,7 +20,7 @@ const Command command_table[] = {
      "list, check, compare and convert tensor files"},
     {"fmt", CMD_FMT, cmd_fmt, 1, 1, "MODEL", "lay out a model file"},
     {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]",
-     "operators, functions, library and protocols, as Markdown"},
+     "operators, functions, library, protocols; man, bash, zsh, fish"},
     {0},
 };
 

@@ -30,8 +30,10 @@ static const OptionRow option_table[] = {
      "also gradients of the first result"},
     {"mode", 0, OPT_CHOICE, CMD_RUN | CMD_IR | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(mode), "train|eval",
      "batch norm, dropout (default: train with --grad or --train-step, else eval)"},
-    {"params", 0, OPT_TEXT, CMD_RUN, AT(params), "FILE",
-     "states, a .safetensors file (default: initialized from --seed)"},
+    {"params", 0, OPT_TEXT, CMD_TRAIN | CMD_RUN, AT(params), "FILE|RUN",
+     "states to begin with, a .safetensors file or a run (default: initialized from --seed)"},
+    {"params-missing", 0, OPT_CHOICE, CMD_TRAIN, AT(params_missing), "ok",
+     "--params may lack states and hold others: those are counted"},
     {"inputs", 0, OPT_TEXT, CMD_RUN, AT(inputs), "FILE",
      "the entry's arguments by name (.npy: the only one)"},
     {"outputs", 0, OPT_TEXT, CMD_RUN, AT(outputs), "FILE",
@@ -133,6 +135,19 @@ static const OptionRow option_table[] = {
     {"help", 'h', OPT_FLAG, CMD_ALL, AT(help), NULL, "this list"},
 };
 enum { NOPTION = sizeof option_table / sizeof *option_table };
+
+bool options_of(const Command *cmd, int i, OptionInfo *out) {
+  static const char *const files[] = {"FILE", "FILE.svg", "DIR", "RUN"};
+  for (int k = 0; k < NOPTION; k++) {
+    const OptionRow *r = &option_table[k];
+    if (!(r->commands & cmd->bit) || i--) continue;
+    *out = (OptionInfo){r->name, r->arg, r->doc, r->letter, r->kind == OPT_CHOICE, false};
+    for (size_t f = 0; r->arg && f < sizeof files / sizeof *files; f++)
+      out->file |= !strcmp(r->arg, files[f]);
+    return true;
+  }
+  return false;
+}
 
 /* "-o, --output FILE" */
 static void option_usage(const OptionRow *r, char text[static 80]) {

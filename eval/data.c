@@ -123,7 +123,7 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   r->spec = make_spec(e, r->batch, views);
   /* With one seed the test samples would have the training samples' actions. */
   uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
-  r->loader = loader_open(&r->spec, e->opt->data, r->batch, seed, part == TRAIN, e->diags, &s);
+  r->loader = loader_open(&r->spec, e->data, r->batch, seed, part == TRAIN, e->diags, &s);
   return r->loader ? ST_OK : s;
 }
 

@@ -66,8 +66,9 @@ struct Eval {
   Diags *diags;
   Compiler compiler; /* with the settings of the run, then the caller's */
   const EvalOptions *opt;
-  const char *folder;
+  const char *folder, *data; /* of the run; of the data set, NULL: where its source looks */
   CheckpointInfo info;
+  StFile *states; /* the checkpoint: one file for all entries, though the run may go on meanwhile */
   Model *model;
   const Recipe *recipe;
   Sizes size;

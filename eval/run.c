@@ -115,8 +115,9 @@ static Status restore_settings(Eval *e) {
 }
 
 static Status open_model(Eval *e) {
-  Status s = checkpoint_peek(e->folder, &e->info, e->arena, e->diags);
-  if (!s) s = restore_settings(e);
+  if (!(e->states = checkpoint_open(e->folder, &e->info, e->arena, e->diags))) return ST_FILE;
+  e->data = e->opt->data ? e->opt->data : *e->info.data ? e->info.data : NULL;
+  Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;
   if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
@@ -157,6 +158,7 @@ Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, Str
   for (int i = 0; i < 4; i++) entry_close(all[i]);
   for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
   probes_close(&e);
+  st_close(e.states);
   sb_free(&e.html);
   json_decref(e.json);
   return s;

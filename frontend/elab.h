@@ -34,6 +34,7 @@ typedef enum {
   V_PRIMS, /* the namespace prim */
   V_PRIM,  /* a primitive operator */
   V_INIT,
+  V_WRONG, /* what a statement with an error would have made: reading it throws, without a report of its own */
   V_KINDS
 } ValueKind;
 
@@ -121,6 +122,7 @@ struct Frame {
   bool record;       /* results keep their names even when there is one (entries) */
   const Source *src; /* decides which dimensions are visible */
   State *param;      /* the parameter an optimizer's `each` is run for */
+  bool failed;       /* a statement had an error */
   bool returned;
   Value result;
 };
@@ -229,6 +231,8 @@ struct Elab {
   int calls;
   int silent; /* reading a setting here does not count as using it */
   int64_t fuel;
+  bool failed;          /* a statement had an error, and elaboration went on to find others */
+  bool lost;            /* going on would not end */
   uint32_t stray_calls; /* random streams outside any instance */
   VEC(Average) averages;
   /* train section */
@@ -246,6 +250,8 @@ void elab_report(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* An error after which no other statement is tried. */
+_Noreturn void elab_lost(Elab *e, const Frame *f, const Ast *at, const char *text);
 /* "`what` is f32[4,10]" where the value was made. */
 void elab_note_value(Elab *e, Value v, const char *what);
 const char *value_text(Elab *e, Value v);
@@ -352,6 +358,10 @@ const Ast *train_setting(Elab *e, const char *name);
 /* The section's frame: batch, data, and the bound values; e->root is the model. */
 Frame *train_frame(Elab *e);
 /* A field of a data source, as the graph input data.<name>. */
+typedef VEC(DataField) DataFields;
+/* All fields of a source: those it declares, then the arrays its setting `fields` lists. */
+DataFields data_fields(Elab *e, Frame *f, Module *source);
+bool data_has_field(Elab *e, const Module *source, const char *name);
 Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name);
 /* Evaluates the section's bind clauses into e->binds. */
 void eval_binds(Elab *e, Frame *f);

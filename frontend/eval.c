@@ -179,6 +179,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
   } else {
     v = eval(e, f, a);
   }
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   *out = need_int(e, f, a, v, "an extent");
   return true;
 }
@@ -330,20 +331,16 @@ static Value eval_binary(Elab *e, Frame *f, const Ast *a) {
 
 /* ---- fields, indices, calls ---- */
 
-static const Ast *declared_field(const Ast *decl, const char *name) {
-  const Ast *body = decl->kid[0];
-  for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) return body->kid[i];
-  return NULL;
-}
-
 static Value module_field(Elab *e, Frame *f, const Ast *a, Module *m) {
   Value v;
-  if (name_is(m->decl->word, "source") && declared_field(m->decl, a->name))
+  if (name_is(m->decl->word, "source") && data_has_field(e, m, a->name))
     return data_field(e, f, a, m, a->name);
   if (module_lookup(e, m, a->name, &v)) return decay(e, f, a, v);
   Names names = {0};
   module_names(e, m, &names);
+  DataFields fields = {0};
+  if (name_is(m->decl->word, "source")) fields = data_fields(e, f, m);
+  for (int i = 0; i < fields.n; i++) vec_push(e->arena, &names, fields.v[i].name);
   elab_report(e, f, a, "%s has no field `%s`%s", m->decl->name, a->name,
               did_you_mean(e, a->name, names.v, names.n));
   diag_note(e->diags, ast_loc(e, m->decl), "%s is declared here", m->decl->name);
@@ -458,9 +455,10 @@ Value eval(Elab *e, Frame *f, const Ast *a) {
   };
   if (a->kind >= (int)(sizeof rules / sizeof *rules) || !rules[a->kind])
     bug("syntax node %d is no expression", a->kind);
-  if (++e->depth > MAX_EVAL_DEPTH) elab_error(e, f, a, "nested too deeply");
-  if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
+  if (++e->depth > MAX_EVAL_DEPTH) elab_lost(e, f, a, "nested too deeply");
+  if (--e->fuel < 0) elab_lost(e, f, a, "this model takes too many steps to elaborate");
   Value v = rules[a->kind](e, f, a);
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   e->depth--;
   return v;
 }

@@ -23,6 +23,8 @@ typedef struct {
   int nknown;
   const char *std_dir; /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
   const char *text;    /* the main file's text; NULL: read from its path */
+  bool *
+      unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
 } FrontendOptions;
 
 typedef struct Model Model;

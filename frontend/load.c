@@ -82,6 +82,12 @@ static void add_use(Elab *e, const Ast *use, const Source *src) {
   vec_push(e->m->arena, &e->m->uses, u);
 }
 
+/* The files are wrong by themselves, not what they say: another exit status. */
+static const char *unread(Model *m) {
+  if (m->opt.unread) *m->opt.unread = true;
+  return strerror(errno);
+}
+
 static void load_used(Elab *e, const Ast *use) {
   Model *m = e->m;
   if (m->files.n > 100) elab_error(e, NULL, use, "more than 100 files are used");
@@ -98,7 +104,7 @@ static void load_used(Elab *e, const Ast *use) {
         return;
       }
     src = source_read(m->arena, path);
-    if (!src && errno != ENOENT) elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+    if (!src && errno != ENOENT) elab_error(e, NULL, use, "cannot read `%s`: %s", path, unread(m));
   }
   if (!src) {
     elab_report(e, NULL, use, "there is no file `%s`", use->name);
@@ -457,7 +463,7 @@ static void load(Elab *e, const char *path) {
   Source *src = m->opt.text ? NEW(m->arena, Source) : source_read(m->arena, path);
   if (m->opt.text) *src = (Source){path, m->opt.text, strlen(m->opt.text)};
   if (!src) {
-    diag_error(e->diags, NULL, "cannot read %s: %s", path, strerror(errno));
+    diag_error(e->diags, NULL, "cannot read %s: %s", path, unread(m));
     diag_throw(e->diags);
   }
   load_library(e);
@@ -486,7 +492,7 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
   bool ok = false;
   if (!setjmp(env)) {
     load(e, path);
-    ok = true;
+    ok = !e->failed;
   }
   *diags_trap(d) = saved;
   return ok ? m : NULL;

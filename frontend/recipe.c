@@ -84,13 +84,67 @@ static Shape field_shape(Elab *e, Frame *f, const Ast *type) {
   return s;
 }
 
-Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name) {
-  const Ast *body = source->decl->kid[0], *decl = NULL;
-  for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) decl = body->kid[i]->kid[0];
+static Value *argument(Elab *e, const Module *m, const char *name) {
+  return vars_find(&m->args, word(e, name));
+}
+
+/* What array(NAME, SHAPE, TYPE) says of one of a source's `fields`. */
+static DataField listed_field(Elab *e, Frame *f, Value v, int64_t batch) {
+  const Ast *at = train_setting(e, "data");
+  if (v.kind != V_MODULE || !name_is(v.u.module->decl->name, "array"))
+    elab_error(e, f, at, "the fields of a data source are listed as array(...), not %s", value_text(e, v));
+  const Module *m = v.u.module;
+  Shape inner = need_shape(e, f, at, *argument(e, m, "shape"), "the shape of an array");
+  if (inner.rank == MAX_RANK)
+    elab_error(e, f, at, "an array has at most %d axes beside the batch", MAX_RANK - 1);
+  DataField field = {word(e, argument(e, m, "name")->u.str), dtype_parse(argument(e, m, "type")->u.str), {0}};
+  field.shape.rank = inner.rank + 1;
+  field.shape.dim[0] = batch;
+  memcpy(field.shape.dim + 1, inner.dim, (size_t)inner.rank * sizeof *inner.dim);
+  return field;
+}
+
+DataFields data_fields(Elab *e, Frame *f, Module *source) {
+  DataFields fields = {0};
   Frame *own = frame_new(e, f, source->decl, source, source->site);
-  Shape s = field_shape(e, own, decl);
-  DType dt = type_dtype(e, own, decl);
+  const Ast *body = source->decl->kid[0];
+  for (int i = 0; i < body->nkid; i++) {
+    if (body->kid[i]->kind != AST_DECL_FIELD) continue;
+    const Ast *type = body->kid[i]->kid[0];
+    DataField field = {body->kid[i]->name, type_dtype(e, own, type), field_shape(e, own, type)};
+    vec_push(e->arena, &fields, field);
+  }
+  const Value *listed = argument(e, source, "fields"), *batch = vars_find(&source->fields, word(e, "batch"));
+  for (int i = 0; listed && listed->kind == V_LIST && i < listed->u.list->n; i++) {
+    DataField field = listed_field(e, f, listed->u.list->v[i], batch ? (int64_t)batch->u.num : 1);
+    for (int k = 0; k < fields.n; k++)
+      if (fields.v[k].name == field.name)
+        elab_error(e, f, train_setting(e, "data"), "there are two arrays `%s`", field.name);
+    vec_push(e->arena, &fields, field);
+  }
+  return fields;
+}
+
+bool data_has_field(Elab *e, const Module *source, const char *name) {
+  const Ast *body = source->decl->kid[0];
+  for (int i = 0; i < body->nkid; i++)
+    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) return true;
+  const Value *listed = argument(e, source, "fields");
+  for (int i = 0; listed && listed->kind == V_LIST && i < listed->u.list->n; i++) {
+    const Value v = listed->u.list->v[i];
+    const Value *own = v.kind == V_MODULE ? argument(e, v.u.module, "name") : NULL;
+    if (own && own->kind == V_STR && !strcmp(own->u.str, name)) return true;
+  }
+  return false;
+}
+
+Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name) {
+  DataFields all = data_fields(e, f, source);
+  int k = 0;
+  while (k < all.n && all.v[k].name != name) k++;
+  if (k == all.n) bug("data source without field %s", name);
+  Shape s = all.v[k].shape;
+  DType dt = all.v[k].dt;
   for (int i = 0; i < s.rank; i++)
     if (s.dim[i] < 1) {
       elab_report(e, f, at, "the data has no `%s` with these settings: it would be %s", name,
@@ -256,15 +310,9 @@ static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
       setting_of_value(e, f, &(Var){.name = "data", .v = v_module(source), .at = train_setting(e, "data")});
   r->data =
       (DataSpec){.source = source->decl->name, .set = data->item, .nset = data->nitem, .loc = source->site};
-  VEC(DataField) fields = {0};
-  Frame *own = frame_new(e, f, source->decl, source, source->site);
-  const Ast *body = source->decl->kid[0];
-  for (int i = 0; i < body->nkid; i++) {
-    if (body->kid[i]->kind != AST_DECL_FIELD) continue;
-    const Ast *type = body->kid[i]->kid[0];
-    DataField field = {body->kid[i]->name, type_dtype(e, own, type), field_shape(e, own, type)};
-    if (shape_count(&field.shape) > 0) vec_push(e->arena, &fields, field);
-  }
+  DataFields all = data_fields(e, f, source), fields = {0};
+  for (int i = 0; i < all.n; i++)
+    if (shape_count(&all.v[i].shape) > 0) vec_push(e->arena, &fields, all.v[i]);
   const Value *samples = vars_find(&source->fields, word(e, "samples"));
   if (samples && samples->kind == V_NUM) r->data.samples = (int64_t)samples->u.num;
   r->data.field = fields.v;

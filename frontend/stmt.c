@@ -214,7 +214,8 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
 /* ---- calls ---- */
 
 static void enter_call(Elab *e, Frame *f, const Ast *at, const Ast *decl) {
-  if (++e->calls > MAX_CALLS) elab_error(e, f, at, "calls of `%s` nest too deeply", decl->name);
+  if (++e->calls > MAX_CALLS)
+    elab_lost(e, f, at, arena_printf(e->arena, "calls of `%s` nest too deeply", decl->name));
 }
 
 static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Module *self, const Arg *arg,
@@ -223,6 +224,7 @@ static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Mo
   Frame *callee = frame_new(e, f, decl, self, elab_loc(e, f, at));
   bind_params(e, callee, at, decl, arg, narg);
   exec_block(e, callee, decl->kid[0]);
+  if (callee->failed) diag_throw(e->diags);
   if (!callee->returned) elab_error(e, f, at, "`%s` returns nothing", decl->name);
   e->calls--;
   return callee->result;
@@ -371,7 +373,9 @@ static void exec_state(Elab *e, Frame *f, const Ast *a) {
 static State *update_target(Elab *e, Frame *f, const Ast *a) {
   const Value *v = vars_find(&f->vars, a->name);
   if (v && v->kind == V_STATE) return v->u.state;
+  if (v && v->kind == V_WRONG) diag_throw(e->diags);
   v = f->self ? vars_find(&f->self->fields, a->name) : NULL;
+  if (v && v->kind == V_WRONG) diag_throw(e->diags);
   if (v && v->kind == V_STATE && v->u.state->kind == IN_BUFFER) return v->u.state;
   const char *names[64];
   int n = 0;
@@ -520,12 +524,47 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_OBJECTIVE] = exec_misplaced,
       [AST_MONITOR] = exec_misplaced,
   };
-  if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
+  if (--e->fuel < 0) elab_lost(e, f, a, "this model takes too many steps to elaborate");
   rules[a->kind](e, f, a);
 }
 
+/* After an error in a statement, what it would have given values to has none. */
+static void spoil(Elab *e, Frame *f, const Ast *a) {
+  const Value wrong = {.kind = V_WRONG};
+  Vars *vars = f->fields ? &f->self->fields : &f->vars;
+  if (a->kind == AST_ASSIGN)
+    for (int i = 1; i < a->nkid; i++) vars_set(e, vars, a->kid[i]->name, wrong, a->kid[i]);
+  if (a->kind == AST_DECL_STATE && a->name) vars_set(e, vars, a->name, wrong, a);
+  if (a->kind == AST_RETURN) f->returned = true;
+  if (a->kind == AST_IF || a->kind == AST_REPEAT || a->kind == AST_BLOCK)
+    for (int i = 0; i < a->nkid; i++) spoil(e, f, a->kid[i]);
+}
+
+/* Runs one statement. After an error in it the others are tried too, so that all errors are reported at once:
+   those that need a value which it would have made are passed over in silence. */
+static void try_statement(Elab *e, Frame *f, const Ast *a) {
+  enum { ENOUGH = 20 };
+  const int depth = e->depth, calls = e->calls, silent = e->silent;
+  const bool frozen = e->frozen;
+  jmp_buf env, **trap = diags_trap(e->diags), *saved = *trap;
+  *trap = &env;
+  if (!setjmp(env)) {
+    exec_statement(e, f, a);
+    *trap = saved;
+    return;
+  }
+  *trap = saved;
+  if (e->lost || diags_errors(e->diags) >= ENOUGH) diag_throw(e->diags);
+  e->depth = depth;
+  e->calls = calls;
+  e->silent = silent;
+  e->frozen = frozen;
+  e->failed = f->failed = true;
+  spoil(e, f, a);
+}
+
 void exec_block(Elab *e, Frame *f, const Ast *block) {
-  if (++e->depth > MAX_DEPTH) elab_error(e, f, block, "nested too deeply");
-  for (int i = 0; i < block->nkid && !f->returned; i++) exec_statement(e, f, block->kid[i]);
+  if (++e->depth > MAX_DEPTH) elab_lost(e, f, block, "nested too deeply");
+  for (int i = 0; i < block->nkid && !f->returned; i++) try_statement(e, f, block->kid[i]);
   e->depth--;
 }

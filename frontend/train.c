@@ -83,6 +83,7 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
     vars_set(e, &callee->vars, p->name, v, p);
   }
   exec_block(e, callee, decl->kid[0]);
+  if (callee->failed) diag_throw(e->diags);
   if (!callee->returned) elab_error(e, NULL, decl, "entry `%s` returns nothing", decl->name);
   Value r = callee->result;
   for (int i = 0; i < r.u.list->n; i++) {
@@ -506,6 +507,7 @@ static void optimize(Step *s, Objective *o) {
     vars_set(e, &body->vars, m->each->name, o->grad[i], m->each);
     Val before = p->value;
     exec_block(e, body, m->each->kid[0]);
+    if (body->failed) diag_throw(e->diags);
     move_with_last(s, p, before);
     for (int k = 0; k < body->vars.n; k++) {
       const Value *v = &body->vars.v[k].v;
@@ -603,8 +605,8 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
   bool ok = false;
   if (!setjmp(env)) {
     fn(e, q);
-    lint_warn(m, d);
-    ok = true;
+    if (!e->failed) lint_warn(m, d);
+    ok = !e->failed;
   }
   *diags_trap(d) = saved;
   return ok ? g : NULL;

@@ -23,6 +23,7 @@ static const char *const kind_names[V_KINDS] = {
     [V_PRIMS] = "the namespace prim",
     [V_PRIM] = "an operator",
     [V_INIT] = "an initializer",
+    [V_WRONG] = "unknown",
 };
 
 const char *const *value_kind_names(void) { return kind_names; }
@@ -103,6 +104,11 @@ _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fm
   va_end(ap);
   report(e, f, at, text);
   diag_throw(e->diags);
+}
+
+_Noreturn void elab_lost(Elab *e, const Frame *f, const Ast *at, const char *text) {
+  e->lost = true;
+  elab_error(e, f, at, "%s", text);
 }
 
 void elab_note_value(Elab *e, Value v, const char *what) {

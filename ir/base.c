@@ -184,7 +184,7 @@ struct Diags {
   Arena *arena;
   VEC(Message) msg;
   int errors;
-  bool repeated; /* the last warning had been reported before: its notes are dropped with it */
+  bool repeated; /* the last error or warning had been reported before: its notes are dropped with it */
   jmp_buf *trap;
 };
 
@@ -194,11 +194,13 @@ Diags *diags_new(Arena *a) {
   return d;
 }
 
-/* A command may load one file several times. */
+/* A command may load one file several times, and elaborate a statement many times: an error there is told once, with
+   the values of the first. */
 static bool is_repeated(const Diags *d, const Message *m) {
   for (int i = 0; i < d->msg.n; i++) {
     const Message *k = &d->msg.v[i];
-    if (k->kind != DIAG_WARNING || strcmp(k->text, m->text) || !k->loc != !m->loc) continue;
+    if (k->kind != m->kind || !k->loc != !m->loc) continue;
+    if ((m->kind == DIAG_WARNING || !m->loc) && strcmp(k->text, m->text)) continue;
     if (!m->loc) return true;
     const char *a = k->loc->src ? k->loc->src->path : "", *b = m->loc->src ? m->loc->src->path : "";
     if (k->loc->line == m->loc->line && k->loc->col == m->loc->col && !strcmp(a, b)) return true;
@@ -221,7 +223,7 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
     *at = *loc;
   }
   Message m = {kind, at, s};
-  if (kind != DIAG_NOTE) d->repeated = kind == DIAG_WARNING && is_repeated(d, &m);
+  if (kind != DIAG_NOTE) d->repeated = is_repeated(d, &m);
   if (d->repeated) return;
   vec_push(d->arena, &d->msg, m);
   if (kind == DIAG_ERROR) d->errors++;

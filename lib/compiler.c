@@ -54,15 +54,17 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
   struct stat st;
   if (!text && access(path, R_OK)) return fail_reading(c, path, strerror(errno));
   if (!text && !stat(path, &st) && S_ISDIR(st.st_mode)) return fail_reading(c, path, "it is a folder");
+  bool *unread = NEW(c->arena, bool);
   FrontendOptions *o = NEW(c->arena, FrontendOptions);
   *o = (FrontendOptions){.set = c->set,
                          .nset = c->nset,
                          .known = known,
                          .nknown = nknown,
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
-                         .text = text};
+                         .text = text,
+                         .unread = unread};
   *m = frontend_load(c->arena, c->diags, arena_strdup(c->arena, path), o);
-  return *m ? ST_OK : ST_MODEL;
+  return *m ? ST_OK : *unread ? ST_FILE : ST_MODEL;
 }
 
 static Status no_entry(Compiler *c, Model *m, const char *entry) {
@@ -125,6 +127,13 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   PipelineOptions o = lower_options(c, g, NULL);
   *p = pipeline_lower(c->arena, g, c->target ? c->target : &host, &o, c->diags, &s);
   return *p ? ST_OK : s ? s : ST_MODEL;
+}
+
+Status compiler_alone(Compiler *c, const Program *p, Program **alone) {
+  Status s = ST_MODEL;
+  PipelineOptions o = {.conv = c->pipeline.conv, .no_chains = true, .lowered = true};
+  *alone = pipeline_lower(c->arena, p->graph, &p->target, &o, c->diags, &s);
+  return *alone ? ST_OK : s;
 }
 
 Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out) {

@@ -43,6 +43,9 @@ Graph *compiler_passes(Compiler *c, const Graph *g, const char *stop_after);
 Graph *compiler_expand(Compiler *c, const Graph *g);
 /* Kernels with a planned arena. */
 Status compiler_lower(Compiler *c, const Graph *g, Program **p);
+/* p again with every kernel by itself, so that each result is in the arena when it has run: chains keep some in
+   scratch (passes/lower/chain.c). Same bits. */
+Status compiler_alone(Compiler *c, const Program *p, Program **alone);
 /* The text that lowering pass stop_after leaves. */
 Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out);
 /* The rest of lowering, up to stop_after (NULL: all), of a program read from a dump. */

@@ -36,6 +36,9 @@ typedef struct {
 int session_find(const Session *s, const char *name); /* index into the plan's tensors, or -1 */
 SessionTensor session_tensor_at(const Session *s, int i);
 bool session_tensor(const Session *s, const char *name, SessionTensor *out);
+/* Lets argument i be read from the caller's memory, aligned to 64 bytes, instead of the arena; NULL: from the
+   arena again. It must stay valid as long as steps run. */
+void session_bind(Session *s, int i, void *data);
 
 /* Initial values of all states. Element i of a random tensor comes from Philox with key seed, counter (i, 0,
    stream): the numbers `random_bits` would give at step 0. Copies are made after their source. */

@@ -49,11 +49,6 @@ static const PassRow table[] = {
      .fn = pass_parts,
      .keeps = PROP_EXPANDED | PROP_STRIPPED,
      .doc = "Sums of many disjoint parts become concatenations, long concatenations trees of short ones."},
-    {.name = "remat",
-     .fn = pass_remat,
-     .needs = PROP_EXPANDED,
-     .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
-     .doc = "Computes cheap activations again in the backward pass instead of keeping them."},
 };
 enum { PASSES = sizeof table / sizeof *table };
 
