@@ -3,6 +3,7 @@
    cost about 2 % of the time. */
 #include "cli/cli.h"
 #include "cli/resume.h"
+#include "cli/validation.h"
 #include "eval/plot.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
@@ -32,7 +33,9 @@ typedef struct {
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
   StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
-  const char *changes;                     /* against the run resumed, as JSON; NULL: none */
+  Validator valid;
+  bool say;            /* progress is shown */
+  const char *changes; /* against the run resumed, as JSON; NULL: none */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -126,7 +129,11 @@ static const char *absolute(Cli *c, const char *path) {
   return s;
 }
 
-static Status holds_a_run(Cli *c, const char *folder) {
+/* ST_USAGE where the folder holds one. */
+static Status holds_no_run(Cli *c, const char *folder) {
+  bool found;
+  Status s = checkpoint_find(folder, &found, c->diags);
+  if (s || !found) return s;
   cli_fail(c, ST_USAGE, "%s already holds a run", folder);
   diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
   return ST_USAGE;
@@ -142,9 +149,10 @@ static Status find_seed(Train *t) {
   Cli *c = t->c;
   t->data = OPT(c, data);
   t->info.seed = cli_seed(c, t->recipe);
-  if (!OPT(c, resume) || !checkpoint_exists(t->folder)) return ST_OK;
-  Status s = lock_folder(t); /* nobody replaces what is read now */
-  if (s) return s;
+  if (!OPT(c, resume)) return ST_OK;
+  bool found;
+  Status s = checkpoint_find(t->folder, &found, c->diags);
+  if (s || !found || (s = lock_folder(t))) return s; /* locked: nobody replaces what is read now */
   t->checkpoint = checkpoint_open(t->folder, &t->old, c->arena, c->diags);
   if (!t->checkpoint) return ST_FILE;
   if (OPT(c, seed) >= 0 && t->old.seed != (uint64_t)OPT(c, seed))
@@ -187,6 +195,9 @@ static Status start_states(Train *t) {
   t->step = t->old.step;
   st_close(t->checkpoint);
   t->checkpoint = NULL;
+  t->info.best = t->old.best;
+  t->info.best_step = t->old.best_step;
+  t->info.since_best = t->old.since_best;
   return s;
 }
 
@@ -195,7 +206,8 @@ static Status save(Train *t) {
   double start = now_seconds();
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  Status s = runlog_sync(t->log, t->c->diags);
+  if (!s) s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
   t->saved_at = now_seconds();
   t->save_seconds = t->saved_at - start;
   return s;
@@ -247,6 +259,17 @@ static Status stop_at_monitor(Train *t, const Monitor *m, double value) {
   return ST_MONITOR;
 }
 
+static Status validate(Train *t) {
+  if (!validator_due(&t->valid, t->step)) return ST_OK;
+  double start = now_seconds();
+  progress_pause(t->progress);
+  t->info.step = t->step;
+  t->info.epoch = t->step / t->per_epoch;
+  Status s = validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say);
+  t->logged_at += now_seconds() - start;
+  return s;
+}
+
 static Status end_trace(Train *t) {
   if (!t->trace) return ST_OK;
   Status s = trace_write(t->trace, arena_printf(t->c->arena, "%s/trace.json", t->folder));
@@ -286,7 +309,7 @@ static Status train_steps(Train *t) {
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
   if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
-  while (t->step < t->total && !stop_signal) {
+  while (t->step < t->total && !stop_signal && !validator_stops(&t->valid, &t->info)) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
@@ -299,6 +322,7 @@ static Status train_steps(Train *t) {
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
+    if (!st) st = validate(t);
     if (!st && save_is_due(t)) st = save(t);
     if (st) {
       progress_pause(t->progress);
@@ -318,6 +342,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
+  validator_summary(&t->valid, &t->info);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -335,8 +360,10 @@ static Status run(Train *t) {
   t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
+  if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
+    return s;
   if ((s = lock_folder(t))) return s;
-  if (!t->checkpoint && checkpoint_exists(t->folder)) return holds_a_run(c, t->folder); /* since we looked */
+  if (!t->checkpoint && (s = holds_no_run(c, t->folder))) return s; /* one may have come since we looked */
   if ((s = cli_compile(c, g, &t->k))) return s;
   bind_tensors(t);
   if ((s = start_states(t))) return s;
@@ -348,6 +375,7 @@ static Status run(Train *t) {
             (long long)loader_size(t->loader), (long long)t->total);
   int64_t first = t->step;
   double start = now_seconds();
+  t->say = mode != PROGRESS_NONE;
   t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);
   if (s) return s;
@@ -357,6 +385,9 @@ static Status run(Train *t) {
                arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
   if (s) return s;
   print_summary(t, first, seconds);
+  if (t->step < t->total && !stop_signal && !OPT(c, quiet))
+    printf("%-16s %s has been no better in the last %lld validations\n", "stopped early",
+           t->recipe->validate.best, (long long)t->info.since_best);
   if (!stop_signal) return ST_OK;
   return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
                   signal_name(stop_signal), (long long)t->step, (long long)t->total);
@@ -367,9 +398,10 @@ Status cmd_train(Cli *c) {
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
   t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!OPT(c, resume) && checkpoint_exists(t.folder)) return holds_a_run(c, t.folder);
+  Status s = OPT(c, resume) ? ST_OK : holds_no_run(c, t.folder);
+  if (s) return s;
   catch_signals();
-  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
+  s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
   if (s) return s;
   if (!(t.recipe = frontend_recipe(t.model, c->diags))) return ST_MODEL;
   t.recipe_text = recipe_json(t.recipe);
@@ -377,6 +409,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  validator_close(&t.valid);
   st_close(t.checkpoint);
   compiled_free(&t.k);
   run_folder_close(&t.lock);

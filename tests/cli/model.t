@@ -39,7 +39,7 @@ $ sed 's/Linear(8, width)/Linear(9, width)/' tiny.jepa > m.jepa; jepac check m.j
         fn forward(x: f32[..., inputs]) {
                       ^
   exit 1
-$ sed 's/cross_entropy(logits/cross_entropy(x/' tiny.jepa > m.jepa; jepac check m.jepa
+$ sed 's/cross_entropy(logits/cross_entropy(x/; s/length = 256/length = 256, classes = 8/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:5:20: warning: parameter `net.0.weight` is reached by no objective, so it is not trained
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
@@ -122,7 +122,7 @@ $ (echo 'use "nn/nothere.jepa"'; cat tiny.jepa) > m.jepa; jepac check m.jepa
   jepac: note: looked in . and ROOT/models
   exit 1
 $ sed '1i use "/dev/zero"' tiny.jepa > m.jepa; jepac check m.jepa
-  m.jepa:1:5: error: cannot read `/dev/zero`: File too large
+  m.jepa:1:5: error: cannot read `/dev/zero`: it is no regular file
       use "/dev/zero"
           ^
   exit 3
