@@ -50,11 +50,7 @@ typedef struct {
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-<<<<<<< HEAD
-  bool no_optimizer, best;
-=======
-  bool no_optimizer, allow_extern, allow_use;
->>>>>>> main
+  bool no_optimizer, best, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;

@@ -40,16 +40,9 @@ static double images_of_a_step(const Source *log) {
 
 /* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
    that training waited for data. */
-<<<<<<< HEAD
 static void describe_log(Eval *e, bool untrained) {
-  int n;
-  const char *log = arena_printf(e->arena, "%s/run.jsonl", e->folder);
-  double images = images_of_a_step(e, log);
-=======
-static void describe_log(Eval *e) {
   int n = 0;
   double images = e->log ? images_of_a_step(e->log) : 0;
->>>>>>> main
   double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
   Series *s = e->log ? plot_log(e->arena, e->log, &n) : NULL;
   for (int i = 0; i < n; i++) {
