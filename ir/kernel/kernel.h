@@ -6,6 +6,7 @@
 #define JEPAC_IR_KERNEL_KERNEL_H
 
 #include "ir/graph/graph.h"
+#include "ir/kernel/collective.h"
 #include "ir/kernel/conv_plan.h"
 #include "ir/kernel/gemm_plan.h"
 #include "ir/kernel/loop.h"
@@ -32,6 +33,7 @@ typedef struct Kernel {
     GemmSpec gemm;
     ConvSpec conv;
     ScatterSpec scatter;
+    CollectiveSpec collective;
     ExternSpec ext;
   };
   int *buf; /* operands: indices into Program.buf */
@@ -137,6 +139,7 @@ Kernel loop_kernel(const LoopKernel *l);
 Kernel gemm_kernel(const GemmSpec *s, int step);
 Kernel conv_kernel(const ConvSpec *s, int step);
 Kernel scatter_kernel(const ScatterSpec *s);
+Kernel collective_kernel(const CollectiveSpec *s);
 Kernel extern_kernel(const Extern *e, const Shape *result);
 
 /* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */
