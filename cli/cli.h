@@ -50,7 +50,7 @@ typedef struct {
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-  bool no_optimizer;
+  bool no_optimizer, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;
@@ -81,6 +81,11 @@ const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
     cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c);
+
+/* ---- printing.c ---- */
+/* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's
+   last word. */
+void cli_print_safely(Arena *a);
 
 /* ---- reproduce.c ---- */
 /* An exit with 70 from now on leaves a folder that reproduces it. */
@@ -118,6 +123,8 @@ Compiler *cli_compiler(Cli *c, int use);
 Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, Model **m);
 /* The recipe, or NULL without a complaint. */
 const Recipe *cli_recipe(Cli *c, Model *m);
+/* The optimizer step as jepac train compiles it; on the entry's own arguments where the recipe names no data. */
+Graph *cli_train_step(Cli *c, Model *m);
 uint64_t cli_seed(Cli *c, const Recipe *r); /* --seed, else the recipe's, else 0 */
 /* ST_USAGE where --mode or --grad contradict a training step. */
 Status cli_check_train_step(Cli *c);

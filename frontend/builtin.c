@@ -90,7 +90,7 @@ static Value b_contains(Elab *e, Call *c) {
     elab_error(e, c->frame, c->at, "`contains` needs a list, not %s", value_text(e, c->arg[0]));
   const List *l = c->arg[0].u.list;
   for (int i = 0; i < l->n; i++)
-    if (value_equal(l->v[i], c->arg[1])) return v_bool(true);
+    if (value_equal(e, l->v[i], c->arg[1])) return v_bool(true);
   return v_bool(false);
 }
 
@@ -169,10 +169,12 @@ static const char *need_text(Elab *e, Call *c, Value v, const char *what) {
   return v.u.str;
 }
 
-/* A function is looked for when the model is read, so that a mistake has a line. n types, the result last. */
+/* A function is looked for when the model is read, so that a mistake has a line; looking at a library runs code of it.
+   n types, the result last. */
 static void need_function(Elab *e, Call *c, const char *library, const char *symbol, const DType *dt,
                           const int *rank, int n) {
   char err[1024];
+  if (!e->m->opt.run_extern) return;
   if (!extern_resolve(library, symbol, err, sizeof err) ||
       !extern_agrees(library, symbol, dt, rank, n, err, sizeof err))
     elab_error(e, c->frame, c->at, "%s", err);

@@ -187,7 +187,7 @@ struct Model {
   Arena *arena;
   Intern *names;
   FrontendOptions opt;
-  Source *std;
+  const Source *std; /* of the library, which models may share: nothing of it is written to */
   int nstd;
   Globals library, user;
   VEC(Source *) files; /* what has been read, to read each once */
@@ -227,7 +227,8 @@ struct Elab {
   bool training;
   bool frozen;        /* inside a probe or metric: model instances evaluate as in eval mode */
   int64_t accumulate; /* batches an optimizer step takes; run-time numbers count batches */
-  int depth;          /* nested evaluations */
+  int depth;          /* nested evaluations, and walks through values */
+  const Ast *at;      /* evaluated last: where a limit is reached */
   int calls;
   int silent; /* reading a setting here does not count as using it */
   int64_t fuel;
@@ -267,7 +268,7 @@ static inline Value v_str(const char *s) { return (Value){.kind = V_STR, .u.str 
 static inline Value v_tensor(Val t) { return (Value){.kind = V_TENSOR, .u.val = t}; }
 static inline Value v_module(Module *m) { return (Value){.kind = V_MODULE, .u.module = m}; }
 Value v_list(Elab *e, int n);
-bool value_equal(Value a, Value b);
+bool value_equal(Elab *e, Value a, Value b);
 double need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 int64_t need_int(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 bool need_bool(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
@@ -280,6 +281,12 @@ Var *vars_find_var(const Vars *vars, const char *name);
 void vars_set(Elab *e, Vars *vars, const char *name, Value v, const Ast *at);
 
 /* ---- evaluation (eval.c, stmt.c) ---- */
+/* What evaluation takes is bounded: n more steps (a list's items, a name's length count too), or an error at what is
+   being evaluated. */
+void elab_spend(Elab *e, int64_t n);
+/* A step into a value, which may hold itself many times over; elab_leave goes with it. */
+void elab_enter(Elab *e);
+static inline void elab_leave(Elab *e) { e->depth--; }
 Value eval(Elab *e, Frame *f, const Ast *a);
 /* The rounds of a loop as a list: of a list, a range of whole numbers, or a count. */
 Value eval_sequence(Elab *e, Frame *f, const Ast *at, Value over);

@@ -16,13 +16,20 @@ typedef struct {
   Shape shape;
 } KnownShape;
 
+/* The language's own library (frontend/std), parsed. Any number of models may share one, on any threads. */
+typedef struct Library Library;
+Library *library_parse(Arena *a);
+
 typedef struct {
   const NameValue *set;
   int nset;
   const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
-  const char *std_dir; /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
-  const char *text;    /* the main file's text; NULL: read from its path */
+  const char *std_dir;    /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
+  const char *text;       /* the main file's text; NULL: read from its path */
+  const Library *library; /* NULL: the model has one of its own */
+  bool use_anywhere; /* `use` reads any file, not only what lies under the main file's folder or std_dir */
+  bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
   bool *
       unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
 } FrontendOptions;

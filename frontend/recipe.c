@@ -247,6 +247,7 @@ static void settings_of_vars(Elab *e, Frame *f, const Vars *vars, Setting *out) 
 }
 
 static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
+  elab_enter(e);
   Setting s = {.name = var->name, .loc = var->at ? elab_loc(e, f, var->at) : NULL};
   Value v = var->v;
   Vars items = {0};
@@ -276,6 +277,7 @@ static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
     break;
   default: s.kind = SET_STR; s.str = v.kind == V_STR ? v.u.str : value_text(e, v);
   }
+  elab_leave(e);
   return s;
 }
 

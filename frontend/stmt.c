@@ -524,7 +524,8 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_OBJECTIVE] = exec_misplaced,
       [AST_MONITOR] = exec_misplaced,
   };
-  if (--e->fuel < 0) elab_lost(e, f, a, "this model takes too many steps to elaborate");
+  e->at = a;
+  elab_spend(e, 1);
   rules[a->kind](e, f, a);
 }
 

@@ -60,6 +60,8 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .nset = c->nset,
                          .known = known,
                          .nknown = nknown,
+                         .use_anywhere = c->use_anywhere,
+                         .run_extern = c->run_extern,
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
                          .text = text,
                          .unread = unread};
@@ -147,6 +149,20 @@ Status compiler_resume(Compiler *c, Program *p, const char *stop_after) {
   return pipeline_resume(p, &o, c->diags);
 }
 
+Status compiler_may_run(Compiler *c, const Graph *g) {
+  for (Val v = 0; v < g->node.n && !c->run_extern; v++) {
+    const Node *n = g_node(g, v);
+    if (n->op != OP_extern) continue;
+    diag_error(
+        c->diags, n->loc,
+        "this calls `%s` of the library %s: allow it with --allow-extern (libjepac: JEPAC_ALLOW_EXTERN)",
+        n->ext->symbol, n->ext->library);
+    diag_note(c->diags, NULL, "the library's code runs with all your rights: allow what you trust");
+    return ST_USAGE;
+  }
+  return ST_OK;
+}
+
 /* ---- code generation ---- */
 extern const CodegenApi codegen_api __attribute__((weak)); /* where it is linked in */
 
@@ -187,6 +203,8 @@ static void free_compiled(void *k) { compiled_free(k); }
 Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   double start = now_seconds();
   *out = (Compiled){0};
+  Status may = compiler_may_run(c, p->graph);
+  if (may) return may;
   const CodegenApi *api = compiler_codegen(c);
   if (!api) return ST_FILE;
   CodegenOptions o = {.cache_dir = c->cache_dir,

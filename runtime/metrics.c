@@ -207,8 +207,10 @@ struct Progress {
 Progress *progress_new(ProgressMode mode, FILE *f, int64_t first, int64_t total, int64_t batch) {
   Progress *p = xcalloc(1, sizeof *p, NULL);
   const char *term = getenv("TERM");
+  int fd = fileno(f); /* none: the program's own stream (cli/printing.c) */
   if (mode == PROGRESS_AUTO)
-    mode = isatty(fileno(f)) && term && strcmp(term, "dumb") ? PROGRESS_BAR : PROGRESS_PLAIN;
+    mode =
+        isatty(fd < 0 ? STDERR_FILENO : fd) && term && strcmp(term, "dumb") ? PROGRESS_BAR : PROGRESS_PLAIN;
   *p = (Progress){
       .mode = mode, .f = f, .first = first, .total = total, .batch = batch, .start = -1, .mark_done = first};
   return p;

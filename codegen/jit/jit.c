@@ -149,6 +149,7 @@ static const struct {
     F1(sqrt),
     F1(trunc),
     {"pow", (uintptr_t)(double (*)(double, double))pow},
+    {"fmaf", (uintptr_t)(float (*)(float, float, float))fmaf},
     F1F(sinf),
     F1F(cosf),
     F1F(floorf),

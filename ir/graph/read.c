@@ -617,6 +617,8 @@ static int read_file(Reader *r, Graph **out, int max) {
 
 int graph_read(Arena *a, const Source *src, Diags *d, Graph **out, int max) {
   Reader r = {.a = a, .src = src, .d = d, .p = src->text, .end = src->text + src->len, .line = 1};
+  if (!source_is_text(src, d)) return -1;
+  if (source_has_mark(src)) r.p += TEXT_MARK;
   r.line_start = r.p;
   jmp_buf trap, **slot = diags_trap(d), *saved = *slot;
   *slot = &trap;

@@ -204,7 +204,7 @@ bool program_is_text(const Source *src); /* the file begins with a program, not 
 bool program_verify(const Program *p, char *err, size_t errlen);
 
 /* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. round_f32: a loop
-   kernel's f32 values are rounded after every operator, as generated code does. */
+   kernel's f32 values are rounded after every operator, as generated code does, and products on tiles have its bits. */
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
 /* Operand i holds something else in this interpreter than in generated code: where a convolution keeps packed weights
    or transformed images, the interpreter keeps them as they are. */

@@ -120,11 +120,11 @@ static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout, 
 }
 
 /* All steps of the contraction that k is the first of; role: buffers of its operands. */
-static void push_contraction(Lower *l, Kernel k, int role[CO_ROLES], DType temporaries, Val v) {
+static void push_contraction(Lower *l, Kernel k, int role[CO_ROLES], Val v) {
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(l->p, &k, &own);
   for (int i = 0; i < CO_ROLES - CO_TMP0; i++)
-    if (plan->tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, temporaries, plan->tmp_bytes[i]);
+    if (plan->tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, plan->tmp, plan->tmp_bytes[i]);
   for (; k.step < plan->nstep; k.step++) {
     const ContractionStep *st = &plan->step[k.step];
     int buf[CO_ROLES];
@@ -178,7 +178,7 @@ static Refusal lower_dot(Lower *l, Val v) {
   }
   s->nbatch = ax[0].batch.n;
   int role[CO_ROLES] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
-  push_contraction(l, gemm_kernel(s, 0), role, s->dt, v);
+  push_contraction(l, gemm_kernel(s, 0), role, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -229,7 +229,7 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
   int role[CO_ROLES] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y)};
-  push_contraction(l, conv_kernel(&s, 0), role, DT_F32, v);
+  push_contraction(l, conv_kernel(&s, 0), role, v);
   return (Refusal){.kind = BUILT};
 }
 

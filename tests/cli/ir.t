@@ -124,7 +124,7 @@ $ sed 's/f32\[\] = reduce/f32[2] = reduce/' sum.ir > wrong.ir; jepac ir wrong.ir
                      ^
   exit 1
 $ head -c 300 /dev/zero > nul.ir; jepac ir nul.ir
-  nul.ir:1:1: error: expected 'graph', but found byte 0x00
+  nul.ir:1:1: error: unexpected byte 0x00
       
       ^
   exit 1

@@ -122,7 +122,7 @@ $ (echo 'use "nn/nothere.jepa"'; cat tiny.jepa) > m.jepa; jepac check m.jepa
   jepac: note: looked in . and ROOT/models
   exit 1
 $ sed '1i use "/dev/zero"' tiny.jepa > m.jepa; jepac check m.jepa
-  m.jepa:1:5: error: cannot read `/dev/zero`: File too large
+  m.jepa:1:5: error: cannot read `/dev/zero`: it is no regular file
       use "/dev/zero"
           ^
   exit 3

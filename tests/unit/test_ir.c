@@ -366,7 +366,7 @@ static const struct {
     {X "  return \"y\" %0\n  return \"y\" %0\n}", "\"y\" is returned twice"},
     {X "  return \"y\" %0 %0\n}", "t.ir:3:17: error: expected the end of the line, but found '%'"},
     {X "  returm \"y\" %0\n}", "expected a value, 'return', 'update' or '}', but found 'returm'"},
-    {X "\x01", "but found byte 0x01"},
+    {X "\x01", "unexpected byte 0x01"},
     {X "}\n}", "t.ir:4:1: error: expected 'graph', but found '}'"},
 };
 
