@@ -24,6 +24,7 @@ enum {
   CMD_COMPILE = 1 << 10,
   CMD_RENDER = 1 << 13,
   CMD_MANUAL = 1 << 14,
+  CMD_LSP = 1 << 15,
   CMD_ALL = 0xffff
 };
 
@@ -50,7 +51,7 @@ typedef struct {
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-  bool no_optimizer, allow_extern, allow_use;
+  bool no_optimizer, best, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;
@@ -80,7 +81,8 @@ extern const Command command_table[];
 const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
-    cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c);
+    cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c),
+    cmd_lsp(Cli *c);
 
 /* ---- printing.c ---- */
 /* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's

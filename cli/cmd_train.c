@@ -3,6 +3,7 @@
    cost about 2 % of the time. */
 #include "cli/cli.h"
 #include "cli/resume.h"
+#include "cli/validation.h"
 #include "eval/plot.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
@@ -32,7 +33,9 @@ typedef struct {
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
   CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
   StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
-  const char *changes;                     /* against the run resumed, as JSON; NULL: none */
+  Validator valid;
+  bool say;            /* progress is shown */
+  const char *changes; /* against the run resumed, as JSON; NULL: none */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -192,6 +195,9 @@ static Status start_states(Train *t) {
   t->step = t->old.step;
   st_close(t->checkpoint);
   t->checkpoint = NULL;
+  t->info.best = t->old.best;
+  t->info.best_step = t->old.best_step;
+  t->info.since_best = t->old.since_best;
   return s;
 }
 
@@ -253,6 +259,17 @@ static Status stop_at_monitor(Train *t, const Monitor *m, double value) {
   return ST_MONITOR;
 }
 
+static Status validate(Train *t) {
+  if (!validator_due(&t->valid, t->step)) return ST_OK;
+  double start = now_seconds();
+  progress_pause(t->progress);
+  t->info.step = t->step;
+  t->info.epoch = t->step / t->per_epoch;
+  Status s = validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say);
+  t->logged_at += now_seconds() - start;
+  return s;
+}
+
 static Status end_trace(Train *t) {
   if (!t->trace) return ST_OK;
   Status s = trace_write(t->trace, arena_printf(t->c->arena, "%s/trace.json", t->folder));
@@ -292,7 +309,7 @@ static Status train_steps(Train *t) {
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
   if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
-  while (t->step < t->total && !stop_signal) {
+  while (t->step < t->total && !stop_signal && !validator_stops(&t->valid, &t->info)) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
@@ -305,6 +322,7 @@ static Status train_steps(Train *t) {
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
+    if (!st) st = validate(t);
     if (!st && save_is_due(t)) st = save(t);
     if (st) {
       progress_pause(t->progress);
@@ -324,6 +342,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
+  validator_summary(&t->valid, &t->info);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -341,6 +360,8 @@ static Status run(Train *t) {
   t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
   if ((s = decide_length(t))) return s;
+  if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
+    return s;
   if ((s = lock_folder(t))) return s;
   if (!t->checkpoint && (s = holds_no_run(c, t->folder))) return s; /* one may have come since we looked */
   if ((s = cli_compile(c, g, &t->k))) return s;
@@ -354,6 +375,7 @@ static Status run(Train *t) {
             (long long)loader_size(t->loader), (long long)t->total);
   int64_t first = t->step;
   double start = now_seconds();
+  t->say = mode != PROGRESS_NONE;
   t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);
   if (s) return s;
@@ -363,6 +385,9 @@ static Status run(Train *t) {
                arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
   if (s) return s;
   print_summary(t, first, seconds);
+  if (t->step < t->total && !stop_signal && !OPT(c, quiet))
+    printf("%-16s %s has been no better in the last %lld validations\n", "stopped early",
+           t->recipe->validate.best, (long long)t->info.since_best);
   if (!stop_signal) return ST_OK;
   return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
                   signal_name(stop_signal), (long long)t->step, (long long)t->total);
@@ -384,6 +409,7 @@ Status cmd_train(Cli *c) {
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  validator_close(&t.valid);
   st_close(t.checkpoint);
   compiled_free(&t.k);
   run_folder_close(&t.lock);

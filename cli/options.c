@@ -102,6 +102,7 @@ static const OptionRow option_table[] = {
     {"test-sequences", 0, OPT_COUNT, CMD_EVAL, AT(test_sequences), "N", "and to test them and retrieval on"},
     {"retrieval-views", 0, OPT_COUNT, CMD_EVAL, AT(retrieval_views), "V",
      "of an image, one of them the query"},
+    {"best", 0, OPT_FLAG, CMD_EVAL, AT(best), NULL, "the weights of RUN/best.safetensors, not the last ones"},
     {"export", 0, OPT_TEXT, CMD_EVAL, AT(export_to), "DIR",
      "embeddings, labels, actions as safetensors and npy"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},

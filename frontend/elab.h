@@ -218,6 +218,11 @@ typedef struct {
   void (*ignored)(Elab *e, Frame *f, const Ast *a); /* `ignored NAME, ... if CONDITION` */
 } Watch;
 
+typedef struct {
+  Val input;
+  int64_t n; /* its numbers are below */
+} Classes;
+
 struct Elab {
   const Watch *watch;
   Model *m;
@@ -238,8 +243,9 @@ struct Elab {
   VEC(Average) averages;
   /* train section */
   Vars binds;
-  bool entry_args;    /* entries take arguments of their own instead of binds */
-  Vars entry_results; /* results of the entries called so far */
+  VEC(Classes) classes; /* what the data number */
+  bool entry_args;      /* entries take arguments of their own instead of binds */
+  Vars entry_results;   /* results of the entries called so far */
   Module *root;
 };
 
@@ -317,6 +323,13 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training);
 /* The main model with its settings, paths assigned. */
 Module *elab_root(Elab *e, Frame *f);
 DType type_dtype(Elab *e, const Frame *f, const Ast *type);
+
+/* ---- what an editor asks (symbols.c) ---- */
+void symbols_file(Elab *e, const Ast *file);
+void symbols_value(Elab *e, const Ast *at, Value v);
+static inline void note_value(Elab *e, const Ast *at, Value v) {
+  if (e->m->opt.symbols) symbols_value(e, at, v);
+}
 
 /* ---- states (state.c) ---- */
 State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like);

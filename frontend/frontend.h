@@ -3,6 +3,7 @@
 #ifndef JEPAC_FRONTEND_H
 #define JEPAC_FRONTEND_H
 
+#include "frontend/symbols.h"
 #include "ir/graph/graph.h"
 #include "ir/recipe.h"
 
@@ -32,6 +33,7 @@ typedef struct {
   bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
   bool *
       unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
+  Symbols *symbols; /* learns what the names of the main file mean; NULL: nobody asks */
 } FrontendOptions;
 
 typedef struct Model Model;
@@ -54,6 +56,10 @@ Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool gr
    recipe's bind clauses say and all objectives (probes too) take part; without, they are the main entry's own
    arguments and only the main objective takes part. */
 Graph *frontend_train_step(Model *m, Diags *d, bool bind_data);
+
+/* Loss and metrics of the training step, those of probes too, in eval mode: what is measured on data that are not trained
+   on. Inputs are "data.<field>"; no state changes. NULL after reporting, also where the recipe's `best` is none of them. */
+Graph *frontend_validation(Model *m, Diags *d);
 
 /* The train section's numbers and data; NULL (reported) when the file has none. */
 const Recipe *frontend_recipe(Model *m, Diags *d);
