@@ -88,6 +88,7 @@ int main(int argc, char **argv) {
   Cli *c = NEW(a, Cli);
   c->arena = a;
   c->diags = diags_new(a);
+  c->words = argv;
   cli_print_safely(arena_new());
   cli_reproduce_bugs(c, argc, argv);
   json_set_alloc_funcs(json_memory, free); /* jansson's results are never NULL for want of memory */
