@@ -1,5 +1,6 @@
 /* The command line: one table of options; each row says where its value goes and which commands take it. */
 #include "cli/cli.h"
+#include "runtime/ranks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -53,6 +54,8 @@ static const OptionRow option_table[] = {
      CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_COMPILE, AT(max_memory), "SIZE",
      "arena budget: 512M, 2G"},
     {"tensorboard", 0, OPT_FLAG, CMD_TRAIN, AT(tensorboard), NULL, "also event files for TensorBoard in RUN"},
+    {"patience", 0, OPT_NATURAL, CMD_TRAIN, AT(patience), "SECONDS",
+     "several ranks end when one has not answered for so long (default: 60)"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},
     {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this pass"},
@@ -353,6 +356,7 @@ void option_look(Cli *c, size_t offset) {
 
 Status options_unused(Cli *c, const Command *cmd) {
   Status s = ST_OK;
+  if (c->silent || (c->ranks && c->ranks->rank > 0)) return s; /* rank 0 has looked */
   for (int i = 0; i < c->given.n; i++) {
     const OptionRow *r = c->given.v[i];
     if (c->looked[r->offset] || r->letter == 'q') continue; /* a quiet command may have had nothing to say */

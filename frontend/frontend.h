@@ -3,6 +3,7 @@
 #ifndef JEPAC_FRONTEND_H
 #define JEPAC_FRONTEND_H
 
+#include "frontend/symbols.h"
 #include "ir/graph/graph.h"
 #include "ir/recipe.h"
 
@@ -25,6 +26,7 @@ typedef struct {
   int nset;
   const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
+  int ranks;              /* > 1: batches are shared by so many processes */
   const char *std_dir;    /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
   const char *text;       /* the main file's text; NULL: read from its path */
   const Library *library; /* NULL: the model has one of its own */
@@ -32,6 +34,7 @@ typedef struct {
   bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
   bool *
       unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
+  Symbols *symbols; /* learns what the names of the main file mean; NULL: nobody asks */
 } FrontendOptions;
 
 typedef struct Model Model;
