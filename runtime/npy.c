@@ -20,7 +20,7 @@ static const char *entry_of(const char *header, const char *key) {
 
 static const char *parse_header(const char *h, NpyArray *out) {
   const char *descr = entry_of(h, "descr"), *order = entry_of(h, "fortran_order"), *p = entry_of(h, "shape");
-  if (!descr || !order || !p || *p++ != '(') return "its header lacks descr, fortran_order or shape";
+  if (!descr || !order || !p || *p != '(') return "its header lacks descr, fortran_order or shape";
   if (descr[0] != '\'' || !strchr("<|", descr[1]) || !descr[1]) return "its elements are not little-endian";
   out->kind = descr[2];
   long size = strtol(descr + 3, NULL, 10);
@@ -33,6 +33,7 @@ static const char *parse_header(const char *h, NpyArray *out) {
   if (strncmp(order, "False", 5)) return "it is in Fortran order; only C order is supported";
   out->count = 1;
   out->shape.rank = 0;
+  p++;
   while (*(p += strspn(p, " ,")) != ')') {
     int64_t dim = 0;
     if (!isdigit((unsigned char)*p)) return "its shape is not a list of sizes";

@@ -56,7 +56,7 @@ static void *converted(Arena *a, const unsigned char *p, int64_t n, Convert how)
   int32_t *v = (int32_t *)(void *)f;
   for (int64_t i = 0; i < n; i++) {
     uint16_t w = 0;
-    if (how == INT8) v[i] = (int8_t)p[i];
+    if (how == INT8) v[i] = (int8_t)p[i]; /* NOLINT(bugprone-signed-char-misuse): a number */
     if (how == UINT8) v[i] = p[i];
     if (how == HALF || how == INT16 || how == UINT16) memcpy(&w, p + 2 * i, 2);
     if (how == HALF) f[i] = half_to_float(w);

@@ -100,7 +100,8 @@ static Why apart(Fuse *f, const Group *gr, Val r, const Built *alone) {
   if (!shape_eq(&g_node(g, gr->roots.v[0])->shape, &g_node(g, r)->shape) || xq->op == OP_fold ||
       xr->op == OP_fold || !shape_eq(&g_node(g, xq->in[0])->shape, &g_node(g, xr->in[0])->shape))
     return WHY_APART_SHAPE;
-  if (memcmp(&xq->attr[0], &xr->attr[0], sizeof(Ints))) return WHY_APART_AXES;
+  const Ints *aq = &xq->attr[0], *ar = &xr->attr[0];
+  if (aq->n != ar->n || memcmp(aq->v, ar->v, (size_t)aq->n * sizeof *aq->v)) return WHY_APART_AXES;
   if (gr->roots.n >= 8) return WHY_APART_FULL;
   if (f->l->at.nohome[r]) return WHY_APART_WAITS;
   f->tick++;

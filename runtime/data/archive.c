@@ -42,6 +42,7 @@ const char *gzip_damage(void *gz) {
   const char *text = gzerror(gz, &err);
   if (err == Z_OK) return NULL;
   if (err == Z_ERRNO) return strerror(errno);
+  if (err == Z_MEM_ERROR) out_of_memory("unpacking a file", 0);
   if (err == Z_BUF_ERROR) return "the compressed data end too early";
   for (const char *p; (p = strstr(text, ": "));) text = p + 2; /* zlib puts the path in front */
   return text;
