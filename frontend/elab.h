@@ -326,6 +326,13 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training);
 Module *elab_root(Elab *e, Frame *f);
 DType type_dtype(Elab *e, const Frame *f, const Ast *type);
 
+/* ---- what an editor asks (symbols.c) ---- */
+void symbols_file(Elab *e, const Ast *file);
+void symbols_value(Elab *e, const Ast *at, Value v);
+static inline void note_value(Elab *e, const Ast *at, Value v) {
+  if (e->m->opt.symbols) symbols_value(e, at, v);
+}
+
 /* ---- states (state.c) ---- */
 State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like);
 Val state_value(Elab *e, const Frame *f, const Ast *at, State *s);

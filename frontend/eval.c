@@ -480,6 +480,7 @@ Value eval(Elab *e, Frame *f, const Ast *a) {
   elab_enter(e);
   Value v = rules[a->kind](e, f, a);
   if (v.kind == V_WRONG) diag_throw(e->diags);
+  note_value(e, a, v);
   e->depth--;
   return v;
 }

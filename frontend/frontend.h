@@ -3,6 +3,7 @@
 #ifndef JEPAC_FRONTEND_H
 #define JEPAC_FRONTEND_H
 
+#include "frontend/symbols.h"
 #include "ir/graph/graph.h"
 #include "ir/recipe.h"
 
@@ -33,6 +34,7 @@ typedef struct {
   bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
   bool *
       unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
+  Symbols *symbols; /* learns what the names of the main file mean; NULL: nobody asks */
 } FrontendOptions;
 
 typedef struct Model Model;

@@ -154,6 +154,7 @@ static Ast *load_file(Elab *e, Source *src, bool main_file) {
   vec_push(m->arena, &m->files, src);
   Ast *file = parse_file(m->arena, e->diags, m->names, src);
   vec_push(m->arena, &m->asts, file);
+  if (main_file && m->opt.symbols) symbols_file(e, file);
   for (int i = 0; i < file->nkid; i++)
     if (file->kid[i]->kind == AST_USE) load_used(e, file->kid[i]);
   for (int i = 0; i < file->nkid; i++) {

@@ -205,6 +205,7 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
       g.v = check_type(e, f, g.from ? caller : f, g.from ? g.from : p, p->kid[0], g.v,
                        arena_printf(e->arena, "`%s` of %s", p->name, whose));
     vars_set(e, &f->vars, p->name, g.v, g.from ? g.from : p);
+    note_value(e, p, g.v);
     e->watch->bound(e, f, g.use, p, whose);
   }
   for (int k = 0; k < narg; k++)
@@ -327,6 +328,7 @@ Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Val
 /* ---- statements ---- */
 
 static void assign(Elab *e, Frame *f, const char *name, Value v, const Ast *at) {
+  note_value(e, at, v);
   if (!f->fields) {
     Value old;
     if (f->self && !f->library && module_lookup(e, f->self, name, &old) && old.kind == V_STATE)
@@ -431,6 +433,7 @@ static void exec_repeat(Elab *e, Frame *f, const Ast *a) {
   Value over = eval_sequence(e, f, a->kid[0], eval(e, f, a->kid[0]));
   for (int i = 0; i < over.u.list->n && !f->returned; i++) {
     vars_set(e, &f->vars, a->name, over.u.list->v[i], a);
+    note_value(e, a, over.u.list->v[i]);
     exec_block(e, f, a->kid[1]);
   }
 }

@@ -83,6 +83,7 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
                        arena_printf(e->arena, "argument `%s` of %s", p->name, decl->name));
     }
     vars_set(e, &callee->vars, p->name, v, p);
+    note_value(e, p, v);
   }
   exec_block(e, callee, decl->kid[0]);
   if (callee->failed) diag_throw(e->diags);

@@ -179,15 +179,9 @@ bool source_has_mark(const Source *s) {
 }
 
 /* ---- diagnostics ---- */
-typedef struct {
-  DiagKind kind;
-  const Loc *loc;
-  const char *text;
-} Message;
-
 struct Diags {
   Arena *arena;
-  VEC(Message) msg;
+  VEC(Diag) msg;
   int errors, warnings;
   bool dropped; /* the last message was one too many, or a repeated one: its notes are dropped with it */
   jmp_buf *trap;
@@ -201,9 +195,9 @@ Diags *diags_new(Arena *a) {
 
 /* A command may load one file several times, and elaborate a statement many times: an error there is told once, with
    the values of the first. */
-static bool is_repeated(const Diags *d, const Message *m) {
+static bool is_repeated(const Diags *d, const Diag *m) {
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *k = &d->msg.v[i];
+    const Diag *k = &d->msg.v[i];
     if (k->kind != m->kind || !k->loc != !m->loc) continue;
     if ((m->kind == DIAG_WARNING || !m->loc) && strcmp(k->text, m->text)) continue;
     if (!m->loc) return true;
@@ -247,7 +241,7 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
     at = NEW(d->arena, Loc);
     *at = *loc;
   }
-  Message m = {kind, at, message_text(d->arena, s)};
+  Diag m = {kind, at, message_text(d->arena, s)};
   if (count && is_repeated(d, &m)) {
     d->dropped = true;
     --*count;
@@ -274,6 +268,12 @@ bool source_is_text(const Source *s, Diags *d) {
 }
 
 int diags_errors(const Diags *d) { return d->errors; }
+
+bool diags_at(const Diags *d, int i, Diag *out) {
+  if (i < d->msg.n) *out = d->msg.v[i];
+  return i < d->msg.n;
+}
+
 jmp_buf **diags_trap(Diags *d) { return &d->trap; }
 
 _Noreturn void diag_throw(Diags *d) {
@@ -322,7 +322,7 @@ static void print_left_out(int n, const char *what, FILE *f) {
 void diags_print(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *m = &d->msg.v[i];
+    const Diag *m = &d->msg.v[i];
     const Loc *l = m->loc && m->loc->src ? m->loc : NULL;
     if (l) {
       fput_shown(l->src->path, strlen(l->src->path), f);
@@ -352,7 +352,7 @@ static void json_text(const char *s, FILE *f) {
 void diags_print_json(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *m = &d->msg.v[i];
+    const Diag *m = &d->msg.v[i];
     fprintf(f, "{\"kind\": \"%s\", \"text\": ", word[m->kind]);
     json_text(m->text, f);
     if (m->loc && m->loc->src) {

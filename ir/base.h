@@ -103,6 +103,12 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...)
 bool source_is_text(const Source *s, Diags *d);
 int diags_errors(const Diags *d);
 const char *diags_first(const Diags *d); /* text of the first error, or NULL */
+typedef struct {
+  DiagKind kind;
+  const Loc *loc; /* NULL: no place */
+  const char *text;
+} Diag;
+bool diags_at(const Diags *d, int i, Diag *out); /* notes follow what they belong to; false after the last */
 void diags_print(const Diags *d, FILE *f);
 void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
 /* An error without a place in either form, where there is no memory to report it. */
