@@ -48,7 +48,7 @@ void session_init_tensor(Session *s, int i, uint64_t seed);
 /* Copies every state of dst that src has too, by name; returns how many. Differing types are a bug. */
 int session_copy_states(Session *dst, const Session *src);
 
-/* Per-step timing: when on, every step ends in a barrier and is timed. */
+/* Per-step timing: when on, every step ends in a barrier, and the time of the thread that is busiest in it counts. */
 void session_profile(Session *s, bool on);
 const double *session_step_min(const Session *s); /* seconds; infinity for steps not yet timed */
 /* What each thread did and when: one event a thread and step in which it ran at least one chunk. Turning it
