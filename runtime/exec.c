@@ -115,8 +115,8 @@ Session *session_new(const Plan *plan, int threads) {
   s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
   s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
   s->bound = calloc((size_t)plan->ntensor + 1, sizeof *s->bound);
-  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->spent || !s->chosen || !s->blocks ||
-      !s->bound) {
+  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->spent || !s->chosen ||
+      !s->blocks || !s->bound) {
     session_free(s);
     errno = ENOMEM;
     return NULL;
