@@ -35,7 +35,7 @@ typedef struct {
   int narg;
   NameValue set[MAX_SET];
   int nset;
-  int64_t seed, threads, epochs, steps, max_memory;                                    /* -1: not given */
+  int64_t seed, threads, epochs, steps, max_memory, patience;                          /* -1: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv, *tune;
@@ -51,7 +51,7 @@ typedef struct {
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-  bool no_optimizer, allow_extern, allow_use;
+  bool no_optimizer, best, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;
@@ -63,6 +63,8 @@ typedef struct {
   VEC(const OptionRow *) given;                  /* options of the command line */
   unsigned char *looked;                         /* a byte for each of Options: has OPT read it? */
   Compiler compiler;                             /* as cli_compiler left it */
+  struct Ranks *ranks;                           /* of several, or NULL */
+  bool silent;                                   /* another rank has something to say */
   void *dump;                                    /* numbering of --dump-ir files */
   bool (*watch)(void *ctx, const PassResult *r); /* looks at what each pass makes, or NULL */
   void *watch_ctx;
@@ -157,6 +159,16 @@ void cli_explain_nonfinite(Cli *c, const Compiled *k);
 /* ---- random.c ---- */
 /* Numbers that depend on seed and name only: floats are normal, integers 0 or 1. */
 void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, double *out);
+
+/* ---- ranks.c: where this program is one of several ---- */
+Status cli_ranks_start(Cli *c); /* c->ranks */
+/* Every rank comes here with the status of what all have just done and leaves with the worst. */
+Status cli_ranks_settle(Cli *c, Status s);
+/* Every rank must have the same number; all leave alike. */
+Status cli_ranks_same(Cli *c, uint64_t number, const char *what);
+/* After something that the others cannot know of: prints it and ends all ranks. Nothing where there is one. */
+void cli_ranks_stop(Cli *c, Status s);
+void cli_ranks_end(Cli *c);
 
 /* ---- util.c ---- */
 /* Reports one error and returns s. */

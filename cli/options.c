@@ -1,5 +1,6 @@
 /* The command line: one table of options; each row says where its value goes and which commands take it. */
 #include "cli/cli.h"
+#include "runtime/ranks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +53,8 @@ static const OptionRow option_table[] = {
     {"max-memory", 0, OPT_BYTES,
      CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_COMPILE, AT(max_memory), "SIZE",
      "arena budget: 512M, 2G"},
+    {"patience", 0, OPT_NATURAL, CMD_TRAIN, AT(patience), "SECONDS",
+     "several ranks end when one has not answered for so long (default: 60)"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},
     {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this pass"},
@@ -106,6 +109,7 @@ static const OptionRow option_table[] = {
     {"test-sequences", 0, OPT_COUNT, CMD_EVAL, AT(test_sequences), "N", "and to test them and retrieval on"},
     {"retrieval-views", 0, OPT_COUNT, CMD_EVAL, AT(retrieval_views), "V",
      "of an image, one of them the query"},
+    {"best", 0, OPT_FLAG, CMD_EVAL, AT(best), NULL, "the weights of RUN/best.safetensors, not the last ones"},
     {"export", 0, OPT_TEXT, CMD_EVAL, AT(export_to), "DIR",
      "embeddings, labels, actions as safetensors and npy"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
@@ -337,6 +341,7 @@ void option_look(Cli *c, size_t offset) {
 
 Status options_unused(Cli *c, const Command *cmd) {
   Status s = ST_OK;
+  if (c->silent || (c->ranks && c->ranks->rank > 0)) return s; /* rank 0 has looked */
   for (int i = 0; i < c->given.n; i++) {
     const OptionRow *r = c->given.v[i];
     if (c->looked[r->offset] || r->letter == 'q') continue; /* a quiet command may have had nothing to say */

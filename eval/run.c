@@ -3,6 +3,7 @@
    paper (arXiv 2505.03176, section 4). Features come from the frozen model in eval mode. docs/evaluation.md */
 #include "eval/parts.h"
 #include "eval/plot.h"
+#include "eval/validate.h"
 #include "runtime/file.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static double images_of_a_step(const Source *log) {
 
 /* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
    that training waited for data. */
-static void describe_log(Eval *e) {
+static void describe_log(Eval *e, bool untrained) {
   int n = 0;
   double images = e->log ? images_of_a_step(e->log) : 0;
   double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
@@ -76,7 +77,7 @@ static void describe_log(Eval *e) {
                "waiting for data, %s\n",
                first, last, speed, 100 * wait, human_bytes(e->arena, (int64_t)peak));
   static const char *const heads[] = {"trained", "untrained"};
-  eval_heads(e, "", heads, 2);
+  if (untrained) eval_heads(e, "", heads, 2);
 }
 
 static Status open_entries(Eval *e) {
@@ -121,17 +122,44 @@ static Status restore_settings(Eval *e) {
 }
 
 static Status open_model(Eval *e) {
-  if (!(e->states = checkpoint_open(e->folder, &e->info, e->arena, e->diags))) return ST_FILE;
+  e->states = e->opt->best ? checkpoint_open_best(e->folder, &e->info, e->arena, e->diags)
+                           : checkpoint_open(e->folder, &e->info, e->arena, e->diags);
+  if (!e->states) return ST_FILE;
   e->data = e->opt->data ? e->opt->data : *e->info.data ? e->info.data : NULL;
   Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;
   if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
-  if ((s = eval_describe_data(e)) || (s = sizes_decide(e))) return s;
-  if (entry_offered(e, "encode")) return open_entries(e);
+  if (!entry_offered(e, "encode") && !e->opt->protocols && !e->opt->export_to) return ST_OK;
+  if (entry_offered(e, "encode")) {
+    if ((s = eval_describe_data(e)) || (s = sizes_decide(e))) return s;
+    return open_entries(e);
+  }
   eval_fail(e, ST_MODEL, "%s has no entry 'encode'", e->info.model);
-  diag_note(e->diags, NULL, "eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
+  diag_note(e->diags, NULL, "protocols and --export need entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
   return ST_MODEL;
+}
+
+/* Without embeddings to look at: the recipe's own loss and metrics on the test part. */
+static Status measure_own(Eval *e) {
+  Status s;
+  ValidationOptions o = {e->info.model, e->data, e->info.seed, e->recipe->batch};
+  Validation *v = validation_open(&e->compiler, &o, &s);
+  if (!v) return s;
+  double *value = NEWN(e->arena, double, validation_count(v) + 1);
+  if (!(s = validation_load(v, e->states))) {
+    validation_at(v, e->info.step, 1, e->info.total > 0 ? e->info.total : e->info.step);
+    s = validation_run(v, value);
+  }
+  const char *head[] = {"test"};
+  if (!s) eval_heads(e, arena_printf(e->arena, "means over %lld samples", (long long)validation_samples(v)), head, 1);
+  for (int i = 0; i < validation_count(v) && !s; i++) {
+    eval_set(e, arena_printf(e->arena, "test.%s", validation_name(v, i)), value[i]);
+    eval_row(e, validation_name(v, i), "%.5g", 1, value + i, 1);
+  }
+  if (!s) json_object_set_new(e->json, "test_samples", json_integer((json_int_t)validation_samples(v)));
+  validation_close(v);
+  return s;
 }
 
 static Status run(Eval *e, StrBuf *json) {
@@ -141,8 +169,9 @@ static Status run(Eval *e, StrBuf *json) {
   if (s) return s;
   eval_set_text(e, "run", e->folder);
   json_object_set_new(e->json, "step", json_integer((json_int_t)e->info.step));
-  describe_log(e);
-  if (!(s = protocols_measure(e)) && e->opt->export_to) s = eval_export(e, e->opt->export_to);
+  bool embeddings = e->encode.k.session;
+  describe_log(e, embeddings);
+  if (!(s = embeddings ? protocols_measure(e) : measure_own(e)) && e->opt->export_to) s = eval_export(e, e->opt->export_to);
   if (s) return s;
   eval_json(e, json);
   if (!e->opt->keep) return ST_OK;

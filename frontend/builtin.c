@@ -84,6 +84,16 @@ static Value b_axes(Elab *e, Call *c) {
   return l;
 }
 
+/* classes_of(label): of the data field that it is, or that was reshaped, sliced or transposed. */
+static Value b_classes_of(Elab *e, Call *c) {
+  Val v = need_tensor(e, c->frame, c->at, c->arg[0], "what numbers classes");
+  while (g_node(e->g, v)->nin == 1 && g_node(e->g, v)->op != OP_input && dtype_is_int(t_type(e, v)->dt))
+    v = g_node(e->g, v)->in[0];
+  for (int i = 0; i < e->classes.n; i++)
+    if (e->classes.v[i].input == v) return v_num((double)e->classes.v[i].n);
+  return v_num(0);
+}
+
 /* contains(list, value) */
 static Value b_contains(Elab *e, Call *c) {
   if (c->arg[0].kind != V_LIST)
@@ -285,6 +295,9 @@ static const Builtin builtins[] = {
      b_concat},
     {"extern", "* library symbol shape dtype? vjp?", "a C function of a shared library: docs/compile.md",
      b_extern},
+    {"classes_of", "label",
+     "how many classes the data set numbers by these labels, perhaps reshaped or sliced; 0: not known",
+     b_classes_of},
     {"random_bits", "shape", "u32 bits, others in each step and call", b_random_bits},
     {"uniform", "low high", "initializer", b_uniform},
     {"normal", "mean std", "initializer", b_normal},

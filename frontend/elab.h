@@ -218,6 +218,11 @@ typedef struct {
   void (*ignored)(Elab *e, Frame *f, const Ast *a); /* `ignored NAME, ... if CONDITION` */
 } Watch;
 
+typedef struct {
+  Val input;
+  int64_t n; /* its numbers are below */
+} Classes;
+
 struct Elab {
   const Watch *watch;
   Model *m;
@@ -238,8 +243,9 @@ struct Elab {
   VEC(Average) averages;
   /* train section */
   Vars binds;
-  bool entry_args;    /* entries take arguments of their own instead of binds */
-  Vars entry_results; /* results of the entries called so far */
+  VEC(Classes) classes; /* what the data number */
+  bool entry_args;      /* entries take arguments of their own instead of binds */
+  Vars entry_results;   /* results of the entries called so far */
   Module *root;
 };
 

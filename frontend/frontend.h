@@ -26,6 +26,7 @@ typedef struct {
   int nset;
   const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
+  int ranks;              /* > 1: batches are shared by so many processes */
   const char *std_dir;    /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
   const char *text;       /* the main file's text; NULL: read from its path */
   const Library *library; /* NULL: the model has one of its own */
@@ -56,6 +57,10 @@ Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool gr
    recipe's bind clauses say and all objectives (probes too) take part; without, they are the main entry's own
    arguments and only the main objective takes part. */
 Graph *frontend_train_step(Model *m, Diags *d, bool bind_data);
+
+/* Loss and metrics of the training step, those of probes too, in eval mode: what is measured on data that are not trained
+   on. Inputs are "data.<field>"; no state changes. NULL after reporting, also where the recipe's `best` is none of them. */
+Graph *frontend_validation(Model *m, Diags *d);
 
 /* The train section's numbers and data; NULL (reported) when the file has none. */
 const Recipe *frontend_recipe(Model *m, Diags *d);

@@ -209,13 +209,14 @@ static Ast *parse_list(Parser *p) {
   return finish(p, list, &kids);
 }
 
-/* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
+/* primary := ["every"] NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
    epochs|steps|% */
 static Ast *parse_primary(Parser *p) {
   Token *at = p->tok;
-  if (at->kind == TK_NUM) {
+  if (token_is(at, "every") && at[1].kind == TK_NUM && !at[1].nl) p->tok++;
+  if (p->tok->kind == TK_NUM) {
     Ast *a = node(p, AST_NUM, at);
-    a->num = at->num;
+    a->num = p->tok->num;
     p->tok++;
     bool same_line = !p->tok->nl;
     if (same_line && (token_is(p->tok, "epochs") || token_is(p->tok, "epoch"))) a->name = "epochs";

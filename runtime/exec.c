@@ -49,6 +49,7 @@ struct Session {
   double *step_min;
   double *spent; /* while profiling, per thread and step: seconds in its chunks this time */
   bool profile, trace;
+  Ranks *ranks;      /* NULL: this process stands for all */
   EventList *events; /* per thread, while tracing */
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
@@ -225,7 +226,7 @@ static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
     }
     operand = ptr;
   }
-  st->fn(operand, c, scratch, st->param);
+  st->fn(operand, c, st->ranks ? (void *)s->ranks : scratch, st->param);
 }
 
 /* Chunk c of every step of a chain, timing them when asked: the thread's time in each adds up in spent[]. */
@@ -432,6 +433,7 @@ const SessionEvent *session_events(const Session *s, int thread, int *n) {
   return *n ? s->events[thread].v : NULL;
 }
 
+void session_ranks(Session *s, Ranks *ranks) { s->ranks = ranks; }
 void session_profile(Session *s, bool on) { s->profile = on; }
 const double *session_step_min(const Session *s) { return s->step_min; }
 

@@ -124,16 +124,20 @@ static Status cut_back(RunLog *log, int64_t step, Diags *d) {
   return wrong ? ST_FILE : ST_OK;
 }
 
+static RunLog *cannot_open(const char *path, int err, Diags *d) {
+  diag_error(d, NULL, "cannot write %s: %s", path, err == ELOOP ? "it is a symbolic link" : strerror(err));
+  return NULL;
+}
+
 RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, bool own, Diags *d) {
   struct stat st;
-  bool resume = resume_step >= 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+  bool there = !stat(path, &st);
+  if (!there && errno != ENOENT)
+    return cannot_open(path, errno, d); /* a log that is there is not begun anew */
+  bool resume = resume_step >= 0 && there && S_ISREG(st.st_mode) && st.st_size > 0;
   int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resume ? 0 : O_TRUNC) | (own ? O_NOFOLLOW : 0);
   int fd = open(path, flags, 0666);
-  if (fd < 0) {
-    diag_error(d, NULL, "cannot write %s: %s", path,
-               errno == ELOOP ? "it is a symbolic link" : strerror(errno));
-    return NULL;
-  }
+  if (fd < 0) return cannot_open(path, errno, d);
   RunLog *log = xmalloc(sizeof *log, NULL);
   *log = (RunLog){fd, strcpy(xmalloc(strlen(path) + 1, NULL), path)};
   Status ok;

@@ -39,7 +39,7 @@ $ sed 's/Linear(8, width)/Linear(9, width)/' tiny.jepa > m.jepa; jepac check m.j
         fn forward(x: f32[..., inputs]) {
                       ^
   exit 1
-$ sed 's/cross_entropy(logits/cross_entropy(x/' tiny.jepa > m.jepa; jepac check m.jepa
+$ sed 's/cross_entropy(logits/cross_entropy(x/; s/length = 256/length = 256, classes = 8/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:5:20: warning: parameter `net.0.weight` is reached by no objective, so it is not trained
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
