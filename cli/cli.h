@@ -50,7 +50,7 @@ typedef struct {
   const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
   const char *csv, *tensorboard_to;
   const char *only, *prefix, *name;
-  const char *after, *stage, *format, *passes, *trace, *diagnostics;
+  const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
   const char *protocols, *m_val, *export_to;
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;

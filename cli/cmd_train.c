@@ -5,6 +5,7 @@
 #include "cli/resume.h"
 #include "cli/validation.h"
 #include "eval/plot.h"
+#include "lib/labels.h"
 #include "lib/ranks.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
@@ -336,6 +337,18 @@ static Status end_trace(Train *t) {
   return s;
 }
 
+/* Names the sample whose label is no class of the model; false: there is none. */
+static bool stray_label(Train *t) {
+  StrayLabel l;
+  if (!labels_stray_of(&t->k, t->c->arena, &l)) return false;
+  int64_t sample = loader_samples(t->loader)[l.place % t->recipe->batch];
+  const char *name = loader_name(t->loader, sample);
+  diag_note(t->c->diags, NULL, "%s of sample %lld%s%s%s is %lld: there are only the classes 0..%lld", l.input,
+            (long long)sample, name ? " (" : "", name ? name : "", name ? ")" : "", (long long)l.value,
+            (long long)l.classes - 1);
+  return true;
+}
+
 static Status train_batch(Train *t, int64_t batch) {
   Cli *c = t->c;
   Session *s = t->k.session;
@@ -353,7 +366,7 @@ static Status train_batch(Train *t, int64_t batch) {
   if (saved) return saved;
   cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
            (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-  if (!c->ranks) cli_explain_nonfinite(c, &t->k);
+  if (!stray_label(t) && !c->ranks) cli_explain_nonfinite(c, &t->k);
   return ST_NONFINITE;
 }
 
