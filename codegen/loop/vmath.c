@@ -154,13 +154,13 @@ LLVMValueRef vm_log1p(EmitModule *m, LLVMValueRef x) {
   LLVMValueRef u = em_fadd(m, x, lit(x, 1)), log = vm_log(m, u);
   LLVMValueRef lost = em_fsub(m, x, em_fsub(m, u, lit(x, 1)));
   LLVMValueRef y = em_fadd(m, log, em_fdiv(m, lost, u));
-  LLVMValueRef inside =
-      LLVMBuildAnd(m->b, less(m, lit(x, 0), u), less(m, u, lit(x, HUGE_VAL)), "");
+  LLVMValueRef inside = LLVMBuildAnd(m->b, less(m, lit(x, 0), u), less(m, u, lit(x, HUGE_VAL)), "");
   return pick(m, is_zero(m, x), x, pick(m, inside, y, log));
 }
 
 /* r and the bits of n of x = n ln2 + r, |r| <= ln2/2. */
-static LLVMValueRef exp_reduce(EmitModule *m, LLVMValueRef x, double scale, LLVMValueRef *ni, LLVMValueRef *n) {
+static LLVMValueRef exp_reduce(EmitModule *m, LLVMValueRef x, double scale, LLVMValueRef *ni,
+                               LLVMValueRef *n) {
   LLVMValueRef magic = lit(x, 12582912), t = em_fma(m, x, lit(x, scale), magic);
   *n = LLVMBuildFSub(m->b, t, magic, "");
   *ni = LLVMBuildSub(m->b, bits_of(m, t), em_bits(like(x, m->i32), 0x4b400000), "");
@@ -216,14 +216,16 @@ LLVMValueRef vm_erfinv(EmitModule *m, LLVMValueRef x) {
   LLVMValueRef a = absolute(m, x), y = erfinv_poly(m, a);
   if (is_f64(x)) {
     const double root_pi = 1.7724538509055161;
-    LLVMValueRef t = em_fsub(m, lit(x, 1), a), far = em_unary(m, "llvm.sqrt", LLVMBuildFNeg(m->b, vm_log(m, t), ""));
+    LLVMValueRef t = em_fsub(m, lit(x, 1), a),
+                 far = em_unary(m, "llvm.sqrt", LLVMBuildFNeg(m->b, vm_log(m, t), ""));
     for (int i = 0; i < 4; i++) {
       LLVMValueRef e = vm_log(m, em_fmul(m, em_fmul(m, t, lit(x, root_pi)), far));
       far = em_unary(m, "llvm.sqrt", LLVMBuildFNeg(m->b, e, ""));
     }
     y = pick(m, less(m, t, lit(x, 1e-3)), far, y);
     for (int i = 0; i < 3; i++) {
-      LLVMValueRef low = em_fsub(m, a, per_lane(m, "erf", &y, 1)), high = em_fsub(m, per_lane(m, "erfc", &y, 1), t);
+      LLVMValueRef low = em_fsub(m, a, per_lane(m, "erf", &y, 1)),
+                   high = em_fsub(m, per_lane(m, "erfc", &y, 1), t);
       LLVMValueRef d = pick(m, less(m, t, lit(x, 0.5)), high, low);
       d = em_fmul(m, em_fmul(m, d, lit(x, 0.5 * root_pi)), vm_exp(m, em_fmul(m, y, y)));
       y = em_fadd(m, y, d);
