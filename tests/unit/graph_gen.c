@@ -38,9 +38,8 @@ static Val attempt(Gen *r, OpId op, const Val *in, int nin, const Ints *attr, do
 }
 
 static Val unary(Gen *r) {
-  static const OpId ops[] = {OP_neg,   OP_abs,   OP_exp,  OP_tanh,          OP_sigmoid, OP_relu,
-                             OP_sin,   OP_cos,   OP_erf,  OP_stop_gradient, OP_floor,   OP_atan,
-                             OP_asinh, OP_expm1, OP_exp2, OP_cosh};
+  static const OpId ops[] = {OP_neg, OP_abs, OP_exp, OP_tanh,          OP_sigmoid, OP_relu,
+                             OP_sin, OP_cos, OP_erf, OP_stop_gradient, OP_floor};
   Graph *g = r->g;
   Val a = any(r);
   switch (pick(r, 4)) {
@@ -48,7 +47,7 @@ static Val unary(Gen *r) {
   case 1: return g_unary(g, OP_log, g_binary(g, OP_add, g_binary(g, OP_mul, a, a), g_fill_like(g, a, 1.5)));
   default: {
     OpId op = ops[pick(r, (int64_t)(sizeof ops / sizeof *ops))];
-    if (op == OP_exp || op == OP_expm1 || op == OP_exp2 || op == OP_cosh) a = g_unary(g, OP_tanh, a);
+    if (op == OP_exp) a = g_unary(g, OP_tanh, a);
     return g_unary(g, op, a);
   }
   }
