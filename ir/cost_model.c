@@ -32,6 +32,20 @@ const CostModel cost_xeon = {
     .gemm_a_copy = 1.5,
     .gemm_idle = 0.3,
 
+    /* gemm_bench --bf16 yes. */
+    .tiles_rows = 8,
+    .tiles_cols = 8,
+    .tiles_k = 16,
+    .tiles_work = 1 << 14,
+    .tiles_chunk_work = 1 << 22,
+    .tiles_chunks = 16,
+    .tiles_block = 1 << 19,
+    .tiles_deep = 4096,
+    .tiles_sums = 1 << 19,
+    .tiles_step = 20,
+    .tiles_line = 4,
+    .tiles_turn = 100,
+
     /* conv_bench --set resnet18, 64 images. Chunks: enough for 2 to 8 threads. */
     .conv_chunks = 16,
     .conv_chunk_flops = 4e6,
@@ -62,6 +76,7 @@ const CostModel cost_xeon = {
     .fuse_heavy = 24,
     .fuse_long_row = 8192,
     .fuse_again = 24,
+    .fuse_work = 2048, /* no kernel of the models here has more than 1,700 */
     .loop_chunk_work = 32768,
     .loop_chunks = 64,
 

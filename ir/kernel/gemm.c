@@ -1,6 +1,9 @@
 /* Matrix products as kernels: steps of gemm_plan(). */
 #include "ir/kernel/kind.h"
+#include "ir/kernel/tiles.h"
+#include "ir/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const Field fields[] = {
@@ -68,6 +71,14 @@ static bool verify(Check *c, const Kernel *k) {
   return true;
 }
 
+/* Zeros where tiles are filled up. */
+static void pack_tiles(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
+  memset(packed, 0, sizeof(double) * (size_t)gemm_packed_size(s, g));
+  for (int64_t k = 0; k < s->k; k++)
+    for (int64_t n = 0; n < s->n; n++)
+      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + n * s->b_n];
+}
+
 static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
   int64_t padded = div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
   for (int64_t k = 0; k < s->k; k++)
@@ -75,16 +86,19 @@ static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, dou
       packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
 }
 
+/* round_f32: sums on tiles are those of tiles, to the last bit. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
   const GemmSpec *s = &k->gemm;
   GemmGeom g;
   gemm_geom(s, &p->target, &g);
   bool packed = g.b == GEMM_PACKED;
   if (packed && k->step == 0) {
-    pack_gemm(s, &g, mem[0], mem[1]);
+    (g.kind == GEMM_TILES ? pack_tiles : pack_gemm)(s, &g, mem[0], mem[1]);
     return;
   }
+  bool tiles = g.kind == GEMM_TILES && round_f32;
+  float *row = xcalloc(tiles ? 2 * (size_t)s->k : 0, sizeof *row, "a product"),
+        *col = row + (tiles ? s->k : 0);
   int64_t at[4] = {0}, batches = 1;
   for (int i = 0; i < s->nbatch; i++) batches *= s->batch[i];
   for (int64_t b = 0; b < batches; b++) {
@@ -98,13 +112,18 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     for (int64_t m = 0; m < s->m; m++)
       for (int64_t n = 0; n < s->n; n++) {
         double sum = 0;
-        for (int64_t i = 0; i < s->k; i++)
-          sum += A[m * s->a_m + i * s->a_k] *
-                 (packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n]);
+        for (int64_t i = 0; i < s->k; i++) {
+          double x = A[m * s->a_m + i * s->a_k],
+                 y = packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n];
+          if (tiles) row[i] = (float)x, col[i] = (float)y;
+          else sum += x * y;
+        }
+        if (tiles) sum = (double)tiles_sum(row, col, s->k);
         C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
   }
+  free(row);
 }
 
 const KindRow kind_gemm = {.name = "gemm",
