@@ -167,10 +167,6 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
 }
 
-Kernel conv_kernel(const ConvSpec *s, int step) {
-  return (Kernel){.kind = KK_CONV, .conv = *s, .step = step, .val = -1};
-}
-
 const KindRow kind_conv = {.name = "conv",
                            .field = fields,
                            .nfield = sizeof fields / sizeof *fields,

@@ -32,10 +32,6 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   arena_free(a);
 }
 
-Kernel extern_kernel(const Extern *e, const Shape *result) {
-  return (Kernel){.kind = KK_EXTERN, .ext = {*e, *result}, .val = -1};
-}
-
 const KindRow kind_extern = {.name = "extern",
                              .field = fields,
                              .nfield = sizeof fields / sizeof *fields,

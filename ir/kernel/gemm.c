@@ -126,10 +126,6 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   free(row);
 }
 
-Kernel gemm_kernel(const GemmSpec *s, int step) {
-  return (Kernel){.kind = KK_GEMM, .gemm = *s, .step = step, .val = -1};
-}
-
 const KindRow kind_gemm = {.name = "gemm",
                            .field = fields,
                            .nfield = sizeof fields / sizeof *fields,

@@ -6,20 +6,15 @@
 #define JEPAC_IR_KERNEL_KERNEL_H
 
 #include "ir/graph/graph.h"
-#include "ir/kernel/collective.h"
-#include "ir/kernel/conv_plan.h"
-#include "ir/kernel/gemm_plan.h"
-#include "ir/kernel/loop.h"
-#include "ir/kernel/scatter.h"
 
-typedef struct {
-  Extern fn;
-  Shape result; /* its extents are arguments; operands are row-major */
-} ExternSpec;
+/* The headers that the table of kinds needs: it has them only where it is read first, here. */
+#define KIND(NAME, name, SPEC, MEMBER)
+#include "ir/kernel/kinds.def"
+#undef KIND
 
 /* Only a kind's own files ask which it is: all that differs is in its row (ir/kernel/kind.h). */
 typedef enum {
-#define KIND(NAME, name) KK_##NAME,
+#define KIND(NAME, name, SPEC, MEMBER) KK_##NAME,
 #include "ir/kernel/kinds.def"
 #undef KIND
   KERNEL_KINDS
@@ -29,12 +24,9 @@ typedef struct Kernel {
   KernelKind kind;
   int step; /* of a contraction: which step of its plan */
   union {   /* by kind */
-    LoopKernel loop;
-    GemmSpec gemm;
-    ConvSpec conv;
-    ScatterSpec scatter;
-    CollectiveSpec collective;
-    ExternSpec ext;
+#define KIND(NAME, name, SPEC, MEMBER) SPEC MEMBER;
+#include "ir/kernel/kinds.def"
+#undef KIND
   };
   int *buf; /* operands: indices into Program.buf */
   int nbuf;
@@ -134,13 +126,10 @@ static inline int program_root(const Program *p, int b) {
   return b;
 }
 
-/* ---- kernels without operands ---- */
-Kernel loop_kernel(const LoopKernel *l);
-Kernel gemm_kernel(const GemmSpec *s, int step);
-Kernel conv_kernel(const ConvSpec *s, int step);
-Kernel scatter_kernel(const ScatterSpec *s);
-Kernel collective_kernel(const CollectiveSpec *s);
-Kernel extern_kernel(const Extern *e, const Shape *result);
+/* ---- conv_kernel() ...: kernels of each kind, without operands, of a plan the first step ---- */
+#define KIND(NAME, name, SPEC, MEMBER) Kernel name##_kernel(const SPEC *s);
+#include "ir/kernel/kinds.def"
+#undef KIND
 
 /* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */
 const char *kernel_kind(const Kernel *k);                   /* "loop", "gemm" ... */

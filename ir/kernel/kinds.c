@@ -3,15 +3,20 @@
 
 #include <string.h>
 
-#define KIND(NAME, name) extern const KindRow kind_##name;
+#define KIND(NAME, name, SPEC, MEMBER) extern const KindRow kind_##name;
 #include "ir/kernel/kinds.def"
 #undef KIND
 
 static const KindRow *const rows[KERNEL_KINDS] = {
-#define KIND(NAME, name) [KK_##NAME] = &kind_##name,
+#define KIND(NAME, name, SPEC, MEMBER) [KK_##NAME] = &kind_##name,
 #include "ir/kernel/kinds.def"
 #undef KIND
 };
+
+#define KIND(NAME, name, SPEC, MEMBER)                                                                       \
+  Kernel name##_kernel(const SPEC *s) { return (Kernel){.kind = KK_##NAME, .MEMBER = *s, .val = -1}; }
+#include "ir/kernel/kinds.def"
+#undef KIND
 
 const KindRow *kind_of(const Kernel *k) { return rows[k->kind]; }
 

@@ -150,8 +150,6 @@ static bool rounds_bf16(const Kernel *k) {
   return false;
 }
 
-Kernel loop_kernel(const LoopKernel *l) { return (Kernel){.kind = KK_LOOP, .loop = *l, .val = -1}; }
-
 const KindRow kind_loop = {.name = "loop",
                            .print_head = loop_print_head,
                            .print_body = loop_print_body,

@@ -58,8 +58,6 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     }
 }
 
-Kernel scatter_kernel(const ScatterSpec *s) { return (Kernel){.kind = KK_SCATTER, .scatter = *s, .val = -1}; }
-
 const KindRow kind_scatter = {.name = "scatter",
                               .field = fields,
                               .nfield = sizeof fields / sizeof *fields,

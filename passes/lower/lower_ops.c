@@ -178,7 +178,7 @@ static Refusal lower_dot(Lower *l, Val v) {
   }
   s->nbatch = ax[0].batch.n;
   int role[CO_ROLES] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
-  push_contraction(l, gemm_kernel(s, 0), role, v);
+  push_contraction(l, gemm_kernel(s), role, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -229,7 +229,7 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
   int role[CO_ROLES] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y)};
-  push_contraction(l, conv_kernel(&s, 0), role, v);
+  push_contraction(l, conv_kernel(&s), role, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -268,7 +268,7 @@ static Refusal lower_collective(Lower *l, Val v) {
 
 static Refusal lower_extern(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  Kernel k = extern_kernel(n->ext, &n->shape);
+  Kernel k = extern_kernel(&(ExternSpec){*n->ext, n->shape});
   int *buf = NEWN(l->arena, int, n->nin + 1);
   for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
   buf[n->nin] = lower_buf(l, v);

@@ -15,7 +15,7 @@ $ jepac check precision.jepa --set precision=i32
   exit 1
 $ jepac verify precision.jepa --set batch=16 -q >log 2>&1 && echo verified
   verified
-$ jepac verify $ROOT/models/seq_jepa_tiny.jepa --set batch=4 --precision bf16 -q >log 2>&1 && echo verified
+$ jepac verify $ROOT/models/cnn.jepa --set batch=4 --precision bf16 -q >log 2>&1 && echo verified
   verified
 $ jepac train precision.jepa -q --out one --threads 1 --steps 6 && jepac train precision.jepa -q --out two --threads 2 --steps 6
 $ cmp one/checkpoint.safetensors two/checkpoint.safetensors && echo same bits

@@ -19,9 +19,8 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
 /* ... as one of several ranks. */
 int jit_run_ranks(Arena *a, const Graph *g, const JitRun *how, Ranks *ranks, const Tensor64 *in,
                   Tensor64 *out);
-/* Largest error over the outputs beyond what rounding to f32 after every operator does by itself, against the
-   f64 oracle or the one that rounds, whichever is nearer: a comparison that falls on a tie may go either way,
-   and a sum may cancel. *where: the output. */
+/* Largest error over the outputs beyond what rounding does by itself: to f32 after every operator, or anywhere by half an
+   ulp of what is added up. Against the f64 oracle or the one that rounds, whichever is nearer. *where: the output. */
 double jit_worst(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, const char **where);
 /* Root-mean-square difference relative to the root-mean-square of want plus 1e-3 (sums cancel); NaN where
    only one is NaN counts as infinite. */

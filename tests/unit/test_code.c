@@ -148,7 +148,8 @@ START_TEST(test_convolutions_share_code) {
       char *key[BATCHES], *text[BATCHES];
       for (int n = 0; n < BATCHES; n++) {
         s.n = batch[n];
-        Kernel k = conv_kernel(&s, step);
+        Kernel k = conv_kernel(&s);
+        k.step = step;
         Program p = {.target = t};
         StrBuf b = {0};
         kernel_key(&p, &k, true, &b);

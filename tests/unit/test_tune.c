@@ -29,7 +29,8 @@ static Program *product(Arena *a, bool transposed) {
   }
   for (int i = 0; i < plan.nstep; i++) {
     const ContractionStep *st = &plan.step[i];
-    Kernel k = gemm_kernel(&s, i);
+    Kernel k = gemm_kernel(&s);
+    k.step = i;
     k.nbuf = st->nin + 1, k.nout = 1;
     k.flops = st->flops;
     k.buf = NEWN(a, int, 3);
