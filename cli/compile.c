@@ -1,6 +1,7 @@
 /* What the options of the command line mean to the compiler (lib/compiler.h), and what --dump-ir writes. */
 #include "cli/cli.h"
 #include "cli/html.h"
+#include "lib/ranks.h"
 #include "ir/kernel/kernel.h"
 #include "runtime/file.h"
 
@@ -79,7 +80,7 @@ static void lowering_options(Cli *c, Compiler *k) {
 
 static void code_options(Cli *c, Compiler *k) {
   const char *tune = OPT(c, tune), *debug = OPT(c, jit_debug);
-  k->threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : 0;
+  k->threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : c->ranks ? ranks_threads(c->ranks) : 0;
   k->tune = !tune || !strcmp(tune, "off") ? TUNE_OFF : !strcmp(tune, "fast") ? TUNE_FAST : TUNE_FULL;
   k->debug = !debug ? DEBUG_NONE : !strcmp(debug, "gdb") ? DEBUG_GDB : DEBUG_PERF;
 }

@@ -1,5 +1,6 @@
 /* The command line: one table of options; each row says where its value goes and which commands take it. */
 #include "cli/cli.h"
+#include "runtime/ranks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +53,9 @@ static const OptionRow option_table[] = {
     {"max-memory", 0, OPT_BYTES,
      CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_COMPILE, AT(max_memory), "SIZE",
      "arena budget: 512M, 2G"},
+    {"tensorboard", 0, OPT_FLAG, CMD_TRAIN, AT(tensorboard), NULL, "also event files for TensorBoard in RUN"},
+    {"patience", 0, OPT_NATURAL, CMD_TRAIN, AT(patience), "SECONDS",
+     "several ranks end when one has not answered for so long (default: 60)"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},
     {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this pass"},
@@ -81,6 +85,24 @@ static const OptionRow option_table[] = {
     {"prefix", 0, OPT_TEXT, CMD_CKPT, AT(prefix), "PREFIX", "convert: put before every name"},
     {"no-optimizer", 0, OPT_FLAG, CMD_CKPT, AT(no_optimizer), NULL,
      "convert: leave out the optimizer's state"},
+    {"output", 'o', OPT_TEXT, CMD_COMPARE, AT(out), "FILE.html", "the page (default: compare.html)"},
+    {"csv", 0, OPT_TEXT, CMD_COMPARE, AT(csv), "FILE", "also run, step, name and value of every figure"},
+    {"tensorboard", 0, OPT_TEXT, CMD_COMPARE, AT(tensorboard_to), "DIR",
+     "also event files for TensorBoard, a folder a run"},
+    {"jobs", 0, OPT_COUNT, CMD_SWEEP, AT(jobs), "N", "runs side by side (default: 1)"},
+    {"out", 0, OPT_TEXT, CMD_SWEEP, AT(out), "DIR", "folder for the runs (default: sweeps/MODEL)"},
+    {"set", 0, OPT_SET, CMD_SWEEP, AT(set), "NAME=A,B,...",
+     "values to try, also 1..3; every combination is a run"},
+    {"data", 0, OPT_TEXT, CMD_SWEEP, AT(data), "DIR", "as train's, with the next ones"},
+    {"params", 0, OPT_TEXT, CMD_SWEEP, AT(params), "FILE|RUN", "states to begin with"},
+    {"params-missing", 0, OPT_CHOICE, CMD_SWEEP, AT(params_missing), "ok",
+     "--params may lack states and hold others"},
+    {"epochs", 0, OPT_NATURAL, CMD_SWEEP, AT(epochs), "N", "instead of the recipe's"},
+    {"steps", 0, OPT_NATURAL, CMD_SWEEP, AT(steps), "N", "optimizer steps"},
+    {"threads", 0, OPT_COUNT, CMD_SWEEP, AT(threads), "N", "of each run (default: the processors, shared)"},
+    {"precision", 0, OPT_CHOICE, CMD_SWEEP, AT(precision), "f32|bf16", "of values kept in memory"},
+    {"tensorboard", 0, OPT_FLAG, CMD_SWEEP, AT(tensorboard), NULL, "also event files for TensorBoard"},
+    {"quiet", 'q', OPT_FLAG, CMD_SWEEP, AT(quiet), NULL, "less"},
     {"output", 'o', OPT_TEXT, CMD_REDUCE | CMD_FMT, AT(out), "FILE", "instead of standard output"},
     {"match", 0, OPT_TEXT, CMD_REDUCE, AT(match), "TEXT", "what the command prints must hold this"},
     {"checks", 0, OPT_FLAG, CMD_BENCH, AT(checks), NULL, "also what the check for non-finite values costs"},
@@ -334,6 +356,7 @@ void option_look(Cli *c, size_t offset) {
 
 Status options_unused(Cli *c, const Command *cmd) {
   Status s = ST_OK;
+  if (c->silent || (c->ranks && c->ranks->rank > 0)) return s; /* rank 0 has looked */
   for (int i = 0; i < c->given.n; i++) {
     const OptionRow *r = c->given.v[i];
     if (c->looked[r->offset] || r->letter == 'q') continue; /* a quiet command may have had nothing to say */

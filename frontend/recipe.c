@@ -469,6 +469,18 @@ static void describe_section(Elab *e, Frame *f, Recipe *r, Setting data, Setting
   r->nset = set.n;
 }
 
+/* Ranks take equal shares of a batch. */
+static void check_ranks(Elab *e, Frame *f, int64_t batch) {
+  int64_t n = e->m->opt.ranks, less;
+  if (n < 2 || batch % n == 0) return;
+  less = batch / n * n;
+  const char *fits = less ? arena_printf(e->arena, "%lld and %lld do", (long long)less, (long long)(less + n))
+                          : arena_printf(e->arena, "%lld does", (long long)n);
+  elab_error(e, f, train_setting(e, "batch"),
+             "a batch of %lld does not divide into equal shares of %lld ranks; %s", (long long)batch,
+             (long long)n, fits);
+}
+
 const Recipe *recipe_build(Elab *e) {
   Model *m = e->m;
   Recipe *r = NEW(e->arena, Recipe);
@@ -481,6 +493,7 @@ const Recipe *recipe_build(Elab *e) {
   derive_dims(e, f);
   r->model = m->main->name;
   r->batch = count_setting(e, f, "batch", 0, 1);
+  check_ranks(e, f, r->batch);
   r->epochs = count_setting(e, f, "epochs", 0, 1);
   r->steps = count_setting(e, f, "steps", 0, 1);
   r->seed = count_setting(e, f, "seed", 0, 0);

@@ -632,6 +632,7 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
                     const Request *q) {
   Elab *e = NEW(m->arena, Elab);
   Graph *g = graph_new(m->arena, name);
+  if (q->bind_data && m->opt.ranks > 1) g->ranks = m->opt.ranks;
   if (m->recipe && m->recipe->precision == DT_BF16) g->precision = DT_BF16;
   elab_start(e, m, d, g, training);
   jmp_buf env, *saved = *diags_trap(d);

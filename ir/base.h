@@ -19,6 +19,7 @@ typedef enum {
   ST_VERIFY = 5,    /* two evaluations disagree */
   ST_BUDGET = 6,    /* does not fit --max-memory */
   ST_MONITOR = 7,   /* a recipe's monitor tripped */
+  ST_RANK = 8,      /* a process of the run does not answer */
   ST_BUG = 70       /* error in jepac itself */
 } Status;
 

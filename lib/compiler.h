@@ -18,6 +18,7 @@ typedef struct {
   const char *models_dir;        /* where `use` looks after the file's own folder; NULL: compiler_models */
   const char *cache_dir;         /* machine code is kept here; NULL: nowhere */
   int threads;                   /* 0: one for each CPU */
+  int ranks;                     /* > 1: training steps are shared by so many processes */
   const Target *target;          /* NULL: this machine */
   bool use_anywhere, run_extern; /* FrontendOptions; without the second no graph with an extern is run */
   PipelineOptions pipeline;
@@ -32,6 +33,9 @@ typedef struct {
 /* The folder of the models that came with this program or library, found beside it: holds "nn/...". NULL:
    none. */
 const char *compiler_models(Arena *a);
+
+/* Where a module that is loaded lies, beside the program or library; where it should be when there is none. */
+const char *compiler_beside(Arena *a, const char *module);
 
 /* text NULL: the file's. Known shapes bind dimensions. */
 Status compiler_load(Compiler *c, const char *path, const char *text, const KnownShape *known, int nknown,

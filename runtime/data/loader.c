@@ -26,6 +26,7 @@ struct Loader {
   DataSet set;
   const DataSpec *spec;
   int64_t batch, steps; /* steps: batches an epoch */
+  int64_t first, own;   /* the samples of a batch that are wanted */
   bool all;             /* the last of them may be short */
   uint64_t seed;
   bool sequential, started;
@@ -99,7 +100,7 @@ static Loader *open_loader(const DataSpec *spec, const char *folder, int64_t bat
                            bool all, Diags *d, Status *st) {
   Loader *l = xcalloc(1, sizeof *l, NULL);
   l->spec = spec;
-  l->batch = batch;
+  l->batch = l->own = batch;
   l->seed = seed;
   l->diags = d;
   l->workers = 1;
@@ -150,6 +151,12 @@ void loader_configure(Loader *l, bool sequential, int threads) {
   if (l->started) bug("loader_configure after the first batch");
   l->sequential = sequential;
   l->workers = threads < 1 ? 1 : threads > MAX_WORKERS ? MAX_WORKERS : threads;
+}
+
+void loader_share(Loader *l, int which, int of) {
+  if (l->started || l->batch % of) bug("loader_share of a batch of %lld by %d", (long long)l->batch, of);
+  l->own = l->batch / of;
+  l->first = which * l->own;
 }
 
 static bool class_by_class(const DataSet *s) {
@@ -234,8 +241,8 @@ static bool fill_batch(const Loader *l, Worker *w, Slot *s) {
   if (epoch != w->epoch && !(l->sequential && w->epoch >= 0)) make_order(l, epoch, w->order);
   w->epoch = epoch;
   int64_t rows = rows_of(l, number);
-  for (int64_t i = 0; i < l->batch; i++) {
-    int64_t row = i < rows ? i : rows - 1;
+  for (int64_t i = 0; i < l->own; i++) {
+    int64_t place = l->first + i, row = place < rows ? place : rows - 1;
     Fill sample = {l->seed, epoch, number, row, w->order[first + row], {0}, w->room};
     for (int f = 0; f < l->spec->nfield; f++)
       if (l->offset[f] >= 0) sample.out[l->kind[f]] = data + l->offset[f] + i * l->sample_bytes[f];
@@ -287,7 +294,7 @@ static void *work(void *arg) {
 static void start(Loader *l, void *const *dst) {
   for (int f = 0; f < l->spec->nfield; f++) {
     l->offset[f] = dst[f] ? l->slot_bytes : -1;
-    if (dst[f]) l->slot_bytes += (l->batch * l->sample_bytes[f] + 63) / 64 * 64;
+    if (dst[f]) l->slot_bytes += (l->own * l->sample_bytes[f] + 63) / 64 * 64;
   }
   l->ring = l->workers + AHEAD;
   for (int i = 0; i < l->ring; i++) {
@@ -332,7 +339,7 @@ Status loader_next(Loader *l, void *const *dst) {
   for (int f = 0; f < l->spec->nfield; f++) {
     if (!dst[f]) continue;
     if (l->offset[f] < 0) bug("field %s wanted after the first batch", l->spec->field[f].name);
-    memcpy(dst[f], s->data + l->offset[f], (size_t)(l->batch * l->sample_bytes[f]));
+    memcpy(dst[f], s->data + l->offset[f], (size_t)(l->own * l->sample_bytes[f]));
   }
   l->rows = rows_of(l, l->consume);
   memcpy(l->sample, s->sample, (size_t)l->batch * sizeof *l->sample);

@@ -28,6 +28,9 @@ void loader_configure(Loader *l, bool sequential, int threads);
    its part. */
 void loader_take(Loader *l, int64_t n);
 
+/* Before the first batch: only the which-th of so many equal shares of each batch is read. */
+void loader_share(Loader *l, int which, int of);
+
 int64_t loader_size(const Loader *l);            /* samples */
 int64_t loader_steps_per_epoch(const Loader *l); /* batches; without _all whole ones, the rest is left out */
 /* Of the batch that loader_next gave: how many rows count, and the number of each one's sample in its part. */
