@@ -88,7 +88,11 @@ static Status link_shared(Cli *c, const char *name) {
     unlink(temp);
     return cli_fail(c, ST_FILE, "%s could not link %s", cc, to);
   }
-  if (rename(temp, to)) return cli_fail(c, ST_FILE, "cannot write %s: %s", to, strerror(errno));
+  if (rename(temp, to)) {
+    int error = errno;
+    unlink(temp);
+    return cli_fail(c, ST_FILE, "cannot write %s: %s", to, strerror(error));
+  }
   if (!OPT(c, quiet)) printf("%s/lib%s.so\n", OPT(c, out), name);
   return ST_OK;
 }

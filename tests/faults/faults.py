@@ -22,7 +22,7 @@ def end(failed):
 
 
 def train(out, steps, *more, threads=1):
-    return [jepac, "train", model, "--threads", str(threads), "-q", "--steps", str(steps), "--out", out, *more]
+    return [jepac, "train", model, "--threads", str(threads), "-q", "--steps", str(steps), "--set", "validate=7", "--out", out, *more]
 
 
 def read(path):
@@ -39,26 +39,30 @@ def digest(path):
 
 
 def log_lines(folder):
-    """The steps a log has records of, in order, and its "resumed" lines; None: it has a line that is no JSON."""
-    steps, resumed = [], []
+    """The steps of a log's records, in order, and of its validations; None: it has a line that is no JSON."""
+    steps, validations = [], []
     for line in (read(f"{folder}/run.jsonl") or b"").splitlines():
         try:
             record = json.loads(line)
         except ValueError:
             return None
-        if "step" in record: steps.append(record["step"])
-        if "resumed" in record: resumed.append(record["resumed"])
-    return steps, resumed
+        if "step" in record: (validations if "val.loss" in record else steps).append(record["step"])
+    return steps, validations
 
 
 def leftovers(folder):
     return [n for at, _, names in os.walk(folder) for n in names if ".tmp-" in n or n == "lock"]
 
 
-def whole(folder, final, steps):
-    """NULL, or what is wrong with a run that has ended."""
-    if digest(f"{folder}/checkpoint.safetensors") != final: return "other bits"
-    lines = log_lines(folder)
-    if not lines or lines[0] != steps: return f"the log has {lines and lines[0]}"
+def whole(folder, like):
+    """None, or in what a run that has ended differs from one that nothing happened to: a folder, or mark() of it."""
+    like = like if isinstance(like, tuple) else mark(like)
+    now = mark(folder)
+    for a, b, what in zip(now, like, ("other bits", "other best weights", "the log has")):
+        if a != b: return f"{what} {a} for {b}"
     if leftovers(folder): return f"leaves {leftovers(folder)}"
     return None
+
+
+def mark(folder):
+    return digest(f"{folder}/checkpoint.safetensors"), digest(f"{folder}/best.safetensors"), log_lines(folder)

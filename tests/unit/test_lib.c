@@ -441,7 +441,7 @@ END_TEST
 int main(void) {
   Suite *s = suite_create("lib");
   TCase *t = tcase_create("lib");
-  tcase_set_timeout(t, 60);
+  tcase_set_timeout(t, 180); /* a busy machine */
   tcase_add_test(t, trains_saves_and_loads);
   tcase_add_test(t, binds_inputs);
   tcase_add_test(t, rounds_to_bf16);
