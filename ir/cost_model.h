@@ -45,6 +45,12 @@ typedef struct CostModel {
   double tiles_line;                       /* cycles of a line that comes from L3 */
   double tiles_turn;                       /* cycles of a tile that is transposed */
 
+  /* ---- convolutions on tiles (ir/kernel/conv_tiles.c) ---- */
+  int64_t tiles_channels;   /* of either side, at least */
+  double tiles_chunk_flops; /* worth a chunk */
+  int64_t tiles_images;     /* bytes of a chunk's copy of its images, at most */
+  int64_t tiles_weights;    /* bytes of weights that more images should share */
+
   /* ---- convolutions (ir/kernel/conv_plan.c) ---- */
   int64_t conv_chunks;       /* chunks of a large one */
   double conv_chunk_flops;   /* worth a chunk */

@@ -5,13 +5,13 @@
 #include <string.h>
 
 const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
-const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
+const char *const conv_algo_names[CONV_ALGOS] = {"auto", "direct", "winograd", "tiles"};
 
 #define M(NAME) MEMBER(conv.NAME)
 static const Field fields[] = {
     {FIELD_STEP, "kind", .member = {M(kind)}, .words = conv_kind_names, .nword = 3},
-    {FIELD_WORD, "an algorithm: auto, direct or winograd", .member = {M(algo)}, .words = conv_algo_names,
-     .nword = 3},
+    {FIELD_WORD, "an algorithm: auto, direct, winograd or tiles", .member = {M(algo)},
+     .words = conv_algo_names, .nword = CONV_ALGOS},
     {FIELD_LIST, "x", .member = {M(n), M(c), M(h), M(w), M(xblock)}},
     {FIELD_LIST, "w", .member = {M(k), M(c), M(kh), M(kw)}},
     {FIELD_LIST, "y", .member = {M(n), M(k), M(oh), M(ow), M(yblock)}},
@@ -92,11 +92,19 @@ static bool recut(const Program *p, int64_t count, Kernel *k) {
   return st->images && st->nchunk == count;
 }
 
-/* A Winograd block has few tiles. */
+/* A Winograd block has few tiles; the rows of a tile may want several images. */
 static double cut_loss(const Program *p, const Kernel *k) {
   const ConvSpec *s = &k->conv;
   const CostModel *m = p->target.cost;
-  if (conv_resolve(s, &p->target).algo != CONV_WINOGRAD) return 0;
+  ConvAlgo algo = conv_resolve(s, &p->target).algo;
+  if (algo == CONV_TILES) {
+    ConvSpec free = *s;
+    ConvTiles cut, whole;
+    free.images = 0;
+    conv_tiles(s, &p->target, &cut), conv_tiles(&free, &p->target, &whole);
+    return cut.nb < whole.nb ? 1e9 : 0;
+  }
+  if (algo != CONV_WINOGRAD) return 0;
   int64_t tiles = s->images * ((s->oh + 3) / 4) * ((s->ow + 3) / 4);
   return tiles < m->chain_tiles ? 1e9 : m->chain_few_tiles / (double)tiles;
 }

@@ -122,6 +122,29 @@ typedef struct {
   int64_t work; /* floats of scratch for edge patches and between the passes of a transform */
 } ConvWino;
 
+/* On tiles of bf16. Forward and input gradient: a chunk copies its images (or a band of one) to zero-padded scratch
+   [group of nb images][32 channels][row][column of one residue][image][channel], so that the rows of a tile, pq
+   pixels of nb images, are always 64 bytes apart; then 2 x 2 tiles of sums run over channels and taps. */
+typedef struct {
+  ConvGather g;                /* phases; fill: lo, sub, rows; band, group and units */
+  int64_t cin, cout, icb, ocb; /* icb: blocks of 32 source channels; ocb: tiles of 16 produced ones */
+  int64_t nb, pq[CONV_PHASES], qt[CONV_PHASES]; /* by phase of columns: pixels a tile, tiles a row */
+  int64_t step, half;                           /* residues of columns, columns of each */
+  int64_t pitch, plane, image; /* elements a scratch row, 32 channels, a group of nb images */
+  int64_t panel;               /* elements of weights of 32 produced channels */
+} ConvTiles;
+enum { CONV_PAIR_COLUMNS, CONV_PAIR_ROWS, CONV_PAIR_IMAGES };
+/* Which two tiles share a pass over the weights. */
+int conv_tiles_pair(const ConvTiles *c, int a, int b);
+bool conv_tiles_fits(const ConvSpec *s, const Target *t);
+void conv_tiles(const ConvSpec *s, const Target *t, ConvTiles *c);
+void conv_tiles_plan(const ConvSpec *s, const Target *t, ContractionPlan *p);
+
+double conv_flops(const ConvSpec *s);
+/* Phases of forward pass or input gradient; the scratch extent along d that `count` phase positions need. */
+void conv_phases(const ConvSpec *s, ConvGather *g);
+int64_t conv_extent(ConvGather *g, int d, int64_t count);
+
 bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g);
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);

@@ -1,5 +1,6 @@
 /* Convolutions of tensors stored as bf16: the same bits as the f32 kernels give on the widened operands,
    rounded when stored; direct and Winograd, on every target this machine runs. */
+#include "ir/kernel/tiles.h"
 #include "tests/unit/contraction.h"
 #include "tests/unit/support.h"
 
@@ -116,6 +117,103 @@ static void check_algo(ConvAlgo algo) {
   }
 }
 
+/* ---- on tiles ---- */
+static int64_t blocked(int64_t block, int64_t c, int64_t h, int64_t w, int64_t i, int64_t j, int64_t y,
+                       int64_t x) {
+  return (((i * (c / block) + j / block) * h + y) * w + x) * block + j % block;
+}
+
+/* The sum of one produced element: blocks of 32 channels, taps, TILE_DEEP products at a time. */
+static float tiled_sum(const ConvSpec *s, const uint16_t *from, const uint16_t *w, int64_t i, int64_t j,
+                       int64_t y, int64_t x) {
+  bool dx = s->kind == CONV_DX;
+  int64_t cin = dx ? s->k : s->c, h = dx ? s->oh : s->h, wd = dx ? s->ow : s->w;
+  float sum = 0;
+  for (int64_t c0 = 0; c0 < cin; c0 += TILE_DEEP)
+    for (int64_t r = 0; r < s->kh; r++)
+      for (int64_t t = 0; t < s->kw; t++) {
+        int64_t v = dx ? y + s->pad[0] - r : y * s->stride[0] + r - s->pad[0],
+                u = dx ? x + s->pad[1] - t : x * s->stride[1] + t - s->pad[1];
+        if (dx && (v % s->stride[0] || u % s->stride[1])) continue;
+        if (dx) v /= s->stride[0], u /= s->stride[1];
+        float a[TILE_DEEP] = {0}, b[TILE_DEEP] = {0};
+        for (int64_t c = c0; c < cin && c < c0 + TILE_DEEP; c++) {
+          int64_t o = dx ? c : j, e = dx ? j : c;
+          if (v >= 0 && v < h && u >= 0 && u < wd)
+            a[c - c0] = bf16_value(from[blocked(dx ? s->yblock : s->xblock, cin, h, wd, i, c, v, u)]);
+          b[c - c0] = bf16_value(w[((o * s->c + e) * s->kh + r) * s->kw + t]);
+        }
+        sum = tiles_add(sum, a, b, TILE_DEEP);
+      }
+  return sum;
+}
+
+static void check_tiles(ConvSpec s, const Target *t) {
+  s.oh = (s.h + 2 * s.pad[0] - s.kh) / s.stride[0] + 1;
+  s.ow = (s.w + 2 * s.pad[1] - s.kw) / s.stride[1] + 1;
+  s.xbf16 = s.wbf16 = s.ybf16 = true;
+  ck_assert(conv_tiles_fits(&s, t));
+  int64_t n[3] = {s.n * s.c * s.h * s.w, s.k * s.c * s.kh * s.kw, s.n * s.k * s.oh * s.ow};
+  bool dx = s.kind == CONV_DX;
+  int result = dx ? CO_X : CO_Y;
+  uint16_t *p[3];
+  for (int i = 0; i < 3; i++) {
+    p[i] = filled(n[i]);
+    for (int64_t k = 0; k < n[i] && i != result; k++) p[i][k] = bf16_bits(random_value());
+  }
+  run(&s, t, p[CO_X], p[CO_W], p[CO_Y]);
+  int64_t ch = dx ? s.c : s.k, h = dx ? s.h : s.oh, w = dx ? s.w : s.ow, at = 0;
+  for (int64_t i = 0; i < s.n; i++)
+    for (int64_t j = 0; j < ch; j++)
+      for (int64_t y = 0; y < h; y++)
+        for (int64_t x = 0; x < w; x++, at++) {
+          if (at % 7 && at % 31) continue; /* a sample */
+          float want = tiled_sum(&s, p[dx ? CO_Y : CO_X], p[CO_W], i, j, y, x);
+          uint16_t got = p[result][blocked(s.xblock, ch, h, w, i, j, y, x)];
+          ck_assert_msg(got == bf16_bits(want),
+                        "%s kind %d n %d c %d h %d k %d stride %d images %d: (%d %d %d %d) is %g, not %g",
+                        t->cpu, (int)s.kind, (int)s.n, (int)s.c, (int)s.h, (int)s.k, (int)s.stride[0],
+                        (int)s.images, (int)i, (int)j, (int)y, (int)x, (double)bf16_value(got), (double)want);
+        }
+  for (int i = 0; i < 3; i++) free(p[i]);
+}
+
+START_TEST(tiles) {
+  static const Case cases[] = {{3, 32, 7, 7, 48, 3, 3, 1, 1, 0, 0},   {2, 16, 9, 9, 32, 3, 3, 2, 1, 0, 0},
+                               {5, 64, 4, 4, 64, 3, 3, 1, 1, 0, 0},   {1, 48, 20, 33, 16, 3, 3, 1, 1, 0, 0},
+                               {2, 32, 8, 8, 16, 1, 1, 2, 0, 0, 0},   {4, 80, 8, 8, 112, 3, 3, 2, 1, 0, 0},
+                               {2, 32, 6, 9, 32, 5, 3, 1, 1, 0, 0},   {18, 16, 2, 2, 16, 3, 3, 1, 1, 0, 0},
+                               {1, 16, 15, 18, 32, 7, 7, 2, 3, 0, 0}, {17, 32, 1, 1, 32, 1, 1, 1, 0, 0, 0}};
+  static const char *const cpus[] = {"host", "x86-64-v3+tiles", "x86-64-v4+tiles"};
+  Target host = target_host(), t;
+  ck_assert(target_named(cpus[_i], &t));
+  if (t.vector_bytes > host.vector_bytes || t.tiles == TILES_NONE) return;
+  int L = target_lanes(&t);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (int kind = CONV_FWD; kind <= CONV_DX; kind++) {
+      Case z = cases[i];
+      if (_i && (i + (size_t)(kind + _i)) % 2) continue;
+      ConvSpec s = {.kind = (ConvKind)kind,
+                    .n = z.n,
+                    .c = z.c,
+                    .h = z.h,
+                    .w = z.w,
+                    .k = z.k,
+                    .kh = z.kh,
+                    .kw = z.kw,
+                    .stride = {z.s, z.s},
+                    .pad = {z.p, z.p},
+                    .dilation = {1, 1},
+                    .groups = 1,
+                    .xblock = L,
+                    .yblock = L};
+      check_tiles(s, &t);
+      s.images = z.n % 2 ? 1 : 2;
+      if (!_i && z.n > 1) check_tiles(s, &t);
+    }
+}
+END_TEST
+
 START_TEST(direct) { check_algo(CONV_DIRECT); }
 END_TEST
 START_TEST(winograd) { check_algo(CONV_WINOGRAD); }
@@ -127,6 +225,7 @@ int main(void) {
   tcase_set_timeout(c, 600);
   tcase_add_test(c, direct);
   tcase_add_test(c, winograd);
+  tcase_add_loop_test(c, tiles, 0, 3);
   suite_add_tcase(s, c);
   return run_suite(s);
 }
