@@ -43,5 +43,6 @@ void conv_emit_lanes(EmitModule *m, const ConvSpec *s); /* gather and weight gra
 void conv_emit_lanes_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_tiles(EmitModule *m, const ConvSpec *s, int step);
+void conv_emit_tiles_dw(EmitModule *m, const ConvSpec *s, int step);
 
 #endif

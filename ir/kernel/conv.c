@@ -129,12 +129,6 @@ static ContractionOperand stands_for(const ContractionPlan *plan, ContractionOpe
   return role;
 }
 
-static int64_t at4(int64_t block, int64_t channels, int64_t h, int64_t w, int64_t i, int64_t j, int64_t y,
-                   int64_t x) {
-  if (!block) return ((i * channels + j) * h + y) * w + x;
-  return (((i * (channels / block) + j / block) * h + y) * w + x) * block + j % block;
-}
-
 static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
   int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   for (int64_t i = 0; i < s->n; i++)
@@ -147,17 +141,17 @@ static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
                 int64_t h = a * s->stride[0] + r * s->dilation[0] - s->pad[0],
                         v = b * s->stride[1] + t * s->dilation[1] - s->pad[1];
                 if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-                int64_t xi = at4(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
+                int64_t xi = conv_at(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
                         wi = ((o * cg + c) * s->kh + r) * s->kw + t,
-                        yi = at4(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
+                        yi = conv_at(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
                 if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
                 else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
                 else w[wi] += x[xi] * y[yi];
               }
 }
 
+/* round_f32: sums on tiles are those of tiles, to the last bit. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
   const ConvSpec *s = &k->conv;
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
@@ -170,7 +164,9 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   ContractionOperand result = stands_for(plan, st->out[0]);
   int64_t n = elements(s, result);
   memset(at[result], 0, sizeof(double) * (size_t)n);
-  convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
+  if (round_f32 && conv_resolve(s, &p->target).algo == CONV_TILES)
+    conv_tiles_interp(s, &p->target, at[CO_X], at[CO_W], at[CO_Y], at[result]);
+  else convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
   if (result == CO_X ? s->xbf16 : result == CO_W ? s->wbf16 : s->ybf16)
     for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
 }
