@@ -84,6 +84,8 @@ static Status check_options(Compiler *c, const jepac_options *o) {
     diag_error(c->diags, NULL, "max_memory is a number of bytes or 0, not %lld", (long long)o->max_memory);
   if (o->precision && o->precision != JEPAC_F32 && o->precision != JEPAC_BF16)
     diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16 or 0, not %d", (int)o->precision);
+  if (o->allow & ~(JEPAC_ALLOW_EXTERN | JEPAC_ALLOW_USE))
+    diag_error(c->diags, NULL, "allow is JEPAC_ALLOW_EXTERN and JEPAC_ALLOW_USE, not %d", o->allow);
   return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
 }
 
@@ -96,6 +98,8 @@ static Status set_up(Compiler *c, const jepac_options *opt) {
                   .cache_dir = copy(a, opt->cache_dir),
                   .threads = opt->threads,
                   .precision = (DType)opt->precision,
+                  .use_anywhere = opt->allow & JEPAC_ALLOW_USE,
+                  .run_extern = opt->allow & JEPAC_ALLOW_EXTERN,
                   .pipeline = {.max_memory = opt->max_memory}};
   Status s = check_options(c, opt);
   return s ? s : read_settings(c, opt->set);

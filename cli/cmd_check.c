@@ -50,7 +50,7 @@ static void print_signature(const Graph *g, const char *name) {
 }
 
 static Status lower_train_step(Cli *c, Model *m, Program **p) {
-  const Graph *g = frontend_train_step(m, c->diags, true);
+  const Graph *g = cli_train_step(c, m);
   return g && (g = cli_passes(c, g, NULL)) ? cli_lower(c, g, p) : ST_MODEL;
 }
 
@@ -59,7 +59,9 @@ static void print_train_step(Cli *c, const Recipe *r, const Program *p) {
   tally(p->graph, IN_PARAM, &param);
   tally(p->graph, IN_BUFFER, &buffer);
   tally(p->graph, IN_SLOT, &slot);
-  printf("  train %s on %s, batch %lld", r->model, r->data.source, (long long)r->batch);
+  printf("  train %s", r->model);
+  if (r->data.source) printf(" on %s", r->data.source);
+  printf(", batch %lld", (long long)r->batch);
   if (r->accumulate > 1) printf(" x %lld", (long long)r->accumulate);
   printf(", ");
   if (r->steps > 0) printf("%lld steps\n", (long long)r->steps);
@@ -79,10 +81,11 @@ Status cmd_check(Cli *c) {
   int n = frontend_entry_count(m);
   const Graph **entry = NEWN(c->arena, const Graph *, n + 1);
   for (int i = 0; i < n; i++)
-    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) return ST_MODEL;
+    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) s = ST_MODEL;
   const Recipe *r = cli_recipe(c, m);
   Program *step = NULL;
-  if (r && (s = lower_train_step(c, m, &step))) return s;
+  Status stepped = r ? lower_train_step(c, m, &step) : ST_OK;
+  if (s || stepped) return s ? s : stepped;
   printf("%s\n", c->opt.arg[0]);
   for (int i = 0; i < n; i++) {
     print_signature(entry[i], frontend_entry_name(m, i));

@@ -217,8 +217,9 @@ static Status convert(Cli *c, Tensors *open) {
 static Status check(Cli *c, Tensors *open) {
   (void)open;
   const char *path = c->opt.arg[1];
-  bool folder = file_is_folder(path);
-  if (folder && !checkpoint_exists(path))
+  bool folder = file_is_folder(path), found = true;
+  if (folder && checkpoint_find(path, &found, c->diags)) return ST_FILE;
+  if (!found)
     return cli_fail(c, ST_FILE, "%s holds neither %s nor %s", path, checkpoint_files[0], checkpoint_files[1]);
   Status worst = ST_OK;
   for (int i = 0; i < (folder ? CHECKPOINT_FILES : 1); i++) {

@@ -29,8 +29,8 @@ static bool matches(Reduce *r) {
   long n = ftell(r->output);
   if (!text) return true;
   char *all = xcalloc((size_t)n + 1, 1, "what the command prints");
-  rewind(r->output);
-  bool found = fread(all, 1, (size_t)n, r->output) == (size_t)n && memmem(all, (size_t)n, text, strlen(text));
+  bool found = !fseek(r->output, 0, SEEK_SET) && fread(all, 1, (size_t)n, r->output) == (size_t)n &&
+               memmem(all, (size_t)n, text, strlen(text));
   free(all);
   return found;
 }
@@ -358,7 +358,7 @@ Status cmd_reduce(Cli *c) {
     return cli_fail(c, ST_USAGE, "usage is jepac reduce MODEL [-o FILE] -- CMD with MODEL in it");
   Status s = cli_check_readable(c, model, "model");
   if (s) return s;
-  const Source *src = source_read(c->arena, model);
+  const Source *src = source_read_most(c->arena, model, SOURCE_BYTES);
   if (!src) return cli_fail(c, ST_FILE, "cannot read model %s", model);
   int n = 0, used = 0;
   while (c->opt.command[n]) n++;

@@ -212,6 +212,9 @@ static Status interpret(Run *r) {
   Cli *c = r->c;
   const Graph *g = r->program ? r->g : compiler_expand(cli_compiler(c, 0), r->g);
   if (!g) return ST_MODEL;
+  (void)OPT(c, allow_extern);
+  Status may = compiler_may_run(cli_compiler(c, 0), g);
+  if (may) return may;
   Session *store = tensors_store(cli_compiler(c, 0), g, r->seed);
   if (!store) return ST_BUDGET;
   set_random(r, store);

@@ -238,6 +238,8 @@ Status cmd_verify(Cli *c) {
   Program *p, *alone;
   Status s = cli_subject(c, &g);
   if (s) return s;
+  (void)OPT(c, allow_extern);
+  if ((s = compiler_may_run(cli_compiler(c, 0), g))) return s;
   double flops = 0;
   for (Val n = 0; n < g->node.n; n++)
     if (g_node(g, n)->op != OP_grad) flops += node_flops(g, n);

@@ -35,11 +35,11 @@ static void add(Arena *a, Changes *out, const char *path, const char *old, const
   vec_push(a, out, change);
 }
 
-/* How long to train, which is compared as steps, and the seed, which the checkpoint has. */
+/* How long to train, which is compared as steps, the seed, which the checkpoint has, and what validation looks at. */
 static bool changes_no_step(const char *path) {
-  static const char *const names[] = {"epochs", "steps", "seed"};
+  static const char *const names[] = {"epochs", "steps", "seed", "validate", "best", "patience"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (!strcmp(path, names[i])) return true;
+    if (!strncmp(path, names[i], strlen(names[i])) && strchr(".", path[strlen(names[i])])) return true;
   return false;
 }
 

@@ -58,7 +58,13 @@ typedef struct {          /* all may be 0 */
   int64_t max_memory;     /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
   jepac_type
       precision; /* of values stored between kernels, JEPAC_F32 or JEPAC_BF16; 0: the recipe's, else f32 */
+  int allow;     /* what a model file may do beside computing: JEPAC_ALLOW_*, added up */
 } jepac_options;
+
+enum {
+  JEPAC_ALLOW_EXTERN = 1, /* have libraries loaded that it names, which runs their code */
+  JEPAC_ALLOW_USE = 2     /* use files outside of its folder and of models_dir */
+};
 
 JEPAC_API const char *jepac_version(void);
 /* LLVM, which generates the code, has switches for a whole process only. They belong to the program, so libjepac

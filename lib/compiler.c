@@ -60,6 +60,9 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .nset = c->nset,
                          .known = known,
                          .nknown = nknown,
+                         .ranks = c->ranks,
+                         .use_anywhere = c->use_anywhere,
+                         .run_extern = c->run_extern,
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
                          .text = text,
                          .unread = unread};
@@ -147,23 +150,42 @@ Status compiler_resume(Compiler *c, Program *p, const char *stop_after) {
   return pipeline_resume(p, &o, c->diags);
 }
 
+Status compiler_may_run(Compiler *c, const Graph *g) {
+  for (Val v = 0; v < g->node.n && !c->run_extern; v++) {
+    const Node *n = g_node(g, v);
+    if (n->op != OP_extern) continue;
+    diag_error(
+        c->diags, n->loc,
+        "this calls `%s` of the library %s: allow it with --allow-extern (libjepac: JEPAC_ALLOW_EXTERN)",
+        n->ext->symbol, n->ext->library);
+    diag_note(c->diags, NULL, "the library's code runs with all your rights: allow what you trust");
+    return ST_USAGE;
+  }
+  return ST_OK;
+}
+
 /* ---- code generation ---- */
 extern const CodegenApi codegen_api __attribute__((weak)); /* where it is linked in */
 
+const char *compiler_beside(Arena *a, const char *module) {
+  static const char *const where[] = {"../lib/jepac/", ""};
+  const char *path = NULL;
+  for (size_t i = 0; i < sizeof where / sizeof *where && (!path || access(path, F_OK)); i++)
+    path = arena_printf(a, "%s/%s%s", own_folder(a), where[i], module);
+  return path;
+}
+
 const CodegenApi *compiler_codegen(Compiler *c) {
-  static const char *const where[] = {"", "../lib/jepac/"};
   if (!c->codegen) c->codegen = &codegen_api;
   if (c->codegen) return c->codegen;
-  const char *own = own_folder(c->arena), *path = NULL;
-  for (size_t i = 0; i < sizeof where / sizeof *where && !path; i++) {
-    path = arena_printf(c->arena, "%s/%sjepac_codegen.so", own, where[i]);
-    if (access(path, F_OK)) path = NULL;
-  }
+  const char *path = compiler_beside(c->arena, "jepac_codegen.so");
+  bool there = !access(path, F_OK);
   reserve((size_t)172 << 20, "the code generator"); /* with LLVM, as it lies in memory */
-  void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-  if (!path) {
+  void *module = there ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  if (!there) {
     diag_error(c->diags, NULL,
-               "the code generator jepac_codegen.so is missing: it belongs beside the program %s/jepac", own);
+               "the code generator jepac_codegen.so is missing: it belongs beside the program %s/jepac",
+               own_folder(c->arena));
   } else if (!module) {
     diag_error(c->diags, NULL, "cannot load the code generator: %s", dlerror());
   } else if (!(c->codegen = dlsym(module, "codegen_api"))) {
@@ -187,6 +209,8 @@ static void free_compiled(void *k) { compiled_free(k); }
 Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   double start = now_seconds();
   *out = (Compiled){0};
+  Status may = compiler_may_run(c, p->graph);
+  if (may) return may;
   const CodegenApi *api = compiler_codegen(c);
   if (!api) return ST_FILE;
   CodegenOptions o = {.cache_dir = c->cache_dir,

@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
-                                           "strip",    "simplify", "cse",    "simplify", "canon",
-                                           "split",    "cse",      "dce"};
+                                           "strip",    "simplify", "cse",    "simplify", "shard",
+                                           "parts",    "canon",    "split",  "cse",      "dce"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static void print_times(const PassTime *t, int n) {

@@ -19,23 +19,28 @@ typedef struct {
   const char *recipe; /* resolved recipe as JSON text, or "" */
   const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */
   const char *data;   /* --data as an absolute path, or "" */
+  double best;        /* figure of best.safetensors, its step (0: there is none), validations since */
+  int64_t best_step, since_best;
 } CheckpointInfo;
 
 enum { CHECKPOINT_FILES = 2 };
 extern const char
     *const checkpoint_files[CHECKPOINT_FILES]; /* their names in a run's folder, the newest first */
 
-/* Does the folder hold a checkpoint, whole or not? */
-bool checkpoint_exists(const char *folder);
-/* Opens a tensor file and compares its check sums, where it has some; NULL after reporting. */
+/* Does the folder hold a checkpoint, whole or not? ST_FILE after reporting: it cannot be told. */
+Status checkpoint_find(const char *folder, bool *found, Diags *d);
+/* Opens a tensor file and compares its check sums, where it has some; NULL after reporting, errno then as of st_open. */
 StFile *checkpoint_file(const char *path, Diags *d);
 bool checkpoint_has_sums(const StFile *f);
 
+/* The states as best.safetensors, which no run is resumed from. */
+Status checkpoint_save_best(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d);
 /* Makes the folder when needed. */
 Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d);
-/* The newest whole checkpoint of a folder, for states_load; NULL after reporting. What is wrong with a newer one is an
-   error only where there is no older one. The information's text lives in a. */
+/* The newest whole checkpoint of a folder, for states_load; NULL after reporting. That a newer one is
+   missing or damaged is an error only where there is no older one. The information's text lives in a. */
 StFile *checkpoint_open(const char *folder, CheckpointInfo *info, Arena *a, Diags *d);
+StFile *checkpoint_open_best(const char *folder, CheckpointInfo *info, Arena *a, Diags *d);
 /* For who is about to save into the folder after opening `taken`: renames a newer one that could not be read. */
 Status checkpoint_set_aside(const char *folder, const StFile *taken, Diags *d);
 

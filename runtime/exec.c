@@ -48,6 +48,7 @@ struct Session {
   atomic_llong *left;    /* per step: chunks not finished */
   double *step_min, mark;
   bool profile, trace;
+  Ranks *ranks;      /* NULL: this process stands for all */
   EventList *events; /* per thread, while tracing */
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
@@ -222,7 +223,7 @@ static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
     }
     operand = ptr;
   }
-  st->fn(operand, c, scratch, st->param);
+  st->fn(operand, c, st->ranks ? (void *)s->ranks : scratch, st->param);
 }
 
 static void profile_mark(Session *s, int i, double seconds) {
@@ -433,6 +434,7 @@ const SessionEvent *session_events(const Session *s, int thread, int *n) {
   return *n ? s->events[thread].v : NULL;
 }
 
+void session_ranks(Session *s, Ranks *ranks) { s->ranks = ranks; }
 void session_profile(Session *s, bool on) { s->profile = on; }
 const double *session_step_min(const Session *s) { return s->step_min; }
 

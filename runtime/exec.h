@@ -2,7 +2,7 @@
 #ifndef JEPAC_RUNTIME_EXEC_H
 #define JEPAC_RUNTIME_EXEC_H
 
-#include "runtime/abi.h"
+#include "runtime/ranks.h"
 
 typedef struct Session Session;
 
@@ -47,6 +47,9 @@ void session_init_states(Session *s, uint64_t seed);
 void session_init_tensor(Session *s, int i, uint64_t seed);
 /* Copies every state of dst that src has too, by name; returns how many. Differing types are a bug. */
 int session_copy_states(Session *dst, const Session *src);
+
+/* The processes that run the same plan together with this one; it stands for all of them without. */
+void session_ranks(Session *s, Ranks *ranks);
 
 /* Per-step timing: when on, every step ends in a barrier and is timed. */
 void session_profile(Session *s, bool on);

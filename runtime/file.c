@@ -74,12 +74,22 @@ static int sync_folder(const char *folder) {
   return err;
 }
 
+int file_sync_folder_of(const char *path) {
+  char *folder = folder_of(path);
+  int err = sync_folder(folder);
+  free(folder);
+  return err;
+}
+
 /* A second name for the file about to be replaced, so that there is a whole one at every moment. */
 static int keep_previous(const NewFile *nf) {
   char *temp = text("%s.tmp-former", nf->previous);
   unlink(temp);
   int err = link(nf->path, temp) ? errno : 0;
   if (!err && rename(temp, nf->previous)) err = errno;
+  if (!err)
+    unlink(
+        temp); /* rename leaves it where both were names of one file: a run killed between the two renames */
   if (err && err != ENOENT) { /* no links here: the old file is moved, and the new one follows at once */
     unlink(temp);
     err = rename(nf->path, nf->previous) ? errno : 0;
@@ -140,8 +150,8 @@ Status file_make_folder(const char *path, Diags *d) {
     char keep = *q;
     *q = 0;
     struct stat st;
-    if (mkdir(p, 0777) && (errno != EEXIST || stat(p, &st) || !S_ISDIR(st.st_mode)))
-      err = errno == EEXIST ? ENOTDIR : errno;
+    if (!mkdir(p, 0777)) (void)file_sync_folder_of(p); /* where that fails the folder is there all the same */
+    else if (errno != EEXIST || stat(p, &st) || !S_ISDIR(st.st_mode)) err = errno == EEXIST ? ENOTDIR : errno;
     *q = keep;
     if (!keep) break;
   }
@@ -150,15 +160,29 @@ Status file_make_folder(const char *path, Diags *d) {
   return err ? ST_FILE : ST_OK;
 }
 
+int file_open(const char *path, const char **why) {
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || fstat(fd, &st)) {
+    *why = strerror(errno);
+  } else if (S_ISREG(st.st_mode)) {
+    return fd;
+  } else {
+    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    *why = errno == EISDIR ? strerror(EISDIR) : "it is no regular file";
+  }
+  int err = errno;
+  if (fd >= 0) close(fd);
+  errno = err;
+  return -1;
+}
+
 Status file_map(MappedFile *m, const char *path, Diags *d) {
   *m = (MappedFile){0};
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  const char *why = NULL;
+  int fd = file_open(path, &why);
   if (fd < 0 || fstat(fd, &st)) goto fail;
-  if (!S_ISREG(st.st_mode)) {
-    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-    goto fail;
-  }
   if (st.st_size > 0) {
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) goto fail;
@@ -167,9 +191,11 @@ Status file_map(MappedFile *m, const char *path, Diags *d) {
   }
   close(fd);
   return ST_OK;
-fail:
-  diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
+fail:;
+  int err = errno;
+  diag_error(d, NULL, "cannot read %s: %s", path, why ? why : strerror(err));
   if (fd >= 0) close(fd);
+  errno = err;
   return ST_FILE;
 }
 

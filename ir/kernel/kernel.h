@@ -6,6 +6,7 @@
 #define JEPAC_IR_KERNEL_KERNEL_H
 
 #include "ir/graph/graph.h"
+#include "ir/kernel/collective.h"
 #include "ir/kernel/conv_plan.h"
 #include "ir/kernel/gemm_plan.h"
 #include "ir/kernel/loop.h"
@@ -32,6 +33,7 @@ typedef struct Kernel {
     GemmSpec gemm;
     ConvSpec conv;
     ScatterSpec scatter;
+    CollectiveSpec collective;
     ExternSpec ext;
   };
   int *buf; /* operands: indices into Program.buf */
@@ -77,10 +79,12 @@ typedef enum {
   WHY_INDEX,      /* the kernel of other cannot address its operands in its own order of elements */
   WHY_COSTLY,     /* a operations an element, needed in b kernels */
   WHY_DEEP,       /* a operators one after the other are as many as a kernel takes */
-  WHY_READS,      /* needed in a kernels, each of which would read b operands an element */
-  WHY_READER,     /* a row sum whose reader, other, is no elementwise or row kernel */
-  WHY_FOLD,       /* overlapping sums, read at other places than they are made at */
-  WHY_LONG_ROW,   /* sums over a elements, more than b, which would be read again for each of them */
+  WHY_WORK,   /* the kernel of other would be more than code generation takes, and most of it is this value */
+  WHY_PARTS,  /* a concatenation that is part of a longer one, other */
+  WHY_READS,  /* needed in a kernels, each of which would read b operands an element */
+  WHY_READER, /* a row sum whose reader, other, is no elementwise or row kernel */
+  WHY_FOLD,   /* overlapping sums, read at other places than they are made at */
+  WHY_LONG_ROW, /* sums over a elements, more than b, which would be read again for each of them */
   WHY_ROWS, /* sums over a elements each, at b places, and other has neither these rows nor these elements */
   WHY_SEVERAL, /* the kernel of other computes it on the way; a kernels need it */
   WHY_JOINED,  /* val's rows are computed in the kernel of other, whose operands they share */
@@ -135,6 +139,7 @@ Kernel loop_kernel(const LoopKernel *l);
 Kernel gemm_kernel(const GemmSpec *s, int step);
 Kernel conv_kernel(const ConvSpec *s, int step);
 Kernel scatter_kernel(const ScatterSpec *s);
+Kernel collective_kernel(const CollectiveSpec *s);
 Kernel extern_kernel(const Extern *e, const Shape *result);
 
 /* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */

@@ -55,7 +55,7 @@ _Noreturn void kr_fail(KReader *r, const char *fmt, ...) {
 }
 
 void kr_blanks(KReader *r) {
-  while (*r->p == ' ') r->p++;
+  while (*r->p == ' ' || *r->p == '\r') r->p++;
 }
 
 bool kr_eat(KReader *r, const char *word) {

@@ -38,6 +38,7 @@ static bool equal_ints(const Ints *a, const Ints *b) {
 
 static bool equal_nodes(const Node *a, const Node *b) {
   if (a->op != b->op || a->op == OP_input || a->dt != b->dt || a->nin != b->nin) return false;
+  /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
   if (!shape_eq(&a->shape, &b->shape) || memcmp(&a->imm, &b->imm, sizeof a->imm))
     return false; /* -0 is not 0 */
   for (int i = 0; i < a->nin; i++)

@@ -37,6 +37,11 @@ static const PassRow table[] = {
      .gives = PROP_LIVE,
      .keeps = PROP_EXPANDED | PROP_STRIPPED,
      .doc = "Computes of every value only the part that is read."},
+    {.name = "shard",
+     .fn = pass_shard,
+     .needs = PROP_EXPANDED | PROP_STRIPPED,
+     .keeps = PROP_EXPANDED | PROP_STRIPPED,
+     .doc = "Shares a step among processes: each works on its part of the batch."},
     {.name = "canon",
      .fn = pass_canon,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
@@ -45,6 +50,10 @@ static const PassRow table[] = {
      .fn = pass_split,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
      .doc = "Sums over a batch of images: within each image first, then over the images."},
+    {.name = "parts",
+     .fn = pass_parts,
+     .keeps = PROP_EXPANDED | PROP_STRIPPED,
+     .doc = "Sums of many disjoint parts become concatenations, long concatenations trees of short ones."},
 };
 enum { PASSES = sizeof table / sizeof *table };
 
@@ -158,6 +167,7 @@ Graph *pass_begin(Arena *a, const Graph *in, Val **map) {
   for (int i = 0; i < in->node.n; i++) (*map)[i] = -1;
   Graph *out = graph_new(a, in->name);
   out->precision = in->precision;
+  out->ranks = in->ranks;
   out->node.cap = in->node.n + in->node.n / 8 + 8;
   out->node.v = NEWN(a, Node, out->node.cap);
   return out;

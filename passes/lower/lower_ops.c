@@ -250,6 +250,20 @@ static Refusal lower_scatter(Lower *l, Val v) {
   return (Refusal){.kind = BUILT};
 }
 
+/* ---- between ranks ---- */
+
+static Refusal lower_collective(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  CollectiveSpec s = collective_spec(l->g, n);
+  Kernel k = collective_kernel(&s);
+  int64_t work = collective_work(&s);
+  int buf[3] = {lower_buf(l, n->in[0])}, nbuf = 1;
+  if (work) buf[nbuf++] = lower_temp(l, n->dt, work);
+  buf[nbuf++] = lower_buf(l, v);
+  push_operands(l, &k, buf, nbuf, nbuf - 1, v);
+  return (Refusal){.kind = BUILT};
+}
+
 /* ---- extern ---- */
 
 static Refusal lower_extern(Lower *l, Val v) {
@@ -286,11 +300,10 @@ static void gather_needs(Lower *l, Val v) {
   l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
 }
 
-static const OpLowering table[KIND_EXTERN + 1] = {[KIND_DOT] = {dot_needs, lower_dot},
-                                                  [KIND_CONV] = {conv_needs, lower_conv},
-                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
-                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
-                                                  [KIND_GATHER] = {gather_needs, NULL}};
+static const OpLowering table[KIND_EXTERN + 1] = {
+    [KIND_DOT] = {dot_needs, lower_dot},           [KIND_CONV] = {conv_needs, lower_conv},
+    [KIND_SCATTER] = {plain_needs, lower_scatter}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
+    [KIND_EXTERN] = {plain_needs, lower_extern},   [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

@@ -59,7 +59,7 @@ $ jepac ir tiny.jepa --after interleav
   jepac: note: did you mean 'interleave'?
   exit 2
 $ jepac ir tiny.jepa --train-step --stage plan --precision bf16 --time-passes 2>&1 >plan.txt | awk '{ printf "%s ", $1 } END { print "" }'
-  pass simplify cse narrow cse autodiff strip simplify cse simplify canon split cse dce pass remat precision layout fuse schedule chain interleave memplan 
+  pass simplify cse narrow cse autodiff strip simplify cse simplify shard parts canon split cse dce pass remat precision layout fuse schedule chain interleave memplan 
 $ rm -rf dump; jepac ir tiny.jepa --train-step --stage plan --precision bf16 --verify-each --dump-ir dump > plan.txt && ls dump | grep ir$ | sed 's,^[0-9]*-,,' | tail -6 | tr '\n' ' '; echo
   simplify.ir cse.ir fuse.ir schedule.ir interleave.ir memplan.ir 
 
@@ -124,7 +124,7 @@ $ sed 's/f32\[\] = reduce/f32[2] = reduce/' sum.ir > wrong.ir; jepac ir wrong.ir
                      ^
   exit 1
 $ head -c 300 /dev/zero > nul.ir; jepac ir nul.ir
-  nul.ir:1:1: error: expected 'graph', but found byte 0x00
+  nul.ir:1:1: error: unexpected byte 0x00
       
       ^
   exit 1

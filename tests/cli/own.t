@@ -69,6 +69,12 @@ $ jepac check own.jepa --set 'data=arrays()'
   std/data.jepa:178:3: note: required here
         require len(fields) >= 1, "a source of arrays lists them: arrays(array(NAME, SHAPE), ...)"
         ^
+  own.jepa:14:24: error: arrays has no field `x`
+        bind        x = data.x, label = data.label
+                             ^
+  std/data.jepa:176:8: note: arrays is declared here
+      source arrays(*fields, test: number = 0) {
+             ^
   exit 1
 $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("x"))'
   --set data:1:1: error: there are two arrays `x`
@@ -90,6 +96,12 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
   std/data.jepa:171:3: note: required here
         require contains(["f32", "i64"], type), "an array becomes f32 or i64, not {type}"
         ^
+  own.jepa:14:40: error: arrays has no field `label`
+        bind        x = data.x, label = data.label
+                                             ^
+  std/data.jepa:176:8: note: arrays is declared here
+      source arrays(*fields, test: number = 0) {
+             ^
   exit 1
 $ ls bad
   ls: cannot access 'bad': No such file or directory

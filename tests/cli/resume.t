@@ -53,6 +53,14 @@ $ mkdir none; jepac ckpt check none
   jepac: error: none holds neither checkpoint.safetensors nor previous.safetensors
   exit 3
 
+Killed between its two renames a run has one checkpoint under both names.
+
+$ cp -r run twice; ln -f twice/checkpoint.safetensors twice/previous.safetensors; jepac train tiny.jepa -q --steps 12 --out twice --resume; ls twice
+  checkpoint.safetensors
+  previous.safetensors
+  run.jsonl
+  run.svg
+
 What has changed is listed, and refused unless accepted; another length is only said.
 
 $ jepac train tiny.jepa -q --steps 20 --out run --resume --set epochs=3

@@ -17,6 +17,7 @@ $ jepac
     reduce   MODEL -- CMD     smallest model file that still fails
     ckpt     ls|check|diff|convert list, check, compare and convert tensor files
     fmt      MODEL            lay out a model file
+    lsp                       language server for editors, on standard input and output
     manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish
   
   jepac COMMAND -h lists a command's options.

@@ -114,6 +114,13 @@ static const Sample samples[] = {
      2.0 * 2 * 4 * 5 * 6 * 27},
     {"gather", {"f32[5,6]", "i64[2,3]"}, "{axis=[1]}", "f32[5,2,3]", 0},
     {"scatter_add", {"i32[4]", "f32[4,6]"}, "{axis=[0]}", "f32[10,6]", 24},
+    {"all_reduce_sum", {"f32[4,6]"}, "{ranks=[3]}", "f32[4,6]", 24},
+    {"all_reduce_mean", {"f32[4,6]"}, "{ranks=[1]}", "f32[4,6]", 24},
+    {"all_reduce_max", {"i64[4]"}, "{ranks=[2]}", "i64[4]", 4},
+    {"all_broadcast", {"bool[4]"}, "{ranks=[2]}", "bool[4]", 0},
+    {"reduce_scatter", {"f32[2,12]"}, "{axis=[1], groups=[2], ranks=[3]}", "f32[2,4]", 8},
+    {"rank_part", {"i64[6,2]"}, "{axis=[0], groups=[1], ranks=[3]}", "i64[2,2]", 0},
+    {"all_gather", {"f32[2,4]"}, "{axis=[1], groups=[2], ranks=[3]}", "f32[2,12]", 0},
     {"extern", {"f32[4]"}, "{library=\"libc.so.6\", symbol=\"bcopy\", vjp=\"-\"}", "f32[4]", 0},
 };
 enum { NSAMPLES = sizeof samples / sizeof *samples };
@@ -366,7 +373,17 @@ static const struct {
     {X "  return \"y\" %0\n  return \"y\" %0\n}", "\"y\" is returned twice"},
     {X "  return \"y\" %0 %0\n}", "t.ir:3:17: error: expected the end of the line, but found '%'"},
     {X "  returm \"y\" %0\n}", "expected a value, 'return', 'update' or '}', but found 'returm'"},
-    {X "\x01", "but found byte 0x01"},
+    {X "\x01", "unexpected byte 0x01"},
+    {"graph g {\r  return\r}\r", "a carriage return alone ends no line"},
+    {"graph g {\n %0: f32[2] = buffer \"b\" {init=copy(\"x\")}\n return \"y\" %0\n}\n",
+     "is a copy of \"x\", which is no state"},
+    {"graph g {\n %0: f32[2] = buffer \"b\" {init=copy(\"c\")}\n %1: f32[2] = buffer \"c\" "
+     "{init=copy(\"b\")}\n"
+     " return \"y\" %0\n}\n",
+     "is a copy of a copy of itself"},
+    {"graph g {\n %0: f32[2] = buffer \"b\" {init=copy(\"c\")}\n %1: f32[3] = buffer \"c\"\n return \"y\" "
+     "%0\n}\n",
+     "which has another type"},
     {X "}\n}", "t.ir:4:1: error: expected 'graph', but found '}'"},
 };
 
@@ -674,6 +691,7 @@ START_TEST(builder_errors_and_shorthands) {
   /* the graph keeps its own copies of names and lists */
   char name[] = "state", from[] = "other";
   Init init = {.kind = INIT_COPY, .from = from};
+  g_input(g, "other", IN_SLOT, DT_F32, &s, NULL);
   int in = g_node(g, g_input(g, name, IN_SLOT, DT_F32, &s, &init))->input;
   name[0] = from[0] = 'x';
   perm.v[0] = 7;
