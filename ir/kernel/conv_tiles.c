@@ -118,7 +118,8 @@ static void plan_gather(const ConvSpec *s, const Target *t, ContractionPlan *p) 
                                  .out = {dx ? CO_X : CO_Y},
                                  .nchunk = g->ngroup * g->nband * g->nkgroup / g->units,
                                  .images = whole ? g->group * g->units / g->nband : 0,
-                                 .scratch = 4 * TILE_BYTES + g->group / c.nb * c.image * 2,
+                                 /* and what a tile of fewer pixels reads behind the last */
+                                 .scratch = 5 * TILE_BYTES + g->group / c.nb * c.image * 2,
                                  .flops = conv_flops(s)};
 }
 

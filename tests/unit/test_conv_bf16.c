@@ -192,7 +192,10 @@ int main(void) {
   tcase_set_timeout(c, 600);
   tcase_add_test(c, direct);
   tcase_add_test(c, winograd);
-  tcase_add_loop_test(c, tiles, 0, 3);
+  TCase *on = tcase_create("tiles");
+  tcase_set_timeout(on, 600);
+  tcase_add_loop_test(on, tiles, 0, 3);
+  suite_add_tcase(s, on);
   suite_add_tcase(s, c);
   return run_suite(s);
 }
