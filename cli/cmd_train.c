@@ -5,9 +5,11 @@
 #include "cli/resume.h"
 #include "cli/validation.h"
 #include "eval/plot.h"
+#include "lib/labels.h"
 #include "lib/ranks.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
+#include "runtime/events.h"
 #include "runtime/metrics.h"
 #include "runtime/run_folder.h"
 
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { RECORDS = 500, MAX_METRICS = 64, TRACED = 10 };
@@ -42,6 +45,7 @@ typedef struct {
   bool resumed;        /* rank 0 has a checkpoint */
   RunFolder lock;
   RunLog *log;
+  EventFile *events; /* of --tensorboard, or NULL */
   Progress *progress;
   double saved_at, save_seconds, logged_at;
   int64_t logged_step;
@@ -93,7 +97,7 @@ static const char *run_folder(Cli *c) {
 
 static Status decide_length(Train *t) {
   int64_t steps = OPT(t->c, steps), epochs = OPT(t->c, epochs);
-  t->batches = t->recipe->accumulate;
+  t->batches = t->recipe->accumulate * t->recipe->parts;
   t->per_epoch = loader_steps_per_epoch(t->loader) / t->batches;
   if (t->per_epoch < 1)
     return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one step of %lld",
@@ -276,7 +280,8 @@ static Status record(Train *t) {
   m[n++] = (Metric){"peak_bytes", (double)peak_memory()};
   t->logged_at = now;
   t->logged_step = t->step;
-  return runlog_record(t->log, t->step, m, n, t->c->diags);
+  Status s = runlog_record(t->log, t->step, m, n, t->c->diags);
+  return s || !t->events ? s : events_add(t->events, (double)time(NULL), t->step, m, n, t->c->diags);
 }
 
 /* The monitor whose value the step just done took out of its bounds, or NULL. */
@@ -307,7 +312,8 @@ static Status validate(Train *t) {
   progress_pause(t->progress);
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say) : ST_OK;
+  Status s =
+      t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->events, t->say) : ST_OK;
   if (t->c->ranks) { /* the others wait, as long as it takes */
     double patience = t->c->ranks->patience;
     t->c->ranks->patience = HUGE_VAL;
@@ -331,6 +337,18 @@ static Status end_trace(Train *t) {
   return s;
 }
 
+/* Names the sample whose label is no class of the model; false: there is none. */
+static bool stray_label(Train *t) {
+  StrayLabel l;
+  if (!labels_stray_of(&t->k, t->c->arena, &l)) return false;
+  int64_t sample = loader_samples(t->loader)[l.place % t->recipe->batch];
+  const char *name = loader_name(t->loader, sample);
+  diag_note(t->c->diags, NULL, "%s of sample %lld%s%s%s is %lld: there are only the classes 0..%lld", l.input,
+            (long long)sample, name ? " (" : "", name ? name : "", name ? ")" : "", (long long)l.value,
+            (long long)l.classes - 1);
+  return true;
+}
+
 static Status train_batch(Train *t, int64_t batch) {
   Cli *c = t->c;
   Session *s = t->k.session;
@@ -348,7 +366,7 @@ static Status train_batch(Train *t, int64_t batch) {
   if (saved) return saved;
   cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
            (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-  if (!c->ranks) cli_explain_nonfinite(c, &t->k);
+  if (!stray_label(t) && !c->ranks) cli_explain_nonfinite(c, &t->k);
   return ST_NONFINITE;
 }
 
@@ -364,7 +382,7 @@ static Status train_steps(Train *t) {
   t->logged_step = t->step;
   if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal && !enough(t)) {
-    for (int64_t batch = 0; batch < t->batches; batch++) {
+    for (int64_t batch = 0; batch < t->batches; batch += t->recipe->parts) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
     }
@@ -408,7 +426,8 @@ static Status prepare(Train *t) {
   Status s;
   t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
-  if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
+  if (c->ranks)
+    (t->recipe->parts > 1 ? loader_every : loader_share)(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
   if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
     return s;
@@ -425,7 +444,11 @@ static Status begin(Train *t) {
   Status s = start_states(t);
   if (s || !t->writes) return s;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
-  if (!t->log || (t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
+  RunHeader header = {t->info.model,          t->info.data,         c->words, t->total, t->per_epoch,
+                      loader_size(t->loader), (int64_t)t->info.seed};
+  if (!t->log || runlog_header(t->log, t->step, &header, c->diags)) return ST_FILE;
+  if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, false, c->diags))) return ST_FILE;
+  if ((t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   if (OPT(c, quiet)) return ST_OK;
   fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps",
           c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
@@ -500,6 +523,8 @@ Status cmd_train(Cli *c) {
   if (!(s = cli_ranks_settle(c, look(&t)))) s = run(&t);
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
+  Status written = events_close(t.events, c->diags);
+  if (!s) s = written;
   if (t.loader) loader_close(t.loader);
   validator_close(&t.valid);
   st_close(t.checkpoint);
