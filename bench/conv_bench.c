@@ -1,7 +1,7 @@
 /* Convolution kernels one layer at a time on one thread: speed beside oneDNN's, or error.
    conv_bench [--error] [--cpu NAME] [--algo auto|direct|winograd] [--set NAME] [--batch N]
               [--images N] [--kind fwd|dx|dw] [--layer TEXT] [--reps R] [--peers yes|no] [--steps yes|no]
-              [--choice C|all] [--list yes|no]
+              [--choice C|all] [--list yes|no] [--bf16 yes|no]
    Columns are nominal GFLOP/s (multiply and add of the direct algorithm) of the best of R rounds, in which
    jepac and its peers take turns; time is the thread's CPU time, so that a busy machine disturbs less.
    Sets: resnet18, narrow, few, demo; in groups mobilenet, efficientnet, convnext, resnext (no peers here:
@@ -95,6 +95,7 @@ static const char *const kinds[] = {"fwd", "dx", "dw"};
 typedef struct {
   const char *cpu, *set, *layer, *kind;
   ConvAlgo algo;
+  bool bf16;
   int batch, images, reps, choice;
   bool peers, steps, error, all_choices, list;
 } Options;
@@ -119,6 +120,7 @@ static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Op
                 .images = o->images};
   s.oh = s.ow = (s.h + 2 * l->pad - l->kernel) / l->stride + 1;
   s.xblock = s.c % lanes ? 0 : lanes, s.yblock = s.k % lanes ? 0 : lanes;
+  if (o->bf16) s.xbf16 = s.c > 4, s.wbf16 = kind != CONV_DW, s.ybf16 = true; /* images are stored as f32 */
   return s;
 }
 
@@ -175,7 +177,7 @@ static void speed(const Layer *l, const ConvSpec *s, const Target *t, const Opti
   double flops = 2.0 * s->n * s->k * (s->c / s->groups) * s->oh * s->ow * s->kh * s->kw,
          direct = fmin(other[PEER_DIRECT], other[PEER_DIRECT_NHWC]);
   printf("%-12s %-3s n%-3d %-8s %8.3f ms %6.1f", l->name, kinds[s->kind], (int)s->n,
-         conv_resolve(s, t).algo == CONV_WINOGRAD ? "winograd" : "direct", best * 1e3, flops / best * 1e-9);
+         conv_algo_names[conv_resolve(s, t).algo], best * 1e3, flops / best * 1e-9);
   for (int i = 0; i < 2 && o->peers; i++) {
     double d = i ? other[PEER_WINOGRAD] : direct;
     if (d < 1e8) printf("  oneDNN %s %6.1f (%.2fx)", i ? "winograd" : "direct", flops / d * 1e-9, d / best);
@@ -295,6 +297,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i - 1], "--peers")) o.peers = *v == 'y';
     else if (!strcmp(argv[i - 1], "--list")) o.list = *v == 'y';
     else if (!strcmp(argv[i - 1], "--steps")) o.steps = *v == 'y';
+    else if (!strcmp(argv[i - 1], "--bf16")) o.bf16 = *v == 'y';
     else if (!strcmp(argv[i - 1], "--algo"))
       o.algo = *v == 'd' ? CONV_DIRECT : *v == 'w' ? CONV_WINOGRAD : CONV_AUTO;
     else bug("unknown option %s", argv[i - 1]);

@@ -45,6 +45,14 @@ const CostModel cost_xeon = {
     .tiles_step = 20,
     .tiles_line = 4,
     .tiles_turn = 100,
+    .tiles_idle = 1,
+
+    /* conv_bench --bf16 yes. */
+    .tiles_channels = 16,
+    .tiles_chunk_flops = 2e7,
+    .tiles_images = 3 << 18,
+    .tiles_weights = 1 << 18,
+    .tiles_steps = 32,
 
     /* conv_bench --set resnet18, 64 images. Chunks: enough for 2 to 8 threads. */
     .conv_chunks = 16,

@@ -44,6 +44,14 @@ typedef struct CostModel {
   double tiles_step;                       /* cycles of a product of two tiles */
   double tiles_line;                       /* cycles of a line that comes from L3 */
   double tiles_turn;                       /* cycles of a tile that is transposed */
+  double tiles_idle; /* loss where there are no chunks; a share of it where there are too few */
+
+  /* ---- convolutions on tiles (ir/kernel/conv_tiles.c) ---- */
+  int64_t tiles_channels;   /* of either side, at least */
+  double tiles_chunk_flops; /* worth a chunk */
+  int64_t tiles_images;     /* bytes of a chunk's copy of its images, at most */
+  int64_t tiles_weights;    /* bytes of weights that more images should share */
+  int64_t tiles_steps; /* weight gradient: products of tiles between two visits of their sums, at least */
 
   /* ---- convolutions (ir/kernel/conv_plan.c) ---- */
   int64_t conv_chunks;       /* chunks of a large one */

@@ -1,9 +1,10 @@
 /* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the
    other declarations are shared by the files of this emitter (pack.c: layouts; direct.c: direct
-   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3)). */
+   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3); tiles.c: bf16 on the processor's tiles). */
 #ifndef JEPAC_CODEGEN_CONV_CONV_H
 #define JEPAC_CODEGEN_CONV_CONV_H
 
+#include "codegen/emit/matrix.h"
 #include "codegen/emit/tile.h"
 #include "ir/kernel/conv_geom.h"
 
@@ -41,5 +42,7 @@ void conv_emit_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_lanes(EmitModule *m, const ConvSpec *s); /* gather and weight gradient of groups in a vector */
 void conv_emit_lanes_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step);
+void conv_emit_tiles(EmitModule *m, const ConvSpec *s, int step);
+void conv_emit_tiles_dw(EmitModule *m, const ConvSpec *s, int step);
 
 #endif

@@ -5,13 +5,13 @@
 #include <string.h>
 
 const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
-const char *const conv_algo_names[3] = {"auto", "direct", "winograd"};
+const char *const conv_algo_names[CONV_ALGOS] = {"auto", "direct", "winograd", "tiles"};
 
 #define M(NAME) MEMBER(conv.NAME)
 static const Field fields[] = {
     {FIELD_STEP, "kind", .member = {M(kind)}, .words = conv_kind_names, .nword = 3},
-    {FIELD_WORD, "an algorithm: auto, direct or winograd", .member = {M(algo)}, .words = conv_algo_names,
-     .nword = 3},
+    {FIELD_WORD, "an algorithm: auto, direct, winograd or tiles", .member = {M(algo)},
+     .words = conv_algo_names, .nword = CONV_ALGOS},
     {FIELD_LIST, "x", .member = {M(n), M(c), M(h), M(w), M(xblock)}},
     {FIELD_LIST, "w", .member = {M(k), M(c), M(kh), M(kw)}},
     {FIELD_LIST, "y", .member = {M(n), M(k), M(oh), M(ow), M(yblock)}},
@@ -92,11 +92,19 @@ static bool recut(const Program *p, int64_t count, Kernel *k) {
   return st->images && st->nchunk == count;
 }
 
-/* A Winograd block has few tiles. */
+/* A Winograd block has few tiles; the rows of a tile may want several images. */
 static double cut_loss(const Program *p, const Kernel *k) {
   const ConvSpec *s = &k->conv;
   const CostModel *m = p->target.cost;
-  if (conv_resolve(s, &p->target).algo != CONV_WINOGRAD) return 0;
+  ConvAlgo algo = conv_resolve(s, &p->target).algo;
+  if (algo == CONV_TILES) {
+    ConvSpec free = *s;
+    ConvTiles cut, whole;
+    free.images = 0;
+    conv_tiles(s, &p->target, &cut), conv_tiles(&free, &p->target, &whole);
+    return cut.nb < whole.nb ? 1e9 : 0;
+  }
+  if (algo != CONV_WINOGRAD) return 0;
   int64_t tiles = s->images * ((s->oh + 3) / 4) * ((s->ow + 3) / 4);
   return tiles < m->chain_tiles ? 1e9 : m->chain_few_tiles / (double)tiles;
 }
@@ -121,12 +129,6 @@ static ContractionOperand stands_for(const ContractionPlan *plan, ContractionOpe
   return role;
 }
 
-static int64_t at4(int64_t block, int64_t channels, int64_t h, int64_t w, int64_t i, int64_t j, int64_t y,
-                   int64_t x) {
-  if (!block) return ((i * channels + j) * h + y) * w + x;
-  return (((i * (channels / block) + j / block) * h + y) * w + x) * block + j % block;
-}
-
 static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
   int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   for (int64_t i = 0; i < s->n; i++)
@@ -139,17 +141,17 @@ static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
                 int64_t h = a * s->stride[0] + r * s->dilation[0] - s->pad[0],
                         v = b * s->stride[1] + t * s->dilation[1] - s->pad[1];
                 if (h < 0 || h >= s->h || v < 0 || v >= s->w) continue;
-                int64_t xi = at4(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
+                int64_t xi = conv_at(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
                         wi = ((o * cg + c) * s->kh + r) * s->kw + t,
-                        yi = at4(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
+                        yi = conv_at(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
                 if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
                 else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
                 else w[wi] += x[xi] * y[yi];
               }
 }
 
+/* round_f32: sums on tiles are those of tiles, to the last bit. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
   const ConvSpec *s = &k->conv;
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
@@ -162,7 +164,9 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   ContractionOperand result = stands_for(plan, st->out[0]);
   int64_t n = elements(s, result);
   memset(at[result], 0, sizeof(double) * (size_t)n);
-  convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
+  if (round_f32 && conv_resolve(s, &p->target).algo == CONV_TILES)
+    conv_tiles_interp(s, &p->target, at[CO_X], at[CO_W], at[CO_Y], at[result]);
+  else convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
   if (result == CO_X ? s->xbf16 : result == CO_W ? s->wbf16 : s->ybf16)
     for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
 }

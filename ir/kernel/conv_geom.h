@@ -122,6 +122,53 @@ typedef struct {
   int64_t work; /* floats of scratch for edge patches and between the passes of a transform */
 } ConvWino;
 
+/* On tiles of bf16. Forward and input gradient: a chunk copies its images (or a band of one) to zero-padded scratch
+   [group of nb images][32 channels][row][column of one residue][image][channel], so that the rows of a tile, pq
+   pixels of nb images, are always 64 bytes apart; then 2 x 2 tiles of sums run over channels and taps. */
+typedef struct {
+  ConvGather g;                /* phases; fill: lo, sub, rows; band, group and units */
+  int64_t cin, cout, icb, ocb; /* icb: blocks of 32 source channels; ocb: tiles of 16 produced ones */
+  int64_t nb, pq[CONV_PHASES], qt[CONV_PHASES]; /* by phase of columns: pixels a tile, tiles a row */
+  int64_t step, half;                           /* residues of columns, columns of each */
+  int64_t pitch, plane, image; /* elements a scratch row, 32 channels, a group of nb images */
+  int64_t panel;               /* elements of weights of 32 produced channels */
+} ConvTiles;
+enum { CONV_PAIR_COLUMNS, CONV_PAIR_ROWS, CONV_PAIR_IMAGES };
+/* Which two tiles share a pass over the weights. */
+int conv_tiles_pair(const ConvTiles *c, int a, int b);
+bool conv_tiles_fits(const ConvSpec *s, const Target *t);
+void conv_tiles(const ConvSpec *s, const Target *t, ConvTiles *c);
+
+/* Weight gradient: sums over pixels, TILE_DEEP of them at a time: pq pixels of a row of nb images, in pairs of images.
+   A chunk brings a block of images and rows into scratch, x as [group of nb images][16 channels][row][column of one
+   residue][pair][channel], y as [16 channels][step][channel][pixel and image], and adds to the 2 x 2 tiles of sums
+   [panel of 32 k][panel of 32 c][tap] of its split. */
+typedef struct {
+  ConvFill fill; /* of x: lo, sub, rows, cols */
+  int64_t nb, pq, qt, step, half, pitch, plane, image;
+  int64_t images, band, nband, nblock, steps; /* a block of pixels; steps of TILE_DEEP */
+  int64_t nsplit, per_split;                  /* blocks a split */
+  int64_t panels[2], group[2], ngroup[2];     /* panels of k and of c: all, a chunk, chunks */
+  int64_t stride[2];                          /* of x in scratch */
+  int64_t acc;                                /* floats a split */
+} ConvTilesDw;
+void conv_tiles_dw(const ConvSpec *s, const Target *t, ConvTilesDw *c);
+/* The results of a convolution on tiles, to the last bit (conv_tiles_interp.c). */
+void conv_tiles_interp(const ConvSpec *s, const Target *t, const double *x, const double *w, const double *y,
+                       double *result);
+/* Where [i][j][y][x] lies in a tensor of that many channels, rows and columns, in channel blocks or not. */
+static inline int64_t conv_at(int64_t block, int64_t channels, int64_t h, int64_t w, int64_t i, int64_t j,
+                              int64_t y, int64_t x) {
+  if (!block) return ((i * channels + j) * h + y) * w + x;
+  return (((i * (channels / block) + j / block) * h + y) * w + x) * block + j % block;
+}
+void conv_tiles_plan(const ConvSpec *s, const Target *t, ContractionPlan *p);
+
+double conv_flops(const ConvSpec *s);
+/* Phases of forward pass or input gradient; the scratch extent along d that `count` phase positions need. */
+void conv_phases(const ConvSpec *s, ConvGather *g);
+int64_t conv_extent(ConvGather *g, int d, int64_t count);
+
 bool conv_wino_fits(const ConvSpec *s, const Target *t); /* can and should run as Winograd */
 void conv_wino(const ConvSpec *s, const Target *t, ConvWino *g);
 void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g);

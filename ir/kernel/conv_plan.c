@@ -8,7 +8,7 @@
 enum { LANE_TAPS = 11 }; /* taps of a row that lanes.c emits side by side */
 _Static_assert(CHOICE_NUMBERS >= 3 * CONV_PHASES * CONV_PHASES, "a tile a phase");
 
-static double conv_flops(const ConvSpec *s) {
+double conv_flops(const ConvSpec *s) {
   return 2.0 * s->n * s->k * (s->c / s->groups) * s->oh * s->ow * s->kh * s->kw;
 }
 
@@ -93,8 +93,11 @@ static void phases_gradient(const ConvSpec *s, int d, ConvGather *g) {
   }
 }
 
-/* The scratch extent along d that `count` phase positions need. */
-static int64_t extent(ConvGather *g, int d, int64_t count) {
+void conv_phases(const ConvSpec *s, ConvGather *g) {
+  for (int d = 0; d < 2; d++) (s->kind == CONV_DX ? phases_gradient : phases_forward)(s, d, g);
+}
+
+int64_t conv_extent(ConvGather *g, int d, int64_t count) {
   int64_t lo = 0, hi = 0;
   bool any = false;
   for (int a = 0; a < g->nphase[d]; a++) {
@@ -110,8 +113,8 @@ static int64_t extent(ConvGather *g, int d, int64_t count) {
 }
 
 static void gather_scratch(ConvGather *g) {
-  g->fill.rows = extent(g, 0, g->band);
-  g->fill.cols = extent(g, 1, g->phase[1][0].count);
+  g->fill.rows = conv_extent(g, 0, g->band);
+  g->fill.cols = conv_extent(g, 1, g->phase[1][0].count);
   if (g->fill.in_place) g->fill.rows = g->fill.h, g->fill.cols = g->fill.w;
   g->image = g->fill.icb * g->fill.rows * g->fill.cols * g->fill.ib;
   if (!g->fill.in_place) g->image = div_up(g->image, 16) * 16;
@@ -140,7 +143,7 @@ void conv_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   g->rcb = f->icb / s->groups, g->source = g->rcb * f->ib;
   int64_t ob = s->groups > 1 ? g->group_of.out / g->lanes : g->ocb; /* vectors of a register tile */
   f->in_place = reads_in_place(s, f);
-  for (int d = 0; d < 2; d++) (dx ? phases_gradient : phases_forward)(s, d, g);
+  conv_phases(s, g);
 
   int64_t rows = g->phase[0][0].count, cols = g->phase[1][0].count, budget = t->l2 / 2;
   g->kgroup = g->ocb, g->nkgroup = 1, g->group = 1;
@@ -211,7 +214,7 @@ static int64_t even_width(int64_t count, int64_t max) { return div_up(count, div
 static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
   ConvFill *f = &g->fill;
   f->in_place = true; /* phases that compact nothing */
-  for (int d = 0; d < 2; d++) (s->kind == CONV_DX ? phases_gradient : phases_forward)(s, d, g);
+  conv_phases(s, g);
   int64_t h = (f->h - 1) * f->dil[0] + 1, w = (f->w - 1) * f->dil[1] + 1;
   for (int a = 0; a < g->nphase[0]; a++)
     for (int b = 0; b < g->nphase[1]; b++) {
@@ -221,7 +224,7 @@ static void lanes_gather(const ConvSpec *s, const Target *t, ConvGather *g) {
       g->padded |= wants_padding(p, g->source_step[1], w, g->tile[a][b].pw);
     }
   f->rows = h, f->cols = w, f->lo[0] = f->lo[1] = 0;
-  if (g->padded) f->cols = extent(g, 1, g->phase[1][0].count);
+  if (g->padded) f->cols = conv_extent(g, 1, g->phase[1][0].count);
   g->planes = g->group_of.permute ? 1 : g->group_of.in, g->source = g->group_of.in;
   f->in_place = g->group_of.permute && f->block && !f->bf16 && !g->padded && f->dil[0] == 1 && f->dil[1] == 1;
   g->image = g->planes * f->rows * f->cols * f->ib;
@@ -626,6 +629,7 @@ static void plan_wino(const ConvSpec *s, const Target *t, ContractionPlan *p) {
 
 bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
   if (s->kind == CONV_DW || (s->images && s->n % s->images)) return false;
+  if (conv_tiles_fits(s, t)) return true;
   if (s->algo == CONV_DIRECT || !conv_wino_fits(s, t)) return true;
   ConvWino g;
   conv_wino(s, t, &g);
@@ -635,14 +639,19 @@ bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
 ConvSpec conv_resolve(const ConvSpec *spec, const Target *t) {
   ConvSpec s = *spec;
   if (s.images && !conv_can_chunk_images(spec, t)) s.images = 0;
-  s.algo = s.algo != CONV_DIRECT && conv_wino_fits(spec, t) ? CONV_WINOGRAD : CONV_DIRECT;
+  s.algo = conv_tiles_fits(spec, t)                           ? CONV_TILES
+           : s.algo != CONV_DIRECT && conv_wino_fits(spec, t) ? CONV_WINOGRAD
+                                                              : CONV_DIRECT;
   return s;
 }
 
 ContractionPlan conv_plan(const ConvSpec *spec, const Target *t) {
   ConvSpec s = conv_resolve(spec, t);
   ContractionPlan p = {.tmp = DT_F32};
-  (s.algo == CONV_WINOGRAD ? plan_wino : s.kind == CONV_DW ? plan_wgrad : plan_gather)(&s, t, &p);
+  (s.algo == CONV_TILES      ? conv_tiles_plan
+   : s.algo == CONV_WINOGRAD ? plan_wino
+   : s.kind == CONV_DW       ? plan_wgrad
+                             : plan_gather)(&s, t, &p);
   return p;
 }
 
@@ -651,7 +660,9 @@ ContractionPlan conv_plan(const ConvSpec *spec, const Target *t) {
 void conv_decide(const void *spec, const Target *t, int64_t choice, int64_t v[CHOICE_NUMBERS]) {
   ConvSpec s = *(const ConvSpec *)spec;
   s.choice = choice;
-  if (conv_resolve(&s, t).algo == CONV_WINOGRAD) {
+  ConvAlgo algo = conv_resolve(&s, t).algo;
+  if (algo == CONV_TILES) return; /* one schedule */
+  if (algo == CONV_WINOGRAD) {
     ConvWino g;
     conv_wino(&s, t, &g);
     v[0] = g.rb, v[1] = g.ob, v[2] = g.block;

@@ -8,7 +8,8 @@
 #include "ir/type.h"
 
 typedef enum { CONV_FWD, CONV_DX, CONV_DW } ConvKind;
-typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD } ConvAlgo;
+/* CONV_TILES: bf16 on the processor's tiles, chosen where nothing else is asked for. */
+typedef enum { CONV_AUTO, CONV_DIRECT, CONV_WINOGRAD, CONV_TILES, CONV_ALGOS } ConvAlgo;
 
 /* Always the forward geometry x[n,c,h,w] * w[k,c/groups,kh,kw] -> y[n,k,oh,ow]. Weights and weight gradients
    are row-major OIHW. Padding behind the image is what the extents say. */

@@ -46,7 +46,7 @@ static void cut(const GemmSpec *s, const CostModel *c, GemmGeom *g, int64_t want
       int64_t cols = div_up(panels, gn) * UNIT, ncol = div_up(s->n, cols), chunks = nrow * ncol;
       enough = chunks >= wanted && (g->nk == 1 || rows * cols * 4 <= c->tiles_sums);
       double cost = chunk_cycles(s, c, g, min64(rows, s->m), min64(cols, s->n)) * (double)chunks;
-      if (chunks < wanted) cost *= 1 + c->gemm_idle * (double)(wanted - chunks) / (double)wanted;
+      if (chunks < wanted) cost *= 1 + c->tiles_idle * (double)(wanted - chunks) / (double)wanted;
       if (g->nk > 1 && rows * cols * 4 > c->tiles_sums) cost *= 4;
       if (cost < best) best = cost, g->rows = rows, g->nrow = nrow, g->cols = cols, g->ncol = ncol;
     }

@@ -183,7 +183,7 @@ bool kernel_damage(Kernel *k);
 /* ---- text, checks and the slow interpreter of this level ---- */
 extern const char *const program_has_names[HAS_BITS];
 extern const char *const why_names[WHY_COUNT], *const buf_kind_names[3], *const conv_kind_names[3],
-                                                                             *const conv_algo_names[3];
+                                                                             *const conv_algo_names[4];
 void program_print(const Program *p, StrBuf *out);
 /* k as it is planned: what was asked for settled. Its text below is the same wherever it stands in a model: operands
    by place, no values or model lines. Equal texts are equal kernels. */

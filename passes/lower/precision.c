@@ -10,6 +10,7 @@
    then, once for all that read it. */
 #include <string.h>
 
+#include "ir/kernel/conv_geom.h"
 #include "passes/lower/lower.h"
 #include "passes/graph/pass.h"
 
@@ -17,6 +18,7 @@ typedef struct {
   const Graph *in;
   Graph *out;
   const Target *target;
+  ConvAlgo conv;
   bool *rounded;
   Val *wide, *narrow; /* per value of in: the f32 value in out, the bf16 one; -1 not made */
 } Precision;
@@ -102,8 +104,24 @@ static void extents(const Graph *g, const Node *n, int i, int64_t *free, int64_t
   }
 }
 
-static bool on_tiles(const Precision *p, const Node *n) {
-  if (kind_of(n) != KIND_DOT || n->dt != DT_F32) return false;
+/* Of a convolution whose other operand is rounded already: its weights. */
+static bool conv_on_tiles(Precision *p, const Node *n) {
+  if (n->op == OP_conv2d_dw || operand(p, n->in[0]) < 0) return false;
+  ConvAttrs at = conv_attrs(n);
+  ConvSpec s = {
+      .kind = n->op == OP_conv2d ? CONV_FWD : CONV_DX, .groups = at.groups, .xbf16 = true, .wbf16 = true};
+  const Shape *w = &g_node(p->in, n->in[1])->shape;
+  s.ybf16 = true, s.xblock = s.yblock = target_lanes(p->target);
+  s.k = w->dim[0], s.c = w->dim[1] * at.groups, s.kh = w->dim[2], s.kw = w->dim[3];
+  for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.dilation[i] = at.dilation[i];
+  s.algo = p->conv;
+  return conv_tiles_fits(&s, p->target);
+}
+
+static bool on_tiles(Precision *p, const Node *n) {
+  if (n->dt != DT_F32) return false;
+  if (kind_of(n) == KIND_CONV) return conv_on_tiles(p, n);
+  if (kind_of(n) != KIND_DOT) return false;
   int64_t free[2], summed;
   for (int i = 0; i < 2; i++) extents(p->in, n, i, &free[i], &summed);
   return gemm_on_tiles(p->target, free[0], free[1], summed);
@@ -158,6 +176,7 @@ void pass_precision(Lower *l) {
   decide(look);
   Precision p = {.in = g,
                  .target = &l->p->target,
+                 .conv = l->opt.conv,
                  .rounded = NEWN(l->arena, bool, n + 1),
                  .narrow = lower_filled(l->arena, n, -1)};
   p.out = pass_begin(l->arena, g, &p.wide);

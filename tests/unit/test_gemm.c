@@ -338,8 +338,11 @@ int main(void) {
   tcase_add_loop_test(t, choices, 0, CPUS);
   tcase_add_loop_test(t, batches, 0, CPUS);
   tcase_add_loop_test(t, long_sums, 0, CPUS);
-  tcase_add_loop_test(t, on_tiles, 0, 3);
-  tcase_add_loop_test(t, batches_on_tiles, 0, 3);
+  TCase *on = tcase_create("tiles");
+  tcase_set_timeout(on, 300);
+  tcase_add_loop_test(on, on_tiles, 0, 3);
+  tcase_add_loop_test(on, batches_on_tiles, 0, 3);
+  suite_add_tcase(s, on);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_ENV);
