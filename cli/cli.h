@@ -39,7 +39,7 @@ typedef struct {
   int narg;
   NameValue set[MAX_SET];
   int nset;
-  int64_t seed, threads, epochs, steps, max_memory, patience;                          /* -1: not given */
+  int64_t seed, threads, epochs, steps, max_memory, rank_timeout;                      /* -1: not given */
   int64_t jobs;                                                                        /* 0: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
@@ -50,7 +50,7 @@ typedef struct {
   const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
   const char *csv, *tensorboard_to;
   const char *only, *prefix, *name;
-  const char *after, *stage, *format, *passes, *trace, *diagnostics;
+  const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
   const char *protocols, *m_val, *export_to;
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;

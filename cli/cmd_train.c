@@ -5,6 +5,7 @@
 #include "cli/resume.h"
 #include "cli/validation.h"
 #include "eval/plot.h"
+#include "lib/labels.h"
 #include "lib/ranks.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
@@ -96,7 +97,7 @@ static const char *run_folder(Cli *c) {
 
 static Status decide_length(Train *t) {
   int64_t steps = OPT(t->c, steps), epochs = OPT(t->c, epochs);
-  t->batches = t->recipe->accumulate;
+  t->batches = t->recipe->accumulate * t->recipe->parts;
   t->per_epoch = loader_steps_per_epoch(t->loader) / t->batches;
   if (t->per_epoch < 1)
     return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one step of %lld",
@@ -336,6 +337,18 @@ static Status end_trace(Train *t) {
   return s;
 }
 
+/* Names the sample whose label is no class of the model; false: there is none. */
+static bool stray_label(Train *t) {
+  StrayLabel l;
+  if (!labels_stray_of(&t->k, t->c->arena, &l)) return false;
+  int64_t sample = loader_samples(t->loader)[l.place % t->recipe->batch];
+  const char *name = loader_name(t->loader, sample);
+  diag_note(t->c->diags, NULL, "%s of sample %lld%s%s%s is %lld: there are only the classes 0..%lld", l.input,
+            (long long)sample, name ? " (" : "", name ? name : "", name ? ")" : "", (long long)l.value,
+            (long long)l.classes - 1);
+  return true;
+}
+
 static Status train_batch(Train *t, int64_t batch) {
   Cli *c = t->c;
   Session *s = t->k.session;
@@ -353,7 +366,7 @@ static Status train_batch(Train *t, int64_t batch) {
   if (saved) return saved;
   cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
            (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-  if (!c->ranks) cli_explain_nonfinite(c, &t->k);
+  if (!stray_label(t) && !c->ranks) cli_explain_nonfinite(c, &t->k);
   return ST_NONFINITE;
 }
 
@@ -369,7 +382,7 @@ static Status train_steps(Train *t) {
   t->logged_step = t->step;
   if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal && !enough(t)) {
-    for (int64_t batch = 0; batch < t->batches; batch++) {
+    for (int64_t batch = 0; batch < t->batches; batch += t->recipe->parts) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
     }
@@ -413,7 +426,8 @@ static Status prepare(Train *t) {
   Status s;
   t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
-  if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
+  if (c->ranks)
+    (t->recipe->parts > 1 ? loader_every : loader_share)(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
   if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
     return s;

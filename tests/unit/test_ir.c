@@ -713,7 +713,8 @@ END_TEST
 START_TEST(diagnostics_have_carets) {
   Diags *d = diags_new(arena);
   Source src = {"m.jepa", "first\n\tx = relu(y)\nlast", 23};
-  Loc l = {&src, 2, 6, NULL}, end = {&src, 3, 5, NULL}, no_col = {&(Source){"n.jepa", NULL, 0}, 7, 0, NULL};
+  Loc l = {.src = &src, .line = 2, .col = 6}, end = {.src = &src, .line = 3, .col = 5},
+      no_col = {.src = &(Source){"n.jepa", NULL, 0}, .line = 7};
   diag_error(d, &l, "bad %s", "thing");
   diag_note(d, &end, "see here");
   diag_warning(d, &no_col, "hm");
