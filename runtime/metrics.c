@@ -277,7 +277,8 @@ static void put_facts(const Progress *p, StrBuf *b, double now, int64_t done, do
 /* Of the terminal; it may change at any time. */
 static int columns(FILE *f) {
   struct winsize w;
-  return !ioctl(fileno(f), TIOCGWINSZ, &w) && w.ws_col ? w.ws_col : 80;
+  int fd = fileno(f);
+  return !ioctl(fd < 0 ? STDERR_FILENO : fd, TIOCGWINSZ, &w) && w.ws_col ? w.ws_col : 80;
 }
 
 static void draw_bar(Progress *p, double now, int64_t done, double loss) {

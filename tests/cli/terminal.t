@@ -33,9 +33,12 @@ $ printf 'dim B\nmodel A() {\n  net = Linear(8, 8)\n  fn f(x) {\n    y = net(x)\
   m.jepa:12:1: error: expected `}`, found `train`
       train A {
       ^
-  m.jepa:2:11: note: this block lacks its `}`
-      model A() {
+  m.jepa:4:11: note: this block lacks its `}`
+        fn f(x) {
                 ^
+  m.jepa:8:3: note: it seems to end before this line
+        entry forward(x: f32[B, 8]) {
+        ^
   exit 1
 
 Layout: no file with an error of syntax, several files, standard input.
@@ -71,3 +74,4 @@ $ sed 's/net = Seq/left = 3\n  net = Seq/' tiny.jepa > warned.jepa; jepac train 
 The progress bar fits the terminal.
 
 $ narrow jepac train tiny.jepa --steps 3000 --out narrow > width; awk '{ print ($1 <= 39 ? "fits" : "too wide"), $2, $3 }' width
+  fits of 40
