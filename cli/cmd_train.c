@@ -416,6 +416,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
   validator_summary(&t->valid, &t->info);
+  if (c->ranks) printf("%-16s %.1f %% of the time\n", "between ranks", 100 * c->ranks->waited / seconds);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -490,6 +491,7 @@ static Status run(Train *t) {
   if (c->ranks && t->resumed) ranks_share_states(c->ranks, t->k.session);
   int64_t first = t->step;
   double start = now_seconds();
+  if (c->ranks) c->ranks->waited = 0;
   t->say = mode != PROGRESS_NONE;
   t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);

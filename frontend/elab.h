@@ -120,6 +120,7 @@ struct Frame {
   bool training;
   bool fields;       /* assignments make fields of self */
   bool record;       /* results keep their names even when there is one (entries) */
+  const Ast *block;  /* being run */
   const Source *src; /* decides which dimensions are visible */
   State *param;      /* the parameter an optimizer's `each` is run for */
   bool failed;       /* a statement had an error */

@@ -82,16 +82,113 @@ PLAIN(not, LLVMBuildNot(m->b, x[0], ""))
 PLAIN(and, LLVMBuildAnd(m->b, x[0], x[1], ""))
 PLAIN(or, LLVMBuildOr(m->b, x[0], x[1], ""))
 PLAIN(select, pick(m, x[0], x[1], x[2]))
+PLAIN(round, em_unary(m, "llvm.nearbyint", x[0]))
+PLAIN(log1p, vm_log1p(m, x[0]))
+PLAIN(expm1, vm_expm1(m, x[0]))
+PLAIN(log2, vm_log2(m, x[0]))
+PLAIN(exp2, vm_exp2(m, x[0]))
+PLAIN(asin, vm_libm(m, "asin", x, 1))
+PLAIN(acos, vm_libm(m, "acos", x, 1))
+PLAIN(atan, vm_libm(m, "atan", x, 1))
+PLAIN(sinh, vm_libm(m, "sinh", x, 1))
+PLAIN(cosh, vm_libm(m, "cosh", x, 1))
+PLAIN(asinh, vm_libm(m, "asinh", x, 1))
+PLAIN(acosh, vm_libm(m, "acosh", x, 1))
+PLAIN(atanh, vm_libm(m, "atanh", x, 1))
+PLAIN(atan2, vm_libm(m, "atan2", x, 2))
+PLAIN(erfinv, vm_erfinv(m, x[0]))
+PLAIN(bit_not, LLVMBuildNot(m->b, x[0], ""))
+PLAIN(bit_and, LLVMBuildAnd(m->b, x[0], x[1], ""))
+PLAIN(bit_or, LLVMBuildOr(m->b, x[0], x[1], ""))
+PLAIN(bit_xor, LLVMBuildXor(m->b, x[0], x[1], ""))
 #undef PLAIN
 
+/* Division by zero gives zero instead of a fault, and the smallest integer over -1 itself: over 1 it is. */
+static LLVMValueRef divide(EmitModule *m, DType dt, LLVMValueRef *x, bool rest) {
+  LLVMTypeRef t = LLVMTypeOf(x[0]);
+  bool is_signed = dt != DT_U32;
+  LLVMValueRef none = LLVMBuildICmp(m->b, LLVMIntEQ, x[1], zero_like(x[1]), ""), bad = none;
+  if (is_signed) {
+    LLVMValueRef least = em_bits(t, 1ull << (8 * dtype_size(dt) - 1));
+    LLVMValueRef over = LLVMBuildAnd(m->b, LLVMBuildICmp(m->b, LLVMIntEQ, x[0], least, ""),
+                                     LLVMBuildICmp(m->b, LLVMIntEQ, x[1], LLVMConstAllOnes(t), ""), "");
+    bad = LLVMBuildOr(m->b, none, over, "");
+  }
+  LLVMValueRef by = pick(m, bad, em_bits(t, 1), x[1]), r;
+  if (rest) r = is_signed ? LLVMBuildSRem(m->b, x[0], by, "") : LLVMBuildURem(m->b, x[0], by, "");
+  else r = is_signed ? LLVMBuildSDiv(m->b, x[0], by, "") : LLVMBuildUDiv(m->b, x[0], by, "");
+  return pick(m, none, zero_like(x[0]), r);
+}
+static LLVMValueRef leaf_idiv(EmitModule *m, DType dt, LLVMValueRef *x) { return divide(m, dt, x, false); }
+static LLVMValueRef leaf_irem(EmitModule *m, DType dt, LLVMValueRef *x) { return divide(m, dt, x, true); }
+
+/* Shifts by something that is no place of the type move all bits out. */
+static LLVMValueRef leaf_shift_left(EmitModule *m, DType dt, LLVMValueRef *x) {
+  LLVMValueRef width = em_bits(LLVMTypeOf(x[0]), (uint64_t)(8 * dtype_size(dt)));
+  LLVMValueRef inside = LLVMBuildICmp(m->b, LLVMIntULT, x[1], width, "");
+  LLVMValueRef by = pick(m, inside, x[1], zero_like(x[1]));
+  return pick(m, inside, LLVMBuildShl(m->b, x[0], by, ""), zero_like(x[0]));
+}
+
+static LLVMValueRef leaf_shift_right(EmitModule *m, DType dt, LLVMValueRef *x) {
+  uint64_t places = (uint64_t)(8 * dtype_size(dt));
+  LLVMTypeRef t = LLVMTypeOf(x[0]);
+  LLVMValueRef inside = LLVMBuildICmp(m->b, LLVMIntULT, x[1], em_bits(t, places), "");
+  LLVMValueRef by = pick(m, inside, x[1], em_bits(t, places - 1));
+  if (dt != DT_U32) return LLVMBuildAShr(m->b, x[0], by, "");
+  return pick(m, inside, LLVMBuildLShr(m->b, x[0], by, ""), zero_like(x[0]));
+}
+
 static MapFn *const leaf_fn[OP_COUNT] = {
-    [OP_neg] = leaf_neg, [OP_abs] = leaf_abs,       [OP_sign] = leaf_sign, [OP_floor] = leaf_floor,
-    [OP_exp] = leaf_exp, [OP_log] = leaf_log,       [OP_sqrt] = leaf_sqrt, [OP_sin] = leaf_sin,
-    [OP_cos] = leaf_cos, [OP_tanh] = leaf_tanh,     [OP_erf] = leaf_erf,   [OP_not] = leaf_not,
-    [OP_add] = leaf_add, [OP_sub] = leaf_sub,       [OP_mul] = leaf_mul,   [OP_div] = leaf_div,
-    [OP_pow] = leaf_pow, [OP_min] = leaf_min,       [OP_max] = leaf_max,   [OP_eq] = leaf_eq,
-    [OP_ne] = leaf_ne,   [OP_lt] = leaf_lt,         [OP_le] = leaf_le,     [OP_and] = leaf_and,
-    [OP_or] = leaf_or,   [OP_select] = leaf_select,
+    [OP_neg] = leaf_neg,
+    [OP_abs] = leaf_abs,
+    [OP_sign] = leaf_sign,
+    [OP_floor] = leaf_floor,
+    [OP_exp] = leaf_exp,
+    [OP_log] = leaf_log,
+    [OP_sqrt] = leaf_sqrt,
+    [OP_sin] = leaf_sin,
+    [OP_cos] = leaf_cos,
+    [OP_tanh] = leaf_tanh,
+    [OP_erf] = leaf_erf,
+    [OP_not] = leaf_not,
+    [OP_add] = leaf_add,
+    [OP_sub] = leaf_sub,
+    [OP_mul] = leaf_mul,
+    [OP_div] = leaf_div,
+    [OP_pow] = leaf_pow,
+    [OP_min] = leaf_min,
+    [OP_max] = leaf_max,
+    [OP_eq] = leaf_eq,
+    [OP_ne] = leaf_ne,
+    [OP_lt] = leaf_lt,
+    [OP_le] = leaf_le,
+    [OP_and] = leaf_and,
+    [OP_or] = leaf_or,
+    [OP_select] = leaf_select,
+    [OP_round] = leaf_round,
+    [OP_log1p] = leaf_log1p,
+    [OP_expm1] = leaf_expm1,
+    [OP_log2] = leaf_log2,
+    [OP_exp2] = leaf_exp2,
+    [OP_asin] = leaf_asin,
+    [OP_acos] = leaf_acos,
+    [OP_atan] = leaf_atan,
+    [OP_sinh] = leaf_sinh,
+    [OP_cosh] = leaf_cosh,
+    [OP_asinh] = leaf_asinh,
+    [OP_acosh] = leaf_acosh,
+    [OP_atanh] = leaf_atanh,
+    [OP_atan2] = leaf_atan2,
+    [OP_erfinv] = leaf_erfinv,
+    [OP_bit_not] = leaf_bit_not,
+    [OP_bit_and] = leaf_bit_and,
+    [OP_bit_or] = leaf_bit_or,
+    [OP_bit_xor] = leaf_bit_xor,
+    [OP_idiv] = leaf_idiv,
+    [OP_irem] = leaf_irem,
+    [OP_shift_left] = leaf_shift_left,
+    [OP_shift_right] = leaf_shift_right,
 };
 
 static LLVMValueRef walk(EmitModule *m, const Expr *e, DType dt, LLVMTypeRef t, LLVMValueRef *x) {

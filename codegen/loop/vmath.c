@@ -4,6 +4,7 @@
 #include "codegen/loop/vmath.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static bool is_f64(LLVMValueRef x) { return LLVMGetTypeKind(em_elem(LLVMTypeOf(x))) == LLVMDoubleTypeKind; }
 
@@ -23,6 +24,12 @@ static LLVMValueRef per_lane(EmitModule *m, const char *name, LLVMValueRef *x, i
     out = LLVMBuildInsertElement(m->b, out, em_extern(m, name, elem, lane, nx), em_i32(m, i), "");
   }
   return out;
+}
+
+LLVMValueRef vm_libm(EmitModule *m, const char *name, LLVMValueRef *x, int nx) {
+  char single[16];
+  snprintf(single, sizeof single, "%sf", name);
+  return per_lane(m, is_f64(x[0]) ? name : single, x, nx);
 }
 
 /* c[0] x^(n-1) + ... + c[n-1] */
@@ -94,9 +101,8 @@ LLVMValueRef vm_exp(EmitModule *m, LLVMValueRef x) {
   return scale2(m, em_fadd(m, p, lit(x, 1)), ni);
 }
 
-/* 0.8 ulp. x = 2^e m, m in [2/3, 4/3); log m = f - f^2/2 + f^3 P(f), f = m - 1. */
-LLVMValueRef vm_log(EmitModule *m, LLVMValueRef x) {
-  if (is_f64(x)) return per_lane(m, "log", &x, 1);
+/* x = 2^n (1 + f), 1 + f in [2/3, 4/3); n in floating point. */
+static LLVMValueRef log_reduce(EmitModule *m, LLVMValueRef x, LLVMValueRef *n) {
   LLVMTypeRef it = like(x, m->i32);
   LLVMValueRef tiny = less(m, x, lit(x, 1.17549435e-38));
   LLVMValueRef y = pick(m, tiny, em_fmul(m, x, lit(x, 8388608)), x);
@@ -104,18 +110,129 @@ LLVMValueRef vm_log(EmitModule *m, LLVMValueRef x) {
   LLVMValueRef e = LLVMBuildSub(m->b, b, em_bits(it, 0x3f2aaaab), "");
   e = LLVMBuildAnd(m->b, e, em_bits(it, 0xff800000u), "");
   LLVMValueRef f = em_fsub(m, float_of(m, LLVMBuildSub(m->b, b, e, "")), lit(x, 1));
-  LLVMValueRef n = LLVMBuildSIToFP(m->b, LLVMBuildAShr(m->b, e, em_bits(it, 23), ""), LLVMTypeOf(x), "");
-  n = em_fadd(m, n, pick(m, tiny, lit(x, -23), lit(x, 0)));
-  LLVMValueRef s = em_fmul(m, f, f);
+  *n = LLVMBuildSIToFP(m->b, LLVMBuildAShr(m->b, e, em_bits(it, 23), ""), LLVMTypeOf(x), "");
+  *n = em_fadd(m, *n, pick(m, tiny, lit(x, -23), lit(x, 0)));
+  return f;
+}
+
+/* (log(1 + f) - f) / f^2 */
+static LLVMValueRef log_poly(EmitModule *m, LLVMValueRef f) {
   LLVMValueRef p = POLY(m, f, 0.12007089, -0.128456205, 0.107542645, -0.121956667, 0.143044534, -0.166795851,
                         0.199995979, -0.249998201, 0.333333357);
-  p = em_fma(m, p, f, lit(x, -0.5));
-  p = em_fma(m, p, s, em_fmul(m, n, lit(x, -2.12194440054690583e-4)));
-  LLVMValueRef r = em_fma(m, n, lit(x, 0.693359375), em_fadd(m, p, f));
-  /* x < 0 and NaN: NaN; 0: -inf; inf: inf */
+  return em_fma(m, p, f, lit(f, -0.5));
+}
+
+/* x < 0 and NaN: NaN; 0: -inf; inf: inf */
+static LLVMValueRef log_special(EmitModule *m, LLVMValueRef x, LLVMValueRef r) {
   r = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, HUGE_VAL), ""), x, r);
   r = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, 0), ""), lit(x, -HUGE_VAL), r);
   return pick(m, LLVMBuildFCmp(m->b, LLVMRealOGE, x, lit(x, 0), ""), r, lit(x, NAN));
+}
+
+/* 0.8 ulp. log(1 + f) = f - f^2/2 + f^3 P(f). */
+LLVMValueRef vm_log(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "log", &x, 1);
+  LLVMValueRef n, f = log_reduce(m, x, &n), s = em_fmul(m, f, f), p = log_poly(m, f);
+  p = em_fma(m, p, s, em_fmul(m, n, lit(x, -2.12194440054690583e-4)));
+  return log_special(m, x, em_fma(m, n, lit(x, 0.693359375), em_fadd(m, p, f)));
+}
+
+/* 1.5 ulp; exact of powers of two. */
+LLVMValueRef vm_log2(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "log2", &x, 1);
+  LLVMValueRef n, f = log_reduce(m, x, &n), s = em_fmul(m, f, f), y = em_fma(m, log_poly(m, f), s, f);
+  return log_special(m, x, em_fma(m, y, lit(x, 1.4426950408889634), n));
+}
+
+static LLVMValueRef is_zero(EmitModule *m, LLVMValueRef x) {
+  return LLVMBuildFCmp(m->b, LLVMRealOEQ, x, lit(x, 0), "");
+}
+
+/* 2 ulp. log u + (x - (u - 1)) / u with u = 1 + x rounded. */
+LLVMValueRef vm_log1p(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "log1p", &x, 1);
+  LLVMValueRef u = em_fadd(m, x, lit(x, 1)), log = vm_log(m, u);
+  LLVMValueRef lost = em_fsub(m, x, em_fsub(m, u, lit(x, 1)));
+  LLVMValueRef y = em_fadd(m, log, em_fdiv(m, lost, u));
+  LLVMValueRef inside = LLVMBuildAnd(m->b, less(m, lit(x, 0), u), less(m, u, lit(x, HUGE_VAL)), "");
+  return pick(m, is_zero(m, x), x, pick(m, inside, y, log));
+}
+
+/* r and the bits of n of x = n ln2 + r, |r| <= ln2/2. */
+static LLVMValueRef exp_reduce(EmitModule *m, LLVMValueRef x, double scale, LLVMValueRef *ni,
+                               LLVMValueRef *n) {
+  LLVMValueRef magic = lit(x, 12582912), t = em_fma(m, x, lit(x, scale), magic);
+  *n = LLVMBuildFSub(m->b, t, magic, "");
+  *ni = LLVMBuildSub(m->b, bits_of(m, t), em_bits(like(x, m->i32), 0x4b400000), "");
+  return LLVMBuildFNeg(m->b, *n, "");
+}
+
+/* e^r - 1 */
+static LLVMValueRef exp_poly(EmitModule *m, LLVMValueRef r) {
+  LLVMValueRef p = POLY(m, r, 0.00138144626, 0.00836878045, 0.0416683943, 0.166665201, 0.499999934);
+  return em_fma(m, em_fmul(m, r, r), p, r);
+}
+
+/* 1.5 ulp. 2^n e^(r ln2) */
+LLVMValueRef vm_exp2(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "exp2", &x, 1);
+  LLVMValueRef c = vm_clamp(m, x, -151, 129), ni, n;
+  exp_reduce(m, c, 1, &ni, &n);
+  LLVMValueRef p = exp_poly(m, em_fmul(m, em_fsub(m, c, n), lit(x, 0.69314718055994531)));
+  return scale2(m, em_fadd(m, p, lit(x, 1)), ni);
+}
+
+/* 2 ulp. 2^n (e^r - 1) + (2^n - 1), above 18 e^x. */
+LLVMValueRef vm_expm1(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "expm1", &x, 1);
+  LLVMValueRef c = vm_clamp(m, x, -20, 18), ni, n;
+  LLVMTypeRef it = like(x, m->i32);
+  LLVMValueRef minus = exp_reduce(m, c, 1.4426950408889634, &ni, &n);
+  LLVMValueRef r = em_fma(m, minus, lit(x, 0.693359375), c);
+  r = em_fma(m, minus, lit(x, -2.12194440054690583e-4), r);
+  LLVMValueRef s =
+      float_of(m, LLVMBuildShl(m->b, LLVMBuildAdd(m->b, ni, em_bits(it, 127), ""), em_bits(it, 23), ""));
+  LLVMValueRef y = em_fma(m, s, exp_poly(m, r), em_fsub(m, s, lit(x, 1)));
+  y = pick(m, less(m, lit(x, 18), x), vm_exp(m, x), y);
+  return pick(m, is_zero(m, x), x, y);
+}
+
+/* Giles, "Approximating the erfinv function" (2010), single precision: 3e-7 relative. x (in f32 or f64) below 1. */
+static LLVMValueRef erfinv_poly(EmitModule *m, LLVMValueRef x) {
+  LLVMValueRef one = lit(x, 1), w = em_fmul(m, em_fsub(m, one, x), em_fadd(m, one, x));
+  w = LLVMBuildFNeg(m->b, vm_log(m, w), "");
+  LLVMValueRef v = em_fsub(m, w, lit(x, 2.5));
+  LLVMValueRef p = POLY(m, v, 2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+                        -0.00125372503, -0.00417768164, 0.246640727, 1.50140941);
+  LLVMValueRef u = em_fsub(m, em_unary(m, "llvm.sqrt", w), lit(x, 3));
+  LLVMValueRef q = POLY(m, u, -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+                        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682);
+  return em_fmul(m, pick(m, less(m, w, lit(x, 5)), p, q), x);
+}
+
+/* Of doubles: from the polynomial, near 1 from the tail erfc(y) = e^-yy / (y sqrt pi), three steps of Newton's method
+   on erf or, beyond a half, erfc. */
+LLVMValueRef vm_erfinv(EmitModule *m, LLVMValueRef x) {
+  LLVMValueRef a = absolute(m, x), y = erfinv_poly(m, a);
+  if (is_f64(x)) {
+    const double root_pi = 1.7724538509055161;
+    LLVMValueRef t = em_fsub(m, lit(x, 1), a),
+                 far = em_unary(m, "llvm.sqrt", LLVMBuildFNeg(m->b, vm_log(m, t), ""));
+    for (int i = 0; i < 4; i++) {
+      LLVMValueRef e = vm_log(m, em_fmul(m, em_fmul(m, t, lit(x, root_pi)), far));
+      far = em_unary(m, "llvm.sqrt", LLVMBuildFNeg(m->b, e, ""));
+    }
+    y = pick(m, less(m, t, lit(x, 1e-3)), far, y);
+    for (int i = 0; i < 3; i++) {
+      LLVMValueRef low = em_fsub(m, a, per_lane(m, "erf", &y, 1)),
+                   high = em_fsub(m, per_lane(m, "erfc", &y, 1), t);
+      LLVMValueRef d = pick(m, less(m, t, lit(x, 0.5)), high, low);
+      d = em_fmul(m, em_fmul(m, d, lit(x, 0.5 * root_pi)), vm_exp(m, em_fmul(m, y, y)));
+      y = em_fadd(m, y, d);
+    }
+  }
+  y = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, a, lit(x, 1), ""), lit(x, HUGE_VAL), y);
+  return copysign_bits(m, y, x);
 }
 
 /* 1.3 ulp. Odd polynomial below 0.625, else 1 - 2 / (e^2x + 1). */

@@ -173,6 +173,19 @@ bool op_vjp_is_defined(OpId op) { return op_table[op].vjp || op_table[op].vjp_fn
 /* ---- evaluation ---- */
 typedef double LeafFn(const double *x);
 
+/* Newton's method on erfc, from its tail or from the series around 0. */
+static double erf_inverse(double x) {
+  const double root_pi = 1.7724538509055161;
+  double a = fabs(x), t = 1 - a, y = 0.5 * root_pi * a;
+  if (!(a < 1)) return a == 1 ? copysign(HUGE_VAL, x) : NAN;
+  if (a > 0.7) {
+    y = sqrt(-log(t));
+    for (int i = 0; i < 4; i++) y = sqrt(-log(fmin(t * root_pi * y, 0.9)));
+  }
+  for (int i = 0; i < 12; i++) y += (a < 0.5 ? a - erf(y) : erfc(y) - t) * 0.5 * root_pi * exp(y * y);
+  return copysign(y, x);
+}
+
 #define LEAF(NAME, VALUE)                                                                                    \
   static double leaf_##NAME(const double *x) { return VALUE; }
 LEAF(neg, -x[0])
@@ -201,16 +214,35 @@ LEAF(le, x[0] <= x[1])
 LEAF(and, x[0] != 0 && x[1] != 0)
 LEAF(or, x[0] != 0 || x[1] != 0)
 LEAF(select, x[0] != 0 ? x[1] : x[2])
+LEAF(round, nearbyint(x[0]))
+LEAF(log1p, log1p(x[0]))
+LEAF(expm1, expm1(x[0]))
+LEAF(log2, log2(x[0]))
+LEAF(exp2, exp2(x[0]))
+LEAF(asin, asin(x[0]))
+LEAF(acos, acos(x[0]))
+LEAF(atan, atan(x[0]))
+LEAF(sinh, sinh(x[0]))
+LEAF(cosh, cosh(x[0]))
+LEAF(asinh, asinh(x[0]))
+LEAF(acosh, acosh(x[0]))
+LEAF(atanh, atanh(x[0]))
+LEAF(atan2, atan2(x[0], x[1]))
+LEAF(erfinv, erf_inverse(x[0]))
 #undef LEAF
 
 static LeafFn *const leaf_fn[OP_COUNT] = {
-    [OP_neg] = leaf_neg, [OP_abs] = leaf_abs,       [OP_sign] = leaf_sign, [OP_floor] = leaf_floor,
-    [OP_exp] = leaf_exp, [OP_log] = leaf_log,       [OP_sqrt] = leaf_sqrt, [OP_sin] = leaf_sin,
-    [OP_cos] = leaf_cos, [OP_tanh] = leaf_tanh,     [OP_erf] = leaf_erf,   [OP_not] = leaf_not,
-    [OP_add] = leaf_add, [OP_sub] = leaf_sub,       [OP_mul] = leaf_mul,   [OP_div] = leaf_div,
-    [OP_pow] = leaf_pow, [OP_min] = leaf_min,       [OP_max] = leaf_max,   [OP_eq] = leaf_eq,
-    [OP_ne] = leaf_ne,   [OP_lt] = leaf_lt,         [OP_le] = leaf_le,     [OP_and] = leaf_and,
-    [OP_or] = leaf_or,   [OP_select] = leaf_select,
+    [OP_neg] = leaf_neg,       [OP_abs] = leaf_abs,       [OP_sign] = leaf_sign,   [OP_floor] = leaf_floor,
+    [OP_exp] = leaf_exp,       [OP_log] = leaf_log,       [OP_sqrt] = leaf_sqrt,   [OP_sin] = leaf_sin,
+    [OP_cos] = leaf_cos,       [OP_tanh] = leaf_tanh,     [OP_erf] = leaf_erf,     [OP_not] = leaf_not,
+    [OP_add] = leaf_add,       [OP_sub] = leaf_sub,       [OP_mul] = leaf_mul,     [OP_div] = leaf_div,
+    [OP_pow] = leaf_pow,       [OP_min] = leaf_min,       [OP_max] = leaf_max,     [OP_eq] = leaf_eq,
+    [OP_ne] = leaf_ne,         [OP_lt] = leaf_lt,         [OP_le] = leaf_le,       [OP_and] = leaf_and,
+    [OP_or] = leaf_or,         [OP_select] = leaf_select, [OP_round] = leaf_round, [OP_log1p] = leaf_log1p,
+    [OP_expm1] = leaf_expm1,   [OP_log2] = leaf_log2,     [OP_exp2] = leaf_exp2,   [OP_asin] = leaf_asin,
+    [OP_acos] = leaf_acos,     [OP_atan] = leaf_atan,     [OP_sinh] = leaf_sinh,   [OP_cosh] = leaf_cosh,
+    [OP_asinh] = leaf_asinh,   [OP_acosh] = leaf_acosh,   [OP_atanh] = leaf_atanh, [OP_atan2] = leaf_atan2,
+    [OP_erfinv] = leaf_erfinv,
 };
 
 double op_eval_leaf(OpId op, const double *x) {
@@ -237,7 +269,28 @@ static double eval_op(OpId op, const double *x, bool f32) {
 }
 
 double op_eval(OpId op, const double *x) { return eval_op(op, x, false); }
+
+/* Division and bits of integers; false: op is neither. */
+static bool int_value(OpId op, DType dt, int64_t a, int64_t b, int64_t *y) {
+  int64_t places = 8 * dtype_size(dt);
+  bool inside = b >= 0 && b < places;
+  switch (op) {
+  case OP_idiv: *y = b == -1 ? (int64_t)(0 - (uint64_t)a) : b ? a / b : 0; return true;
+  case OP_irem: *y = b == -1 || !b ? 0 : a % b; return true;
+  case OP_bit_not: *y = ~a; return true;
+  case OP_bit_and: *y = a & b; return true;
+  case OP_bit_or: *y = a | b; return true;
+  case OP_bit_xor: *y = a ^ b; return true;
+  case OP_shift_left: *y = inside ? (int64_t)((uint64_t)a << b) : 0; return true;
+  case OP_shift_right: *y = inside ? a >> b : a < 0 ? -1 : 0; return true;
+  default: return false;
+  }
+}
+
 double op_eval_as(OpId op, DType dt, const double *x) {
+  int64_t y;
+  if (dtype_is_int(dt) && int_value(op, dt, (int64_t)x[0], op_table[op].nin > 1 ? (int64_t)x[1] : 0, &y))
+    return (double)y;
   if (op != OP_mul || (dt != DT_I32 && dt != DT_U32)) return op_eval(op, x);
   uint32_t p = (uint32_t)(int64_t)x[0] * (uint32_t)(int64_t)x[1];
   return dt == DT_I32 ? (double)(int32_t)p : (double)p;

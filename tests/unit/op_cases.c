@@ -448,6 +448,7 @@ static double draw_float(Draw *d, uint64_t k) {
   if (!strcmp(sample, "pos")) return 0.2 + 1.8 * u;
   if (!strcmp(sample, "unit")) return 1.8 * u - 0.9;
   if (!strcmp(sample, "away0")) return z < 0 ? z - 0.1 : z + 0.1;
+  if (!strcmp(sample, "above1")) return 1.2 + 1.8 * u;
   if (!strcmp(sample, "distinct")) return 0.125 * (double)d->order[d->drawn++] - 3;
   bug("operator %s: unknown sample \"%s\"", op_table[d->under_test->op].name, sample);
 }

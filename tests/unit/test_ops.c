@@ -255,17 +255,97 @@ REF(le, !(x[0] > x[1]))
 REF(and, (int)x[0] & (int)x[1])
 REF(or, (int)x[0] | (int)x[1])
 REF(select, x[0] == 1 ? x[1] : x[2])
+REF(ceil, ceil(x[0]))
+REF(trunc, trunc(x[0]))
+REF(round, 2 * floor(x[0] / 2) == floor(x[0]) ? ceil(x[0] - 0.5) : floor(x[0] + 0.5))
+REF(frac, fmod(x[0], 1))
+REF(log1p, log(1 + x[0]))
+REF(expm1, exp(x[0]) - 1)
+REF(log2, log(x[0]) / log(2))
+REF(exp2, pow(2, x[0]))
+REF(asin, atan2(x[0], sqrt(1 - x[0] * x[0])))
+REF(acos, 2 * atan(1) - asin(x[0]))
+REF(atan, asin(x[0] / sqrt(1 + x[0] * x[0])))
+REF(sinh, 0.5 * (exp(x[0]) - exp(-x[0])))
+REF(cosh, 0.5 * (exp(x[0]) + exp(-x[0])))
+REF(asinh, log(x[0] + sqrt(x[0] * x[0] + 1)))
+REF(acosh, log(x[0] + sqrt(x[0] * x[0] - 1)))
+REF(atanh, 0.5 * log((1 + x[0]) / (1 - x[0])))
+REF(atan2, 2 * atan(x[0] / (hypot(x[0], x[1]) + x[1])))
+REF(idiv, x[1] == 0 ? 0 : trunc(x[0] / x[1]))
+REF(irem, x[1] == 0 ? 0 : fmod(x[0], x[1]))
+REF(bit_not, -x[0] - 1)
+REF(bit_and, (double)((int64_t)x[0] & (int64_t)x[1]))
+REF(bit_or, (double)((int64_t)x[0] | (int64_t)x[1]))
+REF(bit_xor, (double)(((int64_t)x[0] | (int64_t)x[1]) - ((int64_t)x[0] & (int64_t)x[1])))
+REF(shift_left, x[1] >= 0 && x[1] < 32 ? x[0] * ldexp(1, (int)x[1]) : 0)
+REF(shift_right, x[1] >= 0 && x[1] < 32 ? floor(x[0] / ldexp(1, (int)x[1])) : x[0] < 0 ? -1 : 0)
+/* Bisection. */
+static double ref_erfinv(const double *x) {
+  double lo = -6, hi = 6;
+  for (int i = 0; i < 80; i++) {
+    double mid = (lo + hi) / 2;
+    *(erf(mid) < x[0] ? &lo : &hi) = mid;
+  }
+  return (lo + hi) / 2;
+}
 static Reference *const reference[OP_COUNT] = {
-    [OP_neg] = ref_neg,     [OP_abs] = ref_abs,     [OP_sign] = ref_sign,
-    [OP_floor] = ref_floor, [OP_exp] = ref_exp,     [OP_log] = ref_log,
-    [OP_sqrt] = ref_sqrt,   [OP_rsqrt] = ref_rsqrt, [OP_sin] = ref_sin,
-    [OP_cos] = ref_cos,     [OP_tanh] = ref_tanh,   [OP_sigmoid] = ref_sigmoid,
-    [OP_erf] = ref_erf,     [OP_not] = ref_not,     [OP_stop_gradient] = ref_same,
-    [OP_add] = ref_add,     [OP_sub] = ref_sub,     [OP_mul] = ref_mul,
-    [OP_div] = ref_div,     [OP_pow] = ref_pow,     [OP_min] = ref_min,
-    [OP_max] = ref_max,     [OP_relu] = ref_relu,   [OP_eq] = ref_eq,
-    [OP_ne] = ref_ne,       [OP_lt] = ref_lt,       [OP_le] = ref_le,
-    [OP_and] = ref_and,     [OP_or] = ref_or,       [OP_select] = ref_select,
+    [OP_neg] = ref_neg,
+    [OP_abs] = ref_abs,
+    [OP_sign] = ref_sign,
+    [OP_floor] = ref_floor,
+    [OP_exp] = ref_exp,
+    [OP_log] = ref_log,
+    [OP_sqrt] = ref_sqrt,
+    [OP_rsqrt] = ref_rsqrt,
+    [OP_sin] = ref_sin,
+    [OP_cos] = ref_cos,
+    [OP_tanh] = ref_tanh,
+    [OP_sigmoid] = ref_sigmoid,
+    [OP_erf] = ref_erf,
+    [OP_not] = ref_not,
+    [OP_stop_gradient] = ref_same,
+    [OP_add] = ref_add,
+    [OP_sub] = ref_sub,
+    [OP_mul] = ref_mul,
+    [OP_div] = ref_div,
+    [OP_pow] = ref_pow,
+    [OP_min] = ref_min,
+    [OP_max] = ref_max,
+    [OP_relu] = ref_relu,
+    [OP_eq] = ref_eq,
+    [OP_ne] = ref_ne,
+    [OP_lt] = ref_lt,
+    [OP_le] = ref_le,
+    [OP_and] = ref_and,
+    [OP_or] = ref_or,
+    [OP_select] = ref_select,
+    [OP_ceil] = ref_ceil,
+    [OP_trunc] = ref_trunc,
+    [OP_round] = ref_round,
+    [OP_frac] = ref_frac,
+    [OP_log1p] = ref_log1p,
+    [OP_expm1] = ref_expm1,
+    [OP_log2] = ref_log2,
+    [OP_exp2] = ref_exp2,
+    [OP_asin] = ref_asin,
+    [OP_acos] = ref_acos,
+    [OP_atan] = ref_atan,
+    [OP_sinh] = ref_sinh,
+    [OP_cosh] = ref_cosh,
+    [OP_asinh] = ref_asinh,
+    [OP_acosh] = ref_acosh,
+    [OP_atanh] = ref_atanh,
+    [OP_atan2] = ref_atan2,
+    [OP_erfinv] = ref_erfinv,
+    [OP_idiv] = ref_idiv,
+    [OP_irem] = ref_irem,
+    [OP_bit_not] = ref_bit_not,
+    [OP_bit_and] = ref_bit_and,
+    [OP_bit_or] = ref_bit_or,
+    [OP_bit_xor] = ref_bit_xor,
+    [OP_shift_left] = ref_shift_left,
+    [OP_shift_right] = ref_shift_right,
 };
 
 START_TEST(test_elementwise_values) {

@@ -23,6 +23,8 @@ static double ulp_of(double want) {
 
 static double sigmoid64(double x) { return 1 / (1 + exp(-x)); }
 
+static double erfinv64(double x) { return op_eval(OP_erfinv, &x); }
+
 START_TEST(test_vector_math) {
   static const MathCase cases[] = {{"exp", OP_exp, exp, 2},
                                    {"log", OP_log, log, 2},
@@ -30,7 +32,12 @@ START_TEST(test_vector_math) {
                                    {"erf", OP_erf, erf, 3},
                                    {"sin", OP_sin, sin, 2},
                                    {"cos", OP_cos, cos, 2},
-                                   {"sigmoid", OP_sigmoid, sigmoid64, 4}};
+                                   {"sigmoid", OP_sigmoid, sigmoid64, 4},
+                                   {"log2", OP_log2, log2, 2},
+                                   {"exp2", OP_exp2, exp2, 2},
+                                   {"log1p", OP_log1p, log1p, 2.5},
+                                   {"expm1", OP_expm1, expm1, 2.5},
+                                   {"erfinv", OP_erfinv, erfinv64, 8}};
   static const float special[] = {0,      -0.0f,   INFINITY,        -INFINITY, NAN,      1,        -1,
                                   1e-45f, -1e-45f, 1.17549435e-38f, 3.4e38f,   -3.4e38f, 88.7228f, 88.73f,
                                   -87.3f, -103.9f, -104.5f,         0.9f,      0.625f,   4,        10};
@@ -50,7 +57,7 @@ START_TEST(test_vector_math) {
           memcpy(&x[j], &u, 4);
           if (round % 2)
             x[j] = (float)((j * 24 + round) * (200.0 / (N * 24)) - 100) * (round % 4 == 1 ? 1 : 0.03f);
-          if (cases[c].op == OP_log && round % 2) x[j] = fabsf(x[j]);
+          if ((cases[c].op == OP_log || cases[c].op == OP_log2) && round % 2) x[j] = fabsf(x[j]);
         }
         for (int j = 0; j < NSPECIAL && !round; j++) x[j] = special[j];
         kb_call(&fn, (void *[]){x, y});
