@@ -57,7 +57,7 @@ typedef struct {
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-  bool tensorboard, no_optimizer, best, allow_extern, allow_use;
+  bool in_place, tensorboard, no_optimizer, best, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;
@@ -81,8 +81,8 @@ typedef struct {
   const char *name;
   unsigned bit;
   Status (*run)(Cli *c);
-  int nmin, nmax; /* positional arguments */
-  const char *operands, *doc;
+  int nmin, nmax;                    /* positional arguments */
+  const char *operands, *doc, *more; /* more: after the list of options, or NULL */
 } Command;
 
 /* ---- commands.c ---- */
@@ -178,6 +178,8 @@ void cli_ranks_stop(Cli *c, Status s);
 void cli_ranks_end(Cli *c);
 
 /* ---- util.c ---- */
+/* Prints the messages so far, as --diagnostics says. */
+void cli_say(Cli *c);
 /* Reports one error and returns s. */
 Status cli_fail(Cli *c, Status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 Status cli_write_text(Cli *c, const char *path, const char *text, size_t n); /* path NULL: standard output */

@@ -352,6 +352,24 @@ static void trim_lines(Reduce *r, StrBuf *text) {
   try_text(r, text, b);
 }
 
+static bool is_path(char ch) { return is_word(ch) || (ch && strchr("./-", ch)); }
+
+/* The word with the model's path replaced wherever it stands by itself, as in sh -c 'jepac check FILE | grep x'. */
+static char *with_candidate(Cli *c, const char *arg, const char *model, const char *candidate, int *used) {
+  StrBuf b = {0};
+  size_t n = strlen(model);
+  for (const char *p = arg; *p;) {
+    bool here = !strncmp(p, model, n) && (p == arg || !is_path(p[-1])) && !is_path(p[n]);
+    *used += here;
+    if (here) sb_put(&b, candidate, strlen(candidate));
+    else sb_put(&b, p, 1);
+    p += here ? n : 1;
+  }
+  char *out = arena_strdup(c->arena, b.s ? b.s : "");
+  sb_free(&b);
+  return out;
+}
+
 Status cmd_reduce(Cli *c) {
   const char *model = c->opt.arg[0];
   if (!c->opt.command)
@@ -366,11 +384,7 @@ Status cmd_reduce(Cli *c) {
   const char *slash = strrchr(model, '/');
   r.candidate = arena_printf(c->arena, "%.*sreduce.%ld.jepa", slash ? (int)(slash - model) + 1 : 0, model,
                              (long)getpid());
-  for (int i = 0; i < n; i++) {
-    bool is_model = !strcmp(c->opt.command[i], model);
-    used += is_model;
-    r.argv[i] = is_model ? arena_strdup(c->arena, r.candidate) : c->opt.command[i];
-  }
+  for (int i = 0; i < n; i++) { r.argv[i] = with_candidate(c, c->opt.command[i], model, r.candidate, &used); }
   if (!used) return cli_fail(c, ST_USAGE, "the command does not name %s", model);
   if (!write_candidate(&r, src->text, src->len))
     return cli_fail(c, ST_FILE, "cannot write %s: %s", r.candidate, strerror(errno));

@@ -285,6 +285,15 @@ static Status interpret(Run *r) {
 }
 
 /* ---- compiled ---- */
+/* The result `loss`, where it is a scalar; -1: there is none. */
+static int loss_of(const Plan *p) {
+  for (int i = 0; i < p->ntensor; i++)
+    if (p->tensor[i].kind == PT_RESULT && !p->tensor[i].shape.rank && p->tensor[i].dt == DT_F32 &&
+        !strcmp(p->tensor[i].name, "loss"))
+      return i;
+  return -1;
+}
+
 static Status execute(Run *r, Compiled *k) {
   Cli *c = r->c;
   Status s =
@@ -297,9 +306,16 @@ static Status execute(Run *r, Compiled *k) {
   for (int64_t step = 0; step < r->steps; step++) {
     int bad = -1;
     set_scalars(r, k->session, step);
-    if (!r->train_step) session_run(k->session, 0, p->nstep); /* its results may be infinite */
-    else if (compiled_step(k, &bad))
-      return cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, p->tensor[bad].name);
+    Status bad_step = ST_OK;
+    int loss = loss_of(p);
+    if (r->train_step) bad_step = compiled_step(k, &bad);
+    else if (loss >= 0) bad_step = session_step(k->session, &loss, 1, &bad);
+    else session_run(k->session, 0, p->nstep); /* other results may be infinite */
+    if (bad_step) {
+      cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, p->tensor[bad].name);
+      if (!r->program) cli_explain_nonfinite(c, k);
+      return ST_NONFINITE;
+    }
     for (int i = 0; i < p->ntensor; i++) {
       SessionTensor t = session_tensor_at(k->session, i);
       if (t.kind == PT_RESULT) print_scalars(r, step, t.name, &t.shape, t.dt, t.data);
@@ -332,6 +348,8 @@ Status cmd_run(Cli *c) {
   bool ir = cli_has_suffix(c->opt.arg[0], ".ir");
   r.train_step = !ir && OPT(c, entry) && !strcmp(OPT(c, entry), "train_step");
   if (r.steps < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
+  if (!ir && !r.train_step && OPT(c, steps) >= 0)
+    return cli_fail(c, ST_USAGE, "--steps repeats optimizer steps: it belongs to --entry train_step");
   StFile *inputs = NULL;
   Compiled k = {0};
   Status s = r.train_step ? cli_check_train_step(c) : ST_OK;

@@ -450,6 +450,7 @@ static Status begin(Train *t) {
   if (!t->log || runlog_header(t->log, t->step, &header, c->diags)) return ST_FILE;
   if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, false, c->diags))) return ST_FILE;
   if ((t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
+  cli_say(c); /* warnings, before they are hours old */
   if (OPT(c, quiet)) return ST_OK;
   fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps",
           c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
@@ -505,10 +506,11 @@ static Status look(Train *t) {
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
   t->log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t->folder);
-  Status s = OPT(c, resume) || !t->writes ? ST_OK : holds_no_run(c, t->folder);
-  if (s) return s;
+  if (!OPT(c, resume) && (OPT(c, steps) == 0 || OPT(c, epochs) == 0))
+    return cli_fail(c, ST_USAGE, "0 steps train nothing; jepac check looks at a model without training it");
   catch_signals();
-  s = cli_load(c, c->opt.arg[0], NULL, 0, &t->model);
+  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t->model);
+  if (!s && !OPT(c, resume) && t->writes) s = holds_no_run(c, t->folder);
   if (s) return s;
   if (!(t->recipe = frontend_recipe(t->model, c->diags))) return ST_MODEL;
   t->recipe_text = recipe_json(t->recipe);

@@ -25,11 +25,17 @@ static Status dispatch(Cli *c, int argc, char **argv) {
     return ST_USAGE;
   }
   const char *name = argv[1];
-  if (!strcmp(name, "-h") || !strcmp(name, "--help") || !strcmp(name, "help")) {
+  const Command *of = argc > 2 && !strcmp(name, "help") ? command_find(argv[2]) : NULL;
+  if (of) {
+    options_help(of, stdout);
+    return ST_OK;
+  }
+  if (!strcmp(name, "-h") || !strcmp(name, "--help") || (!strcmp(name, "help") && argc == 2)) {
     usage(stdout);
     return ST_OK;
   }
-  if (!strcmp(name, "--version")) {
+  if (!strcmp(name, "help")) name = argv[2]; /* which is none */
+  if (!strcmp(name, "--version") || !strcmp(name, "version")) {
     puts("jepac " JEPAC_VERSION);
     return ST_OK;
   }
@@ -101,8 +107,7 @@ int main(int argc, char **argv) {
   if (!s && diags_errors(c->diags)) s = ST_MODEL;
   bool json = c->opt.diagnostics && !strcmp(c->opt.diagnostics, "json");
   if (c->silent) c->diags = diags_new(a);
-  if (json) diags_print_json(c->diags, stderr);
-  else diags_print(c->diags, stderr);
+  cli_say(c);
   cli_ranks_end(c);
   if (!served) diag_print_last(why, json, stderr);
   if (served) arena_free(a); /* else other threads may still read it */

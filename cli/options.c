@@ -113,6 +113,7 @@ static const OptionRow option_table[] = {
     {"check-bounds", 0, OPT_FLAG, CMD_VERIFY, AT(check_bounds), NULL,
      "only that kernels stay inside their operands, at any size"},
     {"check", 0, OPT_FLAG, CMD_FMT, AT(check), NULL, "only say whether the layout would change (exit 1)"},
+    {"in-place", 'i', OPT_FLAG, CMD_FMT, AT(in_place), NULL, "write each file anew"},
     {"trace", 0, OPT_TEXT, CMD_BENCH, AT(trace), "FILE",
      "kernels by thread, for Perfetto or chrome://tracing"},
     {"profile", 0, OPT_FLAG, CMD_TRAIN, AT(profile), NULL, "the first steps as a trace in RUN/trace.json"},
@@ -200,6 +201,7 @@ void options_help(const Command *cmd, FILE *f) {
       if (pass) fprintf(f, "  %-*s  %s\n", width, left, r->doc);
       else if ((int)strlen(left) > width) width = (int)strlen(left);
     }
+  if (cmd->more) fputs(cmd->more, f);
 }
 
 /* The row a word names; *value is what follows '=', or NULL. */

@@ -7,6 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+void cli_say(Cli *c) {
+  diags_say(c->diags, c->opt.diagnostics && !strcmp(c->opt.diagnostics, "json"), stderr);
+}
+
 Status cli_fail(Cli *c, Status s, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);

@@ -262,6 +262,8 @@ _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fm
     __attribute__((format(printf, 4, 5)));
 /* An error after which no other statement is tried. */
 _Noreturn void elab_lost(Elab *e, const Frame *f, const Ast *at, const char *text);
+/* The --set that reach f, after an error at `at` that stands in none of them. */
+void elab_note_settings(Elab *e, const Frame *f, const Ast *at);
 /* "`what` is f32[4,10]" where the value was made. */
 void elab_note_value(Elab *e, Value v, const char *what);
 const char *value_text(Elab *e, Value v);

@@ -134,6 +134,20 @@ static void module_names(Elab *e, const Module *m, Names *out) {
       vec_push(e->arena, out, body->kid[i]->name);
 }
 
+/* What other languages call it, and fields of the data without `data.` */
+static const char *hint_of(Elab *e, const Frame *f, const Ast *a) {
+  static const struct {
+    const char *name, *here;
+  } known[] = {{"matmul", "a @ b"}, {"mm", "a @ b"},     {"bmm", "a @ b"},
+               {"dot", "a @ b"},    {"view", "reshape"}, {"cat", "concat"}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (name_is(a->name, known[i].name)) return arena_printf(e->arena, " (here it is `%s`)", known[i].here);
+  const Value *data = vars_find(&f->vars, word(e, "data"));
+  if (data && data->kind == V_MODULE && data_has_field(e, data->u.module, a->name))
+    return arena_printf(e->arena, " (did you mean `data.%s`?)", a->name);
+  return "";
+}
+
 static _Noreturn void unknown_name(Elab *e, Frame *f, const Ast *a) {
   Dim *d = f->library ? NULL : find_dim(e->m, a->name);
   if (d && !d->has && dim_visible(e, d, f->src)) {
@@ -154,7 +168,9 @@ static _Noreturn void unknown_name(Elab *e, Frame *f, const Ast *a) {
   globals_names(e, &e->m->library, &names);
   int n = builtin_names(few, 64);
   for (int i = 0; i < n; i++) vec_push(e->arena, &names, few[i]);
-  elab_error(e, f, a, "unknown name `%s`%s", a->name, did_you_mean(e, a->name, names.v, names.n));
+  const char *hint = hint_of(e, f, a);
+  elab_error(e, f, a, "unknown name `%s`%s", a->name,
+             *hint ? hint : did_you_mean(e, a->name, names.v, names.n));
 }
 
 /* A state read is the tensor it holds now. */

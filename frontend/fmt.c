@@ -93,6 +93,7 @@ static bool same_tokens(Arena *a, Diags *d, const Token *was, const StrBuf *out)
 }
 
 static void format(Arena *a, Diags *d, const Source *src, StrBuf *out) {
+  parse_file(a, d, intern_new(a, NULL), src); /* what has no syntax has no layout */
   const Token *t = lex(a, d, intern_new(a, NULL), src), *first = t, *prev = NULL;
   Format f = {.src = src, .out = out};
   int at = 0;

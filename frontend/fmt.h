@@ -5,7 +5,7 @@
 #include "ir/base.h"
 
 /* Lays out a model file anew: only blanks change, never tokens, comments or line breaks. False after
-   reporting a file that has no tokens. */
+   reporting errors of syntax. */
 bool frontend_format(Arena *a, Diags *d, const Source *src, StrBuf *out);
 
 #endif

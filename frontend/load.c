@@ -461,9 +461,18 @@ static _Noreturn void unknown_setting(Elab *e, const NameValue *s) {
     if (m->train->kid[0]->kid[i]->kind == AST_ASSIGN)
       vec_push(e->arena, &names, m->train->kid[0]->kid[i]->kid[1]->name);
   for (int i = 0; m->train && train_setting_name(i); i++) vec_push(e->arena, &names, train_setting_name(i));
+  const char *inner = NULL; /* optimizer.lr */
+  for (int i = 0; m->train && i < m->train->kid[0]->nkid && !inner; i++) {
+    const Ast *k = m->train->kid[0]->kid[i];
+    const Ast *decl =
+        k->kind == AST_ASSIGN && k->kid[0]->kind == AST_CALL ? declaration_of(e, k->kid[0]) : NULL;
+    for (int j = 1; decl && j < decl->nkid; j++)
+      if (name_is(decl->kid[j]->name, s->name))
+        inner = arena_printf(e->arena, " (did you mean `%s.%s`?)", k->kid[1]->name, s->name);
+  }
   diag_error(e->diags, NULL,
              "--set %s: there is no dimension, model parameter or recipe setting of this name%s", s->name,
-             did_you_mean(e, s->name, names.v, names.n));
+             inner ? inner : did_you_mean(e, s->name, names.v, names.n));
   diag_throw(e->diags);
 }
 
@@ -502,7 +511,13 @@ static void apply_set(Elab *e, Frame *f, const NameValue *s, Ast *value) {
   bool plain = value->kind == AST_NAME && !name_is(value->name, "true") && !name_is(value->name, "false") &&
                !name_is(value->name, "none");
   if (plain && !find_dim(m, value->name)) value->kind = AST_STR; /* --set stem=narrow */
-  if (!set_model(e, name, value) && !set_train(e, s->name, value)) unknown_setting(e, s);
+  if (set_model(e, name, value) || set_train(e, s->name, value)) return;
+  Dim *batch =
+      name_is(name, "batch") ? find_dim(m, word(e, "B")) : NULL; /* of a file without a train section */
+  if (!batch) unknown_setting(e, s);
+  int64_t n = need_int(e, f, value, eval(e, f, value), "the batch");
+  if (n < 1 || n > ((int64_t)1 << 32)) elab_error(e, f, value, "the batch cannot be %lld", (long long)n);
+  set_dim(batch, n, NULL, "is given by --set");
 }
 
 /* ---- the front door ---- */

@@ -14,8 +14,20 @@ typedef struct {
   Token *tok;   /* the next token */
   int brackets; /* open ( and [: line breaks do not count inside */
   int depth;
-  bool failed; /* a statement had an error, and the parser went on to find others */
+  struct OpenBlock *block; /* the innermost */
+  const Token *lacks,
+      *lacks_before; /* brace of the first closed block that had `outside`, and that; or NULL */
+  bool failed;       /* a statement had an error, and the parser went on to find others */
+  bool lost;         /* a brace is missing: what follows is not understood */
 } Parser;
+
+/* A block that is being read. Its statements stand further right than the line it begins in, where files are laid out so;
+   the first that does not is where its brace may be missing. */
+typedef struct OpenBlock {
+  const Token *brace, *outside;
+  int column; /* of the line it begins in */
+  struct OpenBlock *up;
+} OpenBlock;
 
 typedef VEC(Ast *) AstVec;
 
@@ -677,6 +689,7 @@ static Ast *try_statement(Parser *p) {
   enum { ENOUGH = 20 };
   const Token *start = p->tok;
   const int depth = p->depth;
+  OpenBlock *block = p->block;
   jmp_buf env, **trap = diags_trap(p->diags), *saved = *trap;
   *trap = &env;
   if (!setjmp(env)) {
@@ -688,14 +701,53 @@ static Ast *try_statement(Parser *p) {
   }
   *trap = saved;
   p->failed = true;
-  if (p->tok->kind == TK_END || diags_errors(p->diags) >= ENOUGH) diag_throw(p->diags);
+  if (p->lost || p->tok->kind == TK_END || diags_errors(p->diags) >= ENOUGH) diag_throw(p->diags);
   p->depth = depth;
+  p->block = block;
   p->brackets = 0;
   skip_statement(p, start);
   return NULL;
 }
 
 /* block := "{" {statement (line break | "," | ";")} "}" */
+/* Where the line of a token begins. */
+static int line_column(const Parser *p, const Token *t) {
+  int i = t->begin;
+  while (i && p->src->text[i - 1] != '\n') i--;
+  return 1 + (int)strspn(p->src->text + i, " \t");
+}
+
+/* What stands at a file's top level only: model NAME ( or {, train NAME {. */
+static bool begins_declaration(const Parser *p) {
+  static const char *const words[] = {"model", "train", "source", "optimizer"};
+  const Token *t = p->tok;
+  for (int i = 0; i < 4; i++)
+    if (t->nl && token_is(t, words[i]) && t[1].kind == TK_NAME && !t[1].nl &&
+        (token_is(t + 2, "(") || token_is(t + 2, "{")))
+      return true;
+  return false;
+}
+
+/* At the block that seems to lack it: the innermost with a statement that is not further right. */
+static _Noreturn void missing_brace(Parser *p) {
+  const OpenBlock *b = p->block;
+  while (b && !b->outside) b = b->up;
+  const Token *brace = p->lacks ? p->lacks
+                       : b      ? b->brace
+                                : NULL,
+              *outside = p->lacks ? p->lacks_before
+                         : b      ? b->outside
+                                  : NULL;
+  const Token *found = p->tok;
+  p->lost = true;
+  diag_error(p->diags, token_loc(p, found), "expected `}`, found %s", token_text(p, found));
+  if (brace) {
+    diag_note(p->diags, token_loc(p, brace), "this block lacks its `}`");
+    if (outside != found) diag_note(p->diags, token_loc(p, outside), "it seems to end before this line");
+  } else diag_note(p->diags, token_loc(p, p->block->brace), "the block begins here");
+  diag_throw(p->diags);
+}
+
 static Ast **function_slot(const Ast *block, const char *name) {
   size_t i = ((uintptr_t)name >> 4) * 0x9e3779b97f4a7c15u & (size_t)(block->nfn - 1);
   while (block->fn[i] && block->fn[i]->name != name) i = (i + 1) & (size_t)(block->nfn - 1);
@@ -728,17 +780,19 @@ static Ast *parse_block(Parser *p) {
   expect(p, "{", "before the block");
   p->brackets = 0;
   AstVec kids = {0};
+  OpenBlock own = {.brace = at, .column = line_column(p, at), .up = p->block};
+  p->block = &own;
   while (!token_is(p->tok, "}")) {
-    if (p->tok->kind == TK_END) {
-      diag_error(p->diags, token_loc(p, p->tok), "expected `}`, found the end of the file");
-      diag_note(p->diags, token_loc(p, at), "the block begins here");
-      diag_throw(p->diags);
-    }
+    if (p->tok->kind == TK_END) missing_brace(p);
+    if (p->tok->nl && !own.outside && p->tok->col <= own.column) own.outside = p->tok;
+    if (own.outside && begins_declaration(p)) missing_brace(p);
     Ast *statement = try_statement(p);
     if (statement) vec_push(p->arena, &kids, statement);
     if (kids.n > MOST) parse_error(p, p->tok, "this block is too long");
   }
   p->tok++;
+  if (own.outside && !p->lacks) p->lacks = own.brace, p->lacks_before = own.outside;
+  p->block = own.up;
   p->brackets = brackets;
   p->depth--;
   Ast *block = finish(p, node(p, AST_BLOCK, at), &kids);
@@ -814,14 +868,14 @@ static Ast *file(Parser *p) {
 }
 
 Ast *parse_file(Arena *arena, Diags *d, Intern *names, const Source *src) {
-  Parser p = {arena, d, names, src, lex(arena, d, names, src), 0, 0, false};
+  Parser p = {arena, d, names, src, lex(arena, d, names, src), .brackets = 0};
   Ast *a = file(&p);
   if (p.failed) diag_throw(d);
   return a;
 }
 
 Ast *parse_expression(Arena *arena, Diags *d, Intern *names, const Source *src) {
-  Parser p = {arena, d, names, src, lex(arena, d, names, src), 1, 0, false};
+  Parser p = {arena, d, names, src, lex(arena, d, names, src), .brackets = 1};
   Ast *a = parse_expr(&p);
   if (p.tok->kind != TK_END) expected(&p, "the end of the value");
   return a;

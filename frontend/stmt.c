@@ -45,6 +45,9 @@ static _Noreturn void type_mismatch(Elab *e, Frame *f, const Frame *caller, cons
     if (!d || !d->has || !d->origin || f->library) continue;
     diag_note(e->diags, d->given ? ast_loc(e, d->given) : NULL, "%s = %lld %s", d->name, (long long)d->value,
               d->origin);
+    if (!d->given && e->m->train && i == 0 && !strncmp(d->origin, "is given", 8))
+      diag_note(e->diags, NULL, "the batch of training is another setting: --set batch=%lld",
+                (long long)d->value);
   }
   diag_throw(e->diags);
 }
@@ -478,6 +481,7 @@ static void exec_require(Elab *e, Frame *f, const Ast *a) {
   /* the caller is at fault */
   diag_error(e->diags, f->site, "%s", text);
   diag_note(e->diags, ast_loc(e, a), "required here");
+  elab_note_settings(e, f, a);
   diag_throw(e->diags);
 }
 

@@ -18,9 +18,10 @@ Module *elab_root(Elab *e, Frame *f) {
     arg[i] = (Arg){a->name, eval(e, f, a->kid[0]), a, e->watch->argument(e, a)};
   }
   /* the root's path is known before its body runs, so equations of its body may apply its modules */
-  Frame top = *f;
-  top.self = NULL;
-  Value v = instantiate(e, &top, NULL, m->main, arg, m->main_args.n);
+  Frame *top = NEW(e->arena, Frame); /* frames below it stay */
+  *top = *f;
+  top->self = NULL;
+  Value v = instantiate(e, top, NULL, m->main, arg, m->main_args.n);
   assign_paths(e, v, "");
   return v.u.module;
 }

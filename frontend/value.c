@@ -69,6 +69,33 @@ const Loc *ast_loc(Elab *e, const Ast *at) {
   return l;
 }
 
+static const Source *given_source(const Elab *e, const Var *v) {
+  const Ast *at = v->at && v->at->kind == AST_ARG && v->at->nkid ? v->at->kid[0] : v->at;
+  for (int i = 0; at && i < e->m->given.n; i++)
+    if (e->m->given.v[i]->src == at->src) return at->src;
+  return NULL;
+}
+
+/* The --set that reach the place of an error, unless it stands in one of them. */
+void elab_note_settings(Elab *e, const Frame *f, const Ast *at) {
+  const Source *said[4];
+  int n = 0;
+  for (int i = 0; i < e->m->given.n; i++)
+    if (e->m->given.v[i]->src == at->src) return;
+  for (; f && n < 4; f = f->caller) {
+    const Vars *vars[] = {&f->vars, f->self ? &f->self->args : NULL};
+    for (int k = 0; k < 2; k++)
+      for (int i = 0; vars[k] && i < vars[k]->n && n < 4; i++) {
+        const Source *s = given_source(e, &vars[k]->v[i]);
+        bool twice = !s;
+        for (int m = 0; m < n; m++) twice |= said[m] == s;
+        if (twice) continue;
+        said[n++] = s;
+        diag_note(e->diags, NULL, "this is with %s=%s", s->path, s->text);
+      }
+  }
+}
+
 static void report(Elab *e, const Frame *f, const Ast *at, const char *text) {
   const Loc *l = elab_loc(e, f, at);
   diag_error(e->diags, l, "%s", text);
@@ -77,6 +104,7 @@ static void report(Elab *e, const Frame *f, const Ast *at, const char *text) {
   }
   int n = 0;
   for (const Loc *up = l->up; up && n < 3; up = up->up, n++) diag_note(e->diags, up, "called from here");
+  elab_note_settings(e, f, at);
 }
 
 static const char *vformat(Elab *e, const char *fmt, va_list ap) {

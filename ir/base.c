@@ -183,6 +183,7 @@ struct Diags {
   Arena *arena;
   VEC(Diag) msg;
   int errors, warnings;
+  int printed;  /* messages printed so far */
   bool dropped; /* the last message was one too many, or a repeated one: its notes are dropped with it */
   jmp_buf *trap;
 };
@@ -319,9 +320,9 @@ static void print_left_out(int n, const char *what, FILE *f) {
   if (n > 0) fprintf(f, "jepac: note: %d more %s%s\n", n, what, n == 1 ? "" : "s");
 }
 
-void diags_print(const Diags *d, FILE *f) {
+static void print_from(const Diags *d, int from, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
-  for (int i = 0; i < d->msg.n; i++) {
+  for (int i = from; i < d->msg.n; i++) {
     const Diag *m = &d->msg.v[i];
     const Loc *l = m->loc && m->loc->src ? m->loc : NULL;
     if (l) {
@@ -349,9 +350,9 @@ static void json_text(const char *s, FILE *f) {
   fputc('"', f);
 }
 
-void diags_print_json(const Diags *d, FILE *f) {
+static void print_json_from(const Diags *d, int from, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
-  for (int i = 0; i < d->msg.n; i++) {
+  for (int i = from; i < d->msg.n; i++) {
     const Diag *m = &d->msg.v[i];
     fprintf(f, "{\"kind\": \"%s\", \"text\": ", word[m->kind]);
     json_text(m->text, f);
@@ -362,6 +363,14 @@ void diags_print_json(const Diags *d, FILE *f) {
     }
     fputs("}\n", f);
   }
+}
+
+void diags_print(const Diags *d, FILE *f) { print_from(d, 0, f); }
+
+void diags_say(Diags *d, bool json, FILE *f) {
+  if (json) print_json_from(d, d->printed, f);
+  else print_from(d, d->printed, f);
+  d->printed = d->msg.n;
 }
 
 void diag_print_last(const char *text, bool json, FILE *f) {

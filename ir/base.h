@@ -112,7 +112,7 @@ typedef struct {
 } Diag;
 bool diags_at(const Diags *d, int i, Diag *out); /* notes follow what they belong to; false after the last */
 void diags_print(const Diags *d, FILE *f);
-void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
+void diags_say(Diags *d, bool json, FILE *f); /* what it has not said before */
 /* An error without a place in either form, where there is no memory to report it. */
 void diag_print_last(const char *text, bool json, FILE *f);
 

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -273,15 +274,30 @@ static void put_facts(const Progress *p, StrBuf *b, double now, int64_t done, do
   }
 }
 
+/* Of the terminal; it may change at any time. */
+static int columns(FILE *f) {
+  struct winsize w;
+  int fd = fileno(f);
+  return !ioctl(fd < 0 ? STDERR_FILENO : fd, TIOCGWINSZ, &w) && w.ws_col ? w.ws_col : 80;
+}
+
 static void draw_bar(Progress *p, double now, int64_t done, double loss) {
   enum { CELLS = 24 };
-  StrBuf b = {0};
-  int full = p->total > 0 ? (int)(done * CELLS / p->total) : CELLS;
-  sb_printf(&b, "[");
-  for (int i = 0; i < CELLS; i++) sb_put(&b, i < full ? "#" : "-", 1);
-  sb_printf(&b, "] %3d%%  ", p->total > 0 ? (int)(done * 100 / p->total) : 100);
-  put_facts(p, &b, now, done, loss);
+  StrBuf b = {0}, facts = {0};
+  put_facts(p, &facts, now, done, loss);
+  int most = columns(p->f) - 1, cells = most - (int)facts.n - (int)strlen("[] 100%  ");
+  if (cells > CELLS) cells = CELLS;
+  if (cells > 0) { /* else there is no place for it */
+    int full = p->total > 0 ? (int)(done * cells / p->total) : cells;
+    sb_printf(&b, "[");
+    for (int i = 0; i < cells; i++) sb_put(&b, i < full ? "#" : "-", 1);
+    sb_printf(&b, "] %3d%%  ", p->total > 0 ? (int)(done * 100 / p->total) : 100);
+  }
+  sb_put(&b, facts.s, facts.n);
+  sb_free(&facts);
+  if ((int)b.n > most && most > 0) b.s[b.n = (size_t)most] = 0;
   int width = (int)b.n;
+  if (p->width > most) p->width = most > width ? most : width; /* it was made narrower */
   fprintf(p->f, "\r%s%*s", b.s, p->width > width ? p->width - width : 0, "");
   fflush(p->f);
   p->width = width;

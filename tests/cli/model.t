@@ -146,17 +146,20 @@ $ jepac check tiny.jepa --set width=0
   std/nn.jepa:22:18: note: inside the library's Linear
         weight = param[outputs, inputs] = if init == none then kaiming_uniform(inputs) else init
                        ^
+  jepac: note: this is with --set width=0
   tiny.jepa:5:46: error: axis 1 of `weight` has the extent 0, expected 1 to 2^32
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                                                    ^
   std/nn.jepa:22:27: note: inside the library's Linear
         weight = param[outputs, inputs] = if init == none then kaiming_uniform(inputs) else init
                                 ^
+  jepac: note: this is with --set width=0
   exit 1
 $ jepac check tiny.jepa --set width=wide
   tiny.jepa:5:30: error: `outputs` of Linear must be a number, but is "wide"
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                                    ^
+  jepac: note: this is with --set width=wide
   exit 1
 $ jepac check tiny.jepa --set B=0
   --set B:1:1: error: dimension `B` cannot be 0

@@ -20,7 +20,7 @@ $ jepac
     render                    write a data set of rendered objects in known rotations
     reduce   MODEL -- CMD     smallest model file that still fails
     ckpt     ls|check|diff|convert list, check, compare and convert tensor files
-    fmt      MODEL            lay out a model file
+    fmt      MODEL...         lay out model files; - is standard input
     lsp                       language server for editors, on standard input and output
     manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish
   
