@@ -407,6 +407,15 @@ static Status train_steps(Train *t) {
   return traced ? traced : save(t);
 }
 
+/* Of the time that exchanges take, what passes beside computation is hidden. */
+static void put_waited(const Ranks *r, double seconds) {
+  double beside = r->beside ? r->beside->waited : 0, moved = r->waited + beside,
+         seen = r->waited + r->awaited;
+  printf("%-16s %.1f %% of the time", "between ranks", 100 * seen / seconds);
+  if (beside > 0) printf("; %.0f %% of %.3g s hidden", 100 * fmax(0, 1 - seen / moved), moved);
+  printf("\n");
+}
+
 static void print_summary(Train *t, int64_t first, double seconds) {
   Cli *c = t->c;
   if (OPT(c, quiet)) return;
@@ -416,7 +425,7 @@ static void print_summary(Train *t, int64_t first, double seconds) {
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
   validator_summary(&t->valid, &t->info);
-  if (c->ranks) printf("%-16s %.1f %% of the time\n", "between ranks", 100 * c->ranks->waited / seconds);
+  if (c->ranks) put_waited(c->ranks, seconds);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
@@ -491,7 +500,7 @@ static Status run(Train *t) {
   if (c->ranks && t->resumed) ranks_share_states(c->ranks, t->k.session);
   int64_t first = t->step;
   double start = now_seconds();
-  if (c->ranks) c->ranks->waited = 0;
+  if (c->ranks) ranks_forget_times(c->ranks);
   t->say = mode != PROGRESS_NONE;
   t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
   s = train_steps(t);

@@ -49,12 +49,13 @@ Status trace_write(Trace *t, const char *path) {
   json_t *events = json_array();
   char hash[32];
   snprintf(hash, sizeof hash, "%016llx", (unsigned long long)program_hash(t->k->program));
-  for (int i = 0; i < session_threads(s); i++) {
+  for (int i = 0, threads = session_threads(s); i <= threads; i++) {
     int n, at = 0;
     const SessionEvent *e = session_events(s, i, &n);
-    json_array_append_new(events,
-                          json_pack("{s:s, s:s, s:i, s:i, s:{s:o}}", "name", "thread_name", "ph", "M", "pid",
-                                    1, "tid", i, "args", "name", json_sprintf("thread %d", i)));
+    if (i == threads && !n) break;
+    json_t *name = i < threads ? json_sprintf("thread %d", i) : json_string("between ranks");
+    json_array_append_new(events, json_pack("{s:s, s:s, s:i, s:i, s:{s:o}}", "name", "thread_name", "ph", "M",
+                                            "pid", 1, "tid", i, "args", "name", name));
     for (int j = 0; j < n && t->start.n; j++) {
       while (at + 1 < t->start.n && t->start.v[at + 1].begin <= e[j].begin) at++;
       put_event(t, events, &e[j], i, &t->start.v[at]);

@@ -65,6 +65,11 @@ int ranks_threads(const Ranks *r) {
   return mine > r->local ? mine / r->local : 1;
 }
 
+void ranks_forget_times(Ranks *r) {
+  r->waited = r->awaited = 0;
+  if (r->beside) r->beside->waited = 0;
+}
+
 /* ---- agreement ---- */
 /* A number of each rank. */
 static int64_t *all_numbers(Ranks *r, int64_t number) {

@@ -9,6 +9,8 @@
    when it cannot. */
 Status ranks_start(Compiler *c, double patience, Ranks **r);
 /* Threads of one rank, where the launcher left all CPUs of the machine to all of its ranks. */
+/* Times of exchanges count from now. */
+void ranks_forget_times(Ranks *r);
 int ranks_threads(const Ranks *r);
 
 /* The worst of all ranks' status: each must have reported its own. */

@@ -6,21 +6,24 @@
 
 #include <mpi.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST = 64, SPINS = 500, YIELDS = 50000, LAST_WORDS = 3, PIECE = 1 << 30 };
+enum { HOST = 64, SPINS = 500, YIELDS = 50000, BESIDE_SPINS = 20, LAST_WORDS = 3, PIECE = 1 << 30 };
 
-typedef struct {
+typedef struct Mpi {
   Ranks r;
+  struct Mpi *main; /* of the two that one process has */
   MPI_Comm comm, alarm;
   char (*host)[HOST];
   int *count, *at, *rcount, *rat; /* of one exchange */
   long long done;                 /* exchanges so far */
-  long spins;                     /* looks before others get the processor */
+  long spins, yields;             /* looks before others get the processor; before it is left to them for a while */
+  atomic_flag lost;               /* main: whoever gives up first says so */
 } Mpi;
 
 static void pause_for(double seconds) {
@@ -40,6 +43,7 @@ static _Noreturn void stop(Ranks *r, int status) {
 /* Those who wait tell each other how far they are; who says nothing is to blame, or who is behind. The first of the
    others says so. */
 static _Noreturn void give_up(Mpi *m) {
+  while (atomic_flag_test_and_set(&m->main->lost)) pause_for(1);
   int n = m->r.count, waiting = n - 1;
   MPI_Request *q = calloc((size_t)n, 2 * sizeof *q);
   long long *far = calloc((size_t)n, sizeof *far);
@@ -48,8 +52,8 @@ static _Noreturn void give_up(Mpi *m) {
     q[k] = q[n + k] = MPI_REQUEST_NULL;
     far[k] = -1;
     if (k == m->r.rank) continue;
-    MPI_Irecv(&far[k], 1, MPI_LONG_LONG, k, 0, m->alarm, &q[k]);
-    MPI_Isend(&m->done, 1, MPI_LONG_LONG, k, 0, m->alarm, &q[n + k]);
+    MPI_Irecv(&far[k], 1, MPI_LONG_LONG, k, 0, m->main->alarm, &q[k]);
+    MPI_Isend(&m->done, 1, MPI_LONG_LONG, k, 0, m->main->alarm, &q[n + k]);
   }
   for (double end = MPI_Wtime() + LAST_WORDS; waiting && MPI_Wtime() < end; pause_for(0.01)) {
     waiting = 0;
@@ -64,11 +68,11 @@ static _Noreturn void give_up(Mpi *m) {
   for (int k = 0; first == m->r.rank && k < n; k++)
     if (k != first && q[k] != MPI_REQUEST_NULL)
       fprintf(stderr, "jepac: error: rank %d on %s has not answered for %.0f s: all ranks stop\n", k, m->host[k],
-              m->r.patience);
+              m->main->r.patience);
   if (first == m->r.rank && !waiting)
-    fprintf(stderr, "jepac: error: the ranks have waited for each other for %.0f s: all stop\n", m->r.patience);
+    fprintf(stderr, "jepac: error: the ranks have waited for each other for %.0f s: all stop\n", m->main->r.patience);
   if (first != m->r.rank) pause_for(1); /* the message is on its way */
-  stop(&m->r, m->r.lost);
+  stop(&m->r, m->main->r.lost);
 }
 
 static void wait_for(Mpi *m, MPI_Request *q) {
@@ -77,12 +81,12 @@ static void wait_for(Mpi *m, MPI_Request *q) {
   for (long i = 0; !done; i++) {
     MPI_Test(q, &done, MPI_STATUS_IGNORE);
     if (done || i < m->spins) continue;
-    if (i < YIELDS) {
+    if (i < m->yields) {
       sched_yield();
       continue;
     }
     pause_for(50e-6);
-    if (MPI_Wtime() - start > m->r.patience) give_up(m);
+    if (MPI_Wtime() - start > m->main->r.patience) give_up(m);
   }
   m->done++;
   m->r.waited += MPI_Wtime() - start;
@@ -144,43 +148,64 @@ static void gather(Ranks *r, void *data, const int64_t *at) {
   wait_for(m, &q);
 }
 
-static void close_ranks(Ranks *r) {
-  Mpi *m = (Mpi *)r;
-  MPI_Comm_free(&m->comm);
-  MPI_Comm_free(&m->alarm);
-  MPI_Finalize();
-  free(m->host);
+static void release(Mpi *m) {
+  if (!m) return;
+  if (m->comm != MPI_COMM_NULL) MPI_Comm_free(&m->comm);
+  if (m->alarm != MPI_COMM_NULL) MPI_Comm_free(&m->alarm);
   free(m->count);
   free(m);
+}
+
+static void close_ranks(Ranks *r) {
+  Mpi *m = (Mpi *)r;
+  free(m->host);
+  release((Mpi *)m->r.beside);
+  release(m);
+  MPI_Finalize();
+}
+
+/* Communicators of its own, so that two threads can each do one thing after the other. */
+static Mpi *lane(Mpi *main) {
+  Mpi *m = calloc(1, sizeof *m);
+  if (!m) return NULL;
+  m->main = main ? main : m;
+  m->comm = m->alarm = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &m->comm);
+  if (!main) MPI_Comm_dup(MPI_COMM_WORLD, &m->alarm);
+  MPI_Comm_rank(m->comm, &m->r.rank);
+  MPI_Comm_size(m->comm, &m->r.count);
+  m->r.exchange = exchange;
+  m->r.gather = gather;
+  size_t n = (size_t)m->r.count;
+  m->count = calloc(4 * n, sizeof *m->count);
+  if (m->count) m->at = m->count + n, m->rcount = m->at + n, m->rat = m->rcount + n;
+  if (main) m->host = main->host, m->spins = BESIDE_SPINS, m->yields = BESIDE_SPINS;
+  if (m->count) return m;
+  release(m);
+  return NULL;
 }
 
 extern const RanksModule jepac_ranks;
 
 static Ranks *open_ranks(void) {
   int level;
-  Mpi *m = calloc(1, sizeof *m);
-  if (!m || MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level)) return NULL;
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level)) return NULL;
+  Mpi *m = lane(NULL);
+  if (!m) return NULL;
   MPI_Comm local;
-  MPI_Comm_dup(MPI_COMM_WORLD, &m->comm);
-  MPI_Comm_dup(MPI_COMM_WORLD, &m->alarm);
-  MPI_Comm_rank(m->comm, &m->r.rank);
-  MPI_Comm_size(m->comm, &m->r.count);
   MPI_Comm_split_type(m->comm, MPI_COMM_TYPE_SHARED, m->r.rank, MPI_INFO_NULL, &local);
   MPI_Comm_size(local, &m->r.local);
   MPI_Comm_free(&local);
-  size_t n = (size_t)m->r.count;
-  m->host = calloc(n, sizeof *m->host);
-  m->count = calloc(4 * n, sizeof *m->count);
-  if (!m->host || !m->count) return NULL;
-  m->at = m->count + n, m->rcount = m->at + n, m->rat = m->rcount + n;
+  m->host = calloc((size_t)m->r.count, sizeof *m->host);
+  if (!m->host) return NULL;
   gethostname(m->host[m->r.rank], HOST - 1);
   MPI_Allgather(MPI_IN_PLACE, 0, MPI_BYTE, m->host, HOST, MPI_BYTE, m->comm);
   m->spins = m->r.local <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
+  m->yields = YIELDS;
   m->r.host = m->host[m->r.rank];
-  m->r.exchange = exchange;
-  m->r.gather = gather;
   m->r.stop = stop;
   m->r.close = close_ranks;
+  if (level == MPI_THREAD_MULTIPLE) m->r.beside = (Ranks *)lane(m);
   return &m->r;
 }
 

@@ -30,6 +30,9 @@ typedef struct {
   int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches
                            nothing that they write and writes nothing that they touch */
   bool ranks; /* works with other processes: scratch is the session's Ranks (runtime/ranks.h) instead */
+  bool
+      beside; /* the thread for communication runs it, where there is one; nobody waits for it but who says so: */
+  int awaits; /* of the steps before this number, those that run beside others have finished */
 } Step;
 
 typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;

@@ -3,7 +3,8 @@
    chunks from the others'. Threads walk the list on their own: before a step a thread waits until the steps
    it needs have finished (Step.overlap), spinning briefly and then asleep on a futex, so that a data loader
    sharing the cores gets time. Which thread runs a chunk, and when, cannot change a result: chunks are fixed
-   by the plan and write disjoint memory, and steps that overlap touch nothing of each other's. */
+   by the plan and write disjoint memory, and steps that overlap touch nothing of each other's. Where the session
+   has ranks that can send from a second thread, that one runs the steps marked so (Step.beside), in order. */
 #define _GNU_SOURCE /* CPU sets */
 #include "runtime/exec.h"
 #include "runtime/rng.h"
@@ -50,7 +51,8 @@ struct Session {
   double *spent; /* while profiling, per thread and step: seconds in its chunks this time */
   bool profile, trace;
   Ranks *ranks;      /* NULL: this process stands for all */
-  EventList *events; /* per thread, while tracing */
+  atomic_bool apart; /* a thread of its own runs steps beside others, now */
+  EventList *events; /* per thread, the one beside them last, while tracing */
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
   char **bound;      /* per tensor: the caller's memory, or NULL */
@@ -159,7 +161,7 @@ void session_free(Session *s) {
   free(s->chosen);
   free(s->blocks);
   free(s->bound);
-  for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
+  for (int i = 0; s->events && i <= s->threads; i++) free(s->events[i].v);
   free(s->events);
   free(s);
 }
@@ -199,7 +201,7 @@ static void finish_chunks(Session *s, int i, int n) {
   Bell *b = &s->bell;
   if (!n || atomic_fetch_sub(&s->left[i], n) != n || !atomic_load(&b->sleepers)) return;
   atomic_fetch_add(&b->word, 1);
-  syscall(SYS_futex, &b->word, FUTEX_WAKE_PRIVATE, s->threads, NULL, NULL, 0);
+  syscall(SYS_futex, &b->word, FUTEX_WAKE_PRIVATE, s->threads + 1, NULL, NULL, 0);
 }
 
 static void add_event(Session *s, int me, int step, int chunks, double begin) {
@@ -261,30 +263,58 @@ static int run_chunks(Session *s, int i, int n, int me, int team, double *spent)
 
 static int chain_length(const Step *st) { return st->chain > 1 ? st->chain : 1; }
 
-/* finished: steps before it have finished, as this thread knows. Returns at least `needed`. */
-static int await_steps(Session *s, int finished, int needed) {
-  while (finished < needed) {
-    await_step(s, finished);
-    finished += chain_length(&s->plan->step[finished]);
+/* What a thread knows: steps before `finished` have finished, but for those that run beside others; of these, those
+   before `arrived`. */
+typedef struct {
+  int finished, arrived;
+} Known;
+
+static void await_steps(Session *s, Known *k, int needed) {
+  while (k->finished < needed) {
+    const Step *st = &s->plan->step[k->finished];
+    if (!st->beside) await_step(s, k->finished);
+    k->finished += chain_length(st);
   }
-  return finished;
 }
+
+static void await_beside(Session *s, Known *k, int needed, int me) {
+  for (; k->arrived < needed; k->arrived += chain_length(&s->plan->step[k->arrived])) {
+    if (!s->plan->step[k->arrived].beside || !unfinished(s, k->arrived)) continue;
+    double start = now_seconds();
+    await_step(s, k->arrived);
+    if (me == 0 && s->ranks) s->ranks->awaited += now_seconds() - start;
+  }
+}
+
+/* Number of the thread that runs steps beside the others; their team has the numbers from 0. */
+enum { BESIDE = -1 };
 
 static void run_steps(Session *s, int first, int last, int me, int team) {
   const Step *step = s->plan->step;
-  int finished = first;
+  Known known = {first, first};
   for (int i = first, n; i < last; i += n) {
     n = chain_length(&step[i]);
-    finished = await_steps(s, finished, s->profile ? i : i - step[i].overlap);
+    if (s->apart && step[i].beside != (me == BESIDE)) continue;
+    bool in_turn = step[i].ranks && !s->apart; /* all ranks send in one order */
+    await_steps(s, &known, s->profile || in_turn ? i : i - step[i].overlap);
+    await_beside(s, &known, in_turn ? i : step[i].awaits, me);
     double begin = s->trace ? now_seconds() : 0, spent[CHAIN_KERNELS] = {0};
+    if (me == BESIDE) {
+      if (!s->apart) return; /* there are no others */
+      step[i].fn(s->operand[i], 0, s->ranks->beside, step[i].param);
+      if (s->trace) add_event(s, s->threads, i, 1, begin);
+      finish_chunks(s, i, 1);
+      continue;
+    }
     int done = run_chunks(s, i, n, me, team, spent);
     if (s->trace && done && n == 1) add_event(s, me, i, done, begin);
     finish_chunks(s, i, done);
     if (!s->profile) continue;
     memcpy(&s->spent[(size_t)me * (size_t)s->plan->nstep + (size_t)i], spent, sizeof *spent * (size_t)n);
-    finished = await_steps(s, finished, i + n);
+    await_steps(s, &known, i + n);
   }
-  await_steps(s, finished, last);
+  await_steps(s, &known, last);
+  await_beside(s, &known, last, me);
 }
 
 /* Index into watch of the first scalar that is not finite, or -1. */
@@ -381,8 +411,28 @@ static void profile_steps(Session *s, int first, int last) {
   }
 }
 
+typedef struct {
+  Session *s;
+  Range *r;
+} Beside;
+
+static void *run_beside(void *of) {
+  Beside *b = of;
+  Range own = *b->r;
+  run_range(b->s, &own, BESIDE, 0);
+  return NULL;
+}
+
+static bool wants_beside(const Session *s, const Range *r) {
+  bool any = false;
+  for (int i = r->first; i < r->last && s->ranks && s->ranks->beside && !s->profile; i++)
+    any |= s->plan->step[i].beside;
+  return any;
+}
+
 static void run(Session *s, Range *r) {
   int which;
+  pthread_t thread;
   if (r->first >= r->last) return;
   for (int i = r->first; i < r->last; i++) {
     atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
@@ -390,7 +440,16 @@ static void run(Session *s, Range *r) {
       atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
                             memory_order_relaxed);
   }
+  s->apart = wants_beside(s, r); /* where no thread starts, the others do that, too */
+  Beside beside = {s, r};
+  if (s->apart && pthread_create(&thread, NULL, run_beside, &beside)) s->apart = false;
+  bool apart = s->apart;
   int err = on_team(s, run_range, r, &which);
+  if (err && apart) {
+    s->apart = false;
+    for (int i = r->first; i < r->last; i++) finish_chunks(s, i, (int)atomic_load(&s->left[i]));
+  }
+  if (apart) pthread_join(thread, NULL);
   if (err) out_of_threads("the steps", which, s->threads, err);
   if (s->profile) profile_steps(s, r->first, r->last);
 }
@@ -411,7 +470,7 @@ Status session_step(Session *s, const int *watch, int nwatch, int *bad) {
 }
 
 static void free_events(Session *s) {
-  for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
+  for (int i = 0; s->events && i <= s->threads; i++) free(s->events[i].v);
   free(s->events);
   s->events = NULL;
 }
@@ -420,12 +479,12 @@ void session_trace(Session *s, bool on) {
   s->trace = on;
   if (!on) return;
   free_events(s);
-  if (posix_memalign((void **)&s->events, CACHE_LINE, sizeof *s->events * (size_t)s->threads)) {
+  if (posix_memalign((void **)&s->events, CACHE_LINE, sizeof *s->events * ((size_t)s->threads + 1))) {
     s->events = NULL;
     s->trace = false;
     return;
   }
-  memset(s->events, 0, sizeof *s->events * (size_t)s->threads);
+  memset(s->events, 0, sizeof *s->events * ((size_t)s->threads + 1));
 }
 
 const SessionEvent *session_events(const Session *s, int thread, int *n) {

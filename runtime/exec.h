@@ -61,6 +61,7 @@ typedef struct {
   double begin, end; /* now_seconds() */
 } SessionEvent;
 void session_trace(Session *s, bool on);
+/* Of a thread, or, of number session_threads(), of the one that runs steps beside them. */
 const SessionEvent *session_events(const Session *s, int thread, int *n);
 
 bool all_finite(const float *p, int64_t n);

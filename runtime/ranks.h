@@ -14,12 +14,16 @@ struct Ranks {
   /* Rank k has data[at[k]] to data[at[k + 1]]; afterwards everyone has all of it. */
   void (*gather)(Ranks *r, void *data, const int64_t *at);
 
+  /* The same ranks, for a second thread that moves bytes at the same time (steps that run beside others), or NULL. */
+  Ranks *beside;
+
   /* ---- of a launched program ---- */
   int local; /* ranks on this host */
   const char *host;
   double patience;                    /* seconds until a rank that does not answer is given up, */
   int lost;                           /* and the status all ranks end with then */
   double waited;                      /* seconds in exchanges so far */
+  double awaited;                     /* seconds in which steps waited for what runs beside them */
   void (*stop)(Ranks *r, int status); /* ends all ranks; does not return */
   void (*close)(Ranks *r);
 };

@@ -27,6 +27,7 @@ Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
              .noperand = k->nbuf,
              .name = kernel_name(p, i, a),
              .where = where(k, a),
+             .beside = k->beside > 0,
              .flops = k->flops,
              .bytes = k->bytes};
   ContractionPlan own;
@@ -136,15 +137,25 @@ static bool span_of(const Program *p, const Kernel *k, int operand, Span *s) {
   return true;
 }
 
-/* Must the later of two kernels wait for the earlier? What does what nobody sees keeps its order. */
+/* Must the later of two kernels wait for the earlier? What does what nobody sees keeps its order, where it runs
+   apart from the others among its own kind. */
 static bool must_wait(const Program *p, const Kernel *later, const Kernel *earlier) {
   Span a, b;
-  if (kernel_keeps_order(later) && kernel_keeps_order(earlier)) return true;
+  if (kernel_keeps_order(later) && kernel_keeps_order(earlier) && !later->beside == !earlier->beside)
+    return true;
   for (int i = 0; i < later->nbuf; i++)
     for (int j = 0; span_of(p, later, i, &a) && j < earlier->nbuf; j++)
       if (span_of(p, earlier, j, &b) && (a.written || b.written) && a.begin < b.end && b.begin < a.end)
         return true;
   return false;
+}
+
+/* Steps that run beside others are awaited by themselves. */
+static int awaits(const Program *p, const Step *step, int k) {
+  for (int i = k - 1; i >= 0; i--)
+    for (int j = k; step[i].beside && j < k + step[k].chain; j++)
+      if (must_wait(p, &p->kernel.v[j], &p->kernel.v[i])) return i + 1;
+  return 0;
 }
 
 /* How many of the steps before k, a chain's first or a step by itself, may run at the same time as it. */
@@ -155,7 +166,7 @@ static int overlap(const Program *p, const Step *step, int k) {
     int head = start - 1;
     while (!step[head].chain) head--;
     for (int i = head; i < start; i++)
-      for (int j = k; j < k + step[k].chain; j++)
+      for (int j = k; !step[i].beside && j < k + step[k].chain; j++)
         if (must_wait(p, &p->kernel.v[j], &p->kernel.v[i])) return k - start;
     start = head;
   }
@@ -174,7 +185,10 @@ Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
                  .tensor = t};
   for (int k = 0; k < p->kernel.n; k++) step[k] = plan_step(p, k, fn[k], a);
   for (int k = 0; k < p->kernel.n; k += step[k].chain) join_chain(&step[k], &p->kernel.v[k], p->kernel.n - k);
-  for (int k = 0; k < p->kernel.n; k += step[k].chain) step[k].overlap = overlap(p, step, k);
+  for (int k = 0; k < p->kernel.n; k += step[k].chain) {
+    step[k].overlap = overlap(p, step, k);
+    step[k].awaits = awaits(p, step, k);
+  }
   for (int k = 0; k < p->kernel.n; k++)
     if (step[k].scratch > plan->scratch_bytes) plan->scratch_bytes = step[k].scratch;
   plan->ntensor = tensors(p, t);

@@ -69,6 +69,19 @@ static double flops(const Program *p, const Kernel *k) {
   return s->what < COLLECTIVE_FIRST || s->what == COLLECTIVE_SCATTER ? (double)(s->outer * s->inner) : 0;
 }
 
+static double sent(const Kernel *k) {
+  const CollectiveSpec *s = &k->collective;
+  double part = (double)(s->outer * s->inner * dtype_size(s->dt)), others = (double)(s->ranks - 1);
+  switch (s->what) {
+  case COLLECTIVE_SUM:
+  case COLLECTIVE_MEAN:
+  case COLLECTIVE_MAX:
+    return part * (double)s->ranks <= COLLECTIVE_SMALL ? part * others : 2 * part * others / (double)s->ranks;
+  case COLLECTIVE_PART: return 0;
+  default: return part * others;
+  }
+}
+
 /* A process by itself stands for all ranks. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
   (void)p;
@@ -103,5 +116,6 @@ const KindRow kind_collective = {.name = "collective",
                                  .verify = verify,
                                  .flops = flops,
                                  .keeps_order = true,
+                                 .sent = sent,
                                  .interp = interp,
                                  .error_share = 4e-6};

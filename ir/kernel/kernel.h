@@ -35,6 +35,7 @@ typedef struct Kernel {
   Role role;
   Val val;     /* root value, for dumps */
   bool commit; /* writes state: runs after the finite check */
+  int beside;  /* so many kernels after it may run before it ends (passes/lower/beside.c) */
   int chain; /* neighbours with the same number > 0 run chunk by chunk, one after the other (passes/lower/chain.c) */
   double flops, bytes;
 } Kernel;
@@ -168,6 +169,8 @@ void program_chain(const Program *p, int k, int *first, int *last);
 bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out);
 /* Must run in the program's order with others of its kind: it may do what nobody sees. */
 bool kernel_keeps_order(const Kernel *k);
+/* Bytes that it sends to other processes. */
+double kernel_sent(const Kernel *k);
 
 /* What k computes of the graph, one entry an operator, operands read from memory with a bare value; NULL in `part`
    counts. A kernel that is one operator (its val) has no parts: 0. */

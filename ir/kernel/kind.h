@@ -52,6 +52,7 @@ typedef struct {
   double (*cut_loss)(const Program *p, const Kernel *k);                      /* NULL: none */
   bool (*reads_in_place)(const Program *p, const Kernel *k, int in, int out); /* NULL: false */
   bool keeps_order;
+  double (*sent)(const Kernel *k); /* NULL: 0 */
 
   double (*flops)(const Program *p, const Kernel *k);       /* NULL: by its plan, or 0 */
   double (*least_flops)(const Program *p, const Kernel *k); /* NULL: all */

@@ -190,6 +190,8 @@ bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out) {
 
 bool kernel_keeps_order(const Kernel *k) { return kind_of(k)->keeps_order; }
 
+double kernel_sent(const Kernel *k) { return kind_of(k)->sent ? kind_of(k)->sent(k) : 0; }
+
 /* ---- the interpreter ---- */
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
   kind_of(k)->interp(p, k, mem, round_f32);

@@ -62,6 +62,7 @@ static void put_kernel(StrBuf *b, const Program *p, int i) {
   put_operands(b, p, &k);
   if (k.commit) sb_printf(b, " commit");
   if (k.chain) sb_printf(b, " chain=%d", k.chain);
+  if (k.beside) sb_printf(b, " beside=%d", k.beside);
   sb_printf(b, " flops=");
   put_number(b, k.flops);
   sb_printf(b, " bytes=");

@@ -67,6 +67,7 @@ static void kernel(KReader *r) {
   operands(r, &k);
   k.commit = kr_eat(r, "commit");
   if (kr_eat(r, "chain=")) k.chain = kr_small(r, 1, INT32_MAX, "chain");
+  if (kr_eat(r, "beside=")) k.beside = kr_small(r, 1, INT32_MAX, "kernels");
   kr_expect(r, "flops");
   kr_expect(r, "=");
   k.flops = kr_real(r);

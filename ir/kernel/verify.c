@@ -75,6 +75,23 @@ static bool check_chain(Check *c) {
   return true;
 }
 
+/* What runs while a kernel works touches nothing that it writes and writes nothing that it touches. */
+static bool check_beside(Check *c) {
+  const Program *p = c->p;
+  const Kernel *k = &p->kernel.v[c->k];
+  if (!k->beside) return true;
+  if (!kernel_sent(k) || k->commit || k->chain || k->nout == 0 || c->k + k->beside >= p->ncompute)
+    return kernel_wrong(c, "cannot work beside %d others", k->beside);
+  for (int j = c->k + 1; j <= c->k + k->beside; j++)
+    for (int i = 0; i < k->nbuf; i++)
+      for (int o = 0; o < p->kernel.v[j].nbuf; o++) {
+        bool writes = i >= k->nbuf - k->nout || o >= p->kernel.v[j].nbuf - p->kernel.v[j].nout;
+        if (writes && program_root(p, k->buf[i]) == program_root(p, p->kernel.v[j].buf[o]))
+          return kernel_wrong(c, "works on buf%d beside k%d", k->buf[i], j);
+      }
+  return true;
+}
+
 /* A step has the operands that its plan gives it. */
 static bool check_step(Check *c, const Kernel *k) {
   ContractionPlan own;
@@ -100,7 +117,7 @@ bool program_verify(const Program *p, char *err, size_t errlen) {
     if (!check_buffers(&c)) return false;
     const char *impossible = row->impossible ? row->impossible(k, &p->target) : NULL;
     if (impossible) return kernel_wrong(&c, "%s", impossible);
-    if (!check_step(&c, k) || !row->verify(&c, k) || !check_chain(&c)) return false;
+    if (!check_step(&c, k) || !row->verify(&c, k) || !check_chain(&c) || !check_beside(&c)) return false;
   }
   return true;
 }

@@ -62,7 +62,7 @@ typedef struct {
 
 /* ---- the passes (registry.c) ---- */
 LowerFn pass_remat, pass_precision, pass_layout, pass_fuse, pass_schedule, pass_chain, pass_interleave,
-    pass_memplan;
+    pass_beside, pass_memplan;
 
 int *lower_filled(Arena *a, int n, int value);
 /* Writes down why v is in memory; the first reason counts. */

@@ -52,7 +52,7 @@ static void lifetimes(Program *p) {
     for (int i = 0; i < p->kernel.v[k].nbuf; i++) {
       Buf *b = &p->buf.v[program_root(p, p->kernel.v[k].buf[i])];
       if (b->first < 0) b->first = k;
-      b->last = k;
+      if (b->last < k + p->kernel.v[k].beside) b->last = k + p->kernel.v[k].beside;
     }
   for (int b = 0; b < p->buf.n; b++)
     if (p->buf.v[b].kind == BUF_RESULT) p->buf.v[b].last = p->kernel.n;

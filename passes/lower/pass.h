@@ -10,6 +10,7 @@ typedef struct {
   ConvAlgo conv;
   bool lowered;        /* the graph is that of a program: what passes do to graphs is done */
   bool bf16;           /* precision runs */
+  bool ranks;          /* the graph has operators between processes: set when lowering begins */
   bool no_chains;      /* every kernel by itself */
   bool lean;           /* kernels in the order that keeps values in memory for a short time */
   int64_t chain_bytes; /* kernels on less make no chain; 0: the target's number */

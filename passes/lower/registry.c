@@ -2,12 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/graph/collective.h"
 #include "passes/lower/lower.h"
 
 enum { PROGRAM = HAS_LAYOUT | HAS_KERNELS };
 
 static bool new_graph(const LowerOptions *o) { return !o->lowered; }
 static bool in_bf16(const LowerOptions *o) { return !o->lowered && o->bf16; }
+static bool with_ranks(const LowerOptions *o) { return o->ranks; }
 static bool in_chains(const LowerOptions *o) { return !o->no_chains; }
 
 static const LowerRow table[] = {
@@ -50,6 +52,12 @@ static const LowerRow table[] = {
      .keeps = PROGRAM | HAS_ORDER | HAS_CHAINS,
      .wanted = in_chains,
      .doc = "Puts steps that are ready between a step and the one that waits for it."},
+    {.name = "beside",
+     .fn = pass_beside,
+     .needs = PROGRAM | HAS_ORDER,
+     .keeps = PROGRAM | HAS_ORDER | HAS_CHAINS | HAS_INTERLEAVED,
+     .wanted = with_ranks,
+     .doc = "Lets what ranks send each other travel while kernels run."},
     {.name = "memplan",
      .fn = pass_memplan,
      .needs = PROGRAM | HAS_ORDER,
@@ -85,9 +93,17 @@ int *lower_filled(Arena *a, int n, int value) {
   return p;
 }
 
+static bool has_ranks(const Graph *g) {
+  bool any = false;
+  for (Val v = 0; v < g->node.n && !any; v++)
+    any = op_table[g_node(g, v)->op].kind == KIND_COLLECTIVE && collective_ranks(g_node(g, v)) > 1;
+  return any;
+}
+
 static Lower *state(Program *p, const LowerOptions *o) {
   Lower *l = NEW(p->arena, Lower);
   *l = (Lower){.arena = p->arena, .attempt = arena_new(), .g = p->graph, .opt = *o, .p = p};
+  l->opt.ranks = has_ranks(p->graph);
   p->memo = plan_memo_new(p->arena);
   return l;
 }

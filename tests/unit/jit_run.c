@@ -28,11 +28,13 @@ static bool meet(const Program *p, int k, int j) {
 /* Steps that may run at the same time touch nothing of each other's. */
 static void check_overlap(const Program *p, const Plan *plan) {
   for (int k = 0; k < plan->nstep; k += plan->step[k].chain)
-    for (int j = k - plan->step[k].overlap; j < k; j++)
-      for (int i = 0; i < plan->step[k].chain; i++)
-        if (j < 0 || meet(p, k + i, j))
-          bug("jit_run: %s may run beside %s", plan->step[k + i].name,
-              j < 0 ? "nothing" : plan->step[j].name);
+    for (int j = 0; j < k; j++)
+      for (int i = 0; i < plan->step[k].chain; i++) {
+        const Step *later = &plan->step[k], *earlier = &plan->step[j];
+        bool waits = earlier->beside ? j < later->awaits : j < k - later->overlap;
+        if (later->overlap > k || (!waits && meet(p, k + i, j)))
+          bug("jit_run: %s may run beside %s", plan->step[k + i].name, earlier->name);
+      }
 }
 
 int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {

@@ -151,9 +151,11 @@ typedef struct {
 typedef struct {
   Ranks r; /* first: what step_collective knows */
   Team *team;
+  int exchanges;
 } Member;
 
 static void meet(Member *m, const void *data) {
+  m->exchanges++;
   m->team->data[m->r.rank] = data;
   pthread_barrier_wait(&m->team->all);
 }
@@ -176,7 +178,7 @@ static void gather(Ranks *r, void *data, const int64_t *at) {
 }
 
 typedef struct {
-  Member m;
+  Member m, beside;
   Arena *a;
   const Graph *g;
   const Tensor64 *in;
@@ -190,30 +192,37 @@ static void *work(void *of) {
   return NULL;
 }
 
-/* Runs g on so many threads, each a rank with inputs of its own; out[r]: its results. */
-static void run_team(Arena *a, const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 **out) {
-  Team team = {.data = {0}};
+/* Runs g on so many threads, each a rank with inputs of its own, and as many that exchange beside them; out[r]: its
+   results. Returns how many exchanges of a rank were made beside. */
+static int run_team(Arena *a, const Graph *g, int ranks, const Tensor64 *const *in, bool beside,
+                    Tensor64 **out) {
+  Team team[2] = {{.data = {0}}};
   Work w[MOST];
   pthread_t thread[MOST];
-  pthread_barrier_init(&team.all, NULL, (unsigned)ranks);
+  for (int k = 0; k < 2; k++) pthread_barrier_init(&team[k].all, NULL, (unsigned)ranks);
   for (int r = 0; r < ranks; r++) {
+    Ranks how = {.rank = r, .count = ranks, .exchange = exchange, .gather = gather};
     out[r] = NEWN(a, Tensor64, g->outputs.n + 1);
-    w[r] = (Work){{{.rank = r, .count = ranks, .exchange = exchange, .gather = gather}, &team},
-                  arena_new(),
-                  g,
-                  in[r],
-                  out[r]};
+    w[r] = (Work){.m = {how, &team[0], 0},
+                  .beside = {how, &team[1], 0},
+                  .a = arena_new(),
+                  .g = g,
+                  .in = in[r],
+                  .out = out[r]};
+    if (beside) w[r].m.r.beside = &w[r].beside.r;
     ck_assert_int_eq(pthread_create(&thread[r], NULL, work, &w[r]), 0);
   }
   for (int r = 0; r < ranks; r++) {
     pthread_join(thread[r], NULL);
+    ck_assert_int_eq(w[r].beside.exchanges, w[0].beside.exchanges);
     for (int i = 0; i < g->outputs.n; i++) {
       size_t n = (size_t)shape_count(&out[r][i].shape);
       out[r][i].v = memcpy(NEWN(a, double, n + 1), out[r][i].v, n * sizeof(double));
     }
     arena_free(w[r].a);
   }
-  pthread_barrier_destroy(&team.all);
+  for (int k = 0; k < 2; k++) pthread_barrier_destroy(&team[k].all);
+  return w[0].beside.exchanges;
 }
 
 /* Compiled code agrees with the interpreter of so many ranks; *alike: all ranks have the same bits. */
@@ -221,7 +230,7 @@ static double team_error(Arena *a, const Graph *g, int ranks, const Tensor64 *co
   Tensor64 *want[MOST], *got[MOST];
   for (int r = 0; r < ranks; r++) want[r] = NEWN(a, Tensor64, g->outputs.n + 1);
   graph_interp_ranks(g, ranks, in, want, a, true);
-  run_team(a, g, ranks, in, got);
+  run_team(a, g, ranks, in, true, got);
   double worst = 0;
   *alike = true;
   for (int r = 0; r < ranks; r++)
@@ -272,6 +281,42 @@ START_TEST(operators_compiled) {
       ck_assert_msg(e < 1e-6, "case %d on %d ranks: error %g", which, ranks, e);
       arena_free(a);
     }
+}
+END_TEST
+
+/* What is sent long before it is needed is sent beside kernels, one that is needed at once is not; results are the same
+   either way. */
+START_TEST(beside) {
+  enum { N = 256, LAYERS = 4, RANKS = 3 };
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "beside");
+  Shape s = {2, {N, N}};
+  Ints all = ints1(0);
+  Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), sent[LAYERS];
+  for (int i = 0; i < LAYERS; i++) {
+    Ints none = {0}, left = ints1(1), right = ints1(0);
+    sent[i] = g_all(g, OP_all_reduce_sum, x, RANKS);
+    x = g_dot(g, x, x, &none, &none, &left, &right);
+    Val sum = g_all(g, OP_all_reduce_sum, g_reduce(g, OP_reduce_sum, x, &all), RANKS);
+    Ints columns = ints1(1);
+    x = g_unary(g, OP_tanh, g_binary(g, OP_add, x, g_broadcast(g, sum, &s, &columns)));
+  }
+  for (int i = 0; i < LAYERS; i++) x = g_binary(g, OP_add, x, sent[i]);
+  g_output(g, "y", x, -1);
+  const Tensor64 *in[RANKS];
+  Tensor64 *plain[RANKS], *out[RANKS];
+  for (int r = 0; r < RANKS; r++) {
+    Tensor64 *t = NEW(a, Tensor64);
+    *t = (Tensor64){DT_F32, s, NEWN(a, double, N * N)};
+    for (int k = 0; k < N * N; k++) t->v[k] = (double)(float)op_case_normal(7, (uint32_t)r, (uint64_t)k);
+    in[r] = t;
+  }
+  ck_assert_int_eq(run_team(a, g, RANKS, in, false, plain), 0);
+  int most = run_team(a, g, RANKS, in, true, out);
+  ck_assert_msg(most >= 2 * (LAYERS - 1) && most <= 2 * LAYERS, "%d exchanges beside kernels", most);
+  for (int r = 0; r < RANKS; r++)
+    ck_assert(!memcmp(out[r][0].v, plain[r][0].v, N * N * sizeof(double)));
+  arena_free(a);
 }
 END_TEST
 
@@ -354,6 +399,7 @@ int main(void) {
   tcase_add_test(t, random_models);
   tcase_add_loop_test(t, real_models, 0, sizeof models / sizeof *models);
   tcase_add_test(t, operators_compiled);
+  tcase_add_test(t, beside);
   tcase_add_test(t, derivatives);
   tcase_add_loop_test(t, steps_compiled, 0, sizeof models / sizeof *models);
   suite_add_tcase(s, t);
