@@ -21,8 +21,9 @@ static Tensor64 input_values(Verify *v, const Input *x) {
   int64_t n = shape_count(&t.shape);
   double *y = NEWN(a, double, n + 1), *r = NEWN(a, double, n + 1);
   if (x->kind == IN_ARG) cli_random_values(x->name, t.dt, n, v->seed, y);
-  else if (x->kind == IN_RUNTIME) y[0] = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 1 : 1000;
-  else tensors_to_f64(y, t.dt, t.data, n);
+  else if (x->kind == IN_RUNTIME)
+    y[0] = int_cell(t.dt, !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 1 : 1000);
+  else tensors_to_cells(y, t.dt, t.dt, t.data, n);
   bool off = x->kind == IN_PARAM && x->init.kind == INIT_FILL; /* off the kinks that exact zeros sit on */
   bool state = x->kind == IN_SLOT || x->kind == IN_BUFFER;     /* as after some steps: small and positive */
   if (off || (state && dtype_is_float(t.dt))) cli_random_values(x->name, DT_F32, n, v->seed, r);
@@ -43,7 +44,7 @@ Tensor64 *verify_inputs(Verify *v, const Graph *g) {
 double verify_largest(const Tensor64 *x) {
   double most = 0;
   for (int64_t i = 0; i < shape_count(&x->shape); i++)
-    if (isfinite(x->v[i])) most = fmax(most, fabs(x->v[i]));
+    if (isfinite(cell_value(x->dt, x->v[i]))) most = fmax(most, fabs(cell_value(x->dt, x->v[i])));
   return most;
 }
 
@@ -53,7 +54,8 @@ double verify_distance(const Tensor64 *x, const Tensor64 *y, double around) {
   double most = 0, scale = fmax(verify_largest(x), VERIFY_CANCELLED * around);
   int64_t n = shape_count(&x->shape);
   for (int64_t i = 0; i < n; i++) {
-    double d = a[i] == b[i] || (isnan(a[i]) && isnan(b[i])) ? 0 : fabs(a[i] - b[i]);
+    double p = cell_value(x->dt, a[i]), q = cell_value(y->dt, b[i]);
+    double d = p == q || (isnan(p) && isnan(q)) ? 0 : fabs(p - q);
     if (isnan(d)) d = INFINITY;
     if (d > most) most = d;
   }

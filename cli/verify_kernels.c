@@ -45,7 +45,7 @@ static double *snapshot(const Walk *w, int b, bool move) {
   const Buf *x = &w->p->buf.v[b];
   int64_t n = elements(x);
   double *v = NEWN(w->a, double, n + 1);
-  tensors_to_f64(v, x->dt, arena_at(w, w->p->buf.v[program_root(w->p, b)].offset), n);
+  tensors_to_cells(v, x->dt, x->dt, arena_at(w, w->p->buf.v[program_root(w->p, b)].offset), n);
   uint64_t h = 88172645463325252u + (uint64_t)b;
   for (int64_t i = 0; move && dtype_is_float(x->dt) && i < n; i++) {
     h ^= h << 13, h ^= h >> 7, h ^= h << 17;
@@ -59,11 +59,20 @@ static double distance(double x, double y) {
   return isnan(x) || isnan(y) ? INFINITY : fabs(x - y);
 }
 
-static Status judge(Walk *w, int k, int b, Wanted want) {
+static double *values(Walk *w, DType dt, const double *cell, int64_t n) {
+  if (dt != DT_I64) return (double *)cell;
+  double *v = NEWN(w->a, double, n + 1);
+  for (int64_t i = 0; i < n; i++) v[i] = cell_value(dt, cell[i]);
+  return v;
+}
+
+static Status judge(Walk *w, int k, int b, Wanted cells) {
   const Buf *x = &w->p->buf.v[b];
   const Kernel *kn = &w->p->kernel.v[k];
-  double *got = snapshot(w, b, false), scale = 0, moved = 0, most = 0;
   int64_t n = shape_count(&x->shape), at = 0;
+  double *got = values(w, x->dt, snapshot(w, b, false), n), scale = 0, moved = 0, most = 0;
+  Wanted want = {values(w, x->dt, cells.exact, n), values(w, x->dt, cells.rounded, n),
+                 values(w, x->dt, cells.moved, n)};
   for (int64_t i = 0; i < n; i++) {
     double exact = want.exact[i], near = want.moved[i];
     if (isfinite(exact)) scale = fmax(scale, fabs(exact));
@@ -148,9 +157,9 @@ static Status one_kernel(Walk *w, int k) {
       if (program_root(p, kn->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
   }
   session_run(w->s, k, k + 1);
-  kernel_interp(p, kn, exact, false);
-  kernel_interp(p, kn, moved, false);
-  kernel_interp(p, kn, rounded, true);
+  kernel_interp(p, kn, exact, INTERP_EXACT);
+  kernel_interp(p, kn, moved, INTERP_MOVED);
+  kernel_interp(p, kn, rounded, INTERP_ROUNDED);
   for (int i = 0; i < kn->nbuf - kn->nout; i++) {
     Kept *kept = &w->kept[program_root(p, kn->buf[i])];
     if (!kernel_interp_only(p, kn, i)) continue;
@@ -172,14 +181,7 @@ void verify_fill(Verify *v, const Program *p, Session *s) {
   for (int i = 0; i < p->graph->inputs.n; i++) { /* plan tensors begin with the graph's inputs */
     SessionTensor t = session_tensor_at(s, i);
     int64_t n = shape_count(&t.shape);
-    if (t.dt == DT_BOOL)
-      for (int64_t j = 0; j < n; j++) ((uint8_t *)t.data)[j] = in[i].v[j] != 0;
-    else if (dtype_is_float(t.dt)) tensors_convert(t.dt, t.data, DT_F64, in[i].v, n);
-    else {
-      int64_t *whole = NEWN(v->c->arena, int64_t, n + 1);
-      for (int64_t j = 0; j < n; j++) whole[j] = (int64_t)in[i].v[j];
-      tensors_convert(t.dt, t.data, DT_I64, whole, n);
-    }
+    tensors_from_cells(t.dt, t.data, in[i].v, n);
   }
 }
 

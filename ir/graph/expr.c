@@ -219,27 +219,82 @@ double op_eval_leaf(OpId op, const double *x) {
   return fn(x);
 }
 
-static double eval_op(OpId op, const double *x, bool f32);
+/* ---- integers ---- */
+static int64_t wrapped(uint64_t x) {
+  int64_t y;
+  memcpy(&y, &x, sizeof y);
+  return y;
+}
 
-static double eval(const Expr *e, const double *x, bool f32) {
-  if (e->kind == EX_NUM) return f32 ? (float)e->num : e->num;
+static int64_t int_leaf(OpId op, int64_t a, int64_t b) {
+  uint64_t x = (uint64_t)a, y = (uint64_t)b;
+  switch (op) {
+  case OP_neg: return wrapped(0 - x);
+  case OP_abs: return a < 0 ? wrapped(0 - x) : a;
+  case OP_add: return wrapped(x + y);
+  case OP_sub: return wrapped(x - y);
+  case OP_mul: return wrapped(x * y);
+  case OP_min: return a < b ? a : b;
+  case OP_max: return a < b ? b : a;
+  case OP_eq: return a == b;
+  case OP_ne: return a != b;
+  case OP_lt: return a < b;
+  case OP_le: return a <= b;
+  case OP_stop_gradient: return a;
+  default: bug("operator %s is not one of integers", op_table[op].name);
+  }
+}
+
+/* ---- floats ---- */
+typedef enum { PLAIN, ROUNDED } Precision;
+
+static double eval_op(OpId op, const double *x, Precision p);
+
+static double eval(const Expr *e, const double *x, Precision p) {
+  if (e->kind == EX_NUM) return p == ROUNDED ? (float)e->num : e->num;
   if (e->kind == EX_ARG) return x[e->arg];
   double y[MAX_OPERANDS];
-  for (int i = 0; i < e->nin; i++) y[i] = eval(e->in[i], x, f32);
-  return eval_op(e->op, y, f32);
+  for (int i = 0; i < e->nin; i++) y[i] = eval(e->in[i], x, p);
+  return eval_op(e->op, y, p);
 }
 
-static double eval_op(OpId op, const double *x, bool f32) {
-  if (leaf_fn[op]) return f32 ? (float)leaf_fn[op](x) : leaf_fn[op](x);
+static double eval_op(OpId op, const double *x, Precision p) {
+  if (leaf_fn[op]) return p == ROUNDED ? f32_round(leaf_fn[op](x)) : leaf_fn[op](x);
   const Expr *e = op_expr(op);
   if (!e) bug("operator %s has no value expression", op_table[op].name);
-  return eval(e, x, f32);
+  return eval(e, x, p);
 }
 
-double op_eval(OpId op, const double *x) { return eval_op(op, x, false); }
-double op_eval_as(OpId op, DType dt, const double *x) {
-  if (op != OP_mul || (dt != DT_I32 && dt != DT_U32)) return op_eval(op, x);
-  uint32_t p = (uint32_t)(int64_t)x[0] * (uint32_t)(int64_t)x[1];
-  return dt == DT_I32 ? (double)(int32_t)p : (double)p;
+double op_eval(OpId op, const double *x) { return eval_op(op, x, PLAIN); }
+
+double op_eval_cells(OpId op, DType result, DType arg, const double *x, bool rounds) {
+  if (op == OP_select) return x[x[0] != 0 ? 1 : 2];
+  if (dtype_is_int(arg)) {
+    bool two = op_table[op].nin > 1;
+    int64_t y = int_leaf(op, cell_int(arg, x[0]), two ? cell_int(arg, x[1]) : 0);
+    return dtype_is_int(result) ? int_cell(result, y) : (double)y;
+  }
+  if (!rounds || (arg != DT_F32 && arg != DT_BF16)) {
+    double y = op_eval(op, x);
+    return result == DT_BF16 ? bf16_round(y) : y;
+  }
+  double z[MAX_OPERANDS];
+  for (int i = 0; i < op_table[op].nin; i++) z[i] = f32_round(x[i]);
+  double y = eval_op(op, z, ROUNDED);
+  return result == DT_BF16 ? bf16_round(y) : y;
 }
-double op_eval_f32(OpId op, const double *x) { return eval_op(op, x, true); }
+
+double convert_cell(DType from, DType to, double x, bool rounds) {
+  if (dtype_is_int(from)) {
+    int64_t i = cell_int(from, x);
+    if (dtype_is_int(to)) return int_cell(to, i);
+    return to == DT_BOOL ? i != 0 : to == DT_BF16 ? bf16_round((float)i) : to == DT_F32 && rounds ? (float)i : (double)i;
+  }
+  if (to == DT_BOOL) return x != 0;
+  if (dtype_is_int(to)) { /* truncates and saturates, NaN gives 0 (LLVM's fptosi.sat) */
+    if (isnan(x)) return int_cell(to, 0);
+    if (to == DT_I64) return int_cell(to, x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x);
+    return trunc(fmin(fmax(x, to == DT_I32 ? INT32_MIN : 0), to == DT_I32 ? INT32_MAX : UINT32_MAX));
+  }
+  return to == DT_BF16 ? bf16_round(x) : to == DT_F32 && rounds ? f32_round(x) : x;
+}

@@ -1,7 +1,10 @@
 /* Convolutions as kernels: steps of conv_plan(). */
 #include "ir/kernel/conv_geom.h"
+#include "ir/memory.h"
 #include "ir/kernel/kind.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
@@ -127,7 +130,8 @@ static int64_t at4(int64_t block, int64_t channels, int64_t h, int64_t w, int64_
   return (((i * (channels / block) + j / block) * h + y) * w + x) * block + j % block;
 }
 
-static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
+/* size: the magnitudes of the result's terms are added there, NULL: not wanted. */
+static void convolve(const ConvSpec *s, double *x, double *w, double *y, double *size) {
   int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   for (int64_t i = 0; i < s->n; i++)
     for (int64_t o = 0; o < s->k; o++)
@@ -142,14 +146,14 @@ static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
                 int64_t xi = at4(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
                         wi = ((o * cg + c) * s->kh + r) * s->kw + t,
                         yi = at4(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
-                if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
-                else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
-                else w[wi] += x[xi] * y[yi];
+                double a1 = s->kind == CONV_DX ? y[yi] : x[xi], b1 = s->kind == CONV_DW ? y[yi] : w[wi];
+                int64_t to = s->kind == CONV_FWD ? yi : s->kind == CONV_DX ? xi : wi;
+                (s->kind == CONV_FWD ? y : s->kind == CONV_DX ? x : w)[to] += a1 * b1;
+                if (size) size[to] += fabs(a1 * b1);
               }
 }
 
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   const ConvSpec *s = &k->conv;
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
@@ -162,7 +166,10 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   ContractionOperand result = stands_for(plan, st->out[0]);
   int64_t n = elements(s, result);
   memset(at[result], 0, sizeof(double) * (size_t)n);
-  convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
+  double *size = mode == INTERP_MOVED ? xcalloc((size_t)n + 1, sizeof *size, "the interpreter") : NULL;
+  convolve(s, at[CO_X], at[CO_W], at[CO_Y], size);
+  for (int64_t i = 0; size && i < n; i++) at[result][i] += INTERP_ULP * size[i];
+  free(size);
   if (result == CO_X ? s->xbf16 : result == CO_W ? s->wbf16 : s->ybf16)
     for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
 }

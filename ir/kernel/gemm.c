@@ -1,6 +1,7 @@
 /* Matrix products as kernels: steps of gemm_plan(). */
 #include "ir/kernel/kind.h"
 
+#include <math.h>
 #include <string.h>
 
 static const Field fields[] = {
@@ -75,8 +76,7 @@ static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, dou
       packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
 }
 
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   const GemmSpec *s = &k->gemm;
   GemmGeom g;
   gemm_geom(s, &p->target, &g);
@@ -97,10 +97,14 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     }
     for (int64_t m = 0; m < s->m; m++)
       for (int64_t n = 0; n < s->n; n++) {
-        double sum = 0;
-        for (int64_t i = 0; i < s->k; i++)
-          sum += A[m * s->a_m + i * s->a_k] *
-                 (packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n]);
+        double sum = 0, size = 0;
+        for (int64_t i = 0; i < s->k; i++) {
+          double x = A[m * s->a_m + i * s->a_k] *
+                     (packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n]);
+          sum += x;
+          size += fabs(x);
+        }
+        if (mode == INTERP_MOVED) sum += INTERP_ULP * size;
         C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;

@@ -10,7 +10,7 @@ void program_interp_kernel(const Program *p, int k, double *const *mem) {
   const Kernel *kn = &p->kernel.v[k];
   double **m = xmalloc(sizeof *m * (size_t)kn->nbuf, "the interpreter");
   for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
-  kernel_interp(p, kn, m, false);
+  kernel_interp(p, kn, m, INTERP_EXACT);
   free(m);
 }
 

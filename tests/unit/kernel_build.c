@@ -222,7 +222,7 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
       munmap(mem[i].map, mem[i].size);
     }
   }
-  kernel_interp(p, k, want, false);
+  kernel_interp(p, k, want, INTERP_EXACT);
   for (int i = 0; i < b->nbuf && ok; i++)
     for (int64_t j = 0; j < b->count[i] && ok; j++) {
       double w = want[i][j], g = got[i][j], t = tol * (1 + fabs(w));

@@ -227,6 +227,7 @@ static Val build_reduce(Graph *g, OpId op, int which) {
   return g_reduce(g, op, farg(g, "a", &reduce_cases[which].shape), &reduce_cases[which].axes);
 }
 static Val build_sum(Graph *g, int which) { return build_reduce(g, OP_reduce_sum, which); }
+static Val build_mean(Graph *g, int which) { return build_reduce(g, OP_reduce_mean, which); }
 static Val build_rmax(Graph *g, int which) { return build_reduce(g, OP_reduce_max, which); }
 static Val build_rmin(Graph *g, int which) { return build_reduce(g, OP_reduce_min, which); }
 static Val build_m2(Graph *g, int which) { return build_reduce(g, OP_reduce_m2, which); }
@@ -367,6 +368,7 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_window] = {COUNT(window_cases), build_window},
     [OP_fold] = {COUNT(window_cases), build_fold},
     [OP_reduce_sum] = {COUNT(reduce_cases), build_sum},
+    [OP_reduce_mean] = {COUNT(reduce_cases), build_mean},
     [OP_reduce_max] = {COUNT(reduce_cases), build_rmax},
     [OP_reduce_min] = {COUNT(reduce_cases), build_rmin},
     [OP_reduce_m2] = {COUNT(reduce_cases), build_m2},
