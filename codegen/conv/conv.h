@@ -1,6 +1,6 @@
 /* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the
    other declarations are shared by the files of this emitter (pack.c: layouts; direct.c: direct
-   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3)). */
+   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3), mend.c: tiles it spoils). */
 #ifndef JEPAC_CODEGEN_CONV_CONV_H
 #define JEPAC_CODEGEN_CONV_CONV_H
 
@@ -41,5 +41,9 @@ void conv_emit_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_lanes(EmitModule *m, const ConvSpec *s); /* gather and weight gradient of groups in a vector */
 void conv_emit_lanes_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step);
+
+/* A function of the module beside the one under construction: (source, weights, address and pitch of a tile's results,
+   image, channel block, row and column of the tile) computes these results again where Winograd spoilt some. */
+LLVMValueRef conv_mend(EmitModule *m, const ConvSpec *s, const ConvWino *g);
 
 #endif
