@@ -5,6 +5,8 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 bool simp_ints_has(const Ints *s, int64_t x) {
   for (int i = 0; i < s->n; i++)
@@ -354,13 +356,40 @@ static Val without_axes(Simplifier *s, Val v, const Ints *axes, const Shape *to)
   return rebroadcast(s, simp_reshape(s, b->in[0], &kept), &dims, axes, to);
 }
 
-/* The value of s->g whose sum over the axes some node of the graph is, when it is the product of these factors. */
-static Val summed_elsewhere(Simplifier *s, const Ints *axes, const Product *p) {
+static int by_number(const void *x, const void *y) { return *(const Val *)x - *(const Val *)y; }
+
+static bool same_varying(const Product *p, const Product *q) {
+  Val a[MAX_FACTORS], b[MAX_FACTORS];
+  if (p->nvarying != q->nvarying) return false;
+  memcpy(a, p->varying, sizeof a);
+  memcpy(b, q->varying, sizeof b);
+  qsort(a, (size_t)p->nvarying, sizeof *a, by_number);
+  qsort(b, (size_t)q->nvarying, sizeof *b, by_number);
+  return !memcmp(a, b, sizeof *a * (size_t)p->nvarying);
+}
+
+/* In the order of their numbers, so that equal products are equal nodes. */
+static Val varying_product(Simplifier *s, const Product *p) {
+  Val v[MAX_FACTORS];
+  memcpy(v, p->varying, sizeof v);
+  qsort(v, (size_t)p->nvarying, sizeof *v, by_number);
+  Val x = v[0];
+  for (int i = 1; i < p->nvarying; i++) x = simp_binary(s, OP_mul, x, v[i]);
+  return x;
+}
+
+/* The product of the varying factors when its sum over the axes is in the graph too, or another one that differs in
+   factors only; else -1. */
+static Val summed_elsewhere(Simplifier *s, Val of, const Ints *axes, const Product *p) {
   for (int i = 0; i < s->sums.n; i++) {
     const Node *sum = g_node(s->in, s->sums.v[i]), *m = g_node(s->in, sum->in[0]);
+    Val x = s->map[sum->in[0]];
     if (!equal_ints(&sum->attr[0], axes)) continue;
-    if (p->nvarying == 1 && s->map[sum->in[0]] == p->varying[0]) return p->varying[0];
-    if (p->nvarying != 2 || m->op != OP_mul) continue;
+    Product q = {0};
+    if (x >= 0 && x != of && shape_eq(shape_of(s, x), shape_of(s, of)) && collect(s, x, axes, &q) &&
+        same_varying(p, &q))
+      return q.nconstant || q.negative ? varying_product(s, p) : x;
+    if (x >= 0 || p->nvarying != 2 || m->op != OP_mul) continue;
     Val a = s->map[m->in[0]], b = s->map[m->in[1]];
     bool here = a == p->varying[0] && b == p->varying[1], turned = b == p->varying[0] && a == p->varying[1];
     if (here || turned) return simp_binary(s, OP_mul, a, b);
@@ -378,7 +407,7 @@ Val rule_sum_of_product(Simplifier *s, const Node *n) {
   const Node *x = simp_def(s, n->in[0]);
   if (x->op == OP_neg) return simp_unary(s, OP_neg, reduce(s, OP_reduce_sum, x->in[0], axes));
   if (s->g->role != ROLE_GRADIENT || !collect(s, n->in[0], axes, &p) || !p.nconstant) return -1;
-  Val v = summed_elsewhere(s, axes, &p);
+  Val v = summed_elsewhere(s, n->in[0], axes, &p);
   if (v < 0) return -1;
   v = reduce(s, OP_reduce_sum, v, axes);
   for (int i = 0; i < p.nconstant; i++)

@@ -456,7 +456,10 @@ void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in) {
     int64_t count = shape_count(&n->shape);
     in[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
     d.stream = 2u * (uint32_t)i;
-    for (int64_t k = 0; k < count; k++) in[i].v[k] = draw(&d, &g->inputs.v[i], n->dt, (uint64_t)k);
+    for (int64_t k = 0; k < count; k++) {
+      double x = draw(&d, &g->inputs.v[i], n->dt, (uint64_t)k);
+      in[i].v[k] = dtype_is_int(n->dt) ? int_cell(n->dt, (int64_t)x) : x;
+    }
   }
 }
 
