@@ -245,8 +245,9 @@ static double work(const Graph *g) {
 static double seconds(double flops) { return SECONDS_FIRST + SECONDS_PER_GFLOP * flops / 1e9; }
 
 static const char *duration(Arena *a, double s) {
-  return s < 90 ? arena_printf(a, "%.0f s", s) : s < 5400 ? arena_printf(a, "%.0f minutes", s / 60)
-                                                          : arena_printf(a, "%.1f hours", s / 3600);
+  return s < 90     ? arena_printf(a, "%.0f s", s)
+         : s < 5400 ? arena_printf(a, "%.0f minutes", s / 60)
+                    : arena_printf(a, "%.1f hours", s / 3600);
 }
 
 static bool batch_is_told(const Cli *c) {

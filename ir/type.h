@@ -25,8 +25,8 @@ bool dtype_is_int(DType t); /* i32, i64, u32 */
    quiet one: the bits that generated code stores (em_narrow_bf16). */
 uint16_t bf16_bits(float x);
 float bf16_value(uint16_t bits);
-double bf16_round(double x);         /* the value of the bits; of a NaN, x */
-double f32_round(double x);          /* to the nearest f32; denormals become zero, as in kernels */
+double bf16_round(double x); /* the value of the bits; of a NaN, x */
+double f32_round(double x);  /* to the nearest f32; denormals become zero, as in kernels */
 /* The interpreters keep an element in a double, its cell: floats, bools and integers of 32 bits as their value, an
    i64 as its own bits. */
 double int_cell(DType t, int64_t x); /* of an integer type; x wraps around */

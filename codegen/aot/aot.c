@@ -160,8 +160,8 @@ static void set_mode(Aot *a, LLVMValueRef slot, LLVMValueRef mode) {
 }
 
 /* Steps [first, end); denormals are zeros meanwhile, but for steps that keep them (runtime/float_mode.h). */
-static void emit_range(Aot *a, int first, int end, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table,
-                       LLVMValueRef slot) {
+static void emit_range(Aot *a, int first, int end, const LLVMValueRef *fn, LLVMValueRef arena,
+                       LLVMValueRef table, LLVMValueRef slot) {
   EmitModule *m = &a->m;
   const Step *step = a->plan->step;
   int flag = m->target->arch == ARCH_AARCH64 ? FLOAT_MODE_ARM : FLOAT_MODE_X86;

@@ -14,7 +14,8 @@ typedef struct {
 } Mend;
 
 /* Where tap i of a result at `at` meets the source of n pixels; *ok: it does. */
-static LLVMValueRef meets(const Mend *z, LLVMValueRef at, LLVMValueRef i, int d, int64_t n, LLVMValueRef *ok) {
+static LLVMValueRef meets(const Mend *z, LLVMValueRef at, LLVMValueRef i, int d, int64_t n,
+                          LLVMValueRef *ok) {
   EmitModule *m = z->m;
   int64_t st = z->s->stride[d];
   LLVMValueRef x = z->s->kind == CONV_DX ? em_isub(m, em_iaddc(m, at, z->s->pad[d]), i)
@@ -27,9 +28,11 @@ static LLVMValueRef meets(const Mend *z, LLVMValueRef at, LLVMValueRef i, int d,
 }
 
 /* Walks the source vectors of one result, block by block and tap by tap, carrying *acc. */
-typedef LLVMValueRef TermFn(const Mend *z, LLVMValueRef at, LLVMValueRef cb, LLVMValueRef tap, LLVMValueRef acc);
+typedef LLVMValueRef TermFn(const Mend *z, LLVMValueRef at, LLVMValueRef cb, LLVMValueRef tap,
+                            LLVMValueRef acc);
 
-static LLVMValueRef over_terms(const Mend *z, LLVMValueRef r, LLVMValueRef c, LLVMValueRef acc, TermFn *term) {
+static LLVMValueRef over_terms(const Mend *z, LLVMValueRef r, LLVMValueRef c, LLVMValueRef acc,
+                               TermFn *term) {
   EmitModule *m = z->m;
   const ConvWino *g = z->g;
   TileLoop lb, lt;
@@ -70,7 +73,8 @@ static LLVMValueRef add_products(const Mend *z, LLVMValueRef at, LLVMValueRef cb
   return acc;
 }
 
-static LLVMValueRef largest(const Mend *z, LLVMValueRef at, LLVMValueRef cb, LLVMValueRef tap, LLVMValueRef acc) {
+static LLVMValueRef largest(const Mend *z, LLVMValueRef at, LLVMValueRef cb, LLVMValueRef tap,
+                            LLVMValueRef acc) {
   (void)cb, (void)tap;
   EmitModule *m = z->m;
   LLVMTypeRef t = em_vec(m->i32, m->vl);
@@ -123,11 +127,21 @@ LLVMValueRef conv_mend(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
   LLVMTypeRef param[8] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64, m->i64, m->i64, m->i64};
   LLVMValueRef fn = em_helper(m, name.s, m->none, param, 8);
   sb_free(&name);
-  unsigned never = LLVMGetEnumAttributeKindForName("noinline", 8), cold = LLVMGetEnumAttributeKindForName("cold", 4);
-  LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(m->cx, never, 0));
-  LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(m->cx, cold, 0));
-  Mend z = {m, s, g, .src = LLVMGetParam(fn, 0), .w = LLVMGetParam(fn, 1), .image = LLVMGetParam(fn, 4),
-            .kb = LLVMGetParam(fn, 5), .h = LLVMGetParam(fn, 6), .v = LLVMGetParam(fn, 7)};
+  unsigned never = LLVMGetEnumAttributeKindForName("noinline", 8),
+           cold = LLVMGetEnumAttributeKindForName("cold", 4);
+  LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                          LLVMCreateEnumAttribute(m->cx, never, 0));
+  LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                          LLVMCreateEnumAttribute(m->cx, cold, 0));
+  Mend z = {m,
+            s,
+            g,
+            .src = LLVMGetParam(fn, 0),
+            .w = LLVMGetParam(fn, 1),
+            .image = LLVMGetParam(fn, 4),
+            .kb = LLVMGetParam(fn, 5),
+            .h = LLVMGetParam(fn, 6),
+            .v = LLVMGetParam(fn, 7)};
   LLVMValueRef touched, most;
   look(&z, &touched, &most);
   int64_t all = (int64_t)g->out_tile * g->out_tile;

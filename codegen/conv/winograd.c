@@ -527,8 +527,9 @@ static LLVMValueRef is_spoilt(EmitModule *m, const ConvWino *g, const Grid *out)
 }
 
 /* Transforms the products of one produced block back and stores the tiles' pixels that exist. */
-static void results(EmitModule *m, const ConvWino *g, bool dx, const Mend *mend, LLVMValueRef mm, LLVMValueRef t0,
-                    LLVMValueRef end, LLVMValueRef kb, LLVMValueRef work, LLVMValueRef result) {
+static void results(EmitModule *m, const ConvWino *g, bool dx, const Mend *mend, LLVMValueRef mm,
+                    LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb, LLVMValueRef work,
+                    LLVMValueRef result) {
   LLVMBuilderRef b = m->b;
   int L = m->vl, size = g->out_tile;
   bool ragged = g->oh % size || g->ow % size;
@@ -603,9 +604,9 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
 }
 
 /* Products and results of one block of tiles for produced blocks kb .. kb + ob. */
-static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, const Mend *mend, LLVMValueRef v, LLVMValueRef u,
-                           LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb, LLVMValueRef mm,
-                           LLVMValueRef result) {
+static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, const Mend *mend, LLVMValueRef v,
+                           LLVMValueRef u, LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb,
+                           LLVMValueRef mm, LLVMValueRef result) {
   product(m, g, v, u, mm);
   TileLoop l;
   LLVMValueRef o = tile_loop(m, &l, em_i64(m, g->ob), 1);
@@ -628,7 +629,8 @@ static void emit_main(EmitModule *m, const ConvSpec *s, const ConvWino *g, bool 
   transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, end, patch, v);
   LLVMValueRef kb = tile_loop(m, &l, em_i64(m, g->ocb), g->ob);
   if (g->ocb % g->ob) kb = em_imin(m, kb, em_i64(m, g->ocb - g->ob));
-  multiply_block(m, g, dx, &mend, v, tile_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm, result);
+  multiply_block(m, g, dx, &mend, v, tile_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm,
+                 result);
   tile_end(m, &l, NULL, 0);
   tile_end(m, &lt, NULL, 0);
 }

@@ -106,7 +106,8 @@ static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int 
     LLVMValueRef sum[TILE_MAX];
     em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSGT, p->k0, em_i64(m, 0), ""));
     for (int i = 0; i < n; i++)
-      sum[i] = em_fadd(m, gemm_vload(z, c16, c, i % c->n, gemm_tatc(z, c16, to, i / c->n * z->s->c_m)), acc[i]);
+      sum[i] =
+          em_fadd(m, gemm_vload(z, c16, c, i % c->n, gemm_tatc(z, c16, to, i / c->n * z->s->c_m)), acc[i]);
     em_endif(m, &f);
     for (int i = 0; i < n; i++) acc[i] = em_merge(m, &f, sum[i], acc[i]);
   }

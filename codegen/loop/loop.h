@@ -98,7 +98,8 @@ void acc_outer(LoopCtx *c, Acc *out, LLVMValueRef *first); /* first[i]: a value 
 void acc_add(LoopCtx *c, Acc *in, const Acc *out);         /* the current point's values */
 void acc_join(LoopCtx *c, Acc *in, const Acc *other);      /* two inner sets of one block */
 void acc_merge(LoopCtx *c, Acc *out, const Acc *in,
-               LLVMValueRef count);          /* count points (i64) went into `in` */
-void acc_finish(LoopCtx *c, const Acc *out, LLVMValueRef count); /* sets the values of reductions of count points */
+               LLVMValueRef count); /* count points (i64) went into `in` */
+void acc_finish(LoopCtx *c, const Acc *out,
+                LLVMValueRef count); /* sets the values of reductions of count points */
 
 #endif

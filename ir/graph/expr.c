@@ -288,7 +288,10 @@ double convert_cell(DType from, DType to, double x, bool rounds) {
   if (dtype_is_int(from)) {
     int64_t i = cell_int(from, x);
     if (dtype_is_int(to)) return int_cell(to, i);
-    return to == DT_BOOL ? i != 0 : to == DT_BF16 ? bf16_round((float)i) : to == DT_F32 && rounds ? (float)i : (double)i;
+    return to == DT_BOOL            ? i != 0
+           : to == DT_BF16          ? bf16_round((float)i)
+           : to == DT_F32 && rounds ? (float)i
+                                    : (double)i;
   }
   if (to == DT_BOOL) return x != 0;
   if (dtype_is_int(to)) { /* truncates and saturates, NaN gives 0 (LLVM's fptosi.sat) */

@@ -41,8 +41,8 @@ static const Ints *copy_attrs(Graph *g, OpId op, const Ints *attr) {
   return c;
 }
 
-Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt,
-          const Shape *shape, char *err, size_t errlen) {
+Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt, const Shape *shape,
+          char *err, size_t errlen) {
   if (!attr && op_nattr(op) > 0) bug("operator %s built without its attributes", op_table[op].name);
   for (int i = 0; i < nin; i++)
     if (in[i] < 0 || in[i] >= g->node.n)

@@ -70,10 +70,9 @@ Graph *graph_new(Arena *a, const char *name);
 /* Appends a node after inference. dt/shape are needed for TY_EXPLICIT rows (DT_NONE / NULL otherwise). attr
    may be NULL when the row has none. g_try returns -1 and writes a sentence to err on a user error; g_add
    treats that as a bug. */
-Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt,
-          const Shape *shape, char *err, size_t errlen);
-Val g_add(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt,
-          const Shape *shape);
+Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt, const Shape *shape,
+          char *err, size_t errlen);
+Val g_add(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt, const Shape *shape);
 Val g_input(Graph *g, const char *name, InputKind kind, DType dt, const Shape *shape, const Init *init);
 void g_output(Graph *g, const char *name, Val v, int state);
 /* Copies node n of src into g with operands replaced; keeps loc and role. Inputs are copied with their table

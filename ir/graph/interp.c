@@ -302,8 +302,7 @@ static void eval_reduce(Eval *e) {
   const Shape *s = &e->x[0]->shape;
   Ints kept = other_axes(s, &e->n->attr[0], NULL);
   Offsets outer = offsets_along(e->scratch, s, &kept), inner = offsets_along(e->scratch, s, &e->n->attr[0]);
-  for (int64_t i = 0; i < outer.n; i++)
-    e->out[i] = fn[e->n->op](e->x[0]->dt, e->in[0] + outer.v[i], &inner);
+  for (int64_t i = 0; i < outer.n; i++) e->out[i] = fn[e->n->op](e->x[0]->dt, e->in[0] + outer.v[i], &inner);
   round_all(e);
 }
 
@@ -431,10 +430,10 @@ static EvalFn *const eval_fn[OP_COUNT] = {
     [OP_reduce_sum] = eval_reduce,   [OP_reduce_max] = eval_reduce,
     [OP_reduce_min] = eval_reduce,   [OP_reduce_m2] = eval_reduce,
     [OP_reduce_mean] = eval_reduce,  [OP_argmax] = eval_reduce,
-    [OP_dot_general] = eval_dot,
-    [OP_conv2d] = eval_conv,         [OP_conv2d_dx] = eval_conv,
-    [OP_conv2d_dw] = eval_conv,      [OP_gather] = eval_gather,
-    [OP_scatter_add] = eval_scatter, [OP_extern] = eval_extern,
+    [OP_dot_general] = eval_dot,     [OP_conv2d] = eval_conv,
+    [OP_conv2d_dx] = eval_conv,      [OP_conv2d_dw] = eval_conv,
+    [OP_gather] = eval_gather,       [OP_scatter_add] = eval_scatter,
+    [OP_extern] = eval_extern,
 };
 
 static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool rounds) {

@@ -70,8 +70,7 @@ static double compute(Run *r, const KInst *in) {
     return guards_hold(r, in->access) ? r->mem[in->access->buf][element(r, in->access)]
                                       : rounded(r, in->dt, imm_cell(in->dt, in->access->fill));
   case KI_IMM: return rounded(r, in->dt, imm_cell(in->dt, in->imm));
-  case KI_INDEX:
-    return convert_cell(DT_I64, in->dt, int_cell(DT_I64, position(r, in)), r->rounds);
+  case KI_INDEX: return convert_cell(DT_I64, in->dt, int_cell(DT_I64, position(r, in)), r->rounds);
   case KI_GUARD: return guards_hold(r, in->access);
   case KI_RANDOM:
     return philox_u32((uint64_t)position(r, in), (uint32_t)whole(r, in->arg[1]), in->stream,
@@ -130,7 +129,8 @@ static void accumulate(Sum *s, OpId op, DType dt, double x, int64_t at) {
   } else if (op == OP_reduce_min) {
     s->v = op_eval_cells(OP_min, dt, dt, (double[]){s->v, x}, false);
   } else { /* max, argmax */
-    bool later = dtype_is_int(dt) ? cell_int(dt, x) > cell_int(dt, s->v) : x > s->v || (isnan(x) && !isnan(s->v));
+    bool later =
+        dtype_is_int(dt) ? cell_int(dt, x) > cell_int(dt, s->v) : x > s->v || (isnan(x) && !isnan(s->v));
     if (later) s->v = x, s->at = at;
   }
 }

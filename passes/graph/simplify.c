@@ -290,7 +290,10 @@ static const Rule rules[] = {
      rule_reduce_of_broadcast,
      {OP_reduce_sum, OP_reduce_mean, OP_reduce_max, OP_reduce_min},
      "sum(broadcast(x)) -> n*sum(x)"},
-    {"sum_of_product", rule_sum_of_product, {OP_reduce_sum}, "sum(-x) -> -sum(x); of gradients, a factor leaves a sum that is there without it"},
+    {"sum_of_product",
+     rule_sum_of_product,
+     {OP_reduce_sum},
+     "sum(-x) -> -sum(x); of gradients, a factor leaves a sum that is there without it"},
     {"dot_of_transpose", rule_dot_of_transpose, {OP_dot_general}, "transposed operand -> other dimensions"},
 };
 enum { RULES = sizeof rules / sizeof *rules };

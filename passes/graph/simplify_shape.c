@@ -271,7 +271,8 @@ Val rule_reduce_of_broadcast(Simplifier *s, const Node *n) {
   if (simp_is_fill(s, n->in[0], &fill) && n->op == OP_reduce_sum) {
     for (int i = 0; i < axes->n; i++) repeats *= shape_of(s, n->in[0])->dim[axes->v[i]];
     double sum = (double)fill * (double)repeats;
-    return n->dt == DT_F64 || (n->dt == DT_F32 && fabs(sum) <= FLT_MAX) ? simp_fill(s, n->dt, &n->shape, sum) : -1;
+    return n->dt == DT_F64 || (n->dt == DT_F32 && fabs(sum) <= FLT_MAX) ? simp_fill(s, n->dt, &n->shape, sum)
+                                                                        : -1;
   }
   if (!b || n->dt == DT_BF16) return -1; /* the extent may not be exact in bf16 */
   const Shape *from = shape_of(s, b->in[0]);

@@ -226,7 +226,8 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
   kernel_interp(p, k, want, INTERP_EXACT);
   for (int i = 0; i < b->nbuf && ok; i++)
     for (int64_t j = 0; j < b->count[i] && ok; j++) {
-      double w = cell_value(b->dt[i], want[i][j]), g = cell_value(b->dt[i], got[i][j]), t = tol * (1 + fabs(w));
+      double w = cell_value(b->dt[i], want[i][j]), g = cell_value(b->dt[i], got[i][j]),
+             t = tol * (1 + fabs(w));
       if (b->dt[i] == DT_BF16) t = 0.01 * (1 + fabs(w));
       ok = g == w || (isnan(g) && isnan(w)) || fabs(g - w) <= t;
       if (!ok)

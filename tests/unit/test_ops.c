@@ -525,9 +525,8 @@ START_TEST(test_random_bits) {
   op_case_inputs(g, a, 8, in);
   graph_interp(g, in, &out, a, false);
   for (int64_t i = 0; i < shape_count(&out.shape); i++)
-    ck_assert_double_eq(out.v[i],
-                        philox_u32((uint64_t)i, (uint32_t)cell_int(in[1].dt, in[1].v[0]), 2 * 1000003,
-                                   (uint64_t)cell_int(in[0].dt, in[0].v[0])));
+    ck_assert_double_eq(out.v[i], philox_u32((uint64_t)i, (uint32_t)cell_int(in[1].dt, in[1].v[0]),
+                                             2 * 1000003, (uint64_t)cell_int(in[0].dt, in[0].v[0])));
   arena_free(a);
 }
 END_TEST

@@ -149,7 +149,8 @@ static Graph *passes(Case *c, const Graph *g) {
 
 static double norm(const Tensor64 *t) {
   double s = 0;
-  for (int64_t j = 0; j < shape_count(&t->shape); j++) s += cell_value(t->dt, t->v[j]) * cell_value(t->dt, t->v[j]);
+  for (int64_t j = 0; j < shape_count(&t->shape); j++)
+    s += cell_value(t->dt, t->v[j]) * cell_value(t->dt, t->v[j]);
   return sqrt(s);
 }
 

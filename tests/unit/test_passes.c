@@ -54,8 +54,9 @@ static void check_same(Arena *a, const Graph *g, const Graph *h, const Tensor64 
     ck_assert_str_eq(g->outputs.v[o].name, h->outputs.v[o].name);
     for (int64_t i = 0; i < shape_count(&x[o].shape); i++) {
       double p = cell_value(x[o].dt, x[o].v[i]), q = cell_value(y[o].dt, y[o].v[i]);
-      ck_assert_msg(fabs(p - q) <= 1e-12 * (1 + fabs(p)), "%s: %s changed output %s[%lld] from %.17g to %.17g",
-                    g->name, what, g->outputs.v[o].name, (long long)i, p, q);
+      ck_assert_msg(fabs(p - q) <= 1e-12 * (1 + fabs(p)),
+                    "%s: %s changed output %s[%lld] from %.17g to %.17g", g->name, what, g->outputs.v[o].name,
+                    (long long)i, p, q);
     }
   }
 }
@@ -454,9 +455,7 @@ static Val case_cast_of_cast(Vars *s) { return g_cast(s->g, g_cast(s->g, s->x, D
 static Val case_map_of_broadcasts(Vars *s) {
   return g_binary(s->g, OP_add, g_unary(s->g, OP_exp, wide(s)), lit(s, 2));
 }
-static Val case_mul_chain(Vars *s) {
-  return mul(s, mul(s, s->x, lit(s, 5)), lit(s, 3));
-}
+static Val case_mul_chain(Vars *s) { return mul(s, mul(s, s->x, lit(s, 5)), lit(s, 3)); }
 static Val case_root_of_m2(Vars *s) {
   Val m2 = g_reduce(s->g, OP_reduce_m2, s->x, INTS(0));
   return g_unary(s->g, OP_sqrt, g_binary(s->g, OP_div, m2, g_fill_like(s->g, m2, 2)));
