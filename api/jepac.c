@@ -84,6 +84,8 @@ static Status check_options(Compiler *c, const jepac_options *o) {
     diag_error(c->diags, NULL, "max_memory is a number of bytes or 0, not %lld", (long long)o->max_memory);
   if (o->precision && o->precision != JEPAC_F32 && o->precision != JEPAC_BF16)
     diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16 or 0, not %d", (int)o->precision);
+  if (o->allow & ~(JEPAC_ALLOW_EXTERN | JEPAC_ALLOW_USE))
+    diag_error(c->diags, NULL, "allow is JEPAC_ALLOW_EXTERN and JEPAC_ALLOW_USE, not %d", o->allow);
   return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
 }
 
@@ -96,6 +98,8 @@ static Status set_up(Compiler *c, const jepac_options *opt) {
                   .cache_dir = copy(a, opt->cache_dir),
                   .threads = opt->threads,
                   .precision = (DType)opt->precision,
+                  .use_anywhere = opt->allow & JEPAC_ALLOW_USE,
+                  .run_extern = opt->allow & JEPAC_ALLOW_EXTERN,
                   .pipeline = {.max_memory = opt->max_memory}};
   Status s = check_options(c, opt);
   return s ? s : read_settings(c, opt->set);
@@ -131,7 +135,9 @@ static void load_model(void *of) {
   Loading *l = of;
   jepac_model *m = l->m;
   Compiler *c = &m->compiler;
-  Status s = set_up(c, l->opt);
+  Status s = ST_USAGE;
+  if (!l->path) diag_error(c->diags, NULL, "a model needs a text or a path");
+  else s = set_up(c, l->opt);
   if (!s) s = compiler_load(c, l->path, copy(c->arena, l->text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
 }
@@ -151,11 +157,11 @@ static jepac_model *load(const char *path, const char *text, const jepac_options
 }
 
 jepac_model *jepac_load_text(const char *text, const char *name, const jepac_options *opt) {
-  return load(name ? name : "text", text, opt);
+  return load(!text ? NULL : name ? name : "text", text, opt);
 }
 
 jepac_model *jepac_load_file(const char *path, const jepac_options *opt) { return load(path, NULL, opt); }
-jepac_status jepac_load_status(const jepac_model *m) { return m->status; }
+jepac_status jepac_load_status(const jepac_model *m) { return m ? m->status : JEPAC_USAGE; }
 
 /* malloc'ed */
 static char *text_of(const Diags *d) {
@@ -178,6 +184,7 @@ static void print_message(void *of) {
 
 const char *jepac_message(jepac_model *m) {
   char why[REASON_TEXT];
+  if (!m) return "jepac: error: no model\n";
   if (m->wanting) return m->why;
   pthread_mutex_lock(&m->reporting);
   bool told = rescue(print_message, m, true, why);
@@ -193,7 +200,7 @@ void jepac_model_free(jepac_model *m) {
   arena_free(m->compiler.arena);
 }
 
-int jepac_entry_count(const jepac_model *m) { return m->model ? frontend_entry_count(m->model) : 0; }
+int jepac_entry_count(const jepac_model *m) { return m && m->model ? frontend_entry_count(m->model) : 0; }
 const char *jepac_entry_name(const jepac_model *m, int i) {
   return i >= 0 && i < jepac_entry_count(m) ? frontend_entry_name(m->model, i) : NULL;
 }
@@ -222,17 +229,17 @@ static void compile(void *of) {
 
 jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags) {
   Compiling p = {m, entry, flags, NULL};
-  return m->model && attempt(m, compile, &p) ? p.s : NULL;
+  return m && m->model && attempt(m, compile, &p) ? p.s : NULL;
 }
 
 void jepac_session_free(jepac_session *s) {
   if (s) compiled_free(&s->k);
 }
 
-int jepac_tensor_count(const jepac_session *s) { return s->k.plan->ntensor; }
+int jepac_tensor_count(const jepac_session *s) { return s ? s->k.plan->ntensor : 0; }
 
 jepac_tensor jepac_tensor_at(const jepac_session *s, int i) {
-  if (i < 0 || i >= s->k.plan->ntensor) return (jepac_tensor){0};
+  if (i < 0 || i >= jepac_tensor_count(s)) return (jepac_tensor){0};
   SessionTensor t = session_tensor_at(s->k.session, i);
   jepac_tensor out = {t.name, (jepac_kind)t.kind, (jepac_type)t.dt, t.shape.rank, {0}, t.bytes, t.data};
   for (int k = 0; k < t.shape.rank; k++) out.dim[k] = t.shape.dim[k];
@@ -240,8 +247,8 @@ jepac_tensor jepac_tensor_at(const jepac_session *s, int i) {
 }
 
 int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out) {
-  int i = session_find(s->k.session, name);
-  if (i >= 0) *out = jepac_tensor_at(s, i);
+  int i = s && name ? session_find(s->k.session, name) : -1;
+  if (i >= 0 && out) *out = jepac_tensor_at(s, i);
   return i >= 0;
 }
 
@@ -267,16 +274,30 @@ static void report(jepac_session *s, const char *fmt, const char *name) {
 
 jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value) {
   static const char *const names[] = {"seed", "step", "steps_per_epoch", "total_steps"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+  if (!s) return JEPAC_USAGE;
+  for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
     if (!strcmp(name, names[i])) {
       tensors_set_number(s->k.session, name, value);
       return JEPAC_OK;
     }
-  report(s, "there is no run-time number %s: they are seed, step, steps_per_epoch and total_steps", name);
+  report(s, "there is no run-time number %s: they are seed, step, steps_per_epoch and total_steps",
+         name ? name : "NULL");
   return JEPAC_USAGE;
 }
 
-void jepac_init(jepac_session *s, uint64_t seed) { compiled_init(&s->k, seed); }
+jepac_status jepac_bind(jepac_session *s, const char *name, void *data) {
+  if (!s) return JEPAC_USAGE;
+  int i = name ? session_find(s->k.session, name) : -1;
+  if (i < 0 || s->k.plan->tensor[i].kind != PT_ARG)
+    return report(s, "there is no input %s", name ? name : "NULL"), JEPAC_USAGE;
+  if ((uintptr_t)data % 64) return report(s, "memory for %s is not aligned to 64 bytes", name), JEPAC_USAGE;
+  session_bind(s->k.session, i, data);
+  return JEPAC_OK;
+}
+
+void jepac_init(jepac_session *s, uint64_t seed) {
+  if (s) compiled_init(&s->k, seed);
+}
 
 static void run(void *of) {
   Running *r = of;
@@ -292,6 +313,7 @@ static Status try_session(void (*fn)(void *), Running *r) {
 }
 
 jepac_status jepac_run(jepac_session *s) {
+  if (!s) return JEPAC_USAGE;
   Running r = {.s = s};
   Status st = try_session(run, &r);
   if (st == ST_NONFINITE) report(s, "%s is not finite", s->k.plan->tensor[r.bad].name);
@@ -299,7 +321,12 @@ jepac_status jepac_run(jepac_session *s) {
 }
 
 int jepac_copy_states(jepac_session *to, const jepac_session *from) {
-  return session_copy_states(to->k.session, from->k.session);
+  return to && from ? session_copy_states(to->k.session, from->k.session) : 0;
+}
+
+static jepac_status no_path(jepac_session *s) {
+  if (s) report(s, "%s", "a file of states needs a path");
+  return JEPAC_USAGE;
 }
 
 static void save(void *of) {
@@ -308,6 +335,7 @@ static void save(void *of) {
 }
 
 jepac_status jepac_save(jepac_session *s, const char *path) {
+  if (!s || !path) return no_path(s);
   Running r = {.s = s, .path = path};
   return (jepac_status)try_session(save, &r);
 }
@@ -329,6 +357,7 @@ static void load_states(void *of) {
 }
 
 jepac_status jepac_load(jepac_session *s, const char *path) {
+  if (!s || !path) return no_path(s);
   Running r = {.s = s, .path = path};
   return attempt(s->model, load_states, &r) ? (jepac_status)r.st : JEPAC_BUDGET;
 }
@@ -347,8 +376,9 @@ static void evaluate(void *of) {
   Evaluating *e = of;
   Arena *a = arena_new();
   Compiler c = {.arena = a, .diags = diags_new(a)};
-  e->s = set_up(&c, e->opt);
-  if (!e->s) e->s = eval_run(&c, e->run, e->o, &e->text);
+  e->s = ST_USAGE;
+  if (!e->run) diag_error(c.diags, NULL, "an evaluation needs the folder of a run");
+  else if (!(e->s = set_up(&c, e->opt))) e->s = eval_run(&c, e->run, e->o, &e->text);
   e->message = text_of(c.diags);
   arena_free(a);
 }
@@ -374,8 +404,8 @@ jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jep
     e.message = malloc(sizeof why + 32);
     if (e.message) sprintf(e.message, "jepac: error: %s\n", why);
   }
-  if (e.s) sb_free(&e.text);
-  *json = e.s ? NULL : e.text.s;
+  if (e.s || !json) sb_free(&e.text);
+  if (json) *json = e.s ? NULL : e.text.s;
   if (message) *message = e.message;
   else free(e.message);
   return (jepac_status)e.s;

@@ -1,5 +1,5 @@
 /* Times matrix products one shape at a time on one thread: gemm_bench [--cpu NAME] [--shape TEXT] [--reps R]
-   [--choice C|all] [--cold yes]. Columns are GFLOP/s of the best of R runs, milliseconds, and how
+   [--choice C|all] [--cold yes] [--bf16 yes]. Columns are GFLOP/s of the best of R runs, milliseconds, and how
    the plan goes about it. A row is M x N x K in an order of operands: nt = forward (weights [N][K]), nn =
    input gradient, tn = weight gradient; attn = products of attention over batch items of 4 heads. Time is the
    thread's CPU time, so that a busy machine disturbs less. --cold: before each step something else fills the
@@ -59,9 +59,10 @@ static void head_strides(int64_t rows, int64_t cols, bool transposed, int64_t *b
   *row = transposed ? 1 : pitch, *col = transposed ? pitch : 1;
 }
 
-static GemmSpec spec_of(const Row *r) {
+static GemmSpec spec_of(const Row *r, bool bf16) {
   bool at = r->order[0] == 't', bt = r->order[1] == 't';
   GemmSpec s = {.dt = DT_F32, .m = r->m, .n = r->n, .k = r->k, .c_m = r->n, .c_n = 1};
+  s.a16 = s.b16 = bf16, s.c16 = bf16 && !at; /* weight gradients are stored as f32 */
   s.a_m = at ? 1 : r->k, s.a_k = at ? r->m : 1, s.b_k = bt ? 1 : r->n, s.b_n = bt ? r->k : 1;
   if (!r->batch) return s;
   s.nbatch = 2, s.batch[0] = r->batch / 4, s.batch[1] = 4;
@@ -78,8 +79,8 @@ static void leave_caches(void) {
   for (int i = 0; i < N; i += 16) other[i] += 1;
 }
 
-static void bench(const Row *r, const Target *t, int reps, int64_t choice, bool cold) {
-  GemmSpec s = spec_of(r);
+static void bench(const Row *r, bool bf16, const Target *t, int reps, int64_t choice, bool cold) {
+  GemmSpec s = spec_of(r, bf16);
   s.choice = choice;
   ContractionCode code = gemm_compile(&s, t);
   GemmGeom g;
@@ -107,9 +108,11 @@ static void bench(const Row *r, const Target *t, int reps, int64_t choice, bool 
          flops / best * 1e-9, best * 1e3);
   if (code.plan.nstep > 1) printf(" (pack %.4f)", pack * 1e3);
   printf("  %s %dx%d k %lld x %lld, rows %lld x %lld, cols %lld x %lld, groups %lld; A %s, B %s\n",
-         g.kind == GEMM_DOT ? "dot" : "panel", g.mr, g.nv, (long long)g.kc, (long long)g.nk,
-         (long long)g.rows, (long long)g.nrow, (long long)g.cols, (long long)g.ncol, (long long)g.ngroup,
-         source[g.a], source[g.b]);
+         g.kind == GEMM_DOT     ? "dot"
+         : g.kind == GEMM_TILES ? "tiles"
+                                : "panel",
+         g.mr, g.nv, (long long)g.kc, (long long)g.nk, (long long)g.rows, (long long)g.nrow,
+         (long long)g.cols, (long long)g.ncol, (long long)g.ngroup, source[g.a], source[g.b]);
   fflush(stdout);
   free(a), free(b), free(c), free(tmp), free(scratch);
   contraction_free(&code);
@@ -120,12 +123,13 @@ int main(int argc, char **argv) {
   const char *cpu = "host", *shape = NULL;
   int reps = 10;
   int64_t choice = 0;
-  bool all = false, cold = false;
+  bool all = false, cold = false, bf16 = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!strcmp(argv[i], "--cpu")) cpu = argv[i + 1];
     else if (!strcmp(argv[i], "--reps")) reps = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--shape")) shape = argv[i + 1];
     else if (!strcmp(argv[i], "--cold")) cold = argv[i + 1][0] == 'y';
+    else if (!strcmp(argv[i], "--bf16")) bf16 = argv[i + 1][0] == 'y';
     else if (!strcmp(argv[i], "--choice")) choice = atoi(argv[i + 1]), all = !strcmp(argv[i + 1], "all");
   }
   Target t;
@@ -136,11 +140,11 @@ int main(int argc, char **argv) {
              rows[i].k);
     if (shape && !strstr(name, shape)) continue;
     int64_t each[CHOICES] = {choice};
-    GemmSpec spec = spec_of(&rows[i]);
+    GemmSpec spec = spec_of(&rows[i], bf16);
     int n = all ? contraction_choices(&spec, &t, gemm_decide, each) : 1;
     for (int c = 0; c < n; c++) {
       if (all) printf("%2lld ", (long long)each[c]);
-      bench(&rows[i], &t, reps, each[c], cold);
+      bench(&rows[i], bf16, &t, reps, each[c], cold);
     }
   }
   return 0;

@@ -24,6 +24,7 @@ enum {
   CMD_COMPILE = 1 << 10,
   CMD_RENDER = 1 << 13,
   CMD_MANUAL = 1 << 14,
+  CMD_LSP = 1 << 15,
   CMD_ALL = 0xffff
 };
 
@@ -34,14 +35,14 @@ typedef struct {
   int narg;
   NameValue set[MAX_SET];
   int nset;
-  int64_t seed, threads, epochs, steps, max_memory;                                    /* -1: not given */
+  int64_t seed, threads, epochs, steps, max_memory, patience;                          /* -1: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv, *tune;
   bool check_bounds, checks;
   const char *match;
   const char *data, *out, *log, *progress;
-  const char *entry, *mode, *params, *inputs, *outputs, *params_out;
+  const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
   const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics;
   char **command; /* what follows -- ; NULL: nothing */
@@ -50,7 +51,7 @@ typedef struct {
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-  bool no_optimizer;
+  bool no_optimizer, best, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;
@@ -62,6 +63,8 @@ typedef struct {
   VEC(const OptionRow *) given;                  /* options of the command line */
   unsigned char *looked;                         /* a byte for each of Options: has OPT read it? */
   Compiler compiler;                             /* as cli_compiler left it */
+  struct Ranks *ranks;                           /* of several, or NULL */
+  bool silent;                                   /* another rank has something to say */
   void *dump;                                    /* numbering of --dump-ir files */
   bool (*watch)(void *ctx, const PassResult *r); /* looks at what each pass makes, or NULL */
   void *watch_ctx;
@@ -80,7 +83,13 @@ extern const Command command_table[];
 const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
-    cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c);
+    cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c),
+    cmd_lsp(Cli *c);
+
+/* ---- printing.c ---- */
+/* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's
+   last word. */
+void cli_print_safely(Arena *a);
 
 /* ---- reproduce.c ---- */
 /* An exit with 70 from now on leaves a folder that reproduces it. */
@@ -94,8 +103,20 @@ void option_look(Cli *c, size_t offset);
 /* Parses the words after the command's name; table: all commands, for the hints. ST_USAGE after reporting. */
 Status options_parse(Cli *c, const Command *table, const Command *cmd, int argc, char **argv);
 void options_help(const Command *cmd, FILE *f);
+typedef struct {
+  const char *name, *arg, *doc; /* arg NULL: a flag */
+  char letter;                  /* 0: none */
+  bool words;                   /* arg lists the values, "a|b|c" */
+  bool file;                    /* arg is a file or folder */
+} OptionInfo;
+/* Option i of those the command takes; false after the last. */
+bool options_of(const Command *cmd, int i, OptionInfo *out);
 /* ST_USAGE after reporting the options that the command was given and that had no effect. */
 Status options_unused(Cli *c, const Command *cmd);
+
+/* ---- completion.c: what shells and man know of the command line ---- */
+void completion_bash(StrBuf *b), completion_zsh(StrBuf *b), completion_fish(StrBuf *b),
+    completion_man(StrBuf *b);
 
 /* ---- compile.c: the compiler with this command's options ---- */
 /* What a compiler is asked for decides which options count: those of reading the model always. */
@@ -106,6 +127,8 @@ Compiler *cli_compiler(Cli *c, int use);
 Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, Model **m);
 /* The recipe, or NULL without a complaint. */
 const Recipe *cli_recipe(Cli *c, Model *m);
+/* The optimizer step as jepac train compiles it; on the entry's own arguments where the recipe names no data. */
+Graph *cli_train_step(Cli *c, Model *m);
 uint64_t cli_seed(Cli *c, const Recipe *r); /* --seed, else the recipe's, else 0 */
 /* ST_USAGE where --mode or --grad contradict a training step. */
 Status cli_check_train_step(Cli *c);
@@ -136,6 +159,16 @@ void cli_explain_nonfinite(Cli *c, const Compiled *k);
 /* ---- random.c ---- */
 /* Numbers that depend on seed and name only: floats are normal, integers 0 or 1. */
 void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, double *out);
+
+/* ---- ranks.c: where this program is one of several ---- */
+Status cli_ranks_start(Cli *c); /* c->ranks */
+/* Every rank comes here with the status of what all have just done and leaves with the worst. */
+Status cli_ranks_settle(Cli *c, Status s);
+/* Every rank must have the same number; all leave alike. */
+Status cli_ranks_same(Cli *c, uint64_t number, const char *what);
+/* After something that the others cannot know of: prints it and ends all ranks. Nothing where there is one. */
+void cli_ranks_stop(Cli *c, Status s);
+void cli_ranks_end(Cli *c);
 
 /* ---- util.c ---- */
 /* Reports one error and returns s. */

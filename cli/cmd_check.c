@@ -49,26 +49,19 @@ static void print_signature(const Graph *g, const char *name) {
   }
 }
 
-typedef struct {
-  const Graph *graph;
-  const Program *program;
-} TrainStep;
-
-static Status lower_train_step(Cli *c, Model *m, TrainStep *t) {
-  const Graph *g = frontend_train_step(m, c->diags, true);
-  if (!g || !(t->graph = cli_passes(c, g, NULL))) return ST_MODEL;
-  Program *p;
-  Status s = cli_lower(c, t->graph, &p);
-  t->program = p;
-  return s;
+static Status lower_train_step(Cli *c, Model *m, Program **p) {
+  const Graph *g = cli_train_step(c, m);
+  return g && (g = cli_passes(c, g, NULL)) ? cli_lower(c, g, p) : ST_MODEL;
 }
 
-static void print_train_step(Cli *c, const Recipe *r, const TrainStep *t) {
+static void print_train_step(Cli *c, const Recipe *r, const Program *p) {
   Tally param = {0}, buffer = {0}, slot = {0};
-  tally(t->graph, IN_PARAM, &param);
-  tally(t->graph, IN_BUFFER, &buffer);
-  tally(t->graph, IN_SLOT, &slot);
-  printf("  train %s on %s, batch %lld", r->model, r->data.source, (long long)r->batch);
+  tally(p->graph, IN_PARAM, &param);
+  tally(p->graph, IN_BUFFER, &buffer);
+  tally(p->graph, IN_SLOT, &slot);
+  printf("  train %s", r->model);
+  if (r->data.source) printf(" on %s", r->data.source);
+  printf(", batch %lld", (long long)r->batch);
   if (r->accumulate > 1) printf(" x %lld", (long long)r->accumulate);
   printf(", ");
   if (r->steps > 0) printf("%lld steps\n", (long long)r->steps);
@@ -76,9 +69,9 @@ static void print_train_step(Cli *c, const Recipe *r, const TrainStep *t) {
   print_tally(c, "parameters", &param);
   print_tally(c, "buffers", &buffer);
   print_tally(c, "optimizer", &slot);
-  printf("  %-12s %sFLOP a step, %d kernels\n", "work", human_count(c->arena, graph_flops(t->graph)),
-         t->program->kernel.n);
-  printf("  %-12s %s (arena)\n", "memory", human_bytes(c->arena, t->program->arena_bytes));
+  printf("  %-12s %sFLOP a step, %d kernels\n", "work", human_count(c->arena, graph_flops(p->graph)),
+         p->kernel.n);
+  printf("  %-12s %s (arena)\n", "memory", human_bytes(c->arena, p->arena_bytes));
 }
 
 Status cmd_check(Cli *c) {
@@ -88,10 +81,11 @@ Status cmd_check(Cli *c) {
   int n = frontend_entry_count(m);
   const Graph **entry = NEWN(c->arena, const Graph *, n + 1);
   for (int i = 0; i < n; i++)
-    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) return ST_MODEL;
+    if (!(entry[i] = frontend_entry(m, c->diags, frontend_entry_name(m, i), false, false))) s = ST_MODEL;
   const Recipe *r = cli_recipe(c, m);
-  TrainStep step;
-  if (r && (s = lower_train_step(c, m, &step))) return s;
+  Program *step = NULL;
+  Status stepped = r ? lower_train_step(c, m, &step) : ST_OK;
+  if (s || stepped) return s ? s : stepped;
   printf("%s\n", c->opt.arg[0]);
   for (int i = 0; i < n; i++) {
     print_signature(entry[i], frontend_entry_name(m, i));
@@ -100,7 +94,7 @@ Status cmd_check(Cli *c) {
     tally(entry[i], IN_PARAM, &param);
     if (!r) print_tally(c, "parameters", &param);
   }
-  if (r) print_train_step(c, r, &step);
+  if (r) print_train_step(c, r, step);
   if (!n && !r) printf("  no entry, no train section\n");
   return ST_OK;
 }

@@ -37,7 +37,7 @@ static Status open_npy_folder(Cli *c, const char *path, Tensors *out) {
   }
   closedir(d);
   if (!s && !out->t.n)
-    s = cli_fail(c, ST_FILE, "%s holds neither checkpoint.safetensors nor .npy files", path);
+    s = cli_fail(c, ST_FILE, "%s holds neither %s nor .npy files", path, checkpoint_files[0]);
   return s;
 }
 
@@ -46,7 +46,7 @@ static Status open_tensors(Cli *c, const char *path, Tensors *out) {
   const char *file = path;
   Status s = ST_OK;
   if (file_is_folder(path)) {
-    file = arena_printf(c->arena, "%s/checkpoint.safetensors", path);
+    file = arena_printf(c->arena, "%s/%s", path, checkpoint_files[0]);
     if (access(file, F_OK)) s = open_npy_folder(c, path, out);
   }
   if (!s && !out->t.n && cli_has_suffix(file, ".npy")) {
@@ -216,25 +216,20 @@ static Status convert(Cli *c, Tensors *open) {
 /* The check sums of a checkpoint, or of both in a run's folder. */
 static Status check(Cli *c, Tensors *open) {
   (void)open;
-  static const char *const name[] = {"checkpoint.safetensors", "previous.safetensors"};
-  const char *path = c->opt.arg[1], *bad;
-  bool folder = file_is_folder(path);
-  if (folder && !checkpoint_exists(path))
-    return cli_fail(c, ST_FILE, "%s holds neither %s nor %s", path, name[0], name[1]);
+  const char *path = c->opt.arg[1];
+  bool folder = file_is_folder(path), found = true;
+  if (folder && checkpoint_find(path, &found, c->diags)) return ST_FILE;
+  if (!found)
+    return cli_fail(c, ST_FILE, "%s holds neither %s nor %s", path, checkpoint_files[0], checkpoint_files[1]);
   Status worst = ST_OK;
-  for (int i = 0; i < (folder ? 2 : 1); i++) {
-    const char *file = folder ? arena_printf(c->arena, "%s/%s", path, name[i]) : path;
+  for (int i = 0; i < (folder ? CHECKPOINT_FILES : 1); i++) {
+    const char *file = folder ? arena_printf(c->arena, "%s/%s", path, checkpoint_files[i]) : path;
     if (folder && i && access(file, F_OK)) continue; /* a run's first checkpoint has none before it */
-    StFile *f = st_open(file, c->diags);
-    if (!f) {
-      worst = ST_FILE;
-      continue;
-    }
-    if (!checkpoint_sound(f, true, &bad))
-      worst = cli_fail(c, ST_FILE, "%s is damaged: the checksum of %s does not fit", file, bad);
-    else
+    StFile *f = checkpoint_file(file, c->diags);
+    if (f)
       printf("%s: %d tensors, %s\n", file, st_count(f),
-             st_meta(f, "crc32") ? "all as written" : "no checksums");
+             checkpoint_has_sums(f) ? "all as written" : "no checksums");
+    else worst = ST_FILE;
     st_close(f);
   }
   return worst;

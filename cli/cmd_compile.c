@@ -73,16 +73,22 @@ static Status link_shared(Cli *c, const char *name) {
   if (*folder != '/') folder = arena_printf(c->arena, "./%s", folder); /* "-o" and "=" mean more to it */
   char *soname = arena_printf(c->arena, "-Wl,-soname,lib%s.so", name),
        *from = arena_printf(c->arena, "%s/lib%s.a", folder, name),
-       *to = arena_printf(c->arena, "%s/lib%s.so", folder, name);
+       *to = arena_printf(c->arena, "%s/lib%s.so", folder, name),
+       *temp = arena_printf(c->arena, "%s.tmp", to);
   char *const argv[] = {
-      (char *)cc, "-shared", soname, "-o", to, "-Wl,--whole-archive", from, "-Wl,--no-whole-archive",
+      (char *)cc, "-shared", soname, "-o", temp, "-Wl,--whole-archive", from, "-Wl,--no-whole-archive",
       "-lm",      NULL};
   pid_t pid;
   int err = posix_spawnp(&pid, cc, NULL, NULL, argv, environ), status = 0;
-  if (err) return not_made(c, name, cc, to, strerror(err));
+  if (err == ENOENT || err == EACCES) return not_made(c, name, cc, to, strerror(err));
+  if (err) return cli_fail(c, ST_BUDGET, "cannot run the C compiler %s: %s", cc, strerror(err));
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return not_made(c, name, cc, to, strerror(ENOENT));
-  if (status) return cli_fail(c, ST_FILE, "%s could not link %s", cc, to);
+  if (status) {
+    unlink(temp);
+    return cli_fail(c, ST_FILE, "%s could not link %s", cc, to);
+  }
+  if (rename(temp, to)) return cli_fail(c, ST_FILE, "cannot write %s: %s", to, strerror(errno));
   if (!OPT(c, quiet)) printf("%s/lib%s.so\n", OPT(c, out), name);
   return ST_OK;
 }

@@ -23,6 +23,7 @@ Status cmd_eval(Cli *c) {
                    .retrieval_views = OPT(c, retrieval_views),
                    .data = OPT(c, data),
                    .export_to = OPT(c, export_to),
+                   .best = OPT(c, best),
                    .keep = true,
                    .print = OPT(c, json) ? NULL : print,
                    .timed = OPT(c, verbose) ? timed : NULL};

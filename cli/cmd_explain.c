@@ -20,12 +20,15 @@ static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r,
   }
   Model *m;
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
-  const Recipe *own = cli_recipe(c, m);
-  if (own) *batch = own->batch;
-  if (OPT(c, entry) || OPT(c, grad) || !own) return cli_model_graph(c, m, OPT(c, entry), g);
-  *r = own;
+  *r = OPT(c, train_step) ? frontend_recipe(m, c->diags) : cli_recipe(c, m);
+  if (OPT(c, train_step) && !*r) return ST_MODEL;
+  if (*r) *batch = (*r)->batch;
+  if (!OPT(c, train_step) && (OPT(c, entry) || OPT(c, grad) || !*r)) {
+    *r = NULL;
+    return cli_model_graph(c, m, OPT(c, entry), g);
+  }
   if ((s = cli_check_train_step(c))) return s;
-  *g = frontend_train_step(m, c->diags, bind_data);
+  *g = bind_data ? cli_train_step(c, m) : frontend_train_step(m, c->diags, false);
   return *g ? ST_OK : ST_MODEL;
 }
 

@@ -8,7 +8,7 @@ Status cmd_fmt(Cli *c) {
   const char *path = c->opt.arg[0];
   Status s = cli_check_readable(c, path, "model");
   if (s) return s;
-  const Source *src = source_read(c->arena, path);
+  const Source *src = source_read_most(c->arena, path, SOURCE_BYTES);
   if (!src) return cli_fail(c, ST_FILE, "cannot read model %s", path);
   if (strlen(src->text) != src->len)
     return cli_fail(c, ST_MODEL, "%s is not text: it holds a zero byte", path);

@@ -12,7 +12,7 @@ Status cli_read_ir(Cli *c, const char *path, Graph **out) {
   *out = NULL;
   Status s = cli_check_readable(c, path, "IR file");
   if (s) return s;
-  const Source *src = source_read(c->arena, path);
+  const Source *src = source_read_most(c->arena, path, SOURCE_BYTES);
   if (!src) return cli_fail(c, ST_FILE, "cannot read %s", path);
   int n = graph_read(c->arena, src, c->diags, g, MAX);
   if (n < 0) return ST_MODEL;
@@ -33,7 +33,7 @@ Status cli_read_program(Cli *c, const char *path, bool finish, Program **out) {
   *out = NULL;
   Status s = cli_check_readable(c, path, "IR file");
   if (s) return s;
-  const Source *src = source_read(c->arena, path);
+  const Source *src = source_read_most(c->arena, path, SOURCE_BYTES);
   if (!src) return cli_fail(c, ST_FILE, "cannot read %s", path);
   if (!program_is_text(src)) return ST_OK;
   Program *p = program_read(c->arena, src, c->diags);
@@ -66,7 +66,7 @@ static Status load_graph(Cli *c, const Graph **g) {
   if (s) return s;
   if (!OPT(c, train_step)) return cli_model_graph(c, m, OPT(c, entry), g);
   if ((s = cli_check_train_step(c))) return s;
-  *g = frontend_train_step(m, c->diags, true); /* as jepac train compiles it */
+  *g = cli_train_step(c, m);
   return *g ? ST_OK : ST_MODEL;
 }
 

@@ -1,5 +1,5 @@
 /* jepac manual: what the language offers and what is measured, as the Markdown that docs/language.md and
-   docs/evaluation.md hold (scripts/update-docs). */
+   docs/evaluation.md hold (scripts/update-docs); and what a shell and man know of the command line. */
 #include "cli/cli.h"
 #include "eval/eval.h"
 #include "frontend/reference.h"
@@ -7,25 +7,42 @@
 
 #include <string.h>
 
+static void library(StrBuf *b) {
+  Arena *a = arena_new();
+  frontend_library(a, b);
+  arena_free(a);
+}
+
+static const struct {
+  const char *name;
+  void (*print)(StrBuf *b);
+  bool reading; /* a part of the manual as a person reads it */
+} part_table[] = {
+    {"operators", ops_reference, true}, {"functions", frontend_functions, true},
+    {"library", library, true},         {"protocols", eval_reference, true},
+    {"man", completion_man, false},     {"bash", completion_bash, false},
+    {"zsh", completion_zsh, false},     {"fish", completion_fish, false},
+};
+enum { NPART = sizeof part_table / sizeof *part_table };
+
 Status cmd_manual(Cli *c) {
-  static const char *const parts[] = {"operators", "functions", "library", "protocols"};
-  const char *want = c->opt.arg[0];
+  const char *want = c->opt.arg[0], *names[NPART];
   StrBuf b = {0};
-  if (!want || !strcmp(want, parts[0])) ops_reference(&b);
-  if (!want) sb_printf(&b, "\n");
-  if (!want || !strcmp(want, parts[1])) frontend_functions(&b);
-  if (!want) sb_printf(&b, "\n");
-  if (!want || !strcmp(want, parts[2])) {
-    StrBuf library = {0};
-    frontend_library(c->arena, &library);
-    sb_put(&b, library.s, library.n);
-    sb_free(&library);
+  for (int i = 0; i < NPART; i++) {
+    names[i] = part_table[i].name;
+    if (want ? strcmp(want, names[i]) != 0 : !part_table[i].reading) continue;
+    if (b.n) sb_printf(&b, "\n");
+    part_table[i].print(&b);
   }
-  if (!want) sb_printf(&b, "\n");
-  if (!want || !strcmp(want, parts[3])) eval_reference(&b);
   if (!b.n) {
+    const char *near = nearest_name(want, names, NPART);
     cli_fail(c, ST_USAGE, "the manual has no part '%s'", want);
-    diag_note(c->diags, NULL, "its parts are operators, functions, library and protocols");
+    if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+    else
+      diag_note(
+          c->diags, NULL,
+          "its parts are operators, functions, library, protocols, man (a man page), bash, zsh and fish "
+          "(completion)");
     return ST_USAGE;
   }
   Status s = cli_write_text(c, NULL, b.s, b.n);

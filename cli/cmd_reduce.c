@@ -358,7 +358,7 @@ Status cmd_reduce(Cli *c) {
     return cli_fail(c, ST_USAGE, "usage is jepac reduce MODEL [-o FILE] -- CMD with MODEL in it");
   Status s = cli_check_readable(c, model, "model");
   if (s) return s;
-  const Source *src = source_read(c->arena, model);
+  const Source *src = source_read_most(c->arena, model, SOURCE_BYTES);
   if (!src) return cli_fail(c, ST_FILE, "cannot read model %s", model);
   int n = 0, used = 0;
   while (c->opt.command[n]) n++;

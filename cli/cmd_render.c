@@ -12,6 +12,7 @@ static void show(int64_t done, int64_t objects) {
   if (done % 16 && done < objects) return;
   fprintf(stderr, "\r%lld of %lld objects%s", (long long)done, (long long)objects,
           done == objects ? "\n" : "");
+  fflush(stderr);
 }
 
 /* The classes that --shapes names. */

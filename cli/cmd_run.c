@@ -199,6 +199,9 @@ static Status interpret(Run *r) {
   Cli *c = r->c;
   const Graph *g = r->program ? r->g : compiler_expand(cli_compiler(c, 0), r->g);
   if (!g) return ST_MODEL;
+  (void)OPT(c, allow_extern);
+  Status may = compiler_may_run(cli_compiler(c, 0), g);
+  if (may) return may;
   Session *store = tensors_store(cli_compiler(c, 0), g, r->seed);
   if (!store) return ST_BUDGET;
   set_random(r, store);
@@ -291,7 +294,7 @@ Status cmd_run(Cli *c) {
   Status s = r.train_step ? cli_check_train_step(c) : ST_OK;
   if (!s) s = open_inputs(&r, &inputs);
   if (!s) s = check_extents(&r);
-  if (!s && OPT(c, params) && !(r.params = st_open(OPT(c, params), c->diags))) s = ST_FILE;
+  if (!s && OPT(c, params) && !(r.params = states_open(OPT(c, params), c->arena, c->diags))) s = ST_FILE;
   if (!s) s = ir ? graph_from_ir(&r) : graph_from_model(&r);
   if (!s) name_npy(&r);
   if (!s) s = check_inputs(&r);

@@ -3,13 +3,16 @@
    cost about 2 % of the time. */
 #include "cli/cli.h"
 #include "cli/resume.h"
+#include "cli/validation.h"
 #include "eval/plot.h"
+#include "lib/ranks.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
 #include "runtime/metrics.h"
 #include "runtime/run_folder.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +25,21 @@ typedef struct {
   Cli *c;
   Model *model;
   const Recipe *recipe;
-  const char *folder, *log_path;
+  const Graph *graph;                   /* of the step */
+  const char *folder, *log_path, *data; /* data: --data, or that of the run resumed; NULL: none */
   char *recipe_text;
   Compiled k;
   Loader *loader;
   void **field;    /* where the loader puts each field of the data source; NULL: not used */
   float **watched; /* the values of the recipe's monitors */
   int64_t step, total, per_epoch, batches; /* optimizer steps; batches of one */
-  CheckpointInfo info;
-  bool resumed;
+  CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
+  StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
+  Validator valid;
+  bool say;            /* progress is shown */
   const char *changes; /* against the run resumed, as JSON; NULL: none */
+  bool writes;         /* this is rank 0, or alone */
+  bool resumed;        /* rank 0 has a checkpoint */
   RunFolder lock;
   RunLog *log;
   Progress *progress;
@@ -118,54 +126,135 @@ static const char *settings_text(Cli *c) {
   return s;
 }
 
-/* The seed of the run: a resumed one has that of its checkpoint. */
+static const char *absolute(Cli *c, const char *path) {
+  char *full = realpath(path, NULL);
+  const char *s = full ? arena_strdup(c->arena, full) : path;
+  free(full);
+  return s;
+}
+
+/* ST_USAGE where the folder holds one. */
+static Status holds_no_run(Cli *c, const char *folder) {
+  bool found;
+  Status s = checkpoint_find(folder, &found, c->diags);
+  if (s || !found) return s;
+  cli_fail(c, ST_USAGE, "%s already holds a run", folder);
+  diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
+  return ST_USAGE;
+}
+
+static Status lock_folder(Train *t) {
+  if (!t->writes) return ST_OK;
+  return t->lock.fd < 0 ? run_folder_open(&t->lock, t->folder, t->c->diags) : ST_OK;
+}
+
+/* The seed of the run and its data: a resumed one has those of its checkpoint. One killed before its first checkpoint
+   begins again. */
 static Status find_seed(Train *t) {
   Cli *c = t->c;
+  t->data = OPT(c, data);
   t->info.seed = cli_seed(c, t->recipe);
-  t->resumed =
-      OPT(c, resume) && checkpoint_exists(t->folder); /* killed before the first checkpoint: begin again */
-  if (!t->resumed) return ST_OK;
-  CheckpointInfo old;
-  Status s = checkpoint_peek(t->folder, &old, c->arena, c->diags);
-  if (s) return s;
-  if (OPT(c, seed) >= 0 && old.seed != (uint64_t)OPT(c, seed))
-    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder, (unsigned long long)old.seed);
-  t->info.seed = old.seed;
+  if (!t->writes) return ST_OK; /* rank 0 says */
+  if (!OPT(c, resume)) return ST_OK;
+  bool found;
+  Status s = checkpoint_find(t->folder, &found, c->diags);
+  if (s || !found || (s = lock_folder(t))) return s; /* locked: nobody replaces what is read now */
+  t->checkpoint = checkpoint_open(t->folder, &t->old, c->arena, c->diags);
+  if (!t->checkpoint) return ST_FILE;
+  if (OPT(c, seed) >= 0 && t->old.seed != (uint64_t)OPT(c, seed))
+    return cli_fail(c, ST_USAGE, "%s was trained with --seed %llu", t->folder,
+                    (unsigned long long)t->old.seed);
+  t->info.seed = t->old.seed;
+  if (!t->data && *t->old.data) t->data = t->old.data;
+  (void)OPT(c, params); /* that the run began with them has shown in its checkpoint */
+  (void)OPT(c, params_missing);
   return ST_OK;
+}
+
+/* --params: the states a run begins with; one that is resumed has those of its checkpoint. */
+static Status given_states(Train *t) {
+  Cli *c = t->c;
+  if (!OPT(c, params)) return ST_OK;
+  StFile *f = states_open(OPT(c, params), c->arena, c->diags);
+  if (!f) return ST_FILE;
+  Status s =
+      states_start(cli_compiler(c, 0), t->model, t->graph, t->k.session, f, OPT(c, params_missing) != NULL);
+  st_close(f);
+  return s;
 }
 
 static Status start_states(Train *t) {
   Cli *c = t->c;
-  char *full = realpath(c->opt.arg[0], NULL);
   t->info = (CheckpointInfo){.seed = t->info.seed,
                              .total = t->total,
                              .plan = t->k.plan->identity,
-                             .model = arena_strdup(c->arena, full ? full : c->opt.arg[0]),
+                             .model = absolute(c, c->opt.arg[0]),
                              .recipe = t->recipe_text,
+                             .data = t->data ? absolute(c, t->data) : "",
                              .text = settings_text(c)};
-  free(full);
   compiled_init(&t->k, t->info.seed);
-  if (!t->resumed) return ST_OK;
-  CheckpointInfo old;
-  Status s = checkpoint_load(t->folder, t->k.session, true, &old, c->arena, c->diags);
+  if (!t->checkpoint) return t->resumed ? ST_OK : given_states(t);
+  Status s = states_load(t->k.session, t->checkpoint, LOAD_ALL_STATES | LOAD_ALL_TENSORS, c->diags);
   bool schedules = tensors_find(t->k.session, PT_RUNTIME, "total_steps", NULL);
-  if (!s) s = resume_compare(c, t->folder, &old, &t->info, schedules, &t->changes);
-  t->step = old.step;
+  if (!s) s = resume_compare(c, t->folder, &t->old, &t->info, schedules, &t->changes);
+  if (!s) s = checkpoint_set_aside(t->folder, t->checkpoint, c->diags);
+  t->step = t->old.step;
+  st_close(t->checkpoint);
+  t->checkpoint = NULL;
+  t->info.best = t->old.best;
+  t->info.best_step = t->old.best_step;
+  t->info.since_best = t->old.since_best;
+  return s;
+}
+
+/* ---- ranks: the first one reads and writes the run's folder ---- */
+/* What rank 0 has found there. */
+static void share_start(Train *t) {
+  Cli *c = t->c;
+  struct {
+    uint64_t seed;
+    int64_t step, resumed;
+    char data[4096];
+  } x = {t->info.seed, t->step, t->checkpoint || t->resumed, ""};
+  if (!c->ranks) return;
+  if (t->data) snprintf(x.data, sizeof x.data, "%s", t->data);
+  ranks_share(c->ranks, &x, sizeof x);
+  t->info.seed = x.seed, t->step = x.step, t->resumed = x.resumed;
+  if (!t->data && *x.data) t->data = arena_strdup(c->arena, x.data);
+}
+
+/* All must work on the same; then each takes its share. */
+static Status join_ranks(Train *t) {
+  Cli *c = t->c;
+  if (!c->ranks) return ST_OK;
+  Target here = target_host();
+  StrBuf b = {0};
+  sb_printf(&b, "%d %d %d %d %d", (int)here.arch, here.vector_bytes, here.fma, here.bf16, here.tiles);
+  Status s = cli_ranks_same(c, hash_bytes(b.s, b.n, 0), "the kind of processor");
+  sb_free(&b);
+  if (!s) s = cli_ranks_same(c, hash_bytes(t->recipe_text, strlen(t->recipe_text), 0), "the recipe");
+  if (!s) s = cli_ranks_same(c, (uint64_t)loader_size(t->loader), "the number of samples");
+  if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the program or the model");
+  if (!s) s = cli_ranks_same(c, (uint64_t)t->total, "the number of steps");
+  session_ranks(t->k.session, c->ranks);
   return s;
 }
 
 /* ---- the loop ---- */
 static Status save(Train *t) {
+  if (!t->writes) return ST_OK;
   double start = now_seconds();
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  Status s = runlog_sync(t->log, t->c->diags);
+  if (!s) s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
   t->saved_at = now_seconds();
   t->save_seconds = t->saved_at - start;
   return s;
 }
 
 static bool save_is_due(const Train *t) {
+  if (!t->writes) return false;
   double pause = 50 * t->save_seconds;
   return now_seconds() - t->saved_at > (pause < 0.2 ? 0.2 : pause);
 }
@@ -175,6 +264,7 @@ static double metric(const Train *t, int i) {
 }
 
 static Status record(Train *t) {
+  if (!t->writes) return ST_OK;
   Metric m[MAX_METRICS];
   int n = 0;
   double now = now_seconds();
@@ -211,6 +301,29 @@ static Status stop_at_monitor(Train *t, const Monitor *m, double value) {
   return ST_MONITOR;
 }
 
+static Status validate(Train *t) {
+  if (!validator_due(&t->valid, t->step)) return ST_OK;
+  double start = now_seconds();
+  progress_pause(t->progress);
+  t->info.step = t->step;
+  t->info.epoch = t->step / t->per_epoch;
+  Status s = t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say) : ST_OK;
+  if (t->c->ranks) { /* the others wait, as long as it takes */
+    double patience = t->c->ranks->patience;
+    t->c->ranks->patience = HUGE_VAL;
+    s = cli_ranks_settle(t->c, s);
+    t->c->ranks->patience = patience;
+  }
+  t->logged_at += now_seconds() - start;
+  return s;
+}
+
+/* Rank 0 has the figures. */
+static bool enough(Train *t) {
+  bool stop = validator_stops(&t->valid, &t->info);
+  return t->c->ranks && t->valid.v ? ranks_most(t->c->ranks, t->writes && stop) > 0 : stop;
+}
+
 static Status end_trace(Train *t) {
   if (!t->trace) return ST_OK;
   Status s = trace_write(t->trace, arena_printf(t->c->arena, "%s/trace.json", t->folder));
@@ -235,7 +348,7 @@ static Status train_batch(Train *t, int64_t batch) {
   if (saved) return saved;
   cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
            (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-  cli_explain_nonfinite(c, &t->k);
+  if (!c->ranks) cli_explain_nonfinite(c, &t->k);
   return ST_NONFINITE;
 }
 
@@ -249,8 +362,8 @@ static Status train_steps(Train *t) {
   loader_seek(t->loader, t->step * t->batches);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
-  if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
-  while (t->step < t->total && !stop_signal) {
+  if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
+  while (t->step < t->total && !stop_signal && !enough(t)) {
     for (int64_t batch = 0; batch < t->batches; batch++) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
@@ -259,10 +372,12 @@ static Status train_steps(Train *t) {
     Status traced = t->trace && ++t->traced == TRACED ? end_trace(t) : ST_OK;
     if (traced) return traced;
     progress_update(t->progress, t->step, t->k.nmetric ? metric(t, 0) : 0);
+    if (c->ranks) stop_signal = (int)ranks_most(c->ranks, stop_signal);
     double value;
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
+    if (!st) st = validate(t);
     if (!st && save_is_due(t)) st = save(t);
     if (st) {
       progress_pause(t->progress);
@@ -282,68 +397,112 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);
+  validator_summary(&t->valid, &t->info);
   printf("%-16s %s\n", "peak memory", human_bytes(c->arena, peak_memory()));
   printf("%-16s %s/run.svg\n", "picture", t->folder);
 }
 
-static Status run(Train *t) {
+/* From the model to a session with its data. */
+static Status prepare(Train *t) {
   Cli *c = t->c;
   Status s;
-  static const char *const modes[] = {"auto", "plain", "none"};
-  ProgressMode mode = OPT(c, quiet) ? PROGRESS_NONE : PROGRESS_AUTO;
-  for (int i = 0; i < 3; i++)
-    if (OPT(c, progress) && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
-  const Graph *g = frontend_train_step(t->model, c->diags, true);
-  if (!g) return ST_MODEL;
-  if ((s = find_seed(t))) return s;
-  t->loader = loader_open(&t->recipe->data, OPT(c, data), t->recipe->batch, t->info.seed, true, c->diags, &s);
+  t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
+  if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
-  if ((s = run_folder_open(&t->lock, t->folder, c->diags))) return s;
-  if ((s = cli_compile(c, g, &t->k))) return s;
+  if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
+    return s;
+  if ((s = lock_folder(t))) return s;
+  if (t->writes && !t->checkpoint && (s = holds_no_run(c, t->folder)))
+    return s; /* one may have come since we looked */
+  if ((s = cli_compile(c, t->graph, &t->k))) return s;
   bind_tensors(t);
-  if ((s = start_states(t))) return s;
+  return ST_OK;
+}
+
+static Status begin(Train *t) {
+  Cli *c = t->c;
+  Status s = start_states(t);
+  if (s || !t->writes) return s;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
   if (!t->log || (t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
-  if (!OPT(c, quiet))
-    fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps\n",
-            c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
-            (long long)loader_size(t->loader), (long long)t->total);
-  int64_t first = t->step;
-  double start = now_seconds();
-  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
-  s = train_steps(t);
-  if (s) return s;
-  double seconds = now_seconds() - start;
+  if (OPT(c, quiet)) return ST_OK;
+  fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps",
+          c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
+          (long long)loader_size(t->loader), (long long)t->total);
+  if (c->ranks) fprintf(stderr, "; %d ranks x %d threads", c->ranks->count, session_threads(t->k.session));
+  fprintf(stderr, "\n");
+  return ST_OK;
+}
+
+static Status finish(Train *t, int64_t first, double seconds) {
+  Cli *c = t->c;
+  if (!t->writes) return stop_signal ? (Status)(128 + stop_signal) : ST_OK;
   char *title = strrchr(t->folder, '/');
-  s = plot_run(c->arena, title && title[1] ? title + 1 : t->folder, t->log_path,
-               arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
+  Status s = plot_run(c->arena, title && title[1] ? title + 1 : t->folder, t->log_path,
+                      arena_printf(c->arena, "%s/run.svg", t->folder), c->diags);
   if (s) return s;
   print_summary(t, first, seconds);
+  if (t->step < t->total && !stop_signal && !OPT(c, quiet))
+    printf("%-16s %s has been no better in the last %lld validations\n", "stopped early",
+           t->recipe->validate.best, (long long)t->info.since_best);
   if (!stop_signal) return ST_OK;
   return cli_fail(c, (Status)(128 + stop_signal), "stopped by %s at step %lld of %lld; --resume goes on",
                   signal_name(stop_signal), (long long)t->step, (long long)t->total);
 }
 
-Status cmd_train(Cli *c) {
-  Train t = {.c = c, .folder = run_folder(c), .lock = {.fd = -1}};
+static Status run(Train *t) {
+  Cli *c = t->c;
+  static const char *const modes[] = {"auto", "plain", "none"};
+  ProgressMode mode = OPT(c, quiet) || !t->writes ? PROGRESS_NONE : PROGRESS_AUTO;
+  for (int i = 0; i < 3; i++)
+    if (OPT(c, progress) && t->writes && !strcmp(OPT(c, progress), modes[i])) mode = (ProgressMode)i;
+  Status s = cli_ranks_settle(c, find_seed(t));
+  if (s) return s;
+  share_start(t);
+  if ((s = cli_ranks_settle(c, prepare(t))) || (s = join_ranks(t))) return s;
+  if ((s = cli_ranks_settle(c, begin(t)))) return s;
+  share_start(t);
+  if (c->ranks && t->resumed) ranks_share_states(c->ranks, t->k.session);
+  int64_t first = t->step;
+  double start = now_seconds();
+  t->say = mode != PROGRESS_NONE;
+  t->progress = progress_new(mode, stderr, first, t->total, t->recipe->batch * t->batches);
+  s = train_steps(t);
+  if (s == ST_NONFINITE || s == ST_MONITOR) c->silent = !t->writes; /* all ranks see the same */
+  else if (s) cli_ranks_stop(c, s);
+  return s ? s : cli_ranks_settle(c, finish(t, first, now_seconds() - start));
+}
+
+/* What an earlier run has left, and the model. */
+static Status look(Train *t) {
+  Cli *c = t->c;
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
-  t.log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t.folder);
-  if (!OPT(c, resume) && checkpoint_exists(t.folder)) {
-    cli_fail(c, ST_USAGE, "%s already holds a run", t.folder);
-    diag_note(c->diags, NULL, "--resume goes on with it; to begin anew remove it or choose another --out");
-    return ST_USAGE;
-  }
-  catch_signals();
-  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &t.model);
+  t->log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t->folder);
+  Status s = OPT(c, resume) || !t->writes ? ST_OK : holds_no_run(c, t->folder);
   if (s) return s;
-  if (!(t.recipe = frontend_recipe(t.model, c->diags))) return ST_MODEL;
-  t.recipe_text = recipe_json(t.recipe);
-  s = run(&t);
+  catch_signals();
+  s = cli_load(c, c->opt.arg[0], NULL, 0, &t->model);
+  if (s) return s;
+  if (!(t->recipe = frontend_recipe(t->model, c->diags))) return ST_MODEL;
+  t->recipe_text = recipe_json(t->recipe);
+  t->graph = frontend_train_step(t->model, c->diags, true);
+  return t->graph ? ST_OK : ST_MODEL;
+}
+
+Status cmd_train(Cli *c) {
+  Train t = {.c = c, .lock = {.fd = -1}};
+  Status s = cli_ranks_start(c);
+  if (s) return s;
+  t.folder = run_folder(c);
+  t.writes = !c->ranks || c->ranks->rank == 0;
+  if (!(s = cli_ranks_settle(c, look(&t)))) s = run(&t);
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
   if (t.loader) loader_close(t.loader);
+  validator_close(&t.valid);
+  st_close(t.checkpoint);
   compiled_free(&t.k);
   run_folder_close(&t.lock);
   free(t.recipe_text);

@@ -228,7 +228,7 @@ static Status only_bounds(Verify *v, const Graph *g) {
   Program *p, *alone;
   const Graph *done = cli_passes(v->c, g, NULL);
   Status s = done ? cli_lower(v->c, done, &p) : ST_MODEL;
-  if (!s) s = verify_alone(v, p, &alone);
+  if (!s) s = compiler_alone(cli_compiler(v->c, FOR_LOWERING), p, &alone);
   if (!s) s = verify_bounds(v, alone);
   session_free(v->store);
   return s;
@@ -297,11 +297,13 @@ Status cmd_verify(Cli *c) {
   Program *p, *alone;
   Status s = choose_size(&v, &g);
   if (s) return s;
+  (void)OPT(c, allow_extern);
+  if ((s = compiler_may_run(cli_compiler(c, 0), g))) return s;
   if (!(v.store = tensors_store(cli_compiler(c, 0), g, v.seed))) return ST_BUDGET;
   if (OPT(c, check_bounds)) return only_bounds(&v, g);
   s = verify_gradients(&v, g);
   if (!s) s = verify_stages(&v, g, &p);
-  if (!s) s = verify_alone(&v, p, &alone);
+  if (!s) s = compiler_alone(cli_compiler(c, FOR_LOWERING), p, &alone);
   if (!s) s = verify_kernels(&v, p, alone);
   if (!s) s = verify_bounds(&v, alone);
   session_free(v.store);

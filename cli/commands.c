@@ -19,8 +19,9 @@ const Command command_table[] = {
     {"ckpt", CMD_CKPT, cmd_ckpt, 1, 3, "ls|check|diff|convert",
      "list, check, compare and convert tensor files"},
     {"fmt", CMD_FMT, cmd_fmt, 1, 1, "MODEL", "lay out a model file"},
+    {"lsp", CMD_LSP, cmd_lsp, 0, 0, "", "language server for editors, on standard input and output"},
     {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]",
-     "operators, functions, library and protocols, as Markdown"},
+     "operators, functions, library, protocols; man, bash, zsh, fish"},
     {0},
 };
 

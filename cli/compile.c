@@ -1,6 +1,7 @@
 /* What the options of the command line mean to the compiler (lib/compiler.h), and what --dump-ir writes. */
 #include "cli/cli.h"
 #include "cli/html.h"
+#include "lib/ranks.h"
 #include "ir/kernel/kernel.h"
 #include "runtime/file.h"
 
@@ -79,7 +80,7 @@ static void lowering_options(Cli *c, Compiler *k) {
 
 static void code_options(Cli *c, Compiler *k) {
   const char *tune = OPT(c, tune), *debug = OPT(c, jit_debug);
-  k->threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : 0;
+  k->threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : c->ranks ? ranks_threads(c->ranks) : 0;
   k->tune = !tune || !strcmp(tune, "off") ? TUNE_OFF : !strcmp(tune, "fast") ? TUNE_FAST : TUNE_FULL;
   k->debug = !debug ? DEBUG_NONE : !strcmp(debug, "gdb") ? DEBUG_GDB : DEBUG_PERF;
 }
@@ -90,6 +91,8 @@ Compiler *cli_compiler(Cli *c, int use) {
   k->diags = c->diags;
   k->set = c->opt.set; /* cli_load looks at them */
   k->nset = c->opt.nset;
+  k->use_anywhere = c->opt.allow_use;
+  k->run_extern = c->opt.allow_extern;
   if (!k->cache_dir) k->cache_dir = cache_folder(c);
   k->seen = c->dump ? dump_graph : NULL;
   k->seen_ctx = c->dump;
@@ -97,12 +100,15 @@ Compiler *cli_compiler(Cli *c, int use) {
   if (use & (FOR_PASSES | FOR_LOWERING)) pass_options(c, &k->pipeline);
   if (use & FOR_LOWERING) lowering_options(c, k);
   if (use & FOR_CODE) code_options(c, k);
+  if (use & FOR_CODE) (void)OPT(c, allow_extern), (void)OPT(c, allow_use);
   return k;
 }
 
 /* ---- the compiler's steps, with these options ---- */
 Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, Model **m) {
   (void)OPT(c, set);
+  (void)OPT(c, allow_extern);
+  (void)OPT(c, allow_use);
   return compiler_load(cli_compiler(c, 0), path, NULL, known, nknown, m);
 }
 
@@ -122,6 +128,11 @@ Status cli_model_graph(Cli *c, Model *m, const char *entry, const Graph **g) {
 }
 
 const Recipe *cli_recipe(Cli *c, Model *m) { return frontend_recipe(m, diags_new(c->arena)); }
+
+Graph *cli_train_step(Cli *c, Model *m) {
+  const Recipe *r = cli_recipe(c, m);
+  return frontend_train_step(m, c->diags, !r || r->data.source);
+}
 
 uint64_t cli_seed(Cli *c, const Recipe *r) {
   return OPT(c, seed) >= 0 ? (uint64_t)OPT(c, seed) : r ? (uint64_t)r->seed : 0;

@@ -92,19 +92,19 @@ static Fusion look(Cli *c, const Program *p, Lines *t) {
   f.made_in = NEWN(a, int, p->graph->node.n + 1);
   for (int b = 0; b < p->buf.n; b++) f.writer[b] = f.reader[b] = -1;
   for (Val v = 0; v < p->graph->node.n; v++) f.made_in[v] = -1;
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    for (int i = 0; i < kn->nbuf; i++) {
-      int b = kn->buf[i];
-      if (i >= kn->nbuf - kn->nout) f.writer[b] = k;
-      else if (!f.nreader[b]++) f.reader[b] = k;
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = 0; i < k->nbuf; i++) {
+      int b = k->buf[i];
+      if (i >= k->nbuf - k->nout) f.writer[b] = at;
+      else if (!f.nreader[b]++) f.reader[b] = at;
     }
-    int n = kernel_parts(kn, NULL);
+    int n = kernel_parts(k, NULL);
     KernelPart *part = NEWN(a, KernelPart, n + 1);
-    kernel_parts(kn, part);
+    kernel_parts(k, part);
     for (int i = 0; i < n; i++)
-      if (part[i].val >= 0 && part[i].computed) f.made_in[part[i].val] = k;
-    if (!n && kn->val >= 0) f.made_in[kn->val] = k;
+      if (part[i].val >= 0 && part[i].computed) f.made_in[part[i].val] = at;
+    if (!n && k->val >= 0) f.made_in[k->val] = at;
   }
   for (int b = 0; b < p->buf.n; b++) { /* a reader of a reshape reads its operand */
     int up = p->buf.v[b].alias;

@@ -106,17 +106,17 @@ static Share *share_of(Share *out, int *n, int max, int line, Role role) {
   return &out[(*n)++];
 }
 
-int program_shares(const Program *p, int k, Lines *t, Share *out, int max) {
-  const Kernel *kn = &p->kernel.v[k];
-  int n = 0, parts = kernel_parts(kn, NULL);
-  Share *own = share_of(out, &n, max, lines_find(t, kn->loc), kn->role);
+int program_shares(const Program *p, int at, Lines *t, Share *out, int max) {
+  const Kernel *k = &p->kernel.v[at];
+  int n = 0, parts = kernel_parts(k, NULL);
+  Share *own = share_of(out, &n, max, lines_find(t, k->loc), k->role);
   KernelPart *part = NEWN(t->arena, KernelPart, parts + 1);
-  if (!parts) part[parts++] = (KernelPart){-1, true, kn->flops, kn->bytes};
-  else kernel_parts(kn, part);
+  if (!parts) part[parts++] = (KernelPart){-1, true, k->flops, k->bytes};
+  else kernel_parts(k, part);
   double flops = 0, bytes = 0;
   for (int i = 0; i < parts; i++) {
     int line = own->line;
-    Role role = kn->role;
+    Role role = k->role;
     if (part[i].val >= 0) {
       const Node *v = g_node(p->graph, part[i].val);
       line = lines_find(t, v->loc);
@@ -129,8 +129,8 @@ int program_shares(const Program *p, int k, Lines *t, Share *out, int max) {
     bytes += part[i].bytes;
   }
   for (int i = 0; i < n; i++) { /* the kernel's own totals, divided in these proportions */
-    out[i].flops = flops > 0 ? out[i].flops * kn->flops / flops : i ? 0 : kn->flops;
-    out[i].bytes = bytes > 0 ? out[i].bytes * kn->bytes / bytes : i ? 0 : kn->bytes;
+    out[i].flops = flops > 0 ? out[i].flops * k->flops / flops : i ? 0 : k->flops;
+    out[i].bytes = bytes > 0 ? out[i].bytes * k->bytes / bytes : i ? 0 : k->bytes;
   }
   return n;
 }

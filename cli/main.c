@@ -88,6 +88,7 @@ int main(int argc, char **argv) {
   Cli *c = NEW(a, Cli);
   c->arena = a;
   c->diags = diags_new(a);
+  cli_print_safely(arena_new());
   cli_reproduce_bugs(c, argc, argv);
   json_set_alloc_funcs(json_memory, free); /* jansson's results are never NULL for want of memory */
   Call k = {c, argc, argv, ST_OK};
@@ -98,8 +99,10 @@ int main(int argc, char **argv) {
     s = cli_fail(c, ST_FILE, "cannot write to standard output: %s", strerror(errno));
   if (!s && diags_errors(c->diags)) s = ST_MODEL;
   bool json = c->opt.diagnostics && !strcmp(c->opt.diagnostics, "json");
+  if (c->silent) c->diags = diags_new(a);
   if (json) diags_print_json(c->diags, stderr);
   else diags_print(c->diags, stderr);
+  cli_ranks_end(c);
   if (!served) diag_print_last(why, json, stderr);
   if (served) arena_free(a); /* else other threads may still read it */
   return (int)s;

@@ -211,15 +211,12 @@ static bool blame_inputs(Search *s) {
   return false;
 }
 
-/* The same step with every kernel by itself, so that each result is in the arena when it has run: chains keep
-   some in scratch (passes/lower/chain.c). Same bits. */
+/* The same step with every kernel by itself. */
 static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
-  Compiler own = *cli_compiler(c, FOR_LOWERING | FOR_CODE);
-  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
-  own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
+  Compiler *own = cli_compiler(c, FOR_LOWERING | FOR_CODE);
   Program *p;
-  Status s = compiler_lower(&own, k->program->graph, &p);
-  if (!s) s = compiler_build_program(&own, p, out);
+  Status s = compiler_alone(own, k->program, &p);
+  if (!s) s = compiler_build_program(own, p, out);
   for (int i = 0; !s && i < out->plan->ntensor; i++) {
     SessionTensor to = session_tensor_at(out->session, i), from;
     if (to.kind != PT_RESULT && session_tensor(k->session, to.name, &from) && from.bytes == to.bytes)
@@ -231,17 +228,16 @@ static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
 void cli_explain_nonfinite(Cli *c, const Compiled *chained) {
   Compiled own = {0};
   if (without_chains(c, chained, &own)) return;
-  const Compiled *k = &own;
-  Search s = {c, k, arena_new()};
-  const Program *p = k->program;
+  Search s = {c, &own, arena_new()};
+  const Program *p = own.program;
   bool found = blame_inputs(&s);
   for (int i = 0; i < p->ncompute && !found; i++) {
-    const Kernel *kn = &p->kernel.v[i];
-    session_run(k->session, i, i + 1);
-    int bad = bad_buffer(&s, kn);
-    if (bad >= 0 && kernel_parts(kn, NULL)) found = blame_part(&s, kn);
-    if (bad >= 0 && !found && operands_finite(&s, kn)) {
-      blame_kernel(&s, kn, bad);
+    const Kernel *k = &p->kernel.v[i];
+    session_run(own.session, i, i + 1);
+    int bad = bad_buffer(&s, k);
+    if (bad >= 0 && kernel_parts(k, NULL)) found = blame_part(&s, k);
+    if (bad >= 0 && !found && operands_finite(&s, k)) {
+      blame_kernel(&s, k, bad);
       found = true;
     }
     arena_reset(s.a);

@@ -1,5 +1,6 @@
 /* The command line: one table of options; each row says where its value goes and which commands take it. */
 #include "cli/cli.h"
+#include "runtime/ranks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,13 +26,16 @@ struct OptionRow {
 static const OptionRow option_table[] = {
     {"entry", 0, OPT_TEXT, CMD_RUN | CMD_IR | CMD_OPT | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(entry),
      "NAME", "which entry (default: the first)"},
-    {"train-step", 0, OPT_FLAG, CMD_IR | CMD_COMPILE, AT(train_step), NULL, "the whole optimizer step"},
+    {"train-step", 0, OPT_FLAG, CMD_IR | CMD_COMPILE | CMD_EXPLAIN, AT(train_step), NULL,
+     "the whole optimizer step"},
     {"grad", 0, OPT_FLAG, CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_VERIFY, AT(grad), NULL,
      "also gradients of the first result"},
     {"mode", 0, OPT_CHOICE, CMD_RUN | CMD_IR | CMD_COMPILE | CMD_EXPLAIN | CMD_VERIFY, AT(mode), "train|eval",
      "batch norm, dropout (default: train with --grad or --train-step, else eval)"},
-    {"params", 0, OPT_TEXT, CMD_RUN, AT(params), "FILE",
-     "states, a .safetensors file (default: initialized from --seed)"},
+    {"params", 0, OPT_TEXT, CMD_TRAIN | CMD_RUN, AT(params), "FILE|RUN",
+     "states to begin with, a .safetensors file or a run (default: initialized from --seed)"},
+    {"params-missing", 0, OPT_CHOICE, CMD_TRAIN, AT(params_missing), "ok",
+     "--params may lack states and hold others: those are counted"},
     {"inputs", 0, OPT_TEXT, CMD_RUN, AT(inputs), "FILE",
      "the entry's arguments by name (.npy: the only one)"},
     {"outputs", 0, OPT_TEXT, CMD_RUN, AT(outputs), "FILE",
@@ -49,6 +53,8 @@ static const OptionRow option_table[] = {
     {"max-memory", 0, OPT_BYTES,
      CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_COMPILE, AT(max_memory), "SIZE",
      "arena budget: 512M, 2G"},
+    {"patience", 0, OPT_NATURAL, CMD_TRAIN, AT(patience), "SECONDS",
+     "several ranks end when one has not answered for so long (default: 60)"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},
     {"after", 0, OPT_TEXT, CMD_IR, AT(after), "PASS", "stop after this pass"},
@@ -99,6 +105,7 @@ static const OptionRow option_table[] = {
     {"test-sequences", 0, OPT_COUNT, CMD_EVAL, AT(test_sequences), "N", "and to test them and retrieval on"},
     {"retrieval-views", 0, OPT_COUNT, CMD_EVAL, AT(retrieval_views), "V",
      "of an image, one of them the query"},
+    {"best", 0, OPT_FLAG, CMD_EVAL, AT(best), NULL, "the weights of RUN/best.safetensors, not the last ones"},
     {"export", 0, OPT_TEXT, CMD_EVAL, AT(export_to), "DIR",
      "embeddings, labels, actions as safetensors and npy"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
@@ -110,6 +117,10 @@ static const OptionRow option_table[] = {
     {"diagnostics", 0, OPT_CHOICE, CMD_ALL, AT(diagnostics), "text|json", "form of errors and warnings"},
     {"set", 0, OPT_SET, CMD_COMPILING, AT(set), "NAME=VALUE",
      "a dimension, model parameter or recipe setting"},
+    {"allow-extern", 0, OPT_FLAG, CMD_TRAIN | CMD_EVAL | CMD_RUN | CMD_VERIFY | CMD_BENCH, AT(allow_extern),
+     NULL, "load the libraries that the model names, which runs their code"},
+    {"allow-use", 0, OPT_FLAG, CMD_COMPILING, AT(allow_use), NULL,
+     "let the model use files outside of its folder and the library"},
     {"out", 0, OPT_TEXT, CMD_RENDER, AT(out), "DIR", "folder to write the data set to (needed)"},
     {"objects", 0, OPT_COUNT, CMD_RENDER, AT(objects), "N", "objects, of all classes in turn (needed)"},
     {"views", 0, OPT_COUNT, CMD_RENDER, AT(views), "V", "pictures of each object (default: 50)"},
@@ -133,6 +144,19 @@ static const OptionRow option_table[] = {
     {"help", 'h', OPT_FLAG, CMD_ALL, AT(help), NULL, "this list"},
 };
 enum { NOPTION = sizeof option_table / sizeof *option_table };
+
+bool options_of(const Command *cmd, int i, OptionInfo *out) {
+  static const char *const files[] = {"FILE", "FILE.svg", "DIR", "RUN"};
+  for (int k = 0; k < NOPTION; k++) {
+    const OptionRow *r = &option_table[k];
+    if (!(r->commands & cmd->bit) || i--) continue;
+    *out = (OptionInfo){r->name, r->arg, r->doc, r->letter, r->kind == OPT_CHOICE, false};
+    for (size_t f = 0; r->arg && f < sizeof files / sizeof *files; f++)
+      out->file |= !strcmp(r->arg, files[f]);
+    return true;
+  }
+  return false;
+}
 
 /* "-o, --output FILE" */
 static void option_usage(const OptionRow *r, char text[static 80]) {
@@ -313,6 +337,7 @@ void option_look(Cli *c, size_t offset) {
 
 Status options_unused(Cli *c, const Command *cmd) {
   Status s = ST_OK;
+  if (c->silent || (c->ranks && c->ranks->rank > 0)) return s; /* rank 0 has looked */
   for (int i = 0; i < c->given.n; i++) {
     const OptionRow *r = c->given.v[i];
     if (c->looked[r->offset] || r->letter == 'q') continue; /* a quiet command may have had nothing to say */

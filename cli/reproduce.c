@@ -40,7 +40,7 @@ static void copy_model(Case *r, const char *path, const char *name) {
   for (int i = 0; i < r->done.n; i++)
     if (!strcmp(r->done.v[i], path)) return;
   vec_push(a, &r->done, path);
-  const Source *s = source_read(a, path);
+  const Source *s = source_read_most(a, path, SOURCE_BYTES);
   if (!s) return;
   for (const char *p = name; (p = strchr(p, '/')); p++)
     mkdir(arena_printf(a, "%s/%.*s", r->folder, (int)(p - name), name), 0777);

@@ -49,10 +49,8 @@ Status verify_results(Verify *v, const char *pass, const Evaluated *before, cons
 Status verify_stages(Verify *v, const Graph *g, Program **last);
 Status verify_layout(Verify *v, const PassResult *r);
 Status verify_program(Verify *v, const PassResult *r, const Evaluated *before);
-/* The same kernels without chains (passes/lower/chain.c): when one has run, its results are in the arena. */
-Status verify_alone(Verify *v, const Program *chained, Program **alone);
 /* Each kernel's machine code on the operands it meets in a run against the kernel interpreter; then the
-   chained program against the kernels alone, to the bit. */
+   chained program against the kernels alone, to the bit; compiler_alone(). */
 Status verify_kernels(Verify *v, Program *chained, Program *alone);
 /* Inputs and states of a session of p. */
 void verify_fill(Verify *v, const Program *p, Session *s);

@@ -76,42 +76,42 @@ static const char *operand_word(const Bounds *b, const Guarded *g) {
                       x->dt == DT_NONE ? "raw" : type_str(x->dt, &x->shape, type));
 }
 
-static Status blame(Bounds *b, int k, const Guarded *g, int n, const char *at) {
+static Status blame(Bounds *b, int at, const Guarded *g, int n, const char *touched) {
   Cli *c = b->v->c;
-  const Kernel *kn = &b->p->kernel.v[k];
-  const char *name = kernel_name(b->p, k, c->arena);
+  const Kernel *k = &b->p->kernel.v[at];
+  const char *name = kernel_name(b->p, at, c->arena);
   int i = 0;
-  while (i < n && !(at >= g[i].map && at < g[i].map + g[i].size)) i++;
+  while (i < n && !(touched >= g[i].map && touched < g[i].map + g[i].size)) i++;
   if (i == n) cli_fail(c, ST_VERIFY, "kernel %s touches memory outside its operands", name);
-  else if (at < g[i].data)
-    cli_fail(c, ST_VERIFY, "kernel %s touches the %lld bytes before %s", name, (long long)(g[i].data - at),
-             operand_word(b, &g[i]));
-  else if (at - g[i].data >= g[i].in)
+  else if (touched < g[i].data)
+    cli_fail(c, ST_VERIFY, "kernel %s touches the %lld bytes before %s", name,
+             (long long)(g[i].data - touched), operand_word(b, &g[i]));
+  else if (touched - g[i].data >= g[i].in)
     cli_fail(c, ST_VERIFY, "kernel %s touches byte %lld of %s, which has %lld", name,
-             (long long)(at - g[i].data), operand_word(b, &g[i]), (long long)g[i].in);
+             (long long)(touched - g[i].data), operand_word(b, &g[i]), (long long)g[i].in);
   else cli_fail(c, ST_VERIFY, "kernel %s writes %s, which it may only read", name, operand_word(b, &g[i]));
-  diag_note(c->diags, kn->loc, "%s part of %s", role_word(kn->role),
-            lines_name(b->v->lines, lines_find(b->v->lines, kn->loc)));
+  diag_note(c->diags, k->loc, "%s part of %s", role_word(k->role),
+            lines_name(b->v->lines, lines_find(b->v->lines, k->loc)));
   return ST_VERIFY;
 }
 
 /* cut: bytes to leave off the kernel's last result. */
-static Status one_round(Bounds *b, int k, bool at_end, int64_t cut) {
+static Status one_round(Bounds *b, int at, bool at_end, int64_t cut) {
   const Program *p = b->p;
-  const Kernel *kn = &p->kernel.v[k];
-  const Step *st = &b->k.plan->step[k];
+  const Kernel *k = &p->kernel.v[at];
+  const Step *st = &b->k.plan->step[at];
   Arena *a = b->v->c->arena;
-  Guarded *g = NEWN(a, Guarded, kn->nbuf + 1);
-  void **ptr = NEWN(a, void *, kn->nbuf + 1);
+  Guarded *g = NEWN(a, Guarded, k->nbuf + 1);
+  void **ptr = NEWN(a, void *, k->nbuf + 1);
   int n = 0;
-  int64_t last = p->buf.v[program_root(p, kn->buf[kn->nbuf - 1])].offset;
+  int64_t last = p->buf.v[program_root(p, k->buf[k->nbuf - 1])].offset;
   bool mapped = true;
-  for (int i = 0; i < kn->nbuf; i++) { /* operands in one place are one */
-    int r = program_root(p, kn->buf[i]), j = 0;
+  for (int i = 0; i < k->nbuf; i++) { /* operands in one place are one */
+    int r = program_root(p, k->buf[i]), j = 0;
     while (j < n && p->buf.v[g[j].buf].offset != p->buf.v[r].offset) j++;
     if (j == n) g[n++] = (Guarded){.bytes = p->buf.v[r].bytes, .buf = r};
     if (p->buf.v[r].bytes > g[j].bytes) g[j].bytes = p->buf.v[r].bytes;
-    g[j].written |= i >= kn->nbuf - kn->nout;
+    g[j].written |= i >= k->nbuf - k->nout;
   }
   g[n] = (Guarded){.bytes = st->scratch, .buf = -1, .written = true};
   for (int j = 0; j <= n && mapped; j++)
@@ -121,17 +121,17 @@ static Status one_round(Bounds *b, int k, bool at_end, int64_t cut) {
     memcpy(g[j].data, b->arena + p->buf.v[g[j].buf].offset, (size_t)g[j].in);
     if (!g[j].written && g[j].size > 2 * PAGE) mprotect(g[j].map + PAGE, g[j].size - 2 * PAGE, PROT_READ);
   }
-  for (int i = 0; i < kn->nbuf; i++) /* a product's operand may begin inside its buffer */
+  for (int i = 0; i < k->nbuf; i++) /* a product's operand may begin inside its buffer */
     for (int j = 0; j < n; j++)
-      if (p->buf.v[g[j].buf].offset == p->buf.v[program_root(p, kn->buf[i])].offset)
+      if (p->buf.v[g[j].buf].offset == p->buf.v[program_root(p, k->buf[i])].offset)
         ptr[i] = g[j].data + (st->operand[i] - p->buf.v[g[j].buf].offset);
   if (!s) {
-    const char *at = run_guarded(st, ptr, g[n].data);
-    if (at) s = blame(b, k, g, n + 1, at);
+    const char *touched = run_guarded(st, ptr, g[n].data);
+    if (touched) s = blame(b, at, g, n + 1, touched);
   }
   for (int j = 0; j < n && !s; j++)
     for (int64_t i = g[j].bytes; i < up(g[j].bytes, LINE) && !s && g[j].written; i++)
-      if ((unsigned char)g[j].data[i] != FILLED) s = blame(b, k, g, n + 1, g[j].data + i);
+      if ((unsigned char)g[j].data[i] != FILLED) s = blame(b, at, g, n + 1, g[j].data + i);
   for (int j = 0; j < n && !s && !at_end; j++)
     if (g[j].written) memcpy(b->arena + p->buf.v[g[j].buf].offset, g[j].data, (size_t)g[j].bytes);
   for (int j = 0; j <= n; j++)
@@ -140,18 +140,18 @@ static Status one_round(Bounds *b, int k, bool at_end, int64_t cut) {
 }
 
 /* For the test: a result that is shorter than the kernel thinks must be found. */
-static Status find_fault(Bounds *b, int k) {
+static Status find_fault(Bounds *b, int at) {
   Verify *v = b->v;
-  const Kernel *kn = &b->p->kernel.v[k];
-  if (!v->fault || strcmp(v->fault, "bounds") || b->p->buf.v[kn->buf[kn->nbuf - 1]].val < 0) return ST_OK;
+  const Kernel *k = &b->p->kernel.v[at];
+  if (!v->fault || strcmp(v->fault, "bounds") || b->p->buf.v[k->buf[k->nbuf - 1]].val < 0) return ST_OK;
   Diags *heard = v->c->diags;
   v->c->diags = diags_new(v->c->arena);
-  bool found = one_round(b, k, true, LINE) != ST_OK;
+  bool found = one_round(b, at, true, LINE) != ST_OK;
   v->c->diags = heard;
   v->faults++;
   return found ? ST_OK
                : cli_fail(v->c, ST_VERIFY, "kernel %s writes past a short buffer unnoticed",
-                          kernel_name(b->p, k, v->c->arena));
+                          kernel_name(b->p, at, v->c->arena));
 }
 
 Status verify_bounds(Verify *v, Program *p) {

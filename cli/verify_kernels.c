@@ -66,10 +66,10 @@ static double *values(Walk *w, DType dt, const double *cell, int64_t n) {
   return v;
 }
 
-static Status judge(Walk *w, int k, int b, Wanted cells) {
+static Status judge(Walk *w, int at, int b, Wanted cells) {
   const Buf *x = &w->p->buf.v[b];
-  const Kernel *kn = &w->p->kernel.v[k];
-  int64_t n = shape_count(&x->shape), at = 0;
+  const Kernel *k = &w->p->kernel.v[at];
+  int64_t n = shape_count(&x->shape), worst = 0;
   double *got = values(w, x->dt, snapshot(w, b, false), n), scale = 0, moved = 0, most = 0;
   Wanted want = {values(w, x->dt, cells.exact, n), values(w, x->dt, cells.rounded, n),
                  values(w, x->dt, cells.moved, n)};
@@ -79,11 +79,11 @@ static Status judge(Walk *w, int k, int b, Wanted cells) {
     if (isfinite(want.rounded[i])) scale = fmax(scale, fabs(want.rounded[i]));
     if (isfinite(exact) && isfinite(near)) moved = fmax(moved, fabs(exact - near));
     double d = fmin(distance(got[i], exact), distance(got[i], want.rounded[i]));
-    if (d > most) most = d, at = i;
+    if (d > most) most = d, worst = i;
   }
-  double allowed = MARGIN * moved + scale * kernel_error_share(kn) + 1e-37;
+  double allowed = MARGIN * moved + scale * kernel_error_share(k) + 1e-37;
   /* near the middle of two bf16 a value may be rounded either way */
-  if (x->dt == DT_BF16 || kernel_rounds_bf16(kn)) allowed += scale * bf16_step;
+  if (x->dt == DT_BF16 || kernel_rounds_bf16(k)) allowed += scale * bf16_step;
   if (!dtype_is_float(x->dt)) allowed = moved > 0 ? moved : 0.5;
   w->v->worst = fmax(w->v->worst, most / allowed);
   if (most <= allowed) return ST_OK;
@@ -92,10 +92,10 @@ static Status judge(Walk *w, int k, int b, Wanted cells) {
   cli_fail(c, ST_VERIFY,
            "kernel %s computes buf%d: %s wrongly: element %lld is %.9g, the interpreter says %.9g (allowed: "
            "+-%.2g)",
-           kernel_name(w->p, k, c->arena), b, type_str(x->dt, &x->shape, type), (long long)at, got[at],
-           want.exact[at], allowed);
-  diag_note(c->diags, kn->loc, "%s part of %s", role_word(kn->role),
-            lines_name(w->v->lines, lines_find(w->v->lines, kn->loc)));
+           kernel_name(w->p, at, c->arena), b, type_str(x->dt, &x->shape, type), (long long)worst, got[worst],
+           want.exact[worst], allowed);
+  diag_note(c->diags, k->loc, "%s part of %s", role_word(k->role),
+            lines_name(w->v->lines, lines_find(w->v->lines, k->loc)));
   return ST_VERIFY;
 }
 
@@ -135,16 +135,16 @@ static double *kept_new(const Buf *b) {
   return v;
 }
 
-static Status one_kernel(Walk *w, int k) {
+static Status one_kernel(Walk *w, int at) {
   const Program *p = w->p;
-  const Kernel *kn = &p->kernel.v[k];
-  double **exact = NEWN(w->a, double *, kn->nbuf + 1), **moved = NEWN(w->a, double *, kn->nbuf + 1),
-         **rounded = NEWN(w->a, double *, kn->nbuf + 1);
-  for (int i = 0; i < kn->nbuf; i++) {
-    int b = kn->buf[i], r = program_root(p, b);
+  const Kernel *k = &p->kernel.v[at];
+  double **exact = NEWN(w->a, double *, k->nbuf + 1), **moved = NEWN(w->a, double *, k->nbuf + 1),
+         **rounded = NEWN(w->a, double *, k->nbuf + 1);
+  for (int i = 0; i < k->nbuf; i++) {
+    int b = k->buf[i], r = program_root(p, b);
     Kept *kept = &w->kept[r];
-    if (kernel_interp_only(p, kn, i)) { /* a step's own, from the interpreter to the interpreter */
-      if (i >= kn->nbuf - kn->nout) *kept = (Kept){kept_new(&p->buf.v[b]), kept_new(&p->buf.v[b])};
+    if (kernel_interp_only(p, k, i)) { /* a step's own, from the interpreter to the interpreter */
+      if (i >= k->nbuf - k->nout) *kept = (Kept){kept_new(&p->buf.v[b]), kept_new(&p->buf.v[b])};
       if (!kept->exact) bug("verify: nothing made buf%d", b);
       exact[i] = rounded[i] = kept->exact;
       moved[i] = kept->moved;
@@ -154,23 +154,23 @@ static Status one_kernel(Walk *w, int k) {
     rounded[i] = snapshot(w, b, false);
     moved[i] = snapshot(w, b, true);
     for (int j = 0; j < i; j++) /* operands in one place are one */
-      if (program_root(p, kn->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
+      if (program_root(p, k->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
   }
-  session_run(w->s, k, k + 1);
-  kernel_interp(p, kn, exact, INTERP_EXACT);
-  kernel_interp(p, kn, moved, INTERP_MOVED);
-  kernel_interp(p, kn, rounded, INTERP_ROUNDED);
-  for (int i = 0; i < kn->nbuf - kn->nout; i++) {
-    Kept *kept = &w->kept[program_root(p, kn->buf[i])];
-    if (!kernel_interp_only(p, kn, i)) continue;
+  session_run(w->s, at, at + 1);
+  kernel_interp(p, k, exact, INTERP_EXACT);
+  kernel_interp(p, k, moved, INTERP_MOVED);
+  kernel_interp(p, k, rounded, INTERP_ROUNDED);
+  for (int i = 0; i < k->nbuf - k->nout; i++) {
+    Kept *kept = &w->kept[program_root(p, k->buf[i])];
+    if (!kernel_interp_only(p, k, i)) continue;
     free(kept->exact), free(kept->moved); /* one step makes it, one reads it */
     *kept = (Kept){0};
   }
-  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-    if (kernel_interp_only(p, kn, i)) continue;
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    if (kernel_interp_only(p, k, i)) continue;
     Wanted want = {exact[i], rounded[i], moved[i]};
-    Status s = judge(w, k, kn->buf[i], want);
-    if (!s) s = find_fault(w, k, kn->buf[i], want);
+    Status s = judge(w, at, k->buf[i], want);
+    if (!s) s = find_fault(w, at, k->buf[i], want);
     if (s) return s;
   }
   return ST_OK;
@@ -203,13 +203,6 @@ static Status same_bits(Verify *v, Program *chained, const Compiled *alone) {
   }
   compiled_free(&k);
   return s;
-}
-
-Status verify_alone(Verify *v, const Program *chained, Program **alone) {
-  Compiler own = *cli_compiler(v->c, FOR_LOWERING);
-  own.precision = DT_F32; /* what is rounded, the graph rounds by now */
-  own.pipeline = (PipelineOptions){.conv = own.pipeline.conv, .no_chains = true};
-  return compiler_lower(&own, chained->graph, alone);
 }
 
 Status verify_kernels(Verify *v, Program *chained, Program *p) {

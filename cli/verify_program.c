@@ -21,10 +21,10 @@ Status verify_layout(Verify *v, const PassResult *r) {
   return ST_OK;
 }
 
-static Status blame(Verify *v, const Program *p, int k, const char *what) {
-  const Kernel *kn = &p->kernel.v[k];
-  diag_note(v->c->diags, kn->loc, "%s kernel: %s, %s part of %s", what, kernel_name(p, k, v->c->arena),
-            role_word(kn->role), lines_name(v->lines, lines_find(v->lines, kn->loc)));
+static Status blame(Verify *v, const Program *p, int at, const char *what) {
+  const Kernel *k = &p->kernel.v[at];
+  diag_note(v->c->diags, k->loc, "%s kernel: %s, %s part of %s", what, kernel_name(p, at, v->c->arena),
+            role_word(k->role), lines_name(v->lines, lines_find(v->lines, k->loc)));
   return ST_VERIFY;
 }
 
@@ -43,19 +43,19 @@ static void load(const Buf *b, const Tensor64 *t, double *mem) {
 }
 
 /* Makes the operands of k: values of the graph, and what other kernels made that is no such value, which they do. */
-static void prepare(const Program *p, int k, const Tensor64 *value, double **mem, Arena *a) {
-  const Kernel *kn = &p->kernel.v[k];
-  for (int i = 0; i < kn->nbuf; i++) {
-    const Buf *b = &p->buf.v[kn->buf[i]];
-    int r = program_root(p, kn->buf[i]);
-    Val x = program_buf_val(p, kn->buf[i]);
+static void prepare(const Program *p, int at, const Tensor64 *value, double **mem, Arena *a) {
+  const Kernel *k = &p->kernel.v[at];
+  for (int i = 0; i < k->nbuf; i++) {
+    const Buf *b = &p->buf.v[k->buf[i]];
+    int r = program_root(p, k->buf[i]);
+    Val x = program_buf_val(p, k->buf[i]);
     if (!mem[r]) mem[r] = NEWN(a, double, p->buf.v[r].bytes + 1); /* a byte an element at least */
-    if (i >= kn->nbuf - kn->nout) continue;
+    if (i >= k->nbuf - k->nout) continue;
     if (x >= 0) load(b, &value[x], mem[r]);
-    for (int j = k - 1; j >= 0 && x < 0; j--) {
-      const Kernel *w = &p->kernel.v[j];
+    for (int j = at - 1; j >= 0 && x < 0; j--) {
+      const Kernel *writer = &p->kernel.v[j];
       bool writes = false;
-      for (int o = w->nbuf - w->nout; o < w->nbuf; o++) writes |= w->buf[o] == kn->buf[i];
+      for (int o = writer->nbuf - writer->nout; o < writer->nbuf; o++) writes |= writer->buf[o] == k->buf[i];
       if (!writes) continue;
       prepare(p, j, value, mem, a);
       program_interp_kernel(p, j, mem);
@@ -65,25 +65,25 @@ static void prepare(const Program *p, int k, const Tensor64 *value, double **mem
 }
 
 /* Runs kernel k on the graph's own values. */
-static Status one_alone(Verify *v, const Program *p, int k, const char *pass, const Tensor64 *value,
+static Status one_alone(Verify *v, const Program *p, int at, const char *pass, const Tensor64 *value,
                         Arena *a) {
-  const Kernel *kn = &p->kernel.v[k];
+  const Kernel *k = &p->kernel.v[at];
   double **mem = NEWN(a, double *, p->buf.n + 1);
-  prepare(p, k, value, mem, a);
-  program_interp_kernel(p, k, mem);
-  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-    const Buf *b = &p->buf.v[kn->buf[i]];
-    Val x = written_val(p, kn->buf[i]);
+  prepare(p, at, value, mem, a);
+  program_interp_kernel(p, at, mem);
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const Buf *b = &p->buf.v[k->buf[i]];
+    Val x = written_val(p, k->buf[i]);
     if (x < 0) continue;
     int64_t n = shape_count(&b->shape);
-    const double *m = mem[program_root(p, kn->buf[i])];
+    const double *m = mem[program_root(p, k->buf[i])];
     double *got = NEWN(a, double, n + 1);
     for (int64_t j = 0; j < n; j++) got[j] = m[program_stored_at(b, j)];
     double e = verify_distance(&value[x], &(Tensor64){value[x].dt, value[x].shape, got}, 0);
     if (e <= VERIFY_TOLERANCE) continue;
     cli_fail(v->c, ST_VERIFY, "pass %s makes a kernel that computes %s wrongly: relative error %.3g", pass,
              op_table[g_node(p->graph, x)->op].name, e);
-    return blame(v, p, k, "first wrong");
+    return blame(v, p, at, "first wrong");
   }
   return ST_OK;
 }

@@ -46,19 +46,19 @@ Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d) {
   (void)d;
   Arena *a = arena_new();
   LLVMTargetMachineRef tm = em_target_machine(&p->target);
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    const char *name = kernel_name(p, k, a), *comment = assembly ? "#" : ";";
-    const char *file = kn->loc && kn->loc->src ? kn->loc->src->path : "";
-    sb_printf(out, "%s %s  %s:%d%s\n", comment, name, file, kn->loc ? kn->loc->line : 0,
-              kn->role == ROLE_GRADIENT ? "'" : "");
-    if (!codegen_kind(kn)->emit) {
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    const char *name = kernel_name(p, at, a), *comment = assembly ? "#" : ";";
+    const char *file = k->loc && k->loc->src ? k->loc->src->path : "";
+    sb_printf(out, "%s %s  %s:%d%s\n", comment, name, file, k->loc ? k->loc->line : 0,
+              k->role == ROLE_GRADIENT ? "'" : "");
+    if (!codegen_kind(k)->emit) {
       sb_printf(out, "%s library call\n\n", comment);
       continue;
     }
     EmitModule m;
     em_open(&m, &p->target, tm, name);
-    codegen_kind(kn)->emit(&m, p, kn, name);
+    codegen_kind(k)->emit(&m, p, k, name);
     put_module(&m, tm, assembly, out);
     em_close(&m);
     sb_put(out, "\n", 1);

@@ -123,7 +123,7 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   r->spec = make_spec(e, r->batch, views);
   /* With one seed the test samples would have the training samples' actions. */
   uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
-  r->loader = loader_open(&r->spec, e->opt->data, r->batch, seed, part == TRAIN, e->diags, &s);
+  r->loader = loader_open_all(&r->spec, e->data, r->batch, seed, part == TRAIN, e->diags, &s);
   return r->loader ? ST_OK : s;
 }
 
@@ -140,9 +140,9 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffl
     loader_close(r->loader);
   }
   int64_t n = least(want, e->samples[part]), batches = (n + most - 1) / most;
-  r->batch = n / batches;
+  r->batch = (n + batches - 1) / batches;
   if ((s = open_loader(e, part, views, r))) return s;
-  r->n = n / batches * batches;
+  r->n = n;
   r->nviews = views;
   loader_configure(r->loader, !shuffled, e->compiler.threads > 0 ? e->compiler.threads : session_cpus());
   loader_take(r->loader, r->n);
@@ -166,7 +166,11 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffl
   return ST_OK;
 }
 
-Status reader_next(Reader *r) { return loader_next(r->loader, r->dst); }
+Status reader_next(Reader *r) {
+  Status s = loader_next(r->loader, r->dst);
+  r->rows = loader_rows(r->loader);
+  return s;
+}
 void reader_epoch(Reader *r, int64_t epoch) { loader_seek(r->loader, epoch * loader_steps_per_epoch(r->loader)); }
 void reader_close(Reader *r) { loader_close(r->loader); }
 
@@ -188,6 +192,14 @@ static void embed_pictures(Eval *e, const float *x, int64_t n, float *const z[NM
     entry_apply(&e->encode, which, &(EntryInput){"x", x}, 1, n, z[which] + at * e->dim);
 }
 
+static void keep_samples(Eval *e, const Reader *r, int64_t *sample, const char **name) {
+  memcpy(sample, loader_samples(r->loader), (size_t)r->rows * sizeof *sample);
+  for (int64_t i = 0; i < r->rows; i++) {
+    const char *path = loader_name(r->loader, sample[i]);
+    name[i] = path ? arena_strdup(e->arena, path) : NULL;
+  }
+}
+
 Status eval_images(Eval *e, int part) {
   Images *m = &e->images[part];
   Reader r;
@@ -195,11 +207,14 @@ Status eval_images(Eval *e, int part) {
   Status s = reader_open(e, part, 2, false, false, part == TRAIN ? e->size.images : e->size.test_images, &r);
   if (s) return s;
   m->label = NEWN(e->arena, int64_t, r.n);
+  m->sample = NEWN(e->arena, int64_t, r.n);
+  m->name = NEWN(e->arena, const char *, r.n);
   for (int which = 0; which < NMODEL; which++) m->z[which] = NEWN(e->arena, float, r.n * e->dim);
-  for (int64_t i = 0; i < r.n && !s; i += r.batch) {
+  for (int64_t i = 0; i < r.n && !s; i += r.rows) {
     if ((s = reader_next(&r))) break;
-    embed_pictures(e, r.image, r.batch, m->z, i);
-    memcpy(m->label + i, r.label, (size_t)r.batch * sizeof *m->label);
+    embed_pictures(e, r.image, r.rows, m->z, i);
+    memcpy(m->label + i, r.label, (size_t)r.rows * sizeof *m->label);
+    keep_samples(e, &r, m->sample + i, m->name + i);
   }
   if (!s) m->n = r.n;
   reader_close(&r);
@@ -210,6 +225,8 @@ static void new_sequences(const Eval *e, Sequences *q, int64_t n, int64_t kept, 
   int64_t V = e->views, A = e->nact;
   *q = (Sequences){.views = V,
                    .label = NEWN(a, int64_t, n),
+                   .sample = NEWN(a, int64_t, n),
+                   .name = NEWN(a, const char *, n),
                    .param = NEWN(a, float, n *V *A),
                    .action = NEWN(a, float, n *(V - 1) * A),
                    .picture = NEWN(a, float, kept *V *shape_count(&e->image))};
@@ -219,7 +236,7 @@ static void new_sequences(const Eval *e, Sequences *q, int64_t n, int64_t kept, 
 /* Appends the reader's batch to q, its pictures as far as `kept`. */
 static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
   int64_t V = q->views, A = e->nact, pixels = shape_count(&e->image);
-  for (int64_t b = 0; b < r->batch; b++) {
+  for (int64_t b = 0; b < r->rows; b++) {
     int64_t i = q->n + b;
     float *p = q->param + i * V * A;
     reader_params(e, r, b, p);
@@ -228,9 +245,10 @@ static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
     if (i < kept)
       memcpy(q->picture + i * V * pixels, r->views + b * V * pixels, (size_t)(V * pixels) * 4);
   }
-  embed_pictures(e, r->views, r->batch * V, q->z, q->n * V);
-  memcpy(q->label + q->n, r->label, (size_t)r->batch * sizeof *q->label);
-  q->n += r->batch;
+  embed_pictures(e, r->views, r->rows * V, q->z, q->n * V);
+  memcpy(q->label + q->n, r->label, (size_t)r->rows * sizeof *q->label);
+  keep_samples(e, r, q->sample + q->n, q->name + q->n);
+  q->n += r->rows;
 }
 
 static void embed_actions(const Eval *e, Sequences *q, Arena *a) {

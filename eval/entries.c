@@ -33,7 +33,6 @@ static Status check_argument(Eval *e, const char *entry, const Session *s, const
 
 Status entry_open(Eval *e, const char *name, const KnownShape *known, int n, bool untrained, Entry *out) {
   Model *m;
-  CheckpointInfo ignored;
   Status s = compiler_load(&e->compiler, e->info.model, NULL, known, n, &m);
   if (s) return s;
   const Graph *g = frontend_entry(m, e->diags, name, false, false);
@@ -52,7 +51,7 @@ Status entry_open(Eval *e, const char *name, const KnownShape *known, int n, boo
                       human_bytes(e->arena, out->k.plan->arena_bytes), strerror(errno));
     session_init_states(out->untrained, e->info.seed);
   }
-  return checkpoint_load(e->folder, out->k.session, false, &ignored, e->arena, e->diags);
+  return states_load(out->k.session, e->states, LOAD_ALL_STATES, e->diags);
 }
 
 void entry_close(Entry *k) {

@@ -10,8 +10,9 @@ typedef struct {
   const char *protocols; /* "linear,r2"; NULL: all that the model and the data allow */
   const char *m_val;     /* "1,3,5": views aggregated */
   int64_t images, test_images, sequences, test_sequences, retrieval_views;
-  const char *data;      /* folder of the data set; NULL: where its source looks */
+  const char *data;      /* folder of the data set; NULL: the run's, else where its source looks */
   const char *export_to; /* folder for embeddings, labels and actions; NULL: none */
+  bool best;             /* the states of best.safetensors instead of the last ones */
   bool keep;             /* write eval.json and report.html into the run's folder */
   /* The table for people, piece by piece, and the seconds of each protocol; either may be NULL. */
   void (*print)(void *ctx, const char *text);

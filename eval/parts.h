@@ -40,14 +40,16 @@ typedef struct {
 
 typedef struct {
   int64_t n;
-  int64_t *label;   /* n */
-  float *z[NMODEL]; /* n, dim: of the plain images */
+  int64_t *label, *sample; /* n; sample: its number in the part */
+  const char **name;       /* n: its file or folder, NULL where the source has none */
+  float *z[NMODEL];        /* n, dim: of the plain images */
 } Images;
 
 enum { PICTURES = 5 }; /* sequences whose pixels are kept for the report */
 typedef struct {
   int64_t n, views;
-  int64_t *label;   /* n */
+  int64_t *label, *sample; /* as of Images */
+  const char **name;
   float *param;     /* n, views, nact: what describes each view */
   float *action;    /* n, views - 1, nact: what leads from view k to view k + 1 */
   float *embedded;  /* n, views - 1, nembed: the model's embedding of it, or the action itself */
@@ -66,8 +68,10 @@ struct Eval {
   Diags *diags;
   Compiler compiler; /* with the settings of the run, then the caller's */
   const EvalOptions *opt;
-  const char *folder;
+  const char *folder, *data; /* of the run; of the data set, NULL: where its source looks */
   CheckpointInfo info;
+  const Source *log; /* of the run; NULL: it has none */
+  StFile *states; /* the checkpoint: one file for all entries, though the run may go on meanwhile */
   Model *model;
   const Recipe *recipe;
   Sizes size;
@@ -122,7 +126,7 @@ typedef struct {
   DataSpec spec;
   void *dst[16];
   float *image, *views, *param, *action; /* one batch; param or action may be NULL */
-  int64_t *label, n, batch, nviews;      /* n: samples to read, a multiple of batch */
+  int64_t *label, n, batch, rows, nviews; /* n: samples to read; rows: of them in the batch read last, batch or fewer */
 } Reader;
 /* shuffled: in another order in each epoch. */
 Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffled, int64_t want, Reader *r);

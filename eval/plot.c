@@ -3,6 +3,7 @@
 #include "eval/plot.h"
 #include "runtime/file.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -28,14 +29,9 @@ static Record *find_record(Arena *a, Records *r, const char *name) {
   return &r->v[r->n - 1];
 }
 
-Series *plot_log(Arena *a, const char *jsonl, int *n, Diags *d) {
-  Source *src = source_read(a, jsonl);
-  if (!src) {
-    diag_error(d, NULL, "cannot read %s", jsonl);
-    return NULL;
-  }
+Series *plot_log(Arena *a, const Source *log, int *n) {
   Records all = {0};
-  for (const char *p = src->text, *end; *p; p = *end ? end + 1 : end) {
+  for (const char *p = log->text, *end; *p; p = *end ? end + 1 : end) {
     end = p + strcspn(p, "\n");
     json_t *o = json_loadb(p, (size_t)(end - p), 0, NULL), *v;
     json_t *step = json_object_get(o, "step");
@@ -211,8 +207,12 @@ void plot_metrics(StrBuf *b, const char *title, const Series *s, int n) {
 
 Status plot_run(Arena *a, const char *title, const char *jsonl, const char *svg, Diags *d) {
   int n;
-  Series *s = plot_log(a, jsonl, &n, d);
-  if (!s) return ST_FILE;
+  const Source *log = source_read(a, jsonl);
+  if (!log) {
+    diag_error(d, NULL, "cannot read %s: %s", jsonl, strerror(errno));
+    return ST_FILE;
+  }
+  Series *s = plot_log(a, log, &n);
   StrBuf b = {0};
   plot_metrics(&b, title, s, n);
   NewFile f;

@@ -11,9 +11,8 @@ typedef struct {
   bool dashed;
 } Series;
 
-/* Every number of a run.jsonl over its step, in the order of first appearance; `step` itself is not one.
-   NULL after reporting. */
-Series *plot_log(Arena *a, const char *jsonl, int *n, Diags *d);
+/* Every number of a run.jsonl over its step, in the order of first appearance; `step` itself is not one. */
+Series *plot_log(Arena *a, const Source *log, int *n);
 
 typedef struct {
   const char *title, *xlabel; /* xlabel: may be NULL */

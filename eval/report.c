@@ -113,10 +113,9 @@ static double json_real_of(const Eval *e, const char *key) {
 }
 
 static void put_training(Eval *e, StrBuf *b) {
-  int n;
-  Series *s =
-      plot_log(e->arena, arena_printf(e->arena, "%s/run.jsonl", e->folder), &n, diags_new(e->arena));
-  if (!s || !n) return;
+  int n = 0;
+  Series *s = e->log ? plot_log(e->arena, e->log, &n) : NULL;
+  if (!n) return;
   sb_printf(b, "<section>\n<h2>Training</h2>\n<p>%.0f images a second, peak memory %s",
             json_real_of(e, "images_per_s"),
             human_bytes(e->arena, (int64_t)json_real_of(e, "peak_bytes")));

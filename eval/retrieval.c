@@ -15,7 +15,7 @@ typedef struct {
 
 /* One batch: param[batch][V][A], queries from each image's view 0 to its views 1.. . */
 static void measure_batch(Eval *e, const Reader *r, int which, const float *param, Arena *a, Figures *f) {
-  int64_t n = r->batch, V = r->nviews, A = e->nact, pixels = shape_count(&e->image), D = e->target.width,
+  int64_t n = r->rows, V = r->nviews, A = e->nact, pixels = shape_count(&e->image), D = e->target.width,
           rows = n * (V - 1);
   float *z = NEWN(a, float, n *V *D), *x = NEWN(a, float, rows *pixels), *q = NEWN(a, float, rows *D),
         *action = NEWN(a, float, rows *A);
@@ -55,11 +55,11 @@ static Status measure_all(Eval *e, Figures f[NMODEL], int64_t *candidates) {
   Status s = reader_open(e, TEST, V, true, false, e->size.retrieval_images, &r);
   if (s) return s;
   *candidates = V - 1;
-  for (int64_t i = 0; i < r.n && !s; i += r.batch) {
+  for (int64_t i = 0; i < r.n && !s; i += r.rows) {
     if ((s = reader_next(&r))) break;
     Arena *a = arena_new();
     float *param = NEWN(a, float, r.batch *V * e->nact);
-    for (int64_t b = 0; b < r.batch; b++) reader_params(e, &r, b, param + b * V * e->nact);
+    for (int64_t b = 0; b < r.rows; b++) reader_params(e, &r, b, param + b * V * e->nact);
     for (int which = 0; which < NMODEL; which++) measure_batch(e, &r, which, param, a, &f[which]);
     arena_free(a);
   }

@@ -3,8 +3,10 @@
    paper (arXiv 2505.03176, section 4). Features come from the frozen model in eval mode. docs/evaluation.md */
 #include "eval/parts.h"
 #include "eval/plot.h"
+#include "eval/validate.h"
 #include "runtime/file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +21,16 @@ Status eval_fail(Eval *e, Status s, const char *fmt, ...) {
   return s;
 }
 
+/* A run may have no log, but one that is there must not be left out. */
+static Status open_log(Eval *e) {
+  const char *path = arena_printf(e->arena, "%s/run.jsonl", e->folder);
+  e->log = source_read(e->arena, path);
+  return e->log || errno == ENOENT ? ST_OK : eval_fail(e, ST_FILE, "cannot read %s: %s", path, strerror(errno));
+}
+
 /* Images of a training step, from the log's first line: --set may give the evaluation another batch. */
-static double images_of_a_step(const Eval *e, const char *log) {
-  const Source *src = source_read(e->arena, log);
-  json_t *line = src ? json_loadb(src->text, strcspn(src->text, "\n"), 0, NULL) : NULL;
+static double images_of_a_step(const Source *log) {
+  json_t *line = json_loadb(log->text, strcspn(log->text, "\n"), 0, NULL);
   const json_t *r = json_object_get(line, "recipe");
   double batch = json_number_value(json_object_get(r, "batch")),
          times = json_number_value(json_object_get(json_object_get(r, "settings"), "accumulate"));
@@ -32,13 +40,12 @@ static double images_of_a_step(const Eval *e, const char *log) {
 
 /* Loss at the start, its mean over the last tenth of the records; speed, memory, and the share of the time
    that training waited for data. */
-static void describe_log(Eval *e) {
-  int n;
-  const char *log = arena_printf(e->arena, "%s/run.jsonl", e->folder);
-  double images = images_of_a_step(e, log);
+static void describe_log(Eval *e, bool untrained) {
+  int n = 0;
+  double images = e->log ? images_of_a_step(e->log) : 0;
   double first = NAN, last = NAN, speed = NAN, peak = NAN, wait = NAN;
-  Series *s = plot_log(e->arena, log, &n, diags_new(e->arena));
-  for (int i = 0; s && i < n; i++) {
+  Series *s = e->log ? plot_log(e->arena, e->log, &n) : NULL;
+  for (int i = 0; i < n; i++) {
     int k = s[i].n, tail = (k + 9) / 10;
     double sum = 0, largest = 0, seconds = 0;
     for (int j = 0; j < k; j++) {
@@ -70,7 +77,7 @@ static void describe_log(Eval *e) {
                "waiting for data, %s\n",
                first, last, speed, 100 * wait, human_bytes(e->arena, (int64_t)peak));
   static const char *const heads[] = {"trained", "untrained"};
-  eval_heads(e, "", heads, 2);
+  if (untrained) eval_heads(e, "", heads, 2);
 }
 
 static Status open_entries(Eval *e) {
@@ -115,26 +122,56 @@ static Status restore_settings(Eval *e) {
 }
 
 static Status open_model(Eval *e) {
-  Status s = checkpoint_peek(e->folder, &e->info, e->arena, e->diags);
-  if (!s) s = restore_settings(e);
+  e->states = e->opt->best ? checkpoint_open_best(e->folder, &e->info, e->arena, e->diags)
+                           : checkpoint_open(e->folder, &e->info, e->arena, e->diags);
+  if (!e->states) return ST_FILE;
+  e->data = e->opt->data ? e->opt->data : *e->info.data ? e->info.data : NULL;
+  Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;
   if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
-  if ((s = eval_describe_data(e)) || (s = sizes_decide(e))) return s;
-  if (entry_offered(e, "encode")) return open_entries(e);
+  if (!entry_offered(e, "encode") && !e->opt->protocols && !e->opt->export_to) return ST_OK;
+  if (entry_offered(e, "encode")) {
+    if ((s = eval_describe_data(e)) || (s = sizes_decide(e))) return s;
+    return open_entries(e);
+  }
   eval_fail(e, ST_MODEL, "%s has no entry 'encode'", e->info.model);
-  diag_note(e->diags, NULL, "eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
+  diag_note(e->diags, NULL, "protocols and --export need entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]");
   return ST_MODEL;
+}
+
+/* Without embeddings to look at: the recipe's own loss and metrics on the test part. */
+static Status measure_own(Eval *e) {
+  Status s;
+  ValidationOptions o = {e->info.model, e->data, e->info.seed, e->recipe->batch};
+  Validation *v = validation_open(&e->compiler, &o, &s);
+  if (!v) return s;
+  double *value = NEWN(e->arena, double, validation_count(v) + 1);
+  if (!(s = validation_load(v, e->states))) {
+    validation_at(v, e->info.step, 1, e->info.total > 0 ? e->info.total : e->info.step);
+    s = validation_run(v, value);
+  }
+  const char *head[] = {"test"};
+  if (!s) eval_heads(e, arena_printf(e->arena, "means over %lld samples", (long long)validation_samples(v)), head, 1);
+  for (int i = 0; i < validation_count(v) && !s; i++) {
+    eval_set(e, arena_printf(e->arena, "test.%s", validation_name(v, i)), value[i]);
+    eval_row(e, validation_name(v, i), "%.5g", 1, value + i, 1);
+  }
+  if (!s) json_object_set_new(e->json, "test_samples", json_integer((json_int_t)validation_samples(v)));
+  validation_close(v);
+  return s;
 }
 
 static Status run(Eval *e, StrBuf *json) {
   if (!file_is_folder(e->folder)) return eval_fail(e, ST_FILE, "%s is not the folder of a run", e->folder);
   Status s = open_model(e);
+  if (!s) s = open_log(e);
   if (s) return s;
   eval_set_text(e, "run", e->folder);
   json_object_set_new(e->json, "step", json_integer((json_int_t)e->info.step));
-  describe_log(e);
-  if (!(s = protocols_measure(e)) && e->opt->export_to) s = eval_export(e, e->opt->export_to);
+  bool embeddings = e->encode.k.session;
+  describe_log(e, embeddings);
+  if (!(s = embeddings ? protocols_measure(e) : measure_own(e)) && e->opt->export_to) s = eval_export(e, e->opt->export_to);
   if (s) return s;
   eval_json(e, json);
   if (!e->opt->keep) return ST_OK;
@@ -157,6 +194,7 @@ Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, Str
   for (int i = 0; i < 4; i++) entry_close(all[i]);
   for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
   probes_close(&e);
+  st_close(e.states);
   sb_free(&e.html);
   json_decref(e.json);
   return s;

@@ -80,11 +80,13 @@ typedef struct Ast {
 
 /* Interned strings: names of the text with equal text are equal pointers. */
 typedef struct Intern Intern;
-Intern *intern_new(Arena *a);
+Intern *intern_new(Arena *a,
+                   const Intern *base); /* has the strings of base (or NULL), which stays as it is */
 const char *intern(Intern *t, const char *s, size_t n);
 /* Does a name (NULL: none) say text? Of two names of the text == tells the same. */
 static inline bool name_is(const char *name, const char *text) { return name && !strcmp(name, text); }
 
+enum { MODEL_BYTES = 4 << 20 }; /* a model file has less */
 /* Tokens of a whole source, ended by TK_END. Reports and throws on a bad character, string or number. */
 Token *lex(Arena *a, Diags *d, Intern *names, const Source *src);
 

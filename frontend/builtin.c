@@ -84,13 +84,23 @@ static Value b_axes(Elab *e, Call *c) {
   return l;
 }
 
+/* classes_of(label): of the data field that it is, or that was reshaped, sliced or transposed. */
+static Value b_classes_of(Elab *e, Call *c) {
+  Val v = need_tensor(e, c->frame, c->at, c->arg[0], "what numbers classes");
+  while (g_node(e->g, v)->nin == 1 && g_node(e->g, v)->op != OP_input && dtype_is_int(t_type(e, v)->dt))
+    v = g_node(e->g, v)->in[0];
+  for (int i = 0; i < e->classes.n; i++)
+    if (e->classes.v[i].input == v) return v_num((double)e->classes.v[i].n);
+  return v_num(0);
+}
+
 /* contains(list, value) */
 static Value b_contains(Elab *e, Call *c) {
   if (c->arg[0].kind != V_LIST)
     elab_error(e, c->frame, c->at, "`contains` needs a list, not %s", value_text(e, c->arg[0]));
   const List *l = c->arg[0].u.list;
   for (int i = 0; i < l->n; i++)
-    if (value_equal(l->v[i], c->arg[1])) return v_bool(true);
+    if (value_equal(e, l->v[i], c->arg[1])) return v_bool(true);
   return v_bool(false);
 }
 
@@ -169,10 +179,12 @@ static const char *need_text(Elab *e, Call *c, Value v, const char *what) {
   return v.u.str;
 }
 
-/* A function is looked for when the model is read, so that a mistake has a line. n types, the result last. */
+/* A function is looked for when the model is read, so that a mistake has a line; looking at a library runs code of it.
+   n types, the result last. */
 static void need_function(Elab *e, Call *c, const char *library, const char *symbol, const DType *dt,
                           const int *rank, int n) {
   char err[1024];
+  if (!e->m->opt.run_extern) return;
   if (!extern_resolve(library, symbol, err, sizeof err) ||
       !extern_agrees(library, symbol, dt, rank, n, err, sizeof err))
     elab_error(e, c->frame, c->at, "%s", err);
@@ -283,6 +295,9 @@ static const Builtin builtins[] = {
      b_concat},
     {"extern", "* library symbol shape dtype? vjp?", "a C function of a shared library: docs/compile.md",
      b_extern},
+    {"classes_of", "label",
+     "how many classes the data set numbers by these labels, perhaps reshaped or sliced; 0: not known",
+     b_classes_of},
     {"random_bits", "shape", "u32 bits, others in each step and call", b_random_bits},
     {"uniform", "low high", "initializer", b_uniform},
     {"normal", "mean std", "initializer", b_normal},

@@ -34,6 +34,7 @@ typedef enum {
   V_PRIMS, /* the namespace prim */
   V_PRIM,  /* a primitive operator */
   V_INIT,
+  V_WRONG, /* what a statement with an error would have made: reading it throws, without a report of its own */
   V_KINDS
 } ValueKind;
 
@@ -121,6 +122,7 @@ struct Frame {
   bool record;       /* results keep their names even when there is one (entries) */
   const Source *src; /* decides which dimensions are visible */
   State *param;      /* the parameter an optimizer's `each` is run for */
+  bool failed;       /* a statement had an error */
   bool returned;
   Value result;
 };
@@ -185,7 +187,7 @@ struct Model {
   Arena *arena;
   Intern *names;
   FrontendOptions opt;
-  Source *std;
+  const Source *std; /* of the library, which models may share: nothing of it is written to */
   int nstd;
   Globals library, user;
   VEC(Source *) files; /* what has been read, to read each once */
@@ -216,6 +218,11 @@ typedef struct {
   void (*ignored)(Elab *e, Frame *f, const Ast *a); /* `ignored NAME, ... if CONDITION` */
 } Watch;
 
+typedef struct {
+  Val input;
+  int64_t n; /* its numbers are below */
+} Classes;
+
 struct Elab {
   const Watch *watch;
   Model *m;
@@ -225,16 +232,20 @@ struct Elab {
   bool training;
   bool frozen;        /* inside a probe or metric: model instances evaluate as in eval mode */
   int64_t accumulate; /* batches an optimizer step takes; run-time numbers count batches */
-  int depth;          /* nested evaluations */
+  int depth;          /* nested evaluations, and walks through values */
+  const Ast *at;      /* evaluated last: where a limit is reached */
   int calls;
   int silent; /* reading a setting here does not count as using it */
   int64_t fuel;
+  bool failed;          /* a statement had an error, and elaboration went on to find others */
+  bool lost;            /* going on would not end */
   uint32_t stray_calls; /* random streams outside any instance */
   VEC(Average) averages;
   /* train section */
   Vars binds;
-  bool entry_args;    /* entries take arguments of their own instead of binds */
-  Vars entry_results; /* results of the entries called so far */
+  VEC(Classes) classes; /* what the data number */
+  bool entry_args;      /* entries take arguments of their own instead of binds */
+  Vars entry_results;   /* results of the entries called so far */
   Module *root;
 };
 
@@ -246,6 +257,8 @@ void elab_report(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* An error after which no other statement is tried. */
+_Noreturn void elab_lost(Elab *e, const Frame *f, const Ast *at, const char *text);
 /* "`what` is f32[4,10]" where the value was made. */
 void elab_note_value(Elab *e, Value v, const char *what);
 const char *value_text(Elab *e, Value v);
@@ -261,7 +274,7 @@ static inline Value v_str(const char *s) { return (Value){.kind = V_STR, .u.str 
 static inline Value v_tensor(Val t) { return (Value){.kind = V_TENSOR, .u.val = t}; }
 static inline Value v_module(Module *m) { return (Value){.kind = V_MODULE, .u.module = m}; }
 Value v_list(Elab *e, int n);
-bool value_equal(Value a, Value b);
+bool value_equal(Elab *e, Value a, Value b);
 double need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 int64_t need_int(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 bool need_bool(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
@@ -274,6 +287,12 @@ Var *vars_find_var(const Vars *vars, const char *name);
 void vars_set(Elab *e, Vars *vars, const char *name, Value v, const Ast *at);
 
 /* ---- evaluation (eval.c, stmt.c) ---- */
+/* What evaluation takes is bounded: n more steps (a list's items, a name's length count too), or an error at what is
+   being evaluated. */
+void elab_spend(Elab *e, int64_t n);
+/* A step into a value, which may hold itself many times over; elab_leave goes with it. */
+void elab_enter(Elab *e);
+static inline void elab_leave(Elab *e) { e->depth--; }
 Value eval(Elab *e, Frame *f, const Ast *a);
 /* The rounds of a loop as a list: of a list, a range of whole numbers, or a count. */
 Value eval_sequence(Elab *e, Frame *f, const Ast *at, Value over);
@@ -304,6 +323,13 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training);
 /* The main model with its settings, paths assigned. */
 Module *elab_root(Elab *e, Frame *f);
 DType type_dtype(Elab *e, const Frame *f, const Ast *type);
+
+/* ---- what an editor asks (symbols.c) ---- */
+void symbols_file(Elab *e, const Ast *file);
+void symbols_value(Elab *e, const Ast *at, Value v);
+static inline void note_value(Elab *e, const Ast *at, Value v) {
+  if (e->m->opt.symbols) symbols_value(e, at, v);
+}
 
 /* ---- states (state.c) ---- */
 State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like);
@@ -352,6 +378,10 @@ const Ast *train_setting(Elab *e, const char *name);
 /* The section's frame: batch, data, and the bound values; e->root is the model. */
 Frame *train_frame(Elab *e);
 /* A field of a data source, as the graph input data.<name>. */
+typedef VEC(DataField) DataFields;
+/* All fields of a source: those it declares, then the arrays its setting `fields` lists. */
+DataFields data_fields(Elab *e, Frame *f, Module *source);
+bool data_has_field(Elab *e, const Module *source, const char *name);
 Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name);
 /* Evaluates the section's bind clauses into e->binds. */
 void eval_binds(Elab *e, Frame *f);

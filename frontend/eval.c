@@ -9,6 +9,24 @@ enum { MAX_EVAL_DEPTH = 700, MAX_LIST = 100000 };
 
 const char *word(Elab *e, const char *text) { return intern(e->m->names, text, strlen(text)); }
 
+/* ---- limits ---- */
+
+static _Noreturn void out_of_limit(Elab *e, const char *text) {
+  if (e->at) elab_lost(e, NULL, e->at, text);
+  e->lost = true;
+  diag_error(e->diags, NULL, "%s", text);
+  diag_throw(e->diags);
+}
+
+void elab_spend(Elab *e, int64_t n) {
+  if ((e->fuel -= n) < 0) out_of_limit(e, "this model takes too many steps to elaborate");
+}
+
+void elab_enter(Elab *e) {
+  if (++e->depth > MAX_EVAL_DEPTH) out_of_limit(e, "nested too deeply");
+  elab_spend(e, 1);
+}
+
 /* ---- names ---- */
 
 const Value *globals_find(const Globals *g, const char *name) {
@@ -179,6 +197,7 @@ bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out) {
   } else {
     v = eval(e, f, a);
   }
+  if (v.kind == V_WRONG) diag_throw(e->diags);
   *out = need_int(e, f, a, v, "an extent");
   return true;
 }
@@ -221,6 +240,7 @@ static Value eval_list(Elab *e, Frame *f, const Ast *a) {
     Value v = eval(e, f, k->kind == AST_SPREAD ? k->kid[0] : k);
     if (k->kind == AST_SPREAD) {
       const List *l = need_list(e, f, k, v, "what follows `*`");
+      elab_spend(e, l->n);
       for (int j = 0; j < l->n; j++) vec_push(e->arena, &items, l->v[j]);
     } else {
       vec_push(e->arena, &items, v);
@@ -309,8 +329,8 @@ static Value eval_binary(Elab *e, Frame *f, const Ast *a) {
   Value y = eval(e, f, a->kid[1]);
   if (name_is(a->name, "@")) return t_matmul(e, f, a, x, y);
   if (!is_numeric(x) || !is_numeric(y)) {
-    if (name_is(a->name, "==")) return v_bool(value_equal(x, y));
-    if (name_is(a->name, "!=")) return v_bool(!value_equal(x, y));
+    if (name_is(a->name, "==")) return v_bool(value_equal(e, x, y));
+    if (name_is(a->name, "!=")) return v_bool(!value_equal(e, x, y));
     if (name_is(a->name, "+") && x.kind == V_LIST && y.kind == V_LIST) {
       Value l = v_list(e, x.u.list->n + y.u.list->n);
       for (int i = 0; i < l.u.list->n; i++)
@@ -330,20 +350,16 @@ static Value eval_binary(Elab *e, Frame *f, const Ast *a) {
 
 /* ---- fields, indices, calls ---- */
 
-static const Ast *declared_field(const Ast *decl, const char *name) {
-  const Ast *body = decl->kid[0];
-  for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) return body->kid[i];
-  return NULL;
-}
-
 static Value module_field(Elab *e, Frame *f, const Ast *a, Module *m) {
   Value v;
-  if (name_is(m->decl->word, "source") && declared_field(m->decl, a->name))
+  if (name_is(m->decl->word, "source") && data_has_field(e, m, a->name))
     return data_field(e, f, a, m, a->name);
   if (module_lookup(e, m, a->name, &v)) return decay(e, f, a, v);
   Names names = {0};
   module_names(e, m, &names);
+  DataFields fields = {0};
+  if (name_is(m->decl->word, "source")) fields = data_fields(e, f, m);
+  for (int i = 0; i < fields.n; i++) vec_push(e->arena, &names, fields.v[i].name);
   elab_report(e, f, a, "%s has no field `%s`%s", m->decl->name, a->name,
               did_you_mean(e, a->name, names.v, names.n));
   diag_note(e->diags, ast_loc(e, m->decl), "%s is declared here", m->decl->name);
@@ -367,7 +383,8 @@ static Value eval_field(Elab *e, Frame *f, const Ast *a) {
   if (x.kind == V_RECORD) return record_field(e, f, a, x.u.list);
   if (x.kind == V_PRIMS) {
     OpId op = op_find(a->name);
-    if (op < OP_COUNT && op != OP_input && op != OP_grad && op != OP_extern)
+    if (op < OP_COUNT && op != OP_input && op != OP_grad && op != OP_extern &&
+        op_table[op].kind != KIND_COLLECTIVE)
       return (Value){.kind = V_PRIM, .u.op = op};
     const char *names[OP_COUNT];
     for (int i = 0; i < OP_COUNT; i++) names[i] = op_table[i].name;
@@ -435,6 +452,7 @@ static Value eval_call(Elab *e, Frame *f, const Ast *a) {
     e->silent -= passed != NULL;
     if (k->kind == AST_SPREAD) {
       const List *l = need_list(e, f, k, v, "what follows `*`");
+      elab_spend(e, l->n);
       for (int j = 0; j < l->n; j++) {
         Arg arg = {.v = l->v[j], .at = k};
         vec_push(e->arena, &args, arg);
@@ -458,9 +476,11 @@ Value eval(Elab *e, Frame *f, const Ast *a) {
   };
   if (a->kind >= (int)(sizeof rules / sizeof *rules) || !rules[a->kind])
     bug("syntax node %d is no expression", a->kind);
-  if (++e->depth > MAX_EVAL_DEPTH) elab_error(e, f, a, "nested too deeply");
-  if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
+  e->at = a;
+  elab_enter(e);
   Value v = rules[a->kind](e, f, a);
+  if (v.kind == V_WRONG) diag_throw(e->diags);
+  note_value(e, a, v);
   e->depth--;
   return v;
 }

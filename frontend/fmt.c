@@ -84,7 +84,7 @@ static void gap(Format *f, const Token *prev, int from, int to, const Token *nex
 
 static bool same_tokens(Arena *a, Diags *d, const Token *was, const StrBuf *out) {
   Source now = {"formatted", out->s ? out->s : "", out->n};
-  const Token *is = lex(a, d, intern_new(a), &now);
+  const Token *is = lex(a, d, intern_new(a, NULL), &now);
   for (;; was++, is++) {
     if (was->kind != is->kind || !name_is(was->text, is->text) || was->num != is->num) return false;
     if (was->kind == TK_END) return true;
@@ -93,7 +93,7 @@ static bool same_tokens(Arena *a, Diags *d, const Token *was, const StrBuf *out)
 }
 
 static void format(Arena *a, Diags *d, const Source *src, StrBuf *out) {
-  const Token *t = lex(a, d, intern_new(a), src), *first = t, *prev = NULL;
+  const Token *t = lex(a, d, intern_new(a, NULL), src), *first = t, *prev = NULL;
   Format f = {.src = src, .out = out};
   int at = 0;
   for (; t->kind != TK_END; prev = t, t++) {

@@ -3,6 +3,7 @@
 #ifndef JEPAC_FRONTEND_H
 #define JEPAC_FRONTEND_H
 
+#include "frontend/symbols.h"
 #include "ir/graph/graph.h"
 #include "ir/recipe.h"
 
@@ -16,13 +17,24 @@ typedef struct {
   Shape shape;
 } KnownShape;
 
+/* The language's own library (frontend/std), parsed. Any number of models may share one, on any threads. */
+typedef struct Library Library;
+Library *library_parse(Arena *a);
+
 typedef struct {
   const NameValue *set;
   int nset;
   const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
-  const char *std_dir; /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
-  const char *text;    /* the main file's text; NULL: read from its path */
+  int ranks;              /* > 1: batches are shared by so many processes */
+  const char *std_dir;    /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
+  const char *text;       /* the main file's text; NULL: read from its path */
+  const Library *library; /* NULL: the model has one of its own */
+  bool use_anywhere; /* `use` reads any file, not only what lies under the main file's folder or std_dir */
+  bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
+  bool *
+      unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
+  Symbols *symbols; /* learns what the names of the main file mean; NULL: nobody asks */
 } FrontendOptions;
 
 typedef struct Model Model;
@@ -45,6 +57,10 @@ Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool gr
    recipe's bind clauses say and all objectives (probes too) take part; without, they are the main entry's own
    arguments and only the main objective takes part. */
 Graph *frontend_train_step(Model *m, Diags *d, bool bind_data);
+
+/* Loss and metrics of the training step, those of probes too, in eval mode: what is measured on data that are not trained
+   on. Inputs are "data.<field>"; no state changes. NULL after reporting, also where the recipe's `best` is none of them. */
+Graph *frontend_validation(Model *m, Diags *d);
 
 /* The train section's numbers and data; NULL (reported) when the file has none. */
 const Recipe *frontend_recipe(Model *m, Diags *d);

@@ -7,15 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_TOKENS = 1 << 20 };
+
 struct Intern {
   Arena *arena;
+  const Intern *base;
   const char **slot;
   int n, cap;
 };
 
-Intern *intern_new(Arena *a) {
+Intern *intern_new(Arena *a, const Intern *base) {
   Intern *t = NEW(a, Intern);
   t->arena = a;
+  t->base = base;
   t->cap = 1024;
   t->slot = NEWN(a, const char *, t->cap);
   return t;
@@ -28,6 +32,8 @@ static const char **intern_slot(const char **slot, int cap, const char *s, size_
 }
 
 const char *intern(Intern *t, const char *s, size_t n) {
+  const char **known = t->base ? intern_slot(t->base->slot, t->base->cap, s, n) : NULL;
+  if (known && *known) return *known;
   if (t->n * 2 >= t->cap) {
     const char **bigger = NEWN(t->arena, const char *, t->cap * 2);
     for (int i = 0; i < t->cap; i++)
@@ -148,8 +154,9 @@ static void lex_punct(Lexer *x, Token *t) {
 Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
   Lexer x = {a, d, names, src, 0, 0, 1};
   VEC(Token) out = {0};
-  if (!strncmp(src->text, "\xef\xbb\xbf", 3))
-    x.at = x.line_start = 3; /* the mark some editors begin UTF-8 with */
+  if (!source_is_text(src, d)) diag_throw(d);
+  if (src->len >= MODEL_BYTES) lex_error(&x, 0, "a model file has less than 4 MiB");
+  if (source_has_mark(src)) x.at = x.line_start = TEXT_MARK;
   for (;;) {
     Token t = {.kind = TK_END, .text = ""};
     t.nl = lex_blank(&x);
@@ -176,6 +183,7 @@ Token *lex(Arena *a, Diags *d, Intern *names, const Source *src) {
       lex_punct(&x, &t);
     }
     t.end = (int)x.at;
+    if (out.n >= MOST_TOKENS) lex_error(&x, (size_t)t.begin, "this model file is too long");
     vec_push(a, &out, t);
   }
 }

@@ -46,7 +46,7 @@ static bool literal(const Ast *a) {
 }
 
 static bool is_default(Elab *e, Frame *f, const Ast *p, Value v) {
-  return p->kid[1] && literal(p->kid[1]) && value_equal(v, eval(e, f, p->kid[1]));
+  return p->kid[1] && literal(p->kid[1]) && value_equal(e, v, eval(e, f, p->kid[1]));
 }
 
 static void bound(Elab *e, Frame *f, Use *u, const Ast *p, const char *whose) {

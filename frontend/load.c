@@ -4,7 +4,9 @@
 #include "frontend/std.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- global names ---- */
 
@@ -77,6 +79,45 @@ static const char *folder_of(Arena *a, const char *path) {
 
 static Ast *load_file(Elab *e, Source *src, bool main_file);
 
+static bool lies_under(const char *path, const char *folder) {
+  char *full = folder ? realpath(folder, NULL) : NULL;
+  size_t n = full ? strlen(full) : 0;
+  bool under = full && !strncmp(path, full, n) && (n == 1 || path[n] == '/');
+  free(full);
+  return under;
+}
+
+/* The files are wrong by themselves, not what they say: another exit status. */
+static const char *unread(Model *m) {
+  if (m->opt.unread) *m->opt.unread = true;
+  return strerror(errno);
+}
+
+/* A model may be a stranger's: what it uses is a file, beside it or of the library. NULL (errno ENOENT): there is none. */
+static Source *read_used(Elab *e, const Ast *use, const char *path) {
+  Model *m = e->m;
+  struct stat at;
+  char *full = realpath(path, NULL);
+  if (!full || stat(full, &at)) {
+    free(full);
+    if (errno == ENOENT) return NULL;
+    elab_error(e, NULL, use, "cannot read `%s`: %s", path, unread(m));
+  }
+  bool known = m->opt.use_anywhere || lies_under(full, folder_of(m->arena, m->files.v[0]->path)) ||
+               lies_under(full, m->opt.std_dir);
+  free(full);
+  if (!S_ISREG(at.st_mode))
+    unread(m), elab_error(e, NULL, use, "cannot read `%s`: it is no regular file", path);
+  if (!known) {
+    elab_report(e, NULL, use, "`%s` lies outside of the model's folder and of the library", path);
+    diag_note(e->diags, NULL, "--allow-use reads it all the same");
+    diag_throw(e->diags);
+  }
+  Source *src = source_read_most(m->arena, path, MODEL_BYTES);
+  if (!src) elab_error(e, NULL, use, "cannot read `%s`: %s", path, unread(m));
+  return src;
+}
+
 static void add_use(Elab *e, const Ast *use, const Source *src) {
   Used u = {use, src};
   vec_push(e->m->arena, &e->m->uses, u);
@@ -97,8 +138,7 @@ static void load_used(Elab *e, const Ast *use) {
         add_use(e, use, m->files.v[k]);
         return;
       }
-    src = source_read(m->arena, path);
-    if (!src && errno != ENOENT) elab_error(e, NULL, use, "cannot read `%s`: %s", path, strerror(errno));
+    src = read_used(e, use, path);
   }
   if (!src) {
     elab_report(e, NULL, use, "there is no file `%s`", use->name);
@@ -114,6 +154,7 @@ static Ast *load_file(Elab *e, Source *src, bool main_file) {
   vec_push(m->arena, &m->files, src);
   Ast *file = parse_file(m->arena, e->diags, m->names, src);
   vec_push(m->arena, &m->asts, file);
+  if (main_file && m->opt.symbols) symbols_file(e, file);
   for (int i = 0; i < file->nkid; i++)
     if (file->kid[i]->kind == AST_USE) load_used(e, file->kid[i]);
   for (int i = 0; i < file->nkid; i++) {
@@ -129,15 +170,28 @@ static Ast *load_file(Elab *e, Source *src, bool main_file) {
   return file;
 }
 
-static void load_library(Elab *e) {
-  Model *m = e->m;
-  m->nstd = std_nfile;
-  m->std = NEWN(m->arena, Source, std_nfile);
+struct Library {
+  Intern *names;
+  Source *std;
+  Globals globals;
+};
+
+Library *library_parse(Arena *a) {
+  Library *l = NEW(a, Library);
+  Diags *d = diags_new(a);
+  jmp_buf env;
+  *diags_trap(d) = &env;
+  if (setjmp(env)) bug("the library: %s", diags_first(d));
+  l->names = intern_new(a, NULL);
+  l->std = NEWN(a, Source, std_nfile);
+  Model m = {.arena = a, .names = l->names};
+  Elab e = {.m = &m, .arena = a, .diags = d};
   for (int i = 0; i < std_nfile; i++) {
-    m->std[i] = (Source){std_files[i].path, (const char *)std_files[i].text, std_files[i].len};
-    Ast *file = parse_file(m->arena, e->diags, m->names, &m->std[i]);
-    for (int k = 0; k < file->nkid; k++) define(e, &m->library, file->kid[k]);
+    l->std[i] = (Source){std_files[i].path, (const char *)std_files[i].text, std_files[i].len};
+    Ast *file = parse_file(a, d, l->names, &l->std[i]);
+    for (int k = 0; k < file->nkid; k++) define(&e, &l->globals, file->kid[k]);
   }
+  return l;
 }
 
 /* ---- the main model ---- */
@@ -281,6 +335,14 @@ static const Ast *declaration_of(Elab *e, const Ast *call) {
   return v ? v->u.fn.decl : NULL;
 }
 
+static Ast *copy_ast(Arena *a, const Ast *from) {
+  Ast *to = NEW(a, Ast);
+  *to = *from;
+  to->kid = NEWN(a, Ast *, from->nkid + 1);
+  for (int i = 0; i < from->nkid; i++) to->kid[i] = from->kid[i] ? copy_ast(a, from->kid[i]) : NULL;
+  return to;
+}
+
 /* Puts value where the dotted path leads inside an expression: arguments of calls. */
 static void set_inside(Elab *e, Ast **slot, const char *path, Ast *value, const Ast *whole) {
   if (!path) {
@@ -314,8 +376,9 @@ static void set_inside(Elab *e, Ast **slot, const char *path, Ast *value, const 
     arg->name = name;
     arg->nkid = 1;
     arg->kid = NEWN(e->m->arena, Ast *, 1);
-    arg->kid[0] = dot ? (Ast *)decl->kid[position]->kid[1] : value;
-    if (dot && !arg->kid[0]) elab_error(e, NULL, whole, "`%s` is not given in the file", name);
+    const Ast *given = decl->kid[position]->kid[1];
+    if (dot && !given) elab_error(e, NULL, whole, "`%s` is not given in the file", name);
+    arg->kid[0] = dot ? copy_ast(e->m->arena, given) : value; /* the declaration serves others too */
     Ast **kids = NEWN(e->m->arena, Ast *, call->nkid + 1);
     memcpy(kids, call->kid, sizeof *kids * (size_t)call->nkid);
     kids[call->nkid++] = arg;
@@ -454,13 +517,12 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training) {
 
 static void load(Elab *e, const char *path) {
   Model *m = e->m;
-  Source *src = m->opt.text ? NEW(m->arena, Source) : source_read(m->arena, path);
+  Source *src = m->opt.text ? NEW(m->arena, Source) : source_read_most(m->arena, path, MODEL_BYTES);
   if (m->opt.text) *src = (Source){path, m->opt.text, strlen(m->opt.text)};
   if (!src) {
-    diag_error(e->diags, NULL, "cannot read %s: %s", path, strerror(errno));
+    diag_error(e->diags, NULL, "cannot read %s: %s", path, unread(m));
     diag_throw(e->diags);
   }
-  load_library(e);
   Ast *file = load_file(e, src, true);
   find_main(e, file);
   add_implicit_dims(e);
@@ -477,8 +539,12 @@ static void load(Elab *e, const char *path) {
 Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions *opt) {
   Model *m = NEW(a, Model);
   m->arena = a;
-  m->names = intern_new(a);
   if (opt) m->opt = *opt;
+  const Library *l = m->opt.library ? m->opt.library : library_parse(a);
+  m->names = intern_new(a, l->names);
+  m->std = l->std;
+  m->nstd = std_nfile;
+  m->library = l->globals;
   Elab *e = NEW(a, Elab);
   elab_start(e, m, d, graph_new(a, "settings"), true);
   jmp_buf env, *saved = *diags_trap(d);
@@ -486,7 +552,7 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
   bool ok = false;
   if (!setjmp(env)) {
     load(e, path);
-    ok = true;
+    ok = !e->failed;
   }
   *diags_trap(d) = saved;
   return ok ? m : NULL;

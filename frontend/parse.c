@@ -14,6 +14,7 @@ typedef struct {
   Token *tok;   /* the next token */
   int brackets; /* open ( and [: line breaks do not count inside */
   int depth;
+  bool failed; /* a statement had an error, and the parser went on to find others */
 } Parser;
 
 typedef VEC(Ast *) AstVec;
@@ -208,13 +209,14 @@ static Ast *parse_list(Parser *p) {
   return finish(p, list, &kids);
 }
 
-/* primary := NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
+/* primary := ["every"] NUM [unit] | STR | NAME | list | "(" expr ")" | "if" expr "then" expr "else" expr;  unit :=
    epochs|steps|% */
 static Ast *parse_primary(Parser *p) {
   Token *at = p->tok;
-  if (at->kind == TK_NUM) {
+  if (token_is(at, "every") && at[1].kind == TK_NUM && !at[1].nl) p->tok++;
+  if (p->tok->kind == TK_NUM) {
     Ast *a = node(p, AST_NUM, at);
-    a->num = at->num;
+    a->num = p->tok->num;
     p->tok++;
     bool same_line = !p->tok->nl;
     if (same_line && (token_is(p->tok, "epochs") || token_is(p->tok, "epoch"))) a->name = "epochs";
@@ -656,6 +658,43 @@ static Ast *parse_statement(Parser *p) {
   return parse_assign(p);
 }
 
+/* To the line after the statement that begins at start and has an error at or before the next token: not inside the
+   blocks it opens, and inside its brackets only while lines are indented more than it is. */
+static void skip_statement(Parser *p, const Token *start) {
+  const Token *wrong = p->tok;
+  int braces = 0, brackets = 0;
+  for (p->tok = (Token *)start; p->tok->kind != TK_END; p->tok++) {
+    bool line = p->tok->nl && p->tok > start && p->tok >= wrong;
+    if (token_is(p->tok, "}") && !braces) return;
+    if (line && !braces && (brackets <= 0 || p->tok->col <= start->col)) return;
+    braces += token_is(p->tok, "{") - token_is(p->tok, "}");
+    brackets += token_is(p->tok, "(") + token_is(p->tok, "[") - token_is(p->tok, ")") - token_is(p->tok, "]");
+  }
+}
+
+/* A statement, or NULL after an error in it: the parser then goes on with the next one. */
+static Ast *try_statement(Parser *p) {
+  enum { ENOUGH = 20 };
+  const Token *start = p->tok;
+  const int depth = p->depth;
+  jmp_buf env, **trap = diags_trap(p->diags), *saved = *trap;
+  *trap = &env;
+  if (!setjmp(env)) {
+    Ast *a = parse_statement(p);
+    if (!accept(p, ",") && !accept(p, ";") && !p->tok->nl && !token_is(p->tok, "}") && p->tok->kind != TK_END)
+      expected(p, "the end of the statement");
+    *trap = saved;
+    return a;
+  }
+  *trap = saved;
+  p->failed = true;
+  if (p->tok->kind == TK_END || diags_errors(p->diags) >= ENOUGH) diag_throw(p->diags);
+  p->depth = depth;
+  p->brackets = 0;
+  skip_statement(p, start);
+  return NULL;
+}
+
 /* block := "{" {statement (line break | "," | ";")} "}" */
 static Ast *parse_block(Parser *p) {
   Token *at = p->tok;
@@ -670,9 +709,8 @@ static Ast *parse_block(Parser *p) {
       diag_note(p->diags, token_loc(p, at), "the block begins here");
       diag_throw(p->diags);
     }
-    vec_push(p->arena, &kids, parse_statement(p));
-    if (!accept(p, ",") && !accept(p, ";") && !p->tok->nl && !token_is(p->tok, "}") && p->tok->kind != TK_END)
-      expected(p, "the end of the statement");
+    Ast *statement = try_statement(p);
+    if (statement) vec_push(p->arena, &kids, statement);
   }
   p->tok++;
   p->brackets = brackets;
@@ -748,12 +786,14 @@ static Ast *file(Parser *p) {
 }
 
 Ast *parse_file(Arena *arena, Diags *d, Intern *names, const Source *src) {
-  Parser p = {arena, d, names, src, lex(arena, d, names, src), 0, 0};
-  return file(&p);
+  Parser p = {arena, d, names, src, lex(arena, d, names, src), 0, 0, false};
+  Ast *a = file(&p);
+  if (p.failed) diag_throw(d);
+  return a;
 }
 
 Ast *parse_expression(Arena *arena, Diags *d, Intern *names, const Source *src) {
-  Parser p = {arena, d, names, src, lex(arena, d, names, src), 1, 0};
+  Parser p = {arena, d, names, src, lex(arena, d, names, src), 1, 0, false};
   Ast *a = parse_expr(&p);
   if (p.tok->kind != TK_END) expected(&p, "the end of the value");
   return a;

@@ -2,10 +2,12 @@
    run in. */
 #include "frontend/elab.h"
 
+#include <math.h>
 #include <string.h>
 
-static const char *const setting_names[] = {"data",      "optimizer",  "batch", "epochs",    "steps", "seed",
-                                            "clip_norm", "accumulate", "eval",  "precision", NULL};
+static const char *const setting_names[] = {"data",     "optimizer", "batch",      "epochs", "steps",
+                                            "seed",     "clip_norm", "accumulate", "eval",   "precision",
+                                            "validate", "best",      "patience",   NULL};
 
 const char *train_setting_name(int i) { return setting_names[i]; }
 
@@ -84,13 +86,82 @@ static Shape field_shape(Elab *e, Frame *f, const Ast *type) {
   return s;
 }
 
-Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name) {
-  const Ast *body = source->decl->kid[0], *decl = NULL;
-  for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) decl = body->kid[i]->kid[0];
+static Value *argument(Elab *e, const Module *m, const char *name) {
+  return vars_find(&m->args, word(e, name));
+}
+
+/* What array(NAME, SHAPE, TYPE) says of one of a source's `fields`. */
+static DataField listed_field(Elab *e, Frame *f, Value v, int64_t batch) {
+  const Ast *at = train_setting(e, "data");
+  if (v.kind != V_MODULE || !name_is(v.u.module->decl->name, "array"))
+    elab_error(e, f, at, "the fields of a data source are listed as array(...), not %s", value_text(e, v));
+  const Module *m = v.u.module;
+  Shape inner = need_shape(e, f, at, *argument(e, m, "shape"), "the shape of an array");
+  if (inner.rank == MAX_RANK)
+    elab_error(e, f, at, "an array has at most %d axes beside the batch", MAX_RANK - 1);
+  DataField field = {word(e, argument(e, m, "name")->u.str), dtype_parse(argument(e, m, "type")->u.str), {0}};
+  field.shape.rank = inner.rank + 1;
+  field.shape.dim[0] = batch;
+  memcpy(field.shape.dim + 1, inner.dim, (size_t)inner.rank * sizeof *inner.dim);
+  return field;
+}
+
+DataFields data_fields(Elab *e, Frame *f, Module *source) {
+  DataFields fields = {0};
   Frame *own = frame_new(e, f, source->decl, source, source->site);
-  Shape s = field_shape(e, own, decl);
-  DType dt = type_dtype(e, own, decl);
+  const Ast *body = source->decl->kid[0];
+  for (int i = 0; i < body->nkid; i++) {
+    if (body->kid[i]->kind != AST_DECL_FIELD) continue;
+    const Ast *type = body->kid[i]->kid[0];
+    DataField field = {body->kid[i]->name, type_dtype(e, own, type), field_shape(e, own, type)};
+    vec_push(e->arena, &fields, field);
+  }
+  const Value *listed = argument(e, source, "fields"), *batch = vars_find(&source->fields, word(e, "batch"));
+  for (int i = 0; listed && listed->kind == V_LIST && i < listed->u.list->n; i++) {
+    DataField field = listed_field(e, f, listed->u.list->v[i], batch ? (int64_t)batch->u.num : 1);
+    for (int k = 0; k < fields.n; k++)
+      if (fields.v[k].name == field.name)
+        elab_error(e, f, train_setting(e, "data"), "there are two arrays `%s`", field.name);
+    vec_push(e->arena, &fields, field);
+  }
+  return fields;
+}
+
+/* The setting of array(NAME, ...) among a source's `fields`; NULL: no such array. */
+static const Module *find_listed(Elab *e, const Module *source, const char *name) {
+  const Value *listed = argument(e, source, "fields");
+  for (int i = 0; listed && listed->kind == V_LIST && i < listed->u.list->n; i++) {
+    const Value v = listed->u.list->v[i];
+    const Value *own = v.kind == V_MODULE ? argument(e, v.u.module, "name") : NULL;
+    if (own && own->kind == V_STR && !strcmp(own->u.str, name)) return v.u.module;
+  }
+  return NULL;
+}
+
+bool data_has_field(Elab *e, const Module *source, const char *name) {
+  const Ast *body = source->decl->kid[0];
+  for (int i = 0; i < body->nkid; i++)
+    if (body->kid[i]->kind == AST_DECL_FIELD && body->kid[i]->name == name) return true;
+  return find_listed(e, source, name);
+}
+
+/* A field of labels holds numbers below this; 0: not known. */
+static int64_t field_classes(Elab *e, const Module *source, const char *name) {
+  const Module *array = find_listed(e, source, name);
+  const Value *v = array ? argument(e, array, "classes") : vars_find(&source->fields, word(e, "classes"));
+  if (!v) v = argument(e, source, "classes");
+  return v && v->kind == V_NUM && (array || name_is(name, "label") || name_is(name, "tokens"))
+             ? (int64_t)v->u.num
+             : 0;
+}
+
+Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *name) {
+  DataFields all = data_fields(e, f, source);
+  int k = 0;
+  while (k < all.n && all.v[k].name != name) k++;
+  if (k == all.n) bug("data source without field %s", name);
+  Shape s = all.v[k].shape;
+  DType dt = all.v[k].dt;
   for (int i = 0; i < s.rank; i++)
     if (s.dim[i] < 1) {
       elab_report(e, f, at, "the data has no `%s` with these settings: it would be %s", name,
@@ -103,7 +174,9 @@ Value data_field(Elab *e, Frame *f, const Ast *at, Module *source, const char *n
   if (known >= 0) return v_tensor(e->g->inputs.v[known].val);
   t_fits(e, f, at, dt, &s);
   e->g->loc = elab_loc(e, f, at);
-  return v_tensor(g_input(e->g, input, IN_ARG, dt, &s, NULL));
+  Classes c = {g_input(e->g, input, IN_ARG, dt, &s, NULL), field_classes(e, source, name)};
+  vec_push(e->arena, &e->classes, c);
+  return v_tensor(c.input);
 }
 
 /* ---- the section's frame ---- */
@@ -193,6 +266,7 @@ static void settings_of_vars(Elab *e, Frame *f, const Vars *vars, Setting *out) 
 }
 
 static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
+  elab_enter(e);
   Setting s = {.name = var->name, .loc = var->at ? elab_loc(e, f, var->at) : NULL};
   Value v = var->v;
   Vars items = {0};
@@ -222,6 +296,7 @@ static Setting setting_of_value(Elab *e, Frame *f, const Var *var) {
     break;
   default: s.kind = SET_STR; s.str = v.kind == V_STR ? v.u.str : value_text(e, v);
   }
+  elab_leave(e);
   return s;
 }
 
@@ -256,15 +331,9 @@ static void describe_data(Elab *e, Frame *f, Recipe *r, Setting *data) {
       setting_of_value(e, f, &(Var){.name = "data", .v = v_module(source), .at = train_setting(e, "data")});
   r->data =
       (DataSpec){.source = source->decl->name, .set = data->item, .nset = data->nitem, .loc = source->site};
-  VEC(DataField) fields = {0};
-  Frame *own = frame_new(e, f, source->decl, source, source->site);
-  const Ast *body = source->decl->kid[0];
-  for (int i = 0; i < body->nkid; i++) {
-    if (body->kid[i]->kind != AST_DECL_FIELD) continue;
-    const Ast *type = body->kid[i]->kid[0];
-    DataField field = {body->kid[i]->name, type_dtype(e, own, type), field_shape(e, own, type)};
-    if (shape_count(&field.shape) > 0) vec_push(e->arena, &fields, field);
-  }
+  DataFields all = data_fields(e, f, source), fields = {0};
+  for (int i = 0; i < all.n; i++)
+    if (shape_count(&all.v[i].shape) > 0) vec_push(e->arena, &fields, all.v[i]);
   const Value *samples = vars_find(&source->fields, word(e, "samples"));
   if (samples && samples->kind == V_NUM) r->data.samples = (int64_t)samples->u.num;
   r->data.field = fields.v;
@@ -285,17 +354,19 @@ static Setting describe_eval(Elab *e, Frame *f) {
 
 /* ---- monitors ---- */
 
-/* `after` is a number of steps, epochs, or percent of the run: all known to the runtime only. */
-static void monitor_after(Elab *e, Frame *f, const Ast *a, Monitor *m) {
+/* A number of steps, epochs, or percent of the run: all known to the runtime only. */
+static double length_of(Elab *e, Frame *f, const Ast *a, StepUnit *unit, const char *what) {
   static const char *const units[] = {[UNIT_STEPS] = "steps", [UNIT_EPOCHS] = "epochs", [UNIT_PERCENT] = "%"};
+  *unit = UNIT_STEPS;
+  if (a->kind != AST_NUM) return need_num(e, f, a, eval(e, f, a), what);
+  for (int i = 0; i < 3 && a->name; i++)
+    if (name_is(a->name, units[i])) *unit = (StepUnit)i;
+  return a->num;
+}
+
+static void monitor_after(Elab *e, Frame *f, const Ast *a, Monitor *m) {
   if (!a) return;
-  if (a->kind == AST_NUM) {
-    m->after = a->num;
-    for (int i = 0; i < 3; i++)
-      if (name_is(a->name, units[i])) m->unit = (StepUnit)i;
-  } else {
-    m->after = need_num(e, f, a, eval(e, f, a), "the first step of a monitor");
-  }
+  m->after = length_of(e, f, a, &m->unit, "the first step of a monitor");
   if (m->after < 0) elab_error(e, f, a, "a monitor cannot begin before the first step");
 }
 
@@ -320,6 +391,39 @@ static void build_monitors(Elab *e, Frame *f, Recipe *r) {
   }
   r->monitor = all.v;
   r->nmonitor = all.n;
+}
+
+/* `best = highest("top1")`, or the lowest loss. */
+static void best_setting(Elab *e, Frame *f, Validate *v) {
+  const Ast *given = train_setting(e, "best");
+  *v = (Validate){.best = "loss"};
+  if (!given) return;
+  Value b = eval(e, f, given);
+  const Module *m = b.kind == V_MODULE ? b.u.module : NULL;
+  if (!m || (!name_is(m->decl->name, "highest") && !name_is(m->decl->name, "lowest")))
+    elab_error(e, f, given, "`best` is highest(...) or lowest(...) of a metric, not %s", value_text(e, b));
+  for (int i = 0; i < m->args.n; i++) e->watch->read(e, &m->args.v[i]);
+  v->best = argument(e, m, "metric")->u.str;
+  v->highest = name_is(m->decl->name, "highest");
+  v->best_loc = elab_loc(e, f, given);
+}
+
+static Validate validate_settings(Elab *e, Frame *f) {
+  static const char *const others[] = {"best", "patience"};
+  const Ast *a = train_setting(e, "validate");
+  Validate v;
+  best_setting(e, f, &v);
+  v.patience = count_setting(e, f, "patience", 0, 1);
+  if (a) v.every = length_of(e, f, a, &v.unit, "`validate`");
+  if (a && !(v.every > 0)) elab_error(e, f, a, "`validate` says how often, such as `every 1 epochs`");
+  if (a && v.unit == UNIT_STEPS && v.every != floor(v.every))
+    elab_error(e, f, a, "`validate` is a whole number of steps");
+  for (int i = 0; i < 2 && !a; i++)
+    if (train_setting(e, others[i]))
+      elab_error(e, f, train_setting(e, others[i]), "`%s` has no effect without `validate = every 1 epochs`",
+                 others[i]);
+  if (a && !train_setting(e, "data")) elab_error(e, f, a, "`validate` has no effect without `data`");
+  return v;
 }
 
 static DType precision_setting(Elab *e, Frame *f) {
@@ -365,6 +469,18 @@ static void describe_section(Elab *e, Frame *f, Recipe *r, Setting data, Setting
   r->nset = set.n;
 }
 
+/* Ranks take equal shares of a batch. */
+static void check_ranks(Elab *e, Frame *f, int64_t batch) {
+  int64_t n = e->m->opt.ranks, less;
+  if (n < 2 || batch % n == 0) return;
+  less = batch / n * n;
+  const char *fits = less ? arena_printf(e->arena, "%lld and %lld do", (long long)less, (long long)(less + n))
+                          : arena_printf(e->arena, "%lld does", (long long)n);
+  elab_error(e, f, train_setting(e, "batch"),
+             "a batch of %lld does not divide into equal shares of %lld ranks; %s", (long long)batch,
+             (long long)n, fits);
+}
+
 const Recipe *recipe_build(Elab *e) {
   Model *m = e->m;
   Recipe *r = NEW(e->arena, Recipe);
@@ -377,6 +493,7 @@ const Recipe *recipe_build(Elab *e) {
   derive_dims(e, f);
   r->model = m->main->name;
   r->batch = count_setting(e, f, "batch", 0, 1);
+  check_ranks(e, f, r->batch);
   r->epochs = count_setting(e, f, "epochs", 0, 1);
   r->steps = count_setting(e, f, "steps", 0, 1);
   r->seed = count_setting(e, f, "seed", 0, 0);
@@ -384,6 +501,7 @@ const Recipe *recipe_build(Elab *e) {
   if (!r->epochs && !r->steps)
     elab_error(e, f, m->train, "the train section lacks `epochs = ...` or `steps = ...`");
   build_monitors(e, f, r);
+  r->validate = validate_settings(e, f);
   Setting data = {.name = "data"};
   if (train_setting(e, "data")) describe_data(e, f, r, &data);
   Setting protocols = describe_eval(e, f);

@@ -73,6 +73,8 @@ Val state_value(Elab *e, const Frame *f, const Ast *at, State *s) {
 }
 
 void assign_paths(Elab *e, Value v, const char *path) {
+  elab_enter(e);
+  elab_spend(e, (int64_t)(strlen(path) / 16));
   if (v.kind == V_STATE) {
     if (!v.u.state->name) v.u.state->name = path;
   } else if (v.kind == V_LIST) {
@@ -84,6 +86,7 @@ void assign_paths(Elab *e, Value v, const char *path) {
     m->path = path;
     for (int i = 0; i < m->fields.n; i++) assign_field_path(e, m, m->fields.v[i].name, m->fields.v[i].v);
   }
+  elab_leave(e);
 }
 
 void assign_field_path(Elab *e, Module *m, const char *name, Value v) {
@@ -92,15 +95,18 @@ void assign_field_path(Elab *e, Module *m, const char *name, Value v) {
 }
 
 void collect_states(Elab *e, Value v, StateVec *out) {
+  elab_enter(e);
   if (v.kind == V_STATE) {
-    for (int i = 0; i < out->n; i++)
-      if (out->v[i] == v.u.state) return;
-    vec_push(e->arena, out, v.u.state);
+    int i = 0;
+    while (i < out->n && out->v[i] != v.u.state) i++;
+    if (i == out->n) vec_push(e->arena, out, v.u.state);
+    elab_spend(e, out->n / 256);
   } else if (v.kind == V_LIST) {
     for (int i = 0; i < v.u.list->n; i++) collect_states(e, v.u.list->v[i], out);
   } else if (v.kind == V_MODULE) {
     for (int i = 0; i < v.u.module->fields.n; i++) collect_states(e, v.u.module->fields.v[i].v, out);
   }
+  elab_leave(e);
 }
 
 /* ---- averaged copies ---- */
@@ -121,7 +127,7 @@ static void clone_vars(Cloner *c, const Vars *from, Vars *to) {
   }
 }
 
-static Value clone(Cloner *c, Value v) {
+static Value clone_within(Cloner *c, Value v) {
   Arena *a = c->e->arena;
   if (v.kind == V_LIST) {
     Value l = v_list(c->e, v.u.list->n);
@@ -129,6 +135,7 @@ static Value clone(Cloner *c, Value v) {
     return l;
   }
   if (v.kind != V_STATE && v.kind != V_MODULE) return v;
+  elab_spend(c->e, c->from.n / 256);
   for (int i = 0; i < c->from.n; i++) {
     Value w = c->from.v[i];
     if (w.kind == v.kind && (v.kind == V_STATE ? w.u.state == v.u.state : w.u.module == v.u.module))
@@ -161,6 +168,13 @@ static Value clone(Cloner *c, Value v) {
     clone_vars(c, &v.u.module->args, &copy.u.module->args);
     clone_vars(c, &v.u.module->fields, &copy.u.module->fields);
   }
+  return copy;
+}
+
+static Value clone(Cloner *c, Value v) {
+  elab_enter(c->e);
+  Value copy = clone_within(c, v);
+  elab_leave(c->e);
   return copy;
 }
 

@@ -205,6 +205,7 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
       g.v = check_type(e, f, g.from ? caller : f, g.from ? g.from : p, p->kid[0], g.v,
                        arena_printf(e->arena, "`%s` of %s", p->name, whose));
     vars_set(e, &f->vars, p->name, g.v, g.from ? g.from : p);
+    note_value(e, p, g.v);
     e->watch->bound(e, f, g.use, p, whose);
   }
   for (int k = 0; k < narg; k++)
@@ -214,7 +215,8 @@ static void bind_params(Elab *e, Frame *f, const Ast *at, const Ast *decl, const
 /* ---- calls ---- */
 
 static void enter_call(Elab *e, Frame *f, const Ast *at, const Ast *decl) {
-  if (++e->calls > MAX_CALLS) elab_error(e, f, at, "calls of `%s` nest too deeply", decl->name);
+  if (++e->calls > MAX_CALLS)
+    elab_lost(e, f, at, arena_printf(e->arena, "calls of `%s` nest too deeply", decl->name));
 }
 
 static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Module *self, const Arg *arg,
@@ -223,6 +225,7 @@ static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Mo
   Frame *callee = frame_new(e, f, decl, self, elab_loc(e, f, at));
   bind_params(e, callee, at, decl, arg, narg);
   exec_block(e, callee, decl->kid[0]);
+  if (callee->failed) diag_throw(e->diags);
   if (!callee->returned) elab_error(e, f, at, "`%s` returns nothing", decl->name);
   e->calls--;
   return callee->result;
@@ -325,6 +328,7 @@ Value call_library(Elab *e, Frame *f, const Ast *at, const char *name, const Val
 /* ---- statements ---- */
 
 static void assign(Elab *e, Frame *f, const char *name, Value v, const Ast *at) {
+  note_value(e, at, v);
   if (!f->fields) {
     Value old;
     if (f->self && !f->library && module_lookup(e, f->self, name, &old) && old.kind == V_STATE)
@@ -371,7 +375,9 @@ static void exec_state(Elab *e, Frame *f, const Ast *a) {
 static State *update_target(Elab *e, Frame *f, const Ast *a) {
   const Value *v = vars_find(&f->vars, a->name);
   if (v && v->kind == V_STATE) return v->u.state;
+  if (v && v->kind == V_WRONG) diag_throw(e->diags);
   v = f->self ? vars_find(&f->self->fields, a->name) : NULL;
+  if (v && v->kind == V_WRONG) diag_throw(e->diags);
   if (v && v->kind == V_STATE && v->u.state->kind == IN_BUFFER) return v->u.state;
   const char *names[64];
   int n = 0;
@@ -427,6 +433,7 @@ static void exec_repeat(Elab *e, Frame *f, const Ast *a) {
   Value over = eval_sequence(e, f, a->kid[0], eval(e, f, a->kid[0]));
   for (int i = 0; i < over.u.list->n && !f->returned; i++) {
     vars_set(e, &f->vars, a->name, over.u.list->v[i], a);
+    note_value(e, a, over.u.list->v[i]);
     exec_block(e, f, a->kid[1]);
   }
 }
@@ -520,12 +527,48 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_OBJECTIVE] = exec_misplaced,
       [AST_MONITOR] = exec_misplaced,
   };
-  if (--e->fuel < 0) elab_error(e, f, a, "this model takes too many steps to elaborate");
+  e->at = a;
+  elab_spend(e, 1);
   rules[a->kind](e, f, a);
 }
 
+/* After an error in a statement, what it would have given values to has none. */
+static void spoil(Elab *e, Frame *f, const Ast *a) {
+  const Value wrong = {.kind = V_WRONG};
+  Vars *vars = f->fields ? &f->self->fields : &f->vars;
+  if (a->kind == AST_ASSIGN)
+    for (int i = 1; i < a->nkid; i++) vars_set(e, vars, a->kid[i]->name, wrong, a->kid[i]);
+  if (a->kind == AST_DECL_STATE && a->name) vars_set(e, vars, a->name, wrong, a);
+  if (a->kind == AST_RETURN) f->returned = true;
+  if (a->kind == AST_IF || a->kind == AST_REPEAT || a->kind == AST_BLOCK)
+    for (int i = 0; i < a->nkid; i++) spoil(e, f, a->kid[i]);
+}
+
+/* Runs one statement. After an error in it the others are tried too, so that all errors are reported at once:
+   those that need a value which it would have made are passed over in silence. */
+static void try_statement(Elab *e, Frame *f, const Ast *a) {
+  enum { ENOUGH = 20 };
+  const int depth = e->depth, calls = e->calls, silent = e->silent;
+  const bool frozen = e->frozen;
+  jmp_buf env, **trap = diags_trap(e->diags), *saved = *trap;
+  *trap = &env;
+  if (!setjmp(env)) {
+    exec_statement(e, f, a);
+    *trap = saved;
+    return;
+  }
+  *trap = saved;
+  if (e->lost || diags_errors(e->diags) >= ENOUGH) diag_throw(e->diags);
+  e->depth = depth;
+  e->calls = calls;
+  e->silent = silent;
+  e->frozen = frozen;
+  e->failed = f->failed = true;
+  spoil(e, f, a);
+}
+
 void exec_block(Elab *e, Frame *f, const Ast *block) {
-  if (++e->depth > MAX_DEPTH) elab_error(e, f, block, "nested too deeply");
-  for (int i = 0; i < block->nkid && !f->returned; i++) exec_statement(e, f, block->kid[i]);
+  if (++e->depth > MAX_DEPTH) elab_lost(e, f, block, "nested too deeply");
+  for (int i = 0; i < block->nkid && !f->returned; i++) try_statement(e, f, block->kid[i]);
   e->depth--;
 }

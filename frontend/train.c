@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { MAX_NAMES = 64 };
+
 /* ---- entries ---- */
 
 Module *elab_root(Elab *e, Frame *f) {
@@ -81,8 +83,10 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
                        arena_printf(e->arena, "argument `%s` of %s", p->name, decl->name));
     }
     vars_set(e, &callee->vars, p->name, v, p);
+    note_value(e, p, v);
   }
   exec_block(e, callee, decl->kid[0]);
+  if (callee->failed) diag_throw(e->diags);
   if (!callee->returned) elab_error(e, NULL, decl, "entry `%s` returns nothing", decl->name);
   Value r = callee->result;
   for (int i = 0; i < r.u.list->n; i++) {
@@ -228,7 +232,7 @@ static Objective objective(Step *s, const char *name, const Ast *at, Frame *f, V
   for (int i = 0; i < states->n; i++) {
     State *p = states->v[i];
     if (p->kind != IN_PARAM || (claimed && has_state(claimed, p))) continue;
-    if (p->input <= loss && mark[p->input]) vec_push(e->arena, &o.params, p);
+    if (p->input >= 0 && p->input <= loss && mark[p->input]) vec_push(e->arena, &o.params, p);
     else if (lint && !lint_covers(e->m, p->name))
       diag_warning(e->diags, p->loc, "parameter `%s` is reached by no objective, so it is not trained",
                    p->name);
@@ -388,7 +392,7 @@ static void probes_and_metrics(Step *s) {
     if (k->kind == AST_METRIC)
       log_metric(s, k, "", metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
     if (k->kind == AST_PROBE) probe(s, k);
-    for (int j = 1; k->kind == AST_MONITOR && j < k->nkid; j++) {
+    for (int j = 1; k->kind == AST_MONITOR && e->training && j < k->nkid; j++) {
       const Ast *row = k->kid[j];
       add_metric(s, arena_printf(e->arena, "monitor.%s", row->name),
                  metric_value(e, s->f, row, eval(e, s->f, row->kid[0]), row->name));
@@ -506,6 +510,7 @@ static void optimize(Step *s, Objective *o) {
     vars_set(e, &body->vars, m->each->name, o->grad[i], m->each);
     Val before = p->value;
     exec_block(e, body, m->each->kid[0]);
+    if (body->failed) diag_throw(e->diags);
     move_with_last(s, p, before);
     for (int k = 0; k < body->vars.n; k++) {
       const Value *v = &body->vars.v[k].v;
@@ -555,6 +560,17 @@ static void average(Step *s) {
   }
 }
 
+static void check_best(Elab *e, const Recipe *r) {
+  const char *names[MAX_NAMES];
+  int n = 0;
+  for (int i = 0; i < e->g->outputs.n && n < MAX_NAMES; i++) names[n++] = e->g->outputs.v[i].name;
+  for (int i = 0; i < n; i++)
+    if (!strcmp(names[i], r->validate.best)) return;
+  diag_error(e->diags, r->validate.best_loc, "there is no metric `%s`%s", r->validate.best,
+             did_you_mean(e, r->validate.best, names, n));
+  diag_throw(e->diags);
+}
+
 static void build_step(Elab *e, const Request *q) {
   Model *m = e->m;
   Step s = {.e = e};
@@ -590,12 +606,33 @@ static void build_step(Elab *e, const Request *q) {
              mean_loss(&s, &s.objectives.v[i]), -1);
   }
   output_updates(e, &s.states);
+  if (m->recipe->validate.every > 0) check_best(e, m->recipe);
+}
+
+static void build_validation(Elab *e, const Request *q) {
+  Step s = {.e = e};
+  Frame start = {.src = e->m->train->src, .what = e->m->train->name};
+  (void)q;
+  e->accumulate = recipe_accumulate(e, &start);
+  e->root = elab_root(e, &start);
+  collect_states(e, v_module(e->root), &s.states);
+  s.f = train_frame(e);
+  eval_binds(e, s.f);
+  main_objective(&s, false);
+  probes_and_metrics(&s);
+  g_output(e->g, "loss", s.objectives.v[0].loss, -1);
+  for (int i = 0; i < s.metrics.n; i++) g_output(e->g, s.metrics.v[i].name, s.metrics.v[i].v.u.val, -1);
+  for (int i = 1; i < s.objectives.n; i++)
+    if (s.objectives.v[i].loss != s.objectives.v[0].loss)
+      g_output(e->g, arena_printf(e->arena, "%sloss", s.objectives.v[i].name), s.objectives.v[i].loss, -1);
+  check_best(e, e->m->recipe);
 }
 
 static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*fn)(Elab *, const Request *),
                     const Request *q) {
   Elab *e = NEW(m->arena, Elab);
   Graph *g = graph_new(m->arena, name);
+  if (q->bind_data && m->opt.ranks > 1) g->ranks = m->opt.ranks;
   if (m->recipe && m->recipe->precision == DT_BF16) g->precision = DT_BF16;
   elab_start(e, m, d, g, training);
   jmp_buf env, *saved = *diags_trap(d);
@@ -603,8 +640,8 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
   bool ok = false;
   if (!setjmp(env)) {
     fn(e, q);
-    lint_warn(m, d);
-    ok = true;
+    if (!e->failed) lint_warn(m, d);
+    ok = !e->failed;
   }
   *diags_trap(d) = saved;
   return ok ? g : NULL;
@@ -613,6 +650,11 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
 Graph *frontend_entry(Model *m, Diags *d, const char *entry, bool train, bool grad) {
   Request q = {.entry = entry, .grad = grad};
   return build(m, d, entry, train, build_entry, &q);
+}
+
+Graph *frontend_validation(Model *m, Diags *d) {
+  Request q = {0};
+  return build(m, d, "validation", false, build_validation, &q);
 }
 
 Graph *frontend_train_step(Model *m, Diags *d, bool bind_data) {

@@ -23,6 +23,7 @@ static const char *const kind_names[V_KINDS] = {
     [V_PRIMS] = "the namespace prim",
     [V_PRIM] = "an operator",
     [V_INIT] = "an initializer",
+    [V_WRONG] = "unknown",
 };
 
 const char *const *value_kind_names(void) { return kind_names; }
@@ -105,6 +106,11 @@ _Noreturn void elab_error(Elab *e, const Frame *f, const Ast *at, const char *fm
   diag_throw(e->diags);
 }
 
+_Noreturn void elab_lost(Elab *e, const Frame *f, const Ast *at, const char *text) {
+  e->lost = true;
+  elab_error(e, f, at, "%s", text);
+}
+
 void elab_note_value(Elab *e, Value v, const char *what) {
   const Loc *l = NULL;
   if (v.kind == V_TENSOR) l = t_type(e, v.u.val)->loc;
@@ -121,13 +127,22 @@ const char *did_you_mean(Elab *e, const char *name, const char *const *cand, int
 /* ---- conversions ---- */
 
 Value v_list(Elab *e, int n) {
+  elab_spend(e, n);
   List *l = NEW(e->arena, List);
   l->n = n;
   l->v = NEWN(e->arena, Value, n ? n : 1);
   return (Value){.kind = V_LIST, .u.list = l};
 }
 
-bool value_equal(Value a, Value b) {
+static bool lists_equal(Elab *e, const List *a, const List *b) {
+  bool equal = a->n == b->n;
+  elab_enter(e);
+  for (int i = 0; a != b && equal && i < a->n; i++) equal = value_equal(e, a->v[i], b->v[i]);
+  elab_leave(e);
+  return equal;
+}
+
+bool value_equal(Elab *e, Value a, Value b) {
   if (a.kind != b.kind) return false;
   switch (a.kind) {
   case V_NONE: return true;
@@ -137,11 +152,7 @@ bool value_equal(Value a, Value b) {
   case V_DTYPE: return a.u.dt == b.u.dt;
   case V_RANGE: return a.u.range.lo == b.u.range.lo && a.u.range.hi == b.u.range.hi;
   case V_MODULE: return a.u.module == b.u.module;
-  case V_LIST:
-    if (a.u.list->n != b.u.list->n) return false;
-    for (int i = 0; i < a.u.list->n; i++)
-      if (!value_equal(a.u.list->v[i], b.u.list->v[i])) return false;
-    return true;
+  case V_LIST: return lists_equal(e, a.u.list, b.u.list);
   default: return false;
   }
 }

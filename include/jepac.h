@@ -7,7 +7,8 @@
    Sessions are freed before their model.
 
    Functions that can fail return a jepac_status (0 is success) or NULL, and jepac_message then says what is
-   wrong with file, line and column. Where memory or threads run out the status is JEPAC_BUDGET. When that was
+   wrong with file, line and column. NULL for a model, session, name or path that is needed is such a failure
+   (JEPAC_USAGE), not a crash. Where memory or threads run out the status is JEPAC_BUDGET. When that was
    memory for the compiler's own data the model can only be freed from then on (its functions fail with the same
    message), while its sessions go on. Two things still end the process: a state that can only be an error of
    jepac itself, with status 70, and want of memory inside of LLVM, which compiles. */
@@ -57,7 +58,13 @@ typedef struct {          /* all may be 0 */
   int64_t max_memory;     /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
   jepac_type
       precision; /* of values stored between kernels, JEPAC_F32 or JEPAC_BF16; 0: the recipe's, else f32 */
+  int allow;     /* what a model file may do beside computing: JEPAC_ALLOW_*, added up */
 } jepac_options;
+
+enum {
+  JEPAC_ALLOW_EXTERN = 1, /* have libraries loaded that it names, which runs their code */
+  JEPAC_ALLOW_USE = 2     /* use files outside of its folder and of models_dir */
+};
 
 JEPAC_API const char *jepac_version(void);
 /* LLVM, which generates the code, has switches for a whole process only. They belong to the program, so libjepac
@@ -103,6 +110,11 @@ JEPAC_API int jepac_tensor_count(const jepac_session *s);
 JEPAC_API jepac_tensor jepac_tensor_at(const jepac_session *s, int i);
 /* A kind-independent look-up: 0 and *out untouched when there is no such tensor. */
 JEPAC_API int jepac_find(const jepac_session *s, const char *name, jepac_tensor *out);
+/* Lets an input be read from the caller's memory, of the tensor's bytes, row-major and aligned to 64 bytes,
+   instead of being copied into the session; 0 as data: from the session's own again. The memory stays the caller's
+   and must be there whenever the session runs; jepac_find then gives its address. JEPAC_USAGE after reporting when
+   there is no such input or the address is not aligned. */
+JEPAC_API jepac_status jepac_bind(jepac_session *s, const char *name, void *data);
 /* Sets a run-time number: seed, step, steps_per_epoch or total_steps, which a program need not read.
    JEPAC_USAGE for any other name. */
 JEPAC_API jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value);
@@ -130,10 +142,9 @@ typedef struct {                     /* what goes before the run's recipe; all m
   int keep;                          /* 1: write eval.json and report.html into the run's folder */
 } jepac_evaluation;
 /* Evaluates a run, the folder that `jepac train` wrote, as `jepac eval` does. The settings of opt come after
-   those that the run was trained with; opt and what may be 0. *json: the figures, the text of eval.json; 0 on
-   failure. *message: everything reported, "" when there is nothing; it may be 0 where nobody wants it, and is 0 where
-   there is no memory for it. Both
-   are the caller's to free(). */
+   those that the run was trained with; opt, what, json and message may be 0. *json: the figures, the text of
+   eval.json; 0 on failure. *message: everything reported, "" when there is nothing, 0 where there is no memory for
+   it. Both are the caller's to free(). */
 JEPAC_API jepac_status jepac_evaluate(const char *run, const jepac_options *opt, const jepac_evaluation *what,
                                       char **json, char **message);
 

@@ -2,7 +2,6 @@
    lifetimes"), growable arrays, and diagnostics with carets. */
 #include "ir/memory.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,7 +143,9 @@ void sb_free(StrBuf *b) {
 static void close_file(void *f) { fclose(f); }
 static void free_text(void *b) { sb_free(b); }
 
-Source *source_read(Arena *a, const char *path) {
+Source *source_read(Arena *a, const char *path) { return source_read_most(a, path, SIZE_MAX); }
+
+Source *source_read_most(Arena *a, const char *path, size_t most) {
   FILE *f = fopen(path, "rb");
   if (!f) return NULL;
   StrBuf b = {0};
@@ -153,7 +154,7 @@ Source *source_read(Arena *a, const char *path) {
   undo_push(&text, free_text, &b);
   char buf[1 << 14];
   struct stat at;
-  const size_t most = fstat(fileno(f), &at) || !S_ISREG(at.st_mode) ? SOURCE_BYTES : SIZE_MAX;
+  if (most > SOURCE_BYTES && (fstat(fileno(f), &at) || !S_ISREG(at.st_mode))) most = SOURCE_BYTES;
   for (size_t n; b.n < most && (n = fread(buf, 1, sizeof buf, f)) > 0;) sb_put(&b, buf, n);
   int err = ferror(f) ? errno : b.n >= most ? EFBIG : 0;
   undo_drop(&close);
@@ -173,18 +174,16 @@ Source *source_read(Arena *a, const char *path) {
   return s;
 }
 
-/* ---- diagnostics ---- */
-typedef struct {
-  DiagKind kind;
-  const Loc *loc;
-  const char *text;
-} Message;
+bool source_has_mark(const Source *s) {
+  return s->len >= TEXT_MARK && !memcmp(s->text, "\xef\xbb\xbf", TEXT_MARK);
+}
 
+/* ---- diagnostics ---- */
 struct Diags {
   Arena *arena;
-  VEC(Message) msg;
-  int errors;
-  bool repeated; /* the last warning had been reported before: its notes are dropped with it */
+  VEC(Diag) msg;
+  int errors, warnings;
+  bool dropped; /* the last message was one too many, or a repeated one: its notes are dropped with it */
   jmp_buf *trap;
 };
 
@@ -194,11 +193,13 @@ Diags *diags_new(Arena *a) {
   return d;
 }
 
-/* A command may load one file several times. */
-static bool is_repeated(const Diags *d, const Message *m) {
+/* A command may load one file several times, and elaborate a statement many times: an error there is told once, with
+   the values of the first. */
+static bool is_repeated(const Diags *d, const Diag *m) {
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *k = &d->msg.v[i];
-    if (k->kind != DIAG_WARNING || strcmp(k->text, m->text) || !k->loc != !m->loc) continue;
+    const Diag *k = &d->msg.v[i];
+    if (k->kind != m->kind || !k->loc != !m->loc) continue;
+    if ((m->kind == DIAG_WARNING || !m->loc) && strcmp(k->text, m->text)) continue;
     if (!m->loc) return true;
     const char *a = k->loc->src ? k->loc->src->path : "", *b = m->loc->src ? m->loc->src->path : "";
     if (k->loc->line == m->loc->line && k->loc->col == m->loc->col && !strcmp(a, b)) return true;
@@ -206,7 +207,27 @@ static bool is_repeated(const Diags *d, const Message *m) {
   return false;
 }
 
+/* What a message quotes may be any text of any length. */
+static const char *message_text(Arena *a, const char *s) {
+  enum { MOST = 4000 };
+  StrBuf b = {0};
+  size_t n = strlen(s), line;
+  for (size_t i = 0, end = n < MOST ? n : MOST; i <= end;
+       i += line + 1) { /* its further lines are indented */
+    line = strcspn(s + i, "\n");
+    if (i) sb_put(&b, "\n    ", 5);
+    sb_put_shown(&b, s + i, i + line < end ? line : end - i);
+  }
+  if (n > MOST) sb_put(&b, "...", 3);
+  const char *text = arena_strdup(a, b.s ? b.s : "");
+  sb_free(&b);
+  return text;
+}
+
 void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) {
+  int *count = kind == DIAG_ERROR ? &d->errors : kind == DIAG_WARNING ? &d->warnings : NULL;
+  if (count) d->dropped = ++*count > MOST_MESSAGES;
+  if (d->dropped) return;
   va_list ap, ap2;
   va_start(ap, fmt);
   va_copy(ap2, ap);
@@ -220,14 +241,39 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
     at = NEW(d->arena, Loc);
     *at = *loc;
   }
-  Message m = {kind, at, s};
-  if (kind != DIAG_NOTE) d->repeated = kind == DIAG_WARNING && is_repeated(d, &m);
-  if (d->repeated) return;
-  vec_push(d->arena, &d->msg, m);
-  if (kind == DIAG_ERROR) d->errors++;
+  Diag m = {kind, at, message_text(d->arena, s)};
+  if (count && is_repeated(d, &m)) {
+    d->dropped = true;
+    --*count;
+  }
+  if (!d->dropped) vec_push(d->arena, &d->msg, m);
+}
+
+bool source_is_text(const Source *s, Diags *d) {
+  size_t start = source_has_mark(s) ? TEXT_MARK : 0;
+  Loc at = {s, 1, 0, NULL};
+  for (size_t i = start; i < s->len; i++) {
+    unsigned char c = (unsigned char)s->text[i];
+    at.col = (int)(i - start) + 1;
+    if (c == '\n') {
+      at.line++;
+      start = i + 1;
+    } else if (c == '\r' ? s->text[i + 1] != '\n' : c != '\t' && (c < 32 || c == 127)) {
+      if (c == '\r') diag_error(d, &at, "a carriage return alone ends no line (Unix: line feed, DOS: both)");
+      else diag_error(d, &at, "unexpected byte 0x%02x", c);
+      return false;
+    }
+  }
+  return true;
 }
 
 int diags_errors(const Diags *d) { return d->errors; }
+
+bool diags_at(const Diags *d, int i, Diag *out) {
+  if (i < d->msg.n) *out = d->msg.v[i];
+  return i < d->msg.n;
+}
+
 jmp_buf **diags_trap(Diags *d) { return &d->trap; }
 
 _Noreturn void diag_throw(Diags *d) {
@@ -235,21 +281,31 @@ _Noreturn void diag_throw(Diags *d) {
   longjmp(*d->trap, 1);
 }
 
-static void print_caret(const Loc *l, FILE *f) {
+/* Of a long line what lies around the place. */
+static void print_line(const char *p, int col, FILE *f) {
+  enum { BEFORE = 100, MOST = 160 };
+  int len = (int)strcspn(p, "\r\n"), at = col - 1 < len ? col - 1 : len,
+      first = at > BEFORE ? at - BEFORE : 0;
+  while (first > 0 && (p[first] & 0xc0) == 0x80) first--;
+  int end = len - first > MOST ? first + MOST : len, n = 0;
+  char under[MOST + 1]; /* a column counts bytes, the caret characters of UTF-8 */
+  fputs(first ? "    ..." : "    ", f);
+  for (int i = first; i < end;) {
+    char out[SHOWN_CHAR];
+    if (i < at) under[n++] = p[i] == '\t' ? '\t' : ' ';
+    i += shown_char(p + i, (size_t)(len - i), out);
+    fputs(*out == '\\' && out[1] ? "?" : out, f);
+  }
+  under[n] = 0;
+  fprintf(f, "%s\n    %s%s^\n", end < len ? "..." : "", first ? "   " : "", under);
+}
+
+static void print_source(const Loc *l, FILE *f) {
   const char *p = l->src->text;
   if (!p || l->col < 1) return;
-  for (int line = 1; line < l->line; line++) {
-    p = strchr(p, '\n');
-    if (!p) return;
-    p++;
-  }
-  int len = (int)strcspn(p, "\r\n");
-  fputs("    ", f);
-  for (int i = 0; i < len; i++) fputc(iscntrl((unsigned char)p[i]) && p[i] != '\t' ? '?' : p[i], f);
-  fputs("\n    ", f);
-  for (int i = 0; i < l->col - 1 && i < len; i++) /* a column counts bytes, the caret characters of UTF-8 */
-    if ((p[i] & 0xc0) != 0x80) fputc(p[i] == '\t' ? '\t' : ' ', f);
-  fputs("^\n", f);
+  for (int line = 1; p && line < l->line; line++)
+    if ((p = strchr(p, '\n'))) p++;
+  if (p) print_line(p, l->col, f);
 }
 
 const char *diags_first(const Diags *d) {
@@ -258,19 +314,28 @@ const char *diags_first(const Diags *d) {
   return NULL;
 }
 
+static void print_left_out(int n, const char *what, FILE *f) {
+  n -= MOST_MESSAGES;
+  if (n > 0) fprintf(f, "jepac: note: %d more %s%s\n", n, what, n == 1 ? "" : "s");
+}
+
 void diags_print(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *m = &d->msg.v[i];
-    if (m->loc && m->loc->src) {
-      if (m->loc->col > 0) fprintf(f, "%s:%d:%d: ", m->loc->src->path, m->loc->line, m->loc->col);
-      else fprintf(f, "%s:%d: ", m->loc->src->path, m->loc->line);
+    const Diag *m = &d->msg.v[i];
+    const Loc *l = m->loc && m->loc->src ? m->loc : NULL;
+    if (l) {
+      fput_shown(l->src->path, strlen(l->src->path), f);
+      fprintf(f, ":%d:", l->line);
+      if (l->col > 0) fprintf(f, "%d:", l->col);
     } else {
-      fputs("jepac: ", f);
+      fputs("jepac:", f);
     }
-    fprintf(f, "%s: %s\n", word[m->kind], m->text);
-    if (m->loc && m->loc->src) print_caret(m->loc, f);
+    fprintf(f, " %s: %s\n", word[m->kind], m->text);
+    if (l) print_source(l, f);
   }
+  print_left_out(d->errors, "error", f);
+  print_left_out(d->warnings, "warning", f);
 }
 
 static void json_text(const char *s, FILE *f) {
@@ -287,7 +352,7 @@ static void json_text(const char *s, FILE *f) {
 void diags_print_json(const Diags *d, FILE *f) {
   static const char *const word[] = {"error", "warning", "note"};
   for (int i = 0; i < d->msg.n; i++) {
-    const Message *m = &d->msg.v[i];
+    const Diag *m = &d->msg.v[i];
     fprintf(f, "{\"kind\": \"%s\", \"text\": ", word[m->kind]);
     json_text(m->text, f);
     if (m->loc && m->loc->src) {

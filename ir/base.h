@@ -19,6 +19,7 @@ typedef enum {
   ST_VERIFY = 5,    /* two evaluations disagree */
   ST_BUDGET = 6,    /* does not fit --max-memory */
   ST_MONITOR = 7,   /* a recipe's monitor tripped */
+  ST_RANK = 8,      /* a process of the run does not answer */
   ST_BUG = 70       /* error in jepac itself */
 } Status;
 
@@ -57,6 +58,13 @@ typedef struct {
 void sb_printf(StrBuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sb_put(StrBuf *b, const char *s, size_t n);
 void sb_free(StrBuf *b);
+/* Whatever is shown of what a stranger wrote goes through these (ir/shown.c): characters that a terminal would obey become
+   \x1b or \u202e; tabs and line ends stay. */
+enum { SHOWN_CHAR = 12 };
+int shown_char(const char *s, size_t n,
+               char out[SHOWN_CHAR]); /* of n > 0 bytes the first character; how many it has */
+void sb_put_shown(StrBuf *b, const char *s, size_t n);
+void fput_shown(const char *s, size_t n, FILE *f);
 
 /* ---- source positions ---- */
 typedef struct Source {
@@ -72,22 +80,35 @@ typedef struct Loc {
 } Loc;
 
 /* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on
-   failure. */
+   failure. source_read_most: EFBIG where it has that many bytes. */
 enum { SOURCE_BYTES = 1 << 26 };
 Source *source_read(Arena *a, const char *path);
+Source *source_read_most(Arena *a, const char *path, size_t most);
+enum { TEXT_MARK = 3 };                /* bytes of the mark that some editors begin UTF-8 with */
+bool source_has_mark(const Source *s); /* it is not part of the text */
 
 /* ---- diagnostics: collected, then printed as "file:line:col: error: text", source line, caret, notes ---- */
 typedef struct Diags Diags;
 typedef enum { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 Diags *diags_new(Arena *a);
-/* loc may be NULL. A note belongs to the message before it. A warning is kept once. */
+/* loc may be NULL. A note belongs to the message before it. A warning is kept once; of errors and of warnings the first
+   MOST_MESSAGES are kept, the others counted. */
+enum { MOST_MESSAGES = 50 };
 void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 #define diag_error(D, L, ...) diag_report((D), DIAG_ERROR, (L), __VA_ARGS__)
 #define diag_warning(D, L, ...) diag_report((D), DIAG_WARNING, (L), __VA_ARGS__)
 #define diag_note(D, L, ...) diag_report((D), DIAG_NOTE, (L), __VA_ARGS__)
+/* Reports the first byte that no text holds: a control character, a carriage return alone. */
+bool source_is_text(const Source *s, Diags *d);
 int diags_errors(const Diags *d);
 const char *diags_first(const Diags *d); /* text of the first error, or NULL */
+typedef struct {
+  DiagKind kind;
+  const Loc *loc; /* NULL: no place */
+  const char *text;
+} Diag;
+bool diags_at(const Diags *d, int i, Diag *out); /* notes follow what they belong to; false after the last */
 void diags_print(const Diags *d, FILE *f);
 void diags_print_json(const Diags *d, FILE *f); /* one object a line: kind, text, file, line, col */
 /* An error without a place in either form, where there is no memory to report it. */

@@ -32,6 +32,20 @@ const CostModel cost_xeon = {
     .gemm_a_copy = 1.5,
     .gemm_idle = 0.3,
 
+    /* gemm_bench --bf16 yes. */
+    .tiles_rows = 8,
+    .tiles_cols = 8,
+    .tiles_k = 16,
+    .tiles_work = 1 << 14,
+    .tiles_chunk_work = 1 << 22,
+    .tiles_chunks = 16,
+    .tiles_block = 1 << 19,
+    .tiles_deep = 4096,
+    .tiles_sums = 1 << 19,
+    .tiles_step = 20,
+    .tiles_line = 4,
+    .tiles_turn = 100,
+
     /* conv_bench --set resnet18, 64 images. Chunks: enough for 2 to 8 threads. */
     .conv_chunks = 16,
     .conv_chunk_flops = 4e6,

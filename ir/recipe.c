@@ -15,3 +15,11 @@ int64_t monitor_start(const Monitor *m, int64_t steps_per_epoch, int64_t total_s
       [UNIT_STEPS] = 1, [UNIT_EPOCHS] = (double)steps_per_epoch, [UNIT_PERCENT] = (double)total_steps / 100};
   return (int64_t)ceil(m->after * scale[m->unit]);
 }
+
+int64_t validate_steps(const Validate *v, int64_t steps_per_epoch, int64_t total_steps) {
+  double unit = v->unit == UNIT_EPOCHS    ? (double)steps_per_epoch
+                : v->unit == UNIT_PERCENT ? (double)total_steps / 100
+                                          : 1;
+  double n = v->every * unit;
+  return v->every == 0 ? 0 : n < 1 ? 1 : (int64_t)(n + 0.5);
+}

@@ -44,6 +44,16 @@ typedef struct {
   const Loc *loc;
 } Monitor;
 
+/* Measuring on the test part while training; on: so often. */
+typedef struct {
+  double every; /* 0: never */
+  StepUnit unit;
+  const char *best; /* the metric that says which weights are best */
+  bool highest;     /* else the lowest is */
+  int64_t patience; /* that many validations without a better one end the run; 0: none do */
+  const Loc *best_loc;
+} Validate;
+
 typedef struct {
   const char *model; /* name of the model trained */
   DataSpec data;
@@ -55,11 +65,14 @@ typedef struct {
   int nset;
   const Monitor *monitor;
   int nmonitor;
+  Validate validate;
   const Setting *eval; /* what `jepac eval` measures: every setting of protocols(...) */
   int neval;
 } Recipe;
 
 const Setting *setting_find(const Setting *set, int n, const char *name); /* NULL when absent */
+int64_t validate_steps(const Validate *v, int64_t steps_per_epoch,
+                       int64_t total_steps); /* between two; 0: never */
 /* The first step at which a monitor is checked. */
 int64_t monitor_start(const Monitor *m, int64_t steps_per_epoch, int64_t total_steps);
 

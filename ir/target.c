@@ -1,9 +1,12 @@
 /* The table of targets (ir/targets.def) and detection of the host's vector and tile units. */
+#define _GNU_SOURCE /* syscall */
 #include "ir/target.h"
 
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 /* The caches' sizes decide block sizes, hence summation order: fixed by vector family, not by the machine, so
@@ -53,14 +56,15 @@ bool target_row(int i, Target *out) {
 }
 
 #if defined(__x86_64__)
-/* AMX with products of bf16: the processor's bits, and the system's leave in XCR0 (tile state: 17, 18). Linux
-   hands the data state out a process at a time, on request (arch_prctl). */
+/* AMX with products of bf16: the processor's bits, the system's leave in XCR0 (tile state: 17, 18), and its leave
+   for this process, which Linux gives on request. Where it is denied there are no tiles. */
 static bool host_has_amx(void) {
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
   unsigned a, b, c, d, lo, hi;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return false;
   __asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
   if ((lo >> 17 & 3) != 3 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  return (d >> 22 & 1) && (d >> 24 & 1);
+  return (d >> 22 & 1) && (d >> 24 & 1) && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
 }
 #endif
 
@@ -87,17 +91,33 @@ Target target_host(void) {
 #endif
 }
 
-bool target_named(const char *cpu, Target *out) {
-  if (!strcmp(cpu, "host")) {
+static const char emulated[] = "+tiles";
+
+static bool find(const char *cpu, size_t n, Target *out) {
+  if (n == 4 && !memcmp(cpu, "host", n)) {
     *out = target_host();
     return true;
   }
   for (int i = 0; i < ROWS; i++)
-    if (!strcmp(cpu, rows[i].name)) return target_row(i, out);
+    if (strlen(rows[i].name) == n && !memcmp(cpu, rows[i].name, n)) return target_row(i, out);
   return false;
+}
+
+bool target_named(const char *cpu, Target *out) {
+  size_t n = strlen(cpu), extra = sizeof emulated - 1;
+  bool tiles = n > extra && !strcmp(cpu + n - extra, emulated);
+  if (!find(cpu, tiles ? n - extra : n, out)) return false;
+  if (tiles) out->tiles = TILES_EMULATED;
+  return true;
+}
+
+void target_name(const Target *t, StrBuf *out) {
+  sb_printf(out, "%s%s", t->cpu, t->tiles == TILES_EMULATED ? emulated : "");
 }
 
 void target_print(const Target *t, StrBuf *out) {
   sb_printf(out, "%s: %d-byte vectors%s%s", t->cpu, t->vector_bytes, t->bf16 ? ", bf16" : "",
-            t->tiles == TILES_AMX ? ", AMX tiles" : "");
+            t->tiles == TILES_AMX        ? ", AMX tiles"
+            : t->tiles == TILES_EMULATED ? ", emulated tiles"
+                                         : "");
 }

@@ -7,7 +7,8 @@
 
 typedef enum { ARCH_X86_64, ARCH_AARCH64, ARCHS } Arch;
 typedef enum { FAMILY_SSE2, FAMILY_AVX2, FAMILY_AVX512, FAMILY_NEON, FAMILIES } Family; /* of vectors */
-typedef enum { TILES_NONE, TILES_AMX } Tiles; /* units that multiply small matrices */
+/* Units that multiply small matrices of bf16. Emulated: the same sums, bit for bit, by vector instructions. */
+typedef enum { TILES_NONE, TILES_AMX, TILES_EMULATED } Tiles;
 
 typedef struct {
   const char *cpu; /* LLVM name, or "host" */
@@ -22,8 +23,11 @@ typedef struct {
 } Target;
 
 Target target_host(void);
-/* A row of ir/targets.def, or "host"; of a name that two architectures have, x86's. false when unknown. */
+/* A row of ir/targets.def, or "host"; of a name that two architectures have, x86's. With "+tiles" behind it: its
+   tiles emulated. false when unknown. */
 bool target_named(const char *cpu, Target *out);
+/* What target_named() reads back: "host", "x86-64-v3+tiles". */
+void target_name(const Target *t, StrBuf *out);
 /* Row i of ir/targets.def; false past the last. */
 bool target_row(int i, Target *out);
 /* What it can do in words, for people: "sapphirerapids: 64-byte vectors, bf16, AMX tiles". */

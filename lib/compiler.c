@@ -54,15 +54,20 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
   struct stat st;
   if (!text && access(path, R_OK)) return fail_reading(c, path, strerror(errno));
   if (!text && !stat(path, &st) && S_ISDIR(st.st_mode)) return fail_reading(c, path, "it is a folder");
+  bool *unread = NEW(c->arena, bool);
   FrontendOptions *o = NEW(c->arena, FrontendOptions);
   *o = (FrontendOptions){.set = c->set,
                          .nset = c->nset,
                          .known = known,
                          .nknown = nknown,
+                         .ranks = c->ranks,
+                         .use_anywhere = c->use_anywhere,
+                         .run_extern = c->run_extern,
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
-                         .text = text};
+                         .text = text,
+                         .unread = unread};
   *m = frontend_load(c->arena, c->diags, arena_strdup(c->arena, path), o);
-  return *m ? ST_OK : ST_MODEL;
+  return *m ? ST_OK : *unread ? ST_FILE : ST_MODEL;
 }
 
 static Status no_entry(Compiler *c, Model *m, const char *entry) {
@@ -127,6 +132,13 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
   return *p ? ST_OK : s ? s : ST_MODEL;
 }
 
+Status compiler_alone(Compiler *c, const Program *p, Program **alone) {
+  Status s = ST_MODEL;
+  PipelineOptions o = {.conv = c->pipeline.conv, .no_chains = true, .lowered = true};
+  *alone = pipeline_lower(c->arena, p->graph, &p->target, &o, c->diags, &s);
+  return *alone ? ST_OK : s;
+}
+
 Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out) {
   Target host = target_host();
   PipelineOptions o = lower_options(c, g, stop_after);
@@ -138,23 +150,42 @@ Status compiler_resume(Compiler *c, Program *p, const char *stop_after) {
   return pipeline_resume(p, &o, c->diags);
 }
 
+Status compiler_may_run(Compiler *c, const Graph *g) {
+  for (Val v = 0; v < g->node.n && !c->run_extern; v++) {
+    const Node *n = g_node(g, v);
+    if (n->op != OP_extern) continue;
+    diag_error(
+        c->diags, n->loc,
+        "this calls `%s` of the library %s: allow it with --allow-extern (libjepac: JEPAC_ALLOW_EXTERN)",
+        n->ext->symbol, n->ext->library);
+    diag_note(c->diags, NULL, "the library's code runs with all your rights: allow what you trust");
+    return ST_USAGE;
+  }
+  return ST_OK;
+}
+
 /* ---- code generation ---- */
 extern const CodegenApi codegen_api __attribute__((weak)); /* where it is linked in */
 
+const char *compiler_beside(Arena *a, const char *module) {
+  static const char *const where[] = {"../lib/jepac/", ""};
+  const char *path = NULL;
+  for (size_t i = 0; i < sizeof where / sizeof *where && (!path || access(path, F_OK)); i++)
+    path = arena_printf(a, "%s/%s%s", own_folder(a), where[i], module);
+  return path;
+}
+
 const CodegenApi *compiler_codegen(Compiler *c) {
-  static const char *const where[] = {"", "../lib/jepac/"};
   if (!c->codegen) c->codegen = &codegen_api;
   if (c->codegen) return c->codegen;
-  const char *own = own_folder(c->arena), *path = NULL;
-  for (size_t i = 0; i < sizeof where / sizeof *where && !path; i++) {
-    path = arena_printf(c->arena, "%s/%sjepac_codegen.so", own, where[i]);
-    if (access(path, F_OK)) path = NULL;
-  }
+  const char *path = compiler_beside(c->arena, "jepac_codegen.so");
+  bool there = !access(path, F_OK);
   reserve((size_t)172 << 20, "the code generator"); /* with LLVM, as it lies in memory */
-  void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-  if (!path) {
+  void *module = there ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  if (!there) {
     diag_error(c->diags, NULL,
-               "the code generator jepac_codegen.so is missing: it belongs beside the program %s/jepac", own);
+               "the code generator jepac_codegen.so is missing: it belongs beside the program %s/jepac",
+               own_folder(c->arena));
   } else if (!module) {
     diag_error(c->diags, NULL, "cannot load the code generator: %s", dlerror());
   } else if (!(c->codegen = dlsym(module, "codegen_api"))) {
@@ -178,6 +209,8 @@ static void free_compiled(void *k) { compiled_free(k); }
 Status compiler_build_program(Compiler *c, Program *p, Compiled *out) {
   double start = now_seconds();
   *out = (Compiled){0};
+  Status may = compiler_may_run(c, p->graph);
+  if (may) return may;
   const CodegenApi *api = compiler_codegen(c);
   if (!api) return ST_FILE;
   CodegenOptions o = {.cache_dir = c->cache_dir,

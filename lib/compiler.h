@@ -15,10 +15,12 @@ typedef struct {
   Diags *diags;
   const NameValue *set;
   int nset;
-  const char *models_dir; /* where `use` looks after the file's own folder; NULL: compiler_models */
-  const char *cache_dir;  /* machine code is kept here; NULL: nowhere */
-  int threads;            /* 0: one for each CPU */
-  const Target *target;   /* NULL: this machine */
+  const char *models_dir;        /* where `use` looks after the file's own folder; NULL: compiler_models */
+  const char *cache_dir;         /* machine code is kept here; NULL: nowhere */
+  int threads;                   /* 0: one for each CPU */
+  int ranks;                     /* > 1: training steps are shared by so many processes */
+  const Target *target;          /* NULL: this machine */
+  bool use_anywhere, run_extern; /* FrontendOptions; without the second no graph with an extern is run */
   PipelineOptions pipeline;
   DType precision; /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: the graph's, which is its recipe's */
   CodegenDebug debug;
@@ -32,6 +34,9 @@ typedef struct {
    none. */
 const char *compiler_models(Arena *a);
 
+/* Where a module that is loaded lies, beside the program or library; where it should be when there is none. */
+const char *compiler_beside(Arena *a, const char *module);
+
 /* text NULL: the file's. Known shapes bind dimensions. */
 Status compiler_load(Compiler *c, const char *path, const char *text, const KnownShape *known, int nknown,
                      Model **m);
@@ -43,8 +48,13 @@ Graph *compiler_passes(Compiler *c, const Graph *g, const char *stop_after);
 Graph *compiler_expand(Compiler *c, const Graph *g);
 /* Kernels with a planned arena. */
 Status compiler_lower(Compiler *c, const Graph *g, Program **p);
+/* p again with every kernel by itself, so that each result is in the arena when it has run: chains keep some in
+   scratch (passes/lower/chain.c). Same bits. */
+Status compiler_alone(Compiler *c, const Program *p, Program **alone);
 /* The text that lowering pass stop_after leaves. */
 Status compiler_lower_text(Compiler *c, const Graph *g, const char *stop_after, StrBuf *out);
+/* ST_USAGE after reporting where the graph calls functions of a library and nobody has allowed that. */
+Status compiler_may_run(Compiler *c, const Graph *g);
 /* The rest of lowering, up to stop_after (NULL: all), of a program read from a dump. */
 Status compiler_resume(Compiler *c, Program *p, const char *stop_after);
 /* The code generator, from its module at the first call where it is not linked in. NULL after reporting. */

@@ -165,20 +165,27 @@ static Status missing_state(Compiler *c, const StFile *f, const char *name, cons
   return ST_FILE;
 }
 
+/* ST_FILE after reporting a tensor whose type or shape is not the state's. */
+static Status state_fits(Compiler *c, const Graph *g, const Input *in, const StFile *f, const StTensor *t) {
+  char want[128], have[128];
+  const Node *n = g_node(g, in->val);
+  if (shape_eq(&t->shape, &n->shape) && tensors_same_family(t->dt, n->dt)) return ST_OK;
+  diag_error(c->diags, NULL, "%s: '%s' is %s, but the model needs %s", st_path(f), in->name,
+             type_str(t->dt, &t->shape, have), type_str(n->dt, &n->shape, want));
+  if (n->loc) diag_note(c->diags, n->loc, "the model's '%s'", in->name);
+  return ST_FILE;
+}
+
 Status states_check(Compiler *c, Model *m, const Graph *g, const StFile *f) {
   const Input *missing = NULL;
   int nmissing = 0;
-  char want[128], have[128];
+  char want[128];
   for (int i = 0; i < g->inputs.n; i++) {
     const Input *in = &g->inputs.v[i];
     if (in->kind != IN_PARAM && in->kind != IN_BUFFER && in->kind != IN_SLOT) continue;
-    const Node *n = g_node(g, in->val);
     const StTensor *t = st_find(f, in->name);
     if (!t && in->kind != IN_SLOT && nmissing++ == 0) missing = in;
-    if (!t || (shape_eq(&t->shape, &n->shape) && tensors_same_family(t->dt, n->dt))) continue;
-    diag_error(c->diags, NULL, "%s: '%s' is %s, but the model needs %s", st_path(f), in->name,
-               type_str(t->dt, &t->shape, have), type_str(n->dt, &n->shape, want));
-    return ST_FILE;
+    if (t && state_fits(c, g, in, f, t)) return ST_FILE;
   }
   if (missing) {
     const Node *n = g_node(g, missing->val);
@@ -212,6 +219,60 @@ int states_copy(Session *s, const StFile *f) {
     if (p && tensors_convert(p->dt, at, t->dt, t->data, shape_count(&p->shape))) n++;
   }
   return n;
+}
+
+/* What missing_ok lets pass, in one line each. */
+static Status count_missing(Compiler *c, const Graph *g, const StFile *f) {
+  int given = 0, kept = 0, unused = 0;
+  const char *first_kept = NULL, *first_unused = NULL;
+  Names names = {0};
+  add_states(c, g, &names);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    if (in->kind != IN_PARAM && in->kind != IN_BUFFER) continue;
+    const StTensor *t = st_find(f, in->name);
+    if (t && state_fits(c, g, in, f, t)) return ST_FILE;
+    if (t) given++;
+    else if (!kept++) first_kept = in->name;
+  }
+  for (int i = 0; i < st_count(f); i++)
+    if (!contains(&names, st_tensor(f, i)->name) && !unused++) first_unused = st_tensor(f, i)->name;
+  if (!given) {
+    diag_error(c->diags, NULL, "%s has none of the model's %d states", st_path(f), kept);
+    if (first_unused) diag_note(c->diags, NULL, "it has '%s', and the model '%s'", first_unused, first_kept);
+    return ST_FILE;
+  }
+  if (kept)
+    diag_warning(c->diags, NULL,
+                 "%s gives %d of %d states; the others keep their initial values, the first: '%s'",
+                 st_path(f), given, given + kept, first_kept);
+  if (unused)
+    diag_warning(c->diags, NULL, "%d of the %d tensors of %s are no states of the model, the first: '%s'",
+                 unused, st_count(f), st_path(f), first_unused);
+  return ST_OK;
+}
+
+Status states_start(Compiler *c, Model *m, const Graph *g, Session *s, const StFile *f, bool missing_ok) {
+  Status st = missing_ok ? count_missing(c, g, f) : states_check(c, m, g, f);
+  for (int i = 0; i < g->inputs.n && !st; i++) {
+    const Input *in = &g->inputs.v[i];
+    const StTensor *t = in->kind == IN_PARAM || in->kind == IN_BUFFER ? st_find(f, in->name) : NULL;
+    void *at;
+    const PlanTensor *p = t ? tensors_find(s, PT_STATE, in->name, &at) : NULL;
+    if (p && !tensors_convert(p->dt, at, t->dt, t->data, shape_count(&p->shape))) {
+      diag_error(c->diags, NULL, "%s: a value of '%s' does not fit %s", st_path(f), in->name,
+                 dtype_name(p->dt));
+      st = ST_FILE;
+    }
+  }
+  const Plan *plan = session_plan(s);
+  for (int i = 0; i < plan->ntensor && !st; i++) {
+    const PlanTensor *t = &plan->tensor[i];
+    if (t->kind == PT_STATE && t->init == INIT_COPY && !st_find(f, t->name) &&
+        st_find(f, plan->tensor[t->init_from].name))
+      session_init_tensor(s, i, 0);
+  }
+  return st;
 }
 
 Status states_save(const Session *s, const char *path, Diags *d) {

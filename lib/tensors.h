@@ -27,6 +27,10 @@ Session *tensors_store(Compiler *c, const Graph *g, uint64_t seed);
    be missing) with the same extents and a type of the same family; a tensor the model has no state for, here
    or in another entry, is an error. m NULL: there is only g. */
 Status states_check(Compiler *c, Model *m, const Graph *g, const StFile *f);
+/* Parameters and buffers of a training step from the file; slots begin anew, and what is a copy of a state that
+   was given and is not given itself is copied again. missing_ok: states the file lacks keep their initial values and
+   tensors the model lacks are passed over, which a warning counts; else either is an error, as in states_check. */
+Status states_start(Compiler *c, Model *m, const Graph *g, Session *s, const StFile *f, bool missing_ok);
 /* Copies the tensors the session has states for; returns how many. */
 int states_copy(Session *s, const StFile *f);
 Status states_save(const Session *s, const char *path, Diags *d);

@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
-                                           "strip",    "simplify", "cse",    "simplify", "canon",
-                                           "split",    "cse",      "dce",    "remat"};
+                                           "strip",    "simplify", "cse",    "simplify", "shard",
+                                           "canon",    "split",    "cse",    "dce"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static void print_times(const PassTime *t, int n) {
@@ -48,6 +48,7 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
 /* ---- lowering passes ---- */
 static LowerOptions lower_options(const PipelineOptions *o, int level) {
   LowerOptions l = {.conv = o->conv,
+                    .lowered = o->lowered,
                     .bf16 = o->bf16,
                     .no_chains = o->no_chains,
                     .lean = o->lean,

@@ -2,6 +2,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -11,12 +12,12 @@
 
 enum { VERSION = 1, MOST_REPORTS = 8 };
 
-/* The newest first. */
-static const char *const files[] = {"checkpoint.safetensors", "previous.safetensors"};
-enum { FILES = 2 };
+const char *const checkpoint_files[CHECKPOINT_FILES] = {"checkpoint.safetensors", "previous.safetensors"};
+static const char set_aside[] = "damaged.safetensors";
+static const char best_file[] = "best.safetensors";
 
 static char *file_in(Arena *a, const char *folder, int i) {
-  return arena_printf(a, "%s/%s", folder, files[i]);
+  return arena_printf(a, "%s/%s", folder, checkpoint_files[i]);
 }
 
 static const char *or_empty(const char *s) { return s ? s : ""; }
@@ -66,30 +67,48 @@ static const char *sums_text(Arena *a, const StTensor *t, int n, const char *con
   return text;
 }
 
-bool checkpoint_sound(const StFile *f, bool tensors, const char **bad) {
+/* NULL, or what was altered: a tensor's name, or "the header". */
+static const char *altered(const StFile *f) {
+  static const char header[] = "the header";
   const char *sum = st_meta(f, "crc32"), *meta[META];
   int n = st_count(f);
-  if (!sum) return true;
+  if (!sum) return NULL;
   for (int i = 0; i < META; i++) meta[i] = st_meta(f, meta_keys[i]);
-  *bad = "the header";
-  if (strlen(sum) != 8 + 9 * (size_t)n) return false;
-  if (strtoul(sum, NULL, 16) != header_crc(n ? st_tensor(f, 0) : NULL, n, meta, META)) return false;
-  for (int i = 0; i < n && tensors; i++) {
-    *bad = st_tensor(f, i)->name;
-    if (strtoul(sum + 9 * i + 9, NULL, 16) != tensor_crc(st_tensor(f, i))) return false;
-  }
-  return true;
+  if (strlen(sum) != 8 + 9 * (size_t)n) return header;
+  if (strtoul(sum, NULL, 16) != header_crc(n ? st_tensor(f, 0) : NULL, n, meta, META)) return header;
+  for (int i = 0; i < n; i++)
+    if (strtoul(sum + 9 * i + 9, NULL, 16) != tensor_crc(st_tensor(f, i))) return st_tensor(f, i)->name;
+  return NULL;
 }
 
-bool checkpoint_exists(const char *folder) {
+StFile *checkpoint_file(const char *path, Diags *d) {
+  StFile *f = st_open(path, d);
+  const char *bad = f ? altered(f) : NULL;
+  if (!bad) return f;
+  diag_error(d, NULL, "%s is damaged: the checksum of %s does not fit", path, bad);
+  st_close(f);
+  errno = 0;
+  return NULL;
+}
+
+bool checkpoint_has_sums(const StFile *f) { return st_meta(f, "crc32") != NULL; }
+
+Status checkpoint_find(const char *folder, bool *found, Diags *d) {
   Arena *a = arena_new();
-  bool found = false;
-  for (int i = 0; i < FILES; i++) found |= !access(file_in(a, folder, i), F_OK);
+  int err = 0;
+  *found = false;
+  for (int i = 0; i < CHECKPOINT_FILES && !err; i++) {
+    const char *path = file_in(a, folder, i);
+    if (!access(path, F_OK)) *found = true;
+    else if (errno != ENOENT && errno != ENOTDIR) err = errno;
+    if (err) diag_error(d, NULL, "cannot read %s: %s", path, strerror(err));
+  }
   arena_free(a);
-  return found;
+  return err ? ST_FILE : ST_OK;
 }
 
-Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d) {
+static Status save_as(const char *name, const char *previous, const char *folder, const Session *s,
+                      const CheckpointInfo *info, Diags *d) {
   if (file_make_folder(folder, d) != ST_OK) return ST_FILE;
   Arena *a = arena_new();
   StTensor *t = NEWN(a, StTensor, session_plan(s)->ntensor + 1);
@@ -98,26 +117,44 @@ Status checkpoint_save(const char *folder, const Session *s, const CheckpointInf
       "{s:i, s:I, s:I, s:I, s:o, s:o}", "version", VERSION, "step", (json_int_t)info->step, "epoch",
       (json_int_t)info->epoch, "total", (json_int_t)info->total, "seed", json_sprintf("%" PRIu64, info->seed),
       "plan", json_sprintf("%016" PRIx64, info->plan)); /* 64 unsigned bits do not fit a JSON integer */
+  if (info->best_step)                                  /* a figure that is not finite is never the best */
+    json_object_set_new(
+        j, "best",
+        json_pack("[f, I, I]", info->best, (json_int_t)info->best_step, (json_int_t)info->since_best));
+  if (info->data && *info->data)
+    json_object_set_new(j, "data", json_string(info->data)); /* not UTF-8: left out */
   char *run = j ? json_dumps(j, JSON_COMPACT) : NULL;
   if (!run) bug("checkpoint information could not be made");
   const char *value[META] = {run, or_empty(info->model), or_empty(info->recipe), or_empty(info->text)};
   StMeta meta[META + 2] = {{"format", "jepac"}, {"crc32", sums_text(a, t, n, value)}};
   for (int i = 0; i < META; i++) meta[2 + i] = (StMeta){meta_keys[i], value[i]};
-  Status st = st_replace(file_in(a, folder, 0), file_in(a, folder, 1), t, n, meta, META + 2, d);
+  const char *path = arena_printf(a, "%s/%s", folder, name);
+  Status st = previous ? st_replace(path, arena_printf(a, "%s/%s", folder, previous), t, n, meta, META + 2, d)
+                       : st_write(path, t, n, meta, META + 2, d);
   free(run);
   json_decref(j);
   arena_free(a);
   return st;
 }
 
+Status checkpoint_save(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d) {
+  return save_as(checkpoint_files[0], checkpoint_files[1], folder, s, info, d);
+}
+
+Status checkpoint_save_best(const char *folder, const Session *s, const CheckpointInfo *info, Diags *d) {
+  return save_as(best_file, NULL, folder, s, info, d);
+}
+
 static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *d) {
-  const char *run = st_meta(f, "run"), *seed = "", *plan = "";
-  json_int_t step, epoch, total = 0;
+  const char *run = st_meta(f, "run"), *seed = "", *plan = "", *data = "";
+  json_int_t step, epoch, total = 0, best_step = 0, since_best = 0;
+  double best = 0;
   int version;
   json_error_t err;
   json_t *j = run ? json_loads(run, JSON_REJECT_DUPLICATES, &err) : NULL;
-  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s}", "version", &version, "step", &step,
-                              "epoch", &epoch, "total", &total, "seed", &seed, "plan", &plan);
+  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s, s?s, s?[F, I, I]}", "version", &version,
+                              "step", &step, "epoch", &epoch, "total", &total, "seed", &seed, "plan", &plan,
+                              "data", &data, "best", &best, &best_step, &since_best);
   if (!ok || version != VERSION || step < 0 || epoch < 0) {
     diag_error(d, NULL, "%s: %s", st_path(f),
                ok && version != VERSION ? "a checkpoint of another version of jepac"
@@ -127,35 +164,37 @@ static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *
     *info = (CheckpointInfo){.step = step,
                              .epoch = epoch,
                              .total = total,
+                             .best = best,
+                             .best_step = best_step,
+                             .since_best = since_best,
                              .seed = strtoull(seed, NULL, 10),
                              .plan = strtoull(plan, NULL, 16),
                              .model = arena_strdup(a, or_empty(st_meta(f, "model"))),
                              .recipe = arena_strdup(a, or_empty(st_meta(f, "recipe"))),
-                             .text = arena_strdup(a, or_empty(st_meta(f, "text")))};
+                             .text = arena_strdup(a, or_empty(st_meta(f, "text"))),
+                             .data = arena_strdup(a, data)};
   }
   json_decref(j);
   return ok ? ST_OK : ST_FILE;
 }
 
-/* One file with sound sums and readable information; NULL after reporting. */
-static StFile *open_sound(const char *path, bool tensors, CheckpointInfo *info, Arena *a, Diags *d) {
-  const char *bad;
-  StFile *f = st_open(path, d);
-  if (!f) return NULL;
-  if (!checkpoint_sound(f, tensors, &bad))
-    diag_error(d, NULL, "%s is damaged: the checksum of %s does not fit", path, bad);
-  else if (read_info(f, info, a, d) == ST_OK) return f;
+static StFile *open_one(const char *path, CheckpointInfo *info, Arena *a, Diags *d) {
+  StFile *f = checkpoint_file(path, d);
+  if (!f || read_info(f, info, a, d) == ST_OK) return f;
   st_close(f);
+  errno = 0;
   return NULL;
 }
 
-/* The newest whole checkpoint of a folder. What is wrong with a newer one is an error only where there is no older
-   one. */
-static StFile *open_newest(const char *folder, bool tensors, CheckpointInfo *info, Arena *a, Diags *d) {
+StFile *checkpoint_open(const char *folder, CheckpointInfo *info, Arena *a, Diags *d) {
   Diags *newest = diags_new(a), *older = diags_new(a);
-  StFile *f = open_sound(file_in(a, folder, 0), tensors, info, a, newest);
+  StFile *f = open_one(file_in(a, folder, 0), info, a, newest);
   if (f) return f;
-  f = open_sound(file_in(a, folder, 1), tensors, info, a, older);
+  if (errno && errno != ENOENT) { /* there may be nothing wrong with the file */
+    diag_error(d, NULL, "%s", diags_first(newest));
+    return NULL;
+  }
+  f = open_one(file_in(a, folder, 1), info, a, older);
   const char *why = diags_first(newest);
   if (!f) {
     diag_error(d, NULL, "%s", why ? why : "the checkpoint cannot be read");
@@ -168,18 +207,30 @@ static StFile *open_newest(const char *folder, bool tensors, CheckpointInfo *inf
   return f;
 }
 
-Status checkpoint_peek(const char *folder, CheckpointInfo *info, Arena *a, Diags *d) {
-  StFile *f = open_newest(folder, false, info, a, d);
-  st_close(f);
-  return f ? ST_OK : ST_FILE;
+StFile *checkpoint_open_best(const char *folder, CheckpointInfo *info, Arena *a, Diags *d) {
+  return open_one(arena_printf(a, "%s/%s", folder, best_file), info, a, d);
 }
 
-Status checkpoint_load(const char *folder, Session *s, bool exact, CheckpointInfo *info, Arena *a, Diags *d) {
-  StFile *f = open_newest(folder, true, info, a, d);
-  if (!f) return ST_FILE;
-  Status st = states_load(s, f, LOAD_ALL_STATES | (exact ? LOAD_ALL_TENSORS : 0), d);
-  st_close(f);
+Status checkpoint_set_aside(const char *folder, const StFile *taken, Diags *d) {
+  Arena *a = arena_new();
+  const char *newest = file_in(a, folder, 0), *aside = arena_printf(a, "%s/%s", folder, set_aside);
+  Status st = ST_OK;
+  if (strcmp(st_path(taken), newest) && rename(newest, aside) && errno != ENOENT) {
+    diag_error(d, NULL, "cannot rename %s to %s: %s", newest, aside, strerror(errno));
+    st = ST_FILE;
+  }
+  arena_free(a);
   return st;
+}
+
+StFile *states_open(const char *path, Arena *a, Diags *d) {
+  CheckpointInfo ignored;
+  bool found;
+  if (!file_is_folder(path)) return checkpoint_file(path, d);
+  if (checkpoint_find(path, &found, d)) return NULL;
+  if (found) return checkpoint_open(path, &ignored, a, d);
+  diag_error(d, NULL, "%s is no folder of a run: it has no %s", path, checkpoint_files[0]);
+  return NULL;
 }
 
 /* ---- states from a file ---- */

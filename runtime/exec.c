@@ -49,9 +49,11 @@ struct Session {
   atomic_llong *left;    /* per step: chunks not finished */
   double *step_min, mark;
   bool profile, trace;
+  Ranks *ranks;      /* NULL: this process stands for all */
   EventList *events; /* per thread, while tracing */
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
+  char **bound;      /* per tensor: the caller's memory, or NULL */
 };
 
 /* ---- memory ---- */
@@ -112,7 +114,9 @@ Session *session_new(const Plan *plan, int threads) {
   s->step_min = calloc(steps, sizeof *s->step_min);
   s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
   s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
-  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->chosen || !s->blocks) {
+  s->bound = calloc((size_t)plan->ntensor + 1, sizeof *s->bound);
+  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->chosen || !s->blocks ||
+      !s->bound) {
     session_free(s);
     errno = ENOMEM;
     return NULL;
@@ -152,6 +156,7 @@ void session_free(Session *s) {
   free(s->step_min);
   free(s->chosen);
   free(s->blocks);
+  free(s->bound);
   for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
   free(s->events);
   free(s);
@@ -219,7 +224,7 @@ static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
     }
     operand = ptr;
   }
-  st->fn(operand, c, scratch, st->param);
+  st->fn(operand, c, st->ranks ? (void *)s->ranks : scratch, st->param);
 }
 
 static void profile_mark(Session *s, int i, double seconds) {
@@ -315,7 +320,8 @@ typedef struct {
 
 /* Every thread looks for itself: all steps before have finished, so all see the same, and a region of its own
    for the steps that store states would cost more than a small model's update. */
-static void run_range(Session *s, Range *r, int me, int team) {
+static void run_range(Session *s, void *of, int me, int team) {
+  Range *r = of;
   int stop = r->nwatch ? s->plan->ncompute : r->last;
   uint64_t mode = float_mode();
   float_mode_flush(true);
@@ -328,8 +334,19 @@ static void run_range(Session *s, Range *r, int me, int team) {
 
 /* ---- whether the team can start ---- */
 /* OpenMP's runtime ends the process where a thread of its team cannot start, so as many are started and ended here
-   first. It keeps those of the last team that the calling thread had. */
-static _Thread_local int team_here = 1;
+   first. It keeps those of the last team that the calling thread had; those of a team from before fork() are gone, but
+   it would wait for them. */
+static _Thread_local struct {
+  int threads; /* 0: none yet */
+  pid_t process;
+} team;
+
+typedef struct {
+  Session *s;
+  void (*fn)(Session *s, void *of, int me, int team);
+  void *of;
+  int which, err; /* thread `which` cannot start */
+} Team;
 
 static void *wait_for(void *lock) {
   pthread_mutex_lock(lock);
@@ -337,23 +354,43 @@ static void *wait_for(void *lock) {
   return NULL;
 }
 
-/* 0, or why thread *which cannot start. */
-static int try_team(const Session *s, int *which) {
+static bool team_starts(Team *t) {
   pthread_t thread[MOST_THREADS];
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  int n = 0, more = s->threads - team_here, err = 0;
+  int have = team.threads ? team.threads : 1, n = 0, more = t->s->threads - have;
   if (more > MOST_THREADS) more = MOST_THREADS;
   pthread_mutex_lock(&lock);
-  while (n < more && !(err = pthread_create(&thread[n], NULL, wait_for, &lock))) n++;
+  while (n < more && !(t->err = pthread_create(&thread[n], NULL, wait_for, &lock))) n++;
   pthread_mutex_unlock(&lock);
-  *which = team_here + n + 1;
+  t->which = have + n + 1;
   for (int i = 0; i < n; i++) pthread_join(thread[i], NULL);
-  if (!err) team_here = s->threads;
-  return err;
+  return !t->err;
+}
+
+static void *run_team(void *of) {
+  Team *t = of;
+  if (!team_starts(t)) return NULL;
+  team.threads = t->s->threads;
+  team.process = getpid();
+#pragma omp parallel num_threads(t->s->threads)
+  t->fn(t->s, t->of, omp_get_thread_num(), omp_get_num_threads());
+  return NULL;
+}
+
+/* Calls fn on all threads of the session. 0, or why thread *which cannot start: then nothing was called. */
+static int on_team(Session *s, void (*fn)(Session *, void *, int, int), void *of, int *which) {
+  Team t = {s, fn, of, 0, 0};
+  pthread_t fresh; /* has no team yet */
+  if (s->threads == 1) fn(s, of, 0, 1);
+  else if (!team.threads || team.process == getpid()) run_team(&t);
+  else if ((t.err = pthread_create(&fresh, NULL, run_team, &t))) t.which = 1;
+  else pthread_join(fresh, NULL);
+  *which = t.which;
+  return t.err;
 }
 
 static void run(Session *s, Range *r) {
-  int which, err;
+  int which;
   if (r->first >= r->last) return;
   for (int i = r->first; i < r->last; i++) {
     atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
@@ -362,13 +399,8 @@ static void run(Session *s, Range *r) {
                             memory_order_relaxed);
   }
   s->mark = now_seconds();
-  if (s->threads == 1) {
-    run_range(s, r, 0, 1);
-    return;
-  }
-  if ((err = try_team(s, &which))) out_of_threads("the steps", which, s->threads, err);
-#pragma omp parallel num_threads(s->threads)
-  run_range(s, r, omp_get_thread_num(), omp_get_num_threads());
+  int err = on_team(s, run_range, r, &which);
+  if (err) out_of_threads("the steps", which, s->threads, err);
 }
 
 void session_run(Session *s, int first, int last) {
@@ -409,6 +441,7 @@ const SessionEvent *session_events(const Session *s, int thread, int *n) {
   return *n ? s->events[thread].v : NULL;
 }
 
+void session_ranks(Session *s, Ranks *ranks) { s->ranks = ranks; }
 void session_profile(Session *s, bool on) { s->profile = on; }
 const double *session_step_min(const Session *s) { return s->step_min; }
 
@@ -425,7 +458,7 @@ SessionTensor session_tensor_at(const Session *s, int i) {
                          .kind = t->kind,
                          .dt = t->dt,
                          .shape = t->shape,
-                         .data = s->arena + t->offset,
+                         .data = s->bound[i] ? s->bound[i] : s->arena + t->offset,
                          .bytes = shape_count(&t->shape) * dtype_size(t->dt)};
 }
 
@@ -433,6 +466,20 @@ bool session_tensor(const Session *s, const char *name, SessionTensor *out) {
   int i = session_find(s, name);
   if (i >= 0) *out = session_tensor_at(s, i);
   return i >= 0;
+}
+
+void session_bind(Session *s, int i, void *data) {
+  const PlanTensor *t = &s->plan->tensor[i];
+  if (t->kind != PT_ARG) bug("%s is bound, which is no argument", t->name);
+  int64_t bytes = shape_count(&t->shape) * dtype_size(t->dt);
+  char *home = s->arena + t->offset;
+  s->bound[i] = data;
+  void **p = s->pointers;
+  for (int k = 0; k < s->plan->nstep; k++) /* an operand may be a part of the argument */
+    for (int j = 0; j < s->plan->step[k].noperand; j++, p++) {
+      int64_t inside = s->plan->step[k].operand[j] - t->offset;
+      if (*p && inside >= 0 && inside < bytes) *p = (data ? (char *)data : home) + inside;
+    }
 }
 
 static int find_state(const Session *s, const char *name) {
@@ -492,28 +539,34 @@ static void init_block(const PlanTensor *t, void *data, int64_t first, int n, ui
     for (int i = 0; i < n; i++) store(data, t->dt, first + i, value[i]);
 }
 
-/* Initial values of tensors i with do_it[i], which are no copies: blocks of all of them are shared out among
-   the threads. */
-static void init_tensors(Session *s, const bool *do_it, uint64_t seed) {
+typedef struct {
+  const bool *wanted; /* per tensor */
+  uint64_t seed;
+} Initial;
+
+static void init_share(Session *s, void *of, int me, int team) {
   const Plan *p = s->plan;
-  int64_t *begin = s->blocks;
-  begin[0] = 0;
+  const Initial *in = of;
+  int64_t blocks = s->blocks[p->ntensor], k = blocks * me / team, end = blocks * (me + 1) / team;
   for (int i = 0; i < p->ntensor; i++)
-    begin[i + 1] = begin[i] + (do_it[i] ? (shape_count(&p->tensor[i].shape) + RNG_BLOCK - 1) / RNG_BLOCK : 0);
-  const int64_t blocks = begin[p->ntensor];
+    for (; k < end && k < s->blocks[i + 1]; k++) {
+      SessionTensor t = session_tensor_at(s, i);
+      int64_t first = (k - s->blocks[i]) * RNG_BLOCK, left = shape_count(&t.shape) - first;
+      init_block(&p->tensor[i], t.data, first, left < RNG_BLOCK ? (int)left : RNG_BLOCK, in->seed);
+    }
+}
+
+/* Initial values of tensors i with wanted[i], which are no copies: blocks of all of them are shared out among the
+   threads, where these can start. */
+static void init_tensors(Session *s, const bool *wanted, uint64_t seed) {
+  const Plan *p = s->plan;
+  Initial in = {wanted, seed};
   int which;
-  const bool alone = blocks <= 64 || s->threads == 1 || try_team(s, &which);
-#pragma omp parallel num_threads(s->threads) if (!alone)
-  {
-    int me = omp_get_thread_num(), team = omp_get_num_threads();
-    int64_t k = blocks * me / team, end = blocks * (me + 1) / team;
-    for (int i = 0; i < p->ntensor; i++)
-      for (; k < end && k < begin[i + 1]; k++) {
-        SessionTensor t = session_tensor_at(s, i);
-        int64_t first = (k - begin[i]) * RNG_BLOCK, left = shape_count(&t.shape) - first;
-        init_block(&p->tensor[i], t.data, first, left < RNG_BLOCK ? (int)left : RNG_BLOCK, seed);
-      }
-  }
+  s->blocks[0] = 0;
+  for (int i = 0; i < p->ntensor; i++)
+    s->blocks[i + 1] =
+        s->blocks[i] + (wanted[i] ? (shape_count(&p->tensor[i].shape) + RNG_BLOCK - 1) / RNG_BLOCK : 0);
+  if (s->blocks[p->ntensor] <= 64 || on_team(s, init_share, &in, &which)) init_share(s, &in, 0, 1);
 }
 
 static void copy_initial(Session *s, int i) {

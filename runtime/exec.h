@@ -2,7 +2,7 @@
 #ifndef JEPAC_RUNTIME_EXEC_H
 #define JEPAC_RUNTIME_EXEC_H
 
-#include "runtime/abi.h"
+#include "runtime/ranks.h"
 
 typedef struct Session Session;
 
@@ -36,6 +36,9 @@ typedef struct {
 int session_find(const Session *s, const char *name); /* index into the plan's tensors, or -1 */
 SessionTensor session_tensor_at(const Session *s, int i);
 bool session_tensor(const Session *s, const char *name, SessionTensor *out);
+/* Lets argument i be read from the caller's memory, aligned to 64 bytes, instead of the arena; NULL: from the
+   arena again. It must stay valid as long as steps run. */
+void session_bind(Session *s, int i, void *data);
 
 /* Initial values of all states. Element i of a random tensor comes from Philox with key seed, counter (i, 0,
    stream): the numbers `random_bits` would give at step 0. Copies are made after their source. */
@@ -44,6 +47,9 @@ void session_init_states(Session *s, uint64_t seed);
 void session_init_tensor(Session *s, int i, uint64_t seed);
 /* Copies every state of dst that src has too, by name; returns how many. Differing types are a bug. */
 int session_copy_states(Session *dst, const Session *src);
+
+/* The processes that run the same plan together with this one; it stands for all of them without. */
+void session_ranks(Session *s, Ranks *ranks);
 
 /* Per-step timing: when on, every step ends in a barrier and is timed. */
 void session_profile(Session *s, bool on);

@@ -74,12 +74,22 @@ static int sync_folder(const char *folder) {
   return err;
 }
 
+int file_sync_folder_of(const char *path) {
+  char *folder = folder_of(path);
+  int err = sync_folder(folder);
+  free(folder);
+  return err;
+}
+
 /* A second name for the file about to be replaced, so that there is a whole one at every moment. */
 static int keep_previous(const NewFile *nf) {
   char *temp = text("%s.tmp-former", nf->previous);
   unlink(temp);
   int err = link(nf->path, temp) ? errno : 0;
   if (!err && rename(temp, nf->previous)) err = errno;
+  if (!err)
+    unlink(
+        temp); /* rename leaves it where both were names of one file: a run killed between the two renames */
   if (err && err != ENOENT) { /* no links here: the old file is moved, and the new one follows at once */
     unlink(temp);
     err = rename(nf->path, nf->previous) ? errno : 0;
@@ -140,8 +150,8 @@ Status file_make_folder(const char *path, Diags *d) {
     char keep = *q;
     *q = 0;
     struct stat st;
-    if (mkdir(p, 0777) && (errno != EEXIST || stat(p, &st) || !S_ISDIR(st.st_mode)))
-      err = errno == EEXIST ? ENOTDIR : errno;
+    if (!mkdir(p, 0777)) (void)file_sync_folder_of(p); /* where that fails the folder is there all the same */
+    else if (errno != EEXIST || stat(p, &st) || !S_ISDIR(st.st_mode)) err = errno == EEXIST ? ENOTDIR : errno;
     *q = keep;
     if (!keep) break;
   }
@@ -167,9 +177,11 @@ Status file_map(MappedFile *m, const char *path, Diags *d) {
   }
   close(fd);
   return ST_OK;
-fail:
-  diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
+fail:;
+  int err = errno;
+  diag_error(d, NULL, "cannot read %s: %s", path, strerror(err));
   if (fd >= 0) close(fd);
+  errno = err;
   return ST_FILE;
 }
 

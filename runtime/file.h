@@ -21,6 +21,9 @@ void file_abort(NewFile *nf);              /* removes the temporary file; frees 
 /* All of it at once. */
 Status file_write(const char *path, const char *text, size_t n, Diags *d);
 
+/* The name of a file survives a loss of power only when its folder is synced; 0 or an errno. */
+int file_sync_folder_of(const char *path);
+
 bool file_is_folder(const char *path);
 Status file_make_folder(const char *path, Diags *d); /* with its parents; an existing folder is fine */
 

@@ -1,5 +1,6 @@
 /* run.jsonl and progress; see metrics.h. */
 #include "runtime/metrics.h"
+#include "runtime/file.h"
 #include "ir/memory.h"
 
 #include <errno.h>
@@ -76,6 +77,17 @@ static Status write_line(RunLog *log, StrBuf *line, Diags *d) {
   return ST_OK;
 }
 
+static Status sync_failed(const RunLog *log, int err, Diags *d) {
+  if (!err) return ST_OK;
+  diag_error(d, NULL, "cannot write %s: %s", log->path, strerror(err));
+  return ST_FILE;
+}
+
+Status runlog_sync(RunLog *log, Diags *d) {
+  bool synced = !fsync(log->fd) || errno == EINVAL || errno == EROFS; /* a device or pipe */
+  return sync_failed(log, synced ? 0 : errno, d);
+}
+
 /* Length of the part to keep: the recipe line and the complete records up to a step. -1: no log. */
 static int64_t kept_length(const char *text, size_t n, int64_t step) {
   const char *p = text, *end = text + n, *eol;
@@ -134,6 +146,7 @@ RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, b
     sb_printf(&line, "}\n");
     ok = write_line(log, &line, d);
     sb_free(&line);
+    if (!ok && own) ok = sync_failed(log, file_sync_folder_of(path), d);
   }
   if (ok == ST_OK) return log;
   runlog_close(log);
@@ -194,8 +207,10 @@ struct Progress {
 Progress *progress_new(ProgressMode mode, FILE *f, int64_t first, int64_t total, int64_t batch) {
   Progress *p = xcalloc(1, sizeof *p, NULL);
   const char *term = getenv("TERM");
+  int fd = fileno(f); /* none: the program's own stream (cli/printing.c) */
   if (mode == PROGRESS_AUTO)
-    mode = isatty(fileno(f)) && term && strcmp(term, "dumb") ? PROGRESS_BAR : PROGRESS_PLAIN;
+    mode =
+        isatty(fd < 0 ? STDERR_FILENO : fd) && term && strcmp(term, "dumb") ? PROGRESS_BAR : PROGRESS_PLAIN;
   *p = (Progress){
       .mode = mode, .f = f, .first = first, .total = total, .batch = batch, .start = -1, .mark_done = first};
   return p;

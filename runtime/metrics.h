@@ -23,6 +23,8 @@ RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, b
 Status runlog_resumed(RunLog *log, int64_t step, const char *changes, Diags *d);
 /* Appends {"step": step, name: value, ...} in one write. */
 Status runlog_record(RunLog *log, int64_t step, const Metric *m, int n, Diags *d);
+/* For a checkpoint that follows: what the log has is on the disk before it. */
+Status runlog_sync(RunLog *log, Diags *d);
 void runlog_close(RunLog *log);
 
 typedef enum { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_NONE, PROGRESS_BAR } ProgressMode;

@@ -6,6 +6,7 @@
 #include "runtime/file.h"
 #include "ir/memory.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,10 +237,12 @@ StFile *st_open(const char *path, Diags *d) {
   f->path = arena_strdup(a, path);
   Undo undo = {0};
   undo_push(&undo, close_file, f);
-  bool ok = file_map(&f->map, path, d) == ST_OK && read_file(f, d);
+  bool mapped = file_map(&f->map, path, d) == ST_OK, ok = mapped && read_file(f, d);
+  int err = mapped ? 0 : errno;
   undo_drop(&undo);
   if (ok) return f;
   st_close(f);
+  errno = err;
   return NULL;
 }
 

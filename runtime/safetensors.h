@@ -19,7 +19,7 @@ typedef struct {
 typedef struct StFile StFile;
 
 /* Reads and validates a file; NULL after reporting what is wrong with it (ST_FILE). Element types without a
-   DType are converted: F16 to f32; I8, U8, I16 and U16 to i32. */
+   DType are converted: F16 to f32; I8, U8, I16 and U16 to i32. errno then: 0 where what it holds is wrong. */
 StFile *st_open(const char *path, Diags *d);
 void st_close(StFile *f);
 const char *st_path(const StFile *f);

@@ -67,21 +67,21 @@ typedef struct {
 static void emit_kernels(Aot *a, LLVMValueRef *fn) {
   int n = a->p->kernel.n, nunit = 0;
   Unit *unit = NEWN(a->a, Unit, n + 1);
-  for (int k = 0; k < n; k++) {
-    const Kernel *kn = &a->p->kernel.v[k];
+  for (int at = 0; at < n; at++) {
+    const Kernel *k = &a->p->kernel.v[at];
     StrBuf b = {0};
-    kernel_key(a->p, kn, true, &b);
+    kernel_key(a->p, k, true, &b);
     int u = 0;
     while (u < nunit && !(unit[u].n == b.n && !memcmp(unit[u].key, b.s, b.n))) u++;
     if (u == nunit) {
-      const char *symbol = arena_printf(a->a, "%s_%s", a->opt->prefix, kernel_name(a->p, k, a->a));
-      const CodegenKind *row = codegen_kind(kn);
-      (row->emit ? row->emit : row->emit_alone)(&a->m, a->p, kn, symbol);
+      const char *symbol = arena_printf(a->a, "%s_%s", a->opt->prefix, kernel_name(a->p, at, a->a));
+      const CodegenKind *row = codegen_kind(k);
+      (row->emit ? row->emit : row->emit_alone)(&a->m, a->p, k, symbol);
       LLVMValueRef f = LLVMGetNamedFunction(a->m.mod, symbol);
       LLVMSetLinkage(f, LLVMInternalLinkage);
       unit[nunit++] = (Unit){arena_strndup(a->a, b.s, b.n), b.n, f};
     }
-    fn[k] = unit[u].fn;
+    fn[at] = unit[u].fn;
     sb_free(&b);
   }
 }

@@ -233,6 +233,8 @@ static void emit_main(Gemm *z) {
   if (g->ncol > 1 && s->n % g->cols) ncols = em_imin(m, em_isub(m, em_i64(m, s->n), n0), ncols);
   LLVMValueRef count = em_i64(m, g->per_chunk);
   if (g->items % g->per_chunk) count = em_imin(m, em_isub(m, em_i64(m, g->items), item), count);
+  Matrix x;
+  if (g->kind == GEMM_TILES) gemm_begin_tiles(z, &x);
   TileLoop l;
   item = em_iadd(m, item, tile_loop(m, &l, count, 1));
   a = gemm_tat(z, s->a16, batch_base(z, s->a16, a, item, s->a_batch), m0, s->a_m);
@@ -240,8 +242,10 @@ static void emit_main(Gemm *z) {
   c = gemm_tat(z, s->c16, batch_base(z, s->c16, c, item, s->c_batch), m0, s->c_m);
   if (g->kind == GEMM_DOT)
     gemm_emit_dot(z, a, gemm_tat(z, s->b16, b, n0, s->b_n), gemm_tat(z, s->c16, c, n0, 1), mrows, ncols);
+  else if (g->kind == GEMM_TILES) gemm_emit_tiles(z, &x, a, b, c, n0, mrows);
   else blocks(z, &(Block){.a = a, .b = b, .c = c, .n0 = n0, .mrows = mrows});
   tile_end(m, &l, NULL, 0);
+  if (g->kind == GEMM_TILES) matrix_end(&x);
 }
 
 void gemm_emit(EmitModule *m, const GemmSpec *s, int step, const char *symbol) {
@@ -250,7 +254,7 @@ void gemm_emit(EmitModule *m, const GemmSpec *s, int step, const char *symbol) {
   gemm_geom(s, m->target, &z.g);
   z.unit = (int64_t)z.g.nv * z.g.lanes;
   em_function(m, symbol);
-  if (step < plan.nstep - 1) gemm_emit_pack(&z);
+  if (step < plan.nstep - 1) (z.g.kind == GEMM_TILES ? gemm_pack_tiles : gemm_emit_pack)(&z);
   else emit_main(&z);
   LLVMBuildRetVoid(m->b);
 }

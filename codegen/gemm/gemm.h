@@ -1,10 +1,11 @@
 /* Matrix products as explicit vector IR. gemm_emit() is the only entry the rest of codegen needs; the other
    declarations are shared by the files of this emitter (gemm.c: register tiles; copy.c: copies into
-   scratch and packing; dot.c: dot products). */
+   scratch and packing; dot.c: dot products; tiles.c: bf16 on the processor's tiles). */
 #ifndef JEPAC_CODEGEN_GEMM_GEMM_H
 #define JEPAC_CODEGEN_GEMM_GEMM_H
 
 #include "codegen/emit/kind.h"
+#include "codegen/emit/matrix.h"
 #include "codegen/emit/tile.h"
 #include "ir/kernel/gemm_plan.h"
 
@@ -59,5 +60,11 @@ void gemm_tiles(Gemm *z, LLVMValueRef mrows, int64_t rows, int64_t total, int si
 /* Rows m0.. and columns n0.. of one batch item by dot products. */
 void gemm_emit_dot(Gemm *z, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, LLVMValueRef mrows,
                    LLVMValueRef ncols);
+
+/* The same on tiles, where b is all of B, packed or not; and the step that packs it. */
+void gemm_begin_tiles(Gemm *z, Matrix *x);
+void gemm_emit_tiles(Gemm *z, Matrix *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, LLVMValueRef n0,
+                     LLVMValueRef mrows);
+void gemm_pack_tiles(Gemm *z);
 
 #endif

@@ -5,6 +5,7 @@
 #include "codegen/jit/jit.h"
 #include "ir/memory.h"
 
+#include <errno.h>
 #include <llvm-c/Orc.h>
 #include <math.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 
 struct Code {
   LLVMOrcLLJITRef jit;
+  bool wants; /* memory: what LLVM reported while it linked */
 };
 
 /* ---- distinct kernels ---- */
@@ -147,6 +149,7 @@ static const struct {
     F1(sqrt),
     F1(trunc),
     {"pow", (uintptr_t)(double (*)(double, double))pow},
+    {"fmaf", (uintptr_t)(float (*)(float, float, float))fmaf},
     F1F(sinf),
     F1F(cosf),
     F1F(floorf),
@@ -167,12 +170,24 @@ static LLVMErrorRef define_imports(LLVMOrcLLJITRef jit) {
   return LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), LLVMOrcAbsoluteSymbols(pair, N));
 }
 
-static bool failed(Diags *d, LLVMErrorRef e) {
+/* LLVM's errors are texts; want of memory is the system's own. */
+static bool is_want(const char *text) { return strstr(text, strerror(ENOMEM)) != NULL; }
+
+static bool failed(Code *c, Diags *d, LLVMErrorRef e) {
   if (!e) return false;
   char *text = LLVMGetErrorMessage(e);
-  diag_error(d, NULL, "LLVM's JIT: %s", text);
+  c->wants |= is_want(text);
+  if (!c->wants) diag_error(d, NULL, "LLVM's JIT: %s", text);
   LLVMDisposeErrorMessage(text);
   return true;
+}
+
+/* What stands behind the "failed to materialize" of a look-up; LLVM would print it. */
+static void note_error(void *code, LLVMErrorRef e) {
+  Code *c = code;
+  char *text = LLVMGetErrorMessage(e);
+  c->wants |= is_want(text);
+  LLVMDisposeErrorMessage(text);
 }
 
 void codegen_free(Code *c) {
@@ -185,24 +200,22 @@ static LLVMErrorRef create_jit(CodegenDebug debug, LLVMOrcLLJITRef *jit) {
   return debug ? debug_create_jit(debug, jit) : LLVMOrcCreateLLJIT(jit, NULL);
 }
 
-static Code *link_units(Job *j, Diags *d, StepFn *address) {
-  Code *c = xcalloc(1, sizeof *c, NULL);
-  if (failed(d, create_jit(j->opt->debug, &c->jit)) || failed(d, define_imports(c->jit))) goto error;
+/* False after reporting, or where c->wants memory. */
+static bool link_units(Job *j, Code *c, Diags *d, StepFn *address) {
+  if (failed(c, d, create_jit(j->opt->debug, &c->jit)) || failed(c, d, define_imports(c->jit))) return false;
+  LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(c->jit), note_error, c);
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
   for (int i = 0; i < j->nunit; i++) {
     LLVMErrorRef e = LLVMOrcLLJITAddObjectFile(c->jit, lib, j->unit[i].object);
     j->unit[i].object = NULL;
-    if (failed(d, e)) goto error;
+    if (failed(c, d, e)) return false;
   }
   for (int i = 0; i < j->nunit; i++) {
     LLVMOrcExecutorAddress at = 0;
-    if (failed(d, LLVMOrcLLJITLookup(c->jit, &at, j->unit[i].symbol))) goto error;
+    if (failed(c, d, LLVMOrcLLJITLookup(c->jit, &at, j->unit[i].symbol))) return false;
     address[i] = (StepFn)(uintptr_t)at;
   }
-  return c;
-error:
-  codegen_free(c);
-  return NULL;
+  return true;
 }
 
 Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn *fn) {
@@ -224,12 +237,16 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
   }
   sb_free(&head);
   compile_all(&j);
-  Code *c = link_units(&j, d, address);
+  Code *c = xcalloc(1, sizeof *c, NULL);
+  bool linked = link_units(&j, c, d, address), wants = c->wants;
   for (int k = 0; k < n; k++) fn[k] = unit[k] >= 0 ? address[unit[k]] : NULL;
   for (int i = 0; i < j.nunit; i++) {
     free(j.unit[i].key);
     if (j.unit[i].object) LLVMDisposeMemoryBuffer(j.unit[i].object);
   }
   arena_free(a);
-  return c;
+  if (linked) return c;
+  codegen_free(c);
+  if (wants) out_of_memory("the kernels' code", 0);
+  return NULL;
 }

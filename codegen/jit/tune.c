@@ -153,9 +153,9 @@ void codegen_tune(Program *p, const CodegenOptions *opt) {
   Site *site = xcalloc((size_t)p->kernel.n + 1, sizeof *site, NULL);
   int n = 0, measured = 0;
   bool fast = opt->tune == TUNE_FAST;
-  for (int k = 0; k < p->kernel.n; k++)
-    if (p->kernel.v[k].flops >= LEAST_FLOPS && kernel_choice(p, &p->kernel.v[k]))
-      site_of(p, &p->kernel.v[k], site, &n)->flops += p->kernel.v[k].flops;
+  for (int at = 0; at < p->kernel.n; at++)
+    if (p->kernel.v[at].flops >= LEAST_FLOPS && kernel_choice(p, &p->kernel.v[at]))
+      site_of(p, &p->kernel.v[at], site, &n)->flops += p->kernel.v[at].flops;
   qsort(site, (size_t)n, sizeof *site, by_flops);
   for (int i = 0; i < n; i++) {
     Site *s = &site[i];
@@ -168,10 +168,10 @@ void codegen_tune(Program *p, const CodegenOptions *opt) {
     measured++;
     if (opt->cache_dir) write_choice(opt->cache_dir, s);
   }
-  for (int k = 0; k < p->kernel.n; k++) {
-    Kernel *x = &p->kernel.v[k];
-    int64_t *choice = kernel_choice(p, x);
-    if (x->flops >= LEAST_FLOPS && choice) *choice = site_of(p, x, site, &n)->choice;
+  for (int at = 0; at < p->kernel.n; at++) {
+    Kernel *k = &p->kernel.v[at];
+    int64_t *choice = kernel_choice(p, k);
+    if (k->flops >= LEAST_FLOPS && choice) *choice = site_of(p, k, site, &n)->choice;
   }
   if (measured && opt->cache_dir) cache_trim(opt->cache_dir);
   if (measured) codegen_trim();

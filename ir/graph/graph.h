@@ -61,7 +61,8 @@ typedef struct Graph {
   VEC(Input) inputs;
   VEC(Output) outputs;
   DType precision; /* DT_BF16: what lies in memory between kernels is to be rounded to it; else DT_NONE */
-  const Loc *loc;  /* position and role given to nodes appended from now on */
+  int ranks; /* > 1: the step of a whole batch, which so many processes are to share (passes/graph/shard.c) */
+  const Loc *loc; /* position and role given to nodes appended from now on */
   Role role;
 } Graph;
 
@@ -125,6 +126,9 @@ typedef struct {
    expression, the results of sums (which are themselves added in f64), and denormals become zero; else everything
    stays f64. Integers are integers in both. */
 void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool rounds);
+/* The same for so many processes that go through it together: in[r] and out[r] are those of the r-th. */
+void graph_interp_ranks(const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 *const *out, Arena *a,
+                        bool rounds);
 /* Philox4x32-10 (Salmon et al. 2011), first word. */
 uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t seed);
 

@@ -255,22 +255,21 @@ bool infer_broadcast(const Graph *g, Node *n, char *err, size_t errlen) {
   const Ints *dims = &n->attr[0];
   n->dt = x->dt;
   if (!need_shape(n, err, errlen)) return false;
-  TypeText from = text(x), to = text(n);
   if (dims->n != x->shape.rank)
-    return fail(err, errlen, "cannot broadcast %s to %s: dims names %d axes for %d", from.s, to.s, dims->n,
-                x->shape.rank);
+    return fail(err, errlen, "cannot broadcast %s to %s: dims names %d axes for %d", text(x).s, text(n).s,
+                dims->n, x->shape.rank);
   for (int i = 0; i < dims->n; i++) {
     int64_t k = dims->v[i];
     if (k < 0 || k >= n->shape.rank)
-      return fail(err, errlen, "cannot broadcast %s to %s: there is no axis %lld", from.s, to.s,
+      return fail(err, errlen, "cannot broadcast %s to %s: there is no axis %lld", text(x).s, text(n).s,
                   (long long)k);
     if (i > 0 && k <= dims->v[i - 1])
       return fail(err, errlen, "cannot broadcast %s to %s: dims must increase, but has %lld after %lld",
-                  from.s, to.s, (long long)k, (long long)dims->v[i - 1]);
+                  text(x).s, text(n).s, (long long)k, (long long)dims->v[i - 1]);
     if (x->shape.dim[i] != n->shape.dim[k] && x->shape.dim[i] != 1)
       return fail(err, errlen,
-                  "cannot broadcast %s to %s: axis %d has extent %lld, which is neither 1 nor %lld", from.s,
-                  to.s, i, (long long)x->shape.dim[i], (long long)n->shape.dim[k]);
+                  "cannot broadcast %s to %s: axis %d has extent %lld, which is neither 1 nor %lld",
+                  text(x).s, text(n).s, i, (long long)x->shape.dim[i], (long long)n->shape.dim[k]);
   }
   return true;
 }

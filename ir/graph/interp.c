@@ -2,8 +2,8 @@
    walk their expression, contractions are nested C loops. Slow and readable on purpose; every faster
    evaluation is compared with it. random_bits is Philox4x32-10 of Salmon et al., "Parallel random numbers: as
    easy as 1, 2, 3" (2011). */
+#include "ir/graph/collective.h"
 #include "ir/graph/expr.h"
-#include "ir/graph/graph.h"
 #include "ir/memory.h"
 
 #include <math.h>
@@ -452,6 +452,21 @@ static void eval_node(const Graph *g, Val v, double *const *value, double *out, 
   arena_free(scratch);
 }
 
+/* The value of one of the processes that go through the graph together; a process by itself stands for all of them. */
+static void eval_between(const Graph *g, Val v, double **const *value, int ranks, int rank, bool rounds) {
+  const Node *n = g_node(g, v);
+  int all = (int)collective_ranks(n);
+  Arena *scratch = arena_new();
+  const double **in = NEWN(scratch, const double *, all + 1);
+  if (ranks > 1 && all != ranks)
+    bug("interpreter: %s of %d ranks among %d", op_table[n->op].name, all, ranks);
+  for (int r = 0; r < all; r++) in[r] = value[ranks > 1 ? r : 0][n->in[0]];
+  Eval e = {.n = n, .out = value[rank][v], .count = shape_count(&n->shape), .rounds = rounds};
+  collective_eval(n, &g_node(g, n->in[0])->shape, in, rank, e.out);
+  round_all(&e);
+  arena_free(scratch);
+}
+
 /* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs. */
 static int *last_uses(const Graph *g, Arena *a) {
   int n = g->node.n, *last = NEWN(a, int, n + 1);
@@ -465,38 +480,51 @@ static int *last_uses(const Graph *g, Arena *a) {
   return last;
 }
 
-void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool rounds) {
+static void release(const Graph *g, Val v, double **const *value, int ranks) {
+  for (int r = 0; r < ranks && g_node(g, v)->op != OP_input; r++) {
+    free(value[r][v]);
+    value[r][v] = NULL;
+  }
+}
+
+void graph_interp_ranks(const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 *const *out, Arena *a,
+                        bool rounds) {
   Arena *tmp = arena_new();
   int *last = last_uses(g, tmp);
-  double **value = NEWN(tmp, double *, g->node.n + 1);
-  for (int i = 0; i < g->inputs.n; i++) {
-    const Input *input = &g->inputs.v[i];
-    if (last[input->val] >= 0 && !shape_eq(&in[i].shape, &g_node(g, input->val)->shape))
-      bug("interpreter: input %s has the wrong shape", input->name);
-    value[input->val] = in[i].v;
+  double ***value = NEWN(tmp, double **, ranks);
+  for (int r = 0; r < ranks; r++) {
+    value[r] = NEWN(tmp, double *, g->node.n + 1);
+    for (int i = 0; i < g->inputs.n; i++) {
+      const Input *input = &g->inputs.v[i];
+      if (last[input->val] >= 0 && !shape_eq(&in[r][i].shape, &g_node(g, input->val)->shape))
+        bug("interpreter: input %s has the wrong shape", input->name);
+      value[r][input->val] = in[r][i].v;
+    }
   }
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
     if (last[v] < 0) continue;
-    if (n->op != OP_input) {
-      value[v] = xcalloc((size_t)shape_count(&n->shape) + 1, sizeof *value[v], "the interpreter's values");
-      eval_node(g, v, value, value[v], rounds);
+    size_t count = (size_t)shape_count(&n->shape) + 1;
+    for (int r = 0; r < ranks && n->op != OP_input; r++) {
+      value[r][v] = xcalloc(count, sizeof **value[r], "the interpreter's values");
+      if (op_table[n->op].kind == KIND_COLLECTIVE) eval_between(g, v, value, ranks, r, rounds);
+      else eval_node(g, v, value[r], value[r][v], rounds);
     }
-    for (int i = 0; i < n->nin; i++) {
-      Val u = n->in[i];
-      if (last[u] != v || g_node(g, u)->op == OP_input) continue;
-      free(value[u]);
-      value[u] = NULL;
+    for (int i = 0; i < n->nin; i++)
+      if (last[n->in[i]] == v) release(g, n->in[i], value, ranks);
+  }
+  for (int r = 0; r < ranks; r++)
+    for (int i = 0; i < g->outputs.n; i++) {
+      Val v = g->outputs.v[i].val;
+      const Node *n = g_node(g, v);
+      int64_t count = shape_count(&n->shape);
+      out[r][i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
+      memcpy(out[r][i].v, value[r][v], (size_t)count * sizeof(double));
     }
-  }
-  for (int i = 0; i < g->outputs.n; i++) {
-    Val v = g->outputs.v[i].val;
-    const Node *n = g_node(g, v);
-    int64_t count = shape_count(&n->shape);
-    out[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
-    memcpy(out[i].v, value[v], (size_t)count * sizeof(double));
-  }
-  for (Val v = 0; v < g->node.n; v++)
-    if (g_node(g, v)->op != OP_input) free(value[v]);
+  for (Val v = 0; v < g->node.n; v++) release(g, v, value, ranks);
   arena_free(tmp);
+}
+
+void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool rounds) {
+  graph_interp_ranks(g, 1, &in, &out, a, rounds);
 }

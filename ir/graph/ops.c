@@ -15,22 +15,25 @@ OpId op_find(const char *name) {
   return OP_COUNT;
 }
 
-/* The i-th blank-separated word of s and its length, or NULL. */
+/* The word that s begins with, words apart by one blank, and its length; NULL at the end. */
+static const char *word(const char *s, size_t *len) {
+  if (!s || !*s) return NULL;
+  for (*len = 0; s[*len] && s[*len] != ' ';) ++*len;
+  return s;
+}
+
+static const char *word_after(const char *w, size_t *len) { return word(w + *len + (w[*len] == ' '), len); }
+
 static const char *word_at(const char *s, int i, size_t *len) {
-  if (!s) return NULL;
-  for (;; i--) {
-    s += strspn(s, " ");
-    *len = strcspn(s, " ");
-    if (*len == 0) return NULL;
-    if (i == 0) return s;
-    s += *len;
-  }
+  const char *w = word(s, len);
+  while (w && i-- > 0) w = word_after(w, len);
+  return w;
 }
 
 int op_nattr(OpId op) {
-  size_t len;
-  int n = 0;
-  while (word_at(op_table[op].attrs, n, &len)) n++;
+  const char *s = op_table[op].attrs;
+  int n = s && *s;
+  for (; s && *s; s++) n += *s == ' ';
   return n;
 }
 
@@ -41,24 +44,21 @@ bool op_attr_optional(OpId op, int i) {
 }
 
 /* Without the mark of an optional attribute. */
-static const char *name_at(OpId op, int i, size_t *len) {
-  const char *w = word_at(op_table[op].attrs, i, len);
-  *len -= w && w[*len - 1] == '?';
-  return w;
-}
+static size_t name_length(const char *w, size_t len) { return len - (w[len - 1] == '?'); }
 
 int op_attr_index(OpId op, const char *name) {
-  const char *w;
-  size_t len;
-  for (int i = 0; (w = name_at(op, i, &len)); i++)
-    if (strlen(name) == len && memcmp(w, name, len) == 0) return i;
+  size_t len, want = strlen(name);
+  int i = 0;
+  for (const char *w = word(op_table[op].attrs, &len); w; w = word_after(w, &len), i++)
+    if (name_length(w, len) == want && memcmp(w, name, want) == 0) return i;
   return -1;
 }
 
 const char *op_attr_name(OpId op, int i, char buf[static 32]) {
   size_t len;
-  const char *w = i >= 0 ? name_at(op, i, &len) : NULL;
+  const char *w = i >= 0 ? word_at(op_table[op].attrs, i, &len) : NULL;
   if (!w || len > 31) bug("operator %s has no attribute %d", op_table[op].name, i);
+  len = name_length(w, len);
   memcpy(buf, w, len);
   buf[len] = 0;
   return buf;

@@ -23,7 +23,8 @@ typedef enum {
   KIND_CONV,
   KIND_GATHER,
   KIND_SCATTER,
-  KIND_EXTERN /* a call of the user's library */
+  KIND_COLLECTIVE, /* between the processes of a run (ir/graph/collective.c) */
+  KIND_EXTERN      /* a call of the user's library */
 } OpKind;
 
 typedef enum { TY_SAME = 1, TY_BOOL, TY_SELECT, TY_EXPLICIT, TY_OTHER } TypeRule;

@@ -46,6 +46,9 @@ INFER(conv_dx);
 INFER(conv_dw);
 INFER(gather);
 INFER(scatter);
+INFER(all);
+INFER(part);
+INFER(gathered);
 
 #define VJP(NAME) void vjp_##NAME(struct Graph *g, Val y, Val gy, Val *gin)
 VJP(none);
@@ -68,6 +71,13 @@ VJP(conv_dx);
 VJP(conv_dw);
 VJP(gather);
 VJP(scatter);
+VJP(all_sum);
+VJP(all_mean);
+VJP(all_max);
+VJP(all_broadcast);
+VJP(reduce_scatter);
+VJP(rank_part);
+VJP(all_gather);
 VJP(extern);
 
 #endif

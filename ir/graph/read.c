@@ -564,17 +564,28 @@ static void read_output(Reader *r, bool update) {
   g_output(r->g, name, v, state);
 }
 
-/* precision=bf16, which may follow a graph's name. */
-static void read_precision(Reader *r) {
-  static const char key[] = "precision";
+/* NAME=, which may follow a graph's name. */
+static bool graph_setting(Reader *r, const char *name) {
   skip_blanks(r);
-  if (word_len(r, false) != strlen(key) || strncmp(r->p, key, strlen(key)) != 0) return;
-  r->p += strlen(key);
-  expect(r, '=', "after 'precision'");
+  if (word_len(r, false) != strlen(name) || strncmp(r->p, name, strlen(name)) != 0) return false;
+  r->p += strlen(name);
+  expect(r, '=', "after a setting's name");
   skip_blanks(r);
-  const char *at = r->p;
-  r->g->precision = dtype_parse(read_word(r, "a type"));
-  if (r->g->precision != DT_BF16) fail(r, at, "the precision of a graph is bf16 or is not given");
+  return true;
+}
+
+static void read_settings(Reader *r) {
+  if (graph_setting(r, "precision")) {
+    const char *at = r->p;
+    r->g->precision = dtype_parse(read_word(r, "a type"));
+    if (r->g->precision != DT_BF16) fail(r, at, "the precision of a graph is bf16 or is not given");
+  }
+  if (graph_setting(r, "ranks")) {
+    const char *at = r->p;
+    int64_t n = read_int(r, "ranks");
+    if (n < 2 || n > MOST_RANKS) fail(r, at, "a graph is shared by 2 to %d ranks", MOST_RANKS);
+    r->g->ranks = (int)n;
+  }
 }
 
 static Graph *read_graph(Reader *r) {
@@ -584,7 +595,7 @@ static Graph *read_graph(Reader *r) {
   skip_blanks(r);
   const char *name = peek(r) == '"' ? read_string(r, "the graph's name") : read_word(r, "the graph's name");
   r->g = graph_new(r->a, name);
-  read_precision(r);
+  read_settings(r);
   expect(r, '{', "after the graph's name");
   r->bind = NULL;
   r->nbind = r->bind_size = 0;
@@ -625,6 +636,8 @@ static int read_file(Reader *r, Graph **out, int max) {
 
 int graph_read(Arena *a, const Source *src, Diags *d, Graph **out, int max) {
   Reader r = {.a = a, .src = src, .d = d, .p = src->text, .end = src->text + src->len, .line = 1};
+  if (!source_is_text(src, d)) return -1;
+  if (source_has_mark(src)) r.p += TEXT_MARK;
   r.line_start = r.p;
   jmp_buf trap, **slot = diags_trap(d), *saved = *slot;
   *slot = &trap;

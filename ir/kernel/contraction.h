@@ -5,6 +5,7 @@
 
 #include "ir/base.h"
 #include "ir/target.h"
+#include "ir/type.h"
 
 /* Operands of a step, by role: A B -> C, of a convolution x w -> y in the geometry of its forward pass, and
    what the steps hand on. */
@@ -34,6 +35,7 @@ typedef struct {
 enum { CONTRACTION_STEPS = 2 };
 typedef struct {
   int64_t tmp_bytes[2]; /* of CO_TMP0, CO_TMP1; 0 = unused */
+  DType tmp;            /* what they hold */
   int nstep;
   ContractionStep step[CONTRACTION_STEPS];
 } ContractionPlan;

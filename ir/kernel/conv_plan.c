@@ -642,7 +642,7 @@ ConvSpec conv_resolve(const ConvSpec *spec, const Target *t) {
 
 ContractionPlan conv_plan(const ConvSpec *spec, const Target *t) {
   ConvSpec s = conv_resolve(spec, t);
-  ContractionPlan p = {0};
+  ContractionPlan p = {.tmp = DT_F32};
   (s.algo == CONV_WINOGRAD ? plan_wino : s.kind == CONV_DW ? plan_wgrad : plan_gather)(&s, t, &p);
   return p;
 }

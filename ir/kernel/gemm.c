@@ -1,7 +1,10 @@
 /* Matrix products as kernels: steps of gemm_plan(). */
 #include "ir/kernel/kind.h"
+#include "ir/kernel/tiles.h"
+#include "ir/memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const Field fields[] = {
@@ -69,6 +72,14 @@ static bool verify(Check *c, const Kernel *k) {
   return true;
 }
 
+/* Zeros where tiles are filled up. */
+static void pack_tiles(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
+  memset(packed, 0, sizeof(double) * (size_t)gemm_packed_size(s, g));
+  for (int64_t k = 0; k < s->k; k++)
+    for (int64_t n = 0; n < s->n; n++)
+      packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + n * s->b_n];
+}
+
 static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, double *packed) {
   int64_t padded = div_up(s->n, g->lanes) * g->lanes; /* the last column fills its vector */
   for (int64_t k = 0; k < s->k; k++)
@@ -76,15 +87,19 @@ static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, dou
       packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
 }
 
+/* INTERP_ROUNDED: sums on tiles are those of tiles, to the last bit. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   const GemmSpec *s = &k->gemm;
   GemmGeom g;
   gemm_geom(s, &p->target, &g);
   bool packed = g.b == GEMM_PACKED;
   if (packed && k->step == 0) {
-    pack_gemm(s, &g, mem[0], mem[1]);
+    (g.kind == GEMM_TILES ? pack_tiles : pack_gemm)(s, &g, mem[0], mem[1]);
     return;
   }
+  bool tiles = g.kind == GEMM_TILES && mode == INTERP_ROUNDED;
+  float *row = xcalloc(tiles ? 2 * (size_t)s->k : 0, sizeof *row, "a product"),
+        *col = row + (tiles ? s->k : 0);
   int64_t at[4] = {0}, batches = 1;
   for (int i = 0; i < s->nbatch; i++) batches *= s->batch[i];
   for (int64_t b = 0; b < batches; b++) {
@@ -99,16 +114,18 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
       for (int64_t n = 0; n < s->n; n++) {
         double sum = 0, size = 0;
         for (int64_t i = 0; i < s->k; i++) {
-          double x = A[m * s->a_m + i * s->a_k] *
-                     (packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n]);
-          sum += x;
-          size += fabs(x);
+          double x = A[m * s->a_m + i * s->a_k],
+                 y = packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n];
+          if (tiles) row[i] = (float)x, col[i] = (float)y;
+          else sum += x * y, size += fabs(x * y);
         }
+        if (tiles) sum = (double)tiles_sum(row, col, s->k);
         if (mode == INTERP_MOVED) sum += INTERP_ULP * size;
         C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
   }
+  free(row);
 }
 
 Kernel gemm_kernel(const GemmSpec *s, int step) {

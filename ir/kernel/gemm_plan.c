@@ -3,6 +3,7 @@
    in blocks, which depend on shape and target only, each one chain an element (GEMM_DOT: a chain a lane), and
    the blocks are added in order, so that chunks and tiles may change without changing bits. */
 #include "ir/kernel/gemm_plan.h"
+#include "ir/kernel/tiles.h"
 
 enum { PAGE = 4096 };
 enum { GEMM_MOST_BLOCKS = 1024 }; /* of k: beyond, their sum loses more digits than longer chains do */
@@ -141,6 +142,10 @@ static int64_t round_up(int64_t x, int64_t to) { return div_up(x, to) * to; }
 void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   *g = (GemmGeom){.lanes = t->vector_bytes / (int)element(s), .items = 1, .kc = s->k, .nk = 1};
   for (int i = 0; i < s->nbatch; i++) g->items *= s->batch[i];
+  if (s->a16 && s->b16 && gemm_on_tiles(t, s->m, s->n, s->k)) {
+    gemm_tiles_geom(s, t, g);
+    return;
+  }
   if (s->a_k == 1 && s->b_k == 1 && min64(s->m, s->n) <= t->cost->gemm_dot_extent) g->kind = GEMM_DOT;
   if (g->kind == GEMM_DOT) {
     pick_dot(s, g);
@@ -171,11 +176,14 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
 }
 
 int64_t gemm_packed_at(const GemmSpec *s, const GemmGeom *g, int64_t k, int64_t n) {
+  if (g->kind == GEMM_TILES) return gemm_tiles_packed_at(s, k, n);
   int64_t unit = (int64_t)g->nv * g->lanes, panel = n / unit, width = min64(unit, s->n - panel * unit);
   return panel * unit * s->k + k * round_up(width, g->lanes) + n % unit;
 }
 
-int64_t gemm_packed_size(const GemmSpec *s, const GemmGeom *g) { return s->k * round_up(s->n, g->lanes); }
+int64_t gemm_packed_size(const GemmSpec *s, const GemmGeom *g) {
+  return round_up(s->k, g->kind == GEMM_TILES ? TILE_DEEP : 1) * round_up(s->n, g->lanes);
+}
 
 /* ---- plans ---- */
 ContractionPlan gemm_plan(const GemmSpec *s, const Target *t) {
@@ -184,7 +192,8 @@ ContractionPlan gemm_plan(const GemmSpec *s, const Target *t) {
   ContractionPlan p = {0};
   if (g.b == GEMM_PACKED) {
     int64_t panels = div_up(s->n, (int64_t)g.nv * g.lanes);
-    p.tmp_bytes[0] = gemm_packed_size(s, &g) * element(s);
+    p.tmp = g.kind == GEMM_TILES ? DT_BF16 : s->dt;
+    p.tmp_bytes[0] = gemm_packed_size(s, &g) * dtype_size(p.tmp);
     p.step[p.nstep++] = (ContractionStep){.name = "pack",
                                           .nin = 1,
                                           .nout = 1,
@@ -192,15 +201,15 @@ ContractionPlan gemm_plan(const GemmSpec *s, const Target *t) {
                                           .out = {CO_TMP0},
                                           .nchunk = div_up(panels, g.pack_group)};
   }
-  p.step[p.nstep++] =
-      (ContractionStep){.name = "main",
-                        .nin = 2,
-                        .nout = 1,
-                        .in = {CO_A, g.b == GEMM_PACKED ? CO_TMP0 : CO_B},
-                        .out = {CO_C},
-                        .nchunk = g.ngroup * g.nrow * g.ncol,
-                        .scratch = (g.a_block + g.b_block) * element(s),
-                        .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
+  p.step[p.nstep++] = (ContractionStep){
+      .name = "main",
+      .nin = 2,
+      .nout = 1,
+      .in = {CO_A, g.b == GEMM_PACKED ? CO_TMP0 : CO_B},
+      .out = {CO_C},
+      .nchunk = g.ngroup * g.nrow * g.ncol,
+      .scratch = g.kind == GEMM_TILES ? gemm_tiles_scratch(&g) : (g.a_block + g.b_block) * element(s),
+      .flops = 2.0 * (double)g.items * (double)s->m * (double)s->n * (double)s->k};
   return p;
 }
 

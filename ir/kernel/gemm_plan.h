@@ -37,8 +37,9 @@ void gemm_decide(const void *spec, const Target *t, int64_t choice, int64_t deci
 /* ---- geometry behind the plan, for the emitters and the interpreter ---- */
 typedef enum {
   GEMM_PANEL, /* vectors along n: a tile of rows by column vectors stays in registers over k */
-  GEMM_DOT /* vectors along k: a few dot products at a time, for small m or n with both operands contiguous in
-              k */
+  GEMM_DOT, /* vectors along k: a few dot products at a time, for small m or n with both operands contiguous in
+               k */
+  GEMM_TILES /* 16 x 32 by 32 x 16 of bf16 at a time, summed in f32 (ir/kernel/tiles.h) */
 } GemmKind;
 
 typedef enum {
@@ -59,12 +60,18 @@ typedef struct {
   int64_t cols, ncol;        /* columns of C a chunk (a multiple of nv vectors), chunks along n */
   int64_t a_i, a_k;          /* strides of A as a tile reads it, in elements */
   int64_t a_block, b_block;  /* elements of scratch for blocks of A and B */
+  int64_t c_block;           /* GEMM_TILES: sums kept between blocks of k */
   int64_t pack_group;        /* panels a chunk of the pack step */
 } GemmGeom;
 
 void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g);
+/* Whether a product of two operands in bf16 runs on tiles; and the geometry then (gemm_tiles.c). */
+bool gemm_on_tiles(const Target *t, int64_t m, int64_t n, int64_t k);
+void gemm_tiles_geom(const GemmSpec *s, const Target *t, GemmGeom *g);
+int64_t gemm_tiles_packed_at(const GemmSpec *s, int64_t k, int64_t n);
+int64_t gemm_tiles_scratch(const GemmGeom *g); /* bytes */
 /* Element of the packed B that holds B[k, n]: panels of nv vectors (the last as wide as its columns need and
-   filled up with its last column), each [k][column]. */
+   filled up with its last column), each [k][column]; for tiles pairs of k, filled up with zeros. */
 int64_t gemm_packed_at(const GemmSpec *s, const GemmGeom *g, int64_t k, int64_t n);
 int64_t gemm_packed_size(const GemmSpec *s, const GemmGeom *g);
 

@@ -6,6 +6,7 @@
 #define JEPAC_IR_KERNEL_KERNEL_H
 
 #include "ir/graph/graph.h"
+#include "ir/kernel/collective.h"
 #include "ir/kernel/conv_plan.h"
 #include "ir/kernel/gemm_plan.h"
 #include "ir/kernel/loop.h"
@@ -32,6 +33,7 @@ typedef struct Kernel {
     GemmSpec gemm;
     ConvSpec conv;
     ScatterSpec scatter;
+    CollectiveSpec collective;
     ExternSpec ext;
   };
   int *buf; /* operands: indices into Program.buf */
@@ -135,6 +137,7 @@ Kernel loop_kernel(const LoopKernel *l);
 Kernel gemm_kernel(const GemmSpec *s, int step);
 Kernel conv_kernel(const ConvSpec *s, int step);
 Kernel scatter_kernel(const ScatterSpec *s);
+Kernel collective_kernel(const CollectiveSpec *s);
 Kernel extern_kernel(const Extern *e, const Shape *result);
 
 /* ---- what a kernel is and does, whatever its kind (ir/kernel/kinds.c) ---- */
@@ -206,7 +209,8 @@ bool program_verify(const Program *p, char *err, size_t errlen);
 /* Runs kernel k on cells of its operands (ir/type.h): mem[i] is the storage of k->buf[i] in storage order. */
 typedef enum {
   INTERP_EXACT,
-  INTERP_ROUNDED, /* a loop kernel's f32 values are rounded after every operator, as generated code does */
+  INTERP_ROUNDED, /* a loop kernel's f32 values are rounded after every operator, as generated code does, and
+                     products on tiles have its bits */
   INTERP_MOVED    /* sums are off by INTERP_ULP of the sum of their terms' magnitudes */
 } InterpMode;
 #define INTERP_ULP 6e-8

@@ -33,7 +33,9 @@ const KindRow *kind_read(KReader *r, Kernel *k) {
 /* ---- plans already asked for ---- */
 enum { MEMO_SLOTS = 512 };
 
-typedef struct {
+typedef struct MemoEntry {
+  struct MemoEntry *next;
+  int n;
   int64_t key[FIELD_NUMBERS + 1]; /* the kind and its fields */
   ContractionPlan plan;
 } MemoEntry;
@@ -56,16 +58,21 @@ const ContractionPlan *kernel_plan(const Program *p, const Kernel *k, Contractio
     *own = row->plan(k, &p->target);
     return own;
   }
-  int64_t key[FIELD_NUMBERS + 1] = {(int64_t)k->kind};
+  int64_t key[FIELD_NUMBERS + 1];
+  key[0] = (int64_t)k->kind;
   int n = 1 + fields_numbers(row->field, row->nfield, k, key + 1);
   uint64_t h = 0;
   for (int i = 0; i < n; i++) h = (h ^ (uint64_t)key[i]) * 0x9E3779B97F4A7C15ull;
-  MemoEntry **e = &p->memo->slot[(h >> 32) % MEMO_SLOTS];
-  if (*e && !memcmp((*e)->key, key, sizeof key)) return &(*e)->plan;
-  *e = NEW(p->memo->arena, MemoEntry);
-  memcpy((*e)->key, key, sizeof key);
-  (*e)->plan = row->plan(k, &p->target);
-  return &(*e)->plan;
+  MemoEntry **slot = &p->memo->slot[(h >> 32) % MEMO_SLOTS], *e = *slot;
+  while (e && (e->n != n || memcmp(e->key, key, sizeof *key * (size_t)n))) e = e->next;
+  if (e) return &e->plan;
+  e = NEW(p->memo->arena, MemoEntry);
+  e->n = n;
+  memcpy(e->key, key, sizeof *key * (size_t)n);
+  e->plan = row->plan(k, &p->target);
+  e->next = *slot;
+  *slot = e;
+  return &e->plan;
 }
 
 /* ---- steps ---- */

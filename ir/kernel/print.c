@@ -108,8 +108,9 @@ static void put_has(StrBuf *b, const Program *p) {
 }
 
 void program_print(const Program *p, StrBuf *out) {
-  sb_printf(out, "program %s target=%s vector=%d kernels=%d compute=%d arena=%lld",
-            p->graph ? p->graph->name : "none", p->target.cpu, p->target.vector_bytes, p->kernel.n,
+  sb_printf(out, "program %s target=", p->graph ? p->graph->name : "none");
+  target_name(&p->target, out);
+  sb_printf(out, " vector=%d kernels=%d compute=%d arena=%lld", p->target.vector_bytes, p->kernel.n,
             p->ncompute, (long long)p->arena_bytes);
   put_has(out, p);
   sb_printf(out, "\n");

@@ -177,7 +177,7 @@ static void decision(KReader *r) {
 
 /* ---- the file ---- */
 bool program_is_text(const Source *src) {
-  const char *p = src->text;
+  const char *p = src->text + (source_has_mark(src) ? TEXT_MARK : 0);
   while (*p == '#' || *p == '\n') {
     p += strcspn(p, "\n");
     p += *p == '\n';
@@ -270,6 +270,8 @@ static void read_program(KReader *r) {
 
 Program *program_read(Arena *a, const Source *src, Diags *d) {
   KReader r = {.a = a, .d = d, .src = src, .p = src->text, .line_start = src->text, .line = 1};
+  if (!source_is_text(src, d)) return NULL;
+  if (source_has_mark(src)) r.line_start = r.p += TEXT_MARK;
   r.prog = NEW(a, Program);
   r.prog->arena = a;
   jmp_buf trap, **slot = diags_trap(d), *saved = *slot;

@@ -60,7 +60,7 @@ _Noreturn void kr_fail(KReader *r, const char *fmt, ...) {
 }
 
 void kr_blanks(KReader *r) {
-  while (*r->p == ' ') r->p++;
+  while (*r->p == ' ' || *r->p == '\r') r->p++;
 }
 
 bool kr_eat(KReader *r, const char *word) {
@@ -343,11 +343,13 @@ void fields_read(KReader *r, const Field *first, int nfield, Kernel *k) {
 
 int fields_numbers(const Field *f, int nfield, const Kernel *k, int64_t v[FIELD_NUMBERS]) {
   int at = 0;
-  for (int i = 0; i < nfield; i++, f++) {
-    Member m[FIELD_MEMBERS];
-    int n = members(f, k, m);
-    if (at + n > FIELD_NUMBERS) bug("a kernel of more than %d numbers", FIELD_NUMBERS);
-    for (int j = 0; j < n; j++) v[at++] = get(k, m[j]);
+  for (const Field *end = f + nfield; f < end; f++) {
+    if (at + FIELD_MEMBERS > FIELD_NUMBERS) bug("a kernel of more than %d numbers", FIELD_NUMBERS);
+    if (f->count.size) {
+      Member m[FIELD_MEMBERS];
+      for (int i = 0, n = members(f, k, m); i < n; i++) v[at++] = get(k, m[i]);
+    } else
+      for (int i = 0; i < FIELD_MEMBERS && f->member[i].size; i++) v[at++] = get(k, f->member[i]);
   }
   return at;
 }

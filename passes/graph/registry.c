@@ -37,6 +37,11 @@ static const PassRow table[] = {
      .gives = PROP_LIVE,
      .keeps = PROP_EXPANDED | PROP_STRIPPED,
      .doc = "Computes of every value only the part that is read."},
+    {.name = "shard",
+     .fn = pass_shard,
+     .needs = PROP_EXPANDED | PROP_STRIPPED,
+     .keeps = PROP_EXPANDED | PROP_STRIPPED,
+     .doc = "Shares a step among processes: each works on its part of the batch."},
     {.name = "canon",
      .fn = pass_canon,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
@@ -45,11 +50,6 @@ static const PassRow table[] = {
      .fn = pass_split,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
      .doc = "Sums over a batch of images: within each image first, then over the images."},
-    {.name = "remat",
-     .fn = pass_remat,
-     .needs = PROP_EXPANDED,
-     .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
-     .doc = "Computes cheap activations again in the backward pass instead of keeping them."},
 };
 enum { PASSES = sizeof table / sizeof *table };
 
@@ -163,6 +163,7 @@ Graph *pass_begin(Arena *a, const Graph *in, Val **map) {
   for (int i = 0; i < in->node.n; i++) (*map)[i] = -1;
   Graph *out = graph_new(a, in->name);
   out->precision = in->precision;
+  out->ranks = in->ranks;
   out->node.cap = in->node.n + in->node.n / 8 + 8;
   out->node.v = NEWN(a, Node, out->node.cap);
   return out;

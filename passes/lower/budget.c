@@ -1,10 +1,10 @@
 /* Byte budgets: levels that need less memory and more time each.
 
    Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it, and
-   late. Then more and more is computed again (passes/graph/remat.c), each time first among the largest values
-   alone; what the remat pass made is undone by cse and made again with copies for fewer readers. */
-#include "passes/graph/remat.h"
+   late. Then more and more is computed again (remat.c), with copies for fewer readers, each time first among the
+   largest values alone. */
 #include "passes/lower/lower.h"
+#include "passes/lower/remat.h"
 
 enum { FIRST_REMAT = 2, SHARES = 3 };
 static const int64_t share[SHARES] = {2, 4, INT64_MAX};
@@ -17,13 +17,16 @@ void budget_level(LowerOptions *o, int level) {
   o->lean |= level > 0;
 }
 
-bool budget_recomputes(int level) { return level >= FIRST_REMAT; }
-
-void pass_budget(Lower *l) {
+void pass_remat(Lower *l) {
+  const CostModel *cost = l->p->target.cost;
+  int64_t few = cost->remat_bytes;
   int more = l->opt.level - FIRST_REMAT;
-  int64_t few = l->p->target.cost->remat_bytes, least = remat_largest(l->g) / share[more % SHARES] + 1;
-  Graph *g = remat_graph(l->arena, pass_cse(l->arena, l->g, NULL), REMAT_LEAN, few);
-  l->g = l->p->graph = remat_graph(l->arena, g, REMAT_LEAN + 1 + more / SHARES, least > few ? least : few);
+  Graph *g = remat_graph(l->arena, l->g, cost, more < 0 ? REMAT_PLAIN : REMAT_LEAN, few);
+  if (more >= 0) {
+    int64_t least = remat_largest(l->g) / share[more % SHARES] + 1;
+    g = remat_graph(l->arena, g, cost, REMAT_LEAN + 1 + more / SHARES, least > few ? least : few);
+  }
+  l->g = l->p->graph = g;
 }
 
 /* ---- a budget that does not hold ---- */

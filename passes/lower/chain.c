@@ -17,10 +17,16 @@ typedef struct {
   int ncount;
 } Chain;
 
+/* What a set of kernels writes and touches: the buffers with its mark. */
+typedef struct {
+  int *writes, *touches, mark;
+} Uses;
+
 typedef struct {
   Program *p;
   int *order;          /* kernels */
   int64_t least_bytes; /* of the largest operand */
+  Uses chain, later;   /* of the chain that grows, of the kernels that stay behind it */
 } Chains;
 
 static int operand_of(const Program *p, const Kernel *k, int root, int from) {
@@ -34,6 +40,27 @@ static bool writes(const Program *p, const Kernel *k, int root) {
 }
 
 static bool touches(const Program *p, const Kernel *k, int root) { return operand_of(p, k, root, 0) >= 0; }
+
+static Uses uses_new(Arena *a, int nbuf) {
+  return (Uses){.writes = NEWN(a, int, nbuf + 1), .touches = NEWN(a, int, nbuf + 1)};
+}
+
+static void add_uses(const Program *p, Uses *u, const Kernel *k) {
+  for (int i = 0; i < k->nbuf; i++) {
+    int root = program_root(p, k->buf[i]);
+    u->touches[root] = u->mark;
+    if (i >= k->nbuf - k->nout) u->writes[root] = u->mark;
+  }
+}
+
+/* Must k stay behind kernels of these uses? */
+static bool follows(const Program *p, const Uses *u, const Kernel *k) {
+  for (int i = 0; i < k->nbuf; i++) {
+    int root = program_root(p, k->buf[i]);
+    if (u->writes[root] == u->mark || (i >= k->nbuf - k->nout && u->touches[root] == u->mark)) return true;
+  }
+  return false;
+}
 
 /* Must b stay behind a (a before b in the old order)? */
 static bool ordered(const Program *p, const Kernel *a, const Kernel *b) {
@@ -58,12 +85,12 @@ static bool fits(const Program *p, const Chain *c, const Kernel *k, int64_t coun
   Kernel cut, other;
   if (!kernel_recut(p, k, count, &cut) || !writes_chunks(p, &cut)) return false;
   for (int m = 0; m < c->n; m++) {
-    const Kernel *x = &p->kernel.v[c->member[m]];
-    if (!ordered(p, x, k)) continue;
-    kernel_recut(p, x, count, &other);
-    for (int i = 0; i < x->nbuf; i++) {
-      int root = program_root(p, x->buf[i]);
-      if (!(writes(p, x, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
+    const Kernel *member = &p->kernel.v[c->member[m]];
+    if (!ordered(p, member, k)) continue;
+    kernel_recut(p, member, count, &other);
+    for (int i = 0; i < member->nbuf; i++) {
+      int root = program_root(p, member->buf[i]);
+      if (!(writes(p, member, root) && touches(p, k, root)) && !writes(p, k, root)) continue;
       int64_t b = kernel_chunk_of_root(p, &other, root);
       if (!b || b != kernel_chunk_of_root(p, &cut, root)) return false;
     }
@@ -97,51 +124,57 @@ static bool candidate(const Chains *s, const Kernel *k) {
   return most >= s->least_bytes;
 }
 
-static void start(Chains *s, Chain *c, int k) {
-  const Kernel *x = &s->p->kernel.v[k];
-  const Shape *sh = &s->p->buf.v[x->buf[x->nbuf - 1]].shape;
-  *c = (Chain){.member = {k}, .n = 1};
+static void add_member(Chains *s, Chain *c, int at) {
+  c->member[c->n++] = at;
+  add_uses(s->p, &s->chain, &s->p->kernel.v[at]);
+}
+
+static void start(Chains *s, Chain *c, int at) {
+  const Kernel *k = &s->p->kernel.v[at];
+  const Shape *sh = &s->p->buf.v[k->buf[k->nbuf - 1]].shape;
+  *c = (Chain){.n = 0};
+  s->chain.mark++;
+  add_member(s, c, at);
   int64_t rows = sh->rank ? sh->dim[0] : 1;
   Chain none = {.n = 0};
   /* divisors of rows; of the numbers between two quotients of it none is one */
   for (int64_t n = rows; n >= LEAST_CHUNKS && c->ncount < MAX_COUNTS; n = rows / (rows / n + 1))
-    if (rows % n == 0 && fits(s->p, &none, x, n)) c->count[c->ncount++] = n;
+    if (rows % n == 0 && fits(s->p, &none, k, n)) c->count[c->ncount++] = n;
 }
 
-/* Does a kernel soon to come read both what k writes and what the chain writes? order[from ... end) are next. */
-static bool feeds(const Chains *s, const Chain *c, int k, int from, int end) {
+/* Does a kernel soon to come read both what kernel `at` writes and what the chain writes? order[from ... end) are next. */
+static bool feeds(const Chains *s, int at, int from, int end) {
   const Program *p = s->p;
-  const Kernel *x = &p->kernel.v[k];
+  const Kernel *k = &p->kernel.v[at];
   for (int i = from; i < end; i++) {
-    const Kernel *y = &p->kernel.v[s->order[i]];
+    const Kernel *next = &p->kernel.v[s->order[i]];
     bool of_k = false, of_chain = false;
-    for (int j = 0; j < y->nbuf - y->nout; j++) {
-      int root = program_root(p, y->buf[j]);
-      of_k |= writes(p, x, root);
-      for (int m = 0; m < c->n && !of_chain; m++) of_chain = writes(p, &p->kernel.v[c->member[m]], root);
+    for (int j = 0; j < next->nbuf - next->nout; j++) {
+      int root = program_root(p, next->buf[j]);
+      of_k |= writes(p, k, root);
+      of_chain |= s->chain.writes[root] == s->chain.mark;
     }
-    if (of_k && of_chain && candidate(s, y)) return true;
+    if (of_k && of_chain && candidate(s, next)) return true;
   }
   return false;
 }
 
-static bool join(Chains *s, Chain *c, int k, int next, int end) {
-  const Kernel *x = &s->p->kernel.v[k];
+static bool join(Chains *s, Chain *c, int at, int next, int end) {
+  const Kernel *k = &s->p->kernel.v[at];
   int64_t left[MAX_COUNTS];
   int n = 0;
-  if (c->n == MAX_MEMBERS || !candidate(s, x)) return false;
+  if (c->n == MAX_MEMBERS || !candidate(s, k)) return false;
   bool shares = false;
-  for (int i = 0; i < x->nbuf - x->nout && !shares; i++)
-    for (int m = 0; m < c->n && !shares; m++)
-      shares = touches(s->p, &s->p->kernel.v[c->member[m]], program_root(s->p, x->buf[i]));
-  bool feeding = !shares && feeds(s, c, k, next, end);
+  for (int i = 0; i < k->nbuf - k->nout; i++)
+    shares |= s->chain.touches[program_root(s->p, k->buf[i])] == s->chain.mark;
+  bool feeding = !shares && feeds(s, at, next, end);
   if (!shares && !feeding) return false;
   for (int i = 0; i < c->ncount; i++)
-    if (fits(s->p, c, x, c->count[i])) left[n++] = c->count[i];
-  if (!n || !(feeding || related(s, c, x, left[n - 1]) || feeds(s, c, k, next, end))) return false;
+    if (fits(s->p, c, k, c->count[i])) left[n++] = c->count[i];
+  if (!n || !(feeding || related(s, c, k, left[n - 1]) || feeds(s, at, next, end))) return false;
   memcpy(c->count, left, sizeof left);
   c->ncount = n;
-  c->member[c->n++] = k;
+  add_member(s, c, at);
   return true;
 }
 
@@ -190,19 +223,22 @@ static int grow(Chains *s, int at, int end, int number) {
   start(s, &c, s->order[at]);
   if (!c.ncount) return 0;
   int later[WINDOW], nlater = 0, before[WINDOW], nbefore = 0, i = at + 1;
+  s->later.mark++;
   for (; i < end && i < at + WINDOW; i++) {
-    int k = s->order[i];
-    const Kernel *x = &p->kernel.v[k];
-    bool behind = false, fed = false;
-    for (int j = 0; j < nlater && !behind; j++) behind = ordered(p, &p->kernel.v[later[j]], x);
-    if (!behind && join(s, &c, k, i + 1, end < at + WINDOW ? end : at + WINDOW)) continue;
-    for (int j = 0; j < c.n && !fed; j++) fed = ordered(p, &p->kernel.v[c.member[j]], x);
+    int which = s->order[i];
+    const Kernel *k = &p->kernel.v[which];
+    bool behind = follows(p, &s->later, k);
+    if (!behind && join(s, &c, which, i + 1, end < at + WINDOW ? end : at + WINDOW)) continue;
     int64_t written = 0;
-    for (int j = x->nbuf - x->nout; j < x->nbuf; j++) written += p->buf.v[x->buf[j]].bytes;
+    for (int j = k->nbuf - k->nout; j < k->nbuf; j++) written += p->buf.v[k->buf[j]].bytes;
     bool small = written < p->target.cost->chain_aside ||
-                 (kernel_can_recut(x) && kernel_prepares(p, x)); /* what follows it may join */
-    if (!behind && !fed && small) before[nbefore++] = k;
-    else later[nlater++] = k;
+                 (kernel_can_recut(k) && kernel_prepares(p, k)); /* what follows it may join */
+    if (!behind && !follows(p, &s->chain, k) && small) {
+      before[nbefore++] = which;
+      continue;
+    }
+    later[nlater++] = which;
+    add_uses(p, &s->later, k);
   }
   int64_t count = c.n > 1 ? best_count(p, &c) : 0;
   if (!count) return 0;
@@ -225,14 +261,14 @@ static int grow(Chains *s, int at, int end, int number) {
 static void make_private(Program *p) {
   int *user = NEWN(p->arena, int, p->buf.n + 1); /* chain of the only users, -1 several or none */
   int64_t *chunk = NEWN(p->arena, int64_t, p->buf.n + 1);
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *x = &p->kernel.v[k];
-    for (int i = 0; i < x->nbuf; i++) {
-      int b = program_root(p, x->buf[i]);
-      int64_t bytes = x->chain && x->buf[i] == b ? kernel_chunk_of_root(p, x, b) : 0;
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = 0; i < k->nbuf; i++) {
+      int b = program_root(p, k->buf[i]);
+      int64_t bytes = k->chain && k->buf[i] == b ? kernel_chunk_of_root(p, k, b) : 0;
       bool first = !user[b];
-      if (!bytes || (!first && (user[b] != x->chain || chunk[b] != bytes))) user[b] = -1;
-      else user[b] = x->chain, chunk[b] = bytes;
+      if (!bytes || (!first && (user[b] != k->chain || chunk[b] != bytes))) user[b] = -1;
+      else user[b] = k->chain, chunk[b] = bytes;
     }
   }
   for (int b = 0; b < p->buf.n; b++)
@@ -247,6 +283,8 @@ void pass_chain(Lower *l) {
   s->least_bytes = l->opt.chain_bytes ? l->opt.chain_bytes : p->target.cost->chain_bytes;
   s->order = NEWN(l->arena, int, p->kernel.n + 1);
   for (int k = 0; k < p->kernel.n; k++) s->order[k] = k;
+  s->chain = uses_new(l->arena, p->buf.n);
+  s->later = uses_new(l->arena, p->buf.n);
   int number = 1;
   for (int at = 0; at < p->ncompute;) {
     int taken = candidate(s, &p->kernel.v[s->order[at]]) ? grow(s, at, p->ncompute, number) : 0;

@@ -23,18 +23,18 @@ static ProgramFault disorder(const Program *p, Arena *a) {
   Memory m = {.p = p, .holds = NEWN(a, int, p->buf.n + 1), .writes = NEWN(a, bool, p->buf.n + 1)};
   m.state = NEWN(a, int, p->graph->inputs.n + 1);
   for (int b = 0; b < p->buf.n; b++) m.holds[b] = -1;
-  for (int k = 0; k < p->kernel.n; k++)
-    for (int i = 0; i < p->kernel.v[k].nout; i++)
-      m.writes[p->kernel.v[k].buf[p->kernel.v[k].nbuf - 1 - i]] = true;
+  for (int at = 0; at < p->kernel.n; at++)
+    for (int i = 0; i < p->kernel.v[at].nout; i++)
+      m.writes[p->kernel.v[at].buf[p->kernel.v[at].nbuf - 1 - i]] = true;
   for (int b = p->buf.n - 1; b >= 0; b--)
     if (p->buf.v[b].kind == BUF_INPUT && !m.writes[b]) m.state[p->buf.v[b].input] = b;
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    for (int i = 0; i < kn->nbuf - kn->nout; i++) {
-      int b = contents(&m, kn->buf[i]), have = *cell(&m, b);
-      if (have != b) return (ProgramFault){k, b, have};
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = 0; i < k->nbuf - k->nout; i++) {
+      int b = contents(&m, k->buf[i]), have = *cell(&m, b);
+      if (have != b) return (ProgramFault){at, b, have};
     }
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) *cell(&m, kn->buf[i]) = kn->buf[i];
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) *cell(&m, k->buf[i]) = k->buf[i];
   }
   return (ProgramFault){.kernel = -1};
 }

@@ -210,34 +210,34 @@ static const IntVec *readers_of(const Readers *r, const Kernel *k, int i) {
 }
 
 /* A kernel on a cycle, from k backwards through kernels that are left. */
-static int on_cycle(const Readers *r, Arena *a, const int *left, int k, int *pred) {
+static int on_cycle(const Readers *r, Arena *a, const int *left, int at, int *pred) {
   int n = r->p->kernel.n;
   bool *seen = NEWN(a, bool, n + 1);
   for (int i = 0; i < n; i++) pred[i] = -1;
   for (int i = 0; i < n; i++) {
-    const Kernel *kn = &r->p->kernel.v[i];
-    for (int j = kn->nbuf - kn->nout; left[i] && j < kn->nbuf; j++) {
-      const IntVec *to = readers_of(r, kn, j);
+    const Kernel *k = &r->p->kernel.v[i];
+    for (int j = k->nbuf - k->nout; left[i] && j < k->nbuf; j++) {
+      const IntVec *to = readers_of(r, k, j);
       for (int m = 0; m < to->n; m++)
         if (to->v[m] != i && left[to->v[m]]) pred[to->v[m]] = i;
     }
   }
-  while (!seen[k] && pred[k] >= 0) {
-    seen[k] = true;
-    k = pred[k];
+  while (!seen[at] && pred[at] >= 0) {
+    seen[at] = true;
+    at = pred[at];
   }
-  return k;
+  return at;
 }
 
 /* A value that a kernel on a cycle stores on the way, so that it should not. */
-static Refusal blame(const Lower *l, int k, const int *pred) {
+static Refusal blame(const Lower *l, int at, const int *pred) {
   for (int i = 0; i < l->p->kernel.n; i++) {
-    const Kernel *kn = &l->p->kernel.v[k];
-    for (int j = kn->nbuf - kn->nout; j < kn->nbuf && kn->nout > 1; j++) {
-      Val v = l->p->buf.v[kn->buf[j]].val;
-      if (v >= 0 && v != kn->val && !l->at.nohome[v]) return (Refusal){.kind = NO_HOME, .val = v};
+    const Kernel *k = &l->p->kernel.v[at];
+    for (int j = k->nbuf - k->nout; j < k->nbuf && k->nout > 1; j++) {
+      Val v = l->p->buf.v[k->buf[j]].val;
+      if (v >= 0 && v != k->val && !l->at.nohome[v]) return (Refusal){.kind = NO_HOME, .val = v};
     }
-    k = pred[k];
+    at = pred[at];
   }
   bug("fuse: kernels form a cycle");
 }
@@ -248,36 +248,36 @@ static Refusal find_cycle(const Lower *l) {
   Arena *a = arena_new();
   Readers r = {p, NEWN(a, IntVec, p->buf.n + 1)};
   int *left = NEWN(a, int, n + 1), *waits = NEWN(a, int, n + 1), *ready = NEWN(a, int, n + 1), nready = 0;
-  for (int k = 0; k < n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    left[k] = 1;
-    for (int i = 0; i < kn->nbuf - kn->nout; i++) vec_push(a, &r.readers[program_root(p, kn->buf[i])], k);
+  for (int at = 0; at < n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    left[at] = 1;
+    for (int i = 0; i < k->nbuf - k->nout; i++) vec_push(a, &r.readers[program_root(p, k->buf[i])], at);
   }
-  for (int k = 0; k < n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *to = readers_of(&r, kn, i);
-      for (int j = 0; j < to->n; j++) waits[to->v[j]] += to->v[j] != k;
+  for (int at = 0; at < n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+      const IntVec *to = readers_of(&r, k, i);
+      for (int j = 0; j < to->n; j++) waits[to->v[j]] += to->v[j] != at;
     }
   }
-  for (int k = 0; k < n; k++)
-    if (!waits[k]) ready[nready++] = k;
+  for (int at = 0; at < n; at++)
+    if (!waits[at]) ready[nready++] = at;
   while (done < nready) {
-    int k = ready[done++];
-    const Kernel *kn = &p->kernel.v[k];
-    left[k] = 0;
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *to = readers_of(&r, kn, i);
+    int at = ready[done++];
+    const Kernel *k = &p->kernel.v[at];
+    left[at] = 0;
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+      const IntVec *to = readers_of(&r, k, i);
       for (int j = 0; j < to->n; j++)
-        if (to->v[j] != k && !--waits[to->v[j]]) ready[nready++] = to->v[j];
+        if (to->v[j] != at && !--waits[to->v[j]]) ready[nready++] = to->v[j];
     }
   }
   Refusal found = {.kind = BUILT};
-  int k = 0;
-  while (k < n && !left[k]) k++;
-  if (k < n) {
+  int at = 0;
+  while (at < n && !left[at]) at++;
+  if (at < n) {
     int *pred = waits;
-    found = blame(l, on_cycle(&r, a, left, k, pred), pred);
+    found = blame(l, on_cycle(&r, a, left, at, pred), pred);
   }
   arena_free(a);
   return found;

@@ -27,15 +27,15 @@ typedef struct {
 static int find_groups(const Program *p, Group *g) {
   const CostModel *c = p->target.cost;
   int n = 0;
-  for (int k = 0; k < p->ncompute; k++) {
-    const Kernel *x = &p->kernel.v[k];
-    if (!n || !x->chain || p->kernel.v[k - 1].chain != x->chain) g[n++] = (Group){.first = k};
-    double flops = x->flops * c->flop_seconds, bytes = x->bytes * c->byte_seconds,
+  for (int at = 0; at < p->ncompute; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    if (!n || !k->chain || p->kernel.v[at - 1].chain != k->chain) g[n++] = (Group){.first = at};
+    double flops = k->flops * c->flop_seconds, bytes = k->bytes * c->byte_seconds,
            work = flops > bytes ? flops : bytes;
     g[n - 1].n++;
-    for (int j = x->nbuf - x->nout; j < x->nbuf; j++) g[n - 1].written += p->buf.v[x->buf[j]].bytes;
+    for (int j = k->nbuf - k->nout; j < k->nbuf; j++) g[n - 1].written += p->buf.v[k->buf[j]].bytes;
     g[n - 1].work += work;
-    g[n - 1].last += work / (double)kernel_chunks(p, x);
+    g[n - 1].last += work / (double)kernel_chunks(p, k);
   }
   return n;
 }
@@ -50,12 +50,12 @@ static void find_order(const Program *p, Group *g, int n) {
   Use *use = NEWN(p->arena, Use, p->buf.n + 1);
   for (int b = 0; b < p->buf.n; b++) use[b].writer = -1;
   for (int i = 0; i < n; i++)
-    for (int k = g[i].first; k < g[i].first + g[i].n; k++) {
-      const Kernel *x = &p->kernel.v[k];
-      for (int j = 0; j < x->nbuf; j++) {
-        Use *u = &use[program_root(p, x->buf[j])];
+    for (int at = g[i].first; at < g[i].first + g[i].n; at++) {
+      const Kernel *k = &p->kernel.v[at];
+      for (int j = 0; j < k->nbuf; j++) {
+        Use *u = &use[program_root(p, k->buf[j])];
         depend(p->arena, g, i, u->writer);
-        if (j < x->nbuf - x->nout) {
+        if (j < k->nbuf - k->nout) {
           vec_push(p->arena, &u->reader, i);
           continue;
         }

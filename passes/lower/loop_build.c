@@ -201,8 +201,9 @@ int lb_row_major(Build *b, Val v) {
 
 int lb_build(Build *b, Val v, const Map *m) {
   Lower *l = b->l;
-  for (Memo *e = b->memo[v]; e; e = e->next)
-    if (map_eq(&e->map, m)) return e->inst;
+  Memo **slot = &b->memo[v % MEMO_SLOTS];
+  for (Memo *e = *slot; e; e = e->next)
+    if (e->val == v && map_eq(&e->map, m)) return e->inst;
   int r;
   if (lb_is_loaded(b, v)) {
     r = lb_load(b, v, m, PASSIVE, NULL);
@@ -222,10 +223,8 @@ int lb_build(Build *b, Val v, const Map *m) {
     }
   }
   Memo *e = NEW(b->a, Memo);
-  e->map = *m;
-  e->inst = r;
-  e->next = b->memo[v];
-  b->memo[v] = e;
+  *e = (Memo){.next = *slot, .val = v, .map = *m, .inst = r};
+  *slot = e;
   return r;
 }
 
@@ -271,7 +270,7 @@ static void begin(Build *b) {
   memset(&b->inst_homed, 0, sizeof b->inst_homed);
   memset(&b->homed_inst, 0, sizeof b->homed_inst);
   memset(&b->homed_map, 0, sizeof b->homed_map);
-  b->memo = NEWN(b->a, Memo *, b->g->node.n);
+  memset(b->memo, 0, sizeof b->memo);
   b->out->kernel = loop_kernel(&(LoopKernel){0});
   b->out->loads.n = b->out->stores.n = 0;
 }
@@ -349,27 +348,27 @@ Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Bui
       in = lb_emit_map(b, OP_stop_gradient, b->inst.v[in].dt, in, -1, -1, v);
       b->inst.v[in].row = false;
     }
-    KStore k;
-    memset(&k, 0, sizeof k);
+    KStore store;
+    memset(&store, 0, sizeof store);
     Ix off;
     if (!lb_storage_offset(b, &g_node(l->g, v)->shape, l->at.block[v], &m, &off) || off.nq) {
       if (b->refusal.kind == BUILT) bug("fuse: store of %%%d", v);
       return b->refusal;
     }
-    k.inst = in;
-    k.sweep = sweep;
-    k.access.off = off.a;
-    k.access.dyn = -1;
-    vec_push(b->a, &st, k);
+    store.inst = in;
+    store.sweep = sweep;
+    store.access.off = off.a;
+    store.access.dyn = -1;
+    vec_push(b->a, &st, store);
     vec_push(l->arena, &out->stores, v);
   }
-  Kernel *kn = &out->kernel;
+  Kernel *k = &out->kernel;
   for (int i = 0; i < st.n; i++) {
-    int before = kn->nbuf;
+    int before = k->nbuf;
     st.v[i].access.buf = lb_operand(b, lower_buf(l, out->stores.v[i]));
-    if (kn->nbuf == before) bug("fuse: kernel reads its own result %%%d", out->stores.v[i]);
+    if (k->nbuf == before) bug("fuse: kernel reads its own result %%%d", out->stores.v[i]);
   }
-  kn->nout = st.n;
+  k->nout = st.n;
   out->reduce = -1;
   if (b->space->ndom > b->space->nroot || !red)
     for (int i = 0; i < b->inst.n && out->reduce < 0; i++)
@@ -379,9 +378,9 @@ Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Bui
     if (b->inst.v[i].kind == KI_REDUCE && b->inst.v[i].sweep + 1 > nsweep) nsweep = b->inst.v[i].sweep + 1;
   for (int i = 0; i < st.n; i++)
     if (!b->inst.v[st.v[i].inst].row && st.v[i].sweep + 1 > nsweep) nsweep = st.v[i].sweep + 1;
-  kn->loop.nsweep = nsweep;
+  k->loop.nsweep = nsweep;
   lb_finish(b, st.v, st.n);
-  kernel_cost(l->p, kn);
+  kernel_cost(l->p, k);
   persist(b);
   return (Refusal){.kind = BUILT};
 }

@@ -25,8 +25,10 @@ typedef struct {
   const Guard *g; /* shared between copies, never changed */
 } Map;
 
+enum { MEMO_SLOTS = 128 };
 typedef struct Memo {
-  struct Memo *next; /* of the same value */
+  struct Memo *next; /* in the same slot */
+  Val val;
   Map map;
   int inst;
 } Memo;
@@ -46,7 +48,7 @@ typedef struct {
   VEC(Val) inst_homed; /* values to store besides the roots */
   VEC(int) homed_inst;
   VEC(Map) homed_map;
-  Memo **memo; /* per value */
+  Memo *memo[MEMO_SLOTS]; /* what is computed, by value */
   Built *out;
   Refusal refusal; /* BUILT so far; else everything returns */
 } Build;

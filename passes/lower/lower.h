@@ -59,10 +59,8 @@ typedef struct {
 } Refusal;
 
 /* ---- the passes (registry.c) ---- */
-LowerFn pass_budget, pass_precision, pass_layout, pass_fuse, pass_schedule, pass_chain, pass_interleave,
+LowerFn pass_remat, pass_precision, pass_layout, pass_fuse, pass_schedule, pass_chain, pass_interleave,
     pass_memplan;
-
-bool budget_recomputes(int level); /* budget.c: more than the remat pass does */
 
 int *lower_filled(Arena *a, int n, int value);
 /* Writes down why v is in memory; the first reason counts. */

@@ -120,11 +120,11 @@ static void push_operands(Lower *l, Kernel *k, const int *buf, int n, int nout, 
 }
 
 /* All steps of the contraction that k is the first of; role: buffers of its operands. */
-static void push_contraction(Lower *l, Kernel k, int role[CO_ROLES], DType temporaries, Val v) {
+static void push_contraction(Lower *l, Kernel k, int role[CO_ROLES], Val v) {
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(l->p, &k, &own);
   for (int i = 0; i < CO_ROLES - CO_TMP0; i++)
-    if (plan->tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, temporaries, plan->tmp_bytes[i]);
+    if (plan->tmp_bytes[i]) role[CO_TMP0 + i] = lower_temp(l, plan->tmp, plan->tmp_bytes[i]);
   for (; k.step < plan->nstep; k.step++) {
     const ContractionStep *st = &plan->step[k.step];
     int buf[CO_ROLES];
@@ -178,7 +178,7 @@ static Refusal lower_dot(Lower *l, Val v) {
   }
   s->nbatch = ax[0].batch.n;
   int role[CO_ROLES] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
-  push_contraction(l, gemm_kernel(s, 0), role, s->dt, v);
+  push_contraction(l, gemm_kernel(s, 0), role, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -229,7 +229,7 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
   s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
   int role[CO_ROLES] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y)};
-  push_contraction(l, conv_kernel(&s, 0), role, DT_F32, v);
+  push_contraction(l, conv_kernel(&s, 0), role, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -247,6 +247,20 @@ static Refusal lower_scatter(Lower *l, Val v) {
   s.idx_dt = g_node(l->g, n->in[0])->dt;
   Kernel k = scatter_kernel(&s);
   push_operands(l, &k, (int[]){lower_buf(l, n->in[0]), lower_buf(l, n->in[1]), lower_buf(l, v)}, 3, 1, v);
+  return (Refusal){.kind = BUILT};
+}
+
+/* ---- between ranks ---- */
+
+static Refusal lower_collective(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  CollectiveSpec s = collective_spec(l->g, n);
+  Kernel k = collective_kernel(&s);
+  int64_t work = collective_work(&s);
+  int buf[3] = {lower_buf(l, n->in[0])}, nbuf = 1;
+  if (work) buf[nbuf++] = lower_temp(l, n->dt, work);
+  buf[nbuf++] = lower_buf(l, v);
+  push_operands(l, &k, buf, nbuf, nbuf - 1, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -286,11 +300,10 @@ static void gather_needs(Lower *l, Val v) {
   l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
 }
 
-static const OpLowering table[KIND_EXTERN + 1] = {[KIND_DOT] = {dot_needs, lower_dot},
-                                                  [KIND_CONV] = {conv_needs, lower_conv},
-                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
-                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
-                                                  [KIND_GATHER] = {gather_needs, NULL}};
+static const OpLowering table[KIND_EXTERN + 1] = {
+    [KIND_DOT] = {dot_needs, lower_dot},           [KIND_CONV] = {conv_needs, lower_conv},
+    [KIND_SCATTER] = {plain_needs, lower_scatter}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
+    [KIND_EXTERN] = {plain_needs, lower_extern},   [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

@@ -103,11 +103,11 @@ static void pack_chunks(Lower *l, Extent *e, int *which) {
 
 /* May `out`, first written by kernel k, lie where `in` lay, which dies in k or in its chain? Where k reads it
    element by element, or, in a chain, where its chunk was finished by an earlier kernel. */
-static bool may_replace(const Program *p, int k, int in, int out) {
-  const Kernel *kn = &p->kernel.v[k];
-  int64_t bytes = kn->chain ? kernel_chunk_of_root(p, kn, out) : 0;
-  if (!by_chunks(p, k, in, bytes) || !by_chunks(p, k, out, bytes)) return false;
-  if (p->buf.v[in].last == k) return kernel_reads_in_place(p, kn, in, out);
+static bool may_replace(const Program *p, int at, int in, int out) {
+  const Kernel *k = &p->kernel.v[at];
+  int64_t bytes = k->chain ? kernel_chunk_of_root(p, k, out) : 0;
+  if (!by_chunks(p, at, in, bytes) || !by_chunks(p, at, out, bytes)) return false;
+  if (p->buf.v[in].last == at) return kernel_reads_in_place(p, k, in, out);
   return bytes > 0;
 }
 

@@ -8,6 +8,7 @@
 
 typedef struct {
   ConvAlgo conv;
+  bool lowered;        /* the graph is that of a program: what passes do to graphs is done */
   bool bf16;           /* precision runs */
   bool no_chains;      /* every kernel by itself */
   bool lean;           /* kernels in the order that keeps values in memory for a short time */

@@ -5,7 +5,9 @@
    activations and their gradients are rounded: floats with an element for each element of some product's or
    argument's result, not what is reduced from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
-   as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. */
+   as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. Where the target
+   multiplies bf16 on tiles, products that are worth it get all operands in bf16: a parameter, too, is rounded
+   then, once for all that read it. */
 #include <string.h>
 
 #include "passes/lower/lower.h"
@@ -14,6 +16,7 @@
 typedef struct {
   const Graph *in;
   Graph *out;
+  const Target *target;
   bool *rounded;
   Val *wide, *narrow; /* per value of in: the f32 value in out, the bf16 one; -1 not made */
 } Precision;
@@ -86,6 +89,39 @@ static Val operand(Precision *p, Val v) {
   return p->narrow[v];
 }
 
+/* The extents of the axes of operand i that are free, and of those summed over. */
+static void extents(const Graph *g, const Node *n, int i, int64_t *free, int64_t *summed) {
+  const Shape *s = &g_node(g, n->in[i])->shape;
+  *free = *summed = 1;
+  for (int a = 0; a < s->rank; a++) {
+    bool batch = false, contract = false;
+    for (int j = 0; j < n->attr[i].n; j++) batch |= n->attr[i].v[j] == a;
+    for (int j = 0; j < n->attr[2 + i].n; j++) contract |= n->attr[2 + i].v[j] == a;
+    if (contract) *summed *= s->dim[a];
+    else if (!batch) *free *= s->dim[a];
+  }
+}
+
+static bool on_tiles(const Precision *p, const Node *n) {
+  if (kind_of(n) != KIND_DOT || n->dt != DT_F32) return false;
+  int64_t free[2], summed;
+  for (int i = 0; i < 2; i++) extents(p->in, n, i, &free[i], &summed);
+  return gemm_on_tiles(p->target, free[0], free[1], summed);
+}
+
+/* The same, rounded for the purpose where it is not yet; a view of what can be rounded is a view still. */
+static Val rounded_operand(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
+  if (operand(p, v) >= 0 || n->dt != DT_F32) return p->narrow[v];
+  if (is_view(n)) {
+    rounded_operand(p, n->in[0]);
+    return operand(p, v);
+  }
+  Val x = wide(p, v);
+  p->out->loc = n->loc, p->out->role = n->role;
+  return p->narrow[v] = g_cast(p->out, x, DT_BF16);
+}
+
 static void copy(Precision *p, Val v) {
   const Node *n = g_node(p->in, v);
   if (p->rounded[v] && is_view(n) && p->narrow[n->in[0]] >= 0) { /* of what is rounded already */
@@ -94,7 +130,7 @@ static void copy(Precision *p, Val v) {
   }
   Val *in = NEWN(p->out->arena, Val, n->nin + 1);
   for (int i = 0; i < n->nin; i++) {
-    in[i] = is_product(n) ? operand(p, n->in[i]) : -1;
+    in[i] = on_tiles(p, n) ? rounded_operand(p, n->in[i]) : is_product(n) ? operand(p, n->in[i]) : -1;
     if (in[i] < 0) in[i] = wide(p, n->in[i]);
   }
   Val y;
@@ -120,7 +156,10 @@ void pass_precision(Lower *l) {
   pass_layout(look);
   decide_begin(look);
   decide(look);
-  Precision p = {.in = g, .rounded = NEWN(l->arena, bool, n + 1), .narrow = lower_filled(l->arena, n, -1)};
+  Precision p = {.in = g,
+                 .target = &l->p->target,
+                 .rounded = NEWN(l->arena, bool, n + 1),
+                 .narrow = lower_filled(l->arena, n, -1)};
   p.out = pass_begin(l->arena, g, &p.wide);
   p.out->precision = DT_NONE; /* done here */
   choose(&p, look);

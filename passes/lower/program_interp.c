@@ -6,11 +6,11 @@
 #include "ir/memory.h"
 #include "passes/lower/pass.h"
 
-void program_interp_kernel(const Program *p, int k, double *const *mem) {
-  const Kernel *kn = &p->kernel.v[k];
-  double **m = xmalloc(sizeof *m * (size_t)kn->nbuf, "the interpreter");
-  for (int i = 0; i < kn->nbuf; i++) m[i] = mem[program_root(p, kn->buf[i])];
-  kernel_interp(p, kn, m, INTERP_EXACT);
+void program_interp_kernel(const Program *p, int at, double *const *mem) {
+  const Kernel *k = &p->kernel.v[at];
+  double **m = xmalloc(sizeof *m * (size_t)k->nbuf, "the interpreter");
+  for (int i = 0; i < k->nbuf; i++) m[i] = mem[program_root(p, k->buf[i])];
+  kernel_interp(p, k, m, INTERP_EXACT);
   free(m);
 }
 
@@ -25,10 +25,10 @@ void program_interp(const Program *p, const Tensor64 *in, Tensor64 *out, Arena *
       memcpy(mem[b], in[p->buf.v[b].input].v, sizeof(double) * (size_t)n);
   }
   bool *written = NEWN(a, bool, p->buf.n + 1);
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *kn = &p->kernel.v[k];
-    program_interp_kernel(p, k, mem);
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) written[program_root(p, kn->buf[i])] = true;
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    program_interp_kernel(p, at, mem);
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) written[program_root(p, k->buf[i])] = true;
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];

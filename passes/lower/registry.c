@@ -6,15 +6,15 @@
 
 enum { PROGRAM = HAS_LAYOUT | HAS_KERNELS };
 
-static bool on_budget(const LowerOptions *o) { return budget_recomputes(o->level); }
-static bool in_bf16(const LowerOptions *o) { return o->bf16; }
+static bool new_graph(const LowerOptions *o) { return !o->lowered; }
+static bool in_bf16(const LowerOptions *o) { return !o->lowered && o->bf16; }
 static bool in_chains(const LowerOptions *o) { return !o->no_chains; }
 
 static const LowerRow table[] = {
-    {.name = "budget",
-     .fn = pass_budget,
-     .wanted = on_budget,
-     .doc = "Under a byte budget, computes more in the backward pass again than remat does."},
+    {.name = "remat",
+     .fn = pass_remat,
+     .wanted = new_graph,
+     .doc = "Computes cheap values again in the backward pass instead of keeping them, on a budget more."},
     {.name = "precision",
      .fn = pass_precision,
      .wanted = in_bf16,
@@ -106,10 +106,10 @@ Lower *lower_resume(Program *p, const LowerOptions *o) {
   l->kernel_of = lower_filled(l->arena, l->g->node.n, -1);
   for (int b = p->buf.n - 1; b >= 0; b--)
     if (p->buf.v[b].val >= 0) l->buf[p->buf.v[b].val] = b;
-  for (int k = 0; k < p->kernel.n; k++) {
-    const Kernel *x = &p->kernel.v[k];
-    for (int i = x->nbuf - x->nout; i < x->nbuf; i++)
-      if (p->buf.v[x->buf[i]].val >= 0) l->kernel_of[p->buf.v[x->buf[i]].val] = k;
+  for (int at = 0; at < p->kernel.n; at++) {
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++)
+      if (p->buf.v[k->buf[i]].val >= 0) l->kernel_of[p->buf.v[k->buf[i]].val] = at;
   }
   /* a text that does not say what it has is in order as it stands */
   if (!p->has) p->has = PROGRAM | HAS_ORDER | HAS_CHAINS | HAS_INTERLEAVED;

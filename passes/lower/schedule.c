@@ -18,12 +18,12 @@ typedef struct {
   int *mark, tick;
 } Sched;
 
-static void note_kernel(Sched *s, int k) {
-  Kernel *kn = &s->p->kernel.v[k];
-  for (int i = 0; i < kn->nbuf; i++) {
-    IntVec *v = i >= kn->nbuf - kn->nout ? &s->writers[program_root(s->p, kn->buf[i])]
-                                         : &s->readers[program_root(s->p, kn->buf[i])];
-    vec_push(s->l->arena, v, k);
+static void note_kernel(Sched *s, int at) {
+  Kernel *k = &s->p->kernel.v[at];
+  for (int i = 0; i < k->nbuf; i++) {
+    IntVec *v = i >= k->nbuf - k->nout ? &s->writers[program_root(s->p, k->buf[i])]
+                                       : &s->readers[program_root(s->p, k->buf[i])];
+    vec_push(s->l->arena, v, at);
   }
 }
 
@@ -59,18 +59,18 @@ static void assign_state(Sched *s, const Output *o, int vb) {
   Program *p = s->p;
   int sb = lower_buf(l, l->g->inputs.v[o->state].val);
   if (sb == vb) return; /* unchanged */
-  int k = l->kernel_of[o->val];
+  int at = l->kernel_of[o->val];
   Buf *b = &p->buf.v[vb];
-  bool ok = k >= 0 && b->kind == BUF_TEMP && b->alias < 0 && b->block == 0;
+  bool ok = at >= 0 && b->kind == BUF_TEMP && b->alias < 0 && b->block == 0;
   if (ok) { /* nothing may alias the value's buffer yet, and every other reader must be able to run first */
-    Kernel *kn = &p->kernel.v[k];
+    Kernel *k = &p->kernel.v[at];
     for (int i = 0; i < s->readers[sb].n && ok; i++) {
       int r = s->readers[sb].v[i];
-      if (r == k) {
-        ok = kernel_reads_in_place(p, kn, sb, vb);
+      if (r == at) {
+        ok = kernel_reads_in_place(p, k, sb, vb);
       } else {
         s->tick++;
-        ok = !reaches(s, k, r);
+        ok = !reaches(s, at, r);
       }
     }
   }
@@ -78,17 +78,17 @@ static void assign_state(Sched *s, const Output *o, int vb) {
     Buf fresh =
         p->buf.v[sb]; /* a number of its own for the new value, so that readers of the old one stay apart */
     vec_push(l->arena, &p->buf, fresh);
-    append_copy(s, vb, p->buf.n - 1, k, true);
+    append_copy(s, vb, p->buf.n - 1, at, true);
     int c = p->kernel.n - 1;
     for (int i = 0; i < s->readers[sb].n; i++)
       if (s->readers[sb].v[i] != c) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], c);
     return;
   }
   for (int i = 0; i < s->readers[sb].n; i++)
-    if (s->readers[sb].v[i] != k) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], k);
+    if (s->readers[sb].v[i] != at) vec_push(l->arena, &s->succ[s->readers[sb].v[i]], at);
   p->buf.v[vb].kind = BUF_INPUT;
   p->buf.v[vb].input = o->state;
-  p->kernel.v[k].commit = true;
+  p->kernel.v[at].commit = true;
 }
 
 static bool is_updated(const Graph *g, int input) {
@@ -129,43 +129,43 @@ static void assign_result(Sched *s, const Output *o, int number) {
   append_copy(s, vb, p->buf.n - 1, l->kernel_of[o->val], false);
 }
 
-static void pull(bool *commit, Sched *s, int k) {
-  if (commit[k]) return;
-  commit[k] = true;
-  const Kernel *kn = &s->p->kernel.v[k];
-  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-    const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
+static void pull(bool *commit, Sched *s, int at) {
+  if (commit[at]) return;
+  commit[at] = true;
+  const Kernel *k = &s->p->kernel.v[at];
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, k->buf[i])];
     for (int j = 0; j < r->n; j++) pull(commit, s, r->v[j]);
   }
-  for (int j = 0; j < s->succ[k].n; j++) pull(commit, s, s->succ[k].v[j]);
+  for (int j = 0; j < s->succ[at].n; j++) pull(commit, s, s->succ[at].v[j]);
 }
 
 /* Bytes that would be kept longer if k ran after all kernels of a lower key than `due`: operands without a
    later reader. */
-static int64_t held_until(const Sched *s, int k, const int64_t *key, int64_t due) {
-  const Kernel *kn = &s->p->kernel.v[k];
+static int64_t held_until(const Sched *s, int at, const int64_t *key, int64_t due) {
+  const Kernel *k = &s->p->kernel.v[at];
   int64_t held = 0;
-  for (int i = 0; i < kn->nbuf - kn->nout; i++) {
-    int root = program_root(s->p, kn->buf[i]);
+  for (int i = 0; i < k->nbuf - k->nout; i++) {
+    int root = program_root(s->p, k->buf[i]);
     const IntVec *r = &s->readers[root];
     bool anyway = s->p->buf.v[root].kind != BUF_TEMP;
-    for (int j = 0; j < r->n && !anyway; j++) anyway = r->v[j] != k && key[r->v[j]] > due;
+    for (int j = 0; j < r->n && !anyway; j++) anyway = r->v[j] != at && key[r->v[j]] > due;
     if (!anyway) held += s->p->buf.v[root].bytes;
   }
   return held;
 }
 
 /* The lowest key of the kernels that must follow k. */
-static int64_t first_reader(const Sched *s, int k, const int64_t *key) {
-  const Kernel *kn = &s->p->kernel.v[k];
+static int64_t first_reader(const Sched *s, int at, const int64_t *key) {
+  const Kernel *k = &s->p->kernel.v[at];
   int64_t due = INT64_MAX;
-  for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-    const IntVec *r = &s->readers[program_root(s->p, kn->buf[i])];
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, k->buf[i])];
     for (int j = 0; j < r->n; j++)
-      if (r->v[j] != k && key[r->v[j]] < due) due = key[r->v[j]];
+      if (r->v[j] != at && key[r->v[j]] < due) due = key[r->v[j]];
   }
-  for (int j = 0; j < s->succ[k].n; j++)
-    if (key[s->succ[k].v[j]] < due) due = key[s->succ[k].v[j]];
+  for (int j = 0; j < s->succ[at].n; j++)
+    if (key[s->succ[at].v[j]] < due) due = key[s->succ[at].v[j]];
   return due;
 }
 
@@ -177,21 +177,21 @@ static const int64_t *keys(Sched *s) {
   Program *p = s->p;
   int n = p->kernel.n;
   int64_t *key = NEWN(s->l->arena, int64_t, n + 1);
-  for (int k = 0; k < n; k++) key[k] = 2 * (int64_t)p->kernel.v[k].val;
+  for (int at = 0; at < n; at++) key[at] = 2 * (int64_t)p->kernel.v[at].val;
   if (!s->l->opt.lean) return key;
   int *order = NEWN(s->l->arena, int, n + 1);
-  for (int k = 0; k < n; k++) {
-    int j = k;
-    for (; j > 0 && key[order[j - 1]] < key[k]; j--) order[j] = order[j - 1];
-    order[j] = k;
+  for (int at = 0; at < n; at++) {
+    int j = at;
+    for (; j > 0 && key[order[j - 1]] < key[at]; j--) order[j] = order[j - 1];
+    order[j] = at;
   }
   for (int i = 0; i < n; i++) { /* readers first */
-    int k = order[i];
-    const Kernel *kn = &p->kernel.v[k];
-    int64_t due = first_reader(s, k, key), made = 0;
-    for (int j = kn->nbuf - kn->nout; j < kn->nbuf; j++) made += p->buf.v[kn->buf[j]].bytes;
-    if (!kn->commit && due < INT64_MAX && due > key[k] && held_until(s, k, key, due) <= made + made / 8)
-      key[k] = due - 1;
+    int at = order[i];
+    const Kernel *k = &p->kernel.v[at];
+    int64_t due = first_reader(s, at, key), made = 0;
+    for (int j = k->nbuf - k->nout; j < k->nbuf; j++) made += p->buf.v[k->buf[j]].bytes;
+    if (!k->commit && due < INT64_MAX && due > key[at] && held_until(s, at, key, due) <= made + made / 8)
+      key[at] = due - 1;
   }
   return key;
 }
@@ -209,7 +209,7 @@ void pass_schedule(Lower *l) {
   s->writers = NEWN(l->arena, IntVec, nb);
   s->succ = NEWN(l->arena, IntVec, nk);
   s->mark = NEWN(l->arena, int, nk);
-  for (int k = 0; k < p->kernel.n; k++) note_kernel(s, k);
+  for (int at = 0; at < p->kernel.n; at++) note_kernel(s, at);
   int *value = NEWN(l->arena, int, g->outputs.n + 1);
   for (int i = 0; i < g->outputs.n; i++)
     if (g->outputs.v[i].state >= 0) value[i] = new_value(s, &g->outputs.v[i]);
@@ -220,35 +220,35 @@ void pass_schedule(Lower *l) {
 
   int n = p->kernel.n;
   bool *commit = NEWN(l->arena, bool, n);
-  for (int k = 0; k < n; k++)
-    if (p->kernel.v[k].commit) pull(commit, s, k);
+  for (int at = 0; at < n; at++)
+    if (p->kernel.v[at].commit) pull(commit, s, at);
   int *npred = NEWN(l->arena, int, n), *left = NEWN(l->arena, int, n), *order = NEWN(l->arena, int, n);
-  for (int k = 0; k < n; k++) {
-    left[k] = 1;
-    const Kernel *kn = &p->kernel.v[k];
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *r = &s->readers[program_root(p, kn->buf[i])];
+  for (int at = 0; at < n; at++) {
+    left[at] = 1;
+    const Kernel *k = &p->kernel.v[at];
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+      const IntVec *r = &s->readers[program_root(p, k->buf[i])];
       for (int j = 0; j < r->n; j++)
-        if (r->v[j] != k) npred[r->v[j]]++;
+        if (r->v[j] != at) npred[r->v[j]]++;
     }
-    for (int j = 0; j < s->succ[k].n; j++) npred[s->succ[k].v[j]]++;
+    for (int j = 0; j < s->succ[at].n; j++) npred[s->succ[at].v[j]]++;
   }
   const int64_t *key = keys(s);
   int done = 0;
   p->ncompute = n;
   while (done < n) {
     int best = -1;
-    for (int k = 0; k < n; k++) {
-      if (!left[k] || npred[k]) continue;
-      if (best < 0 || (commit[k] != commit[best] ? commit[best] : key[k] < key[best])) best = k;
+    for (int at = 0; at < n; at++) {
+      if (!left[at] || npred[at]) continue;
+      if (best < 0 || (commit[at] != commit[best] ? commit[best] : key[at] < key[best])) best = at;
     }
     if (best < 0) bug("schedule: kernels form a cycle");
     if (commit[best] && p->ncompute == n) p->ncompute = done;
     order[done++] = best;
     left[best] = 0;
-    const Kernel *kn = &p->kernel.v[best];
-    for (int i = kn->nbuf - kn->nout; i < kn->nbuf; i++) {
-      const IntVec *r = &s->readers[program_root(p, kn->buf[i])];
+    const Kernel *k = &p->kernel.v[best];
+    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+      const IntVec *r = &s->readers[program_root(p, k->buf[i])];
       for (int j = 0; j < r->n; j++)
         if (r->v[j] != best) npred[r->v[j]]--;
     }

@@ -25,6 +25,10 @@ const char *gzip_damage(void *gz) {
   return text;
 }
 
+static void need_memory(struct archive *a, int result, const char *path) {
+  if (result < ARCHIVE_WARN && archive_errno(a) == ENOMEM) out_of_memory(path, 0);
+}
+
 static la_ssize_t packed_read(struct archive *a, void *from, const void **block) {
   Packed *p = from;
   int n = gzread(p->gz, p->block, sizeof p->block);
@@ -55,6 +59,7 @@ static Status read_member(struct archive *a, int64_t size, const char *path, con
   *data = xmalloc((size_t)size + 1, name);
   while (got < size) {
     la_ssize_t k = archive_read_data(a, *data + got, (size_t)(size - got));
+    need_memory(a, k < 0 ? (int)k : ARCHIVE_OK, path);
     if (k <= 0) break;
     got += k;
   }
@@ -85,8 +90,8 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
     free(packed);
     return ST_FILE;
   }
-  archive_read_support_filter_all(a);
-  archive_read_support_format_tar(a);
+  need_memory(a, archive_read_support_filter_all(a), path);
+  need_memory(a, archive_read_support_format_tar(a), path);
   int rc = archive_read_open(a, packed, NULL, packed_read, NULL);
   while (!failed && rc == ARCHIVE_OK && (rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
     const char *member = archive_entry_pathname(e), *base = member ? strrchr(member, '/') : NULL;
@@ -104,6 +109,7 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
     }
   }
   if (!failed && rc != ARCHIVE_EOF) {
+    need_memory(a, rc, path);
     const char *text = archive_error_string(a);
     diag_error(d, NULL, "cannot read %s: %s", path, text ? text : "damaged archive");
     failed = true;
@@ -123,5 +129,37 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
     *data = NULL;
     st = ST_FILE;
   }
+  return st;
+}
+
+Status archive_npz_member(const char *path, const char *name, uint8_t **data, int64_t *n, Diags *d) {
+  struct archive *a = archive_read_new();
+  struct archive_entry *e;
+  StrBuf others = {0};
+  Status st = ST_FILE;
+  bool found = false;
+  size_t len = strlen(name);
+  if (!a) out_of_memory("reading an archive", 0);
+  archive_read_support_format_zip(a);
+  int rc = archive_read_open_filename(a, path, 1 << 16);
+  while (!found && rc == ARCHIVE_OK && (rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
+    const char *member = archive_entry_pathname(e);
+    if (!member) continue;
+    found = !strncmp(member, name, len) && !strcmp(member + len, ".npy");
+    size_t k = strlen(member);
+    if (!found && k > 4 && k < 100) sb_printf(&others, "%s%.*s", others.n ? ", " : "", (int)(k - 4), member);
+    if (!found) continue;
+    *n = archive_entry_size(e);
+    if (!archive_entry_size_is_set(e) || *n < 0)
+      diag_error(d, NULL, "%s: the size of '%s' is not known", path, name);
+    else st = read_member(a, *n, path, member, data, d);
+  }
+  if (!found && rc == ARCHIVE_EOF)
+    diag_error(d, NULL, "%s has no array '%s'; it has %s", path, name, others.n ? others.s : "none");
+  else if (!found)
+    diag_error(d, NULL, "cannot read %s: %s", path,
+               archive_error_string(a) ? archive_error_string(a) : "no npz file");
+  sb_free(&others);
+  archive_read_free(a);
   return st;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 typedef VEC(const char *) Names;
@@ -44,6 +45,8 @@ static int class_of(const Names *classes, const char *name) {
 typedef struct {
   Names path;
   VEC(int32_t) label;
+  int others; /* files that are no pictures */
+  const char *other;
 } Pictures;
 
 static const uint8_t *picture_pixels(const DataSet *s, int64_t sample, uint8_t *bytes, Reason *why) {
@@ -70,19 +73,47 @@ static Status take_pictures(Opening *o, Pictures *p, int side, bool exact, const
   return ST_OK;
 }
 
-/* All files of folder/CLASS/sub. */
+static bool ends_in(const char *name, const char *suffix) {
+  size_t n = strlen(name), k = strlen(suffix);
+  return n > k && !strcasecmp(name + n - k, suffix);
+}
+
+/* By its name, or where that says nothing by how it begins. A picture's name with other contents is a damaged
+   picture, not another kind of file. */
+static bool is_picture(const char *path) {
+  static const char *const names[] = {".jpg", ".jpeg", ".png"};
+  for (int i = 0; i < 3; i++)
+    if (ends_in(path, names[i])) return true;
+  uint8_t head[4] = {0};
+  FILE *f = fopen(path, "rb");
+  size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+  if (f) fclose(f);
+  return n == 4 && (!memcmp(head, "\xff\xd8\xff", 3) || !memcmp(head, "\x89PNG", 4));
+}
+
+/* The pictures of folder/CLASS/sub. */
 static Status list_classes(Opening *o, const char *folder, const char *sub, const Names *classes,
                            Pictures *p) {
   for (int c = 0; c < classes->n; c++) {
     Names files = {0};
     const char *path = arena_printf(o->a, "%s/%s%s", folder, classes->v[c], sub);
     if (!list_folder(o, path, false, &files)) return ST_FILE;
-    if (!files.n) return source_bad(o, "%s holds no images", path);
+    int before = p->path.n;
     for (int i = 0; i < files.n; i++) {
-      vec_push(o->a, &p->path, arena_printf(o->a, "%s/%s", path, files.v[i]));
+      const char *file = arena_printf(o->a, "%s/%s", path, files.v[i]);
+      if (!is_picture(file)) {
+        if (!p->others++) p->other = file;
+        continue;
+      }
+      vec_push(o->a, &p->path, file);
       vec_push(o->a, &p->label, c);
     }
+    if (p->path.n == before) return source_bad(o, "%s holds no images", path);
   }
+  if (p->others == 1) diag_warning(o->d, NULL, "%s is neither JPEG nor PNG and is no sample", p->other);
+  else if (p->others)
+    diag_warning(o->d, NULL, "%d files below %s are neither JPEG nor PNG and are no samples; the first: %s",
+                 p->others, folder, p->other);
   return ST_OK;
 }
 

@@ -17,14 +17,17 @@ typedef struct {
   SlotState state;
   int64_t number;
   bool failed;
-  Reason why; /* when failed */
-  char *data; /* the wanted fields, one after the other */
+  Reason why;      /* when failed */
+  char *data;      /* the wanted fields, one after the other */
+  int64_t *sample; /* of each row */
 } Slot;
 
 struct Loader {
   DataSet set;
   const DataSpec *spec;
   int64_t batch, steps; /* steps: batches an epoch */
+  int64_t first, own;   /* the samples of a batch that are wanted */
+  bool all;             /* the last of them may be short */
   uint64_t seed;
   bool sequential, started;
   int64_t taken; /* how many samples are read; 0: all */
@@ -47,6 +50,7 @@ struct Loader {
   char wanting[REASON_TEXT]; /* why a worker gave up */
   Undo undo;                 /* ends the threads, which use what others free */
   double waited;
+  int64_t rows, *sample; /* of the batch given last */
 
   Diags *diags;      /* of the thread that opened the loader; used by it alone */
   _Atomic bool *bad; /* samples found unreadable; NULL unless they may be skipped */
@@ -92,11 +96,11 @@ static Status match_fields(Loader *l, Diags *d) {
 
 static void abandon(void *l) { end_threads(l); }
 
-Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
-                    Diags *d, Status *st) {
+static Loader *open_loader(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
+                           bool all, Diags *d, Status *st) {
   Loader *l = xcalloc(1, sizeof *l, NULL);
   l->spec = spec;
-  l->batch = batch;
+  l->batch = l->own = batch;
   l->seed = seed;
   l->diags = d;
   l->workers = 1;
@@ -104,14 +108,16 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
   pthread_cond_init(&l->ready, NULL);
   pthread_cond_init(&l->space, NULL);
   *st = dataset_open(&l->set, spec, folder, train, d);
+  l->all = all;
   if (*st == ST_OK) *st = match_fields(l, d);
-  if (*st == ST_OK && (batch < 1 || batch > l->set.samples || l->set.samples > INT32_MAX)) {
+  if (*st == ST_OK && (batch < 1 || (batch > l->set.samples && !l->all) || l->set.samples > INT32_MAX)) {
     diag_error(d, spec->loc, "a batch of %lld, but %s has %lld samples", (long long)batch, spec->source,
                (long long)l->set.samples);
     *st = ST_MODEL;
   }
   if (*st == ST_OK) {
-    l->steps = l->set.samples / batch;
+    l->steps = l->all ? (l->set.samples + batch - 1) / batch : l->set.samples / batch;
+    l->sample = xcalloc((size_t)batch, sizeof *l->sample, NULL);
     if (l->set.skip_bad) {
       l->bad = xmalloc((size_t)l->set.samples * sizeof *l->bad, "the list of samples");
       for (int64_t i = 0; i < l->set.samples; i++) atomic_init(&l->bad[i], false);
@@ -123,10 +129,34 @@ Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uin
   return NULL;
 }
 
+Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
+                    Diags *d, Status *st) {
+  return open_loader(spec, folder, batch, seed, train, false, d, st);
+}
+
+Loader *loader_open_all(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
+                        Diags *d, Status *st) {
+  return open_loader(spec, folder, batch, seed, train, true, d, st);
+}
+
+int64_t loader_count(const DataSpec *spec, const char *folder, bool train, Diags *d, Status *st) {
+  DataSet set;
+  *st = dataset_open(&set, spec, folder, train, d);
+  int64_t n = set.samples;
+  dataset_close(&set);
+  return n;
+}
+
 void loader_configure(Loader *l, bool sequential, int threads) {
   if (l->started) bug("loader_configure after the first batch");
   l->sequential = sequential;
   l->workers = threads < 1 ? 1 : threads > MAX_WORKERS ? MAX_WORKERS : threads;
+}
+
+void loader_share(Loader *l, int which, int of) {
+  if (l->started || l->batch % of) bug("loader_share of a batch of %lld by %d", (long long)l->batch, of);
+  l->own = l->batch / of;
+  l->first = which * l->own;
 }
 
 static bool class_by_class(const DataSet *s) {
@@ -138,11 +168,24 @@ static bool class_by_class(const DataSet *s) {
 void loader_take(Loader *l, int64_t n) {
   if (l->started || n < 1 || n > l->set.samples) bug("loader_take of %lld samples", (long long)n);
   l->taken = n;
+  if (l->all) l->steps = (n + l->batch - 1) / l->batch;
   l->spread = class_by_class(&l->set);
 }
 
 int64_t loader_size(const Loader *l) { return l->set.samples; }
 int64_t loader_steps_per_epoch(const Loader *l) { return l->steps; }
+int64_t loader_rows(const Loader *l) { return l->rows; }
+const int64_t *loader_samples(const Loader *l) { return l->sample; }
+const char *loader_name(const Loader *l, int64_t sample) { return l->set.path ? l->set.path[sample] : NULL; }
+
+/* Samples of an epoch. */
+static int64_t epoch_samples(const Loader *l) { return l->taken ? l->taken : l->set.samples; }
+
+/* Rows of a batch that count. */
+static int64_t rows_of(const Loader *l, int64_t number) {
+  int64_t left = l->all ? epoch_samples(l) - number % l->steps * l->batch : l->batch;
+  return left < l->batch ? left : l->batch;
+}
 double loader_waited(const Loader *l) { return l->waited; }
 int64_t loader_skipped(const Loader *l) { return l->skipped; }
 
@@ -190,15 +233,21 @@ static bool fill_sample(Worker *w, Fill *f, Reason *why) {
   return false;
 }
 
-static bool fill_batch(const Loader *l, Worker *w, int64_t number, char *data, Reason *why) {
+static bool fill_batch(const Loader *l, Worker *w, Slot *s) {
+  int64_t number = s->number;
+  char *data = s->data;
+  Reason *why = &s->why;
   int64_t epoch = number / l->steps, first = number % l->steps * l->batch;
   if (epoch != w->epoch && !(l->sequential && w->epoch >= 0)) make_order(l, epoch, w->order);
   w->epoch = epoch;
-  for (int64_t i = 0; i < l->batch; i++) {
-    Fill sample = {l->seed, epoch, number, i, w->order[first + i], {0}, w->room};
+  int64_t rows = rows_of(l, number);
+  for (int64_t i = 0; i < l->own; i++) {
+    int64_t place = l->first + i, row = place < rows ? place : rows - 1;
+    Fill sample = {l->seed, epoch, number, row, w->order[first + row], {0}, w->room};
     for (int f = 0; f < l->spec->nfield; f++)
       if (l->offset[f] >= 0) sample.out[l->kind[f]] = data + l->offset[f] + i * l->sample_bytes[f];
     if (!fill_sample(w, &sample, why)) return false;
+    s->sample[i] = sample.sample;
   }
   return true;
 }
@@ -219,7 +268,7 @@ static void fill_batches(void *arg) {
     s->state = SLOT_FILLING;
     s->number = l->produce++;
     pthread_mutex_unlock(&l->lock);
-    s->failed = !fill_batch(l, &w, s->number, s->data, &s->why);
+    s->failed = !fill_batch(l, &w, s);
     pthread_mutex_lock(&l->lock);
     s->state = generation == l->generation ? SLOT_READY : SLOT_EMPTY;
     if (s->state == SLOT_READY) pthread_cond_broadcast(&l->ready);
@@ -245,10 +294,13 @@ static void *work(void *arg) {
 static void start(Loader *l, void *const *dst) {
   for (int f = 0; f < l->spec->nfield; f++) {
     l->offset[f] = dst[f] ? l->slot_bytes : -1;
-    if (dst[f]) l->slot_bytes += (l->batch * l->sample_bytes[f] + 63) / 64 * 64;
+    if (dst[f]) l->slot_bytes += (l->own * l->sample_bytes[f] + 63) / 64 * 64;
   }
   l->ring = l->workers + AHEAD;
-  for (int i = 0; i < l->ring; i++) l->slot[i].data = xmalloc((size_t)l->slot_bytes, "a batch");
+  for (int i = 0; i < l->ring; i++) {
+    l->slot[i].data = xmalloc((size_t)l->slot_bytes, "a batch");
+    l->slot[i].sample = xmalloc((size_t)l->batch * sizeof *l->sample, "a batch");
+  }
   l->started = true;
   int err = 0;
   while (l->running < l->workers && !(err = pthread_create(&l->thread[l->running], NULL, work, l)))
@@ -287,8 +339,10 @@ Status loader_next(Loader *l, void *const *dst) {
   for (int f = 0; f < l->spec->nfield; f++) {
     if (!dst[f]) continue;
     if (l->offset[f] < 0) bug("field %s wanted after the first batch", l->spec->field[f].name);
-    memcpy(dst[f], s->data + l->offset[f], (size_t)(l->batch * l->sample_bytes[f]));
+    memcpy(dst[f], s->data + l->offset[f], (size_t)(l->own * l->sample_bytes[f]));
   }
+  l->rows = rows_of(l, l->consume);
+  memcpy(l->sample, s->sample, (size_t)l->batch * sizeof *l->sample);
   pthread_mutex_lock(&l->lock);
   s->state = SLOT_EMPTY;
   l->consume++;
@@ -304,7 +358,11 @@ void loader_close(Loader *l) {
   if (l->skipped)
     diag_warning(l->diags, NULL, "%lld of %lld samples could not be read and were skipped; the first: %s",
                  (long long)l->skipped, (long long)l->set.samples, l->first_bad.text);
-  for (int i = 0; i < l->ring; i++) free(l->slot[i].data);
+  for (int i = 0; i < l->ring; i++) {
+    free(l->slot[i].data);
+    free(l->slot[i].sample);
+  }
+  free(l->sample);
   free(l->bad);
   pthread_mutex_destroy(&l->lock);
   pthread_cond_destroy(&l->ready);

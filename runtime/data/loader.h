@@ -7,12 +7,18 @@
 #include "ir/recipe.h"
 
 typedef struct Loader Loader;
-
 /* folder: --data, or NULL for where the data set is installed. NULL after reporting, with *st set (ST_FILE:
    files, ST_MODEL: settings). The spec must outlive the loader. */
 Loader *loader_open(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
                     Diags *d, Status *st);
+/* The same, but every sample comes in each epoch: the last batch may be short (loader_rows) and repeats its last sample in
+   the rows behind. The batch may be larger than the data. */
+Loader *loader_open_all(const DataSpec *spec, const char *folder, int64_t batch, uint64_t seed, bool train,
+                        Diags *d, Status *st);
 void loader_close(Loader *l);
+
+/* How many samples a part has. */
+int64_t loader_count(const DataSpec *spec, const char *folder, bool train, Diags *d, Status *st);
 
 /* Before the first batch: samples in file order instead of a fresh permutation an epoch; number of threads
    (default 1). */
@@ -22,8 +28,16 @@ void loader_configure(Loader *l, bool sequential, int threads);
    its part. */
 void loader_take(Loader *l, int64_t n);
 
+/* Before the first batch: only the which-th of so many equal shares of each batch is read. */
+void loader_share(Loader *l, int which, int of);
+
 int64_t loader_size(const Loader *l);            /* samples */
-int64_t loader_steps_per_epoch(const Loader *l); /* whole batches; the samples left over are dropped */
+int64_t loader_steps_per_epoch(const Loader *l); /* batches; without _all whole ones, the rest is left out */
+/* Of the batch that loader_next gave: how many rows count, and the number of each one's sample in its part. */
+int64_t loader_rows(const Loader *l);
+const int64_t *loader_samples(const Loader *l);
+/* The file or folder of a sample; NULL where the source has none. */
+const char *loader_name(const Loader *l, int64_t sample);
 
 /* The next batch is batch number `step` of the run. */
 void loader_seek(Loader *l, int64_t step);

@@ -232,7 +232,7 @@ static const struct {
   Status (*open)(Opening *);
 } sources[] = {{"fashion_mnist", open_fashion}, {"cifar100", open_cifar},      {"stl10", open_stl},
                {"tinyimagenet", open_tiny},     {"image_folder", open_folder}, {"diebench", open_diebench},
-               {"synthetic", open_synthetic}};
+               {"synthetic", open_synthetic},   {"arrays", open_columns}};
 
 Status dataset_open(DataSet *s, const DataSpec *spec, const char *folder, bool train, Diags *d) {
   enum { N = sizeof sources / sizeof *sources };
@@ -254,11 +254,18 @@ void dataset_close(DataSet *s) {
     file_unmap(&s->mapped[i]);
   }
   cache_free(s->cache);
+  if (s->columns) s->close_columns(s->columns);
   if (s->arena) arena_free(s->arena);
   *s = (DataSet){0};
 }
 
 int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) {
+  if (s->columns) {
+    int k = columns_find(s->columns, name);
+    if (k < 0) return -1;
+    columns_type(s->columns, k, dt, sample);
+    return FIELD_ARRAY + k;
+  }
   bool actions = s->components >= 1, images = s->label != NULL;
   struct {
     const char *name;

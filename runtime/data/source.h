@@ -14,7 +14,9 @@ typedef enum {
   FIELD_LABEL,
   FIELD_X,
   FIELD_TOKENS,
-  FIELD_KINDS
+  FIELD_KINDS,
+  FIELD_ARRAY = FIELD_KINDS, /* and so on: the arrays of `arrays` in their order */
+  MAX_ARRAYS = 16
 } FieldKind;
 
 /* One sample to make. */
@@ -22,13 +24,14 @@ typedef struct {
   uint64_t seed;
   int64_t epoch, step, place; /* place: in the batch */
   int64_t sample;
-  void *out[FIELD_KINDS]; /* NULL or where that field's sample goes */
+  void *out[FIELD_KINDS + MAX_ARRAYS]; /* NULL or where that field's sample goes */
   float *room;
 } Fill;
 
 /* An opened source; read-only while loading but for the cache, so any number of threads may fill from it. */
 typedef struct DataSet DataSet;
 typedef struct Cache Cache;
+typedef struct Columns Columns;
 struct DataSet {
   int64_t samples;
   int classes, channels, height, width, size, views, components;
@@ -55,6 +58,8 @@ struct DataSet {
   int per_object;          /* diebench: pictures in a folder */
   bool colour;
   Cache *cache;
+  Columns *columns; /* of `arrays` */
+  void (*close_columns)(Columns *c);
 
   Arena *arena; /* freed with the data set */
   MappedFile mapped[2];
@@ -83,6 +88,9 @@ Status open_fashion(Opening *o), open_cifar(Opening *o), open_stl(Opening *o); /
 Status open_tiny(Opening *o), open_folder(Opening *o);                         /* folders.c */
 Status open_diebench(Opening *o);                                              /* diebench.c */
 Status open_synthetic(Opening *o);                                             /* synthetic.c */
+Status open_columns(Opening *o);                                               /* columns.c */
+int columns_find(const Columns *c, const char *name);                          /* -1: no such array */
+void columns_type(const Columns *c, int i, DType *dt, Shape *sample);
 
 double source_number(const Opening *o, const char *name, double absent);
 const char *source_word(const Opening *o, const char *name, const char *absent);

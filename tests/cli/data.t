@@ -70,6 +70,9 @@ $ onpictures skipping --data x --out skipped --set seed=1
 $ rm -rf x bad; cp -r p/folder x && : > x/train/b/2.jpg; onpictures folder --data x --out bad
   jepac: error: x/train/b/2.jpg: it is neither JPEG nor PNG
   exit 3
+$ rm -rf x bad; cp -r p/folder x && echo > x/train/a/Thumbs.db && mv x/train/b/1.jpg x/train/b/1 && onpictures folder --data x --out runs/others && rm -r runs/others && echo > x/train/b/readme.txt && onpictures folder --data x --out runs/others
+  jepac: warning: x/train/a/Thumbs.db is neither JPEG nor PNG and is no sample
+  jepac: warning: 2 files below x/train are neither JPEG nor PNG and are no samples; the first: x/train/a/Thumbs.db
 $ rm -rf x bad; cp -r p/folder x && rm x/train/b/*; onpictures folder --data x --out bad
   jepac: error: x/train/b holds no images
   exit 3

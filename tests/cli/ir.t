@@ -40,7 +40,7 @@ $ jepac ir tiny.jepa --train-step --after chain | head -1 | grep -o 'has=.*'
   has=layout,kernels,order,chains
 $ jepac ir tiny.jepa --train-step --after layout | grep -c '^graph'
   1
-$ jepac ir tiny.jepa --train-step --stage kernels -o all.ir; for p in layout precision fuse schedule chain interleave memplan; do jepac ir tiny.jepa --train-step --after $p -o $p.ir || echo no $p; jepac run $p.ir --random; jepac run $p.ir --random --interp | cut -c1-12; done | sort | uniq -c | awk '{ print $1 % 7 }' | uniq
+$ jepac ir tiny.jepa --train-step --stage kernels -o all.ir; for p in remat layout precision fuse schedule chain interleave memplan; do jepac ir tiny.jepa --train-step --after $p -o $p.ir || echo no $p; jepac run $p.ir --random; jepac run $p.ir --random --interp | cut -c1-12; done | sort | uniq -c | awk '{ print $1 % 8 }' | uniq
   0
 $ cmp all.ir memplan.ir; jepac opt chain.ir --passes interleave,memplan | cmp - all.ir; jepac ir schedule.ir --after chain | cmp - chain.ir; jepac ir interleave.ir --stage kernels | cmp - all.ir; jepac ir chain.ir | cmp - chain.ir; jepac ir chain.ir --after fuse | cmp - chain.ir
 $ jepac opt sum.ir --passes cse,layout,fuse,schedule,memplan | head -1 | sed 's/target.*kernels/kernels/'
@@ -59,7 +59,7 @@ $ jepac ir tiny.jepa --after interleav
   jepac: note: did you mean 'interleave'?
   exit 2
 $ jepac ir tiny.jepa --train-step --stage plan --precision bf16 --time-passes 2>&1 >plan.txt | awk '{ printf "%s ", $1 } END { print "" }'
-  pass simplify cse narrow cse autodiff strip simplify cse simplify canon split cse dce remat pass precision layout fuse schedule chain interleave memplan 
+  pass simplify cse narrow cse autodiff strip simplify cse simplify shard canon split cse dce pass remat precision layout fuse schedule chain interleave memplan 
 $ rm -rf dump; jepac ir tiny.jepa --train-step --stage plan --precision bf16 --verify-each --dump-ir dump > plan.txt && ls dump | grep ir$ | sed 's,^[0-9]*-,,' | tail -6 | tr '\n' ' '; echo
   simplify.ir cse.ir fuse.ir schedule.ir interleave.ir memplan.ir 
 
@@ -124,7 +124,7 @@ $ sed 's/f32\[\] = reduce/f32[2] = reduce/' sum.ir > wrong.ir; jepac ir wrong.ir
                      ^
   exit 1
 $ head -c 300 /dev/zero > nul.ir; jepac ir nul.ir
-  nul.ir:1:1: error: expected 'graph', but found byte 0x00
+  nul.ir:1:1: error: unexpected byte 0x00
       
       ^
   exit 1

@@ -39,7 +39,7 @@ $ sed 's/Linear(8, width)/Linear(9, width)/' tiny.jepa > m.jepa; jepac check m.j
         fn forward(x: f32[..., inputs]) {
                       ^
   exit 1
-$ sed 's/cross_entropy(logits/cross_entropy(x/' tiny.jepa > m.jepa; jepac check m.jepa
+$ sed 's/cross_entropy(logits/cross_entropy(x/; s/length = 256/length = 256, classes = 8/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:5:20: warning: parameter `net.0.weight` is reached by no objective, so it is not trained
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
@@ -122,10 +122,10 @@ $ (echo 'use "nn/nothere.jepa"'; cat tiny.jepa) > m.jepa; jepac check m.jepa
   jepac: note: looked in . and ROOT/models
   exit 1
 $ sed '1i use "/dev/zero"' tiny.jepa > m.jepa; jepac check m.jepa
-  m.jepa:1:5: error: cannot read `/dev/zero`: File too large
+  m.jepa:1:5: error: cannot read `/dev/zero`: it is no regular file
       use "/dev/zero"
           ^
-  exit 1
+  exit 3
 $ echo 'model M() { entry f(x: f32[2, 0]) { return x } }' > m.jepa; jepac check m.jepa
   m.jepa:1:31: error: axis 1 of `x` has the extent 0, expected at least 1
       model M() { entry f(x: f32[2, 0]) { return x } }
@@ -146,6 +146,12 @@ $ jepac check tiny.jepa --set width=0
   std/nn.jepa:22:18: note: inside the library's Linear
         weight = param[outputs, inputs] = if init == none then kaiming_uniform(inputs) else init
                        ^
+  tiny.jepa:5:46: error: axis 1 of `weight` has the extent 0, expected 1 to 2^32
+        net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
+                                                   ^
+  std/nn.jepa:22:27: note: inside the library's Linear
+        weight = param[outputs, inputs] = if init == none then kaiming_uniform(inputs) else init
+                                ^
   exit 1
 $ jepac check tiny.jepa --set width=wide
   tiny.jepa:5:30: error: `outputs` of Linear must be a number, but is "wide"
@@ -179,6 +185,9 @@ $ jepac run tiny.jepa
   exit 2
 $ jepac run tiny.jepa --set width=4 --inputs x.safetensors --params p.safetensors
   jepac: error: p.safetensors: 'net.0.weight' is f64[16,8], but the model needs f32[4,8]
+  tiny.jepa:5:20: note: the model's 'net.0.weight'
+        net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
+                         ^
   exit 3
 $ mkst '{"label":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"x":{"dtype":"F32","shape":[2,8],"data_offsets":[8,72]}}' 72 > bad.safetensors; jepac run tiny.jepa --inputs bad.safetensors
   jepac: error: bad.safetensors: input 'label' is f32[2], but forward needs i64[2]

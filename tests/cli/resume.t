@@ -23,6 +23,17 @@ $ jepac train tiny.jepa -q --steps 12 --out bent --resume 2>&1 | sed -E 's/(of|f
   jepac: warning: run goes on from step 8 with changes
   jepac: note: length: 8, now 12 steps: schedules that depend on it are stretched
   same
+The damaged file is set aside, so that it never takes the place of the whole one before it.
+
+$ ls bent; jepac ckpt check bent; cmp -s bent/damaged.safetensors bent/previous.safetensors || echo "previous is another"
+  checkpoint.safetensors
+  damaged.safetensors
+  previous.safetensors
+  run.jsonl
+  run.svg
+  bent/checkpoint.safetensors: 12 tensors, all as written
+  bent/previous.safetensors: 12 tensors, all as written
+  previous is another
 $ cp -r run lost && rm lost/checkpoint.safetensors; jepac train tiny.jepa -q --steps 14 --out lost --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
   jepac: warning: cannot read lost/checkpoint.safetensors: No such file or directory
   jepac: note: lost/previous.safetensors, of step N, is taken instead
@@ -41,6 +52,14 @@ $ jepac ckpt check tiny.jepa
 $ mkdir none; jepac ckpt check none
   jepac: error: none holds neither checkpoint.safetensors nor previous.safetensors
   exit 3
+
+Killed between its two renames a run has one checkpoint under both names.
+
+$ cp -r run twice; ln -f twice/checkpoint.safetensors twice/previous.safetensors; jepac train tiny.jepa -q --steps 12 --out twice --resume; ls twice
+  checkpoint.safetensors
+  previous.safetensors
+  run.jsonl
+  run.svg
 
 What has changed is listed, and refused unless accepted; another length is only said.
 
@@ -66,6 +85,15 @@ $ cp -r run rate; jepac train tiny.jepa -q --steps 24 --out rate --resume --set 
   jepac: note: optimizer.adamw.lr: {...}, now 0.0001
   jepac: note: it was compiled differently (another model, machine or jepac): steps have other bits
   jepac: note: --accept-changes goes on all the same, and the log will say so
+
+Another model under the same name shows in no setting; the log says it too.
+
+$ cp -r run code; sed 's/ReLU/Tanh/' tiny.jepa >code.jepa; cmp -s code.jepa tiny.jepa || jepac train code.jepa -q --steps 24 --out code --resume --accept-changes; grep resumed code/run.jsonl | tail -1 | sed 's/[0-9a-f]\{16\}/HASH/g'
+  jepac: warning: code goes on from step 20 with changes
+  jepac: note: --set: epochs=3, now nothing
+  jepac: note: it was compiled differently (another model, machine or jepac): steps have other bits
+  jepac: note: length: 20, now 24 steps: schedules that depend on it are stretched
+  {"resumed": 20, "changes": {"--set":["epochs=3","nothing"],"plan":["HASH","HASH"],"length":["20","24"]}}
 
 The seed of a run is its own, named or not.
 

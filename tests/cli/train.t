@@ -78,9 +78,9 @@ $ jepac eval nothere
 $ mkdir empty; jepac eval empty
   jepac: error: cannot read empty/checkpoint.safetensors: No such file or directory
   exit 3
-$ jepac eval run
+$ jepac eval run --protocols linear
   jepac: error: DIR/tiny.jepa has no entry 'encode'
-  jepac: note: eval needs entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]
+  jepac: note: protocols and --export need entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]
   exit 1
 
 Steps of several batches: resumed between steps, counted as steps, with the same bits.

@@ -17,12 +17,13 @@ $ jepac
     reduce   MODEL -- CMD     smallest model file that still fails
     ckpt     ls|check|diff|convert list, check, compare and convert tensor files
     fmt      MODEL            lay out a model file
-    manual   [PART]           operators, functions, library and protocols, as Markdown
+    lsp                       language server for editors, on standard input and output
+    manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish
   
   jepac COMMAND -h lists a command's options.
   exit 2
 $ jepac --version
-  jepac 0.1
+  jepac 0.2
 $ jepac trian tiny.jepa
   jepac: error: unknown command 'trian'
   jepac: note: did you mean 'train'?

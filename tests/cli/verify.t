@@ -58,11 +58,11 @@ $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass
   chain: named
   interleave: named
   memplan: named
-$ for o in '' '--precision bf16'; do jepac verify tiny.jepa $o | awk '/^pass/ { print $2 }'; done | sort -u > passes-run.txt; for p in precision layout fuse schedule chain interleave memplan; do grep -qx $p passes-run.txt || echo "$p is not verified"; done
+$ for o in '' '--precision bf16'; do jepac verify tiny.jepa $o | awk '/^pass/ { print $2 }'; done | sort -u > passes-run.txt; for p in remat precision layout fuse schedule chain interleave memplan; do grep -qx $p passes-run.txt || echo "$p is not verified"; done
 $ JEPAC_FAULT=pass=99 jepac verify tiny.jepa -q
   jepac: error: JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not 'pass=99'
   exit 2
-$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon split remat narrow; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
+$ jepac opt sum.ir --passes simplify,cse -o sum2.ir; for p in autodiff strip simplify cse dce canon split narrow remat; do grep -q "^pass  *$p " passes.txt || echo "$p is not in the pipeline"; done
 
 A fault in each kernel's code, convolutions among them.
 

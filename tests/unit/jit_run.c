@@ -34,6 +34,11 @@ static void check_overlap(const Program *p, const Plan *plan) {
 }
 
 int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out) {
+  return jit_run_ranks(a, g, how, NULL, in, out);
+}
+
+int jit_run_ranks(Arena *a, const Graph *g, const JitRun *how, Ranks *ranks, const Tensor64 *in,
+                  Tensor64 *out) {
   Target t;
   Diags *d = diags_new(a);
   if (!target_named(how->cpu, &t)) bug("jit_run: cpu %s", how->cpu);
@@ -63,6 +68,7 @@ int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Ten
         (long long)p->arena_bytes, (long long)used);
   check_overlap(p, plan);
   Session *s = session_new(plan, how->threads);
+  session_ranks(s, ranks);
   for (int i = 0; i < g->inputs.n; i++) {
     SessionTensor x;
     if (!session_tensor(s, g->inputs.v[i].name, &x)) bug("jit_run: no tensor %s", g->inputs.v[i].name);

@@ -3,6 +3,7 @@
 #define JEPAC_TESTS_JIT_RUN_H
 
 #include "passes/pipeline.h"
+#include "runtime/ranks.h"
 
 typedef struct {
   const char *cpu; /* a name target_named knows */
@@ -15,6 +16,9 @@ typedef struct {
 /* g has been through pipeline_graph. in: as graph_interp. out[i]: values of g's outputs as doubles; state
    outputs are read back from the state. Returns how many chains the program has. */
 int jit_run(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, Tensor64 *out);
+/* ... as one of several ranks. */
+int jit_run_ranks(Arena *a, const Graph *g, const JitRun *how, Ranks *ranks, const Tensor64 *in,
+                  Tensor64 *out);
 /* Largest error over the outputs beyond what rounding to f32 after every operator does by itself, against the
    f64 oracle or the one that rounds, whichever is nearer: a comparison that falls on a tie may go either way,
    and a sum may cancel. *where: the output. */

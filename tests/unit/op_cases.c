@@ -3,6 +3,7 @@
    mixed-up axes show. */
 #include "tests/unit/op_cases.h"
 
+#include "ir/graph/collective.h"
 #include "passes/graph/pass.h"
 
 #include <math.h>
@@ -338,6 +339,28 @@ static Val build_scatter(Graph *g, int which) {
   return g_add(g, OP_scatter_add, (Val[]){idx, y}, 2, &axis, 0, dt, &gather_cases[which].x);
 }
 
+/* A process alone stands for all: what a broadcast and a part have of the others is not felt, so derivatives fit for one. */
+static const struct {
+  Shape x;
+  int64_t axis, groups, ranks;
+  DType dt;
+} rank_cases[] = {{S(4, 3), 0, 1, 1, DT_F32}, {S(2, 3, 5), 1, 3, 1, DT_F32},  {S(12), 0, 2, 1, DT_F64},
+                  {S(6, 5), 0, 1, 3, DT_F32}, {S(5, 12, 3), 1, 2, 3, DT_F32}, {S(3, 4), 1, 1, 2, DT_I32}};
+
+static Val build_rank(Graph *g, OpId op, int which) {
+  Val x = arg(g, "a", rank_cases[which].dt, &rank_cases[which].x);
+  if (op_nattr(op) == 1) return g_all(g, op, x, (int)rank_cases[which].ranks);
+  return g_part(g, op, x, (int)rank_cases[which].axis, rank_cases[which].groups,
+                (int)rank_cases[which].ranks);
+}
+static Val build_all_sum(Graph *g, int which) { return build_rank(g, OP_all_reduce_sum, which); }
+static Val build_all_mean(Graph *g, int which) { return build_rank(g, OP_all_reduce_mean, which); }
+static Val build_all_max(Graph *g, int which) { return build_rank(g, OP_all_reduce_max, which); }
+static Val build_all_broadcast(Graph *g, int which) { return build_rank(g, OP_all_broadcast, which); }
+static Val build_reduce_scatter(Graph *g, int which) { return build_rank(g, OP_reduce_scatter, which); }
+static Val build_rank_part(Graph *g, int which) { return build_rank(g, OP_rank_part, which); }
+static Val build_all_gather(Graph *g, int which) { return build_rank(g, OP_all_gather, which); }
+
 /* bcopy(from, to, bytes) of the C library copies a bool array */
 static Val build_extern(Graph *g, int which) {
   (void)which;
@@ -379,6 +402,13 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_conv2d_dw] = {COUNT(conv_cases), build_conv_dw},
     [OP_gather] = {COUNT(gather_cases), build_gather},
     [OP_scatter_add] = {COUNT(scatter_types), build_scatter},
+    [OP_all_reduce_sum] = {COUNT(rank_cases), build_all_sum},
+    [OP_all_reduce_mean] = {COUNT(rank_cases) - 1, build_all_mean},
+    [OP_all_reduce_max] = {COUNT(rank_cases), build_all_max},
+    [OP_all_broadcast] = {3, build_all_broadcast},
+    [OP_reduce_scatter] = {3, build_reduce_scatter},
+    [OP_rank_part] = {3, build_rank_part},
+    [OP_all_gather] = {3, build_all_gather},
     [OP_extern] = {1, build_extern},
 };
 

@@ -52,7 +52,7 @@ static void check_messages(const char *name) {
   int errors = 0;
   for (const char *p = said; (p = strstr(p, ": error: ")); p++) errors++;
   ck_assert_int_eq(diags_errors(d), errors);
-  ck_assert_msg(errors <= 1 && (errors || strstr(said, ": warning: ")), "%s: %d errors", name, errors);
+  ck_assert_msg(errors || strstr(said, ": warning: "), "%s says nothing", name);
   free(said);
   arena_free(a);
 }

@@ -729,7 +729,7 @@ START_TEST(bad_settings) {
     char *said = diags_text(c.d);
     ck_assert_msg(strstr(said, cases[i].message) != NULL, "--set %s=%s: %s", cases[i].set.name,
                   cases[i].set.value, said);
-    ck_assert_int_eq(diags_errors(c.d), 1);
+    ck_assert_int_ge(diags_errors(c.d), 1);
     free(said);
     arena_free(c.a);
   }

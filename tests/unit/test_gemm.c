@@ -4,6 +4,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #endif
+#include "ir/kernel/tiles.h"
 #include "tests/unit/contraction.h"
 
 #include <check.h>
@@ -74,7 +75,8 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
           nb = reach(s, s->b_batch, s->k, s->b_k, s->n, s->b_n);
   for (int i = 0; i < s->nbatch; i++) items *= s->batch[i];
   Buffer a = buffer_new(gemm_dtype(s, CO_A), na), b = buffer_new(gemm_dtype(s, CO_B), nb),
-         tmp = buffer_new(s->dt, code.plan.tmp_bytes[0] / dtype_size(s->dt)),
+         tmp = buffer_new(code.plan.nstep > 1 ? code.plan.tmp : s->dt,
+                          code.plan.nstep > 1 ? code.plan.tmp_bytes[0] / dtype_size(code.plan.tmp) : 0),
          scratch = buffer_new(s->dt, (code.scratch + 63) / 64 * 64 / dtype_size(s->dt));
   *c = buffer_new(gemm_dtype(s, CO_C), reach(s, s->c_batch, s->m, s->c_m, s->n, 1));
   seed = 1;
@@ -93,6 +95,9 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
   }
   free(first);
   double err = 0, sum = 0;
+  GemmGeom g;
+  gemm_geom(s, t, &g);
+  float *row = malloc((size_t)s->k * 2 * sizeof *row), *col = row + s->k;
   char *written = calloc((size_t)c->n, 1);
   for (int64_t item = 0; item < items; item++) {
     int64_t off[3];
@@ -103,6 +108,17 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
         for (int64_t k = 0; k < s->k; k++)
           want += get(&a, off[0] + i * s->a_m + k * s->a_k) * get(&b, off[1] + k * s->b_k + j * s->b_n);
         int64_t at = off[2] + i * s->c_m + j;
+        if (g.kind == GEMM_TILES) {
+          for (int64_t k = 0; k < s->k; k++) {
+            row[k] = (float)get(&a, off[0] + i * s->a_m + k * s->a_k);
+            col[k] = (float)get(&b, off[1] + k * s->b_k + j * s->b_n);
+          }
+          double exact = (double)tiles_sum(row, col, s->k);
+          if (s->c16) exact = bf16_round(exact);
+          ck_assert_msg(get(c, at) == exact, "%s %lldx%lldx%lld: sum (%lld, %lld) is %.9g, not %.9g", t->cpu,
+                        (long long)s->m, (long long)s->n, (long long)s->k, (long long)i, (long long)j,
+                        get(c, at), exact);
+        }
         double d = get(c, at) - want;
         written[at] = 1;
         err += d * d, sum += want * want;
@@ -111,6 +127,7 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
   for (int64_t i = 0; i < c->n; i++)
     if (!written[i]) ck_assert_msg(isnan(get(c, i)), "element %lld between rows was written", (long long)i);
   free(written);
+  free(row);
   buffer_free(&a), buffer_free(&b), buffer_free(&tmp), buffer_free(&scratch);
   contraction_free(&code);
   return sum > 0 ? sqrt(err / sum) : sqrt(err);
@@ -258,6 +275,60 @@ START_TEST(long_sums) {
 }
 END_TEST
 
+/* Products of bf16 on tiles, the processor's where it has them and emulated on other vectors: the sums of tiles_sum()
+   bit for bit, whatever the order, the tails and the blocks of k; and of batches. */
+static const Shape3 tiled[] = {
+    {8, 8, 256},   {16, 16, 64},   {17, 40, 64},   {32, 32, 32},   {33, 33, 33},    {64, 64, 96},
+    {100, 70, 50}, {31, 129, 300}, {1000, 48, 40}, {197, 64, 197}, {40, 40, 16384}, {300, 9, 64},
+};
+
+static bool tiled_target(int i, Target *t) {
+  static const char *const names[] = {"host", "x86-64-v3+tiles", "x86-64-v4+tiles"};
+  return target_of(names[i], t) && t->tiles != TILES_NONE;
+}
+
+START_TEST(on_tiles) {
+  Target t;
+  if (!tiled_target(_i, &t)) return;
+  int tiles = 0;
+  for (size_t i = 0; i < sizeof tiled / sizeof *tiled; i++)
+    for (int order = 0; order < 8; order++) {
+      bool deep = tiled[i].k > 10000;
+      if ((order >= 4 || _i || deep) && (i + (size_t)order) % 4) continue;
+      GemmSpec s = spec_of(tiled[i], order, DT_F32);
+      s.a16 = s.b16 = true, s.c16 = (i + (size_t)order) % 3 == 0;
+      if (deep && _i) s.k = 8300;
+      GemmGeom g;
+      gemm_geom(&s, &t, &g);
+      tiles += g.kind == GEMM_TILES;
+      Buffer c;
+      run(&s, &t, &c);
+      buffer_free(&c);
+    }
+  ck_assert_int_gt(tiles, 20);
+}
+END_TEST
+
+START_TEST(batches_on_tiles) {
+  Target t;
+  if (!tiled_target(_i, &t)) return;
+  static const Shape3 small[] = {{16, 16, 64}, {50, 34, 40}, {197, 64, 36}};
+  for (int i = 0; i < 3; i++)
+    for (int order = 0; order < 4; order++) {
+      if (_i && (i + order) % 3) continue;
+      GemmSpec s = spec_of(small[i], order, DT_F32);
+      s.a16 = s.b16 = true, s.c16 = order & 1;
+      s.nbatch = 2, s.batch[0] = i == 2 ? 2 : 13, s.batch[1] = 3;
+      s.a_batch[1] = s.m * s.k, s.a_batch[0] = 3 * s.m * s.k;
+      s.b_batch[1] = s.k * s.n, s.b_batch[0] = order & 2 ? 0 : 3 * s.k * s.n;
+      s.c_batch[1] = s.m * s.n, s.c_batch[0] = 3 * s.m * s.n;
+      Buffer c;
+      run(&s, &t, &c);
+      buffer_free(&c);
+    }
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("gemm");
   TCase *t = tcase_create("gemm");
@@ -267,6 +338,8 @@ int main(void) {
   tcase_add_loop_test(t, choices, 0, CPUS);
   tcase_add_loop_test(t, batches, 0, CPUS);
   tcase_add_loop_test(t, long_sums, 0, CPUS);
+  tcase_add_loop_test(t, on_tiles, 0, 3);
+  tcase_add_loop_test(t, batches_on_tiles, 0, 3);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_ENV);

@@ -115,6 +115,13 @@ static const Sample samples[] = {
      2.0 * 2 * 4 * 5 * 6 * 27},
     {"gather", {"f32[5,6]", "i64[2,3]"}, "{axis=[1]}", "f32[5,2,3]", 0},
     {"scatter_add", {"i32[4]", "f32[4,6]"}, "{axis=[0]}", "f32[10,6]", 24},
+    {"all_reduce_sum", {"f32[4,6]"}, "{ranks=[3]}", "f32[4,6]", 24},
+    {"all_reduce_mean", {"f32[4,6]"}, "{ranks=[1]}", "f32[4,6]", 24},
+    {"all_reduce_max", {"i64[4]"}, "{ranks=[2]}", "i64[4]", 4},
+    {"all_broadcast", {"bool[4]"}, "{ranks=[2]}", "bool[4]", 0},
+    {"reduce_scatter", {"f32[2,12]"}, "{axis=[1], groups=[2], ranks=[3]}", "f32[2,4]", 8},
+    {"rank_part", {"i64[6,2]"}, "{axis=[0], groups=[1], ranks=[3]}", "i64[2,2]", 0},
+    {"all_gather", {"f32[2,4]"}, "{axis=[1], groups=[2], ranks=[3]}", "f32[2,12]", 0},
     {"extern", {"f32[4]"}, "{library=\"libc.so.6\", symbol=\"bcopy\", vjp=\"-\"}", "f32[4]", 0},
 };
 enum { NSAMPLES = sizeof samples / sizeof *samples };
@@ -367,7 +374,7 @@ static const struct {
     {X "  return \"y\" %0\n  return \"y\" %0\n}", "\"y\" is returned twice"},
     {X "  return \"y\" %0 %0\n}", "t.ir:3:17: error: expected the end of the line, but found '%'"},
     {X "  returm \"y\" %0\n}", "expected a value, 'return', 'update' or '}', but found 'returm'"},
-    {X "\x01", "but found byte 0x01"},
+    {X "\x01", "unexpected byte 0x01"},
     {X "}\n}", "t.ir:4:1: error: expected 'graph', but found '}'"},
 };
 

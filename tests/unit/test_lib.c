@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "include/jepac.h"
@@ -91,6 +92,43 @@ START_TEST(trains_saves_and_loads) {
 }
 END_TEST
 
+/* Inputs of the caller's memory, read in whole, in part and as a result. */
+START_TEST(binds_inputs) {
+  static const char text[] =
+      "model M {\n  entry f(x: f32[4, 8], k: f32) {\n    return same = x, row = x[1], sum = "
+      "sum(x) * k, half = x[2:4] * 2\n  }\n}\n";
+  static _Alignas(64) float mine[2][32];
+  jepac_options o = {.threads = 1};
+  jepac_model *m = jepac_load_text(text, "m.jepa", &o);
+  jepac_session *s = jepac_compile(m, "f", 0);
+  ck_assert_msg(s != NULL, "%s", jepac_message(m));
+  for (int i = 0; i < 32; i++) {
+    mine[0][i] = (float)i;
+    mine[1][i] = 100 + (float)i;
+    f32(s, "x")[i] = 1;
+  }
+  *f32(s, "k") = 2;
+  float *own = f32(s, "x");
+  for (int round = 0; round < 3; round++) { /* mine, mine, the session's */
+    float *x = round < 2 ? mine[round] : NULL;
+    ck_assert_int_eq(jepac_bind(s, "x", x), JEPAC_OK);
+    ck_assert(f32(s, "x") == (x ? x : own));
+    ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+    float first = round == 0 ? 0 : round == 1 ? 100 : 1, by = round < 2 ? 1 : 0;
+    for (int i = 0; i < 32; i++) ck_assert_float_eq(f32(s, "same")[i], first + by * (float)i);
+    for (int i = 0; i < 8; i++) ck_assert_float_eq(f32(s, "row")[i], first + by * (float)(8 + i));
+    for (int i = 0; i < 16; i++) ck_assert_float_eq(f32(s, "half")[i], 2 * (first + by * (float)(16 + i)));
+    ck_assert_float_eq(*f32(s, "sum"), 2 * (32 * first + by * 496));
+  }
+  ck_assert_int_eq(jepac_bind(s, "x", mine[0] + 1), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "memory for x is not aligned to 64 bytes"));
+  ck_assert_int_eq(jepac_bind(s, "same", mine[0]), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "there is no input same"));
+  jepac_session_free(s);
+  jepac_model_free(m);
+}
+END_TEST
+
 /* Hidden layers are stored as bf16, by option or by the recipe, which an option overrides. */
 START_TEST(rounds_to_bf16) {
   static const jepac_type option[] = {0, JEPAC_BF16, 0, JEPAC_F32};
@@ -153,6 +191,84 @@ START_TEST(errors_are_text) {
   ck_assert_int_eq(jepac_set_number(s, "total_steps", 3), JEPAC_OK);
   ck_assert_int_eq(jepac_set_number(s, "sed", 3), JEPAC_USAGE);
   ck_assert(strstr(jepac_message(m), "no run-time number sed"));
+  jepac_session_free(s);
+  jepac_model_free(m);
+}
+END_TEST
+
+START_TEST(what_is_null_is_an_error) {
+  jepac_model *m = jepac_load_text(NULL, "m.jepa", NULL);
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "needs a text"));
+  ck_assert(!jepac_compile(m, NULL, 0) && jepac_entry_count(m) == 0);
+  jepac_model_free(m);
+  m = jepac_load_file(NULL, NULL);
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_USAGE);
+  jepac_model_free(m);
+  m = jepac_load_text(fit, NULL, &(jepac_options){.threads = 1});
+  jepac_session *s = jepac_compile(m, "forward", 0);
+  ck_assert(!jepac_find(s, NULL, NULL) && jepac_find(s, "loss", NULL));
+  ck_assert_int_eq(jepac_set_number(s, NULL, 1), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "number NULL"));
+  ck_assert_int_eq(jepac_save(s, NULL), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(m), "needs a path"));
+  ck_assert_int_eq(jepac_load(s, NULL), JEPAC_USAGE);
+  ck_assert_int_eq(jepac_copy_states(s, NULL) + jepac_copy_states(NULL, s), 0);
+  jepac_session_free(s);
+  jepac_model_free(m);
+  /* a model or session that was never had */
+  ck_assert_int_eq(jepac_load_status(NULL), JEPAC_USAGE);
+  ck_assert(strstr(jepac_message(NULL), "no model"));
+  ck_assert(!jepac_compile(NULL, NULL, 0) && !jepac_entry_name(NULL, 0) && !jepac_entry_count(NULL));
+  ck_assert(!jepac_tensor_count(NULL) && !jepac_tensor_at(NULL, 0).name && !jepac_find(NULL, "x", NULL));
+  ck_assert_int_eq(jepac_run(NULL), JEPAC_USAGE);
+  ck_assert_int_eq(jepac_set_number(NULL, "seed", 1), JEPAC_USAGE);
+  ck_assert_int_eq(jepac_save(NULL, "x"), JEPAC_USAGE);
+  ck_assert_int_eq(jepac_load(NULL, "x"), JEPAC_USAGE);
+  jepac_init(NULL, 1);
+  jepac_session_free(NULL);
+  jepac_model_free(NULL);
+  char *message;
+  ck_assert_int_eq(jepac_evaluate(NULL, NULL, NULL, NULL, &message), JEPAC_USAGE);
+  ck_assert(strstr(message, "needs the folder"));
+  free(message);
+  ck_assert_int_ne(jepac_evaluate("nothere", NULL, NULL, NULL, NULL), JEPAC_OK);
+}
+END_TEST
+
+/* What a child does with a session of its parent's, and with one of its own. */
+static int as_the_parent(jepac_session *inherited, float loss) {
+  if (train(inherited, 3) != loss) return 1;
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 2});
+  jepac_session *s = jepac_compile(m, "train_step", 0);
+  if (!s || train(s, 3) != loss) return 2;
+  jepac_session_free(s);
+  jepac_model_free(m);
+  return 0;
+}
+
+START_TEST(after_fork) {
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.threads = 2});
+  jepac_session *s = jepac_compile(m, "train_step", 0);
+  float loss = train(s, 3);
+  pid_t child[2];
+  for (int i = 0; i < 2; i++) {
+    child[i] = fork();
+    if (child[i]) continue;
+    alarm(60); /* a child that hangs */
+    int result = as_the_parent(s, loss);
+    pid_t below = i ? 0 : fork(); /* and one of its own */
+    if (!i && !below) _exit(as_the_parent(s, loss));
+    int status = 0;
+    if (below && (waitpid(below, &status, 0) != below || status)) result = 3;
+    _exit(result);
+  }
+  ck_assert(train(s, 3) == loss); /* the parent meanwhile */
+  for (int i = 0; i < 2; i++) {
+    int status;
+    ck_assert_int_eq(waitpid(child[i], &status, 0), child[i]);
+    ck_assert_msg(!status, "child %d ended with %#x", i, (unsigned)status);
+  }
   jepac_session_free(s);
   jepac_model_free(m);
 }
@@ -236,7 +352,7 @@ static void *compile_and_train(void *out) {
 }
 
 START_TEST(side_by_side) {
-  enum { N = 4 };
+  enum { N = 8 };
   pthread_t thread[N];
   float loss[N], alone;
   compile_and_train(&alone);
@@ -328,8 +444,11 @@ int main(void) {
   TCase *t = tcase_create("lib");
   tcase_set_timeout(t, 60);
   tcase_add_test(t, trains_saves_and_loads);
+  tcase_add_test(t, binds_inputs);
   tcase_add_test(t, rounds_to_bf16);
   tcase_add_test(t, errors_are_text);
+  tcase_add_test(t, what_is_null_is_an_error);
+  tcase_add_test(t, after_fork);
   tcase_add_test(t, a_bad_step_changes_nothing);
   tcase_add_test(t, steps_as_the_program_does);
   tcase_add_test(t, side_by_side);

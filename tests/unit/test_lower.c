@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "passes/lower/lower.h"
+#include "passes/lower/remat.h"
 #include "passes/pipeline.h"
-#include "passes/graph/remat.h"
 #include "tests/unit/graph_gen.h"
 #include "tests/unit/op_cases.h"
 #include "tests/unit/support.h"
@@ -102,7 +102,7 @@ START_TEST(rematerialization_keeps_bits) {
     op_case_inputs(h, a, 7, in);
     graph_interp(h, in, want, a, false);
     for (int level = 1; level <= REMAT_LEVELS; level++) {
-      Graph *r = remat_graph(a, h, level, 1);
+      Graph *r = remat_graph(a, h, &cost_xeon, level, 1);
       char err[256];
       ck_assert_msg(graph_verify(r, err, sizeof err), "graph %d level %d: %s", seed, level, err);
       copied += r->node.n - h->node.n;

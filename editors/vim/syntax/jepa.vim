@@ -8,7 +8,7 @@ syntax keyword jepaStatement param buffer slot update return require children ea
 syntax keyword jepaControl if then else for in repeat and or not after
 syntax match jepaControl "\<from\>\(\s*=\)\@!"
 syntax keyword jepaConstant true false none
-syntax keyword jepaUnit epoch epochs step steps
+syntax keyword jepaUnit every epoch epochs step steps
 syntax keyword jepaType f32 f64 bf16 i32 i64 u32 bool int list
 syntax match jepaNumber "\<\d\+\(\.\d\+\)\?\([eE][+-]\?\d\+\)\?%\?"
 syntax match jepaCall "\<\h\w*\ze\s*("

@@ -3,10 +3,10 @@
    so that its memory is free in between. A batch norm's activation, for example, follows from the
    convolution's output and the statistics, which the norm's own gradient keeps. Level 1 recomputes
    elementwise functions only, which costs little more than a pass over memory; higher levels, taken when a
-   byte budget asks, recompute products too (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-   2016). Runs after the last cse, which would undo it. */
-#include "ir/cost_model.h"
-#include "passes/graph/remat.h"
+   byte budget asks (budget.c), recompute products too (Chen et al., "Training Deep Nets with Sublinear Memory
+   Cost", 2016). Comes after the graph passes, since cse would undo it. */
+#include "passes/lower/remat.h"
+#include "passes/graph/pass.h"
 
 enum { MAX_LEAVES = 6, MAX_CONE = 200 };
 
@@ -30,6 +30,7 @@ static const struct {
 
 typedef struct {
   const Graph *g;
+  const CostModel *cost;
   int level;
   int64_t min_bytes;
   bool
@@ -93,7 +94,7 @@ static void walk(const Remat *r, Val v, bool top, Cone *c) {
     double most = limits[r->level].flops_a_byte;
     c->products++;
     if (c->products > limits[r->level].products ||
-        node_flops(g, v) > (most > 0 ? most : cost_xeon.remat_cheap_flops) * (double)bytes(g, v))
+        node_flops(g, v) > (most > 0 ? most : r->cost->remat_cheap_flops) * (double)bytes(g, v))
       c->ok = false;
   } else {
     c->flops += op_table[n->op].flops;
@@ -114,9 +115,10 @@ static Val clone(const Remat *r, Graph *out, Val v, const Val *map, Val *copy) {
   return copy[v] = y;
 }
 
-Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes) {
+Graph *remat_graph(Arena *a, const Graph *in, const CostModel *cost, int level, int64_t min_bytes) {
   int n = in->node.n;
   Remat r = {in,
+             cost,
              level,
              min_bytes,
              NEWN(a, bool, n + 1),
@@ -159,7 +161,7 @@ Graph *remat_graph(Arena *a, const Graph *in, int level, int64_t min_bytes) {
   for (Val v = 0; v < n; v++) {
     const Node *x = g_node(in, v);
     if (!r.dirty[v]) continue;
-    r.costly[v] = is_product(x) && node_flops(in, v) > cost_xeon.remat_cheap_flops * (double)bytes(in, v);
+    r.costly[v] = is_product(x) && node_flops(in, v) > cost->remat_cheap_flops * (double)bytes(in, v);
     for (int i = 0; i < x->nin; i++) r.costly[v] |= r.costly[x->in[i]];
   }
   Val *map;
@@ -189,9 +191,4 @@ int64_t remat_largest(const Graph *g) {
     if (g_node(g, v)->role == ROLE_FORWARD && g_node(g, v)->op != OP_input && bytes(g, v) > most)
       most = bytes(g, v);
   return most;
-}
-
-Graph *pass_remat(Arena *a, const Graph *in, Diags *d) {
-  (void)d;
-  return remat_graph(a, in, 1, cost_xeon.remat_bytes);
 }

@@ -1,0 +1,49 @@
+/* Commands on several ranks: all go the same way, and what goes wrong is said once. */
+#include "lib/ranks.h"
+#include "cli/cli.h"
+
+enum { PATIENCE = 60 };
+
+Status cli_ranks_start(Cli *c) {
+  Status s = ranks_start(cli_compiler(c, 0), PATIENCE, &c->ranks);
+  int64_t patience = OPT(c, patience);
+  if (c->ranks && patience > 0) c->ranks->patience = (double)patience;
+  if (c->ranks) c->compiler.ranks = c->ranks->count;
+  return s;
+}
+
+static void name_rank(Cli *c) {
+  diag_note(c->diags, NULL, "on rank %d of %d, %s", c->ranks->rank, c->ranks->count, c->ranks->host);
+}
+
+/* The first rank at fault speaks. */
+Status cli_ranks_settle(Cli *c, Status s) {
+  Ranks *r = c->ranks;
+  if (!r) return s;
+  int64_t first = -ranks_most(r, s ? -r->rank : -r->count);
+  Status worst = ranks_worst(r, s);
+  if (first == r->count) return s;
+  c->silent = r->rank != first;
+  if (s && first > 0) name_rank(c);
+  return worst;
+}
+
+void cli_ranks_stop(Cli *c, Status s) {
+  if (!c->ranks) return;
+  name_rank(c);
+  diags_print(c->diags, stderr);
+  c->ranks->stop(c->ranks, s);
+}
+
+Status cli_ranks_same(Cli *c, uint64_t number, const char *what) {
+  int other = c->ranks ? ranks_differ(c->ranks, number) : -1;
+  if (other < 0) return ST_OK;
+  Status s =
+      other == c->ranks->rank ? cli_fail(c, ST_USAGE, "%s of this rank is not that of rank 0", what) : ST_OK;
+  return cli_ranks_settle(c, s);
+}
+
+void cli_ranks_end(Cli *c) {
+  if (c->ranks) c->ranks->close(c->ranks);
+  c->ranks = NULL;
+}

@@ -1,0 +1,204 @@
+/* Tiles of bf16 in registers (matrix.h). */
+#include "codegen/emit/matrix.h"
+#include "codegen/emit/tile.h"
+
+#include <string.h>
+
+/* ---- the processor's ---- */
+static LLVMValueRef call_named(EmitModule *m, const char *name, LLVMValueRef *args, unsigned n) {
+  unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+  LLVMValueRef fn = LLVMGetIntrinsicDeclaration(m->mod, id, NULL, 0);
+  return LLVMBuildCall2(m->b, LLVMGlobalGetValueType(fn), fn, args, n, "");
+}
+
+static LLVMValueRef reg(EmitModule *m, int i) { return LLVMConstInt(m->i8, (unsigned long long)i, 0); }
+
+/* Palette 1, bytes a row, rows. */
+static LLVMValueRef configuration(Matrix *x) {
+  EmitModule *m = x->m;
+  uint8_t bytes[64] = {1};
+  for (int i = 0; i < MATRIX_REGS; i++) bytes[16 + 2 * i] = 64, bytes[48 + i] = (uint8_t)x->rows[i];
+  LLVMValueRef value = LLVMConstStringInContext2(m->cx, (const char *)bytes, sizeof bytes, 1);
+  LLVMValueRef g = LLVMAddGlobal(m->mod, LLVMTypeOf(value), "tiles");
+  LLVMSetInitializer(g, value);
+  LLVMSetGlobalConstant(g, 1);
+  LLVMSetLinkage(g, LLVMInternalLinkage);
+  LLVMSetAlignment(g, 64);
+  return g;
+}
+
+/* ---- emulated ---- */
+static LLVMValueRef flushed(EmitModule *m, LLVMValueRef x) {
+  LLVMBuilderRef b = m->b;
+  LLVMTypeRef it = em_vec(m->i32, em_lanes(x));
+  LLVMValueRef u = LLVMBuildBitCast(b, x, it, ""), zero = LLVMConstNull(it);
+  LLVMValueRef tiny = LLVMBuildICmp(b, LLVMIntEQ, LLVMBuildAnd(b, u, em_bits(it, 0x7f800000), ""), zero, "");
+  u = LLVMBuildSelect(b, tiny, LLVMBuildAnd(b, u, em_bits(it, 0x80000000u), ""), u, "");
+  return LLVMBuildBitCast(b, u, LLVMTypeOf(x), "");
+}
+
+/* One of each pair, as f32; of a denormal, zero. */
+static LLVMValueRef of_pair(EmitModule *m, LLVMValueRef pair, bool odd) {
+  int n = em_lanes(pair);
+  LLVMTypeRef it = em_vec(m->i32, n);
+  LLVMValueRef u = odd ? LLVMBuildAnd(m->b, pair, em_bits(it, 0xffff0000u), "")
+                       : LLVMBuildShl(m->b, pair, em_bits(it, 16), "");
+  return flushed(m, LLVMBuildBitCast(m->b, u, em_vec(m->f32, n), ""));
+}
+
+static LLVMValueRef fma_exact(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+  LLVMTypeRef t = LLVMTypeOf(a);
+  return flushed(m, em_intrinsic(m, "llvm.fma", &t, 1, (LLVMValueRef[]){a, b, c}, 3));
+}
+
+/* void (c, a, b, rows): tiles of 64-byte rows. */
+static void multiply_body(EmitModule *m) {
+  LLVMValueRef c = LLVMGetParam(m->fn, 0), a = LLVMGetParam(m->fn, 1), b = LLVMGetParam(m->fn, 2),
+               rows = LLVMGetParam(m->fn, 3);
+  LLVMTypeRef vf = em_vec(m->f32, TILE_COLS), vi = em_vec(m->i32, TILE_COLS);
+  EmitLoop lr, lp;
+  LLVMValueRef r = em_loop_begin(m, &lr, em_i64(m, 0), rows, 1), row = em_imulc(m, r, TILE_COLS);
+  LLVMValueRef p = em_loop_begin(m, &lp, em_i64(m, 0), em_i64(m, TILE_DEEP / 2), 1), sum[2];
+  for (int i = 0; i < 2; i++) em_loop_carry(m, &lp, LLVMConstNull(vf));
+  LLVMValueRef x = em_load(m, m->i32, em_gep(m, m->i32, a, em_iadd(m, row, p)), 4);
+  LLVMValueRef y = em_load(m, vi, em_gep(m, m->i32, b, em_imulc(m, p, TILE_COLS)), 4);
+  for (int i = 0; i < 2; i++)
+    lp.next[i] = fma_exact(m, em_splat(m, of_pair(m, x, i), TILE_COLS), of_pair(m, y, i), lp.carry[i]);
+  em_loop_end(m, &lp);
+  for (int i = 0; i < 2; i++) sum[i] = lp.carry[i];
+  LLVMValueRef at = em_gep(m, m->f32, c, row), both = flushed(m, em_fadd(m, sum[0], sum[1]));
+  LLVMValueRef old = flushed(m, em_load(m, vf, at, 4));
+  em_store(m, flushed(m, em_fadd(m, old, both)), at, 4);
+  em_loop_end(m, &lr);
+  LLVMBuildRetVoid(m->b);
+}
+
+/* The helper function `name`, made by body where the module has none yet. */
+static LLVMValueRef helper(EmitModule *m, const char *name, int pointers, void (*body)(EmitModule *)) {
+  LLVMValueRef f = LLVMGetNamedFunction(m->mod, name), fn = m->fn;
+  if (f) return f;
+  LLVMBasicBlockRef here = LLVMGetInsertBlock(m->b);
+  LLVMTypeRef params[4] = {m->ptr, m->ptr, m->ptr, m->i64};
+  params[pointers] = m->i64;
+  f = em_helper(m, name, m->none, params, pointers + 1);
+  body(m);
+  m->fn = fn;
+  LLVMPositionBuilderAtEnd(m->b, here);
+  return f;
+}
+
+static void copy_rows(Matrix *x, LLVMValueRef from, LLVMValueRef from_stride, LLVMValueRef to,
+                      LLVMValueRef to_stride, int rows) {
+  EmitModule *m = x->m;
+  EmitLoop l;
+  LLVMValueRef i = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, rows), 1);
+  LLVMValueRef v =
+      em_load(m, em_vec(m->i32, TILE_COLS), em_gep(m, m->i8, from, em_imul(m, i, from_stride)), 1);
+  em_store(m, v, em_gep(m, m->i8, to, em_imul(m, i, to_stride)), 1);
+  em_loop_end(m, &l);
+}
+
+/* ---- both ---- */
+static bool emulated(const Matrix *x) { return x->m->target->tiles == TILES_EMULATED; }
+
+void matrix_begin(Matrix *x, EmitModule *m, const int *rows) {
+  *x = (Matrix){.m = m};
+  for (int i = 0; i < MATRIX_REGS; i++) x->rows[i] = rows ? rows[i] : TILE_ROWS;
+  if (!emulated(x)) {
+    LLVMValueRef config = configuration(x);
+    call_named(m, "llvm.x86.ldtilecfg", &config, 1);
+    return;
+  }
+  for (int i = 0; i < MATRIX_REGS; i++) {
+    x->home[i] = LLVMBuildAlloca(m->b, LLVMArrayType2(m->i8, TILE_BYTES), "");
+    LLVMSetAlignment(x->home[i], 64);
+  }
+}
+
+void matrix_end(Matrix *x) {
+  if (!emulated(x)) call_named(x->m, "llvm.x86.tilerelease", NULL, 0);
+}
+
+void matrix_zero(Matrix *x, int r) {
+  EmitModule *m = x->m;
+  if (!emulated(x)) {
+    call_named(m, "llvm.x86.tilezero", (LLVMValueRef[]){reg(m, r)}, 1);
+    return;
+  }
+  EmitLoop l;
+  LLVMValueRef i = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, x->rows[r]), 1);
+  em_store(m, LLVMConstNull(em_vec(m->i32, TILE_COLS)), em_gep(m, m->i8, x->home[r], em_imulc(m, i, 64)), 4);
+  em_loop_end(m, &l);
+}
+
+void matrix_load(Matrix *x, int r, LLVMValueRef from, LLVMValueRef stride) {
+  EmitModule *m = x->m;
+  if (emulated(x)) copy_rows(x, from, stride, x->home[r], em_i64(m, 64), x->rows[r]);
+  else call_named(m, "llvm.x86.tileloadd64", (LLVMValueRef[]){reg(m, r), from, stride}, 3);
+}
+
+void matrix_store(Matrix *x, int r, LLVMValueRef to, LLVMValueRef stride) {
+  EmitModule *m = x->m;
+  if (emulated(x)) copy_rows(x, x->home[r], em_i64(m, 64), to, stride, x->rows[r]);
+  else call_named(m, "llvm.x86.tilestored64", (LLVMValueRef[]){reg(m, r), to, stride}, 3);
+}
+
+void matrix_multiply(Matrix *x, int c, int a, int b) {
+  EmitModule *m = x->m;
+  if (!emulated(x)) {
+    call_named(m, "llvm.x86.tdpbf16ps", (LLVMValueRef[]){reg(m, c), reg(m, a), reg(m, b)}, 3);
+    return;
+  }
+  LLVMValueRef fn = helper(m, "multiply_tiles", 3, multiply_body);
+  LLVMBuildCall2(m->b, LLVMGlobalGetValueType(fn), fn,
+                 (LLVMValueRef[]){x->home[c], x->home[a], x->home[b], em_i64(m, x->rows[c])}, 4, "");
+}
+
+/* ---- bringing operands into the form of tiles ---- */
+static LLVMValueRef load_by_one(EmitModule *m, LLVMValueRef from, LLVMValueRef count, int lanes) {
+  LLVMBasicBlockRef here = LLVMGetInsertBlock(m->b), entry = LLVMGetEntryBasicBlock(m->fn);
+  LLVMValueRef first = LLVMGetFirstInstruction(entry);
+  if (first) LLVMPositionBuilderBefore(m->b, first);
+  LLVMValueRef room = LLVMBuildAlloca(m->b, em_vec(m->i16, lanes), "");
+  LLVMSetAlignment(room, 64);
+  LLVMPositionBuilderAtEnd(m->b, here);
+  em_store(m, LLVMConstNull(em_vec(m->i16, lanes)), room, 2);
+  EmitLoop l;
+  LLVMValueRef i = em_loop_begin(m, &l, em_i64(m, 0), em_imin(m, count, em_i64(m, lanes)), 1);
+  em_store(m, em_load(m, m->i16, em_gep(m, m->i16, from, i), 2), em_gep(m, m->i16, room, i), 2);
+  em_loop_end(m, &l);
+  return em_load(m, em_vec(m->i16, lanes), room, 2);
+}
+
+LLVMValueRef pairs_load_some(EmitModule *m, LLVMValueRef from, LLVMValueRef count, int lanes) {
+  if (m->target->vector_bytes < 64) return load_by_one(m, from, count, lanes);
+  return em_masked_load(m, em_vec(m->i16, lanes), from, 2, em_tail_mask(m, count, lanes), NULL);
+}
+
+LLVMValueRef pairs_load(EmitModule *m, LLVMValueRef from, int64_t count, int lanes) {
+  if (count <= 0) return LLVMConstNull(em_vec(m->i16, lanes));
+  if (count >= lanes) return em_load(m, em_vec(m->i16, lanes), from, 2);
+  return pairs_load_some(m, from, em_i64(m, count), lanes);
+}
+
+static LLVMValueRef by_turns(EmitModule *m, LLVMValueRef even, LLVMValueRef odd, int first, int lanes) {
+  LLVMValueRef index[2 * TILE_DEEP];
+  for (int i = 0; i < lanes; i++) index[i] = em_i32(m, first + i / 2 + (i % 2 ? em_lanes(even) : 0));
+  return LLVMBuildShuffleVector(m->b, even, odd, LLVMConstVector(index, (unsigned)lanes), "");
+}
+
+LLVMValueRef pairs_join(EmitModule *m, LLVMValueRef even, LLVMValueRef odd) {
+  return by_turns(m, even, odd, 0, 2 * em_lanes(even));
+}
+
+LLVMValueRef pairs_half(EmitModule *m, LLVMValueRef even, LLVMValueRef odd, bool upper) {
+  int n = em_lanes(even);
+  return by_turns(m, even, odd, upper ? n / 2 : 0, n);
+}
+
+void pairs_transpose(EmitModule *m, LLVMValueRef v[TILE_ROWS]) {
+  LLVMTypeRef as_float = em_vec(m->f32, TILE_COLS), pairs = em_vec(m->i16, TILE_DEEP);
+  for (int i = 0; i < TILE_ROWS; i++) v[i] = LLVMBuildBitCast(m->b, v[i], as_float, "");
+  tile_transpose(m, v, TILE_ROWS);
+  for (int i = 0; i < TILE_ROWS; i++) v[i] = LLVMBuildBitCast(m->b, v[i], pairs, "");
+}

@@ -1,0 +1,40 @@
+/* The processor's unit that multiplies tiles of bf16 (ir/kernel/tiles.h): eight tile registers and what is done with
+   them, as instructions of AMX or, for a target whose tiles are emulated, as calls of code with the same results
+   bit for bit. And what brings operands into the form of tiles: runs of bf16, pairs of rows, transposes. */
+#ifndef JEPAC_CODEGEN_EMIT_MATRIX_H
+#define JEPAC_CODEGEN_EMIT_MATRIX_H
+
+#include "codegen/emit/emit.h"
+#include "ir/kernel/tiles.h"
+
+enum { MATRIX_REGS = 8 };
+
+typedef struct {
+  EmitModule *m;
+  int rows[MATRIX_REGS];          /* of each register */
+  LLVMValueRef home[MATRIX_REGS]; /* where an emulated register lies */
+} Matrix;
+
+/* In the entry block, before anything else is done with x; rows: NULL for 16 each. No function of a library may be
+   called before the end. */
+void matrix_begin(Matrix *x, EmitModule *m, const int *rows);
+void matrix_end(Matrix *x);
+void matrix_zero(Matrix *x, int reg);
+/* Rows of 64 bytes, `stride` bytes apart. */
+void matrix_load(Matrix *x, int reg, LLVMValueRef from, LLVMValueRef stride);
+void matrix_store(Matrix *x, int reg, LLVMValueRef to, LLVMValueRef stride);
+/* c += a b */
+void matrix_multiply(Matrix *x, int c, int a, int b);
+
+/* ---- bringing operands into the form of tiles; all values are vectors of stored bf16 ---- */
+/* `count` elements and zeros behind them: lanes in all. */
+LLVMValueRef pairs_load(EmitModule *m, LLVMValueRef from, int64_t count, int lanes);
+/* The same for a number known at run time only. */
+LLVMValueRef pairs_load_some(EmitModule *m, LLVMValueRef from, LLVMValueRef count, int lanes);
+/* Elements of even and of odd by turns: all of them, or those of one half. */
+LLVMValueRef pairs_join(EmitModule *m, LLVMValueRef even, LLVMValueRef odd);
+LLVMValueRef pairs_half(EmitModule *m, LLVMValueRef even, LLVMValueRef odd, bool upper);
+/* 16 vectors of 16 pairs, transposed as pairs. */
+void pairs_transpose(EmitModule *m, LLVMValueRef v[TILE_ROWS]);
+
+#endif

@@ -1,0 +1,22 @@
+/* Tiles of bf16 and how they multiply: AMX's tdpbf16ps, which adds to a 16 x 16 tile of f32 the product of a 16 x 32
+   tile by a 32 x 16 one, whose elements lie in pairs of k. Every kernel that uses tiles sums k in order, TILE_DEEP
+   at a time, from zero: blocks, chunks and tails change no bit. */
+#ifndef JEPAC_IR_KERNEL_TILES_H
+#define JEPAC_IR_KERNEL_TILES_H
+
+#include <stdint.h>
+
+enum {
+  TILE_ROWS = 16,
+  TILE_COLS = 16,
+  TILE_DEEP = 32,   /* elements of k */
+  TILE_BYTES = 1024 /* of each kind of tile */
+};
+
+/* c + a[0..n) b[0..n), n <= TILE_DEEP, as tiles compute it: even and odd elements apart, each by fused multiply-adds
+   from zero, then c + (even + odd); everything that goes in or comes out is flushed to zero where it is denormal. */
+float tiles_add(float c, const float *a, const float *b, int64_t n);
+/* All of n: the element of a result. */
+float tiles_sum(const float *a, const float *b, int64_t n);
+
+#endif

@@ -1,0 +1,380 @@
+/* Several ranks: operators between them, and graphs shared among them against the whole graph. */
+#include <check.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/frontend.h"
+#include "ir/graph/collective.h"
+#include "passes/graph/pass.h"
+#include "passes/pipeline.h"
+#include "runtime/ranks.h"
+#include "tests/unit/jit_run.h"
+#include "tests/unit/model_gen.h"
+#include "tests/unit/op_cases.h"
+#include "tests/unit/support.h"
+
+/* ---- values of inputs ---- */
+static Tensor64 *inputs(Arena *a, const Graph *g, uint64_t seed) {
+  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *x = &g->inputs.v[i];
+    const Node *n = g_node(g, x->val);
+    int64_t count = shape_count(&n->shape);
+    in[i] = (Tensor64){n->dt, n->shape, NEWN(a, double, count + 1)};
+    uint64_t name = hash_bytes(x->name, strlen(x->name), seed);
+    for (int64_t k = 0; k < count; k++) {
+      double z = op_case_normal(name, 1, (uint64_t)k), y = z;
+      if (x->kind == IN_PARAM) y = x->init.kind == INIT_FILL ? x->init.a + 0.2 * z : 0.2 * z;
+      if (x->kind == IN_SLOT || x->kind == IN_BUFFER) y = x->init.a + 0.1 * fabs(z) + 0.01;
+      if (x->kind == IN_RUNTIME) y = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 5 : 1000;
+      in[i].v[k] = dtype_is_float(n->dt) ? (double)(float)y : x->kind == IN_RUNTIME ? y : z > 0;
+    }
+  }
+  return in;
+}
+
+/* What rank r gets of them. */
+static Tensor64 *own_inputs(Arena *a, const Graph *whole, const Tensor64 *in, const Graph *g, int r) {
+  Tensor64 *own = NEWN(a, Tensor64, g->inputs.n + 1);
+  for (int i = 0; i < g->inputs.n; i++) {
+    int k = g_find_input(whole, g->inputs.v[i].name);
+    ck_assert_int_ge(k, 0);
+    own[i] = in[k];
+    own[i].shape = g_node(g, g->inputs.v[i].val)->shape;
+    int64_t n = shape_count(&own[i].shape);
+    if (n < shape_count(&in[k].shape)) own[i].v = in[k].v + r * n;
+  }
+  return own;
+}
+
+/* The largest difference between a whole graph and the same shared by so many ranks, on any of them, as a share of the
+   largest value; *where: the result. */
+static double shared_error(Arena *a, const Graph *whole, int ranks, uint64_t seed, const char **where,
+                           const Graph **made) {
+  static const char *const names[] = {"autodiff", "strip", "simplify", "cse",
+                                      "simplify", "shard", "cse",      "dce"};
+  PassOptions opt = {.verify_each = true};
+  Graph *expanded = passes_run(a, whole, names, 2, NULL, diags_new(a));
+  ck_assert(expanded != NULL);
+  Graph *copy = pass_live_copy(a, whole, false);
+  copy->ranks = ranks;
+  Diags *d = diags_new(a);
+  Graph *g = passes_run(a, copy, names, 8, &opt, d);
+  if (!g) diags_print(d, stderr);
+  ck_assert(g != NULL);
+  *made = g;
+  Tensor64 *in = inputs(a, expanded, seed), *want = NEWN(a, Tensor64, expanded->outputs.n + 1);
+  graph_interp(expanded, in, want, a, false);
+  const Tensor64 **own = NEWN(a, const Tensor64 *, ranks);
+  Tensor64 **out = NEWN(a, Tensor64 *, ranks);
+  for (int r = 0; r < ranks; r++) {
+    own[r] = own_inputs(a, expanded, in, g, r);
+    out[r] = NEWN(a, Tensor64, g->outputs.n + 1);
+  }
+  graph_interp_ranks(g, ranks, own, out, a, false);
+  double worst = 0, around = 0;
+  for (int i = 0; i < g->outputs.n; i++)
+    for (int64_t k = 0; k < shape_count(&want[i].shape); k++)
+      if (isfinite(want[i].v[k]) && fabs(want[i].v[k]) > around) around = fabs(want[i].v[k]);
+  for (int i = 0; i < g->outputs.n; i++) {
+    int64_t n = shape_count(&want[i].shape);
+    double most = 1e-6 * around;
+    for (int64_t k = 0; k < n; k++)
+      if (isfinite(want[i].v[k])) most = fmax(most, fabs(want[i].v[k]));
+    for (int r = 0; r < ranks; r++)
+      for (int64_t k = 0; k < n; k++) {
+        double x = want[i].v[k], y = out[r][i].v[k];
+        double e = x == y || (isnan(x) && isnan(y)) ? 0 : fabs(x - y) / (most + 1e-30);
+        if (!(e <= worst)) worst = isnan(e) ? INFINITY : e, *where = g->outputs.v[i].name;
+      }
+  }
+  return worst;
+}
+
+START_TEST(random_models) {
+  const char *many = getenv("JEPAC_RANDOM_MODELS"), *from = getenv("JEPAC_RANDOM_FIRST");
+  int n = many ? atoi(many) : 12, first = from ? atoi(from) : 0, failed = 0, tried = 0;
+  for (int seed = first; seed < first + n; seed++) {
+    Arena *a = arena_new();
+    Diags *d = diags_new(a);
+    ModelText t = model_gen((uint64_t)seed, 8 + seed % 30);
+    FrontendOptions o = {.std_dir = "models", .text = t.text};
+    Model *m = frontend_load(a, d, "random.jepa", &o);
+    for (int step = 0; step < 2; step++) {
+      const Graph *g = step ? frontend_train_step(m, d, false) : frontend_entry(m, d, "forward", true, true),
+                  *made;
+      ck_assert(g != NULL);
+      int64_t batch = g_node(g, g->inputs.v[g_find_input(g, "label")].val)->shape.dim[0];
+      const char *where = "";
+      for (int ranks = 2; ranks <= batch; ranks++) {
+        if (batch % ranks) continue;
+        tried++;
+        double e = shared_error(a, g, ranks, (uint64_t)seed, &where, &made);
+        if (e < 1e-6) continue;
+        fprintf(stderr, "random model %d on %d ranks: %s differs by %g\n", seed, ranks, where, e);
+        failed++;
+      }
+    }
+    free(t.text);
+    arena_free(a);
+  }
+  ck_assert_int_gt(tried, n / 3);
+  ck_assert_int_eq(failed, 0);
+}
+END_TEST
+
+/* ---- models of models/ ---- */
+static const struct {
+  const char *path;
+  NameValue set[10];
+  int gathers; /* values that must be put together: everything else stays divided */
+} models[] = {
+    {"models/small/simclr.jepa", {{"batch", "12"}, {"widths", "[2,2,2,4]"}, {"hidden", "6"}}, 2},
+    {"models/vicreg.jepa", {{"batch", "12"}, {"widths", "[2,2,2,4]"}, {"hidden", "6"}}, 0},
+};
+
+static int count_ops(const Graph *g, OpId op) {
+  int n = 0;
+  for (Val v = 0; v < g->node.n; v++) n += g_node(g, v)->op == op;
+  return n;
+}
+
+START_TEST(real_models) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  FrontendOptions o = {.std_dir = "models", .set = models[_i].set};
+  while (o.set[o.nset].name) o.nset++;
+  Model *m = frontend_load(a, d, models[_i].path, &o);
+  const Graph *g = m ? frontend_train_step(m, d, true) : NULL, *made;
+  if (!g) diags_print(d, stderr);
+  ck_assert(g != NULL);
+  for (int ranks = 2; ranks <= 3; ranks++) {
+    const char *where = "";
+    double e = shared_error(a, g, ranks, 1, &where, &made);
+    ck_assert_msg(e < 1e-6, "%s on %d ranks: %s differs by %g", models[_i].path, ranks, where, e);
+    ck_assert_int_le(count_ops(made, OP_all_gather), models[_i].gathers);
+  }
+  arena_free(a);
+}
+END_TEST
+
+/* ---- compiled code, a thread a rank ---- */
+enum { MOST = 4 };
+typedef struct {
+  pthread_barrier_t all;
+  const char *data[MOST];
+} Team;
+
+typedef struct {
+  Ranks r; /* first: what step_collective knows */
+  Team *team;
+} Member;
+
+static void meet(Member *m, const void *data) {
+  m->team->data[m->r.rank] = data;
+  pthread_barrier_wait(&m->team->all);
+}
+
+static void exchange(Ranks *r, const void *send, const int64_t *at, void *recv) {
+  Member *m = (Member *)r;
+  int64_t own = at[r->rank + 1] - at[r->rank];
+  meet(m, send);
+  for (int k = 0; k < r->count; k++)
+    memcpy((char *)recv + k * own, m->team->data[k] + at[r->rank], (size_t)own);
+  pthread_barrier_wait(&m->team->all);
+}
+
+static void gather(Ranks *r, void *data, const int64_t *at) {
+  Member *m = (Member *)r;
+  meet(m, data);
+  for (int k = 0; k < r->count; k++)
+    if (k != r->rank) memcpy((char *)data + at[k], m->team->data[k] + at[k], (size_t)(at[k + 1] - at[k]));
+  pthread_barrier_wait(&m->team->all);
+}
+
+typedef struct {
+  Member m;
+  Arena *a;
+  const Graph *g;
+  const Tensor64 *in;
+  Tensor64 *out;
+} Work;
+
+static void *work(void *of) {
+  Work *w = of;
+  JitRun how = {.cpu = "x86-64-v3", .threads = 1 + w->m.r.rank % 2};
+  jit_run_ranks(w->a, w->g, &how, &w->m.r, w->in, w->out);
+  return NULL;
+}
+
+/* Runs g on so many threads, each a rank with inputs of its own; out[r]: its results. */
+static void run_team(Arena *a, const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 **out) {
+  Team team = {.data = {0}};
+  Work w[MOST];
+  pthread_t thread[MOST];
+  pthread_barrier_init(&team.all, NULL, (unsigned)ranks);
+  for (int r = 0; r < ranks; r++) {
+    out[r] = NEWN(a, Tensor64, g->outputs.n + 1);
+    w[r] = (Work){{{.rank = r, .count = ranks, .exchange = exchange, .gather = gather}, &team},
+                  arena_new(),
+                  g,
+                  in[r],
+                  out[r]};
+    ck_assert_int_eq(pthread_create(&thread[r], NULL, work, &w[r]), 0);
+  }
+  for (int r = 0; r < ranks; r++) {
+    pthread_join(thread[r], NULL);
+    for (int i = 0; i < g->outputs.n; i++) {
+      size_t n = (size_t)shape_count(&out[r][i].shape);
+      out[r][i].v = memcpy(NEWN(a, double, n + 1), out[r][i].v, n * sizeof(double));
+    }
+    arena_free(w[r].a);
+  }
+  pthread_barrier_destroy(&team.all);
+}
+
+/* Compiled code agrees with the interpreter of so many ranks; *alike: all ranks have the same bits. */
+static double team_error(Arena *a, const Graph *g, int ranks, const Tensor64 *const *in, bool *alike) {
+  Tensor64 *want[MOST], *got[MOST];
+  for (int r = 0; r < ranks; r++) want[r] = NEWN(a, Tensor64, g->outputs.n + 1);
+  graph_interp_ranks(g, ranks, in, want, a, true);
+  run_team(a, g, ranks, in, got);
+  double worst = 0;
+  *alike = true;
+  for (int r = 0; r < ranks; r++)
+    for (int i = 0; i < g->outputs.n; i++) {
+      worst = fmax(worst, relative_error(&want[r][i], &got[r][i]));
+      *alike &= !memcmp(got[r][i].v, got[0][i].v, (size_t)shape_count(&got[r][i].shape) * sizeof(double));
+    }
+  return worst;
+}
+
+/* Every operator, long and short, with other values on each rank; what it is computed by hand from all of them is
+   collective_eval's business, which the derivatives test. */
+START_TEST(operators_compiled) {
+  static const struct {
+    Shape s;
+    int axis;
+    int64_t groups;
+  } shape[] = {{{2, {12, 5}}, 0, 2}, {{1, {24000}}, 0, 1}, {{3, {4, 12, 700}}, 1, 3}};
+  static const DType types[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_U32};
+  for (int which = 0; which < 3 * 5; which++)
+    for (int ranks = 2; ranks <= 4; ranks += 2) {
+      Arena *a = arena_new();
+      Graph *g = graph_new(a, "ranks");
+      DType dt = types[which / 3];
+      Val x = g_input(g, "x", IN_ARG, dt, &shape[which % 3].s, NULL);
+      for (int op = 0; op < OP_COUNT; op++) {
+        if (op_table[op].kind != KIND_COLLECTIVE || (op == OP_all_reduce_mean && !dtype_is_float(dt)))
+          continue;
+        int64_t groups = shape[which % 3].s.dim[shape[which % 3].axis] % (ranks * shape[which % 3].groups)
+                             ? 1
+                             : shape[which % 3].groups;
+        Val y = op_nattr((OpId)op) == 1 ? g_all(g, (OpId)op, x, ranks)
+                                        : g_part(g, (OpId)op, x, shape[which % 3].axis, groups, ranks);
+        g_output(g, op_table[op].name, y, -1);
+      }
+      const Tensor64 *in[MOST];
+      for (int r = 0; r < ranks; r++) {
+        Tensor64 *t = NEW(a, Tensor64);
+        *t = (Tensor64){dt, shape[which % 3].s, NEWN(a, double, 40000)};
+        for (int64_t k = 0; k < shape_count(&t->shape); k++) {
+          t->v[k] = op_case_normal((uint64_t)which, (uint32_t)r, (uint64_t)k);
+          t->v[k] = dtype_is_float(dt) ? (double)(float)t->v[k] : floor(fabs(1e4 * t->v[k]));
+        }
+        in[r] = t;
+      }
+      bool alike;
+      double e = team_error(a, g, ranks, in, &alike);
+      ck_assert_msg(e < 1e-6, "case %d on %d ranks: error %g", which, ranks, e);
+      arena_free(a);
+    }
+}
+END_TEST
+
+/* The sum of all ranks' losses, differentiated on each rank by each of its elements. */
+START_TEST(derivatives) {
+  enum { N = 12, R = 3 };
+  for (int op = 0; op < OP_COUNT; op++) {
+    if (op_table[op].kind != KIND_COLLECTIVE) continue;
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "loss");
+    Shape s = {1, {N}};
+    Val x = g_input(g, "x", IN_ARG, DT_F64, &s, NULL);
+    Val y = op_nattr((OpId)op) == 1 ? g_all(g, (OpId)op, x, R) : g_part(g, (OpId)op, x, 0, 2, R);
+    Val loss = op_case_weighted_sum(g, y, "w");
+    g_output(g, "loss", loss, -1);
+    g_output(g, "grad", g_binary(g, OP_grad, loss, x), -1);
+    g = pass_autodiff(a, g, diags_new(a));
+    Tensor64 in[R][2], out[R][2];
+    const Tensor64 *ins[R];
+    Tensor64 *outs[R];
+    for (int r = 0; r < R; r++) {
+      ins[r] = in[r], outs[r] = out[r];
+      for (int i = 0; i < 2; i++) {
+        in[r][i] = (Tensor64){DT_F64, g_node(g, g->inputs.v[i].val)->shape, NEWN(a, double, 64)};
+        for (uint64_t k = 0; k < 64; k++) in[r][i].v[k] = op_case_normal(3, (uint32_t)(2 * r + i), k);
+      }
+    }
+    graph_interp_ranks(g, R, ins, outs, a, false);
+    double grad[R][N], h = 1e-4;
+    for (int r = 0; r < R; r++) memcpy(grad[r], out[r][1].v, sizeof grad[r]);
+    for (int r = 0; r < R; r++)
+      for (int k = 0; k < N; k++) {
+        double total[2] = {0}, was = in[r][0].v[k];
+        for (int side = 0; side < 2; side++) {
+          in[r][0].v[k] = was + (side ? -h : h);
+          graph_interp_ranks(g, R, ins, outs, a, false);
+          for (int q = 0; q < R; q++) total[side] += out[q][0].v[0];
+        }
+        in[r][0].v[k] = was;
+        double want = (total[0] - total[1]) / (2 * h);
+        ck_assert_msg(fabs(want - grad[r][k]) < 1e-6 * (1 + fabs(want)),
+                      "%s: element %d of rank %d: %g for %g", op_table[op].name, k, r, grad[r][k], want);
+      }
+    arena_free(a);
+  }
+}
+END_TEST
+
+/* Whole steps, compiled: every rank ends with the same bits, those of the interpreter but for rounding. */
+START_TEST(steps_compiled) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  FrontendOptions o = {.std_dir = "models", .set = models[_i].set};
+  while (o.set[o.nset].name) o.nset++;
+  Model *m = frontend_load(a, d, models[_i].path, &o);
+  const Graph *g = m ? frontend_train_step(m, d, true) : NULL;
+  ck_assert(g != NULL);
+  for (int ranks = 2; ranks <= 3; ranks++) {
+    Graph *copy = pass_live_copy(a, g, false);
+    copy->ranks = ranks;
+    PipelineOptions opt = {.verify_each = true};
+    Graph *mine = pipeline_graph(a, copy, &opt, d);
+    ck_assert(mine != NULL);
+    Tensor64 *all = inputs(a, g, 1);
+    const Tensor64 *in[MOST];
+    for (int r = 0; r < ranks; r++) in[r] = own_inputs(a, g, all, mine, r);
+    bool alike;
+    double e = team_error(a, mine, ranks, in, &alike);
+    ck_assert_msg(e < 2e-2, "%s on %d ranks: error %g", models[_i].path, ranks, e);
+    ck_assert_msg(alike, "%s on %d ranks: they differ", models[_i].path, ranks);
+  }
+  arena_free(a);
+}
+END_TEST
+
+int main(void) {
+  Suite *s = suite_create("ranks");
+  TCase *t = tcase_create("shard");
+  tcase_set_timeout(t, 600);
+  tcase_add_test(t, random_models);
+  tcase_add_loop_test(t, real_models, 0, sizeof models / sizeof *models);
+  tcase_add_test(t, operators_compiled);
+  tcase_add_test(t, derivatives);
+  tcase_add_loop_test(t, steps_compiled, 0, sizeof models / sizeof *models);
+  suite_add_tcase(s, t);
+  return run_suite(s);
+}
