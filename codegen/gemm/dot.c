@@ -77,8 +77,9 @@ static void dot_tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, 
       tile_carry(m, &lb, sum, n);
       count = em_imin(m, em_isub(m, count, k0), em_i64(m, DOT_TRIPS * L));
     }
-    LLVMValueRef k = em_iadd(m, k0, tile_loop(m, &l, count, u * L));
+    LLVMValueRef k = tile_loop(m, &l, count, u * L);
     tile_carry(m, &l, acc, n);
+    k = em_iadd(m, k0, k);
     for (int i = 0; i < u; i++) {
       LLVMValueRef at = em_iaddc(m, k, i * L);
       dot_step(z, &full, gemm_tat(z, a16, a, at, 1), gemm_tat(z, b16, b, at, 1), rows, p->cols, acc);

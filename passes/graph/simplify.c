@@ -78,7 +78,7 @@ static Val rule_constants(Simplifier *s, const Node *n) {
   arena_free(tmp);
   if (dtype_is_int(n->dt)) return simp_fill(s, n->dt, &n->shape, (Imm)cell_int(n->dt, run));
   if (!isfinite(run)) return -1;
-  bool same = n->dt == DT_F32 ? f32_round(plain) == run : n->dt == DT_F64;
+  bool same = n->dt == DT_F32 ? (float)plain == run && f32_round(plain) == run : n->dt == DT_F64;
   return simp_fill(s, n->dt, &n->shape, same ? plain : run);
 }
 

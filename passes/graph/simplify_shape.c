@@ -388,7 +388,7 @@ static Val summed_elsewhere(Simplifier *s, Val of, const Ints *axes, const Produ
     if (!equal_ints(&sum->attr[0], axes)) continue;
     Product q = {0};
     if (x >= 0 && x != of && shape_eq(shape_of(s, x), shape_of(s, of)) && collect(s, x, axes, &q) &&
-        same_varying(p, &q))
+        same_varying(p, &q) && (!q.nconstant || sum->role == ROLE_GRADIENT))
       return q.nconstant || q.negative ? varying_product(s, p) : x;
     if (x >= 0 || p->nvarying != 2 || m->op != OP_mul) continue;
     Val a = s->map[m->in[0]], b = s->map[m->in[1]];
