@@ -5,6 +5,7 @@
 
 #include "eval/eval.h"
 #include "ir/memory.h"
+#include "lib/labels.h"
 #include "lib/tensors.h"
 
 #include <pthread.h>
@@ -312,11 +313,24 @@ static Status try_session(void (*fn)(void *), Running *r) {
   return ST_BUDGET;
 }
 
+static void name_label(void *of) {
+  jepac_session *s = ((Running *)of)->s;
+  Arena *a = arena_new();
+  StrayLabel l;
+  char text[200] = "";
+  if (labels_stray_of(&s->k, a, &l))
+    snprintf(text, sizeof text, "row %lld of %.80s is %lld: there are only the classes 0..%lld", (long long)l.place, l.input,
+             (long long)l.value, (long long)l.classes - 1);
+  arena_free(a);
+  if (*text) report(s, "%s", text);
+}
+
 jepac_status jepac_run(jepac_session *s) {
   if (!s) return JEPAC_USAGE;
   Running r = {.s = s};
   Status st = try_session(run, &r);
   if (st == ST_NONFINITE) report(s, "%s is not finite", s->k.plan->tensor[r.bad].name);
+  if (st == ST_NONFINITE) try_session(name_label, &(Running){.s = s});
   return (jepac_status)st;
 }
 

@@ -25,17 +25,22 @@ enum {
   CMD_RENDER = 1 << 13,
   CMD_MANUAL = 1 << 14,
   CMD_LSP = 1 << 15,
-  CMD_ALL = 0xffff
+  CMD_RUNS = 1 << 16,
+  CMD_COMPARE = 1 << 17,
+  CMD_SWEEP = 1 << 18,
+  CMD_REPORT = 1 << 19,
+  CMD_ALL = 0x7fffffff
 };
 
-enum { MAX_SET = 64 };
+enum { MAX_SET = 64, MAX_ARGS = 256 };
 
 typedef struct {
-  const char *arg[3]; /* positional arguments */
+  const char *arg[MAX_ARGS]; /* positional arguments */
   int narg;
   NameValue set[MAX_SET];
   int nset;
   int64_t seed, threads, epochs, steps, max_memory, patience;                          /* -1: not given */
+  int64_t jobs;                                                                        /* 0: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv, *tune;
@@ -43,15 +48,16 @@ typedef struct {
   const char *match;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
+  const char *csv, *tensorboard_to;
   const char *only, *prefix, *name;
-  const char *after, *stage, *format, *passes, *trace, *diagnostics;
+  const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
   const char *protocols, *m_val, *export_to;
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
       plain;
-  bool no_optimizer, best, allow_extern, allow_use;
+  bool tensorboard, no_optimizer, best, allow_extern, allow_use;
 } Options;
 
 typedef struct OptionRow OptionRow;
@@ -59,6 +65,7 @@ typedef struct OptionRow OptionRow;
 typedef struct {
   Arena *arena;
   Diags *diags;
+  char **words;                                  /* the command line, the last NULL */
   Options opt;                                   /* read with OPT */
   VEC(const OptionRow *) given;                  /* options of the command line */
   unsigned char *looked;                         /* a byte for each of Options: has OPT read it? */
@@ -83,8 +90,8 @@ extern const Command command_table[];
 const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
-    cmd_reduce(Cli *c), cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c),
-    cmd_lsp(Cli *c);
+    cmd_runs(Cli *c), cmd_compare(Cli *c), cmd_sweep(Cli *c), cmd_report(Cli *c), cmd_reduce(Cli *c),
+    cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c), cmd_lsp(Cli *c);
 
 /* ---- printing.c ---- */
 /* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's

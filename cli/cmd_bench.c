@@ -1,6 +1,7 @@
 /* jepac bench: time, memory and work of one training step on synthetic inputs; of the first entry in eval
    mode when the file trains nothing. */
 #include "cli/cli.h"
+#include "cli/profile.h"
 #include "cli/trace.h"
 #include "runtime/metrics.h"
 #include "runtime/rng.h"
@@ -39,40 +40,6 @@ static void fill_inputs(Session *s, uint32_t classes, uint64_t seed) {
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return x < y ? -1 : x > y;
-}
-
-typedef struct {
-  double seconds;
-  const Step *step;
-} Timed;
-
-static int by_seconds(const void *a, const void *b) { return -by_value(a, b); }
-
-/* Where the time goes, slowest first. */
-static void print_roofline(Cli *c, Session *s, FILE *f) {
-  const Plan *p = session_plan(s);
-  session_profile(s, true);
-  for (int i = 0; i < 5; i++) session_run(s, 0, p->nstep);
-  session_profile(s, false);
-  const double *t = session_step_min(s);
-  Timed *row = NEWN(c->arena, Timed, p->nstep + 1);
-  double total = 0;
-  for (int i = 0; i < p->nstep; i++) {
-    row[i] = (Timed){t[i], &p->step[i]};
-    total += t[i];
-  }
-  qsort(row, (size_t)p->nstep, sizeof *row, by_seconds);
-  Target host = target_host();
-  StrBuf b = {0};
-  target_print(&host, &b);
-  fprintf(f, "%s\n", b.s);
-  sb_free(&b);
-  fprintf(f, "%-32s %-28s %9s %6s %9s %8s\n", "kernel", "line", "ms", "%", "GFLOP/s", "GB/s");
-  for (int i = 0; i < p->nstep; i++)
-    fprintf(f, "%-32.32s %-28s %9.3f %6.2f %9.1f %8.1f\n", row[i].step->name,
-            row[i].step->where ? row[i].step->where : "", row[i].seconds * 1e3, 100 * row[i].seconds / total,
-            row[i].step->flops / row[i].seconds * 1e-9, row[i].step->bytes / row[i].seconds * 1e-9);
-  fprintf(f, "%-32s %-28s %9.3f\n\n", "all", "", total * 1e3);
 }
 
 /* The step without the gradient norm that only the check looks at (clipping may need it too). */
@@ -153,7 +120,13 @@ Status cmd_bench(Cli *c) {
   double middle = median(t, n), flops = 0;
   for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
   int64_t rss = peak_memory();
-  if (OPT(c, verbose)) print_roofline(c, k.session, OPT(c, json) ? stderr : stdout);
+  if (OPT(c, verbose) || OPT(c, by) || OPT(c, flame)) {
+    const double *seconds = profile_measure(k.session);
+    FILE *f = OPT(c, json) ? stderr : stdout;
+    if (OPT(c, by) && !strcmp(OPT(c, by), "module")) profile_print_modules(c, &k, seconds, f);
+    else if (OPT(c, verbose) || OPT(c, by)) profile_print_kernels(c, &k, seconds, f);
+    if (OPT(c, flame) && (s = profile_flame(c, &k, seconds, OPT(c, flame)))) return s;
+  }
   if (OPT(c, trace)) {
     Trace *trace = trace_new(c, &k);
     for (int64_t i = 0; i < 5; i++) {

@@ -109,14 +109,21 @@ static int by_total(const void *x, const void *y) {
   return a->line - b->line;
 }
 
+enum { MOST_LINES = 4096 };
+
+static void hold(Held *h, const Lines *t, int line, int what, int64_t bytes) {
+  for (; line >= 0; line = lines_parent(t, line))
+    if (line < MOST_LINES) h[line].bytes[what] += bytes, h[line].total += bytes;
+}
+
 static void print_holders(Cli *c, const Memory *m, Lines *t) {
   const Program *p = m->p;
-  Held *h = NEWN(c->arena, Held, 4096);
+  Held *h = NEWN(c->arena, Held, MOST_LINES);
   for (int i = 0; i < p->graph->inputs.n; i++) {
     const Node *n = g_node(p->graph, p->graph->inputs.v[i].val);
     int line = lines_find(t, n->loc);
     int64_t bytes = tensor_room(n->dt, &n->shape);
-    if (line < 4096) h[line].bytes[HELD_STATE] += bytes, h[line].total += bytes;
+    hold(h, t, line, HELD_STATE, bytes);
   }
   for (int b = 0; b < p->buf.n; b++) {
     const Buf *x = &p->buf.v[b];
@@ -126,17 +133,18 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
     const Kernel *k = &p->kernel.v[m->first[b]];
     const Node *n = x->val >= 0 ? g_node(p->graph, x->val) : NULL;
     int line = lines_find(t, n ? n->loc : k->loc);
-    if (line < 4096) h[line].bytes[n ? n->role : k->role] += x->bytes, h[line].total += x->bytes;
+    hold(h, t, line, n ? (int)n->role : (int)k->role, x->bytes);
   }
   HeldRow *row = NEWN(c->arena, HeldRow, t->v.n);
   int n = 0;
-  for (int i = 0; i < t->v.n && i < 4096; i++)
-    if (h[i].total) row[n++] = (HeldRow){&h[i], i};
-  qsort(row, (size_t)n, sizeof *row, by_total);
-  printf("\nlive at the peak, k%d:\n%-28s %10s %10s %10s %10s  %s\n", m->peak, "line", "forward", "gradient",
-         "update", "states", "");
+  int *order = lines_order(t), width = lines_width(t);
+  for (int i = 0; i < t->v.n; i++)
+    if (order[i] < MOST_LINES && h[order[i]].total) row[n++] = (HeldRow){&h[order[i]], order[i]};
+  if (!t->modules) qsort(row, (size_t)n, sizeof *row, by_total);
+  printf("\nlive at the peak, k%d:\n%-*s %10s %10s %10s %10s  %s\n", m->peak, width, lines_kind(t), "forward",
+         "gradient", "update", "states", "");
   for (int i = 0; i < n; i++) {
-    printf("%-28s", lines_name(t, row[i].line));
+    printf("%-*s", width, lines_name(t, row[i].line));
     for (int r = 0; r < 4; r++)
       printf(" %10s", row[i].h->bytes[r] ? human_bytes(c->arena, row[i].h->bytes[r]) : "");
     printf("  %.60s\n", lines_text(t, row[i].line));
@@ -181,7 +189,13 @@ Status cmd_explain(Cli *c) {
     if ((s = subject_program(c, false, &other, &r))) return s;
     if (trace_is_of(OPT(c, trace), other)) p = other;
   }
-  Lines *t = lines_new(c->arena);
+  bool modules = OPT(c, by) && !strcmp(OPT(c, by), "module");
+  if (modules && OPT(c, fusion))
+    return cli_fail(c, ST_USAGE, "--fusion is told by line: --by module goes with --memory and --time");
+  if (modules && cli_has_suffix(c->opt.arg[0], ".ir"))
+    return cli_fail(c, ST_USAGE,
+                    "a dump does not hold the paths of modules: --by module needs the model file");
+  Lines *t = modules ? lines_new_modules(c->arena) : lines_new(c->arena);
   if (OPT(c, time)) return explain_time(c, p, t, r);
   if (OPT(c, fusion)) return explain_fusion(c, p, t);
   if (OPT(c, memory)) return explain_memory(c, p, t);
@@ -189,5 +203,5 @@ Status cmd_explain(Cli *c) {
   printf("\n");
   if ((s = explain_time(c, p, t, r))) return s;
   printf("\n");
-  return explain_fusion(c, p, t);
+  return explain_fusion(c, p, modules ? lines_new(c->arena) : t);
 }

@@ -29,8 +29,8 @@ static bool matches(Reduce *r) {
   long n = ftell(r->output);
   if (!text) return true;
   char *all = xcalloc((size_t)n + 1, 1, "what the command prints");
-  rewind(r->output);
-  bool found = fread(all, 1, (size_t)n, r->output) == (size_t)n && memmem(all, (size_t)n, text, strlen(text));
+  bool found = !fseek(r->output, 0, SEEK_SET) && fread(all, 1, (size_t)n, r->output) == (size_t)n &&
+               memmem(all, (size_t)n, text, strlen(text));
   free(all);
   return found;
 }

@@ -1,5 +1,6 @@
 /* jepac run: one entry, or K optimizer steps, on tensors from files; compiled code or the f64 interpreter. */
 #include "cli/cli.h"
+#include "lib/labels.h"
 #include "runtime/checkpoint.h"
 #include "runtime/npy.h"
 
@@ -106,6 +107,10 @@ static Status check_inputs(Run *r) {
     if (!shape_eq(&t->shape, &node->shape) || !tensors_same_family(t->dt, node->dt))
       return cli_fail(c, ST_FILE, "%s: input '%s' is %s, but %s needs %s", OPT(c, inputs), in->name,
                       type_str(t->dt, &t->shape, have), r->g->name, want);
+    int64_t bad = tensors_misfit(node->dt, t->dt, t->data, shape_count(&t->shape));
+    if (bad >= 0)
+      return cli_fail(c, ST_FILE, "%s: element %lld of input '%s' does not fit %s", OPT(c, inputs),
+                      (long long)bad, in->name, dtype_name(node->dt));
   }
   for (int k = 0; k < r->nin; k++) {
     bool found = false;
@@ -163,6 +168,32 @@ static void print_scalars(Run *r, int64_t step, const char *name, const Shape *s
   tensors_to_f64(&x, dt, data, 1);
   if (r->steps > 1) printf("step %lld ", (long long)step);
   printf("%s %.9g\n", name, x);
+}
+
+/* ---- labels ---- */
+static bool has_nan(const StTensor *t) {
+  int64_t n = shape_count(&t->shape);
+  for (int64_t i = 0; i < n && dtype_is_float(t->dt); i++) {
+    double x;
+    tensors_to_f64(&x, t->dt, (const char *)t->data + i * dtype_size(t->dt), 1);
+    if (isnan(x)) return true;
+  }
+  return false;
+}
+
+static Status stray_label(Cli *c, const StrayLabel *l) {
+  return cli_fail(c, ST_FILE, "row %lld of input '%s' is %lld: there are only the classes 0..%lld",
+                  (long long)l->place, l->input, (long long)l->value, (long long)l->classes - 1);
+}
+
+/* A label that is no class makes results that are not numbers. in: what the interpreter of g read; NULL: k ran. */
+static Status check_labels(Run *r, const Compiled *k, const Graph *g, const Tensor64 *in) {
+  StrayLabel l;
+  bool nan = false;
+  for (int i = 0; i < r->result.n; i++) nan |= has_nan(&r->result.v[i]);
+  for (int i = 0; nan && in && i < g->inputs.n; i++)
+    if (labels_stray(g, i, in[i].v, &l)) return stray_label(r->c, &l);
+  return nan && k && labels_stray_of(k, r->c->arena, &l) ? stray_label(r->c, &l) : ST_OK;
 }
 
 /* ---- interpreter ---- */
@@ -238,7 +269,7 @@ static Status interpret(Run *r) {
     if (g->inputs.v[i].kind != IN_ARG && g->inputs.v[i].kind != IN_RUNTIME)
       push_f64(r, true, g->inputs.v[i].name, &in[i]);
   session_free(store);
-  return s;
+  return s ? s : check_labels(r, NULL, g, in);
 }
 
 /* ---- compiled ---- */
@@ -265,7 +296,7 @@ static Status execute(Run *r, Compiled *k) {
   }
   StTensor *state = NEWN(c->arena, StTensor, p->ntensor + 1);
   for (int i = 0, n = states_list(k->session, state); i < n; i++) vec_push(c->arena, &r->state, state[i]);
-  return ST_OK;
+  return check_labels(r, k, NULL, NULL);
 }
 
 static Status save(Run *r) {

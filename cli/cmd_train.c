@@ -5,9 +5,11 @@
 #include "cli/resume.h"
 #include "cli/validation.h"
 #include "eval/plot.h"
+#include "lib/labels.h"
 #include "lib/ranks.h"
 #include "cli/trace.h"
 #include "runtime/data/loader.h"
+#include "runtime/events.h"
 #include "runtime/metrics.h"
 #include "runtime/run_folder.h"
 
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { RECORDS = 500, MAX_METRICS = 64, TRACED = 10 };
@@ -42,6 +45,7 @@ typedef struct {
   bool resumed;        /* rank 0 has a checkpoint */
   RunFolder lock;
   RunLog *log;
+  EventFile *events; /* of --tensorboard, or NULL */
   Progress *progress;
   double saved_at, save_seconds, logged_at;
   int64_t logged_step;
@@ -276,7 +280,8 @@ static Status record(Train *t) {
   m[n++] = (Metric){"peak_bytes", (double)peak_memory()};
   t->logged_at = now;
   t->logged_step = t->step;
-  return runlog_record(t->log, t->step, m, n, t->c->diags);
+  Status s = runlog_record(t->log, t->step, m, n, t->c->diags);
+  return s || !t->events ? s : events_add(t->events, (double)time(NULL), t->step, m, n, t->c->diags);
 }
 
 /* The monitor whose value the step just done took out of its bounds, or NULL. */
@@ -307,7 +312,8 @@ static Status validate(Train *t) {
   progress_pause(t->progress);
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->say) : ST_OK;
+  Status s =
+      t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->events, t->say) : ST_OK;
   if (t->c->ranks) { /* the others wait, as long as it takes */
     double patience = t->c->ranks->patience;
     t->c->ranks->patience = HUGE_VAL;
@@ -331,6 +337,18 @@ static Status end_trace(Train *t) {
   return s;
 }
 
+/* Names the sample whose label is no class of the model; false: there is none. */
+static bool stray_label(Train *t) {
+  StrayLabel l;
+  if (!labels_stray_of(&t->k, t->c->arena, &l)) return false;
+  int64_t sample = loader_samples(t->loader)[l.place % t->recipe->batch];
+  const char *name = loader_name(t->loader, sample);
+  diag_note(t->c->diags, NULL, "%s of sample %lld%s%s%s is %lld: there are only the classes 0..%lld", l.input,
+            (long long)sample, name ? " (" : "", name ? name : "", name ? ")" : "", (long long)l.value,
+            (long long)l.classes - 1);
+  return true;
+}
+
 static Status train_batch(Train *t, int64_t batch) {
   Cli *c = t->c;
   Session *s = t->k.session;
@@ -348,7 +366,7 @@ static Status train_batch(Train *t, int64_t batch) {
   if (saved) return saved;
   cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite; %s holds the states before this step",
            (long long)t->step, t->k.plan->tensor[bad].name, t->folder);
-  if (!c->ranks) cli_explain_nonfinite(c, &t->k);
+  if (!stray_label(t) && !c->ranks) cli_explain_nonfinite(c, &t->k);
   return ST_NONFINITE;
 }
 
@@ -425,7 +443,11 @@ static Status begin(Train *t) {
   Status s = start_states(t);
   if (s || !t->writes) return s;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
-  if (!t->log || (t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
+  RunHeader header = {t->info.model,          t->info.data,         c->words, t->total, t->per_epoch,
+                      loader_size(t->loader), (int64_t)t->info.seed};
+  if (!t->log || runlog_header(t->log, t->step, &header, c->diags)) return ST_FILE;
+  if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, false, c->diags))) return ST_FILE;
+  if ((t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   if (OPT(c, quiet)) return ST_OK;
   fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps",
           c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
@@ -500,6 +522,8 @@ Status cmd_train(Cli *c) {
   if (!(s = cli_ranks_settle(c, look(&t)))) s = run(&t);
   if (t.progress) progress_free(t.progress);
   if (t.log) runlog_close(t.log);
+  Status written = events_close(t.events, c->diags);
+  if (!s) s = written;
   if (t.loader) loader_close(t.loader);
   validator_close(&t.valid);
   st_close(t.checkpoint);

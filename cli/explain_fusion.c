@@ -32,6 +32,8 @@ static const char *const because[WHY_COUNT] = {
                   "transpose lies between)",
     [WHY_COSTLY] = "%B kernels need it, and its %A operations an element are not repeated",
     [WHY_DEEP] = "it ends %A operators one after the other, as many as a kernel takes",
+    [WHY_WORK] = "the kernel of %O would be more code than is generated for one, and most of it is this",
+    [WHY_PARTS] = "it is one of many parts of a concatenation",
     [WHY_READS] =
         "%A kernels need it: computing it in each would read %B operands an element each time, more than "
         "writing and reading it",

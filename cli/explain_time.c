@@ -226,33 +226,37 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
     for (int i = 0; i < n; i++) {
       double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
       double took = seconds ? seconds[k] * part : 0;
-      add(&row[share[i].line].role[share[i].role], share[i].flops, share[i].bytes, bound * part, took);
-      add(&row[share[i].line].all, share[i].flops, share[i].bytes, bound * part, took);
+      for (int l = share[i].line; l >= 0; l = lines_parent(t, l)) {
+        add(&row[l].role[share[i].role], share[i].flops, share[i].bytes, bound * part, took);
+        add(&row[l].all, share[i].flops, share[i].bytes, bound * part, took);
+      }
       add(&total.role[share[i].role], share[i].flops, share[i].bytes, bound * part, took);
       add(&total.all, share[i].flops, share[i].bytes, bound * part, took);
     }
   }
-  qsort(row, (size_t)cap, sizeof *row, by_cost);
+  int *order = t->modules ? lines_order(t) : NULL, width = lines_width(t);
+  if (!order) qsort(row, (size_t)cap, sizeof *row, by_cost);
   printf("roof     %.0f GFLOP/s, %.1f GB/s (one matrix product, one copy on this machine)\n",
          roof.flops * 1e-9, roof.bytes * 1e-9);
-  printf("%-28s %-9s %8s %8s %8s%s  %s\n", "line", "", "FLOP", "bytes", "roof ms", seconds ? "  meas ms" : "",
-         "");
-  for (int i = 0; i < cap; i++) {
+  printf("%-*s %-9s %8s %8s %8s%s  %s\n", width, lines_kind(t), "", "FLOP", "bytes", "roof ms",
+         seconds ? "  meas ms" : "", "");
+  for (int at = 0; at < cap; at++) {
+    const LineCost *x = &row[order ? order[at] : at];
     bool first = true;
     for (int r = 0; r < 3; r++) {
-      if (!row[i].role[r].flops && !row[i].role[r].bytes && !row[i].role[r].roof) continue;
-      printf("%-28s %-9s", first ? lines_name(t, row[i].line) : "", role_word((Role)r));
-      print_cost(c, &row[i].role[r], seconds != NULL);
-      printf("  %.56s\n", first ? lines_text(t, row[i].line) : "");
+      if (!x->role[r].flops && !x->role[r].bytes && !x->role[r].roof) continue;
+      printf("%-*s %-9s", width, first ? lines_name(t, x->line) : "", role_word((Role)r));
+      print_cost(c, &x->role[r], seconds != NULL);
+      printf("  %.56s\n", first ? lines_text(t, x->line) : "");
       first = false;
     }
   }
   for (int r = 0; r < 3; r++) {
-    printf("%-28s %-9s", r ? "" : "all", role_word((Role)r));
+    printf("%-*s %-9s", width, r ? "" : "all", role_word((Role)r));
     print_cost(c, &total.role[r], seconds != NULL);
     printf("\n");
   }
-  printf("%-28s %-9s", "", "sum");
+  printf("%-*s %-9s", width, "", "sum");
   print_cost(c, &total.all, seconds != NULL);
   printf("\n");
   if (r) print_recipe(c, p, r, seconds ? total.all.measured : total.all.roof, seconds != NULL);

@@ -1,4 +1,5 @@
 /* Model lines and what belongs to them (lines.h). */
+#define _GNU_SOURCE /* strverscmp */
 #include "cli/lines.h"
 
 #include <stdlib.h>
@@ -7,25 +8,60 @@
 Lines *lines_new(Arena *a) {
   Lines *t = NEW(a, Lines);
   t->arena = a;
-  vec_push(a, &t->v, (ModelLine){0});
+  vec_push(a, &t->v, ((ModelLine){.parent = -1}));
   return t;
+}
+
+Lines *lines_new_modules(Arena *a) {
+  Lines *t = lines_new(a);
+  t->modules = true;
+  return t;
+}
+
+/* An instance, and those it is part of. */
+static int find_module(Lines *t, const char *path, size_t n) {
+  for (int i = 1; i < t->v.n; i++)
+    if (strlen(t->v.v[i].path) == n && !memcmp(t->v.v[i].path, path, n)) return i;
+  size_t dot = n;
+  while (dot > 0 && path[dot - 1] != '.') dot--;
+  ModelLine m = {.path = arena_strndup(t->arena, path, n),
+                 .parent = dot ? find_module(t, path, dot - 1) : -1};
+  vec_push(t->arena, &t->v, m);
+  return t->v.n - 1;
+}
+
+int lines_parent(const Lines *t, int i) { return t->v.v[i].parent; }
+const char *lines_kind(const Lines *t) { return t->modules ? "module" : "line"; }
+
+int lines_width(const Lines *t) {
+  int most = 28;
+  for (int i = 0; t->modules && i < t->v.n; i++) {
+    int n = (int)strlen(lines_name(t, i));
+    if (n > most) most = n;
+  }
+  return most;
 }
 
 static bool in_library(const Loc *l) { return !l->src || !strncmp(l->src->path, "std/", 4); }
 
 int lines_find(Lines *t, const Loc *loc) {
   const Loc *l = loc;
+  if (t->modules) {
+    while (l && !l->module) l = l->up;
+    return l ? find_module(t, l->module, strlen(l->module)) : 0;
+  }
   while (l && in_library(l) && l->up) l = l->up;
   if (!l || !l->src) return 0;
   for (int i = 1; i < t->v.n; i++)
     if (t->v.v[i].line == l->line && !strcmp(t->v.v[i].path, l->src->path)) return i;
-  ModelLine m = {l->src->path, l->line, l->src};
+  ModelLine m = {l->src->path, l->line, l->src, -1};
   vec_push(t->arena, &t->v, m);
   return t->v.n - 1;
 }
 
 const char *lines_name(const Lines *t, int i) {
   const ModelLine *m = &t->v.v[i];
+  if (t->modules) return !m->path ? "(outside modules)" : *m->path ? m->path : "(model)";
   if (!m->path) return "(no line)";
   return arena_printf(t->arena, "%s:%d", path_tail(m->path), m->line);
 }
@@ -51,7 +87,8 @@ typedef struct {
 static int by_place(const void *x, const void *y) {
   const Ordered *a = x, *b = y;
   if (!a->m->path || !b->m->path) return (a->m->path != NULL) - (b->m->path != NULL);
-  int c = strcmp(a->m->path, b->m->path);
+  int c =
+      a->m->src ? strcmp(a->m->path, b->m->path) : strverscmp(a->m->path, b->m->path); /* 0.9 before 0.10 */
   return c ? c : a->m->line - b->m->line;
 }
 

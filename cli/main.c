@@ -35,7 +35,7 @@ static Status dispatch(Cli *c, int argc, char **argv) {
   }
   const Command *k = command_find(name);
   if (!k) {
-    const char *names[16];
+    const char *names[64];
     int n = 0;
     for (const Command *i = command_table; i->name; i++) names[n++] = i->name;
     const char *near = nearest_name(name, names, n);
@@ -88,6 +88,7 @@ int main(int argc, char **argv) {
   Cli *c = NEW(a, Cli);
   c->arena = a;
   c->diags = diags_new(a);
+  c->words = argv;
   cli_print_safely(arena_new());
   cli_reproduce_bugs(c, argc, argv);
   json_set_alloc_funcs(json_memory, free); /* jansson's results are never NULL for want of memory */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_FIGURES = 64 };
 
@@ -27,12 +28,13 @@ bool validator_due(const Validator *v, int64_t step) {
   return v->v && v->at != step && (step % v->interval == 0 || step == v->total);
 }
 
-static Status record(Cli *c, const Validator *v, int64_t step, RunLog *log) {
+static Status record(Cli *c, const Validator *v, int64_t step, RunLog *log, EventFile *events) {
   Metric m[MAX_FIGURES];
   int n = 0;
   for (int i = 0; i < validation_count(v->v) && n < MAX_FIGURES; i++)
     m[n++] = (Metric){arena_printf(c->arena, "val.%s", validation_name(v->v, i)), v->value[i]};
-  return runlog_record(log, step, m, n, c->diags);
+  Status s = runlog_record(log, step, m, n, c->diags);
+  return s || !events ? s : events_add(events, (double)time(NULL), step, m, n, c->diags);
 }
 
 static void say_line(const Validator *v, int64_t step) {
@@ -43,7 +45,8 @@ static void say_line(const Validator *v, int64_t step) {
   fprintf(stderr, "%s\n", v->better ? "  (best)" : "");
 }
 
-Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *info, RunLog *log, bool say) {
+Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *info, RunLog *log,
+                     EventFile *events, bool say) {
   double start = now_seconds();
   validation_take(v->v, s);
   validation_at(v->v, info->step, v->per_epoch, v->total);
@@ -58,7 +61,7 @@ Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *inf
     info->best_step = info->step;
     st = checkpoint_save_best(v->folder, s, info, c->diags);
   }
-  if (!st) st = record(c, v, info->step, log);
+  if (!st) st = record(c, v, info->step, log, events);
   if (say && !st) say_line(v, info->step);
   v->seconds += now_seconds() - start;
   return st;

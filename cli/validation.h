@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "eval/validate.h"
 #include "runtime/checkpoint.h"
-#include "runtime/metrics.h"
+#include "runtime/events.h"
 
 typedef struct {
   Validation *v; /* NULL: the recipe has none */
@@ -26,7 +26,8 @@ void validator_close(Validator *v);
 bool validator_due(const Validator *v, int64_t step);
 /* Measures the session's states at info->step, logs them as val.NAME, keeps them as best.safetensors where they are,
    and brings info up to date. say: one line on standard error. */
-Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *info, RunLog *log, bool say);
+Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *info, RunLog *log,
+                     EventFile *events, bool say);
 /* Whether the last `patience` validations brought nothing better. */
 bool validator_stops(const Validator *v, const CheckpointInfo *info);
 void validator_summary(const Validator *v, const CheckpointInfo *info);

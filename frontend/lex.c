@@ -60,7 +60,7 @@ typedef struct {
 
 static _Noreturn void lex_error(Lexer *x, size_t at, const char *text) {
   Loc *loc = NEW(x->arena, Loc);
-  *loc = (Loc){x->src, x->line, (int)(at - x->line_start) + 1, NULL};
+  *loc = (Loc){x->src, x->line, (int)(at - x->line_start) + 1, NULL, NULL};
   diag_error(x->diags, loc, "%s", text);
   diag_throw(x->diags);
 }

@@ -421,11 +421,11 @@ static void unused_files(Walk *w) {
 
 static void report(Model *m, Diags *d, const Finding *f) {
   Loc *l = NEW(m->arena, Loc);
-  *l = (Loc){f->at->src, f->at->line, f->at->col, NULL};
+  *l = (Loc){f->at->src, f->at->line, f->at->col, NULL, NULL};
   diag_report(d, f->kind, l, "%s", f->text);
   if (!f->note) return;
   l = NEW(m->arena, Loc);
-  *l = (Loc){f->note->src, f->note->line, f->note->col, NULL};
+  *l = (Loc){f->note->src, f->note->line, f->note->col, NULL, NULL};
   diag_note(d, l, "%s", f->note_text);
 }
 

@@ -26,7 +26,7 @@ static Ast *parse_block(Parser *p);
 
 static const Loc *token_loc(Parser *p, const Token *at) {
   Loc *l = NEW(p->arena, Loc);
-  *l = (Loc){p->src, at->line, at->col, NULL};
+  *l = (Loc){p->src, at->line, at->col, NULL, NULL};
   return l;
 }
 

@@ -222,7 +222,14 @@ static void enter_call(Elab *e, Frame *f, const Ast *at, const Ast *decl) {
 static Value call_function(Elab *e, Frame *f, const Ast *at, const Ast *decl, Module *self, const Arg *arg,
                            int narg) {
   enter_call(e, f, at, decl);
-  Frame *callee = frame_new(e, f, decl, self, elab_loc(e, f, at));
+  const Loc *site = elab_loc(e, f, at);
+  if (self && self->path) { /* what the library does there, it does in this instance */
+    Loc *inside = NEW(e->arena, Loc);
+    *inside = *site;
+    inside->module = self->path;
+    site = inside;
+  }
+  Frame *callee = frame_new(e, f, decl, self, site);
   bind_params(e, callee, at, decl, arg, narg);
   exec_block(e, callee, decl->kid[0]);
   if (callee->failed) diag_throw(e->diags);

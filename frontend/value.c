@@ -59,13 +59,13 @@ bool is_library(const Model *m, const Source *src) { return src >= m->std && src
 const Loc *elab_loc(Elab *e, const Frame *f, const Ast *at) {
   if (f && f->site && is_library(e->m, at->src)) return f->site;
   Loc *l = NEW(e->arena, Loc);
-  *l = (Loc){at->src, at->line, at->col, f ? f->site : NULL};
+  *l = (Loc){at->src, at->line, at->col, f ? f->site : NULL, f && f->owner ? f->owner->path : NULL};
   return l;
 }
 
 const Loc *ast_loc(Elab *e, const Ast *at) {
   Loc *l = NEW(e->arena, Loc);
-  *l = (Loc){at->src, at->line, at->col, NULL};
+  *l = (Loc){at->src, at->line, at->col, NULL, NULL};
   return l;
 }
 

@@ -251,7 +251,7 @@ void diag_report(Diags *d, DiagKind kind, const Loc *loc, const char *fmt, ...) 
 
 bool source_is_text(const Source *s, Diags *d) {
   size_t start = source_has_mark(s) ? TEXT_MARK : 0;
-  Loc at = {s, 1, 0, NULL};
+  Loc at = {s, 1, 0, NULL, NULL};
   for (size_t i = start; i < s->len; i++) {
     unsigned char c = (unsigned char)s->text[i];
     at.col = (int)(i - start) + 1;

@@ -77,6 +77,8 @@ typedef struct Loc {
   const Source *src;
   int line, col;        /* 1-based; col 0 = unknown */
   const struct Loc *up; /* call site this position was elaborated from, or NULL */
+  const char *
+      module; /* path of the model instance it belongs to ("encoder.layer1.0"), NULL where that is not known */
 } Loc;
 
 /* Reads a whole file, or at most SOURCE_BYTES of a pipe or device, into the arena; NULL (errno set) on

@@ -76,6 +76,7 @@ const CostModel cost_xeon = {
     .fuse_heavy = 24,
     .fuse_long_row = 8192,
     .fuse_again = 24,
+    .fuse_work = 2048, /* no kernel of the models here has more than 1,700 */
     .loop_chunk_work = 32768,
     .loop_chunks = 64,
 

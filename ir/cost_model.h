@@ -73,6 +73,7 @@ typedef struct CostModel {
   double fuse_heavy;      /* operations an element that are not repeated in a second kernel */
   int64_t fuse_long_row;  /* elements of a row that is reduced in a kernel of its own */
   int fuse_again;         /* operations an element repeated to save a read */
+  int64_t fuse_work;      /* operations a kernel has code generated for, at most */
   double loop_chunk_work; /* points times instructions worth a chunk */
   int64_t loop_chunks;    /* at most */
 

@@ -2,6 +2,8 @@
    called, since the jump comes after. */
 #include "ir/memory.h"
 
+#include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,7 +47,33 @@ static void undo_to(Undo *base, bool call) {
 
 static void nothing(void *of) { (void)of; }
 
-bool rescue(void (*fn)(void *), void *of, bool keep, char why[REASON_TEXT]) {
+/* ---- numbers ---- */
+/* A host may have chosen a decimal comma; texts here have points. */
+typedef struct {
+  locale_t own, before;
+} Numbers;
+
+static bool points_begin(Numbers *n) {
+  *n = (Numbers){0};
+  if (!strcmp(nl_langinfo(RADIXCHAR), ".")) return true;
+  locale_t copy = duplocale(uselocale((locale_t)0));
+  if (!copy) return false;
+  n->own = newlocale(LC_NUMERIC_MASK, "C", copy);
+  if (!n->own) {
+    freelocale(copy);
+    return false;
+  }
+  n->before = uselocale(n->own);
+  return true;
+}
+
+static void points_end(const Numbers *n) {
+  if (!n->own) return;
+  uselocale(n->before);
+  freelocale(n->own);
+}
+
+static bool rescue_within(void (*fn)(void *), void *of, bool keep, char why[REASON_TEXT]) {
   Rescue r = {.outer = innermost, .keep = innermost ? innermost->keep : keep, .why = why};
   undo_push(&r.base, nothing, NULL);
   innermost = &r;
@@ -55,6 +83,17 @@ bool rescue(void (*fn)(void *), void *of, bool keep, char why[REASON_TEXT]) {
   if (!r.outer) undo_to(&r.base, false);
   undo_drop(&r.base);
   innermost = r.outer;
+  return ok;
+}
+
+bool rescue(void (*fn)(void *), void *of, bool keep, char why[REASON_TEXT]) {
+  Numbers n;
+  if (!points_begin(&n)) {
+    snprintf(why, REASON_TEXT, "out of memory: no room for a locale");
+    return false;
+  }
+  bool ok = rescue_within(fn, of, keep, why);
+  points_end(&n);
   return ok;
 }
 

@@ -22,7 +22,8 @@ void *xrealloc(void *p, size_t n, const char *what);
 /* Gets and gives back so many bytes: for what follows and cannot fail in order. */
 void reserve(size_t n, const char *what);
 
-/* Calls fn(of). False where it gave up: why then holds the reason. keep: the process goes on, so arenas made on the way
+/* Calls fn(of), in which numbers are read and printed with a decimal point whatever the host's locale says; each thread's
+   work runs in one. False where it gave up: why then holds the reason. keep: the process goes on, so arenas made on the way
    are freed; the other allocations of the code that was left are lost. Otherwise they stay, as other threads may use
    them until the process ends. Inside of another one that one's keep holds. */
 bool rescue(void (*fn)(void *), void *of, bool keep, char why[REASON_TEXT]);

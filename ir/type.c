@@ -107,3 +107,17 @@ const char *type_str(DType t, const Shape *s, char buf[static 128]) {
   if (n < 127) snprintf(buf + n, 128 - (size_t)n, "]");
   return buf;
 }
+
+float half_to_float(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = (h >> 10) & 31, m = h & 1023, u;
+  float f;
+  if (e == 0) { /* zero or subnormal: m * 2^-24 */
+    f = (float)m * 0x1p-24f;
+    memcpy(&u, &f, sizeof u);
+    u |= sign;
+  } else {
+    u = sign | (e == 31 ? 0x7f800000u : (e + 112) << 23) | m << 13;
+  }
+  memcpy(&f, &u, sizeof f);
+  return f;
+}

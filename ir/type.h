@@ -43,4 +43,6 @@ bool shape_eq(const Shape *a, const Shape *b);
 /* "f32[2,3]" into buf (returned). */
 const char *type_str(DType t, const Shape *s, char buf[static 128]);
 
+float half_to_float(uint16_t h); /* of an IEEE half, which files may hold */
+
 #endif

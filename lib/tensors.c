@@ -22,6 +22,16 @@ static int64_t get_int(DType t, const void *p, int64_t i) {
                        : ((const uint32_t *)p)[i];
 }
 
+static bool fits(DType to, int64_t x) {
+  return to == DT_I32 ? x == (int32_t)x : to == DT_U32 ? x == (int64_t)(uint32_t)x : true;
+}
+
+int64_t tensors_misfit(DType to, DType from, const void *src, int64_t n) {
+  for (int64_t i = 0; to != from && dtype_is_int(to) && dtype_is_int(from) && i < n; i++)
+    if (!fits(to, get_int(from, src, i))) return i;
+  return -1;
+}
+
 bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n) {
   if (to == from) {
     memcpy(dst, src, (size_t)(n * dtype_size(to)));
@@ -39,7 +49,7 @@ bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n
   if (!dtype_is_int(to) || !dtype_is_int(from)) return false;
   for (int64_t i = 0; i < n; i++) {
     int64_t x = get_int(from, src, i);
-    if ((to == DT_I32 && x != (int32_t)x) || (to == DT_U32 && x != (int64_t)(uint32_t)x)) return false;
+    if (!fits(to, x)) return false;
     if (to == DT_I64) ((int64_t *)dst)[i] = x;
     if (to == DT_I32) ((int32_t *)dst)[i] = (int32_t)x;
     if (to == DT_U32) ((uint32_t *)dst)[i] = (uint32_t)x;
@@ -169,7 +179,13 @@ static Status missing_state(Compiler *c, const StFile *f, const char *name, cons
 static Status state_fits(Compiler *c, const Graph *g, const Input *in, const StFile *f, const StTensor *t) {
   char want[128], have[128];
   const Node *n = g_node(g, in->val);
-  if (shape_eq(&t->shape, &n->shape) && tensors_same_family(t->dt, n->dt)) return ST_OK;
+  if (shape_eq(&t->shape, &n->shape) && tensors_same_family(t->dt, n->dt)) {
+    int64_t bad = tensors_misfit(n->dt, t->dt, t->data, shape_count(&t->shape));
+    if (bad < 0) return ST_OK;
+    diag_error(c->diags, NULL, "%s: element %lld of '%s' does not fit %s", st_path(f), (long long)bad,
+               in->name, dtype_name(n->dt));
+    return ST_FILE;
+  }
   diag_error(c->diags, NULL, "%s: '%s' is %s, but the model needs %s", st_path(f), in->name,
              type_str(t->dt, &t->shape, have), type_str(n->dt, &n->shape, want));
   if (n->loc) diag_note(c->diags, n->loc, "the model's '%s'", in->name);

@@ -13,6 +13,8 @@ void tensors_set_number(Session *s, const char *name, int64_t value);
    does not fit. */
 bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n);
 bool tensors_same_family(DType a, DType b);
+/* The first of n elements that does not fit the other type of its family, or -1. */
+int64_t tensors_misfit(DType to, DType from, const void *src, int64_t n);
 void tensors_to_f64(double *dst, DType from, const void *src, int64_t n);
 /* As cells of type `to` (ir/type.h), of the same family; and back from cells of type t. */
 void tensors_to_cells(double *dst, DType to, DType from, const void *src, int64_t n);

@@ -5,7 +5,7 @@
 
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
                                            "strip",    "simplify", "cse",    "simplify", "shard",
-                                           "canon",    "split",    "cse",    "dce"};
+                                           "parts",    "canon",    "split",  "cse",      "dce"};
 enum { NGRAPH = sizeof graph_passes / sizeof *graph_passes };
 
 static void print_times(const PassTime *t, int n) {

@@ -47,7 +47,8 @@ struct Session {
   void *const **operand; /* per step */
   atomic_llong *next;    /* per thread and step: next chunk of the thread's range */
   atomic_llong *left;    /* per step: chunks not finished */
-  double *step_min, mark;
+  double *step_min;
+  double *spent; /* while profiling, per thread and step: seconds in its chunks this time */
   bool profile, trace;
   Ranks *ranks;      /* NULL: this process stands for all */
   EventList *events; /* per thread, while tracing */
@@ -112,11 +113,12 @@ Session *session_new(const Plan *plan, int threads) {
   s->next = calloc(steps * (size_t)s->threads, sizeof *s->next);
   s->left = calloc(steps, sizeof *s->left);
   s->step_min = calloc(steps, sizeof *s->step_min);
+  s->spent = calloc(steps * (size_t)s->threads, sizeof *s->spent);
   s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
   s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
   s->bound = calloc((size_t)plan->ntensor + 1, sizeof *s->bound);
-  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->chosen || !s->blocks ||
-      !s->bound) {
+  if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->spent || !s->chosen ||
+      !s->blocks || !s->bound) {
     session_free(s);
     errno = ENOMEM;
     return NULL;
@@ -154,6 +156,7 @@ void session_free(Session *s) {
   free(s->next);
   free(s->left);
   free(s->step_min);
+  free(s->spent);
   free(s->chosen);
   free(s->blocks);
   free(s->bound);
@@ -227,10 +230,6 @@ static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
   st->fn(operand, c, st->ranks ? (void *)s->ranks : scratch, st->param);
 }
 
-static void profile_mark(Session *s, int i, double seconds) {
-  if (seconds < s->step_min[i]) s->step_min[i] = seconds;
-}
-
 /* Chunk c of every step of a chain, timing them when asked: the thread's time in each adds up in spent[]. */
 static void run_links(Session *s, int i, int n, int64_t c, char *scratch, int me, double *spent) {
   bool timed = s->trace || s->profile;
@@ -264,16 +263,6 @@ static int run_chunks(Session *s, int i, int n, int me, int team, double *spent)
   return done;
 }
 
-/* Steps [i, i + n), a chain or one step, take the time since the steps before them finished; inside a chain
-   by the share of this thread's time. */
-static void profile_steps(Session *s, int i, int n, const double *spent) {
-  double t = now_seconds(), total = 0;
-  for (int j = 0; j < n; j++) total += spent[j];
-  for (int j = 0; j < n; j++)
-    profile_mark(s, i + j, (t - s->mark) * (n == 1 ? 1 : total > 0 ? spent[j] / total : 1.0 / n));
-  s->mark = t;
-}
-
 static int chain_length(const Step *st) { return st->chain > 1 ? st->chain : 1; }
 
 /* finished: steps before it have finished, as this thread knows. Returns at least `needed`. */
@@ -296,8 +285,8 @@ static void run_steps(Session *s, int first, int last, int me, int team) {
     if (s->trace && done && n == 1) add_event(s, me, i, done, begin);
     finish_chunks(s, i, done);
     if (!s->profile) continue;
+    memcpy(&s->spent[(size_t)me * (size_t)s->plan->nstep + (size_t)i], spent, sizeof *spent * (size_t)n);
     finished = await_steps(s, finished, i + n);
-    if (me == 0) profile_steps(s, i, n, spent);
   }
   await_steps(s, finished, last);
 }
@@ -389,6 +378,16 @@ static int on_team(Session *s, void (*fn)(Session *, void *, int, int), void *of
   return t.err;
 }
 
+/* A step takes as long as the thread that is busiest in it; what the others wait is not counted. */
+static void profile_steps(Session *s, int first, int last) {
+  for (int i = first; i < last; i++) {
+    double longest = 0;
+    for (int k = 0; k < s->threads; k++)
+      longest = fmax(longest, s->spent[(size_t)k * (size_t)s->plan->nstep + (size_t)i]);
+    if (longest < s->step_min[i]) s->step_min[i] = longest;
+  }
+}
+
 static void run(Session *s, Range *r) {
   int which;
   if (r->first >= r->last) return;
@@ -398,9 +397,9 @@ static void run(Session *s, Range *r) {
       atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
                             memory_order_relaxed);
   }
-  s->mark = now_seconds();
   int err = on_team(s, run_range, r, &which);
   if (err) out_of_threads("the steps", which, s->threads, err);
+  if (s->profile) profile_steps(s, r->first, r->last);
 }
 
 void session_run(Session *s, int first, int last) {

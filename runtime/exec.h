@@ -51,7 +51,7 @@ int session_copy_states(Session *dst, const Session *src);
 /* The processes that run the same plan together with this one; it stands for all of them without. */
 void session_ranks(Session *s, Ranks *ranks);
 
-/* Per-step timing: when on, every step ends in a barrier and is timed. */
+/* Per-step timing: when on, every step ends in a barrier, and the time of the thread that is busiest in it counts. */
 void session_profile(Session *s, bool on);
 const double *session_step_min(const Session *s); /* seconds; infinity for steps not yet timed */
 /* What each thread did and when: one event a thread and step in which it ran at least one chunk. Turning it

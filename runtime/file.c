@@ -160,15 +160,29 @@ Status file_make_folder(const char *path, Diags *d) {
   return err ? ST_FILE : ST_OK;
 }
 
+int file_open(const char *path, const char **why) {
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || fstat(fd, &st)) {
+    *why = strerror(errno);
+  } else if (S_ISREG(st.st_mode)) {
+    return fd;
+  } else {
+    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    *why = errno == EISDIR ? strerror(EISDIR) : "it is no regular file";
+  }
+  int err = errno;
+  if (fd >= 0) close(fd);
+  errno = err;
+  return -1;
+}
+
 Status file_map(MappedFile *m, const char *path, Diags *d) {
   *m = (MappedFile){0};
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  const char *why = NULL;
+  int fd = file_open(path, &why);
   if (fd < 0 || fstat(fd, &st)) goto fail;
-  if (!S_ISREG(st.st_mode)) {
-    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-    goto fail;
-  }
   if (st.st_size > 0) {
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) goto fail;
@@ -179,7 +193,7 @@ Status file_map(MappedFile *m, const char *path, Diags *d) {
   return ST_OK;
 fail:;
   int err = errno;
-  diag_error(d, NULL, "cannot read %s: %s", path, strerror(err));
+  diag_error(d, NULL, "cannot read %s: %s", path, why ? why : strerror(err));
   if (fd >= 0) close(fd);
   errno = err;
   return ST_FILE;

@@ -24,6 +24,8 @@ Status file_write(const char *path, const char *text, size_t n, Diags *d);
 /* The name of a file survives a loss of power only when its folder is synced; 0 or an errno. */
 int file_sync_folder_of(const char *path);
 
+/* A descriptor of a regular file for reading; -1, errno and why not. Others could make a reader wait for ever. */
+int file_open(const char *path, const char **why);
 bool file_is_folder(const char *path);
 Status file_make_folder(const char *path, Diags *d); /* with its parents; an existing folder is fine */
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the recipe ---- */
@@ -100,6 +101,7 @@ static int64_t kept_length(const char *text, size_t n, int64_t step) {
     } else {
       json_t *s = json_object_get(j, "step");
       if (!s) s = json_object_get(j, "resumed");
+      if (!s) s = json_object_get(j, "run");
       keep = json_is_integer(s) && json_integer_value(s) <= step;
     }
     json_decref(j);
@@ -124,16 +126,20 @@ static Status cut_back(RunLog *log, int64_t step, Diags *d) {
   return wrong ? ST_FILE : ST_OK;
 }
 
+static RunLog *cannot_open(const char *path, int err, Diags *d) {
+  diag_error(d, NULL, "cannot write %s: %s", path, err == ELOOP ? "it is a symbolic link" : strerror(err));
+  return NULL;
+}
+
 RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, bool own, Diags *d) {
   struct stat st;
-  bool resume = resume_step >= 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+  bool there = !stat(path, &st);
+  if (!there && errno != ENOENT)
+    return cannot_open(path, errno, d); /* a log that is there is not begun anew */
+  bool resume = resume_step >= 0 && there && S_ISREG(st.st_mode) && st.st_size > 0;
   int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resume ? 0 : O_TRUNC) | (own ? O_NOFOLLOW : 0);
   int fd = open(path, flags, 0666);
-  if (fd < 0) {
-    diag_error(d, NULL, "cannot write %s: %s", path,
-               errno == ELOOP ? "it is a symbolic link" : strerror(errno));
-    return NULL;
-  }
+  if (fd < 0) return cannot_open(path, errno, d);
   RunLog *log = xmalloc(sizeof *log, NULL);
   *log = (RunLog){fd, strcpy(xmalloc(strlen(path) + 1, NULL), path)};
   Status ok;
@@ -151,6 +157,42 @@ RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, b
   if (ok == ST_OK) return log;
   runlog_close(log);
   return NULL;
+}
+
+/* Text that may be no UTF-8: other bytes become question marks. */
+static json_t *text(const char *s) {
+  json_t *j = json_string(s);
+  if (j) return j;
+  char *plain = strcpy(xmalloc(strlen(s) + 1, NULL), s);
+  for (char *p = plain; *p; p++)
+    if ((unsigned char)*p >= 0x80) *p = '?';
+  j = json_string(plain);
+  free(plain);
+  return j;
+}
+
+Status runlog_header(RunLog *log, int64_t step, const RunHeader *h, Diags *d) {
+  char when[32], host[64] = "";
+  time_t now = time(NULL);
+  struct tm utc;
+  gethostname(host, sizeof host - 1);
+  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+  json_t *words = json_array();
+  for (char **w = h->command; w && *w; w++) json_array_append_new(words, text(*w));
+  json_t *j =
+      json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "run", (json_int_t)step, "time",
+                when, "version", JEPAC_VERSION, "command", words, "model", text(h->model), "data",
+                text(h->data), "steps", (json_int_t)h->steps, "steps_per_epoch", (json_int_t)h->per_epoch,
+                "samples", (json_int_t)h->samples, "seed", (json_int_t)h->seed, "host", text(host));
+  char *s = j ? json_dumps(j, 0) : NULL;
+  if (!s) bug("the header of a log could not be made");
+  StrBuf line = {0};
+  sb_printf(&line, "%s\n", s);
+  Status st = write_line(log, &line, d);
+  sb_free(&line);
+  free(s);
+  json_decref(j);
+  return st;
 }
 
 Status runlog_resumed(RunLog *log, int64_t step, const char *changes, Diags *d) {

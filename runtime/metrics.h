@@ -19,6 +19,13 @@ typedef struct RunLog RunLog;
    ones cut off. A symbolic link is refused with `own`: the run's folder is ours, and a link in it is not. NULL after
    reporting (ST_FILE). */
 RunLog *runlog_open(const char *path, const char *recipe, int64_t resume_step, bool own, Diags *d);
+/* Who trains what, once for each process that writes to the log: appends {"run": step, "time": ...}. */
+typedef struct {
+  const char *model, *data; /* paths; data may be "" */
+  char **command;           /* words, the last NULL */
+  int64_t steps, per_epoch, samples, seed;
+} RunHeader;
+Status runlog_header(RunLog *log, int64_t step, const RunHeader *h, Diags *d);
 /* Appends {"resumed": step, "changes": CHANGES}, the latter a JSON object. */
 Status runlog_resumed(RunLog *log, int64_t step, const char *changes, Diags *d);
 /* Appends {"step": step, name: value, ...} in one write. */

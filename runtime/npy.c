@@ -20,18 +20,20 @@ static const char *entry_of(const char *header, const char *key) {
 
 static const char *parse_header(const char *h, NpyArray *out) {
   const char *descr = entry_of(h, "descr"), *order = entry_of(h, "fortran_order"), *p = entry_of(h, "shape");
-  if (!descr || !order || !p || *p++ != '(') return "its header lacks descr, fortran_order or shape";
+  if (!descr || !order || !p || *p != '(') return "its header lacks descr, fortran_order or shape";
   if (descr[0] != '\'' || !strchr("<|", descr[1]) || !descr[1]) return "its elements are not little-endian";
   out->kind = descr[2];
   long size = strtol(descr + 3, NULL, 10);
   bool number = (strchr("iu", out->kind) && (size == 1 || size == 2 || size == 4 || size == 8)) ||
-                (out->kind == 'f' && (size == 4 || size == 8)) || (out->kind == 'b' && size == 1);
+                (out->kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
+                (out->kind == 'b' && size == 1);
   bool text = strchr("US", out->kind) && size > 0 && size < 65536;
   if (!out->kind || (!number && !text)) return "its elements are neither numbers nor text";
   out->size = (int)(out->kind == 'U' ? 4 * size : size);
   if (strncmp(order, "False", 5)) return "it is in Fortran order; only C order is supported";
   out->count = 1;
   out->shape.rank = 0;
+  p++;
   while (*(p += strspn(p, " ,")) != ')') {
     int64_t dim = 0;
     if (!isdigit((unsigned char)*p)) return "its shape is not a list of sizes";
@@ -74,6 +76,7 @@ double npy_number(const NpyArray *a, int64_t i) {
     memcpy(&x, &u, sizeof x);
     return x;
   }
+  if (a->kind == 'f' && a->size == 2) return half_to_float((uint16_t)u);
   if (a->kind == 'f') {
     uint32_t low = (uint32_t)u;
     float x;
@@ -121,6 +124,21 @@ static const struct {
                  {"<i8", DT_I64}, {"<u4", DT_U32}, {"|b1", DT_BOOL}};
 enum { NTYPES = sizeof npy_types / sizeof *npy_types };
 
+/* Small elements become those of a type that holds them, as from .safetensors files; DT_NONE: not these. */
+static DType widened(const NpyArray *x) {
+  if (x->kind == 'f' && x->size == 2) return DT_F32;
+  return (x->kind == 'i' || x->kind == 'u') && x->size <= 2 ? DT_I32 : DT_NONE;
+}
+
+static void *widen(const NpyArray *x, DType dt, Arena *a) {
+  float *f = arena_alloc(a, (size_t)x->count * 4);
+  int32_t *v = (int32_t *)(void *)f;
+  for (int64_t i = 0; i < x->count; i++)
+    if (dt == DT_F32) f[i] = (float)npy_number(x, i);
+    else v[i] = (int32_t)npy_number(x, i);
+  return f;
+}
+
 Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
   MappedFile m;
   NpyArray x;
@@ -129,11 +147,15 @@ Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
   const char *wrong = npy_parse(m.p, m.n, &x);
   for (int k = 0; k < NTYPES && !wrong; k++)
     if (x.kind == npy_types[k].descr[1] && x.size == npy_types[k].descr[2] - '0') out->dt = npy_types[k].dt;
-  if (!wrong && out->dt == DT_NONE) wrong = "its element type is not one of f4 f8 i4 i8 u4 b1";
+  const DType wide = wrong || out->dt ? DT_NONE : widened(&x);
+  if (!wrong && !out->dt && !wide) wrong = "its element type is not one of f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 b1";
   for (int64_t i = 0; !wrong && out->dt == DT_BOOL && i < x.count; i++)
     if (((const uint8_t *)x.data)[i] > 1) wrong = "a bool in it is neither 0 nor 1";
   if (wrong) {
     diag_error(d, NULL, "%s: %s", path, wrong);
+  } else if (wide) {
+    *out = (StTensor){
+        .name = "", .dt = wide, .shape = x.shape, .bytes = 4 * x.count, .data = widen(&x, wide, a)};
   } else {
     out->shape = x.shape, out->bytes = x.count * x.size;
     void *data = arena_alloc(a, (size_t)out->bytes);

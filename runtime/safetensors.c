@@ -51,26 +51,12 @@ __attribute__((format(printf, 2, 3))) static bool fail(Diags *d, const char *fmt
   return false;
 }
 
-static float half_to_float(uint16_t h) {
-  uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = (h >> 10) & 31, m = h & 1023, u;
-  float f;
-  if (e == 0) { /* zero or subnormal: m * 2^-24 */
-    f = (float)m * 0x1p-24f;
-    memcpy(&u, &f, sizeof u);
-    u |= sign;
-  } else {
-    u = sign | (e == 31 ? 0x7f800000u : (e + 112) << 23) | m << 13;
-  }
-  memcpy(&f, &u, sizeof f);
-  return f;
-}
-
 static void *converted(Arena *a, const unsigned char *p, int64_t n, Convert how) {
   float *f = arena_alloc(a, (size_t)n * 4 + 4);
   int32_t *v = (int32_t *)(void *)f;
   for (int64_t i = 0; i < n; i++) {
     uint16_t w = 0;
-    if (how == INT8) v[i] = (int8_t)p[i];
+    if (how == INT8) v[i] = (int8_t)p[i]; /* NOLINT(bugprone-signed-char-misuse): a number */
     if (how == UINT8) v[i] = p[i];
     if (how == HALF || how == INT16 || how == UINT16) memcpy(&w, p + 2 * i, 2);
     if (how == HALF) f[i] = half_to_float(w);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,20 +23,57 @@ static void make_folders(const char *path) {
     mkdir(b, 0777);
     *s = '/';
   }
-  mkdir(b, 0777);
+  mkdir(b, 0700);
 }
 
-char *cache_read(const char *dir, const char *name, const char *key, size_t keylen, size_t *n) {
-  char path[PATH_BYTES];
-  snprintf(path, sizeof path, "%s/%s", dir, name);
-  FILE *f = fopen(path, "rb");
-  if (!f) return NULL;
+/* What lies in the cache is run as code: it must be the user's, and nobody else may write to it. */
+static bool is_ours(int fd, mode_t type) {
   struct stat st;
-  char *data = NULL;
+  return !fstat(fd, &st) && (st.st_mode & S_IFMT) == type && st.st_uid == geteuid() && !(st.st_mode & 022);
+}
+
+/* -1: there is none (ENOENT), or it is not to be trusted (EPERM). */
+static int open_folder(const char *dir) {
+  int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 || is_ours(fd, S_IFDIR)) return fd;
+  close(fd);
+  errno = EPERM;
+  return -1;
+}
+
+bool cache_trusts(const char *dir) {
+  int fd = open_folder(dir);
+  bool refused = fd < 0 && errno == EPERM;
+  if (fd >= 0) close(fd);
+  return !refused;
+}
+
+static bool read_all(int fd, char *to, size_t n) {
+  for (ssize_t k; n; to += k, n -= (size_t)k) {
+    do k = read(fd, to, n);
+    while (k < 0 && errno == EINTR);
+    if (k <= 0) return false;
+  }
+  return true;
+}
+
+static bool write_all(int fd, const void *from, size_t n) {
+  const char *p = from;
+  for (ssize_t k; n; p += k, n -= (size_t)k) {
+    do k = write(fd, p, n);
+    while (k < 0 && errno == EINTR);
+    if (k <= 0) return false;
+  }
+  return true;
+}
+
+static char *read_entry(int fd, const char *key, size_t keylen, size_t *n) {
+  struct stat st;
   uint64_t sum;
   size_t head = keylen + sizeof sum;
-  bool ok = !fstat(fileno(f), &st) && st.st_size > (off_t)head && (data = malloc((size_t)st.st_size + 1)) &&
-            fread(data, 1, (size_t)st.st_size, f) == (size_t)st.st_size && !memcmp(data, key, keylen);
+  if (!is_ours(fd, S_IFREG) || fstat(fd, &st) || st.st_size <= (off_t)head) return NULL;
+  char *data = malloc((size_t)st.st_size + 1);
+  bool ok = data && read_all(fd, data, (size_t)st.st_size) && !memcmp(data, key, keylen);
   if (ok) {
     memcpy(&sum, data + keylen, sizeof sum);
     *n = (size_t)st.st_size - head;
@@ -44,30 +82,40 @@ char *cache_read(const char *dir, const char *name, const char *key, size_t keyl
     ok = sum == hash_bytes(data, *n, keylen);
   }
   if (ok) {
-    futimens(fileno(f), NULL); /* recently used: evicted last */
-  } else {
-    free(data);
+    futimens(fd, NULL); /* recently used: evicted last */
+    return data;
   }
-  fclose(f);
-  return ok ? data : NULL;
+  free(data);
+  return NULL;
+}
+
+char *cache_read(const char *dir, const char *name, const char *key, size_t keylen, size_t *n) {
+  int folder = open_folder(dir), fd = -1;
+  if (folder >= 0) fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  char *data = fd < 0 ? NULL : read_entry(fd, key, keylen, n);
+  if (fd >= 0) close(fd);
+  if (folder >= 0) close(folder);
+  return data;
 }
 
 bool cache_write(const char *dir, const char *name, const char *key, size_t keylen, const void *data,
                  size_t n) {
-  char path[PATH_BYTES], temp[PATH_BYTES + 64];
-  snprintf(path, sizeof path, "%s/%s", dir, name);
-  snprintf(temp, sizeof temp, "%s.%ld.%lx", path, (long)getpid(), (unsigned long)pthread_self());
-  FILE *f = fopen(temp, "wb");
-  if (!f && errno == ENOENT) {
+  char temp[PATH_BYTES];
+  snprintf(temp, sizeof temp, "%s.%ld.%lx", name, (long)getpid(), (unsigned long)pthread_self());
+  int folder = open_folder(dir);
+  if (folder < 0 && errno == ENOENT) {
     make_folders(dir);
-    f = fopen(temp, "wb");
+    folder = open_folder(dir);
   }
-  if (!f) return false;
+  if (folder < 0) return false;
+  int fd = openat(folder, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   uint64_t sum = hash_bytes(data, n, keylen);
-  bool ok = fwrite(key, 1, keylen, f) == keylen && fwrite(&sum, 1, sizeof sum, f) == sizeof sum &&
-            fwrite(data, 1, n, f) == n;
-  ok = !fclose(f) && ok && !rename(temp, path);
-  if (!ok) unlink(temp);
+  bool ok =
+      fd >= 0 && write_all(fd, key, keylen) && write_all(fd, &sum, sizeof sum) && write_all(fd, data, n);
+  if (fd >= 0) ok = !close(fd) && ok;
+  ok = ok && !renameat(folder, temp, folder, name);
+  if (fd >= 0 && !ok) unlinkat(folder, temp, 0);
+  close(folder);
   return ok;
 }
 
@@ -84,8 +132,12 @@ static int by_age(const void *a, const void *b) {
 }
 
 void cache_trim(const char *dir) {
-  DIR *d = opendir(dir);
-  if (!d) return;
+  int fd = open_folder(dir);
+  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  if (!d) {
+    if (fd >= 0) close(fd);
+    return;
+  }
   Arena *a = arena_new();
   VEC(CacheFile) files = {0};
   int64_t total = 0;

@@ -236,6 +236,9 @@ Code *jit_program(const Program *p, const CodegenOptions *opt, Diags *d, StepFn 
     unit[k] = unit_of(&j, key.s, key.n, &p->kernel.v[k]);
   }
   sb_free(&head);
+  if (has_cache(&j) && !cache_trusts(opt->cache_dir))
+    diag_warning(d, NULL, "the cache folder %s is not used: it is another user's, or others may write to it",
+                 opt->cache_dir);
   compile_all(&j);
   Code *c = xcalloc(1, sizeof *c, NULL);
   bool linked = link_units(&j, c, d, address), wants = c->wants;

@@ -172,28 +172,39 @@ static void choose_width(LoopCtx *c) {
     c->unroll *= 2;
 }
 
+/* The element at which operand `buf` begins for all accesses: a parameter of the step, so that steps which read other
+   parts of a tensor in the same way share their code. */
+static int64_t first_of(const Kernel *k, int buf) {
+  int64_t first = INT64_MAX;
+  for (int i = 0; i < k->loop.ninst && buf < k->nbuf - k->nout; i++) {
+    const KInst *in = &k->loop.inst[i];
+    if (in->kind == KI_LOAD && in->access->buf == buf && in->access->off.c < first) first = in->access->off.c;
+  }
+  return first == INT64_MAX || first < 0 ? 0 : first;
+}
+
 /* ---- values that grow as loops are entered ---- */
-static int lin_add(LoopCtx *c, const Affine *e, LLVMValueRef base, LLVMTypeRef elem) {
+static int lin_add(LoopCtx *c, const Affine *e, int64_t at, LLVMValueRef base, LLVMTypeRef elem) {
   Lin x = {e, base, elem};
-  x.cur = elem ? em_gep(c->m, elem, base, em_i64(c->m, e->c)) : em_i64(c->m, e->c);
+  x.cur = elem ? em_gep(c->m, elem, base, em_i64(c->m, at)) : em_i64(c->m, at);
   vec_push(c->a, &c->lin, x);
   return c->lin.n - 1;
 }
 
 static int lin_quots(LoopCtx *c, const Quot *q, int n) {
   int first = c->lin.n;
-  for (int i = 0; i < n; i++) lin_add(c, &q[i].e, NULL, NULL);
+  for (int i = 0; i < n; i++) lin_add(c, &q[i].e, q[i].e.c, NULL, NULL);
   return first;
 }
 
 static AccessLin lin_access(LoopCtx *c, const Access *a, DType dt, bool memory) {
   AccessLin r = {-1, -1, -1};
   if (memory) {
-    r.off = lin_add(c, &a->off, c->operand[a->buf], em_type(c->m, dt));
+    r.off = lin_add(c, &a->off, a->off.c - first_of(c->k, a->buf), c->operand[a->buf], em_type(c->m, dt));
     r.quot = lin_quots(c, a->quot, a->nquot);
   }
   r.guard = c->lin.n;
-  for (int i = 0; i < a->nguard; i++) lin_add(c, &a->guard[i].e, NULL, NULL);
+  for (int i = 0; i < a->nguard; i++) lin_add(c, &a->guard[i].e, a->guard[i].e.c, NULL, NULL);
   return r;
 }
 
@@ -208,7 +219,8 @@ static void lin_setup(LoopCtx *c) {
     if (in->kind == KI_LOAD || in->kind == KI_GUARD)
       *at = lin_access(c, in->access, in->dt, in->kind == KI_LOAD);
     else if (in->kind == KI_INDEX || in->kind == KI_RANDOM || in->op == OP_argmax)
-      *at = (AccessLin){lin_add(c, &in->index, NULL, NULL), -1, lin_quots(c, in->quot, in->nquot)};
+      *at =
+          (AccessLin){lin_add(c, &in->index, in->index.c, NULL, NULL), -1, lin_quots(c, in->quot, in->nquot)};
   }
   c->store_at = NEWN(c->a, AccessLin, l->nstore + 1);
   for (int i = 0; i < l->nstore; i++)
@@ -601,17 +613,34 @@ static void emit(EmitModule *m, const Program *p, const Kernel *k, const char *s
 }
 
 /* ---- the kind ---- */
-/* A flat kernel's extent and chunks are parameters. */
+/* Where operands begin is a parameter, and a flat kernel's extent and chunks. */
 static void share(const Program *p, Kernel *k) {
-  (void)p;
+  KInst *inst = NULL;
+  for (int i = 0; i < k->nbuf - k->nout; i++) {
+    int64_t first = first_of(k, i);
+    if (!first) continue;
+    if (!inst) {
+      inst = arena_alloc(p->arena, sizeof *inst * (size_t)k->loop.ninst);
+      memcpy(inst, k->loop.inst, sizeof *inst * (size_t)k->loop.ninst);
+      k->loop.inst = inst;
+    }
+    for (int j = 0; j < k->loop.ninst; j++) {
+      if (inst[j].kind != KI_LOAD || inst[j].access->buf != i) continue;
+      Access *x = NEW(p->arena, Access);
+      *x = *inst[j].access;
+      x->off.c -= first;
+      inst[j].access = x;
+    }
+  }
   if (!is_flat(&k->loop)) return;
   k->loop.size[0] = 0;
   k->loop.nchunk = 1;
 }
 
 static void step(const Program *p, const Kernel *k, Step *st, int64_t *operand, Arena *a) {
-  (void)operand;
   const LoopKernel *l = &k->loop;
+  for (int i = 0; i < k->nbuf - k->nout; i++)
+    operand[i] += first_of(k, i) * dtype_size(p->buf.v[k->buf[i]].dt);
   if (!is_flat(l)) return;
   FlatParam *f = NEW(a, FlatParam);
   *f = (FlatParam){l->size[0], loop_tile(l->size[0], st->nchunk, target_lanes(&p->target))};

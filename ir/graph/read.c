@@ -29,7 +29,7 @@ typedef struct {
 /* ---- positions and characters ---- */
 static Loc *loc_at(const Reader *r, const char *p) {
   Loc *l = NEW(r->a, Loc);
-  *l = (Loc){r->src, r->line, (int)(p - r->line_start) + 1, NULL};
+  *l = (Loc){r->src, r->line, (int)(p - r->line_start) + 1, NULL, NULL};
   return l;
 }
 

@@ -70,6 +70,7 @@ static bool verify_node(const Check *c, Val v) {
   return true;
 }
 
+<<<<<<< HEAD
 /* What it is a copy of is a state of its type, and a copy of it only where that ends. */
 static bool verify_copy(const Check *c, const char *where, int i) {
   const Graph *g = c->g;
@@ -84,6 +85,24 @@ static bool verify_copy(const Check *c, const char *where, int i) {
     if (m->dt != n->dt || !shape_eq(&m->shape, &n->shape))
       return fail(c, where, "is a copy of \"%.100s\", which has another type", from);
     if (steps > g->inputs.n) return fail(c, where, "is a copy of a copy of itself");
+=======
+/* What a copy leads to is a state of its type that is no copy. */
+static bool verify_copy(const Check *c, const char *where, const Input *in) {
+  const Graph *g = c->g;
+  const Node *n = g_node(g, in->val);
+  const Input *from = in;
+  for (int steps = 0; from->init.kind == INIT_COPY; steps++) {
+    int k = from->init.from ? g_find_input(g, from->init.from) : -1;
+    if (k < 0 || !input_is_state(g->inputs.v[k].kind))
+      return fail(c, where, "is a copy of \"%.100s\", which is no state of this graph",
+                  from->init.from ? from->init.from : "");
+    if (steps == g->inputs.n) return fail(c, where, "is a copy of a copy of itself");
+    from = &g->inputs.v[k];
+    if (from->val < 0 || from->val >= g->node.n) return fail(c, where, "is a copy of what does not exist");
+    const Node *of = g_node(g, from->val);
+    if (of->dt != n->dt || !shape_eq(&of->shape, &n->shape))
+      return fail(c, where, "is a copy of \"%.100s\", which has another type", from->name);
+>>>>>>> main
   }
   return true;
 }
@@ -116,7 +135,11 @@ static bool verify_input(const Check *c, int i) {
   if (in->init.kind == INIT_COPY &&
       (!in->init.from || !*in->init.from || strcmp(in->init.from, in->name) == 0))
     return fail(c, where, "is initialized by copying nothing or itself");
+<<<<<<< HEAD
   return in->init.kind != INIT_COPY || verify_copy(c, where, i);
+=======
+  return in->init.kind != INIT_COPY || verify_copy(c, where, in);
+>>>>>>> main
 }
 
 static bool verify_output(const Check *c, int i) {

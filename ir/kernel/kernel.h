@@ -79,10 +79,12 @@ typedef enum {
   WHY_INDEX,      /* the kernel of other cannot address its operands in its own order of elements */
   WHY_COSTLY,     /* a operations an element, needed in b kernels */
   WHY_DEEP,       /* a operators one after the other are as many as a kernel takes */
-  WHY_READS,      /* needed in a kernels, each of which would read b operands an element */
-  WHY_READER,     /* a row sum whose reader, other, is no elementwise or row kernel */
-  WHY_FOLD,       /* overlapping sums, read at other places than they are made at */
-  WHY_LONG_ROW,   /* sums over a elements, more than b, which would be read again for each of them */
+  WHY_WORK,   /* the kernel of other would be more than code generation takes, and most of it is this value */
+  WHY_PARTS,  /* a concatenation that is part of a longer one, other */
+  WHY_READS,  /* needed in a kernels, each of which would read b operands an element */
+  WHY_READER, /* a row sum whose reader, other, is no elementwise or row kernel */
+  WHY_FOLD,   /* overlapping sums, read at other places than they are made at */
+  WHY_LONG_ROW, /* sums over a elements, more than b, which would be read again for each of them */
   WHY_ROWS, /* sums over a elements each, at b places, and other has neither these rows nor these elements */
   WHY_SEVERAL, /* the kernel of other computes it on the way; a kernels need it */
   WHY_JOINED,  /* val's rows are computed in the kernel of other, whose operands they share */

@@ -54,7 +54,7 @@ _Noreturn void kr_fail(KReader *r, const char *fmt, ...) {
   va_start(ap, fmt);
   vsnprintf(msg, sizeof msg, fmt, ap);
   va_end(ap);
-  Loc loc = {r->src, r->line, (int)(r->p - r->line_start) + 1, NULL};
+  Loc loc = {r->src, r->line, (int)(r->p - r->line_start) + 1, NULL, NULL};
   diag_error(r->d, &loc, "%s", msg);
   diag_throw(r->d);
 }

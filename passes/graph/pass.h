@@ -26,8 +26,8 @@ const PassRow *pass_table(int *n);
 const PassRow *pass_find(const char *name); /* NULL when unknown */
 int pass_properties(const Graph *g);
 
-PassFn pass_autodiff, pass_strip, pass_simplify, pass_cse, pass_dce, pass_canon, pass_split, pass_narrow,
-    pass_shard;
+PassFn pass_autodiff, pass_strip, pass_simplify, pass_cse, pass_dce, pass_canon, pass_split, pass_parts,
+    pass_narrow, pass_shard;
 
 typedef struct {
   const char *name;

@@ -50,6 +50,10 @@ static const PassRow table[] = {
      .fn = pass_split,
      .keeps = PROP_EXPANDED | PROP_STRIPPED | PROP_LIVE,
      .doc = "Sums over a batch of images: within each image first, then over the images."},
+    {.name = "parts",
+     .fn = pass_parts,
+     .keeps = PROP_EXPANDED | PROP_STRIPPED,
+     .doc = "Sums of many disjoint parts become concatenations, long concatenations trees of short ones."},
 };
 enum { PASSES = sizeof table / sizeof *table };
 

@@ -11,7 +11,7 @@
 
 #include "passes/lower/lower.h"
 
-enum { MAX_K = 12, DEEPEST = 512 };
+enum { MAX_K = 12, DEEPEST = 512, FEW_PARTS = 8 };
 
 typedef struct {
   int n; /* MAX_K + 1: many */
@@ -63,6 +63,10 @@ static void must_store(Decide *f) {
     if (kind == KIND_INPUT) l->at.stored[v] = true;
     if (own && own->build) decide_stored(l, v, WHY_OWN_KERNEL, -1);
     if (own) own->needs(l, v);
+    const Node *x = g_node(g, v);
+    for (int i = 0; i < x->nin && x->op == OP_concat; i++)
+      if (g_node(g, x->in[i])->op == OP_concat && g_node(g, x->in[i])->nin > FEW_PARTS)
+        decide_stored(l, x->in[i], WHY_PARTS, v);
   }
   for (int i = 0; i < g->outputs.n; i++) decide_stored(l, g->outputs.v[i].val, WHY_RESULT, -1);
   for (int v = f->n - 1; v >= 0; v--) { /* a stored reshape shares the memory of its operand */

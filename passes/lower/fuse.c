@@ -100,7 +100,8 @@ static Why apart(Fuse *f, const Group *gr, Val r, const Built *alone) {
   if (!shape_eq(&g_node(g, gr->roots.v[0])->shape, &g_node(g, r)->shape) || xq->op == OP_fold ||
       xr->op == OP_fold || !shape_eq(&g_node(g, xq->in[0])->shape, &g_node(g, xr->in[0])->shape))
     return WHY_APART_SHAPE;
-  if (memcmp(&xq->attr[0], &xr->attr[0], sizeof(Ints))) return WHY_APART_AXES;
+  const Ints *aq = &xq->attr[0], *ar = &xr->attr[0];
+  if (aq->n != ar->n || memcmp(aq->v, ar->v, (size_t)aq->n * sizeof *aq->v)) return WHY_APART_AXES;
   if (gr->roots.n >= 8) return WHY_APART_FULL;
   if (f->l->at.nohome[r]) return WHY_APART_WAITS;
   f->tick++;
@@ -229,25 +230,29 @@ static int on_cycle(const Readers *r, Arena *a, const int *left, int at, int *pr
   return at;
 }
 
-/* A value that a kernel on a cycle stores on the way, so that it should not. */
-static Refusal blame(const Lower *l, int at, const int *pred) {
+/* A value that a kernel on a cycle, *at, stores on the way, so that it should not. */
+static Refusal blame(const Lower *l, int *at, const int *pred) {
   for (int i = 0; i < l->p->kernel.n; i++) {
-    const Kernel *k = &l->p->kernel.v[at];
+    const Kernel *k = &l->p->kernel.v[*at];
     for (int j = k->nbuf - k->nout; j < k->nbuf && k->nout > 1; j++) {
       Val v = l->p->buf.v[k->buf[j]].val;
       if (v >= 0 && v != k->val && !l->at.nohome[v]) return (Refusal){.kind = NO_HOME, .val = v};
     }
-    at = pred[at];
+    *at = pred[*at];
   }
   bug("fuse: kernels form a cycle");
 }
 
-static Refusal find_cycle(const Lower *l) {
+/* Learns from every cycle; true when there was one. After each the kernel at fault counts as run, which shows those
+   behind it: a long chain of steps has as many as steps, and each would cost a round. */
+static bool learn_cycles(Fuse *f) {
+  const Lower *l = f->l;
   const Program *p = l->p;
   int n = p->kernel.n, done = 0;
   Arena *a = arena_new();
   Readers r = {p, NEWN(a, IntVec, p->buf.n + 1)};
-  int *left = NEWN(a, int, n + 1), *waits = NEWN(a, int, n + 1), *ready = NEWN(a, int, n + 1), nready = 0;
+  int *left = NEWN(a, int, n + 1), *waits = NEWN(a, int, n + 1), *pred = NEWN(a, int, n + 1);
+  IntVec ready = {0};
   for (int at = 0; at < n; at++) {
     const Kernel *k = &p->kernel.v[at];
     left[at] = 1;
@@ -261,23 +266,27 @@ static Refusal find_cycle(const Lower *l) {
     }
   }
   for (int at = 0; at < n; at++)
-    if (!waits[at]) ready[nready++] = at;
-  while (done < nready) {
-    int at = ready[done++];
-    const Kernel *k = &p->kernel.v[at];
-    left[at] = 0;
-    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
-      const IntVec *to = readers_of(&r, k, i);
-      for (int j = 0; j < to->n; j++)
-        if (to->v[j] != at && !--waits[to->v[j]]) ready[nready++] = to->v[j];
+    if (!waits[at]) vec_push(a, &ready, at);
+  bool found = false;
+  for (int next = 0;;) {
+    while (done < ready.n) {
+      int at = ready.v[done++];
+      if (!left[at]) continue;
+      const Kernel *k = &p->kernel.v[at];
+      left[at] = 0;
+      for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+        const IntVec *to = readers_of(&r, k, i);
+        for (int j = 0; j < to->n; j++)
+          if (to->v[j] != at && !--waits[to->v[j]]) vec_push(a, &ready, to->v[j]);
+      }
     }
-  }
-  Refusal found = {.kind = BUILT};
-  int at = 0;
-  while (at < n && !left[at]) at++;
-  if (at < n) {
-    int *pred = waits;
-    found = blame(l, on_cycle(&r, a, left, at, pred), pred);
+    while (next < n && !left[next]) next++;
+    if (next == n) break;
+    int at = on_cycle(&r, a, left, next, pred);
+    Refusal culprit = blame(l, &at, pred);
+    learn(f, &culprit, NULL);
+    vec_push(a, &ready, at);
+    found = true;
   }
   arena_free(a);
   return found;
@@ -303,8 +312,6 @@ void pass_fuse(Lower *l) {
     decide(l);
     Refusal r = build(&f);
     if (r.kind != BUILT) continue; /* learnt where it was met */
-    r = find_cycle(l);
-    if (r.kind == BUILT) return;
-    learn(&f, &r, NULL);
+    if (!learn_cycles(&f)) return;
   }
 }

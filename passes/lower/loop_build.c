@@ -11,7 +11,21 @@ static void *keep(Arena *a, const void *p, size_t n) {
   return q;
 }
 
+/* What code generation has to do for an instruction, in operations. A reduction has what it depends on computed once
+   more, in a sweep of its own. */
+static int work_of(const Build *b, const KInst *in) {
+  switch (in->kind) {
+  case KI_MAP: return op_table[in->op].flops > 1 ? (int)op_table[in->op].flops : 1;
+  case KI_LOAD:
+  case KI_GUARD: return 1 + in->access->nguard + in->access->nquot;
+  case KI_RANDOM: return 100;
+  case KI_REDUCE: return b->inst.n;
+  default: return 1;
+  }
+}
+
 int lb_emit(Build *b, KInst in) {
+  b->work += work_of(b, &in);
   vec_push(b->a, &b->inst, in);
   return b->inst.n - 1;
 }
@@ -190,21 +204,51 @@ int lb_refuse(Build *b, Refusal r) {
   return -1;
 }
 
-/* v must be in memory: no index map here reaches its operands. */
-static int store_first(Build *b, Val v) {
-  return lb_refuse(b, (Refusal){.kind = MUST_STORE, .val = v, .why = WHY_INDEX, .other = b->roots[0]});
+int lb_store_first(Build *b, Val v, Why why) {
+  return lb_refuse(b, (Refusal){.kind = MUST_STORE, .val = v, .why = why, .other = b->roots[0]});
 }
 
 int lb_row_major(Build *b, Val v) {
-  return b->l->at.block[v] ? lb_refuse(b, (Refusal){.kind = MUST_ROW_MAJOR, .val = v}) : store_first(b, v);
+  return b->l->at.block[v] ? lb_refuse(b, (Refusal){.kind = MUST_ROW_MAJOR, .val = v})
+                           : lb_store_first(b, v, WHY_INDEX);
+}
+
+static Seen *seen_of(Build *b, Val v) {
+  Seen *s = &b->l->seen[v];
+  if (s->attempt != b->l->attempts) *s = (Seen){.attempt = b->l->attempts};
+  return s;
+}
+
+/* v has been built once more, with all it follows from. Where a kernel becomes more than code generation takes in
+   proportion, the value that most of it went into is put in memory: rather one that is computed at many places, as in
+   chains of shifted slices, of which every step would be twice as much as the one before. Kernels that join others have
+   been found small enough alone. */
+static int weigh(Build *b, Val v, int64_t before, int inst) {
+  enum { OFTEN = 4 };
+  const Node *n = g_node(b->g, v);
+  int64_t limit = b->l->p->target.cost->fuse_work;
+  Seen *s = seen_of(b, v);
+  s->work += b->work - before;
+  s->times++;
+  if (!lb_is_root(b, v) && !b->l->facts.stored[v] && op_table[n->op].kind != KIND_SOURCE &&
+      !among(&b->space->again, v)) {
+    int64_t score = s->work * (s->times >= OFTEN ? 2 : 1);
+    if (score > b->heavy_score || (score == b->heavy_score && op_table[n->op].kind != KIND_VIEW)) {
+      b->heavy_score = score;
+      b->heavy = v;
+    }
+  }
+  if (b->nroots > 1 || b->work <= limit || b->heavy_score < limit / 4) return inst;
+  return lb_store_first(b, b->heavy, WHY_WORK);
 }
 
 int lb_build(Build *b, Val v, const Map *m) {
   Lower *l = b->l;
-  Memo **slot = &b->memo[v % MEMO_SLOTS];
-  for (Memo *e = *slot; e; e = e->next)
-    if (e->val == v && map_eq(&e->map, m)) return e->inst;
+  Seen *s = seen_of(b, v);
+  for (Memo *e = s->memo; e; e = e->next)
+    if (map_eq(&e->map, m)) return e->inst;
   int r;
+  int64_t before = b->work;
   if (lb_is_loaded(b, v)) {
     r = lb_load(b, v, m, PASSIVE, NULL);
     if (r < 0) return l->at.block[v] ? lb_row_major(b, v) : -1;
@@ -214,17 +258,20 @@ int lb_build(Build *b, Val v, const Map *m) {
                ((kind == KIND_REDUCE || kind == KIND_FOLD) && (lb_is_root(b, v) || l->at.row_inline[v]));
     if (!lb_is_root(b, v) && l->facts.stored[v]) can = false;
     r = can ? build_new(b, v, m) : -1;
-    if (r < 0) return lb_is_root(b, v) ? -1 : store_first(b, v);
+    if (r < 0) return lb_is_root(b, v) ? -1 : lb_store_first(b, v, WHY_INDEX);
     if (l->at.stored[v] && !lb_is_root(b, v) &&
         !among(&b->space->again, v)) { /* computed on the way: store it too */
       vec_push(b->a, &b->inst_homed, v);
       vec_push(b->a, &b->homed_inst, r);
       vec_push(b->a, &b->homed_map, *m);
     }
+    if ((r = weigh(b, v, before, r)) < 0) return -1;
   }
   Memo *e = NEW(b->a, Memo);
-  *e = (Memo){.next = *slot, .val = v, .map = *m, .inst = r};
-  *slot = e;
+  e->map = *m;
+  e->inst = r;
+  e->next = s->memo;
+  s->memo = e;
   return r;
 }
 
@@ -270,7 +317,9 @@ static void begin(Build *b) {
   memset(&b->inst_homed, 0, sizeof b->inst_homed);
   memset(&b->homed_inst, 0, sizeof b->homed_inst);
   memset(&b->homed_map, 0, sizeof b->homed_map);
-  memset(b->memo, 0, sizeof b->memo);
+  if (!b->l->seen) b->l->seen = NEWN(b->l->arena, Seen, b->g->node.n + 1);
+  b->l->attempts++;
+  b->work = b->heavy_score = 0;
   b->out->kernel = loop_kernel(&(LoopKernel){0});
   b->out->loads.n = b->out->stores.n = 0;
 }

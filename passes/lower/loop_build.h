@@ -25,13 +25,19 @@ typedef struct {
   const Guard *g; /* shared between copies, never changed */
 } Map;
 
-enum { MEMO_SLOTS = 128 };
 typedef struct Memo {
-  struct Memo *next; /* in the same slot */
-  Val val;
+  struct Memo *next; /* of the same value */
   Map map;
   int inst;
 } Memo;
+
+/* What this attempt knows of a value. */
+typedef struct Seen {
+  int attempt; /* that the rest belongs to */
+  Memo *memo;
+  int64_t work; /* of code generation, that went into it */
+  int times;    /* it is computed at so many places */
+} Seen;
 
 typedef struct {
   Lower *l;
@@ -45,10 +51,12 @@ typedef struct {
   int dim_dom[KDIM + 8];
   bool has_red; /* a reduction fixed the reduced dims */
   VEC(KInst) inst;
+  int64_t work; /* of code generation, in operations */
+  Val heavy;    /* the one to put in memory when it is too much */
+  int64_t heavy_score;
   VEC(Val) inst_homed; /* values to store besides the roots */
   VEC(int) homed_inst;
   VEC(Map) homed_map;
-  Memo *memo[MEMO_SLOTS]; /* what is computed, by value */
   Built *out;
   Refusal refusal; /* BUILT so far; else everything returns */
 } Build;
@@ -80,8 +88,15 @@ Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact); /* floor(e /
    a refusal stands ---- */
 int lb_build(Build *b, Val v, const Map *m);
 int lb_refuse(Build *b, Refusal r); /* -1 */
+<<<<<<< HEAD
 int lb_row_major(Build *b, Val v);  /* refuses: v must lie in memory row by row, for the index map here */
 int lb_load(Build *b, Val v, const Map *m, Imm fill, const Ix *linear);
+=======
+int lb_store_first(Build *b, Val v,
+                   Why why);       /* refuses: v must be in memory; WHY_INDEX: no map reaches its operands */
+int lb_row_major(Build *b, Val v); /* refuses: v must lie in memory row by row, for the index map here */
+int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear);
+>>>>>>> main
 bool lb_is_loaded(const Build *b, Val v); /* is v read from memory in this kernel? */
 int lb_emit(Build *b, KInst in);
 KInst lb_inst0(KInstKind kind, DType dt, Val v);

@@ -233,6 +233,17 @@ static bool reduced_dims(Build *b, const Map *m, const int64_t *ext, int n, Ix *
   return j == b->space->ndom;
 }
 
+/* Instruction i is computed from sums of this kernel. */
+static bool follows_reduction(const Build *b, int i) {
+  bool *from = NEWN(b->a, bool, i + 1);
+  for (int k = 0; k <= i; k++) {
+    int arg[4], n = inst_args(&b->inst.v[k], arg);
+    from[k] = b->inst.v[k].kind == KI_REDUCE;
+    for (int j = 0; j < n; j++) from[k] |= from[arg[j]];
+  }
+  return from[i];
+}
+
 int lb_build_reduce(Build *b, Val v, const Map *m) {
   const Node *n = g_node(b->g, v);
   Val a = n->in[0];
@@ -246,10 +257,8 @@ int lb_build_reduce(Build *b, Val v, const Map *m) {
     count *= ext[i];
     is_axis[axes->v[i]] = true;
   }
-  int others = 0;
-  for (int i = 0; i < b->inst.n; i++) others += b->inst.v[i].kind == KI_REDUCE;
   memset(red, 0, sizeof red);
-  if (count > 1 && (others >= MAX_REDUCE || !reduced_dims(b, m, ext, axes->n, red))) return -1;
+  if (count > 1 && !reduced_dims(b, m, ext, axes->n, red)) return -1;
   Map c = *m;
   c.rank = from->rank;
   for (int i = 0, k = 0, r = 0; i < from->rank; i++) {
@@ -263,6 +272,13 @@ int lb_build_reduce(Build *b, Val v, const Map *m) {
   int x = lb_build(b, a, &c);
   if (x < 0) return -1;
   if (count == 1) return n->op == OP_reduce_m2 || n->op == OP_argmax ? lb_emit_imm(b, n->dt, 0, v) : x;
+  int others = 0;
+  for (int i = 0; i < b->inst.n; i++) others += b->inst.v[i].kind == KI_REDUCE;
+  if (others >= MAX_REDUCE && !(b->nroots == 1 && v == b->roots[0])) {
+    bool chain = b->nroots == 1 && a != b->roots[0] && !lb_is_loaded(b, a) && follows_reduction(b, x);
+    return chain ? lb_store_first(b, a, WHY_WORK)
+                 : -1; /* with its operand in memory none of the others is needed */
+  }
   KInst k = lb_inst0(KI_REDUCE, n->dt, v);
   k.op = n->op;
   k.arg[0] = x;

@@ -26,7 +26,9 @@ typedef struct {
 
 struct Lower {
   Arena *arena;
-  Arena *attempt; /* of the loop kernel being built */
+  Arena *attempt;    /* of the loop kernel being built */
+  struct Seen *seen; /* per value, by the attempts so far (loop_build.h) */
+  int attempts;
   const Graph *g;
   Program *p; /* p->has says how far it is */
   LowerOptions opt;

@@ -1,25 +1,48 @@
 /* Reads tar archives from front to end. zlib unpacks gzip, because libarchive does not check its checksum. */
 #include "runtime/data/archive.h"
-#include "ir/memory.h"
+#include "runtime/file.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
+
+static const int64_t MOST_UNPACKED = (int64_t)4 << 30; /* a small file may unpack to terabytes */
 
 /* The archive's bytes, unpacked where they are gzip's. */
 typedef struct {
   gzFile gz;
+  int64_t left;
   char block[1 << 16];
 } Packed;
+
+static const char too_long[] = "it unpacks to more than 4 GiB";
+
+void *gzip_open(const char *path, Diags *d) {
+  const char *why;
+  int fd = file_open(path, &why);
+  if (fd < 0) {
+    diag_error(d, NULL, "cannot read %s: %s", path, why);
+    return NULL;
+  }
+  gzFile g = gzdopen(fd, "rb");
+  if (!g) {
+    close(fd);
+    out_of_memory(path, 0);
+  }
+  return g;
+}
 
 const char *gzip_damage(void *gz) {
   int err;
   const char *text = gzerror(gz, &err);
   if (err == Z_OK) return NULL;
   if (err == Z_ERRNO) return strerror(errno);
+  if (err == Z_MEM_ERROR) out_of_memory("unpacking a file", 0);
   if (err == Z_BUF_ERROR) return "the compressed data end too early";
   for (const char *p; (p = strstr(text, ": "));) text = p + 2; /* zlib puts the path in front */
   return text;
@@ -33,6 +56,7 @@ static la_ssize_t packed_read(struct archive *a, void *from, const void **block)
   Packed *p = from;
   int n = gzread(p->gz, p->block, sizeof p->block);
   const char *wrong = gzip_damage(p->gz);
+  if (n > 0 && (p->left -= n) < 0) wrong = too_long;
   *block = p->block;
   if (!wrong) return n;
   archive_set_error(a, EIO, "%s", wrong);
@@ -41,7 +65,8 @@ static la_ssize_t packed_read(struct archive *a, void *from, const void **block)
 
 /* What follows the archive's end; the checksum is behind it. NULL, or what is wrong. */
 static const char *packed_rest(Packed *p) {
-  while (gzread(p->gz, p->block, sizeof p->block) > 0) continue;
+  for (int n; (n = gzread(p->gz, p->block, sizeof p->block)) > 0;)
+    if ((p->left -= n) < 0) return too_long;
   return gzip_damage(p->gz);
 }
 
@@ -82,10 +107,9 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
   *data = NULL;
   if (!a) out_of_memory("reading an archive", 0);
   errno = 0;
-  packed->gz = gzopen(path, "rb");
+  packed->gz = gzip_open(path, d);
+  packed->left = MOST_UNPACKED;
   if (!packed->gz) {
-    if (!errno || errno == ENOMEM) out_of_memory(path, 0);
-    diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
     archive_read_free(a);
     free(packed);
     return ST_FILE;
@@ -140,8 +164,18 @@ Status archive_npz_member(const char *path, const char *name, uint8_t **data, in
   bool found = false;
   size_t len = strlen(name);
   if (!a) out_of_memory("reading an archive", 0);
+  struct stat at;
+  const char *why;
+  int fd = file_open(path, &why);
+  if (fd < 0 || fstat(fd, &at)) {
+    diag_error(d, NULL, "cannot read %s: %s", path, fd < 0 ? why : strerror(errno));
+    if (fd >= 0) close(fd);
+    archive_read_free(a);
+    return ST_FILE;
+  }
+  const int64_t most = max64(MOST_UNPACKED, 20 * (int64_t)at.st_size);
   archive_read_support_format_zip(a);
-  int rc = archive_read_open_filename(a, path, 1 << 16);
+  int rc = archive_read_open_fd(a, fd, 1 << 16);
   while (!found && rc == ARCHIVE_OK && (rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
     const char *member = archive_entry_pathname(e);
     if (!member) continue;
@@ -152,6 +186,8 @@ Status archive_npz_member(const char *path, const char *name, uint8_t **data, in
     *n = archive_entry_size(e);
     if (!archive_entry_size_is_set(e) || *n < 0)
       diag_error(d, NULL, "%s: the size of '%s' is not known", path, name);
+    else if (*n > most)
+      diag_error(d, NULL, "%s: '%s' unpacks to more than %lld bytes", path, name, (long long)most);
     else st = read_member(a, *n, path, member, data, d);
   }
   if (!found && rc == ARCHIVE_EOF)
@@ -161,5 +197,6 @@ Status archive_npz_member(const char *path, const char *name, uint8_t **data, in
                archive_error_string(a) ? archive_error_string(a) : "no npz file");
   sb_free(&others);
   archive_read_free(a);
+  close(fd);
   return st;
 }

@@ -12,6 +12,8 @@ Status archive_member(const char *path, const char *name, int64_t most, uint8_t 
    malloc'ed. ST_FILE after reporting. */
 Status archive_npz_member(const char *path, const char *name, uint8_t **data, int64_t *n, Diags *d);
 
+/* A zlib file (gzFile) of a regular file; NULL after reporting. */
+void *gzip_open(const char *path, Diags *d);
 /* What is wrong with a zlib file (gzFile) that was being read; NULL: nothing. */
 const char *gzip_damage(void *gz);
 

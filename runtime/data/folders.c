@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef VEC(const char *) Names;
 
@@ -85,9 +86,10 @@ static bool is_picture(const char *path) {
   for (int i = 0; i < 3; i++)
     if (ends_in(path, names[i])) return true;
   uint8_t head[4] = {0};
-  FILE *f = fopen(path, "rb");
-  size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-  if (f) fclose(f);
+  const char *why;
+  int fd = file_open(path, &why);
+  ssize_t n = fd < 0 ? 0 : read(fd, head, sizeof head);
+  if (fd >= 0) close(fd);
   return n == 4 && (!memcmp(head, "\xff\xd8\xff", 3) || !memcmp(head, "\x89PNG", 4));
 }
 

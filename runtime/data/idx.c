@@ -21,6 +21,8 @@ static int64_t read_fully(gzFile g, uint8_t *p, int64_t n) {
   return at;
 }
 
+static const int64_t MOST = (int64_t)4 << 30; /* a small gzip file may unpack to terabytes */
+
 static Status read_data(gzFile g, const char *path, IdxFile *out, Diags *d) {
   int64_t count = 1;
   for (int i = 0; i < out->rank; i++) {
@@ -30,8 +32,8 @@ static Status read_data(gzFile g, const char *path, IdxFile *out, Diags *d) {
       return ST_FILE;
     }
     out->dim[i] = (int64_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
-    if (__builtin_mul_overflow(count, out->dim[i], &count)) {
-      diag_error(d, NULL, "%s: its sizes overflow", path);
+    if (__builtin_mul_overflow(count, out->dim[i], &count) || count > MOST) {
+      diag_error(d, NULL, "%s: its sizes overflow: they declare more than %lld bytes", path, (long long)MOST);
       return ST_FILE;
     }
   }
@@ -67,13 +69,8 @@ static Status read_data(gzFile g, const char *path, IdxFile *out, Diags *d) {
 
 Status idx_read(const char *path, int rank, IdxFile *out, Diags *d) {
   *out = (IdxFile){.rank = rank};
-  errno = 0;
-  gzFile g = gzopen(path, "rb");
-  if (!g) {
-    if (!errno || errno == ENOMEM) out_of_memory(path, 0);
-    diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
-    return ST_FILE;
-  }
+  gzFile g = gzip_open(path, d);
+  if (!g) return ST_FILE;
   gzbuffer(g, 1 << 17);
   uint8_t magic[4] = {0};
   Status st = ST_FILE;

@@ -1,8 +1,8 @@
 /* Decoding keeps no state between pictures, so any number of threads may do it. Damage that libjpeg only
-   warns of (data that end early) is an error here: such a picture has grey areas that nobody would notice. */
+   warns of is an error here: such a picture has wrong areas that nobody would notice. */
 #include "runtime/data/picture.h"
 #include "runtime/data/pixels.h"
-#include "ir/memory.h"
+#include "runtime/file.h"
 
 #include <errno.h>
 #include <jpeglib.h>
@@ -11,8 +11,10 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { MAX_SIDE = 16384, MAX_FILE = 1 << 28 };
+enum { MAX_SIDE = 16384, MAX_PIXELS = 1 << 26, MAX_FILE = 1 << 28 };
 
 /* Interleaved pixels. */
 typedef struct {
@@ -21,30 +23,23 @@ typedef struct {
 } Raw;
 
 uint8_t *picture_file(const char *path, size_t most, size_t *n, Reason *why) {
-  FILE *f = fopen(path, "rb");
+  const char *wrong = NULL;
+  struct stat st;
   uint8_t *p = NULL;
-  size_t cap = 0;
-  int err = f ? 0 : errno;
+  int fd = file_open(path, &wrong);
   *n = 0;
-  while (!err) {
-    if (*n == cap) {
-      cap = cap ? 2 * cap : 16384;
-      if (cap > 2 * most + 16384) {
-        err = EFBIG;
-        break;
-      }
-      p = xrealloc(p, cap, path);
-    }
-    size_t got = fread(p + *n, 1, cap - *n, f);
-    *n += got;
-    if (!got) {
-      err = ferror(f) ? EIO : *n > most ? EFBIG : 0;
-      break;
-    }
+  if (fd >= 0 && fstat(fd, &st)) wrong = strerror(errno);
+  else if (fd >= 0 && (uint64_t)st.st_size > most) wrong = strerror(EFBIG);
+  if (!wrong) p = xmalloc((size_t)st.st_size + 1, path);
+  while (!wrong && *n < (size_t)st.st_size) {
+    ssize_t got = read(fd, p + *n, (size_t)st.st_size - *n);
+    if (got > 0) *n += (size_t)got;
+    else if (got == 0) break; /* it has become shorter */
+    else if (errno != EINTR) wrong = strerror(errno);
   }
-  if (f) fclose(f);
-  if (!err) return p;
-  snprintf(why->text, sizeof why->text, "cannot read %s: %s", path, strerror(err));
+  if (fd >= 0) close(fd);
+  if (!wrong) return p;
+  snprintf(why->text, sizeof why->text, "cannot read %s: %s", path, wrong);
   free(p);
   return NULL;
 }
@@ -63,8 +58,21 @@ static void jpeg_failed(j_common_ptr j) {
   longjmp(t->trap, 1);
 }
 
+/* Warnings that say that pixels are wrong; the others are of bytes between the data, odd versions and transforms. */
 static void jpeg_said(j_common_ptr j, int level) {
-  if (level < 0 && (j->err->msg_code == JWRN_JPEG_EOF || j->err->msg_code == JWRN_HIT_MARKER)) jpeg_failed(j);
+  static const int damage[] = {JWRN_JPEG_EOF,    JWRN_HIT_MARKER,     JWRN_HUFF_BAD_CODE,
+                               JWRN_MUST_RESYNC, JWRN_ARITH_BAD_CODE, JWRN_BOGUS_PROGRESSION};
+  for (size_t i = 0; level < 0 && i < sizeof damage / sizeof *damage; i++)
+    if (j->err->msg_code == damage[i]) jpeg_failed(j);
+}
+
+/* A small file may hold thousands of scans, each of which goes over the whole picture. */
+static void jpeg_goes_on(j_common_ptr j) {
+  enum { MOST_SCANS = 100 };
+  JpegTrap *t = (JpegTrap *)(void *)j->err;
+  if (!j->is_decompressor || ((j_decompress_ptr)j)->input_scan_number <= MOST_SCANS) return;
+  snprintf(t->text, sizeof t->text, "it has more than %d scans", MOST_SCANS);
+  longjmp(t->trap, 1);
 }
 
 static struct jpeg_error_mgr *jpeg_trap(JpegTrap *t) {
@@ -75,35 +83,65 @@ static struct jpeg_error_mgr *jpeg_trap(JpegTrap *t) {
   return &t->base;
 }
 
-/* The smallest eighth of the full size at which the shorter side is still twice what is wanted. */
-static unsigned eighths(unsigned w, unsigned h, unsigned want) {
-  unsigned side = w < h ? w : h, k = 1;
+/* The smallest eighth of the full size at which the shorter side is still twice what is wanted. Blocks that are cut off at
+   the edge hold more than the picture, and would leak into it. */
+static unsigned eighths(const struct jpeg_decompress_struct *j, unsigned want) {
+  unsigned side = j->image_width < j->image_height ? j->image_width : j->image_height, k = 1;
+  if (!want || j->image_width % (8 * (unsigned)j->max_h_samp_factor) ||
+      j->image_height % (8 * (unsigned)j->max_v_samp_factor))
+    return 8;
   while (k < 8 && side * k / 8 < 2 * want) k++;
   return k;
+}
+
+static int times(int a, int b) { /* of 0..255 as fractions */
+  int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
+/* A row of inverted CMYK, as Adobe's programs write it, to RGB or grey; as Pillow does. In place. */
+static void from_cmyk(uint8_t *row, unsigned width, int channels) {
+  for (unsigned x = 0; x < width; x++) {
+    const uint8_t *from = row + 4 * x;
+    int k = from[3], c[3];
+    for (int i = 0; i < 3; i++) c[i] = k - times(255 - from[i], k);
+    if (channels == 1) row[x] = (uint8_t)((c[0] * 19595 + c[1] * 38470 + c[2] * 7471 + 0x8000) >> 16);
+    for (int i = 0; i < 3 && channels == 3; i++) row[3 * x + (unsigned)i] = (uint8_t)c[i];
+  }
+}
+
+static const char *too_large(unsigned w, unsigned h, char text[200]) {
+  if (w <= MAX_SIDE && h <= MAX_SIDE && (uint64_t)w * h <= MAX_PIXELS) return NULL;
+  snprintf(text, 200, "it has %u x %u pixels; at most %d a side and %d in all are supported", w, h, MAX_SIDE,
+           MAX_PIXELS);
+  return text;
 }
 
 /* NULL, or what is wrong (in text). raw->p is to be freed either way. */
 static const char *jpeg_decode(const uint8_t *data, size_t n, int channels, int want, Raw *raw,
                                char text[200]) {
   struct jpeg_decompress_struct j;
+  struct jpeg_progress_mgr progress = {.progress_monitor = jpeg_goes_on};
   JpegTrap trap;
+  uint8_t *volatile four = NULL;
   j.err = jpeg_trap(&trap);
   if (setjmp(trap.trap)) {
     jpeg_destroy_decompress(&j);
+    free(four);
     snprintf(text, 200, "%s", trap.text);
     return text;
   }
   jpeg_create_decompress(&j);
   jpeg_mem_src(&j, data, (unsigned long)n);
   jpeg_read_header(&j, TRUE);
-  if (j.image_width > MAX_SIDE || j.image_height > MAX_SIDE) {
-    snprintf(text, 200, "it has %u x %u pixels; at most %d a side are supported", j.image_width,
-             j.image_height, MAX_SIDE);
+  if (too_large(j.image_width, j.image_height, text)) {
     jpeg_destroy_decompress(&j);
     return text;
   }
-  j.out_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-  j.scale_num = want ? eighths(j.image_width, j.image_height, (unsigned)want) : 8;
+  const bool cmyk = j.jpeg_color_space == JCS_CMYK || j.jpeg_color_space == JCS_YCCK;
+  j.progress = &progress;
+  j.out_color_space = cmyk ? JCS_CMYK : channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  j.scale_num = eighths(&j, (unsigned)want);
   j.scale_denom = 8;
   j.dct_method = JDCT_ISLOW;
   jpeg_start_decompress(&j);
@@ -111,12 +149,18 @@ static const char *jpeg_decode(const uint8_t *data, size_t n, int channels, int 
   raw->h = (int)j.output_height;
   size_t row = (size_t)raw->w * (size_t)channels;
   raw->p = xmalloc(row * (size_t)raw->h, "a picture");
+  if (cmyk) four = xmalloc((size_t)raw->w * 4, "a picture");
   while (j.output_scanline < j.output_height) {
-    JSAMPROW to = raw->p + j.output_scanline * row;
+    uint8_t *at = raw->p + j.output_scanline * row;
+    JSAMPROW to = four ? four : at;
     jpeg_read_scanlines(&j, &to, 1);
+    if (!four) continue;
+    from_cmyk(to, j.output_width, channels);
+    memcpy(at, to, row);
   }
   jpeg_finish_decompress(&j);
   jpeg_destroy_decompress(&j);
+  free(four);
   return NULL;
 }
 
@@ -202,6 +246,7 @@ static const char *png_decode(const uint8_t *data, size_t n, int channels, int w
   png_set_read_fn(png, &s, png_more);
   png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
   png_read_info(png, info);
+  if (too_large(png_get_image_width(png, info), png_get_image_height(png, info), text)) longjmp(s.trap, 1);
   png_set_expand(png);
   png_set_strip_16(png);
   png_set_strip_alpha(png);

@@ -79,3 +79,31 @@ $ jepac ir tiny.jepa --entry train_step --stage grad | head -1
   graph train_step {
 $ jepac explain tiny.jepa --memory --mode eval --entry forward | head -1
   arena    4.50 KiB
+
+By module, each with its parts: `net` counts what `net.0` and `net.2` do.
+
+$ jepac explain tiny.jepa --time --by module | awk '$1 ~ /^net|^[(]model|^module/ { print $1, $2 }'
+  module FLOP
+  (model) forward
+  net forward
+  net.0 forward
+  net.1 forward
+  net.2 forward
+$ jepac explain tiny.jepa --memory --by module | awk '/^live/ { on = 1 } on && $1 ~ /^net/ { print $1 }'
+  net
+  net.0
+  net.2
+$ jepac bench tiny.jepa --steps 1 --by module | awk '$1 == "net" { whole = $4 } $1 ~ /^net[.][02]$/ { parts += $4 } END { print (parts > 0 && whole >= parts && whole < 1.01 * parts + 0.1) }'
+  1
+$ jepac bench tiny.jepa --steps 1 --flame f.folded > f.txt && grep -c '^step;forward;net;0;k[0-9]*_.* [0-9]*$' f.folded && grep -c '^step;gradient;net;' f.folded | awk '{ print ($1 > 1) }'
+  2
+  1
+$ jepac bench tiny.jepa --steps 1 --flame f.svg > f.txt && grep -c '<title>net: ' f.svg && python3 -c "import xml.dom.minidom as m; print(m.parse('f.svg').documentElement.tagName)"
+  2
+  svg
+$ jepac explain tiny.jepa --fusion --by module
+  jepac: error: --fusion is told by line: --by module goes with --memory and --time
+  exit 2
+$ jepac explain sum.ir --memory --by module
+  jepac: error: a dump does not hold the paths of modules: --by module needs the model file
+  exit 2

@@ -2,7 +2,7 @@ Model files: exit 1 with file, line, column and caret; exit 3 when there is no f
 
 $ jepac check tiny.jepa | grep -v -e kernels -e arena
   tiny.jepa
-    entry forward(x: f32[16,8], label: i64[16]) -> loss: f32[], logits: f32[16,10]   13.0 kFLOP
+    entry forward(x: f32[16,8], label: i64[16]) -> loss: f32[], logits: f32[16,10]   13.1 kFLOP
     train Tiny on synthetic, batch 16, 2 epochs
     parameters   314 in 4 tensors, 1.23 KiB
     optimizer    628 in 8 tensors, 2.45 KiB
@@ -214,7 +214,7 @@ Files from other systems: a byte order mark, ends of lines, bytes that are no te
 
 $ printf '\357\273\277' | cat - tiny.jepa > mark.jepa; jepac check mark.jepa | head -2; jepac fmt mark.jepa | cmp - tiny.jepa
   mark.jepa
-    entry forward(x: f32[16,8], label: i64[16]) -> loss: f32[], logits: f32[16,10]   13.0 kFLOP
+    entry forward(x: f32[16,8], label: i64[16]) -> loss: f32[], logits: f32[16,10]   13.1 kFLOP
 $ sed -e 's/net(x)/nett(x)/' -e 's/$/\r/' tiny.jepa > crlf.jepa; jepac check crlf.jepa
   crlf.jepa:8:14: error: unknown name `nett` (did you mean `net`?)
           logits = nett(x)

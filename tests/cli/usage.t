@@ -6,6 +6,10 @@ $ jepac
     check    MODEL            parse, shapes, memory and FLOP estimate
     train    MODEL            compile and train
     eval     RUN              probes and protocols on a checkpoint
+    sweep    MODEL            train with each combination of settings, and compare
+    runs     DIR...           list the runs in folders
+    compare  RUN...           settings that differ, figures and curves of runs
+    report   RUN              curves and recipe of a run as a page
     run      MODEL|FILE.ir    run one entry on given tensors
     compile  MODEL            a library that needs no jepac
     ir       MODEL|FILE.ir    print a stage of the compiler
@@ -150,7 +154,7 @@ An option without effect is an error, by the command or by what else is on the l
 
 $ jepac fmt tiny.jepa --precision bf16 --threads 4
   jepac: error: jepac fmt takes no --precision: it would have no effect
-  jepac: note: it is an option of jepac check, train, eval, run, compile, ir, explain, verify and bench
+  jepac: note: it is an option of jepac check, train, eval, sweep, run, compile, ir, explain, verify and bench
   exit 2
 $ jepac ir tiny.jepa --set B=4 --conv direct --max-memory 1G >text
   jepac: error: --conv had no effect: with these arguments jepac ir does not use it

@@ -27,7 +27,7 @@ $ jepac ckpt diff run run/best.safetensors | tail -n 1 | sed 's/ (.*//'
 
 A run that was interrupted comes to the same best weights; resuming goes on from the last ones, never from the best.
 
-$ valid="jepac train own.jepa -q --data parts --set validate=3 --set patience=9"; $valid --out whole --epochs 6 && $valid --out cut --epochs 3 && $valid --out cut --epochs 6 --resume && jepac ckpt diff whole cut && jepac ckpt diff whole/best.safetensors cut/best.safetensors && grep val whole/run.jsonl > a && grep val cut/run.jsonl | diff a -
+$ valid="jepac train own.jepa -q --data parts --set validate=3 --set patience=9"; $valid --out whole --epochs 6 && $valid --out cut --epochs 3 && $valid --out cut --epochs 6 --resume && jepac ckpt diff whole cut && jepac ckpt diff whole/best.safetensors cut/best.safetensors && grep '"val\.' whole/run.jsonl > a && grep '"val\.' cut/run.jsonl | diff a -
   equal: 6 tensors
   equal: 6 tensors
 $ jepac train own.jepa -q --data parts --set validate=3 --set 'best=highest("top1")' --out best --epochs 4 && rm -f best/checkpoint.safetensors best/previous.safetensors && jepac train own.jepa -q --data parts --set validate=3 --out best --epochs 4 --resume --progress none && jepac ckpt diff best whole > differ; tail -n 1 best/run.jsonl | cut -c 1-13

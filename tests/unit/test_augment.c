@@ -220,8 +220,9 @@ START_TEST(bad_arguments) {
   Augmenter g;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     Setting c = call(bad[i].name, 1, &bad[i].arg), l = list(1, &c);
+    diags = diags_new(arena); /* of errors at one place the first is told */
     ck_assert_msg(augmenter_init(&g, &l, 3, 8, 8, 8, diags) == ST_MODEL, "%s", bad[i].name);
-    ck_assert_int_eq(diags_errors(diags), (int)i + 1);
+    ck_assert_int_eq(diags_errors(diags), 1);
   }
   Setting two[] = {call("flip", 0, NULL), call("saccade", 0, NULL)}, l = list(2, two);
   ck_assert_int_eq(augmenter_init(&g, &l, 3, 8, 8, 8, diags), ST_MODEL);

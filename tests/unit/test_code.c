@@ -1,6 +1,7 @@
 /* Compiled kernels as code: the object cache, code that equal kernels share, concurrent compilations, text
    forms, the verifier of kernels. */
 #include "codegen/emit/kind.h"
+#include "codegen/jit/cache.h"
 #include "codegen/jit/jit.h"
 #include "tests/unit/kernel_build.h"
 
@@ -65,6 +66,41 @@ START_TEST(test_object_cache) {
   ck_assert(kb_agree(b, &o, 1e-6, err, sizeof err));
   kb_free(b);
   ck_assert_int_eq(files_in(path), 2);
+  snprintf(cmd, sizeof cmd, "rm -r %s", dir);
+  ck_assert_int_eq(system(cmd), 0);
+}
+END_TEST
+
+/* Entries are code: only the user's own count. */
+START_TEST(test_cache_is_the_users) {
+  char dir[] = "/tmp/jepac_cache_XXXXXX", cmd[600], path[64];
+  static const struct {
+    const char *make;
+    bool found;
+  } cases[] = {{"true", true},
+               {"chmod 755 .", true},
+               {"chmod 777 .", false},
+               {"chmod 770 .", false},
+               {"chmod 666 jk_x", false},
+               {"mv jk_x y; ln -s y jk_x", false},
+               {"rm jk_x; mkfifo jk_x", false},
+               {"rm jk_x; mkdir jk_x", false},
+               {"chown 12345 jk_x", false},
+               {"chown 12345 .", false}};
+  ck_assert_ptr_nonnull(mkdtemp(dir));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    if (!strncmp(cases[i].make, "chown", 5) && geteuid()) continue;
+    snprintf(path, sizeof path, "%s/%zu", dir, i);
+    ck_assert(cache_write(path, "jk_x", "key", 3, "contents", 8));
+    snprintf(cmd, sizeof cmd, "cd %s && %s", path, cases[i].make);
+    ck_assert_int_eq(system(cmd), 0);
+    size_t n;
+    char *got = cache_read(path, "jk_x", "key", 3, &n);
+    ck_assert_msg(!got == !cases[i].found, "%s", cases[i].make);
+    free(got);
+    ck_assert_int_eq(cache_trusts(path), !strstr(cases[i].make, " .") || cases[i].found);
+    if (!cache_trusts(path)) ck_assert(!cache_write(path, "jk_y", "key", 3, "contents", 8));
+  }
   snprintf(cmd, sizeof cmd, "rm -r %s", dir);
   ck_assert_int_eq(system(cmd), 0);
 }
@@ -234,6 +270,7 @@ int main(void) {
   TCase *c = tcase_create("all");
   tcase_set_timeout(c, 600);
   tcase_add_test(c, test_object_cache);
+  tcase_add_test(c, test_cache_is_the_users);
   tcase_add_test(c, test_equal_kernels_share_code);
   tcase_add_test(c, test_convolutions_share_code);
   tcase_add_test(c, test_extents_share_code);

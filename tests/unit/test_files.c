@@ -225,7 +225,7 @@ static const struct {
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", "longer", 13},
     {"{'descr': '<f4', 'fortran_order': True, 'shape': (3,), }\n", "Fortran", 12},
     {"{'descr': '>f4', 'fortran_order': False, 'shape': (3,), }\n", "little-endian", 12},
-    {"{'descr': '<u2', 'fortran_order': False, 'shape': (3,), }\n", "element type", 6},
+    {"{'descr': '<u8', 'fortran_order': False, 'shape': (3,), }\n", "element type", 24},
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (-3,), }\n", "not a list", 12},
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (3", "not a list", 12},
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4294967296), }\n",

@@ -375,6 +375,16 @@ static const struct {
     {X "  return \"y\" %0 %0\n}", "t.ir:3:17: error: expected the end of the line, but found '%'"},
     {X "  returm \"y\" %0\n}", "expected a value, 'return', 'update' or '}', but found 'returm'"},
     {X "\x01", "unexpected byte 0x01"},
+    {"graph g {\r  return\r}\r", "a carriage return alone ends no line"},
+    {"graph g {\n %0: f32[2] = buffer \"b\" {init=copy(\"x\")}\n return \"y\" %0\n}\n",
+     "is a copy of \"x\", which is no state"},
+    {"graph g {\n %0: f32[2] = buffer \"b\" {init=copy(\"c\")}\n %1: f32[2] = buffer \"c\" "
+     "{init=copy(\"b\")}\n"
+     " return \"y\" %0\n}\n",
+     "is a copy of a copy of itself"},
+    {"graph g {\n %0: f32[2] = buffer \"b\" {init=copy(\"c\")}\n %1: f32[3] = buffer \"c\"\n return \"y\" "
+     "%0\n}\n",
+     "which has another type"},
     {X "}\n}", "t.ir:4:1: error: expected 'graph', but found '}'"},
 };
 
@@ -682,6 +692,7 @@ START_TEST(builder_errors_and_shorthands) {
   /* the graph keeps its own copies of names and lists */
   char name[] = "state", from[] = "other";
   Init init = {.kind = INIT_COPY, .from = from};
+  g_input(g, "other", IN_SLOT, DT_F32, &s, NULL);
   int in = g_node(g, g_input(g, name, IN_SLOT, DT_F32, &s, &init))->input;
   name[0] = from[0] = 'x';
   perm.v[0] = 7;
@@ -703,7 +714,8 @@ END_TEST
 START_TEST(diagnostics_have_carets) {
   Diags *d = diags_new(arena);
   Source src = {"m.jepa", "first\n\tx = relu(y)\nlast", 23};
-  Loc l = {&src, 2, 6, NULL}, end = {&src, 3, 5, NULL}, no_col = {&(Source){"n.jepa", NULL, 0}, 7, 0, NULL};
+  Loc l = {.src = &src, .line = 2, .col = 6}, end = {.src = &src, .line = 3, .col = 5},
+      no_col = {.src = &(Source){"n.jepa", NULL, 0}, .line = 7};
   diag_error(d, &l, "bad %s", "thing");
   diag_note(d, &end, "see here");
   diag_warning(d, &no_col, "hm");

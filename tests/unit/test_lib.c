@@ -383,9 +383,8 @@ START_TEST(sessions_of_one_model) {
   for (int i = 0; i < N; i++) pthread_join(thread[i], NULL);
   for (int i = 1; i < N; i++)
     ck_assert(!memcmp(f32(s[i], "net.0.weight"), f32(s[0], "net.0.weight"), 16 * 2 * sizeof(float)));
-  int reports = 0;
-  for (const char *p = jepac_message(m); (p = strstr(p, "not finite")); p++) reports++;
-  ck_assert_int_eq(reports, 10 * N);
+  const char *told = strstr(jepac_message(m), "not finite"); /* once, however often */
+  ck_assert(told && !strstr(told + 1, "not finite"));
   for (int i = 0; i < N; i++) jepac_session_free(s[i]);
   jepac_model_free(m);
 }

@@ -230,7 +230,7 @@ START_TEST(test_autodiff_shares_one_sweep) {
       y = g_input(g, "y", IN_ARG, DT_F32, SHAPE(3), NULL);
   Val unused = g_input(g, "unused", IN_ARG, DT_F32, SHAPE(2), NULL);
   Source *src = NEW(a, Source);
-  Loc forward = {src, 3, 1, NULL}, backward = {src, 9, 1, NULL};
+  Loc forward = {src, 3, 1, NULL, NULL}, backward = {src, 9, 1, NULL, NULL};
   src->path = "m.jepa";
   g->loc = &forward;
   Val loss = g_reduce(g, OP_reduce_sum, g_unary(g, OP_sin, g_binary(g, OP_mul, x, y)), INTS(0));
@@ -670,7 +670,7 @@ END_TEST
 START_TEST(test_cse) {
   Arena *a = arena_new();
   Graph *g = graph_new(a, "cse");
-  Loc first = {NULL, 1, 0, NULL}, second = {NULL, 2, 0, NULL};
+  Loc first = {NULL, 1, 0, NULL, NULL}, second = {NULL, 2, 0, NULL, NULL};
   Val x = g_input(g, "x", IN_ARG, DT_F32, SHAPE(2), NULL),
       y = g_input(g, "y", IN_ARG, DT_F32, SHAPE(2), NULL);
   Val seed = g_input(g, "seed", IN_RUNTIME, DT_I64, &scalar, NULL);

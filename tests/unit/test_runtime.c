@@ -218,6 +218,28 @@ START_TEST(exec_any_thread_count) {
 }
 END_TEST
 
+static void fn_burn(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
+  (void)ptr, (void)chunk, (void)scratch;
+  for (double end = now_seconds() + *(const double *)param; now_seconds() < end;) {}
+}
+
+/* No step is told to be faster than one of its chunks, whichever threads the system lets run. */
+START_TEST(profile_counts_every_thread) {
+  enum { STEPS = 30, THREADS = 6, ROUNDS = 10 };
+  static const double seconds = 1e-4;
+  Step step[STEPS];
+  for (int i = 0; i < STEPS; i++)
+    step[i] = (Step){.fn = fn_burn, .nchunk = i % 3 ? THREADS : 1, .param = &seconds, .name = "burn"};
+  Plan p = {.arena_bytes = 64, .scratch_bytes = 64, .step = step, .nstep = STEPS, .ncompute = STEPS};
+  Session *s = session_new(&p, THREADS);
+  session_profile(s, true);
+  for (int i = 0; i < ROUNDS; i++) session_run(s, 0, STEPS);
+  for (int i = 0; i < STEPS; i++)
+    ck_assert_msg(session_step_min(s)[i] >= seconds, "step %d: %g s", i, session_step_min(s)[i]);
+  session_free(s);
+}
+END_TEST
+
 /* Waits for the other of two steps to begin, param[1] seconds at most. */
 static atomic_int begun[2], met[2];
 static void fn_meet(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
@@ -437,6 +459,7 @@ int main(void) {
   tcase_add_test(t, rng_distributions);
   tcase_add_test(t, rng_blocks);
   tcase_add_test(t, exec_any_thread_count);
+  tcase_add_test(t, profile_counts_every_thread);
   tcase_add_test(t, exec_overlap);
   tcase_add_test(t, exec_commit_only_when_finite);
   tcase_add_test(t, exec_initial_values);

@@ -1,0 +1,199 @@
+#define _GNU_SOURCE /* strptime */
+#include "cli/run_info.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DEPTH = 4 };
+
+/* ---- settings ---- */
+static const char *compact(Cli *c, json_t *v) {
+  char *s = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+  const char *text = s ? arena_strdup(c->arena, s) : "?";
+  free(s);
+  size_t n = strlen(text);
+  return n >= 2 && *text == '"' ? arena_strndup(c->arena, text + 1, n - 2) : text;
+}
+
+static void flatten(Cli *c, RunInfo *r, const char *path, json_t *v) {
+  const char *key;
+  json_t *x;
+  if (json_is_object(v) && json_object_size(v)) {
+    json_object_foreach(v, key, x)
+        flatten(c, r, *path ? arena_printf(c->arena, "%s.%s", path, key) : arena_strdup(c->arena, key), x);
+    return;
+  }
+  RunSetting s = {path, compact(c, v)};
+  vec_push(c->arena, &r->set, s);
+}
+
+const RunSetting *run_setting(const RunInfo *r, const char *path) {
+  for (int i = 0; i < r->set.n; i++)
+    if (!strcmp(r->set.v[i].path, path)) return &r->set.v[i];
+  return NULL;
+}
+
+static void set(Cli *c, RunInfo *r, const char *path, const char *value) {
+  for (int i = 0; i < r->set.n; i++)
+    if (!strcmp(r->set.v[i].path, path)) {
+      r->set.v[i].value = value;
+      return;
+    }
+  RunSetting s = {path, value};
+  vec_push(c->arena, &r->set, s);
+}
+
+/* ---- curves ---- */
+const Series *run_curve(const RunInfo *r, const char *name) {
+  for (int i = 0; i < r->ncurve; i++)
+    if (!strcmp(r->curve[i].name, name)) return &r->curve[i];
+  return NULL;
+}
+
+double series_last(const Series *s) {
+  for (int i = s ? s->n - 1 : -1; i >= 0; i--)
+    if (isfinite(s->y[i])) return s->y[i];
+  return NAN;
+}
+
+double series_best(const Series *s, bool highest) {
+  double best = NAN;
+  for (int i = 0; s && i < s->n; i++)
+    if (isfinite(s->y[i]) && (isnan(best) || (highest ? s->y[i] > best : s->y[i] < best))) best = s->y[i];
+  return best;
+}
+
+/* ---- one run ---- */
+static void take_recipe(Cli *c, RunInfo *r, json_t *recipe) {
+  json_t *settings = json_object_get(recipe, "settings"), *best = json_object_get(settings, "best");
+  static const char *const own[] = {"batch", "epochs", "steps"};
+  flatten(c, r, "", settings);
+  for (int i = 0; i < 3; i++) {
+    json_t *v = json_object_get(recipe, own[i]);
+    if (json_integer_value(v) > 0) set(c, r, own[i], compact(c, v));
+  }
+  const char *model = json_string_value(json_object_get(recipe, "model"));
+  r->model = model ? arena_strdup(c->arena, model) : "?";
+  const char *metric = "loss", *key;
+  json_t *call;
+  json_object_foreach(best, key, call) {
+    const char *m = json_string_value(json_object_get(call, "metric"));
+    if (m) metric = m;
+    r->highest = !strcmp(key, "highest");
+  }
+  r->best = arena_printf(c->arena, "val.%s", metric);
+}
+
+static void take_header(Cli *c, RunInfo *r, json_t *h) {
+  const char *when = json_string_value(json_object_get(h, "time")),
+             *host = json_string_value(json_object_get(h, "host"));
+  struct tm utc = {0};
+  if (when && !r->time) {
+    r->time = arena_strdup(c->arena, when);
+    if (strptime(when, "%Y-%m-%dT%H:%M:%SZ", &utc)) r->started = (double)timegm(&utc);
+  }
+  if (host) r->host = arena_strdup(c->arena, host);
+  r->steps = json_integer_value(json_object_get(h, "steps"));
+  r->per_epoch = json_integer_value(json_object_get(h, "steps_per_epoch"));
+  json_t *seed = json_object_get(h, "seed");
+  if (seed) set(c, r, "seed", compact(c, seed));
+}
+
+static bool is_locked(Cli *c, const char *folder) {
+  int fd = open(arena_printf(c->arena, "%s/lock", folder), O_RDONLY | O_CLOEXEC);
+  bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+  if (fd >= 0) close(fd);
+  return locked;
+}
+
+static Status read_run(Cli *c, const char *folder, RunInfo *r) {
+  const char *path = arena_printf(c->arena, "%s/run.jsonl", folder);
+  Source *src = source_read(c->arena, path);
+  if (!src) return cli_fail(c, ST_FILE, "cannot read %s: %s", path, strerror(errno));
+  *r = (RunInfo){.folder = folder, .name = folder, .running = is_locked(c, folder)};
+  bool first = true;
+  for (const char *p = src->text, *end; *p; p = *end ? end + 1 : end, first = false) {
+    end = p + strcspn(p, "\n");
+    json_t *o = json_loadb(p, (size_t)(end - p), 0, NULL), *recipe = json_object_get(o, "recipe");
+    if (first && recipe) take_recipe(c, r, recipe);
+    if (json_object_get(o, "run")) take_header(c, r, o);
+    json_t *step = json_object_get(o, "step");
+    if (json_integer_value(step) > r->step) r->step = json_integer_value(step);
+    json_decref(o);
+    if (first && !recipe)
+      return cli_fail(c, ST_FILE, "%s is no log of a run: its first line is no recipe", path);
+  }
+  if (first) return cli_fail(c, ST_FILE, "%s is empty", path);
+  r->curve = plot_log(c->arena, src, &r->ncurve);
+  if (!run_curve(r, r->best)) r->best = NULL;
+  return ST_OK;
+}
+
+/* ---- many ---- */
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+typedef VEC(const char *) Paths;
+
+static void search(Cli *c, const char *folder, int depth, Paths *out) {
+  if (!access(arena_printf(c->arena, "%s/run.jsonl", folder), F_OK)) {
+    vec_push(c->arena, out, folder);
+    return;
+  }
+  DIR *dir = depth ? opendir(folder) : NULL;
+  Paths inner = {0};
+  for (struct dirent *e; dir && (e = readdir(dir));) {
+    struct stat st;
+    const char *path = arena_printf(c->arena, "%s/%s", folder, e->d_name);
+    if (e->d_name[0] != '.' && !stat(path, &st) && S_ISDIR(st.st_mode)) vec_push(c->arena, &inner, path);
+  }
+  if (dir) closedir(dir);
+  if (inner.n) qsort((void *)inner.v, (size_t)inner.n, sizeof *inner.v, by_text);
+  for (int i = 0; i < inner.n; i++) search(c, inner.v[i], depth - 1, out);
+}
+
+/* Without what all folders begin with, up to a slash. */
+static void shorten(Cli *c, RunInfos *runs) {
+  size_t common = runs->n > 1 ? strlen(runs->v[0].folder) : 0;
+  for (int i = 1; i < runs->n; i++) {
+    size_t k = 0;
+    while (k < common && runs->v[0].folder[k] == runs->v[i].folder[k]) k++;
+    common = k;
+  }
+  while (common && runs->v[0].folder[common - 1] != '/') common--;
+  for (int i = 0; i < runs->n; i++) {
+    const char *name = runs->v[i].folder + common, *slash = runs->n == 1 ? strrchr(name, '/') : NULL;
+    runs->v[i].name = arena_strdup(c->arena, slash && slash[1] ? slash + 1 : name);
+  }
+}
+
+Status runs_find(Cli *c, char *const *path, int n, RunInfos *out) {
+  for (int i = 0; i < n; i++) {
+    Paths found = {0};
+    char *clean = arena_strdup(c->arena, path[i]);
+    for (size_t k = strlen(clean); k > 1 && clean[k - 1] == '/'; k--) clean[k - 1] = 0;
+    search(c, clean, DEPTH, &found);
+    if (!found.n) return cli_fail(c, ST_FILE, "%s is no run and holds none: there is no run.jsonl", clean);
+    for (int k = 0; k < found.n; k++) {
+      RunInfo r;
+      bool twice = false;
+      for (int m = 0; m < out->n; m++) twice |= !strcmp(out->v[m].folder, found.v[k]);
+      if (twice) continue;
+      Status s = read_run(c, found.v[k], &r);
+      if (s) return s;
+      vec_push(c->arena, out, r);
+    }
+  }
+  shorten(c, out);
+  return ST_OK;
+}

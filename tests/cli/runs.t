@@ -1,0 +1,81 @@
+Runs beside each other: what differs, the last and the best figures; a page, CSV, event files.
+
+$ mkdir e && mkarrays e/train.npz x=f4:30x4 label=i8:30 && mkarrays e/test.npz x=f4:13x4 label=i8:13
+$ sweep="jepac sweep own.jepa --data e --set optimizer.lr=1e-1,3e-2 --set seed=1..2 --set validate=3 --epochs 4 --jobs 2 --out sw"; $sweep 2>&1 | sed 's/^[1-4] of 4/N of 4/' | sort; ls sw/*.html
+  
+  N of 4  sw/optimizer.lr=1e-1,seed=1
+  N of 4  sw/optimizer.lr=1e-1,seed=2
+  N of 4  sw/optimizer.lr=3e-2,seed=1
+  N of 4  sw/optimizer.lr=3e-2,seed=2
+  optimizer.lr=1e-1,seed=1                 0.1     1    12  0.26814   0.23408         1  loss 0.23408
+  optimizer.lr=1e-1,seed=2                 0.1     2    12  0.26146   0.21527         1  loss 0.21527
+  optimizer.lr=3e-2,seed=1                0.03     1    12  0.69781   0.70931   0.84615  loss 0.70931
+  optimizer.lr=3e-2,seed=2                0.03     2    12   0.7244   0.67197         1  loss 0.67197
+  picture: sw/compare.html
+  run                       optimizer.adamw.lr  seed  step     loss  val.loss  val.top1          best
+  sw/compare.html
+
+The same command again goes on: nothing is left to do, and the logs stay as they are but for the header of each process.
+
+$ cat sw/*/run.jsonl | grep '"step"' > before; rm -r 'sw/optimizer.lr=3e-2,seed=2'; jepac sweep own.jepa -q --data e --set optimizer.lr=1e-1,3e-2 --set seed=1..2 --set validate=3 --epochs 4 --out sw | wc -l; cat sw/*/run.jsonl | grep '"step"' | sed 's/"images.*//' > after; sed 's/"images.*//' before | cmp - after
+  7
+$ jepac runs sw | sed -E 's/20[0-9-]+T[0-9:]+Z/TIME/'
+  run                          begun                 model                        step        loss  best                  state
+  sw/optimizer.lr=1e-1,seed=1  TIME  Net                         12/12     0.26814  loss 0.23408          done
+  sw/optimizer.lr=1e-1,seed=2  TIME  Net                         12/12     0.26146  loss 0.21527          done
+  sw/optimizer.lr=3e-2,seed=1  TIME  Net                         12/12     0.69781  loss 0.70931          done
+  sw/optimizer.lr=3e-2,seed=2  TIME  Net                         12/12      0.7244  loss 0.67197          done
+$ jepac train tiny.jepa -q --steps 4 --out tiny --tensorboard && jepac compare tiny sw/*1e-1,seed=1 -o c.html --csv c.csv --tensorboard tb | cut -c 1-30; ls tb tb/tiny tiny | grep -v previous | sed 's/tfevents.*/tfevents/'; head -n 3 c.csv | cut -c 1-20
+  jepac: warning: these are runs of different models: tiny is of Tiny, sw/optimizer.lr=1e-1,seed=1 of Net
+  run                          m
+  tiny                          
+  sw/optimizer.lr=1e-1,seed=1   
+  
+  picture: c.html
+  tb:
+  sw
+  tiny
+  
+  tb/tiny:
+  events.out.tfevents
+  
+  tiny:
+  checkpoint.safetensors
+  events.out.tfevents
+  run.jsonl
+  run.svg
+  run,step,name,value
+  tiny,1,loss,2.366290
+  tiny,2,loss,2.249660
+$ jepac compare tiny -o c.html --tensorboard tb/tiny/..; jepac compare tiny sw -o c.html --tensorboard tb | tail -n 1
+  run   step    loss
+  tiny     4  2.3773
+  jepac: error: tb/tiny/../tiny already has event files: remove them or choose another folder
+  jepac: warning: these are runs of different models: tiny is of Tiny, sw/optimizer.lr=1e-1,seed=1 of Net
+  jepac: error: tb/tiny already has event files: remove them or choose another folder
+  sw/optimizer.lr=3e-2,seed=2                 -                   -                     -                    -                        -                          -                       -                        -                      -                      -                                      -                                        -      8      20   8     2                4                  3  [{"array":{"name":"x","shape":[4],"class...                 0                0.03         3    12   0.7244   0.67197         1  loss 0.67197
+$ grep -c 'const data = {' c.html; jepac report tiny && grep -o '\["optimizer.adamw.lr.warmup_cosine.warmup","10"\]' tiny/curves.html
+  1
+  tiny/curves.html
+  ["optimizer.adamw.lr.warmup_cosine.warmup","10"]
+$ sed -n 2p tiny/run.jsonl | tr -d '\n' | sed -E 's/"(time|version|host)": "[^"]*"/"\1": ./g'; jepac train tiny.jepa -q --steps 6 --out tiny --resume 2>/dev/null; grep -c '"run": 4, "time"' tiny/run.jsonl
+  {"run": 0, "time": ., "version": ., "command": ["jepac", "train", "tiny.jepa", "-q", "--steps", "4", "--out", "tiny", "--tensorboard"], "model": "DIR/tiny.jepa", "data": "", "steps": 4, "steps_per_epoch": 16, "samples": 256, "seed": 0, "host": .}1
+
+What cannot be.
+
+$ jepac compare nothere; mkdir none; jepac runs none; mkdir bad; echo hello > bad/run.jsonl; jepac compare bad
+  jepac: error: nothere is no run and holds none: there is no run.jsonl
+  jepac: error: none is no run and holds none: there is no run.jsonl
+  jepac: error: bad/run.jsonl is no log of a run: its first line is no recipe
+  exit 3
+$ jepac sweep own.jepa --set optimizer.lr=1,,2; jepac sweep own.jepa --set width=4,x; jepac sweep own.jepa --set seed=1,2 --set seed=3
+  jepac: error: --set optimizer.lr=1,,2: a value is empty
+  own.jepa:4:16: error: `inputs` of Linear must be a number, but is "x"
+        net = Linear(width, classes)
+                     ^
+  jepac: note: with the settings width=x
+  jepac: error: --set seed is given twice
+  exit 2
+$ jepac sweep own.jepa -q --data nothere --set seed=1,2 --out failing; cat failing/*1.log
+  jepac: error: 2 of 2 runs failed; the first with exit 3: their messages are in failing/*.log
+  jepac: error: nothere has neither train.npz nor train.safetensors, train/x.npy, data.npz, data.safetensors or x.npy
