@@ -70,22 +70,6 @@ static bool verify_node(const Check *c, Val v) {
   return true;
 }
 
-<<<<<<< HEAD
-/* What it is a copy of is a state of its type, and a copy of it only where that ends. */
-static bool verify_copy(const Check *c, const char *where, int i) {
-  const Graph *g = c->g;
-  const Node *n = g_node(g, g->inputs.v[i].val);
-  for (int at = i, steps = 0; g->inputs.v[at].init.kind == INIT_COPY; steps++) {
-    const char *from = g->inputs.v[at].init.from;
-    at = from ? g_find_input(g, from) : -1;
-    if (at < 0) return fail(c, where, "is a copy of \"%.100s\", which does not exist", from ? from : "");
-    const Input *x = &g->inputs.v[at];
-    const Node *m = g_node(g, x->val);
-    if (!input_is_state(x->kind)) return fail(c, where, "is a copy of \"%.100s\", which is no state", from);
-    if (m->dt != n->dt || !shape_eq(&m->shape, &n->shape))
-      return fail(c, where, "is a copy of \"%.100s\", which has another type", from);
-    if (steps > g->inputs.n) return fail(c, where, "is a copy of a copy of itself");
-=======
 /* What a copy leads to is a state of its type that is no copy. */
 static bool verify_copy(const Check *c, const char *where, const Input *in) {
   const Graph *g = c->g;
@@ -102,7 +86,6 @@ static bool verify_copy(const Check *c, const char *where, const Input *in) {
     const Node *of = g_node(g, from->val);
     if (of->dt != n->dt || !shape_eq(&of->shape, &n->shape))
       return fail(c, where, "is a copy of \"%.100s\", which has another type", from->name);
->>>>>>> main
   }
   return true;
 }
@@ -135,11 +118,7 @@ static bool verify_input(const Check *c, int i) {
   if (in->init.kind == INIT_COPY &&
       (!in->init.from || !*in->init.from || strcmp(in->init.from, in->name) == 0))
     return fail(c, where, "is initialized by copying nothing or itself");
-<<<<<<< HEAD
-  return in->init.kind != INIT_COPY || verify_copy(c, where, i);
-=======
   return in->init.kind != INIT_COPY || verify_copy(c, where, in);
->>>>>>> main
 }
 
 static bool verify_output(const Check *c, int i) {

@@ -40,18 +40,13 @@ static bool equal_ints(const Ints *a, const Ints *b) {
 /* -0 is not 0; beyond 2^53 an i64 is more than a double. */
 static bool same_imm(Imm x, Imm y) {
   double a = (double)x, b = (double)y;
+  /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
   return !memcmp(&a, &b, sizeof a) && (x == y || x != x);
 }
 
 static bool equal_nodes(const Node *a, const Node *b) {
   if (a->op != b->op || a->op == OP_input || a->dt != b->dt || a->nin != b->nin) return false;
-<<<<<<< HEAD
   if (!shape_eq(&a->shape, &b->shape) || !same_imm(a->imm, b->imm)) return false;
-=======
-  /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
-  if (!shape_eq(&a->shape, &b->shape) || memcmp(&a->imm, &b->imm, sizeof a->imm))
-    return false; /* -0 is not 0 */
->>>>>>> main
   for (int i = 0; i < a->nin; i++)
     if (a->in[i] != b->in[i]) return false;
   if (a->ext && (strcmp(a->ext->library, b->ext->library) || strcmp(a->ext->symbol, b->ext->symbol) ||

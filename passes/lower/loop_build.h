@@ -88,15 +88,10 @@ Ix lb_quotient(Build *b, const Affine *e, int64_t div, bool exact); /* floor(e /
    a refusal stands ---- */
 int lb_build(Build *b, Val v, const Map *m);
 int lb_refuse(Build *b, Refusal r); /* -1 */
-<<<<<<< HEAD
-int lb_row_major(Build *b, Val v);  /* refuses: v must lie in memory row by row, for the index map here */
-int lb_load(Build *b, Val v, const Map *m, Imm fill, const Ix *linear);
-=======
 int lb_store_first(Build *b, Val v,
                    Why why);       /* refuses: v must be in memory; WHY_INDEX: no map reaches its operands */
 int lb_row_major(Build *b, Val v); /* refuses: v must lie in memory row by row, for the index map here */
-int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear);
->>>>>>> main
+int lb_load(Build *b, Val v, const Map *m, Imm fill, const Ix *linear);
 bool lb_is_loaded(const Build *b, Val v); /* is v read from memory in this kernel? */
 int lb_emit(Build *b, KInst in);
 KInst lb_inst0(KInstKind kind, DType dt, Val v);
