@@ -39,7 +39,7 @@ typedef struct {
   int narg;
   NameValue set[MAX_SET];
   int nset;
-  int64_t seed, threads, epochs, steps, max_memory, patience;                          /* -1: not given */
+  int64_t seed, threads, epochs, steps, max_memory, rank_timeout;                      /* -1: not given */
   int64_t jobs;                                                                        /* 0: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */

@@ -97,7 +97,7 @@ static const char *run_folder(Cli *c) {
 
 static Status decide_length(Train *t) {
   int64_t steps = OPT(t->c, steps), epochs = OPT(t->c, epochs);
-  t->batches = t->recipe->accumulate;
+  t->batches = t->recipe->accumulate * t->recipe->parts;
   t->per_epoch = loader_steps_per_epoch(t->loader) / t->batches;
   if (t->per_epoch < 1)
     return cli_fail(t->c, ST_FILE, "the data has %lld samples, less than one step of %lld",
@@ -382,7 +382,7 @@ static Status train_steps(Train *t) {
   t->logged_step = t->step;
   if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
   while (t->step < t->total && !stop_signal && !enough(t)) {
-    for (int64_t batch = 0; batch < t->batches; batch++) {
+    for (int64_t batch = 0; batch < t->batches; batch += t->recipe->parts) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
     }
@@ -426,7 +426,8 @@ static Status prepare(Train *t) {
   Status s;
   t->loader = loader_open(&t->recipe->data, t->data, t->recipe->batch, t->info.seed, true, c->diags, &s);
   if (!t->loader) return s;
-  if (c->ranks) loader_share(t->loader, c->ranks->rank, c->ranks->count);
+  if (c->ranks)
+    (t->recipe->parts > 1 ? loader_every : loader_share)(t->loader, c->ranks->rank, c->ranks->count);
   if ((s = decide_length(t))) return s;
   if ((s = validator_open(c, &t->valid, t->recipe, t->folder, t->data, t->info.seed, t->per_epoch, t->total)))
     return s;

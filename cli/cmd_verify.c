@@ -273,7 +273,7 @@ static Status choose_size(Verify *v, const Graph **g) {
     if ((s = cli_subject(c, g, &own))) return s;
     v->flops = work(*g);
   }
-  if (v->flops > MOST_GFLOP * 1e9 && !batch_is_told(c)) {
+  if (v->flops > MOST_GFLOP * 1e9) {
     cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
              human_count(c->arena, v->flops));
     diag_note(c->diags, NULL, "make it smaller: --set NAME=VALUE for its widths");

@@ -54,7 +54,7 @@ static const OptionRow option_table[] = {
      CMD_TRAIN | CMD_BENCH | CMD_CHECK | CMD_RUN | CMD_IR | CMD_EXPLAIN | CMD_COMPILE, AT(max_memory), "SIZE",
      "arena budget: 512M, 2G"},
     {"tensorboard", 0, OPT_FLAG, CMD_TRAIN, AT(tensorboard), NULL, "also event files for TensorBoard in RUN"},
-    {"patience", 0, OPT_NATURAL, CMD_TRAIN, AT(patience), "SECONDS",
+    {"rank-timeout", 0, OPT_NATURAL, CMD_TRAIN, AT(rank_timeout), "SECONDS",
      "several ranks end when one has not answered for so long (default: 60)"},
     {"log", 0, OPT_TEXT, CMD_TRAIN, AT(log), "FILE", "instead of RUN/run.jsonl"},
     {"progress", 0, OPT_CHOICE, CMD_TRAIN, AT(progress), "auto|plain|none", "progress display"},

@@ -6,7 +6,7 @@ enum { PATIENCE = 60 };
 
 Status cli_ranks_start(Cli *c) {
   Status s = ranks_start(cli_compiler(c, 0), PATIENCE, &c->ranks);
-  int64_t patience = OPT(c, patience);
+  int64_t patience = OPT(c, rank_timeout);
   if (c->ranks && patience > 0) c->ranks->patience = (double)patience;
   if (c->ranks) c->compiler.ranks = c->ranks->count;
   return s;

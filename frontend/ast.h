@@ -76,7 +76,12 @@ typedef struct Ast {
   double num;
   int nkid;
   struct Ast **kid;
+  struct Ast **fn; /* AST_BLOCK: its functions by name, a hash table of nfn slots; NULL: it has none */
+  int nfn;
 } Ast;
+
+/* The function of that name declared in a block, or NULL. */
+const Ast *ast_function(const Ast *block, const char *name);
 
 /* Interned strings: names of the text with equal text are equal pointers. */
 typedef struct Intern Intern;

@@ -253,6 +253,7 @@ static Value b_random_bits(Elab *e, Call *c) {
     elab_error(e, c->frame, c->at, "random numbers belong in a module that is a field of a model");
   uint32_t call = m ? m->calls++ : e->stray_calls++;
   Val in[2] = {t_runtime(e, "seed"), t_runtime(e, "step")};
+  if (e->parts > 1) in[1] = g_binary(e->g, OP_add, in[1], parts_rank(e));
   Ints attr = ints1(stream_of("draw", m ? m->path : "", call));
   return v_tensor(t_node(e, c->frame, c->at, OP_random_bits, in, 2, &attr, 0, DT_U32, &s));
 }

@@ -120,6 +120,7 @@ struct Frame {
   bool training;
   bool fields;       /* assignments make fields of self */
   bool record;       /* results keep their names even when there is one (entries) */
+  const Ast *block;  /* being run */
   const Source *src; /* decides which dimensions are visible */
   State *param;      /* the parameter an optimizer's `each` is run for */
   bool failed;       /* a statement had an error */
@@ -232,8 +233,10 @@ struct Elab {
   bool training;
   bool frozen;        /* inside a probe or metric: model instances evaluate as in eval mode */
   int64_t accumulate; /* batches an optimizer step takes; run-time numbers count batches */
-  int depth;          /* nested evaluations, and walks through values */
-  const Ast *at;      /* evaluated last: where a limit is reached */
+  int64_t
+      parts; /* so many of them are taken at the same time, by one rank each (frontend/ranks.c); 1: none */
+  int depth; /* nested evaluations, and walks through values */
+  const Ast *at; /* evaluated last: where a limit is reached */
   int calls;
   int silent; /* reading a setting here does not count as using it */
   int64_t fuel;
@@ -373,6 +376,16 @@ bool is_train_setting(const char *name);
 const char *train_setting_name(int i); /* NULL past the last */
 /* Batches whose gradients one optimizer step averages. */
 int64_t recipe_accumulate(Elab *e, Frame *f);
+
+/* ---- ranks.c: each rank with a batch of its own ---- */
+int64_t recipe_parts(Elab *e, Frame *f); /* 1: the graph is that of the whole batch */
+Val parts_rank(Elab *e);
+/* old: what earlier batches of the step came to, -1: there are none; to it the parts of all ranks are added in turn. */
+Val parts_sum(Elab *e, Val part, Val old);
+Val parts_mean(Elab *e, Val v);
+/* The buffer's new value, as if the ranks' batches had come one after the other. */
+void parts_chain(Elab *e, State *buffer);
+
 /* The value of a setting of the train section, or NULL. */
 const Ast *train_setting(Elab *e, const char *name);
 /* The section's frame: batch, data, and the bound values; e->root is the model. */

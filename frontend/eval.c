@@ -50,13 +50,6 @@ static bool dim_visible(const Elab *e, const Dim *d, const Source *src) {
   return false;
 }
 
-static const Ast *member(const Ast *decl, const char *name) {
-  const Ast *body = decl->kid[0];
-  for (int i = 0; i < body->nkid; i++)
-    if (body->kid[i]->kind == AST_FUNC && body->kid[i]->name == name) return body->kid[i];
-  return NULL;
-}
-
 static Var *module_var(const Module *m, const char *name) {
   Var *v = vars_find_var(&m->fields, name);
   return v ? v : vars_find_var(&m->args, name);
@@ -75,7 +68,7 @@ bool module_lookup(Elab *e, const Module *m, const char *name, Value *out) {
     *out = v->v;
     return true;
   }
-  const Ast *fn = member(m->decl, name);
+  const Ast *fn = ast_function(m->decl->kid[0], name);
   if (fn) *out = (Value){.kind = V_FUNC, .u.fn = {fn, (Module *)m}};
   return fn != NULL;
 }

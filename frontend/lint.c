@@ -39,11 +39,18 @@ typedef struct {
 } Mention;
 
 typedef struct {
+  const char *name;
+  int by; /* a mention */
+} Mentioned;
+
+typedef struct {
   Elab *e;
   Lint *out;
   const Source *main;
-  Names fields; /* every name after a dot */
-  int quiet;    /* passes over loops that only collect */
+  Names library;        /* every name after a dot in the library */
+  VEC(Mentioned) index; /* of mentions, by name */
+  Names fields;         /* every name after a dot */
+  int quiet;            /* passes over loops that only collect */
   int loops;
   const Ast *model; /* in a body: assignments make its fields */
   bool keep_fields; /* fields are read by others */
@@ -317,11 +324,32 @@ static void remember(Walk *w, const Ast *a, bool given) {
   vec_push(w->e->arena, &w->mentions, m);
 }
 
+static int by_name(const void *a, const void *b) {
+  const Mentioned *x = a, *y = b;
+  if (x->name != y->name) return (uintptr_t)x->name < (uintptr_t)y->name ? -1 : 1;
+  return x->by - y->by;
+}
+
+static void index_mentions(Walk *w) {
+  for (int i = 0; i < w->mentions.n; i++)
+    for (int k = 0; k < w->mentions.v[i].names.n; k++) {
+      Mentioned m = {w->mentions.v[i].names.v[k], i};
+      vec_push(w->e->arena, &w->index, m);
+    }
+  if (w->index.n) qsort(w->index.v, (size_t)w->index.n, sizeof *w->index.v, by_name);
+}
+
 /* Whether a declaration other than `except` names it; only: of this file. */
 static bool mentioned(Walk *w, const char *name, const Ast *except, const Source *only) {
-  for (int i = 0; i < w->mentions.n; i++) {
-    const Mention *m = &w->mentions.v[i];
-    if (m->at != except && (!only || m->given || m->at->src == only) && has(&m->names, name)) return true;
+  int lo = 0, hi = w->index.n;
+  while (lo < hi) {
+    int mid = lo + (hi - lo) / 2;
+    if ((uintptr_t)w->index.v[mid].name < (uintptr_t)name) lo = mid + 1;
+    else hi = mid;
+  }
+  for (; lo < w->index.n && w->index.v[lo].name == name; lo++) {
+    const Mention *m = &w->mentions.v[w->index.v[lo].by];
+    if (m->at != except && (!only || m->given || m->at->src == only)) return true;
   }
   return false;
 }
@@ -343,10 +371,9 @@ static void unused_dims(Walk *w) {
 /* A library's own declarations that read x.name of what they are given. */
 static bool read_by_library(Walk *w, const char *name) {
   const Globals *g = &w->e->m->library;
-  Names all = {0};
-  for (int i = 0; i < g->cap; i++)
-    if (g->slot[i].name) field_names(w, g->slot[i].at, &all);
-  return has(&all, name) || name_is(name, "forward");
+  for (int i = 0; !w->library.n && i < g->cap; i++)
+    if (g->slot[i].name) field_names(w, g->slot[i].at, &w->library);
+  return has(&w->library, name) || name_is(name, "forward");
 }
 
 static void unused_declarations(Walk *w, const Ast *file) {
@@ -440,6 +467,7 @@ void lint_names(Elab *e) {
       if (a->kind != AST_TRAIN || a == m->train) remember(&w, a, false);
     }
   for (int i = 0; i < m->given.n; i++) remember(&w, m->given.v[i], true);
+  index_mentions(&w);
   for (int i = 0; i < m->asts.n; i++)
     for (int k = 0; k < m->asts.v[i]->nkid; k++) {
       const Ast *a = m->asts.v[i]->kid[k];

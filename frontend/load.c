@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { MOST_ENTRIES = 1000 };
+
 /* ---- global names ---- */
 
 static Global *globals_slot(Global *slot, int cap, const char *name) {
@@ -45,14 +47,13 @@ static void define(Elab *e, Globals *g, const Ast *decl) {
 /* Functions and entries of a model; a field may share a function's name. */
 static void check_members(Elab *e, const Ast *model) {
   const Ast *body = model->kid[0];
-  for (int i = 0; i < body->nkid; i++)
-    for (int j = 0; j < i; j++) {
-      const Ast *a = body->kid[i], *first = body->kid[j];
-      if (a->kind != AST_FUNC || first->kind != AST_FUNC || a->name != first->name) continue;
-      elab_report(e, NULL, a, "`%s` is defined twice in %s", a->name, model->name);
-      diag_note(e->diags, ast_loc(e, first), "first defined here");
-      diag_throw(e->diags);
-    }
+  for (int i = 0; i < body->nkid; i++) {
+    const Ast *a = body->kid[i], *first = a->kind == AST_FUNC ? ast_function(body, a->name) : a;
+    if (first == a) continue;
+    elab_report(e, NULL, a, "`%s` is defined twice in %s", a->name, model->name);
+    diag_note(e->diags, ast_loc(e, first), "first defined here");
+    diag_throw(e->diags);
+  }
 }
 
 /* ---- files ---- */
@@ -225,6 +226,7 @@ static void find_main(Elab *e, const Ast *file) {
   for (int i = 0; m->main && i < m->main->kid[0]->nkid; i++) {
     const Ast *k = m->main->kid[0]->kid[i];
     if (k->kind == AST_FUNC && name_is(k->word, "entry")) vec_push(m->arena, &m->entries, k);
+    if (m->entries.n > MOST_ENTRIES) elab_error(e, NULL, k, "a model has at most %d entries", MOST_ENTRIES);
   }
 }
 

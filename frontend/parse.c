@@ -696,7 +696,32 @@ static Ast *try_statement(Parser *p) {
 }
 
 /* block := "{" {statement (line break | "," | ";")} "}" */
+static Ast **function_slot(const Ast *block, const char *name) {
+  size_t i = ((uintptr_t)name >> 4) * 0x9e3779b97f4a7c15u & (size_t)(block->nfn - 1);
+  while (block->fn[i] && block->fn[i]->name != name) i = (i + 1) & (size_t)(block->nfn - 1);
+  return &block->fn[i];
+}
+
+const Ast *ast_function(const Ast *block, const char *name) {
+  return block->fn ? *function_slot(block, name) : NULL;
+}
+
+/* The first of a name counts. */
+static void index_functions(Parser *p, Ast *block) {
+  int n = 0;
+  for (int i = 0; i < block->nkid; i++) n += block->kid[i]->kind == AST_FUNC;
+  if (!n) return;
+  for (block->nfn = 4; block->nfn < 2 * n;) block->nfn *= 2;
+  block->fn = NEWN(p->arena, Ast *, block->nfn);
+  for (int i = 0; i < block->nkid; i++) {
+    if (block->kid[i]->kind != AST_FUNC) continue;
+    Ast **slot = function_slot(block, block->kid[i]->name);
+    if (!*slot) *slot = block->kid[i];
+  }
+}
+
 static Ast *parse_block(Parser *p) {
+  enum { MOST = 100000 };
   Token *at = p->tok;
   int brackets = p->brackets;
   enter(p);
@@ -711,11 +736,14 @@ static Ast *parse_block(Parser *p) {
     }
     Ast *statement = try_statement(p);
     if (statement) vec_push(p->arena, &kids, statement);
+    if (kids.n > MOST) parse_error(p, p->tok, "this block is too long");
   }
   p->tok++;
   p->brackets = brackets;
   p->depth--;
-  return finish(p, node(p, AST_BLOCK, at), &kids);
+  Ast *block = finish(p, node(p, AST_BLOCK, at), &kids);
+  index_functions(p, block);
+  return block;
 }
 
 /* ---- declarations ---- */

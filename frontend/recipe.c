@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const setting_names[] = {"data",     "optimizer", "batch",      "epochs", "steps",
-                                            "seed",     "clip_norm", "accumulate", "eval",   "precision",
-                                            "validate", "best",      "patience",   NULL};
+static const char *const setting_names[] = {"data",     "optimizer", "batch",      "epochs",    "steps",
+                                            "seed",     "clip_norm", "accumulate", "eval",      "precision",
+                                            "validate", "best",      "patience",   "sync_norm", NULL};
 
 const char *train_setting_name(int i) { return setting_names[i]; }
 
@@ -214,7 +214,7 @@ Frame *train_frame(Elab *e) {
   f->what = train->name;
   f->src = train->src;
   f->training = e->training;
-  int64_t batch = count_setting(e, f, "batch", 0, 1);
+  int64_t batch = count_setting(e, f, "batch", 0, 1) / e->parts;
   vars_set(e, &f->vars, word(e, "batch"), v_num((double)batch), train);
   const Ast *data = train_setting(e, "data"); /* absent: the step takes the entry's own arguments */
   if (!data) return f;
@@ -486,7 +486,9 @@ const Recipe *recipe_build(Elab *e) {
   Recipe *r = NEW(e->arena, Recipe);
   Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
   check_settings(e, &start);
-  r->accumulate = e->accumulate = recipe_accumulate(e, &start);
+  r->accumulate = recipe_accumulate(e, &start);
+  r->parts = e->parts = recipe_parts(e, &start);
+  e->accumulate = r->accumulate * r->parts;
   e->root = elab_root(e, &start);
   Frame *f = train_frame(e);
   eval_binds(e, f);
@@ -494,6 +496,7 @@ const Recipe *recipe_build(Elab *e) {
   r->model = m->main->name;
   r->batch = count_setting(e, f, "batch", 0, 1);
   check_ranks(e, f, r->batch);
+  r->batch /= r->parts;
   r->epochs = count_setting(e, f, "epochs", 0, 1);
   r->steps = count_setting(e, f, "steps", 0, 1);
   r->seed = count_setting(e, f, "seed", 0, 0);

@@ -503,9 +503,7 @@ static void exec_each(Elab *e, Frame *f, const Ast *a) {
 }
 
 static void exec_declaration(Elab *e, Frame *f, const Ast *a) {
-  const Ast *body = f->fields ? f->self->decl->kid[0] : NULL;
-  for (int i = 0; body && i < body->nkid; i++)
-    if (body->kid[i] == a) return;
+  if (f->fields && f->block == f->self->decl->kid[0]) return;
   elab_error(e, f, a, "this declaration belongs in the body of a model, outside `if` and `repeat`");
 }
 
@@ -576,6 +574,11 @@ static void try_statement(Elab *e, Frame *f, const Ast *a) {
 
 void exec_block(Elab *e, Frame *f, const Ast *block) {
   if (++e->depth > MAX_DEPTH) elab_lost(e, f, block, "nested too deeply");
-  for (int i = 0; i < block->nkid && !f->returned; i++) try_statement(e, f, block->kid[i]);
+  const Ast *outer = f->block;
+  for (int i = 0; i < block->nkid && !f->returned; i++) {
+    f->block = block; /* a statement that was given up may have left another */
+    try_statement(e, f, block->kid[i]);
+  }
+  f->block = outer;
   e->depth--;
 }

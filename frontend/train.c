@@ -409,13 +409,13 @@ static void probes_and_metrics(Step *s) {
 static void begin_accumulation(Step *s) {
   Elab *e = s->e;
   const Ast *at = e->m->train;
-  if (e->accumulate <= 1) return;
+  if (e->accumulate <= e->parts) return;
   Value n = t_cast(e, s->f, at, v_tensor(t_runtime(e, "step")), DT_F64);
   Value done = t_cast(e, s->f, at, v_tensor(t_steps(e, "step")), DT_F64);
   Value before = t_binary(e, s->f, at, OP_mul, done, v_num((double)e->accumulate));
   Value batch = t_binary(e, s->f, at, OP_sub, n, before);
   s->first = t_binary(e, s->f, at, OP_eq, batch, v_num(0));
-  s->last = t_binary(e, s->f, at, OP_eq, batch, v_num((double)e->accumulate - 1));
+  s->last = t_binary(e, s->f, at, OP_eq, batch, v_num((double)(e->accumulate - e->parts)));
 }
 
 /* The mean of v over the batches of the step so far, each weighing 1/K. */
@@ -423,6 +423,8 @@ static Value accumulate(Step *s, const char *name, Value v) {
   Elab *e = s->e;
   const Ast *at = e->m->train;
   if (e->accumulate <= 1) return v;
+  Value part = t_binary(e, s->f, at, OP_mul, v, v_num(1 / (double)e->accumulate));
+  if (e->accumulate == e->parts) return v_tensor(parts_sum(e, part.u.val, -1));
   const Node *n = t_type(e, v.u.val);
   State *sum = NEW(e->arena, State);
   *sum = (State){.kind = IN_SLOT,
@@ -434,8 +436,8 @@ static Value accumulate(Step *s, const char *name, Value v) {
                  .input = -1,
                  .value = -1};
   Value old[3] = {s->first, v_num(0), v_tensor(state_value(e, s->f, at, sum))};
-  Value part = t_binary(e, s->f, at, OP_mul, v, v_num(1 / (double)e->accumulate));
-  Value now = t_binary(e, s->f, at, OP_add, t_map(e, s->f, at, OP_select, old, 3), part);
+  Value before = t_map(e, s->f, at, OP_select, old, 3);
+  Value now = v_tensor(parts_sum(e, part.u.val, before.u.val));
   sum->value = now.u.val;
   vec_push(e->arena, &s->states, sum);
   return now;
@@ -448,7 +450,7 @@ static Val mean_loss(Step *s, const Objective *o) {
 
 /* A state moves with the step's last batch only; before is its value without this step. */
 static void move_with_last(Step *s, State *p, Val before) {
-  if (s->e->accumulate <= 1 || p->value == before) return;
+  if (s->e->accumulate <= s->e->parts || p->value == before) return;
   Value v[3] = {s->last, v_tensor(p->value), v_tensor(before)};
   p->value = t_map(s->e, s->f, s->e->m->train, OP_select, v, 3).u.val;
 }
@@ -579,7 +581,8 @@ static void build_step(Elab *e, const Request *q) {
     diag_throw(e->diags);
   }
   Frame start = {.src = m->train->src, .what = m->train->name, .training = true};
-  e->accumulate = recipe_accumulate(e, &start);
+  e->parts = recipe_parts(e, &start);
+  e->accumulate = e->parts * recipe_accumulate(e, &start);
   e->root = elab_root(e, &start);
   StateVec all = {0};
   collect_states(e, v_module(e->root), &all);
@@ -593,19 +596,27 @@ static void build_step(Elab *e, const Request *q) {
   if (q->bind_data) probes_and_metrics(&s);
   Vars extra = s.metrics;
   s.metrics = (Vars){0};
+  for (int i = 0; i < s.states.n && e->accumulate > 1; i++) {
+    State *b = s.states.v[i];
+    if (b->kind == IN_BUFFER && b->input >= 0 && b->value != b->input) parts_chain(e, b);
+  }
   begin_accumulation(&s);
   optimize_all(&s);
   average(&s);
   g_output(e->g, "loss", mean_loss(&s, &s.objectives.v[0]), -1);
   for (int i = 0; i < s.metrics.n; i++) g_output(e->g, s.metrics.v[i].name, s.metrics.v[i].v.u.val, -1);
   if (q->bind_data) lint_step(e, s.f, &extra);
-  for (int i = 0; i < extra.n; i++) g_output(e->g, extra.v[i].name, extra.v[i].v.u.val, -1);
+  for (int i = 0; i < extra.n; i++) {
+    Val v = extra.v[i].v.u.val;
+    g_output(e->g, extra.v[i].name, e->accumulate > 1 ? parts_mean(e, v) : v, -1);
+  }
   for (int i = 1; i < s.objectives.n; i++) {
     if (s.objectives.v[i].loss == s.objectives.v[0].loss) continue; /* a group of parameters */
     g_output(e->g, arena_printf(e->arena, "%sloss", s.objectives.v[i].name),
              mean_loss(&s, &s.objectives.v[i]), -1);
   }
   output_updates(e, &s.states);
+  if (m->opt.ranks > 1 && e->parts == 1) e->g->ranks = m->opt.ranks;
   if (m->recipe->validate.every > 0) check_best(e, m->recipe);
 }
 
@@ -614,6 +625,7 @@ static void build_validation(Elab *e, const Request *q) {
   Frame start = {.src = e->m->train->src, .what = e->m->train->name};
   (void)q;
   e->accumulate = recipe_accumulate(e, &start);
+  e->parts = 1;
   e->root = elab_root(e, &start);
   collect_states(e, v_module(e->root), &s.states);
   s.f = train_frame(e);
@@ -632,7 +644,6 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
                     const Request *q) {
   Elab *e = NEW(m->arena, Elab);
   Graph *g = graph_new(m->arena, name);
-  if (q->bind_data && m->opt.ranks > 1) g->ranks = m->opt.ranks;
   if (m->recipe && m->recipe->precision == DT_BF16) g->precision = DT_BF16;
   elab_start(e, m, d, g, training);
   jmp_buf env, *saved = *diags_trap(d);

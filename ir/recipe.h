@@ -58,7 +58,8 @@ typedef struct {
   const char *model; /* name of the model trained */
   DataSpec data;
   int64_t batch, accumulate; /* samples of a batch, batches of a step */
-  int64_t epochs, steps;     /* steps > 0 wins over epochs */
+  int64_t parts; /* ... each of which so many ranks take at the same time, with samples of their own */
+  int64_t epochs, steps; /* steps > 0 wins over epochs */
   int64_t seed;
   DType precision;    /* DT_BF16 or DT_F32: of what lies in memory between kernels */
   const Setting *set; /* the whole resolved section for run.jsonl */

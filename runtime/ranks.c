@@ -42,8 +42,10 @@ static void combine(const CollectiveParam *p, void *to, const void *x, int64_t n
 /* Pieces [ranks][n] into one, in order. */
 static void combine_pieces(const CollectiveParam *p, void *to, const char *pieces, int64_t n) {
   int64_t bytes = n * dtype_size(p->dt);
-  memcpy(to, pieces, (size_t)bytes);
-  for (int64_t r = 1; r < p->ranks; r++) combine(p, to, pieces + r * bytes, n);
+  bool max = p->what == COLLECTIVE_MAX;
+  if (max) memcpy(to, pieces, (size_t)bytes);
+  else memset(to, 0, (size_t)bytes); /* a sum begins with 0, which two zeros of either sign then come to */
+  for (int64_t r = max; r < p->ranks; r++) combine(p, to, pieces + r * bytes, n);
 }
 
 static void divide(const CollectiveParam *p, void *x, int64_t n) {
@@ -141,7 +143,7 @@ void step_collective(void *const *ptr, int64_t chunk, void *scratch, const void 
   bool work = p->what < COLLECTIVE_FIRST || p->what == COLLECTIVE_SCATTER ||
               (p->what == COLLECTIVE_GATHER && p->outer > 1);
   char *out = ptr[1 + work];
-  if (!r) {
+  if (!r || p->ranks == 1) {
     alone(p, ptr[0], out);
     return;
   }

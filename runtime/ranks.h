@@ -35,7 +35,8 @@ typedef struct {
   int64_t outer, inner, ranks; /* ir/kernel/collective.h */
 } CollectiveParam;
 
-/* `scratch` is the session's Ranks, or NULL: then this process stands for all of them. */
+/* `scratch` is the session's Ranks, or NULL: then this process stands for all of them. What is of one rank is this
+   one's own. */
 void step_collective(void *const *ptr, int64_t chunk, void *scratch, const void *param);
 
 #endif

@@ -458,11 +458,11 @@ static void eval_between(const Graph *g, Val v, double **const *value, int ranks
   int all = (int)collective_ranks(n);
   Arena *scratch = arena_new();
   const double **in = NEWN(scratch, const double *, all + 1);
-  if (ranks > 1 && all != ranks)
+  if (ranks > 1 && all > 1 && all != ranks)
     bug("interpreter: %s of %d ranks among %d", op_table[n->op].name, all, ranks);
-  for (int r = 0; r < all; r++) in[r] = value[ranks > 1 ? r : 0][n->in[0]];
+  for (int r = 0; r < all; r++) in[r] = value[all == 1 ? rank : ranks > 1 ? r : 0][n->in[0]];
   Eval e = {.n = n, .out = value[rank][v], .count = shape_count(&n->shape), .rounds = rounds};
-  collective_eval(n, &g_node(g, n->in[0])->shape, in, rank, e.out);
+  collective_eval(n, &g_node(g, n->in[0])->shape, in, all == 1 ? 0 : rank, e.out);
   round_all(&e);
   arena_free(scratch);
 }

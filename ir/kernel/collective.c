@@ -96,6 +96,10 @@ CollectiveSpec collective_spec(const Graph *g, const Node *n) {
   return s;
 }
 
+Kernel collective_kernel(const CollectiveSpec *s) {
+  return (Kernel){.kind = KK_COLLECTIVE, .collective = *s, .val = -1};
+}
+
 const KindRow kind_collective = {.name = "collective",
                                  .field = fields,
                                  .nfield = sizeof fields / sizeof *fields,

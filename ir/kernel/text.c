@@ -314,7 +314,8 @@ static void read_numbers(KReader *r, const Field *f, const Field *first, Kernel 
 }
 
 void fields_read(KReader *r, const Field *first, int nfield, Kernel *k) {
-  for (const Field *f = first; f < first + nfield; f++) {
+  for (int i = 0; i < nfield; i++) {
+    const Field *f = &first[i];
     switch (f->form) {
     case FIELD_STEP: read_step(r, f, k); continue;
     case FIELD_WORD: set(k, f->member[0], kr_choice(r, f->words, f->nword, f->name)); continue;

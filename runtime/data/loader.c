@@ -27,6 +27,7 @@ struct Loader {
   const DataSpec *spec;
   int64_t batch, steps; /* steps: batches an epoch */
   int64_t first, own;   /* the samples of a batch that are wanted */
+  int64_t every, which; /* of so many batches that one, from 0 */
   bool all;             /* the last of them may be short */
   uint64_t seed;
   bool sequential, started;
@@ -101,6 +102,7 @@ static Loader *open_loader(const DataSpec *spec, const char *folder, int64_t bat
   Loader *l = xcalloc(1, sizeof *l, NULL);
   l->spec = spec;
   l->batch = l->own = batch;
+  l->every = 1;
   l->seed = seed;
   l->diags = d;
   l->workers = 1;
@@ -157,6 +159,12 @@ void loader_share(Loader *l, int which, int of) {
   if (l->started || l->batch % of) bug("loader_share of a batch of %lld by %d", (long long)l->batch, of);
   l->own = l->batch / of;
   l->first = which * l->own;
+}
+
+void loader_every(Loader *l, int which, int of) {
+  if (l->started) bug("loader_every after the first batch");
+  l->every = of;
+  l->which = which;
 }
 
 static bool class_by_class(const DataSet *s) {
@@ -259,14 +267,15 @@ static void fill_batches(void *arg) {
   w.room = xmalloc((size_t)l->set.room * sizeof *w.room, "making samples");
   pthread_mutex_lock(&l->lock);
   while (!l->stop) {
-    Slot *s = &l->slot[l->produce % l->ring];
-    if (l->produce >= l->consume + l->ring || s->state != SLOT_EMPTY) {
+    Slot *s = &l->slot[l->produce / l->every % l->ring];
+    if (l->produce >= l->consume + l->ring * l->every || s->state != SLOT_EMPTY) {
       pthread_cond_wait(&l->space, &l->lock);
       continue;
     }
     int64_t generation = l->generation;
     s->state = SLOT_FILLING;
-    s->number = l->produce++;
+    s->number = l->produce + l->which;
+    l->produce += l->every;
     pthread_mutex_unlock(&l->lock);
     s->failed = !fill_batch(l, &w, s);
     pthread_mutex_lock(&l->lock);
@@ -323,10 +332,10 @@ void loader_seek(Loader *l, int64_t step) {
 Status loader_next(Loader *l, void *const *dst) {
   if (!l->started) start(l, dst);
   pthread_mutex_lock(&l->lock);
-  Slot *s = &l->slot[l->consume % l->ring];
-  if (s->state != SLOT_READY || s->number != l->consume) {
+  Slot *s = &l->slot[l->consume / l->every % l->ring];
+  if (s->state != SLOT_READY || s->number != l->consume + l->which) {
     double from = now_seconds();
-    while ((s->state != SLOT_READY || s->number != l->consume) && !*l->wanting)
+    while ((s->state != SLOT_READY || s->number != l->consume + l->which) && !*l->wanting)
       pthread_cond_wait(&l->ready, &l->lock);
     l->waited += now_seconds() - from;
   }
@@ -341,11 +350,11 @@ Status loader_next(Loader *l, void *const *dst) {
     if (l->offset[f] < 0) bug("field %s wanted after the first batch", l->spec->field[f].name);
     memcpy(dst[f], s->data + l->offset[f], (size_t)(l->own * l->sample_bytes[f]));
   }
-  l->rows = rows_of(l, l->consume);
+  l->rows = rows_of(l, l->consume + l->which);
   memcpy(l->sample, s->sample, (size_t)l->batch * sizeof *l->sample);
   pthread_mutex_lock(&l->lock);
   s->state = SLOT_EMPTY;
-  l->consume++;
+  l->consume += l->every;
   pthread_cond_broadcast(&l->space);
   pthread_mutex_unlock(&l->lock);
   return ST_OK;

@@ -31,6 +31,9 @@ void loader_take(Loader *l, int64_t n);
 /* Before the first batch: only the which-th of so many equal shares of each batch is read. */
 void loader_share(Loader *l, int which, int of);
 
+/* Before the first batch: of so many batches one after the other only the which-th. */
+void loader_every(Loader *l, int which, int of);
+
 int64_t loader_size(const Loader *l);            /* samples */
 int64_t loader_steps_per_epoch(const Loader *l); /* batches; without _all whole ones, the rest is left out */
 /* Of the batch that loader_next gave: how many rows count, and the number of each one's sample in its part. */
