@@ -14,7 +14,7 @@ void memory_svg(const Program *p, Lines *t, StrBuf *out);
 
 /* ---- the program explain, verify and the viewer look at ---- */
 /* The graph of a model (--entry, else the optimizer step, else the first entry) or of an IR file. */
-Status cli_subject(Cli *c, const Graph **g);
+Status cli_subject(Cli *c, const Graph **g, int64_t *batch); /* batch: of its recipe, 0 none */
 /* Times of each kernel in seconds from a trace of this program; NULL when none is given. */
 Status cli_read_trace(Cli *c, const char *path, const Program *p, double **seconds);
 bool trace_is_of(const char *path, const Program *p); /* false also when it cannot be read */

@@ -27,10 +27,15 @@ typedef struct {
                            pointer given to chunk c is that address minus c * chunk. */
   int chain;            /* the first of a chain says how many steps run together: chunk c of each, one after
                            the other on one thread; they have equal nchunk. Otherwise 1 or 0. */
-  int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches
+  bool keeps_denormals; /* f64 alone, or not our code; other steps take denormals for zeros
+                           (runtime/float_mode.h) */
+  int overlap;         /* so many steps just before this one, whole chains, may still be running: it touches
                            nothing that they write and writes nothing that they touch */
   bool ranks; /* works with other processes: scratch is the session's Ranks (runtime/ranks.h) instead */
 } Step;
+
+/* What makes denormals zeros, as results and as operands: bits of x86's MXCSR and of ARM's FPCR. */
+enum { FLOAT_MODE_X86 = 0x8040, FLOAT_MODE_ARM = 1 << 24 };
 
 typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;
 typedef struct {

@@ -6,6 +6,7 @@
    by the plan and write disjoint memory, and steps that overlap touch nothing of each other's. */
 #define _GNU_SOURCE /* CPU sets */
 #include "runtime/exec.h"
+#include "runtime/float_mode.h"
 #include "runtime/rng.h"
 #include "ir/memory.h"
 
@@ -234,7 +235,10 @@ static void run_links(Session *s, int i, int n, int64_t c, char *scratch, int me
   bool timed = s->trace || s->profile;
   for (int j = 0; j < n; j++) {
     double begin = timed ? now_seconds() : 0;
+    bool keeps = s->plan->step[i + j].keeps_denormals;
+    if (keeps) float_mode_flush(false);
     run_chunk(s, i + j, c, scratch);
+    if (keeps) float_mode_flush(true);
     if (!timed) continue;
     spent[j] += now_seconds() - begin;
     if (s->trace && n > 1) add_event(s, me, i + j, 1, begin);
@@ -308,10 +312,13 @@ typedef struct {
 static void run_range(Session *s, void *of, int me, int team) {
   Range *r = of;
   int stop = r->nwatch ? s->plan->ncompute : r->last;
+  uint64_t mode = float_mode();
+  float_mode_flush(true);
   run_steps(s, r->first, stop, me, team);
   int bad = find_bad(s, r->watch, r->nwatch);
   if (me == 0) r->bad = bad;
   if (bad < 0) run_steps(s, stop, r->last, me, team);
+  float_mode_set(mode);
 }
 
 /* ---- whether the team can start ---- */

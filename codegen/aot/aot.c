@@ -141,6 +141,41 @@ static void emit_finite_check(Aot *a, LLVMValueRef arena) {
   aot_emit_return_if(a, bad, AOT_NONFINITE);
 }
 
+/* ---- the floating-point mode ---- */
+static LLVMValueRef mode(Aot *a, LLVMValueRef slot) {
+  EmitModule *m = &a->m;
+  if (m->target->arch == ARCH_AARCH64) return em_intrinsic(m, "llvm.aarch64.get.fpcr", NULL, 0, NULL, 0);
+  em_intrinsic(m, "llvm.x86.sse.stmxcsr", NULL, 0, &slot, 1);
+  return em_load(m, m->i32, slot, 4);
+}
+
+static void set_mode(Aot *a, LLVMValueRef slot, LLVMValueRef mode) {
+  EmitModule *m = &a->m;
+  if (m->target->arch == ARCH_AARCH64) {
+    em_intrinsic(m, "llvm.aarch64.set.fpcr", NULL, 0, &mode, 1);
+    return;
+  }
+  em_store(m, mode, slot, 4);
+  em_intrinsic(m, "llvm.x86.sse.ldmxcsr", NULL, 0, &slot, 1);
+}
+
+/* Steps [first, end); denormals are zeros meanwhile, but for steps that keep them (runtime/float_mode.h). */
+static void emit_range(Aot *a, int first, int end, const LLVMValueRef *fn, LLVMValueRef arena,
+                       LLVMValueRef table, LLVMValueRef slot) {
+  EmitModule *m = &a->m;
+  const Step *step = a->plan->step;
+  int flag = m->target->arch == ARCH_AARCH64 ? FLOAT_MODE_ARM : FLOAT_MODE_X86;
+  LLVMValueRef found = mode(a, slot),
+               flush = LLVMBuildOr(m->b, found, em_bits(LLVMTypeOf(found), (uint64_t)flag), "");
+  bool flushing = false;
+  for (int k = first; k < end; k += step[k].chain) {
+    if (flushing == step[k].keeps_denormals) set_mode(a, slot, flushing ? found : flush);
+    flushing = !step[k].keeps_denormals;
+    emit_steps(a, k, step[k].chain, fn, arena, table);
+  }
+  if (flushing) set_mode(a, slot, found);
+}
+
 static void emit_function(Aot *a, const LLVMValueRef *fn) {
   EmitModule *m = &a->m;
   const Plan *p = a->plan;
@@ -152,12 +187,11 @@ static void emit_function(Aot *a, const LLVMValueRef *fn) {
   for (int k = 0; k < p->nstep; k++)
     if (p->step[k].noperand > most) most = p->step[k].noperand;
   LLVMValueRef table = LLVMBuildAlloca(m->b, LLVMArrayType2(m->ptr, (uint64_t)most), "");
+  LLVMValueRef slot = LLVMBuildAlloca(m->b, m->i32, "");
   aot_emit_arena_check(a, arena);
-  for (int k = 0; k < p->ncompute; k += p->step[k].chain)
-    emit_steps(a, k, p->step[k].chain, fn, arena, table);
+  emit_range(a, 0, p->ncompute, fn, arena, table, slot);
   if (p->ncompute < p->nstep) emit_finite_check(a, arena);
-  for (int k = p->ncompute; k < p->nstep; k += p->step[k].chain)
-    emit_steps(a, k, p->step[k].chain, fn, arena, table);
+  emit_range(a, p->ncompute, p->nstep, fn, arena, table, slot);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));
 }
 

@@ -11,6 +11,18 @@ static const char *where(const Kernel *k, Arena *a) {
 }
 
 /* ---- steps ---- */
+/* f64 keeps denormals, and so does whoever is called. A kernel that has f32 as well is one of f32: what it computes
+   in f64 on the way is far from the end of that range. */
+static bool keeps_denormals(const Program *p, const Kernel *k) {
+  bool f64 = false, f32 = false;
+  for (int i = 0; i < k->nbuf; i++) {
+    DType dt = p->buf.v[k->buf[i]].dt;
+    f64 |= dt == DT_F64;
+    f32 |= dt == DT_F32 || dt == DT_BF16;
+  }
+  return kernel_keeps_order(k) || (f64 && !f32);
+}
+
 Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
   int64_t *operand = NEWN(a, int64_t, k->nbuf + 1), *chunk = NULL;
@@ -32,6 +44,7 @@ Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
   st.nchunk = kernel_chunks(p, k);
+  st.keeps_denormals = keeps_denormals(p, k);
   if (plan) st.scratch = plan->step[k->step].scratch;
   if (codegen_kind(k)->step) codegen_kind(k)->step(p, k, &st, operand, a);
   return st;

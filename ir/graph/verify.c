@@ -32,7 +32,7 @@ static bool verify_attrs(const Check *c, const char *where, const Node *n) {
     if (n->attr[i].n < 0 || n->attr[i].n > MAX_RANK)
       return fail(c, where, "attribute %d has %d entries", i, n->attr[i].n);
   if (!op_has_imm(n->op) && n->imm != 0)
-    return fail(c, where, "has a value (%g), which it does not use", n->imm);
+    return fail(c, where, "has a value (%g), which it does not use", (double)n->imm);
   return true;
 }
 

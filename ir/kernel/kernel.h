@@ -197,9 +197,15 @@ bool program_is_text(const Source *src); /* the file begins with a program, not 
 /* SSA order, accesses inside buffers, chunk ranges. */
 bool program_verify(const Program *p, char *err, size_t errlen);
 
-/* Runs kernel k on f64 copies of its operands: mem[i] is the storage of k->buf[i] in storage order. round_f32: a loop
-   kernel's f32 values are rounded after every operator, as generated code does, and products on tiles have its bits. */
-void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
+/* Runs kernel k on cells of its operands (ir/type.h): mem[i] is the storage of k->buf[i] in storage order. */
+typedef enum {
+  INTERP_EXACT,
+  INTERP_ROUNDED, /* a loop kernel's f32 values are rounded after every operator, as generated code does, and
+                     products on tiles have its bits */
+  INTERP_MOVED    /* sums are off by INTERP_ULP of the sum of their terms' magnitudes */
+} InterpMode;
+#define INTERP_ULP 6e-8
+void kernel_interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);
 /* Operand i holds something else in this interpreter than in generated code: where a convolution keeps packed weights
    or transformed images, the interpreter keeps them as they are. */
 bool kernel_interp_only(const Program *p, const Kernel *k, int i);

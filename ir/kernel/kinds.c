@@ -191,8 +191,8 @@ bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out) {
 bool kernel_keeps_order(const Kernel *k) { return kind_of(k)->keeps_order; }
 
 /* ---- the interpreter ---- */
-void kernel_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  kind_of(k)->interp(p, k, mem, round_f32);
+void kernel_interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
+  kind_of(k)->interp(p, k, mem, mode);
 }
 
 bool kernel_interp_only(const Program *p, const Kernel *k, int i) {

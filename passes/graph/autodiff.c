@@ -4,6 +4,7 @@
    expanded, on the expanded operators. */
 #include "passes/graph/pass.h"
 
+#include "ir/graph/expr.h"
 #include "ir/graph/vjp.h"
 
 typedef struct {
@@ -26,8 +27,50 @@ static void check_gradient_type(const Graph *g, Val v, int i, Val grad) {
     bug("derivative of %s by operand %d has the wrong type", op_table[n->op].name, i);
 }
 
+/* ---- zeros that stay zeros ---- */
+/* Where a value was not chosen its cotangent is 0, and the product with a derivative that is infinite or NaN there
+   would be NaN. So below such a choice zero stays zero: in all operators below select, which people write to guard
+   against just that; below extremes, rectifiers and slices only in those that make infinities of numbers. */
+typedef enum { NO_ZEROS, SOME_ZEROS, CHOSEN_ZEROS } Zeros;
+
+static Zeros zeros_below(const Node *n, Zeros above) {
+  switch (n->op) {
+  case OP_select: return CHOSEN_ZEROS;
+  case OP_max:
+  case OP_min:
+  case OP_relu:
+  case OP_slice:
+  case OP_reduce_max:
+  case OP_reduce_min: return above > SOME_ZEROS ? above : SOME_ZEROS;
+  case OP_broadcast: return above > SOME_ZEROS ? above : NO_ZEROS; /* a sum of them is hardly zero */
+  default: break;
+  }
+  OpKind kind = op_table[n->op].kind;
+  return kind == KIND_MAP || kind == KIND_VIEW || kind == KIND_REDUCE ? above : NO_ZEROS;
+}
+
+static bool is_singular(OpId op) {
+  return op == OP_log || op == OP_div || op == OP_sqrt || op == OP_rsqrt || op == OP_pow || op == OP_exp;
+}
+
+/* Does e multiply or divide by something that is no constant? */
+static bool scales(const Graph *g, const Node *n, const Expr *e, bool inside) {
+  if (e->kind == EX_NUM || (e->kind == EX_ARG && e->arg == 4)) return false;
+  if (e->kind == EX_ARG) return inside && (e->arg == 3 || g_node(g, n->in[e->arg])->op != OP_fill);
+  inside |= e->op == OP_mul || e->op == OP_div;
+  for (int i = e->op == OP_select; i < e->nin; i++)
+    if (scales(g, n, e->in[i], inside)) return true;
+  return false;
+}
+
+static Val keep_zeros(Graph *g, const Node *n, int i, Zeros zeros, Val gy, Val gin) {
+  if (op_table[n->op].kind != KIND_MAP || !zeros || (zeros == SOME_ZEROS && !is_singular(n->op))) return gin;
+  if (g_node(g, gy)->op == OP_fill || !scales(g, n, op_vjp_expr(n->op, i), false)) return gin;
+  return g_select(g, g_binary(g, OP_eq, gy, g_fill_like(g, gy, 0)), g_fill_like(g, gin, 0), gin);
+}
+
 /* Pulls the cotangent of v back to its operands. */
-static bool pull_back(Autodiff *ad, Val v, const bool *active, Val *cotangent) {
+static bool pull_back(Autodiff *ad, Val v, const bool *active, Val *cotangent, Zeros *zeros) {
   Graph *g = ad->g;
   const Node n = *g_node(g, v);
   Val few[8], *gin = n.nin <= 8 ? few : NEWN(g->arena, Val, n.nin);
@@ -40,6 +83,9 @@ static bool pull_back(Autodiff *ad, Val v, const bool *active, Val *cotangent) {
     Val u = n.in[i];
     if (gin[i] < 0 || !active[u]) continue;
     check_gradient_type(g, v, i, gin[i]);
+    gin[i] = keep_zeros(g, &n, i, zeros[v], cotangent[v], gin[i]);
+    Zeros below = zeros_below(&n, zeros[v]);
+    if (below > zeros[u]) zeros[u] = below;
     cotangent[u] = cotangent[u] < 0 ? gin[i] : g_binary(g, OP_add, cotangent[u], gin[i]);
   }
   return true;
@@ -57,6 +103,7 @@ static bool expand_all(Autodiff *ad, Val first) {
   Arena *tmp = arena_new();
   bool *active = NEWN(tmp, bool, loss + 1), ok = true;
   Val *cotangent = NEWN(tmp, Val, loss + 1);
+  Zeros *zeros = NEWN(tmp, Zeros, loss + 1);
   for (Val v = 0; v <= loss; v++) cotangent[v] = -1;
   for (Val v = first; v < ad->in->node.n; v++) {
     if (!is_grad_of(ad->in, v, in_loss)) continue;
@@ -75,7 +122,7 @@ static bool expand_all(Autodiff *ad, Val first) {
       bool inner = false; /* something further back wants it */
       for (int i = 0; i < g_node(g, v)->nin; i++)
         inner |= active[g_node(g, v)->in[i]] && op_vjp_flows(g, v, i);
-      if (inner) ok = pull_back(ad, v, active, cotangent);
+      if (inner) ok = pull_back(ad, v, active, cotangent, zeros);
     }
   for (Val v = first; v < ad->in->node.n && ok; v++) {
     if (!is_grad_of(ad->in, v, in_loss)) continue;

@@ -10,7 +10,7 @@ void program_interp_kernel(const Program *p, int at, double *const *mem) {
   const Kernel *k = &p->kernel.v[at];
   double **m = xmalloc(sizeof *m * (size_t)k->nbuf, "the interpreter");
   for (int i = 0; i < k->nbuf; i++) m[i] = mem[program_root(p, k->buf[i])];
-  kernel_interp(p, k, m, false);
+  kernel_interp(p, k, m, INTERP_EXACT);
   free(m);
 }
 

@@ -92,7 +92,7 @@ static void close_case(Case *c) {
 static Tensor64 from_file(Arena *a, const StTensor *t) {
   Tensor64 x = {t->dt, t->shape, NEWN(a, double, shape_count(&t->shape))};
   for (int64_t j = 0; j < shape_count(&t->shape); j++)
-    x.v[j] = t->dt == DT_I64   ? (double)((const int64_t *)t->data)[j]
+    x.v[j] = t->dt == DT_I64   ? int_cell(t->dt, ((const int64_t *)t->data)[j])
              : t->dt == DT_F64 ? ((const double *)t->data)[j]
                                : ((const float *)t->data)[j];
   return x;
@@ -129,7 +129,8 @@ static Tensor64 *load_inputs(Case *c, const Graph *g) {
       in[i] = (Tensor64){n->dt, n->shape, NEWN(c->a, double, shape_count(&n->shape))};
       for (int64_t j = 0; j < shape_count(&n->shape); j++)
         in[i].v[j] = x->init.kind == INIT_FILL ? x->init.a : 0;
-      if (!strcmp(x->name, "steps_per_epoch") || !strcmp(x->name, "total_steps")) in[i].v[0] = 10;
+      if (!strcmp(x->name, "steps_per_epoch") || !strcmp(x->name, "total_steps"))
+        in[i].v[0] = int_cell(in[i].dt, 10);
     }
   }
   load_part(c, g, 0, in);
@@ -148,13 +149,17 @@ static Graph *passes(Case *c, const Graph *g) {
 
 static double norm(const Tensor64 *t) {
   double s = 0;
-  for (int64_t j = 0; j < shape_count(&t->shape); j++) s += t->v[j] * t->v[j];
+  for (int64_t j = 0; j < shape_count(&t->shape); j++)
+    s += cell_value(t->dt, t->v[j]) * cell_value(t->dt, t->v[j]);
   return sqrt(s);
 }
 
 static double distance(const Tensor64 *x, const Tensor64 *y) {
   double s = 0;
-  for (int64_t j = 0; j < shape_count(&x->shape); j++) s += (x->v[j] - y->v[j]) * (x->v[j] - y->v[j]);
+  for (int64_t j = 0; j < shape_count(&x->shape); j++) {
+    double d = cell_value(x->dt, x->v[j]) - cell_value(y->dt, y->v[j]);
+    s += d * d;
+  }
   return isnan(s) ? INFINITY : sqrt(s);
 }
 
@@ -246,10 +251,10 @@ static void ten_steps(Case *c, int parts, bool jit, bool bf16, double loss_tol, 
   ck_assert_int_eq(read_losses(c->name, loss, 10), 10);
   Tensor64 *in = load_inputs(c, g), *out = NEWN(c->a, Tensor64, g->outputs.n + 1);
   int total = g_find_input(g, "total_steps");
-  if (total >= 0) in[total].v[0] = 10 * parts;
+  if (total >= 0) in[total].v[0] = int_cell(in[total].dt, 10 * parts);
   for (int batch = 0; batch < 10 * parts; batch++) {
     int s = g_find_input(g, "step"), step = batch / parts;
-    if (s >= 0) in[s].v[0] = batch;
+    if (s >= 0) in[s].v[0] = int_cell(in[s].dt, batch);
     load_part(c, g, batch % parts, in);
     if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0, bf16}, in, out);
     else graph_interp(g, in, out, c->a, false);
