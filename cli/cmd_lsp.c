@@ -21,7 +21,6 @@ typedef struct Document {
 } Document;
 
 typedef struct {
-  Cli *c;
   FILE *in, *out;
   Document *documents;
   bool shutdown;
@@ -375,7 +374,7 @@ static void notification(Server *s, const char *method, const json_t *params) {
 
 Status cmd_lsp(Cli *c) {
   int fd = dup(STDOUT_FILENO); /* what an editor reads keeps its carriage returns, unlike what is printed */
-  Server s = {.c = c, .in = stdin, .out = fd < 0 ? NULL : fdopen(fd, "w")};
+  Server s = {.in = stdin, .out = fd < 0 ? NULL : fdopen(fd, "w")};
   if (!s.out) return cli_fail(c, ST_FILE, "cannot write to standard output: %s", strerror(errno));
   json_t *message;
   const char *why;

@@ -300,6 +300,8 @@ static Status execute(Run *r, Compiled *k) {
     else if (loss >= 0) bad_step = session_step(k->session, &loss, 1, &bad);
     else session_run(k->session, 0, p->nstep); /* other results may be infinite */
     if (bad_step) {
+      StrayLabel l;
+      if (labels_stray_of(k, c->arena, &l)) return stray_label(c, &l);
       cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, p->tensor[bad].name);
       if (!r->program) cli_explain_nonfinite(c, k);
       return ST_NONFINITE;

@@ -9,6 +9,7 @@ Status explain_memory(Cli *c, const Program *p, Lines *t);
 /* r: the recipe whose step p is, or NULL. */
 Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r);
 Status explain_fusion(Cli *c, const Program *p, Lines *t);
+void put_xml(StrBuf *b, const char *s); /* as text of an XML file */
 /* The arena as an SVG picture: kernels from left to right, offsets upwards, a rectangle a buffer. */
 void memory_svg(const Program *p, Lines *t, StrBuf *out);
 

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-void put_xml(StrBuf *b, const char *s);
-
 void put_xml(StrBuf *b, const char *s) {
   for (; *s; s++) {
     const char *e = *s == '<'   ? "&lt;"

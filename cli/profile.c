@@ -1,11 +1,9 @@
 #include "cli/profile.h"
 
-#include "cli/lines.h"
+#include "cli/explain.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-void put_xml(StrBuf *b, const char *s); /* explain_svg.c */
 
 const double *profile_measure(Session *s) {
   enum { ROUNDS = 5 };

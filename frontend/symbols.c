@@ -157,11 +157,9 @@ static const Ast *member(const Ast *decl, const char *name) {
   return p ? p : made_in(decl->kid[0], name);
 }
 
-static const Ast *global(const Symbols *s, const Globals *g, const char *name) {
-  if (!g->cap) return NULL;
+static const Ast *global(const Globals *g, const char *name) {
   for (int i = 0; i < g->cap; i++)
     if (g->slot[i].name == name) return g->slot[i].at;
-  (void)s;
   return NULL;
 }
 
@@ -180,8 +178,8 @@ static const Ast *declared(const Symbols *s, const Scope *scope, const char *nam
   }
   for (int i = 0; i < m->dims.n; i++)
     if (m->dims.v[i].name == name) return m->dims.v[i].decl;
-  const Ast *found = global(s, &m->user, name);
-  return found ? found : global(s, &m->library, name);
+  const Ast *found = global(&m->user, name);
+  return found ? found : global(&m->library, name);
 }
 
 /* The first line of a declaration, without what opens its body. */

@@ -69,9 +69,11 @@ $ jepac check own.jepa --set 'data=arrays()'
   std/data.jepa:178:3: note: required here
         require len(fields) >= 1, "a source of arrays lists them: arrays(array(NAME, SHAPE), ...)"
         ^
+  jepac: note: this is with --set data=arrays()
   own.jepa:14:24: error: arrays has no field `x`
         bind        x = data.x, label = data.label
                              ^
+  jepac: note: this is with --set data=arrays()
   std/data.jepa:176:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
@@ -85,6 +87,7 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("labels",classes=
   own.jepa:14:40: error: arrays has no field `label` (did you mean `labels`?)
         bind        x = data.x, label = data.label
                                              ^
+  jepac: note: this is with --set data=arrays(array("x",[4]),array("labels",classes=3))
   std/data.jepa:176:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
@@ -96,9 +99,11 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
   std/data.jepa:171:3: note: required here
         require contains(["f32", "i64"], type), "an array becomes f32 or i64, not {type}"
         ^
+  jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
   own.jepa:14:40: error: arrays has no field `label`
         bind        x = data.x, label = data.label
                                              ^
+  jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
   std/data.jepa:176:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^

@@ -34,13 +34,13 @@ $ tail -1 one/run.jsonl | cut -c1-12
 
 An expression counts, a graph says what it was made for, and an option wins.
 
-$ sed 's/= bf16/= if batch > 8 then bf16 else f32/' precision.jepa > by_batch.jepa; jepac ir by_batch.jepa --train-step --stage plan | grep -c bf16; jepac ir by_batch.jepa --train-step --stage plan --set batch=4 | grep -c bf16
-  7
+$ sed 's/= bf16/= if batch > 8 then bf16 else f32/' precision.jepa > by_batch.jepa; jepac ir by_batch.jepa --train-step --stage plan | grep -c bf16 | awk '{ print ($1 > 4) }'; jepac ir by_batch.jepa --train-step --stage plan --set batch=4 | grep -c bf16
+  1
   0
   exit 1
-$ jepac ir precision.jepa --train-step -o step.ir; head -1 step.ir; jepac ir step.ir --stage plan | grep -c bf16; jepac ir step.ir --stage plan --precision f32 | grep -c bf16
+$ jepac ir precision.jepa --train-step -o step.ir; head -1 step.ir; jepac ir step.ir --stage plan | grep -c bf16 | awk '{ print ($1 > 4) }'; jepac ir step.ir --stage plan --precision f32 | grep -c bf16
   graph train_step precision=bf16 {
-  7
+  1
   0
   exit 1
 $ sed 's/=bf16/=f16/' step.ir > wrong.ir; jepac ir wrong.ir --stage plan

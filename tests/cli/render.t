@@ -36,7 +36,7 @@ $ jepac render -q --out h --objects 6 --views 1 --size 24 --shapes chair,teapot,
   jepac: error: --shapes names chair twice
   jepac: error: --classes and --shapes exclude each other
   exit 2
-$ jepac train turn.jepa -q --data d --out run && ls run
+$ jepac train turn.jepa -q --data d --out run && ls run | grep -v previous
   checkpoint.safetensors
   run.jsonl
   run.svg
@@ -66,6 +66,7 @@ $ rm -rf bad; jepac train turn.jepa -q --data d --out bad --set data.per_object=
   std/data.jepa:144:3: note: required here
         require views <= per_object, "{views} views are asked for, but an object has {per_object} pictures"
         ^
+  jepac: note: this is with --set data.per_object=1
   exit 1
 
 Usage.

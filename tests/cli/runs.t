@@ -73,6 +73,7 @@ $ jepac sweep own.jepa --set optimizer.lr=1,,2; jepac sweep own.jepa --set width
   own.jepa:4:16: error: `inputs` of Linear must be a number, but is "x"
         net = Linear(width, classes)
                      ^
+  jepac: note: this is with --set width=x
   jepac: note: with the settings width=x
   jepac: error: --set seed is given twice
   exit 2

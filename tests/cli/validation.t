@@ -11,7 +11,7 @@ $ jepac train own.jepa --data parts --out run --set 'validate=every 1 epochs' --
   val.top1         1
   best             top1 1 at step 6, run/best.safetensors
   stopped early    top1 has been no better in the last 3 validations
-$ grep 'val\.' run/run.jsonl && ls run
+$ grep 'val\.' run/run.jsonl && ls run | grep -v previous
   {"step": 3, "val.loss": 0.777623328, "val.top1": 0.538461548}
   {"step": 6, "val.loss": 0.528740003, "val.top1": 1}
   {"step": 9, "val.loss": 0.364759392, "val.top1": 1}
@@ -19,7 +19,6 @@ $ grep 'val\.' run/run.jsonl && ls run
   {"step": 15, "val.loss": 0.17394992, "val.top1": 1}
   best.safetensors
   checkpoint.safetensors
-  previous.safetensors
   run.jsonl
   run.svg
 $ jepac ckpt diff run run/best.safetensors | tail -n 1 | sed 's/ (.*//'

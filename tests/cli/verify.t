@@ -47,6 +47,8 @@ $ jepac verify tiny.jepa | grep ^pass > passes.txt; n=0; while read -r word pass
   simplify: named
   cse: named
   simplify: named
+  shard: named
+  parts: named
   canon: named
   split: named
   cse: named
@@ -81,7 +83,7 @@ $ JEPAC_FAULT=bounds jepac verify tiny.jepa --check-bounds -q | awk '{ print ($2
   1 found
 
 $ jepac verify sum.ir -q | sed 's/;.*//'
-  ok     20 passes and 1 kernels
+  ok     22 passes and 1 kernels
 $ jepac verify $ROOT/models/seq_jepa.jepa --set batch=2048 -q 2>&1 | head -1 | sed 's/takes .* even/takes X even/'
   jepac: error: verify interprets the model, and this one takes X even without its gradients
 

@@ -217,7 +217,10 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
       ptr[i] = mem[i].p;
       for (int64_t j = 0; j < b->count[i]; j++) store_f64(ptr[i], b->dt[i], j, want[i][j]);
     }
-    for (int64_t c = plan->step[0].nchunk; c-- > 0;) plan->step[0].fn(ptr, c, NULL, plan->step[0].param);
+    void *at[KB_MAX]; /* the code's operands may begin inside of the buffers */
+    for (int i = 0; i < plan->step[0].noperand; i++)
+      at[i] = (char *)ptr[i] + plan->step[0].operand[i] - p->buf.v[k->buf[i]].offset;
+    for (int64_t c = plan->step[0].nchunk; c-- > 0;) plan->step[0].fn(at, c, NULL, plan->step[0].param);
     for (int i = 0; i < b->nbuf; i++) {
       for (int64_t j = 0; j < b->count[i]; j++) got[i][j] = load_f64(ptr[i], b->dt[i], j);
       munmap(mem[i].map, mem[i].size);

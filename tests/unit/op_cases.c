@@ -538,3 +538,22 @@ Tensor64 *op_case_inputs_for(const Graph *g, const Graph *base, Arena *a, uint64
   }
   return in;
 }
+
+Tensor64 *op_case_values(Arena *a, const Graph *g, uint64_t seed, double spread) {
+  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *x = &g->inputs.v[i];
+    const Node *n = g_node(g, x->val);
+    int64_t count = shape_count(&n->shape);
+    in[i] = (Tensor64){n->dt, n->shape, NEWN(a, double, count + 1)};
+    uint64_t name = hash_bytes(x->name, strlen(x->name), seed);
+    for (int64_t k = 0; k < count; k++) {
+      double z = op_case_normal(name, 1, (uint64_t)k), y = z;
+      if (x->kind == IN_PARAM) y = x->init.kind == INIT_FILL ? x->init.a + 0.2 * z : spread * z;
+      if (x->kind == IN_SLOT || x->kind == IN_BUFFER) y = x->init.a + 0.1 * fabs(z) + 0.01;
+      if (x->kind == IN_RUNTIME) y = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 5 : 1000;
+      in[i].v[k] = dtype_is_float(n->dt) ? (double)(float)y : x->kind == IN_RUNTIME ? y : z > 0;
+    }
+  }
+  return in;
+}

@@ -27,4 +27,8 @@ Tensor64 *op_case_inputs_for(const Graph *g, const Graph *base, Arena *a, uint64
 double op_case_normal(uint64_t seed, uint32_t stream, uint64_t k);
 double op_case_uniform(uint64_t seed, uint32_t stream, uint64_t k);
 
+/* Values for a graph's inputs: normal arguments, labels 0 or 1, states as they might be after some steps; parameters
+   without an initial number are normal with this spread. */
+Tensor64 *op_case_values(Arena *a, const Graph *g, uint64_t seed, double spread);
+
 #endif

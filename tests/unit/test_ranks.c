@@ -16,25 +16,6 @@
 #include "tests/unit/support.h"
 
 /* ---- values of inputs ---- */
-static Tensor64 *inputs(Arena *a, const Graph *g, uint64_t seed) {
-  Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
-  for (int i = 0; i < g->inputs.n; i++) {
-    const Input *x = &g->inputs.v[i];
-    const Node *n = g_node(g, x->val);
-    int64_t count = shape_count(&n->shape);
-    in[i] = (Tensor64){n->dt, n->shape, NEWN(a, double, count + 1)};
-    uint64_t name = hash_bytes(x->name, strlen(x->name), seed);
-    for (int64_t k = 0; k < count; k++) {
-      double z = op_case_normal(name, 1, (uint64_t)k), y = z;
-      if (x->kind == IN_PARAM) y = x->init.kind == INIT_FILL ? x->init.a + 0.2 * z : 0.2 * z;
-      if (x->kind == IN_SLOT || x->kind == IN_BUFFER) y = x->init.a + 0.1 * fabs(z) + 0.01;
-      if (x->kind == IN_RUNTIME) y = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 5 : 1000;
-      in[i].v[k] = dtype_is_float(n->dt) ? (double)(float)y : x->kind == IN_RUNTIME ? y : z > 0;
-    }
-  }
-  return in;
-}
-
 /* What rank r gets of them. */
 static Tensor64 *own_inputs(Arena *a, const Graph *whole, const Tensor64 *in, const Graph *g, int r) {
   Tensor64 *own = NEWN(a, Tensor64, g->inputs.n + 1);
@@ -65,7 +46,7 @@ static double shared_error(Arena *a, const Graph *whole, int ranks, uint64_t see
   if (!g) diags_print(d, stderr);
   ck_assert(g != NULL);
   *made = g;
-  Tensor64 *in = inputs(a, expanded, seed), *want = NEWN(a, Tensor64, expanded->outputs.n + 1);
+  Tensor64 *in = op_case_values(a, expanded, seed, 0.2), *want = NEWN(a, Tensor64, expanded->outputs.n + 1);
   graph_interp(expanded, in, want, a, false);
   const Tensor64 **own = NEWN(a, const Tensor64 *, ranks);
   Tensor64 **out = NEWN(a, Tensor64 *, ranks);
@@ -354,7 +335,7 @@ START_TEST(steps_compiled) {
     PipelineOptions opt = {.verify_each = true};
     Graph *mine = pipeline_graph(a, copy, &opt, d);
     ck_assert(mine != NULL);
-    Tensor64 *all = inputs(a, g, 1);
+    Tensor64 *all = op_case_values(a, g, 1, 0.2);
     const Tensor64 *in[MOST];
     for (int r = 0; r < ranks; r++) in[r] = own_inputs(a, g, all, mine, r);
     bool alike;
