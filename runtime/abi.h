@@ -29,7 +29,7 @@ typedef struct {
                            the other on one thread; they have equal nchunk. Otherwise 1 or 0. */
   bool keeps_denormals; /* f64 alone, or not our code; other steps take denormals for zeros
                            (runtime/float_mode.h) */
-  int overlap;         /* so many steps just before this one, whole chains, may still be running: it touches
+  int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches
                            nothing that they write and writes nothing that they touch */
   bool ranks; /* works with other processes: scratch is the session's Ranks (runtime/ranks.h) instead */
 } Step;

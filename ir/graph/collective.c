@@ -177,7 +177,8 @@ void collective_eval(const Node *n, const Shape *x, const double *const *in, int
     for (int64_t o = 0; o < outer; o++)
       for (int64_t i = 0; i < inner; i++) {
         int64_t to = o * inner + i, from = (o * ranks + rank) * inner + i;
-        for (int64_t r = 0; r < ranks; r++) out[to] = r ? join(OP_add, n->dt, out[to], in[r][from]) : in[r][from];
+        for (int64_t r = 0; r < ranks; r++)
+          out[to] = r ? join(OP_add, n->dt, out[to], in[r][from]) : in[r][from];
         if (n->op == OP_rank_part) out[to] = in[rank][from];
       }
     break;

@@ -84,7 +84,8 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
   for (int64_t r = 0; r < s->ranks; r++) in[r] = mem[0];
   double *out = mem[k->nbuf - 1];
   collective_eval(&n, narrows ? &whole : &part, in, 0, out);
-  for (int64_t i = 0; i < shape_count(&n.shape) && mode == INTERP_ROUNDED && s->dt == DT_F32; i++) out[i] = (float)out[i];
+  for (int64_t i = 0; i < shape_count(&n.shape) && mode == INTERP_ROUNDED && s->dt == DT_F32; i++)
+    out[i] = (float)out[i];
   arena_free(a);
 }
 

@@ -119,7 +119,7 @@ $ (echo 'use "nn/nothere.jepa"'; cat tiny.jepa) > m.jepa; jepac check m.jepa
   m.jepa:1:5: error: there is no file `nn/nothere.jepa`
       use "nn/nothere.jepa"
           ^
-  jepac: note: looked in . and /work/main/models
+  jepac: note: looked in . and ROOT/models
   exit 1
 $ sed '1i use "/dev/zero"' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:1:5: error: cannot read `/dev/zero`: it is no regular file

@@ -552,7 +552,8 @@ Tensor64 *op_case_values(Arena *a, const Graph *g, uint64_t seed, double spread)
       if (x->kind == IN_PARAM) y = x->init.kind == INIT_FILL ? x->init.a + 0.2 * z : spread * z;
       if (x->kind == IN_SLOT || x->kind == IN_BUFFER) y = x->init.a + 0.1 * fabs(z) + 0.01;
       if (x->kind == IN_RUNTIME) y = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 5 : 1000;
-      in[i].v[k] = dtype_is_float(n->dt) ? (double)(float)y : x->kind == IN_RUNTIME ? y : z > 0;
+      if (dtype_is_float(n->dt)) in[i].v[k] = (double)(float)y;
+      else in[i].v[k] = imm_cell(n->dt, x->kind == IN_RUNTIME ? y : z > 0);
     }
   }
   return in;

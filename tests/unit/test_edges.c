@@ -29,17 +29,27 @@ typedef struct {
 #define LN(X) MODEL("ln = LayerNorm(37)\n param x[2, 37] = " X, "return y = max(abs(ln(x)))")
 #define ONE(INIT, BODY) MODEL("param x[3] = " INIT, BODY)
 #define I64(OP, A, B)                                                                                        \
-  "graph g {\n %0: i64[] = buffer \"a\" {init=fill(" A ")}\n %1: i64[] = fill {value=" B "}\n %2: i64[] = " OP    \
-  " %0, %1\n %3: i64[] = fill {value=" A "}\n %4: i64[] = " OP                                                 \
+  "graph g {\n %0: i64[] = buffer \"a\" {init=fill(" A ")}\n %1: i64[] = fill {value=" B                     \
+  "}\n %2: i64[] = " OP " %0, %1\n %3: i64[] = fill {value=" A "}\n %4: i64[] = " OP                         \
   " %3, %1\n %5: bool[] = eq %2, %4\n %6: f32[] = cast %5\n return \"y\" %6\n}\n"
 
 static const Case cases[] = {
     /* constants */
     {"fold", MODEL("", "return y = cos(fill([1], 1e38, f32))"), "y", {0.146811686}, 1, 1e-6, true},
-    {"fold", MODEL("", "return y = fill([1], 16777217, f32) - fill([1], 16777216, f32)"), "y", {0}, 1, 0, true},
+    {"fold",
+     MODEL("", "return y = fill([1], 16777217, f32) - fill([1], 16777216, f32)"),
+     "y",
+     {0},
+     1,
+     0,
+     true},
     {"fold",
      MODEL("", "return y = f32(fill([1], 0.1, f32) + fill([1], 0.2, f32) == fill([1], 0.3, f32))"),
-     "y", {1}, 1, 0, true},
+     "y",
+     {1},
+     1,
+     0,
+     true},
     {"fold", MODEL("", "return y = fill([1], 1e-30, f32) * fill([1], 1e-15, f32)"), "y", {0}, 1, 0, true},
     {"fold", MODEL("", "return y = 1 / (fill([1], 1e30, f32) * fill([1], 1e30, f32))"), "y", {0}, 1, 0, true},
     /* integers */
@@ -48,90 +58,232 @@ static const Case cases[] = {
     {"i64", I64("sub", "-4611686018427387904", "4611686018427387905"), "y", {1}, 1, 0, false},
     {"i64", I64("max", "9007199254740992", "9007199254740993"), "y", {1}, 1, 0, false},
     {"i64",
-     "graph g {\n %0: i64[2] = iota {axis=[0]}\n %1: i64[2] = fill {value=9223372036854775807}\n %2: i64[2] = sub "
-     "%1, %0\n %3: i64[] = reduce_max %2 {axes=[0]}\n %4: i32[] = cast %3\n %5: f32[] = cast %4\n return \"y\" %5\n}\n",
-     "y", {-1}, 1, 0, false},
+     "graph g {\n %0: i64[2] = iota {axis=[0]}\n %1: i64[2] = fill {value=9223372036854775807}\n %2: i64[2] "
+     "= sub "
+     "%1, %0\n %3: i64[] = reduce_max %2 {axes=[0]}\n %4: i32[] = cast %3\n %5: f32[] = cast %4\n return "
+     "\"y\" %5\n}\n",
+     "y",
+     {-1},
+     1,
+     0,
+     false},
     {"i64",
-     "graph g {\n %0: i64[2] = iota {axis=[0]}\n %1: i64[2] = fill {value=9007199254740993}\n %2: i64[2] = add %1, "
+     "graph g {\n %0: i64[2] = iota {axis=[0]}\n %1: i64[2] = fill {value=9007199254740993}\n %2: i64[2] = "
+     "add %1, "
      "%0\n %3: i64[] = argmax %2 {axes=[0]}\n %4: f32[] = cast %3\n return \"y\" %4\n}\n",
-     "y", {1}, 1, 0, false},
+     "y",
+     {1},
+     1,
+     0,
+     false},
     {"i64",
      "graph g {\n %0: f32[] = param \"x\" {init=fill(1e30)}\n %1: i64[] = cast %0\n %2: i64[] = fill "
      "{value=9223372036854775807}\n %3: bool[] = eq %1, %2\n %4: f32[] = cast %3\n return \"y\" %4\n}\n",
-     "y", {1}, 1, 0, false},
+     "y",
+     {1},
+     1,
+     0,
+     false},
     /* NaN in extremes */
     {"max", ONE("1", "return y = maximum(x, fill([3], inf - inf, f32))"), "y", {NAN, NAN, NAN}, 3, 0, false},
     {"max", ONE("1", "return y = minimum(fill([3], inf - inf, f32), x)"), "y", {NAN, NAN, NAN}, 3, 0, false},
     {"max", ONE("inf - inf", "return y = maximum(x, 2)"), "y", {NAN, NAN, NAN}, 3, 0, false},
-    {"max", MODEL("", "i = f32(iota([19], 0))\nreturn y = max(where(i == 17, inf - inf, i))"), "y", {NAN}, 1, 0, false},
-    {"max", MODEL("", "i = f32(iota([5], 0))\nreturn y = min(where(i == 0, inf - inf, i))"), "y", {NAN}, 1, 0, false},
+    {"max",
+     MODEL("", "i = f32(iota([19], 0))\nreturn y = max(where(i == 17, inf - inf, i))"),
+     "y",
+     {NAN},
+     1,
+     0,
+     false},
+    {"max",
+     MODEL("", "i = f32(iota([5], 0))\nreturn y = min(where(i == 0, inf - inf, i))"),
+     "y",
+     {NAN},
+     1,
+     0,
+     false},
     /* factors keep their places */
-    {"order", MODEL("param x[3] = 1e-30\nparam p[1] = 1e20\nparam q[1] = 1e20", "return y = x * p * q"), "y",
-     {1e10, 1e10, 1e10}, 3, 1e-5, false},
-    {"order", MODEL("param x[3] = 1e30\nparam p[1] = 1e-25\nparam q[1] = 1e-25", "return y = x * p * q"), "y",
-     {1e-20, 1e-20, 1e-20}, 3, 1e-5, false},
-    {"order", MODEL("param x[3] = 1e30\nparam p[1] = 1e-25", "return y = x * p * 1e-25"), "y",
-     {1e-20, 1e-20, 1e-20}, 3, 1e-5, false},
+    {"order",
+     MODEL("param x[3] = 1e-30\nparam p[1] = 1e20\nparam q[1] = 1e20", "return y = x * p * q"),
+     "y",
+     {1e10, 1e10, 1e10},
+     3,
+     1e-5,
+     false},
+    {"order",
+     MODEL("param x[3] = 1e30\nparam p[1] = 1e-25\nparam q[1] = 1e-25", "return y = x * p * q"),
+     "y",
+     {1e-20, 1e-20, 1e-20},
+     3,
+     1e-5,
+     false},
+    {"order",
+     MODEL("param x[3] = 1e30\nparam p[1] = 1e-25", "return y = x * p * 1e-25"),
+     "y",
+     {1e-20, 1e-20, 1e-20},
+     3,
+     1e-5,
+     false},
     {"order", MODEL("param x[4] = 3e38", "return y = sum(x * 0.25)"), "y", {3e38}, 1, 1e-5, false},
     {"order", MODEL("param x[4] = 3e38", "return y = sum(x / 4)"), "y", {3e38}, 1, 1e-5, false},
-    {"order", MODEL("param x[64] = 1e25\nparam s[1] = 1e-25", "return y = sum((x * s) * (x * s))"), "y", {64}, 1, 1e-5,
+    {"order",
+     MODEL("param x[64] = 1e25\nparam s[1] = 1e-25", "return y = sum((x * s) * (x * s))"),
+     "y",
+     {64},
+     1,
+     1e-5,
      false},
-    {"order", MODEL("param x[64] = 1e25\nparam s[1] = 1e-25\nparam t[1] = 2e-25", "return y = sum((x * s) * (x * t))"),
-     "y", {128}, 1, 1e-5, false},
-    {"order", MODEL("param x[4] = 3e38\nparam a[1] = 1", "return y = 0.1 * sum(x * a)"), "grad.a", {1.2e38}, 1, 1e-5,
+    {"order",
+     MODEL("param x[64] = 1e25\nparam s[1] = 1e-25\nparam t[1] = 2e-25", "return y = sum((x * s) * (x * t))"),
+     "y",
+     {128},
+     1,
+     1e-5,
+     false},
+    {"order",
+     MODEL("param x[4] = 3e38\nparam a[1] = 1", "return y = 0.1 * sum(x * a)"),
+     "grad.a",
+     {1.2e38},
+     1,
+     1e-5,
      false},
     /* losses and normalizations */
-    {"softmax", ONE("100000", "return y = log_softmax(x)"), "y", {-1.0986123, -1.0986123, -1.0986123}, 3, 1e-6, false},
-    {"softmax", ONE("-1e30", "return y = log_softmax(x)"), "y", {-1.0986123, -1.0986123, -1.0986123}, 3, 1e-6, false},
-    {"softmax", MODEL("param x[2, 5] = 1e6", "return y = cross_entropy(x, iota([2], 0))"), "y", {1.60943791}, 1, 1e-6,
+    {"softmax",
+     ONE("100000", "return y = log_softmax(x)"),
+     "y",
+     {-1.0986123, -1.0986123, -1.0986123},
+     3,
+     1e-6,
+     false},
+    {"softmax",
+     ONE("-1e30", "return y = log_softmax(x)"),
+     "y",
+     {-1.0986123, -1.0986123, -1.0986123},
+     3,
+     1e-6,
+     false},
+    {"softmax",
+     MODEL("param x[2, 5] = 1e6", "return y = cross_entropy(x, iota([2], 0))"),
+     "y",
+     {1.60943791},
+     1,
+     1e-6,
      false},
     {"softmax", ONE("-inf", "return y = logsumexp(x)"), "y", {-INFINITY}, 1, 0, false},
     {"softmax", ONE("inf", "return y = logsumexp(x)"), "y", {INFINITY}, 1, 0, false},
     {"softmax", ONE("inf - inf", "return y = logsumexp(x)"), "y", {NAN}, 1, 0, false},
-    {"softmax", ONE("3", "return y = logsumexp(concat(x, fill([1], -inf, f32)))"), "y", {4.0986123}, 1, 1e-6, false},
+    {"softmax",
+     ONE("3", "return y = logsumexp(concat(x, fill([1], -inf, f32)))"),
+     "y",
+     {4.0986123},
+     1,
+     1e-6,
+     false},
     {"norm", LN("1000.1"), "y", {0}, 1, 1e-6, true},
     {"norm", LN("1e15"), "y", {0}, 1, 1e-6, true},
     {"norm", LN("-7.7e-5"), "y", {0}, 1, 1e-6, true},
-    {"norm", MODEL("bn = BatchNorm(3)\nparam x[7, 3, 5] = 1000.1", "return y = max(abs(bn(x)))"), "y", {0}, 1, 1e-6,
+    {"norm",
+     MODEL("bn = BatchNorm(3)\nparam x[7, 3, 5] = 1000.1", "return y = max(abs(bn(x)))"),
+     "y",
+     {0},
+     1,
+     1e-6,
      true},
     {"norm", ONE("3e25", "return y = cosine_similarity(x, 0 - x)"), "y", {-1}, 1, 1e-6, false},
     {"norm", ONE("1e-25", "return y = norm(x) * 1e25"), "y", {1.7320508}, 1, 1e-6, false},
-    {"norm", ONE("2e38", "return y = normalize(x)"), "y", {0.57735027, 0.57735027, 0.57735027}, 3, 1e-6, false},
-    {"variance", MODEL("param s[1] = 1e17", "return y = std(f32(iota([1000], 0)) * s)"), "y", {2.8881943e19}, 1, 1e-6,
+    {"norm",
+     ONE("2e38", "return y = normalize(x)"),
+     "y",
+     {0.57735027, 0.57735027, 0.57735027},
+     3,
+     1e-6,
      false},
-    {"variance", MODEL("param s[1] = 1e17", "return y = var(f32(iota([1000], 0)) * s)"), "y", {INFINITY}, 1, 0, true},
     {"variance",
-     MODEL("param mean[1] = 1e6", "i = f32(iota([1000, 2], 0))\nreturn y = var(i - 5 * floor(i * 0.2) + mean, 0)"), "y",
-     {2.002002, 2.002002}, 2, 2e-6, false},
+     MODEL("param s[1] = 1e17", "return y = std(f32(iota([1000], 0)) * s)"),
+     "y",
+     {2.8881943e19},
+     1,
+     1e-6,
+     false},
     {"variance",
-     MODEL("param mean[1] = 1e6", "i = f32(iota([3, 3000], 1))\nreturn y = var(i - 5 * floor(i * 0.2) + mean, 1)"),
-     "y", {2.0006669, 2.0006669, 2.0006669}, 3, 2e-6, false},
+     MODEL("param s[1] = 1e17", "return y = var(f32(iota([1000], 0)) * s)"),
+     "y",
+     {INFINITY},
+     1,
+     0,
+     true},
+    {"variance",
+     MODEL("param mean[1] = 1e6",
+           "i = f32(iota([1000, 2], 0))\nreturn y = var(i - 5 * floor(i * 0.2) + mean, 0)"),
+     "y",
+     {2.002002, 2.002002},
+     2,
+     2e-6,
+     false},
+    {"variance",
+     MODEL("param mean[1] = 1e6",
+           "i = f32(iota([3, 3000], 1))\nreturn y = var(i - 5 * floor(i * 0.2) + mean, 1)"),
+     "y",
+     {2.0006669, 2.0006669, 2.0006669},
+     3,
+     2e-6,
+     false},
     /* long sums */
     {"long", MODEL("param x[3000000] = 0.1", "return y = sum(x)"), "y", {300000.0044703484}, 1, 2e-6, true},
-    {"long", MODEL("param x[3000000, 2] = 0.1", "return y = sum(x, 0)"), "y", {300000.0044703484, 300000.0044703484},
-     2, 2e-6, true},
     {"long",
-     "graph g {\n %0: i32[20000000,2] = iota {axis=[1]}\n %1: f32[20000000,2] = cast %0\n %2: f32[] = reduce_m2 %1 "
+     MODEL("param x[3000000, 2] = 0.1", "return y = sum(x, 0)"),
+     "y",
+     {300000.0044703484, 300000.0044703484},
+     2,
+     2e-6,
+     true},
+    {"long",
+     "graph g {\n %0: i32[20000000,2] = iota {axis=[1]}\n %1: f32[20000000,2] = cast %0\n %2: f32[] = "
+     "reduce_m2 %1 "
      "{axes=[0,1]}\n return \"y\" %2\n}\n",
-     "y", {1e7}, 1, 1e-6, true},
-    {"long", MODEL("param a[3, 200000] = 0.1\nparam b[200000, 33] = 0.1", "return y = max(a @ b)"), "y",
-     {2000.00006}, 1, 1e-5, true},
+     "y",
+     {1e7},
+     1,
+     1e-6,
+     true},
+    {"long",
+     MODEL("param a[3, 200000] = 0.1\nparam b[200000, 33] = 0.1", "return y = max(a @ b)"),
+     "y",
+     {2000.00006},
+     1,
+     1e-5,
+     true},
     {"long",
      MODEL("param a[3, 200000] = 0.1\nparam b[5, 200000] = 0.1",
            "return y = max(prim.dot_general(a, b, lhs_contract = 1, rhs_contract = 1))"),
-     "y", {2000.00006}, 1, 1e-5, true},
+     "y",
+     {2000.00006},
+     1,
+     1e-5,
+     true},
     /* gradients */
     {"pow", ONE("0", "return y = sum(x ^ 0)"), "grad.x", {0, 0, 0}, 3, 0, false},
     {"pow", ONE("0", "return y = sum(x ^ 3)"), "grad.x", {0, 0, 0}, 3, 0, false},
     {"pow", MODEL("param x[1] = 0\nparam n[2] = 2", "return y = sum(x ^ n)"), "grad.n", {0, 0}, 2, 0, false},
     {"pow", MODEL("param x[1] = 0\nparam n[2] = 0", "return y = sum(x ^ n)"), "grad.x", {0}, 1, 0, false},
-    {"pow", MODEL("param x[1] = 2\nparam n[1] = 3", "return y = sum(x ^ n)"), "grad.n", {5.5451774}, 1, 1e-6, false},
+    {"pow",
+     MODEL("param x[1] = 2\nparam n[1] = 3", "return y = sum(x ^ n)"),
+     "grad.n",
+     {5.5451774},
+     1,
+     1e-6,
+     false},
     {"where", ONE("0", "return y = sum(where(x > 0, log(x), 0))"), "grad.x", {0, 0, 0}, 3, 0, false},
     {"where", ONE("0", "return y = sum(where(x == 0, 0, sin(x) / x))"), "grad.x", {0, 0, 0}, 3, 0, false},
     {"where", ONE("0", "return y = sum(where(x > -1, 0, sqrt(x - 2)))"), "grad.x", {0, 0, 0}, 3, 0, false},
     {"where", ONE("0", "return y = sum(where(x > 0, x * (1 / x), x))"), "grad.x", {1, 1, 1}, 3, 0, false},
     {"where", ONE("0", "return y = where(sum(x) > 0, sum(log(x)), 0)"), "grad.x", {0, 0, 0}, 3, 0, false},
-    {"where", ONE("-1", "return y = sum(where(x > 0, exp(reshape(log(x), [3, 1])), 0))"), "grad.x", {0, 0, 0}, 3, 0,
+    {"where",
+     ONE("-1", "return y = sum(where(x > 0, exp(reshape(log(x), [3, 1])), 0))"),
+     "grad.x",
+     {0, 0, 0},
+     3,
+     0,
      false},
     {"where", ONE("0", "return y = sum(relu(log(x)))"), "grad.x", {0, 0, 0}, 3, 0, false},
     {"where", ONE("0", "return y = sum(maximum(log(x), -10))"), "grad.x", {0, 0, 0}, 3, 0, false},
@@ -186,7 +338,8 @@ START_TEST(edge) {
   static const char *const cpus[] = {"x86-64-v4", "x86-64-v3", "x86-64"};
   const Case *c = &cases[_i];
   Arena *a = arena_new();
-  const Graph *g = graph_of(a, c), *h = pipeline_graph(a, g, &(PipelineOptions){.verify_each = true}, diags_new(a));
+  const Graph *g = graph_of(a, c),
+              *h = pipeline_graph(a, g, &(PipelineOptions){.verify_each = true}, diags_new(a));
   ck_assert(h != NULL);
   Tensor64 *in = initial(a, h), *out = NEWN(a, Tensor64, h->outputs.n + 1);
   for (int i = 0; i < 3; i++) {
@@ -212,7 +365,11 @@ START_TEST(winograd_keeps_spread) {
   static const struct {
     int64_t stride, size;
     OpId op;
-  } form[] = {{1, 17, OP_conv2d}, {1, 2, OP_conv2d}, {2, 16, OP_conv2d}, {1, 12, OP_conv2d_dx}, {2, 16, OP_conv2d_dx}};
+  } form[] = {{1, 17, OP_conv2d},
+              {1, 2, OP_conv2d},
+              {2, 16, OP_conv2d},
+              {1, 12, OP_conv2d_dx},
+              {2, 16, OP_conv2d_dx}};
   const double bad[] = {NAN, INFINITY, 1e38};
   for (size_t f = 0; f < sizeof form / sizeof *form; f++) {
     Arena *a = arena_new();
@@ -229,7 +386,8 @@ START_TEST(winograd_keeps_spread) {
       for (int i = 0; i < 2; i++) {
         const Shape *s = i ? &ws : &xs;
         in[i] = (Tensor64){DT_F32, *s, NEWN(a, double, shape_count(s))};
-        for (int64_t k = 0; k < shape_count(s); k++) in[i].v[k] = (float)(((k * 7919 + i) % 13 - 6) / (i ? 60.0 : 6.0));
+        for (int64_t k = 0; k < shape_count(s); k++)
+          in[i].v[k] = (float)(((k * 7919 + i) % 13 - 6) / (i ? 60.0 : 6.0));
       }
       int64_t at = ((2 * 64 + 3) * xs.dim[2] + xs.dim[2] / 2) * xs.dim[3] + xs.dim[3] / 2;
       in[0].v[at] = bad[b];
@@ -274,10 +432,11 @@ END_TEST
 /* A number of an i64 is read, printed and compared exactly. */
 START_TEST(literals) {
   Arena *a = arena_new();
-  const char *text = "graph g {\n  %0: i64[] = fill {value=9223372036854775807}\n  %1: i64[] = fill "
-                     "{value=9007199254740993}\n  %2: i64[] = fill {value=9007199254740992}\n  %3: i64[] = fill "
-                     "{value=-9223372036854775807}\n  return \"a\" %0\n  return \"b\" %1\n  return \"c\" %2\n  return "
-                     "\"d\" %3\n}\n";
+  const char *text =
+      "graph g {\n  %0: i64[] = fill {value=9223372036854775807}\n  %1: i64[] = fill "
+      "{value=9007199254740993}\n  %2: i64[] = fill {value=9007199254740992}\n  %3: i64[] = fill "
+      "{value=-9223372036854775807}\n  return \"a\" %0\n  return \"b\" %1\n  return \"c\" %2\n  return "
+      "\"d\" %3\n}\n";
   Source src = {"i64.ir", text, strlen(text)};
   Graph *g;
   Diags *d = diags_new(a);
@@ -304,15 +463,28 @@ static uint64_t draw(uint64_t *state, uint64_t n) {
   return (z ^ (z >> 31)) % n;
 }
 
-static const double special[] = {0,     -0.0,  1,    -1,    INFINITY, -INFINITY, NAN,  3.4028235e38, -3e38, 1.1754944e-38,
-                                 1e-39, -1e-39, 1e20, 1e-20, 1e-38,    0.1,       0.25, 16777217,     3,     -7.5e9};
-static const Imm whole[] = {0,  1,   -1,  2,   3,       INT64_MAX,           INT64_MIN,           9007199254740993,
-                            -9007199254740993, 4294967296, 2147483648, -2147483649, 1000000007};
+static const double special[] = {
+    0,     -0.0,   1,    -1,    INFINITY, -INFINITY, NAN,  3.4028235e38, -3e38, 1.1754944e-38,
+    1e-39, -1e-39, 1e20, 1e-20, 1e-38,    0.1,       0.25, 16777217,     3,     -7.5e9};
+static const Imm whole[] = {0,
+                            1,
+                            -1,
+                            2,
+                            3,
+                            INT64_MAX,
+                            INT64_MIN,
+                            9007199254740993,
+                            -9007199254740993,
+                            4294967296,
+                            2147483648,
+                            -2147483649,
+                            1000000007};
 enum { SPECIAL = sizeof special / sizeof *special, WHOLE = sizeof whole / sizeof *whole };
 
 /* Elementwise operators whose results are defined to the last bit, over special values and constants. */
 static Graph *expression(Arena *a, uint64_t seed, bool ints) {
-  static const OpId two[] = {OP_add, OP_sub, OP_mul, OP_min, OP_max, OP_mul, OP_div}, one[] = {OP_neg, OP_abs, OP_sqrt};
+  static const OpId two[] = {OP_add, OP_sub, OP_mul, OP_min, OP_max, OP_mul, OP_div},
+                    one[] = {OP_neg, OP_abs, OP_sqrt};
   uint64_t r = seed;
   Graph *g = graph_new(a, "expression");
   Shape s = {1, {7 + (int64_t)draw(&r, 40)}};
@@ -329,7 +501,9 @@ static Graph *expression(Arena *a, uint64_t seed, bool ints) {
       break;
     }
     case 1: pool[n] = g_unary(g, one[draw(&r, ints ? 2 : 3)], x); break;
-    case 2: pool[n] = g_select(g, g_binary(g, draw(&r, 2) ? OP_lt : OP_eq, x, y), x, pool[draw(&r, (uint64_t)n)]); break;
+    case 2:
+      pool[n] = g_select(g, g_binary(g, draw(&r, 2) ? OP_lt : OP_eq, x, y), x, pool[draw(&r, (uint64_t)n)]);
+      break;
     case 3:
       if (dt != DT_I64) continue;
       pool[n] = g_cast(g, g_cast(g, x, DT_I32), DT_I64);
@@ -355,7 +529,8 @@ START_TEST(random_expressions) {
       const Node *n = g_node(h, h->inputs.v[i].val);
       in[i] = (Tensor64){n->dt, n->shape, NEWN(a, double, shape_count(&n->shape))};
       for (int64_t k = 0; k < shape_count(&n->shape); k++)
-        in[i].v[k] = ints ? int_cell(n->dt, (int64_t)whole[draw(&r, WHOLE)]) : (float)special[draw(&r, SPECIAL)];
+        in[i].v[k] =
+            ints ? int_cell(n->dt, (int64_t)whole[draw(&r, WHOLE)]) : (float)special[draw(&r, SPECIAL)];
     }
     graph_interp(h, in, want, a, true);
     jit_run(a, h, &(JitRun){seed % 3 ? "host" : "x86-64", 1, CONV_AUTO, 0, false}, in, got);

@@ -131,11 +131,13 @@ static Plan *make_plan(int rounds) {
   b_a[0] = off[2], b_a[1] = off[1], b_w[0] = off[2], b_w[1] = off[0];
   int n = 0;
   for (int r = 0; r < rounds; r++) {
-    s[n++] = (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL,
-                    0,      0,  false, false};
+    s[n++] =
+        (Step){fn_mix, 16, r ? b_a : w_a, 2,    CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL,
+               0,      0,  false,         false};
     s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false, false};
     s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false, false};
-    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0, 0, false, false};
+    s[n++] =
+        (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0, 0, false, false};
   }
   s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0, 0, false, false};
   PlanTensor *t = NEWN(arena, PlanTensor, 6);
