@@ -49,7 +49,7 @@ static double *read_buffer(Search *s, int b) {
   SessionTensor first = session_tensor_at(s->k->session, 0);
   const char *arena = (char *)first.data - s->k->plan->tensor[0].offset;
   double *raw = NEWN(s->a, double, n + 1);
-  tensors_to_f64(raw, u->dt, arena + p->buf.v[program_root(p, b)].offset, n);
+  tensors_to_f64(raw, u->dt, arena + p->buf.v[b].offset, n);
   if (!u->block) return raw;
   double *v = NEWN(s->a, double, n + 1);
   for (int64_t i = 0; i < n; i++) v[i] = raw[program_stored_at(u, i)];
