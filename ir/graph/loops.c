@@ -235,11 +235,6 @@ GraphLoops *graph_loops(const Graph *g, Arena *a, Val *at, char *err, size_t err
         return NULL;
       }
   }
-  for (int i = 0; i < g->outputs.n; i++)
-    if (l->of[*at = g->outputs.v[i].val] >= 0) {
-      fail(err, errlen, "a result of the graph is a value of a loop's step");
-      return NULL;
-    }
   return l;
 }
 

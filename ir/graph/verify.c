@@ -151,7 +151,12 @@ static bool verify_loops(const Check *c) {
   Arena *a = arena_new();
   char where[64], msg[256];
   Val at;
-  bool ok = graph_loops(c->g, a, &at, msg, sizeof msg) != NULL;
+  const GraphLoops *l = graph_loops(c->g, a, &at, msg, sizeof msg);
+  bool ok = l != NULL;
+  for (int i = 0; i < c->g->outputs.n && ok; i++) {
+    ok = l->of[at = c->g->outputs.v[i].val] < 0;
+    snprintf(msg, sizeof msg, "is a value of a loop's step, so no result");
+  }
   arena_free(a);
   if (ok) return true;
   snprintf(where, sizeof where, "%%%d = %s", at, op_table[g_node(c->g, at)->op].name);

@@ -215,7 +215,10 @@ int64_t program_place(const Program *p, int b, int loop, const int64_t *step) {
 }
 
 int program_cell(const Program *p, int b) {
-  while (p->buf.v[b].alias >= 0 && !p->buf.v[b].at && !p->buf.v[b].loop) b = p->buf.v[b].alias;
+  for (const Buf *x = &p->buf.v[b]; x->alias >= 0 && !x->at && !x->loop; x = &p->buf.v[b]) {
+    if (p->buf.v[x->alias].bytes != x->bytes) break; /* what all steps of a loop write one by one */
+    b = x->alias;
+  }
   return b;
 }
 

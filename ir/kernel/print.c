@@ -125,7 +125,7 @@ void program_print(const Program *p, StrBuf *out) {
   sb_printf(out, "\n");
   for (int i = 1; i <= p->loop.n; i++) {
     const ProgramLoop *l = &p->loop.v[i - 1];
-    sb_printf(out, "loop %d steps=%lld", i, (long long)l->steps);
+    sb_printf(out, "loop%d: %lld steps", i, (long long)l->steps);
     if (l->parent) sb_printf(out, " parent=%d", l->parent);
     sb_printf(out, "\n");
   }

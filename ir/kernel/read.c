@@ -84,8 +84,9 @@ static void loop(KReader *r) {
   ProgramLoop l = {0};
   if (kr_small(r, 1, INT32_MAX, "loop") != r->prog->loop.n + 1)
     kr_fail(r, "loops are numbered in order: expected loop %d", r->prog->loop.n + 1);
-  kr_expect(r, "steps=");
+  kr_expect(r, ":");
   l.steps = kr_number(r);
+  kr_expect(r, "steps");
   if (l.steps < 1 || l.steps > (int64_t)1 << 31) kr_fail(r, "an impossible number of steps");
   if (kr_eat(r, "parent=")) l.parent = kr_small(r, 1, r->prog->loop.n, "loop");
   kr_end_line(r);
@@ -152,13 +153,20 @@ static void buffer(KReader *r) {
 
 /* The lowest and highest place of buffer b in all steps; false where they are beyond numbers. */
 static bool places(const Program *p, int b, int64_t *lo, int64_t *hi) {
+  int own = p->buf.v[program_cell(p, b)].loop;
   *lo = *hi = 0;
   for (; b >= 0; b = p->buf.v[b].alias) {
     const Buf *x = &p->buf.v[b];
-    int64_t from = x->at, to = x->at, last = x->loop ? p->loop.v[x->loop - 1].steps - 1 + x->phase : 0, far;
-    if (x->period && last >= x->period) last = x->period - 1;
-    if (__builtin_mul_overflow(last, x->move, &far)) return false;
-    if (far < 0 ? __builtin_add_overflow(from, far, &from) : __builtin_add_overflow(to, far, &to)) return false;
+    bool moves = x->loop && program_in_loop(p, own, x->loop);
+    int64_t first = x->phase, last = x->phase + (moves ? p->loop.v[x->loop - 1].steps - 1 : 0), from, to;
+    if (x->period) {
+      first = moves ? 0 : first % x->period;
+      last = moves ? x->period - 1 : last % x->period;
+    }
+    if (__builtin_mul_overflow(x->move < 0 ? last : first, x->move, &from) ||
+        __builtin_mul_overflow(x->move < 0 ? first : last, x->move, &to) ||
+        __builtin_add_overflow(from, x->at, &from) || __builtin_add_overflow(to, x->at, &to))
+      return false;
     if (__builtin_add_overflow(*lo, from, lo) || __builtin_add_overflow(*hi, to, hi)) return false;
   }
   return true;
@@ -169,7 +177,7 @@ static const char *misplaced(const Program *p, int b) {
   const Buf *x = &p->buf.v[b], *in = &p->buf.v[program_memory(p, b)];
   int64_t lo, hi;
   if (!x->loop && (x->move || x->period || x->phase)) return "moves with no loop";
-  if (!places(p, b, &lo, &hi) || (lo < 0 && x->loop) || hi > in->bytes - x->bytes)
+  if (!places(p, b, &lo, &hi) || lo < 0 || hi > in->bytes - x->bytes)
     return "leaves what it lies in";
   if (p->arena_bytes && x->offset != in->offset + program_place(p, b, 0, NULL) && !in->chunk)
     return "does not lie in its place";
