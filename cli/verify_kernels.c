@@ -147,7 +147,7 @@ static Status one_kernel(Walk *w, int at) {
     for (int j = 0; j < i; j++) /* operands in one place are one */
       if (program_cell(p, k->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
   }
-  session_run(w->s, at, at + 1);
+  session_run_alone(w->s, at);
   kernel_interp(p, k, exact, false);
   kernel_interp(p, k, moved, false);
   kernel_interp(p, k, rounded, true);

@@ -60,7 +60,7 @@ struct Session {
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
   char **bound;      /* per tensor: the caller's memory, or NULL */
   int64_t *steps_at; /* per thread and loop: the step it is in */
-  int64_t *at;       /* per loop: the step that is run where the loop is not run whole */
+  int64_t *at;       /* per loop: the step in which one of the plan's is run alone */
   Gate gate;         /* where threads meet between two steps of a loop */
 };
 
@@ -399,6 +399,7 @@ typedef struct {
   int first, last;
   const int *watch; /* looked at before the steps that store states */
   int nwatch, bad;  /* bad: find_bad's answer */
+  bool alone;       /* one step, once */
 } Range;
 
 /* Every thread looks for itself: all steps before have finished, so all see the same, and a region of its own
@@ -408,7 +409,7 @@ static void run_range(Session *s, void *of, int me, int team) {
   int stop = r->nwatch ? s->plan->ncompute : r->last;
   Walk w = {s, me, team, s->steps_at + (size_t)me * (size_t)(s->plan->nloop + CACHE_LINE)};
   memcpy(w.at, s->at, sizeof *w.at * (size_t)(s->plan->nloop + 1));
-  run_steps(&w, 0, r->first, stop);
+  run_steps(&w, r->alone ? s->plan->step[r->first].loop : 0, r->first, stop);
   int bad = find_bad(s, r->watch, r->nwatch);
   if (me == 0) r->bad = bad;
   if (bad < 0) run_steps(&w, 0, stop, r->last);
@@ -495,6 +496,11 @@ void session_at(Session *s, int loop, int64_t step) {
   if (loop < 1 || loop > s->plan->nloop || step < 0 || step >= s->plan->loop[loop].steps)
     bug("step %lld of loop %d", (long long)step, loop);
   s->at[loop] = step;
+}
+
+void session_run_alone(Session *s, int step) {
+  if (step < 0 || step >= s->plan->nstep) bug("step %d of a plan of %d", step, s->plan->nstep);
+  run(s, &(Range){.first = step, .last = step + 1, .alone = true});
 }
 
 void session_run(Session *s, int first, int last) {
