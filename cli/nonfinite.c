@@ -40,8 +40,8 @@ static const char *stat_text(Arena *a, const Stat *s) {
 typedef struct {
   Cli *c;
   const Compiled *k;
-  Arena *a; /* of the search */
-  int loop; /* the innermost one that the kernel being looked at is in, 0 none, and ... */
+  Arena *a;      /* of the search */
+  int loop;      /* the innermost one that the kernel being looked at is in, 0 none, and ... */
   int64_t *step; /* ... per loop of the program the step it is in */
 } Search;
 

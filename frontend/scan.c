@@ -137,8 +137,23 @@ static Carry carry_new(Elab *e, Frame *f, const Ast *at, const Scan *s, const ch
   return (Carry){name, c};
 }
 
+/* The last statement of a block that gives the variable a value. */
+static const Ast *assignment(const Ast *a, const char *name) {
+  const Ast *last = NULL;
+  for (int i = 1; a->kind == AST_ASSIGN && i < a->nkid; i++)
+    if (a->kid[i]->name == name) last = a->kid[i];
+  if (a->kind == AST_COLLECT && a->name == name) last = a;
+  if (a->kind == AST_BLOCK || a->kind == AST_IF || a->kind == AST_REPEAT)
+    for (int i = 0; i < a->nkid; i++) {
+      const Ast *in = assignment(a->kid[i], name);
+      if (in) last = in;
+    }
+  return last;
+}
+
 static Val carry_end(Elab *e, Frame *f, const Scan *s, const Carry *c) {
-  const Var *var = vars_find_var(&f->vars, c->name);
+  Var of = *vars_find_var(&f->vars, c->name), *var = &of;
+  var->at = assignment(s->at->kid[1], c->name);
   if (var->v.kind == V_WRONG) diag_throw(e->diags);
   Value was = v_tensor(c->carry);
   if (var->v.kind != V_TENSOR && var->v.kind != V_STATE)

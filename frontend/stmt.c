@@ -413,7 +413,8 @@ static void exec_update(Elab *e, Frame *f, const Ast *a) {
   State *s = update_target(e, f, a);
   if (s->kind == IN_BUFFER && !f->training) return;
   if (e->scan)
-    elab_error(e, f, a, "a scan cannot update `%s`: there is one state, and a new value in every step", a->name);
+    elab_error(e, f, a, "a scan cannot update `%s`: there is one state, and a new value in every step",
+               a->name);
   Val old = state_value(e, f, a, s);
   Value v = eval(e, f, a->kid[0]);
   if (v.kind == V_NUM) v = v_tensor(t_scalar(e, f, a, s->dt, v.u.num));
@@ -564,8 +565,7 @@ static void spoil(Elab *e, Frame *f, const Ast *a) {
   Vars *vars = f->fields ? &f->self->fields : &f->vars;
   if (a->kind == AST_ASSIGN)
     for (int i = 1; i < a->nkid; i++) vars_set(e, vars, a->kid[i]->name, wrong, a->kid[i]);
-  if ((a->kind == AST_DECL_STATE && a->name) || a->kind == AST_COLLECT)
-    vars_set(e, vars, a->name, wrong, a);
+  if ((a->kind == AST_DECL_STATE && a->name) || a->kind == AST_COLLECT) vars_set(e, vars, a->name, wrong, a);
   if (a->kind == AST_RETURN) f->returned = true;
   if (a->kind == AST_IF || a->kind == AST_REPEAT || a->kind == AST_BLOCK)
     for (int i = 0; i < a->nkid; i++) spoil(e, f, a->kid[i]);

@@ -385,9 +385,9 @@ static int around(const Ast *a, int offset, const Ast **out, int max) {
 }
 
 int symbols_candidates(Symbols *s, int offset, const char *of, Candidate **out) {
-  static const char *const words[] = {"entry", "fn",       "param",  "buffer",  "return", "if",
-                                      "else",  "repeat", "scan", "collect",   "for",    "in",      "update", "model",
-                                      "train", "minimize", "metric", "require", "use",    "dim"};
+  static const char *const words[] = {"entry",  "fn",       "param",   "buffer",  "return", "if",     "else",
+                                      "repeat", "scan",     "collect", "for",     "in",     "update", "model",
+                                      "train",  "minimize", "metric",  "require", "use",    "dim"};
   enum { DEEP = 8, FEW = 64 };
   Candidates c = {0};
   const Ast *owner[DEEP];

@@ -44,10 +44,10 @@ typedef struct {
                            the other on one thread; they have equal nchunk. Otherwise 1 or 0. */
   int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches
                            nothing that they write and writes nothing that they touch */
-  int loop;             /* the innermost loop it is in, 0 none */
+  bool ranks; /* works with other processes: scratch is the session's Ranks (runtime/ranks.h) instead */
+  int loop;   /* the innermost loop it is in, 0 none */
   const StepMove *move; /* by operand */
   int nmove;
-  bool ranks; /* works with other processes: scratch is the session's Ranks (runtime/ranks.h) instead */
 } Step;
 
 typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;

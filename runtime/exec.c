@@ -312,7 +312,8 @@ static void lay_out(Session *s, int first, int last) {
   for (int i = first; i < last; i++) {
     atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
     for (int k = 0; k < s->threads; k++)
-      atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0, memory_order_relaxed);
+      atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
+                            memory_order_relaxed);
   }
 }
 

@@ -127,7 +127,8 @@ static uint64_t identity(const Program *p, const Plan *plan) {
     sb_put(&b, "\n", 1);
   }
   for (int l = 1; l <= plan->nloop; l++)
-    sb_printf(&b, "loop %d %d %lld\n", plan->loop[l].first, plan->loop[l].last, (long long)plan->loop[l].steps);
+    sb_printf(&b, "loop %d %d %lld\n", plan->loop[l].first, plan->loop[l].last,
+              (long long)plan->loop[l].steps);
   uint64_t h = hash_bytes(b.s, b.n, 0);
   sb_free(&b);
   return h;
@@ -186,7 +187,8 @@ static int overlap(const Program *p, const Step *step, int k) {
   while (start > 0 && k - start < MOST) {
     int head = start - 1;
     while (!step[head].chain) head--;
-    if (step[head].loop != step[k].loop) return k - start; /* all of a loop's steps wait for those before it */
+    if (step[head].loop != step[k].loop)
+      return k - start; /* all of a loop's steps wait for those before it */
     for (int i = head; i < start; i++)
       for (int j = k; j < k + step[k].chain; j++)
         if (must_wait(p, &p->kernel.v[j], &p->kernel.v[i])) return k - start;

@@ -564,7 +564,8 @@ static void walk_loop(const Walk *w, int loop) {
     walk_range(w, loop, 0, l->close);
     for (Val v = l->close; v < n; v++)
       if (of_loop(w, v, loop)) scan_step(w, v, step, l->steps);
-    for (Val v = l->close; v < n && step + 1 < l->steps; v++) /* all of them are read before one is replaced */
+    for (Val v = l->close; v < n && step + 1 < l->steps;
+         v++) /* all of them are read before one is replaced */
       if (of_loop(w, v, loop) && g_node(w->g, v)->op == OP_scan_next)
         for (int r = 0; r < w->ranks; r++)
           memcpy(w->value[r][g_node(w->g, v)->in[0]], w->value[r][v],

@@ -259,3 +259,16 @@ void graph_mark_live(const Graph *g, bool *live) {
     }
   }
 }
+
+double graph_flops(const Graph *g) {
+  Arena *a = arena_new();
+  GraphLoops *l = graph_loops_of(g, a);
+  double sum = 0;
+  for (Val v = 0; v < g->node.n; v++) {
+    double flops = node_flops(g, v);
+    for (int b = l->of[v]; b >= 0; b = l->loop[b].parent) flops *= (double)l->loop[b].steps;
+    sum += flops;
+  }
+  arena_free(a);
+  return sum;
+}

@@ -43,6 +43,9 @@ bool loops_inside(const GraphLoops *l, int inner, int outer); /* -1: outside of 
 /* Marks what outputs and marked values need; a carry needs its scan_next. */
 void graph_mark_live(const Graph *g, bool *live);
 
+/* Operations of the whole graph, of bodies in all their steps; grad nodes count nothing. */
+double graph_flops(const Graph *g);
+
 Val g_scan_in(Graph *g, Val a, const Ints *path, bool reverse);
 Val g_scan_carry(Graph *g, Val a, const Ints *path, int index, int64_t steps);
 Val g_scan_next(Graph *g, Val carry, Val value);

@@ -48,13 +48,13 @@ typedef struct {
   Shape shape;
   int block; /* channel block, 0 = row-major */
   int64_t bytes;
-  int input;       /* BUF_INPUT: graph input number */
-  int result;      /* BUF_RESULT: graph output number */
-  int alias;       /* shares the memory of this buffer (always an earlier root buffer), or -1 */
-  int within;      /* of a root: lies in the memory of this buffer, which no kernel names, or -1 */
-  int64_t at;      /* bytes from the beginning of what it lies in */
-  int loop;        /* > 0: it moves with the steps of this loop: by `move` bytes times step + phase, */
-  int64_t move;    /* ... the remainder by period where there is one */
+  int input;    /* BUF_INPUT: graph input number */
+  int result;   /* BUF_RESULT: graph output number */
+  int alias;    /* shares the memory of this buffer (always an earlier root buffer), or -1 */
+  int within;   /* of a root: lies in the memory of this buffer, which no kernel names, or -1 */
+  int64_t at;   /* bytes from the beginning of what it lies in */
+  int loop;     /* > 0: it moves with the steps of this loop: by `move` bytes times step + phase, */
+  int64_t move; /* ... the remainder by period where there is one */
   int period, phase;
   int first, last; /* kernels that write first and use last */
   int64_t chunk;   /* > 0: only one chain uses it, so many bytes a chunk: it lies in thread scratch */
@@ -77,7 +77,7 @@ typedef enum {
   WHY_INDEX,      /* the kernel of other cannot address its operands in its own order of elements */
   WHY_COSTLY,     /* a operations an element, needed in b kernels */
   WHY_DEEP,       /* a operators one after the other are as many as a kernel takes */
-  WHY_LOOP,   /* a loop begins or ends between it and what reads it */
+  WHY_LOOP,       /* a loop begins or ends between it and what reads it */
   WHY_WORK,   /* the kernel of other would be more than code generation takes, and most of it is this value */
   WHY_PARTS,  /* a concatenation that is part of a longer one, other */
   WHY_READS,  /* needed in a kernels, each of which would read b operands an element */
@@ -128,8 +128,8 @@ typedef struct {
   VEC(Kernel) kernel;
   VEC(Decision) decision;
   VEC(ProgramLoop) loop; /* numbered from 1 */
-  int has;      /* HAS_ bits */
-  int ncompute; /* kernels before this one write no state */
+  int has;               /* HAS_ bits */
+  int ncompute;          /* kernels before this one write no state */
   int64_t arena_bytes;
 } Program;
 

@@ -177,8 +177,7 @@ static const char *misplaced(const Program *p, int b) {
   const Buf *x = &p->buf.v[b], *in = &p->buf.v[program_memory(p, b)];
   int64_t lo, hi;
   if (!x->loop && (x->move || x->period || x->phase)) return "moves with no loop";
-  if (!places(p, b, &lo, &hi) || lo < 0 || hi > in->bytes - x->bytes)
-    return "leaves what it lies in";
+  if (!places(p, b, &lo, &hi) || lo < 0 || hi > in->bytes - x->bytes) return "leaves what it lies in";
   if (p->arena_bytes && x->offset != in->offset + program_place(p, b, 0, NULL) && !in->chunk)
     return "does not lie in its place";
   if (p->arena_bytes && in->offset % 64) return "begins inside of a line of memory";

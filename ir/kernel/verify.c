@@ -47,7 +47,8 @@ static bool check_buffers(Check *c) {
         return kernel_wrong(c, "buf%d moves with loop %d, in which it is used", b, p->buf.v[x].loop);
   }
   bool ordered = !p->has || p->has & HAS_ORDER;
-  if (ordered && k->in_loop && c->k && k[-1].in_loop != k->in_loop && program_loop_below(p, c->k, k[-1].in_loop))
+  if (ordered && k->in_loop && c->k && k[-1].in_loop != k->in_loop &&
+      program_loop_below(p, c->k, k[-1].in_loop))
     for (int j = 0, l = program_loop_below(p, c->k, k[-1].in_loop); j < c->k; j++)
       if (program_in_loop(p, p->kernel.v[j].in_loop, l)) return kernel_wrong(c, "loop %d is interrupted", l);
   if (k->commit && c->k < p->ncompute) return kernel_wrong(c, "writes state among the kernels that compute");

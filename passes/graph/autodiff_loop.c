@@ -14,11 +14,11 @@ typedef struct {
   Graph *g;
   int loop;
   const GraphLoop *l;
-  Ints path;      /* of the second loop */
-  Val *primal;    /* per value of the body: as the second loop has it, -1 not made */
-  Val *stack;     /* per value of the body: its values in all steps of the first loop, -1 not kept */
-  Val *cotangent; /* per value of the body and, of what comes from outside, in one step; -1 none */
-  Val *carry;     /* per carry: that of its cotangent, or -1 */
+  Ints path;        /* of the second loop */
+  Val *primal;      /* per value of the body: as the second loop has it, -1 not made */
+  Val *stack;       /* per value of the body: its values in all steps of the first loop, -1 not kept */
+  Val *cotangent;   /* per value of the body and, of what comes from outside, in one step; -1 none */
+  Val *carry;       /* per carry: that of its cotangent, or -1 */
   VEC(Val) outside; /* values with a cotangent in each step */
   int carries;
 } Back;

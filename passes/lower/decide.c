@@ -178,8 +178,8 @@ static void decide_one(Decide *f, Val v) {
       if (source && !l->facts.stored[v]) l->at.stored[v] = false;
     }
   }
-  if (l->at.stored[v] && h >= 0 && !elsewhere && !l->at.nohome[v] && !l->facts.stored[v] && count(g, h) == count(g, v) &&
-      (kind_of(g, h) == KIND_MAP || kind_of(g, h) == KIND_VIEW))
+  if (l->at.stored[v] && h >= 0 && !elsewhere && !l->at.nohome[v] && !l->facts.stored[v] &&
+      count(g, h) == count(g, v) && (kind_of(g, h) == KIND_MAP || kind_of(g, h) == KIND_VIEW))
     l->at.home[v] = h;
 }
 

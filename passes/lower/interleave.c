@@ -30,7 +30,8 @@ static int find_groups(const Program *p, Group *g) {
   for (int at = 0; at < p->ncompute; at++) {
     const Kernel *k = &p->kernel.v[at];
     bool chained = n && k->chain && p->kernel.v[at - 1].chain == k->chain,
-         looped = n && program_loop_below(p, at, 0) && program_loop_below(p, at - 1, 0) == program_loop_below(p, at, 0);
+         looped = n && program_loop_below(p, at, 0) &&
+                  program_loop_below(p, at - 1, 0) == program_loop_below(p, at, 0);
     if (!chained && !looped) g[n++] = (Group){.first = at};
     double flops = k->flops * c->flop_seconds, bytes = k->bytes * c->byte_seconds,
            work = flops > bytes ? flops : bytes;

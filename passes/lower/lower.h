@@ -39,14 +39,14 @@ struct Lower {
   const Graph *g;
   Program *p; /* p->has says how far it is */
   LowerOptions opt;
-  int *layout;     /* per value: channel block that suits its convolutions (layout.c) */
-  Facts facts;     /* fuse.c */
-  Storage at;      /* decide.c */
+  int *layout;       /* per value: channel block that suits its convolutions (layout.c) */
+  Facts facts;       /* fuse.c */
+  Storage at;        /* decide.c */
   GraphLoops *loops; /* of g */
   CarryRow *carry;   /* per value */
-  int *buf;        /* per value: buffer number, -1 none yet */
-  int *kernel_of;  /* per stored value: kernel that writes it, -1 none, -2 it lies in another's buffer */
-  bool *explained; /* per value: a decision about it is written down */
+  int *buf;          /* per value: buffer number, -1 none yet */
+  int *kernel_of;    /* per stored value: kernel that writes it, -1 none, -2 it lies in another's buffer */
+  bool *explained;   /* per value: a decision about it is written down */
 };
 
 /* Why something cannot be built as decided: the fact to learn from it. */

@@ -301,11 +301,13 @@ static void gather_needs(Lower *l, Val v) {
   l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
 }
 
-static const OpLowering table[KIND_EXTERN + 1] = {
-    [KIND_SCAN] = {plain_needs, lower_scan},
-    [KIND_DOT] = {dot_needs, lower_dot},           [KIND_CONV] = {conv_needs, lower_conv},
-    [KIND_SCATTER] = {plain_needs, lower_scatter}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
-    [KIND_EXTERN] = {plain_needs, lower_extern},   [KIND_GATHER] = {gather_needs, NULL}};
+static const OpLowering table[KIND_EXTERN + 1] = {[KIND_SCAN] = {plain_needs, lower_scan},
+                                                  [KIND_DOT] = {dot_needs, lower_dot},
+                                                  [KIND_CONV] = {conv_needs, lower_conv},
+                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
+                                                  [KIND_COLLECTIVE] = {plain_needs, lower_collective},
+                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
+                                                  [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

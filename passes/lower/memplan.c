@@ -134,7 +134,8 @@ static void take_place(Program *p, int k, int out) {
     for (int i = 0; i < p->kernel.v[j].nbuf - (j == k ? p->kernel.v[j].nout : 0); i++) {
       int in = program_root(p, p->kernel.v[j].buf[i]);
       Buf *b = &p->buf.v[in];
-      if (program_memory(p, in) != in || b->first < 0 || p->kernel.v[b->first].in_loop != p->kernel.v[k].in_loop)
+      if (program_memory(p, in) != in || b->first < 0 ||
+          p->kernel.v[b->first].in_loop != p->kernel.v[k].in_loop)
         continue;
       if (b->kind != BUF_TEMP || b->chunk || b->last != j || b->first == k || b->bytes != o->bytes ||
           b->dt != o->dt || !may_replace(p, k, in, out))
@@ -150,7 +151,8 @@ static void reuse_dying_operands(Program *p) {
     for (int i = p->kernel.v[k].nbuf - p->kernel.v[k].nout; i < p->kernel.v[k].nbuf; i++) {
       int out = p->kernel.v[k].buf[i];
       const Buf *o = &p->buf.v[out];
-      if (o->kind == BUF_TEMP && o->alias < 0 && o->within < 0 && !o->chunk && o->first == k) take_place(p, k, out);
+      if (o->kind == BUF_TEMP && o->alias < 0 && o->within < 0 && !o->chunk && o->first == k)
+        take_place(p, k, out);
     }
 }
 

@@ -198,15 +198,51 @@ static const int64_t *keys(Sched *s) {
   return key;
 }
 
+/* ---- out of loops ---- */
+/* Does kernel k do the same in every step of its loop? It reads nothing that is written there or moves with it, and
+   keeps its results: packed weights, for instance. written: per root buffer. */
+static bool is_invariant(const Program *p, const Kernel *k, const bool *written) {
+  for (int i = 0; i < k->nbuf; i++) {
+    bool out = i >= k->nbuf - k->nout;
+    for (int b = k->buf[i]; b >= 0; b = p->buf.v[b].alias)
+      if (p->buf.v[b].loop && program_in_loop(p, k->in_loop, p->buf.v[b].loop)) return false;
+    int root = program_root(p, k->buf[i]);
+    if (out ? p->buf.v[root].kind != BUF_TEMP || program_memory(p, root) != root : written[root]) return false;
+  }
+  return !kernel_keeps_order(k);
+}
+
+static void hoist(const Program *p) {
+  Arena *a = arena_new();
+  bool *written = NEWN(a, bool, p->buf.n + 1);
+  for (int l = p->loop.n; l > 0; l--) /* inner loops first */
+    for (bool again = true; again;) {
+      again = false;
+      memset(written, 0, sizeof *written * (size_t)p->buf.n);
+      for (int at = 0; at < p->kernel.n; at++) {
+        const Kernel *k = &p->kernel.v[at];
+        for (int i = k->nbuf - k->nout; i < k->nbuf && program_in_loop(p, k->in_loop, l); i++)
+          written[program_root(p, k->buf[i])] = true;
+      }
+      for (int at = 0; at < p->kernel.n; at++) {
+        Kernel *k = &p->kernel.v[at];
+        if (k->in_loop != l || !is_invariant(p, k, written)) continue;
+        k->in_loop = p->loop.v[l - 1].parent;
+        again = true;
+      }
+    }
+  arena_free(a);
+}
+
 /* ---- the order ---- */
 /* Loops are run as a whole: when a kernel of one is next, all of the others' operands from outside must be there, and
    the loop's other kernels follow it. */
 typedef struct {
   Sched *s;
-  int *npred;     /* per kernel */
-  int *outside;   /* per loop: edges into it from kernels that are left */
-  int *left;      /* per loop: kernels */
-  int open;       /* the innermost loop under way, 0 none */
+  int *npred;   /* per kernel */
+  int *outside; /* per loop: edges into it from kernels that are left */
+  int *left;    /* per loop: kernels */
+  int open;     /* the innermost loop under way, 0 none */
 } Order;
 
 static void edge(Order *o, int from, int to, int by) {
@@ -286,6 +322,7 @@ void pass_schedule(Lower *l) {
   Sched *s = NEW(l->arena, Sched);
   s->l = l;
   s->p = p;
+  hoist(p);
   for (int i = 0; i < g->outputs.n; i++) lower_buf(l, g->outputs.v[i].val);
   for (int i = 0; i < g->inputs.n; i++) lower_buf(l, g->inputs.v[i].val);
   int nb = p->buf.n + 2 * g->outputs.n + 8, nk = p->kernel.n + 2 * g->outputs.n + 8;
