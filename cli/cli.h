@@ -52,7 +52,7 @@ typedef struct {
   const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
-  const char *protocols, *m_val, *export_to;
+  const char *protocols, *m_val, *export_to, *test_data, *rename;
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,

@@ -129,7 +129,8 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   r->spec = make_spec(e, r->batch, views);
   /* With one seed the test samples would have the training samples' actions. */
   uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
-  r->loader = loader_open_all(&r->spec, e->data, r->batch, seed, part == TRAIN, e->diags, &s);
+  const char *folder = part == TEST && e->opt->test_data ? e->opt->test_data : e->data;
+  r->loader = loader_open_all(&r->spec, folder, r->batch, seed, part == TRAIN, e->diags, &s);
   return r->loader ? ST_OK : s;
 }
 

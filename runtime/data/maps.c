@@ -7,7 +7,9 @@
 
 enum { MOST_SIDE = 8192, MOST_FILE = 1 << 28 };
 
-static bool numbers(const NpyArray *a) { return a->kind == 'f' && (a->size == 4 || a->size == 8 || a->size == 2); }
+static bool numbers(const NpyArray *a) {
+  return a->kind == 'f' && (a->size == 4 || a->size == 8 || a->size == 2);
+}
 
 /* NULL, or what is wrong with the n numbers from `at` on. */
 static const char *bad_map(const NpyArray *a, int64_t at, int64_t n) {
@@ -41,7 +43,8 @@ static Status fail(Diags *d, const char *fmt, ...) {
   return ST_FILE;
 }
 
-Status maps_open(Maps *s, MappedFile *m, const char *home, const char *part, int64_t samples, Arena *a, Diags *d) {
+Status maps_open(Maps *s, MappedFile *m, const char *home, const char *part, int64_t samples, Arena *a,
+                 Diags *d) {
   /* beside the data, and where the tools of arXiv 2505.03176 write it */
   const char *path[] = {arena_printf(a, "%s/saliency_%s.npy", home, part),
                         arena_printf(a, "%s/%s/saliency_%s.npy", home, part, part),
@@ -50,15 +53,19 @@ Status maps_open(Maps *s, MappedFile *m, const char *home, const char *part, int
   while (k < 2 && access(path[k], F_OK)) k++;
   if (access(path[k], F_OK)) k = 0;
   if (file_map(m, path[k], d) != ST_OK) {
-    diag_note(d, NULL, "saliency = \"maps\" reads a map of each image, f32[samples, height, width], from this file or %s; "
-                       "saliency = \"spectral\" needs none", path[1]);
+    diag_note(
+        d, NULL,
+        "saliency = \"maps\" reads a map of each image, f32[samples, height, width], from this file or %s; "
+        "saliency = \"spectral\" needs none",
+        path[1]);
     return ST_FILE;
   }
   const char *wrong = npy_parse(m->p, m->n, &s->all);
   if (wrong) return fail(d, "%s: %s", path[k], wrong);
   if (!numbers(&s->all) || !extents(&s->all, 1, &s->h, &s->w))
-    return fail(d, "%s: saliency maps are floats of shape [samples, height, width] or [samples, 1, height, width]",
-                path[k]);
+    return fail(
+        d, "%s: saliency maps are floats of shape [samples, height, width] or [samples, 1, height, width]",
+        path[k]);
   if (s->all.shape.dim[0] != samples)
     return fail(d, "%s holds %lld maps, but there are %lld images", path[k], (long long)s->all.shape.dim[0],
                 (long long)samples);
@@ -70,7 +77,8 @@ Status maps_open(Maps *s, MappedFile *m, const char *home, const char *part, int
 }
 
 /* Of the numbers from `at` on, h x w of them, the part of side y by x in the middle. */
-static void stretch(const NpyArray *a, int64_t at, int h, int w, int y, int x, float *map, int to_h, int to_w) {
+static void stretch(const NpyArray *a, int64_t at, int h, int w, int y, int x, float *map, int to_h,
+                    int to_w) {
   int top = (h - y) / 2, left = (w - x) / 2;
   for (int i = 0; i < to_h * to_w; i++)
     map[i] = (float)npy_number(a, at + (int64_t)(top + i / to_w * y / to_h) * w + left + i % to_w * x / to_w);
@@ -104,7 +112,8 @@ bool maps_read(const Maps *s, int64_t sample, const char *picture, float *map, i
   uint8_t *p = picture_file(path, MOST_FILE, &n, why);
   if (!p) return false;
   const char *wrong = npy_parse(p, n, &a);
-  if (!wrong && (!numbers(&a) || !extents(&a, 0, &y, &x))) wrong = "a saliency map is floats of shape [height, width]";
+  if (!wrong && (!numbers(&a) || !extents(&a, 0, &y, &x)))
+    wrong = "a saliency map is floats of shape [height, width]";
   if (wrong) snprintf(why->text, sizeof why->text, "%.280s: %s", path, wrong);
   else if ((wrong = bad_map(&a, 0, (int64_t)y * x)))
     snprintf(why->text, sizeof why->text, "%.280s: the map %s", path, wrong);

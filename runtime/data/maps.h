@@ -8,14 +8,15 @@
 #include "runtime/npy.h"
 
 typedef struct {
-  NpyArray all;     /* samples x h x w; count 0: files of their own */
+  NpyArray all; /* samples x h x w; count 0: files of their own */
   int h, w;
   const char *home; /* of the pictures; their maps lie below home/saliency */
 } Maps;
 
 /* The array of part ("train", "test", "unlabeled"), whose file m will hold: as many maps as samples, every number
    finite and not negative, none zero everywhere. ST_FILE after reporting. */
-Status maps_open(Maps *s, MappedFile *m, const char *home, const char *part, int64_t samples, Arena *a, Diags *d);
+Status maps_open(Maps *s, MappedFile *m, const char *home, const char *part, int64_t samples, Arena *a,
+                 Diags *d);
 /* The map of a sample (picture: its file) over h x w pixels. false: it cannot be read, with the reason. */
 bool maps_read(const Maps *s, int64_t sample, const char *picture, float *map, int h, int w, Reason *why);
 

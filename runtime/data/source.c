@@ -96,7 +96,8 @@ static bool find_fixations(const DataSet *s, const Fill *f, const Image *image, 
   if (a->saliency == SALIENCY_SPECTRAL) {
     saliency_spectral(image, map, room + n);
   } else if (a->saliency == SALIENCY_MAPS) {
-    if (!maps_read(&s->maps, f->sample, s->path ? s->path[f->sample] : NULL, map, s->height, s->width, why)) return false;
+    if (!maps_read(&s->maps, f->sample, s->path ? s->path[f->sample] : NULL, map, s->height, s->width, why))
+      return false;
   } else {
     for (int i = 0; i < n; i++) map[i] = 1;
   }
@@ -203,12 +204,13 @@ Status source_images(Opening *o, int size, const double *mean, const double *std
     return source_wrong(o, "`target` tells models other actions than `actions`");
   for (int i = 0; i < s->components; i++) s->given += s->augment.told[i];
   double unit = source_number(o, "normalise", 0);
-  if (!(unit >= 0 && unit <= MAX_VIEWS)) return source_wrong(o, "normalise is a number of views, not %g", unit);
+  if (!(unit >= 0 && unit <= MAX_VIEWS))
+    return source_wrong(o, "normalise is a number of views, not %g", unit);
   s->normalise = (int)unit;
   s->maps.home = home;
   if (s->augment.saccade && s->augment.saccade->saliency == SALIENCY_MAPS && !s->path &&
-      (st = maps_open(&s->maps, &s->mapped[1], home, o->train ? source_word(o, "split", "train") : "test", s->samples,
-                      o->a, o->d)))
+      (st = maps_open(&s->maps, &s->mapped[1], home, o->train ? source_word(o, "split", "train") : "test",
+                      s->samples, o->a, o->d)))
     return st;
   int64_t pixels = (int64_t)s->height * s->width,
           work = most(augment_room(&s->augment), s->channels * pixels);

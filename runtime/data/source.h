@@ -36,8 +36,8 @@ typedef struct Columns Columns;
 struct DataSet {
   int64_t samples;
   int classes, channels, height, width, size, views, components;
-  int given;     /* of the components: how many `actions` has */
-  int normalise; /* parameters become unit vectors over as many views; 0: not */
+  int given;                /* of the components: how many `actions` has */
+  int normalise;            /* parameters become unit vectors over as many views; 0: not */
   int64_t features, tokens; /* synthetic: extents of x and tokens */
   float scale[4], shift[4]; /* 0..1 -> normalised: p * scale + shift */
   const int32_t *label;

@@ -117,7 +117,8 @@ END_TEST
 
 START_TEST(like_scipy_rotations) {
   bool positive = !_i;
-  NpyArray a = read_array(positive ? "tests/fixtures/augment/quaternions.npy" : "tests/fixtures/augment/quaternions_free.npy");
+  NpyArray a = read_array(positive ? "tests/fixtures/augment/quaternions.npy"
+                                   : "tests/fixtures/augment/quaternions_free.npy");
   ck_assert(a.shape.rank == 2 && a.shape.dim[1] == 14);
   for (int64_t i = 0; i < a.shape.dim[0]; i++) {
     double x[14], p[4], q[4], rel[4];
@@ -310,7 +311,8 @@ START_TEST(jitter_in_random_order) {
       Augmenter g;
       ck_assert_int_eq(augmenter_init(&g, &list, 3, S, S, S, diags), ST_OK);
       Rng r = rng_stream(3, k, 0, 0);
-      augment_view(&g, &r, image, (Fixation){0, 0}, view[random], u[random], NEWN(arena, float, augment_room(&g)));
+      augment_view(&g, &r, image, (Fixation){0, 0}, view[random], u[random],
+                   NEWN(arena, float, augment_room(&g)));
     }
     ck_assert(!memcmp(u[0], u[1], sizeof u[0]));
     differ += memcmp(view[0], view[1], sizeof view[0]) != 0;

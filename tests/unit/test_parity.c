@@ -109,8 +109,7 @@ static void open_case(Case *c, const char *name, int parts, const NameValue *set
     if (!strcmp(name, published[i].name)) {
       name = published[i].file;
       set = published[i].set;
-      for (nset = 0; nset < 5 && set[nset].name; nset++) {
-      }
+      for (nset = 0; nset < 5 && set[nset].name; nset++) {}
     }
   FrontendOptions o = {
       .set = set, .nset = nset, .known = known, .nknown = st_count(c->inputs), .std_dir = "models"};

@@ -407,7 +407,8 @@ END_TEST
 static void write_maps(const char *name, const char *descr, const char *shape, int64_t n) {
   char text[129];
   int size = descr[2] - '0';
-  snprintf(text, sizeof text, "%-117s\n", arena_printf(arena, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape));
+  snprintf(text, sizeof text, "%-117s\n",
+           arena_printf(arena, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape));
   char *npy = arena_alloc(arena, 128 + (size_t)(n * size));
   memcpy(npy, "\x93NUMPY\1\0\x76\0", 10);
   memcpy(npy + 10, text, 118);
