@@ -21,6 +21,11 @@ RENAME = {
     "projector_inv.": "invariant.",
     "projector_equi.": "equivariant.",
     "predictor.hypernet.net.0.": "predictor.",
+    "enc.": "encoder.",
+    "predictor._read_in.": "read_in.",
+    "predictor._read_out.": "read_out.",
+    "predictor.transformer.": "transformer.",
+    "aug_predictor.": "auxiliary.",
 }
 
 
@@ -292,6 +297,78 @@ class SeqJEPA(Net):
         return 1 - F.cosine_similarity(guess, goal, dim=1).mean(), agg, z
 
 
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.c_attn = nn.Linear(width, 3 * width)
+        self.c_proj = nn.Linear(width, width)
+
+    def forward(self, x):
+        length = x.shape[1]
+        allowed = torch.ones(length, length).tril().bool()
+        for i in range(1, length, 2):
+            allowed[i, i - 1] = False  # a second view does not see the first of its pair
+        parts = [p.unflatten(2, (self.heads, -1)).transpose(1, 2) for p in self.c_attn(x).chunk(3, 2)]
+        mixed = F.scaled_dot_product_attention(*parts, attn_mask=allowed)
+        return self.c_proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)})
+
+    def forward(self, x):
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp["c_proj"](F.gelu(self.mlp["c_fc"](self.ln_2(x))))
+
+
+class GPT(nn.Module):
+    def __init__(self, inputs, outputs, width, depth, heads):
+        super().__init__()
+        self._read_in = nn.Linear(inputs, width)
+        self._read_out = nn.Linear(width, outputs)
+        blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
+        self.transformer = nn.ModuleDict({"h": blocks, "ln_f": nn.LayerNorm(width)})
+
+    def forward(self, x):
+        x = self._read_in(x)
+        for block in self.transformer["h"]:
+            x = block(x)
+        return self._read_out(self.transformer["ln_f"](x))
+
+
+class ContextSSL(nn.Module):
+    """ContextSSL (Gupta et al. 2024) as its own code (Sharut/In-Context-Symmetries) has it, both groups, nothing masked."""
+
+    def __init__(self, size=3, turn=2, width=8, context=4, hidden=8, temperature=0.1, weight=5):
+        super().__init__()
+        self.turn, self.context, self.temperature, self.weight = turn, context, temperature, weight
+        self.enc = ResNet(**NARROW)
+        self.predictor = GPT(self.enc.out + size, self.enc.out, width, 2, 2)
+        self.aug_predictor = nn.Sequential(
+            nn.Linear(self.enc.out, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, size)
+        )
+
+    def forward(self, views, action, after):
+        z = self.enc(views.flatten(0, 1))
+        first, second = z[::2], z[1::2]
+        tokens = torch.stack((torch.cat((first, action), 1), torch.cat((second, action * 0), 1)), 1).flatten(0, 1)
+        found = self.predictor(tokens.view(-1, self.context, tokens.shape[1])).flatten(0, 1)
+        unit = F.normalize(found, dim=1)
+        scores = (unit @ unit.T).clamp(min=1e-7) / self.temperature
+        scores = scores - 1e5 * torch.eye(len(scores), dtype=scores.dtype)
+        partner = torch.arange(len(scores)) ^ 1
+        pairs = F.cross_entropy(scores, partner)
+        guess, goal = self.aug_predictor(unit), after.repeat_interleave(2, 0)
+        turned = F.mse_loss(guess[:, : self.turn], goal[:, : self.turn])
+        coloured = F.mse_loss(guess[:, self.turn :], goal[:, self.turn :])
+        return pairs + self.weight * (turned + coloured), z, pairs
+
+
 def renamed(tensors, model):
     """The model files' names."""
     rules = dict(RENAME)
@@ -327,5 +404,11 @@ def cases(pair, sequence, three):
         "published_seq_jepa": case(18, SeqJEPA, lambda: sequence(3, 3), "loss agg z", kind="differences"),
         "published_saccades": case(21, SeqJEPA, lambda: sequence(3, 2), "loss agg z", kind="saccades", size=2),
         "published_poses": case(24, SeqJEPA, lambda: sequence(2, 3), "loss agg z", kind="poses"),
+        "contextssl": case(
+            26,
+            ContextSSL,
+            lambda: dict(views=three()["views"][:, :2][:4], action=torch.randn(4, 3), after=torch.randn(4, 3)),
+            "loss z pairs",
+        ),
         "published_raw": case(24, SeqJEPA, lambda: sequence(3, 3), "loss agg z", kind="poses", proj=0),
     }

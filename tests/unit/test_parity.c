@@ -50,6 +50,7 @@ static const char *const cases[] = {
     "published_saccades",
     "published_poses",
     "published_raw",
+    "contextssl",
 };
 /* Fixtures of tests/parity/published.py, and which model file with which settings has that form. */
 static const struct {
@@ -69,7 +70,7 @@ static const struct {
     {"published_poses", "published_seq_jepa", {{"action_kind", "poses"}}},
     {"published_raw", "published_seq_jepa", {{"action_kind", "poses"}, {"proj", "0"}}},
 };
-enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6, NPUBLISHED = 13 };
+enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6, NPUBLISHED = 14 };
 
 typedef struct {
   Arena *a;
