@@ -26,6 +26,13 @@ static void moves(const Program *p, const Kernel *k, Step *st, Arena *a) {
   st->nmove = v.n;
 }
 
+/* How often k runs. */
+static double times(const Program *p, const Kernel *k) {
+  double n = 1;
+  for (int l = k->in_loop; l; l = p->loop.v[l - 1].parent) n *= (double)p->loop.v[l - 1].steps;
+  return n;
+}
+
 static PlanLoop *loops(const Program *p, Arena *a) {
   PlanLoop *l = NEWN(a, PlanLoop, p->loop.n + 1);
   for (int i = 1; i <= p->loop.n; i++) {
@@ -52,8 +59,8 @@ Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
              .noperand = k->nbuf,
              .name = kernel_name(p, i, a),
              .where = where(k, a),
-             .flops = k->flops,
-             .bytes = k->bytes};
+             .flops = times(p, k) * k->flops,
+             .bytes = times(p, k) * k->bytes};
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
   st.nchunk = kernel_chunks(p, k);
