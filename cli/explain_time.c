@@ -148,7 +148,8 @@ static double times(const Program *p, int k) {
 }
 
 static double kernel_bound(const Program *p, int k, const Roof *r) {
-  return times(p, k) * fmax(kernel_least_flops(p, &p->kernel.v[k]) / r->flops, p->kernel.v[k].bytes / r->bytes);
+  return times(p, k) *
+         fmax(kernel_least_flops(p, &p->kernel.v[k]) / r->flops, p->kernel.v[k].bytes / r->bytes);
 }
 
 double roof_seconds(const Program *p, const Roof *r) {

@@ -207,7 +207,8 @@ static bool is_invariant(const Program *p, const Kernel *k, const bool *written)
     for (int b = k->buf[i]; b >= 0; b = p->buf.v[b].alias)
       if (p->buf.v[b].loop && program_in_loop(p, k->in_loop, p->buf.v[b].loop)) return false;
     int root = program_root(p, k->buf[i]);
-    if (out ? p->buf.v[root].kind != BUF_TEMP || program_memory(p, root) != root : written[root]) return false;
+    if (out ? p->buf.v[root].kind != BUF_TEMP || program_memory(p, root) != root : written[root])
+      return false;
   }
   return !kernel_keeps_order(k);
 }

@@ -151,7 +151,8 @@ END_TEST
 START_TEST(test_every_float_row_has_derivative) {
   for (int op = 0; op < OP_COUNT; op++) {
     const OpRow *row = &op_table[op];
-    if (row->kind == KIND_SCAN || row->nin == 0 || op == OP_input || op == OP_grad || op == OP_random_bits) continue;
+    if (row->kind == KIND_SCAN || row->nin == 0 || op == OP_input || op == OP_grad || op == OP_random_bits)
+      continue;
     ck_assert_msg(op_vjp_is_defined(op), "operator %s has no derivative", row->name);
     ck_assert_msg(row->doc && row->kind != KIND_MAP ? true : op_expr(op) != NULL, "%s", row->name);
     ck_assert_msg(row->kind != KIND_MAP || row->sample, "operator %s has no sample", row->name);

@@ -95,7 +95,8 @@ static Graph *random_graph(uint64_t seed, bool loop) {
   Val carry[CARRIES], out[OUTS], all = -1;
   bool reverse[OUTS], backward = roll(&d, 2);
   for (int i = 0; i < OUTS; i++) reverse[i] = roll(&d, 2);
-  for (int i = 0; i < o.carries; i++) carry[i] = roll(&d, 2) ? in[1] : g_unary(g, OP_tanh, in[1 + 3 * roll(&d, 2)]);
+  for (int i = 0; i < o.carries; i++)
+    carry[i] = roll(&d, 2) ? in[1] : g_unary(g, OP_tanh, in[1 + 3 * roll(&d, 2)]);
   int ops = 2 + roll(&d, 14);
   Ints path = ints1(1);
   if (loop) {
@@ -110,8 +111,7 @@ static Graph *random_graph(uint64_t seed, bool loop) {
       Stepped s = body(g, d, &o, carry, part(g, in[0], backward ? steps - 1 - t : t), ops);
       memcpy(carry, s.next, sizeof carry);
       Shape one = {3, {1, ROWS, COLS}};
-      for (int i = 0; i < o.outs; i++)
-        made[i][reverse[i] ? steps - 1 - t : t] = g_reshape(g, s.out[i], &one);
+      for (int i = 0; i < o.outs; i++) made[i][reverse[i] ? steps - 1 - t : t] = g_reshape(g, s.out[i], &one);
     }
     for (int i = 0; i < o.outs; i++) out[i] = steps > 1 ? g_concat(g, made[i], (int)steps, 0) : made[i][0];
   }
@@ -121,7 +121,8 @@ static Graph *random_graph(uint64_t seed, bool loop) {
     all = all < 0 ? s : g_binary(g, OP_add, all, s);
   }
   for (int i = 0; i < o.outs; i++)
-    if (i || roll(&d, 2)) all = g_binary(g, OP_add, all, g_reduce(g, OP_reduce_sum, g_unary(g, OP_tanh, out[i]), &axes3));
+    if (i || roll(&d, 2))
+      all = g_binary(g, OP_add, all, g_reduce(g, OP_reduce_sum, g_unary(g, OP_tanh, out[i]), &axes3));
   g_output(g, "loss", all, -1);
   for (int i = 0; i < o.outs; i++) {
     char name[8] = {'o', (char)('0' + i), 0};
@@ -217,9 +218,11 @@ END_TEST
 static const struct {
   const char *body, *message;
 } wrong[] = {
-    {"%2: f32[3] = scan_carry %1 {loop=[1], index=[0], steps=[4]}\n  return \"y\" %1", "a scan_carry has no end"},
+    {"%2: f32[3] = scan_carry %1 {loop=[1], index=[0], steps=[4]}\n  return \"y\" %1",
+     "a scan_carry has no end"},
     {"%2: f32[3] = scan_in %0 {loop=[1]}\n  return \"y\" %2", "is a value of a loop's step, so no result"},
-    {"%2: f32[3] = scan_in %0 {loop=[1]}\n  %3: f32[5,3] = scan_out %2 {loop=[1], steps=[5]}\n  return \"y\" %3",
+    {"%2: f32[3] = scan_in %0 {loop=[1]}\n  %3: f32[5,3] = scan_out %2 {loop=[1], steps=[5]}\n  return \"y\" "
+     "%3",
      "a loop of 4 steps has a scan_out of 5"},
     {"%2: f32[3] = scan_in %0 {loop=[1]}\n  %3: f32[3] = scan_in %0 {loop=[2]}\n  %4: f32[3] = add %2, %3\n"
      "  %5: f32[4,3] = scan_out %4 {loop=[1], steps=[4]}\n  return \"y\" %5",
@@ -236,8 +239,8 @@ static const struct {
 START_TEST(what_is_no_loop) {
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     arena = arena_new();
-    char *text = arena_printf(arena, "graph g {\n  %%0: f32[4,3] = arg \"x\"\n  %%1: f32[3] = arg \"h\"\n  %s\n}\n",
-                              wrong[i].body);
+    char *text = arena_printf(
+        arena, "graph g {\n  %%0: f32[4,3] = arg \"x\"\n  %%1: f32[3] = arg \"h\"\n  %s\n}\n", wrong[i].body);
     Source src = {"g.ir", text, strlen(text)};
     Diags *d = diags_new(arena);
     Graph *g;
