@@ -4,6 +4,7 @@
    kernel and its model line; exit code 5. This file compares graphs and programs. */
 #include "cli/explain.h"
 #include "cli/verify.h"
+#include "ir/graph/loops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -235,13 +236,6 @@ static Status only_bounds(Verify *v, const Graph *g) {
 }
 
 /* ---- the size ---- */
-static double work(const Graph *g) {
-  double flops = 0;
-  for (Val n = 0; n < g->node.n; n++)
-    if (g_node(g, n)->op != OP_grad) flops += node_flops(g, n);
-  return flops;
-}
-
 static double seconds(double flops) { return SECONDS_FIRST + SECONDS_PER_GFLOP * flops / 1e9; }
 
 static const char *duration(Arena *a, double s) {
@@ -262,7 +256,7 @@ static Status choose_size(Verify *v, const Graph **g) {
   int64_t own, batch;
   Status s = cli_subject(c, g, &own);
   if (s) return s;
-  v->flops = work(*g);
+  v->flops = graph_flops(*g);
   if (OPT(c, check_bounds)) return ST_OK;
   double whole = seconds(v->flops);
   batch = own;
@@ -271,7 +265,7 @@ static Status choose_size(Verify *v, const Graph **g) {
     if (batch < LEAST_BATCH) batch = LEAST_BATCH;
     c->opt.set[c->opt.nset++] = (NameValue){"batch", arena_printf(c->arena, "%lld", (long long)batch)};
     if ((s = cli_subject(c, g, &own))) return s;
-    v->flops = work(*g);
+    v->flops = graph_flops(*g);
   }
   if (v->flops > MOST_GFLOP * 1e9) {
     cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
