@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 /* *r: the recipe whose optimizer step it is, or NULL. */
-static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r) {
+static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r, int64_t *batch) {
   Status s;
   *g = NULL;
   *r = NULL;
+  *batch = 0;
   if (cli_has_suffix(c->opt.arg[0], ".ir")) {
     Graph *read;
     s = cli_read_ir(c, c->opt.arg[0], &read);
@@ -21,21 +22,25 @@ static Status subject(Cli *c, bool bind_data, const Graph **g, const Recipe **r)
   if ((s = cli_load(c, c->opt.arg[0], NULL, 0, &m))) return s;
   *r = OPT(c, train_step) ? frontend_recipe(m, c->diags) : cli_recipe(c, m);
   if (OPT(c, train_step) && !*r) return ST_MODEL;
-  if (!OPT(c, train_step) && (OPT(c, entry) || OPT(c, grad) || !*r))
+  if (*r) *batch = (*r)->batch;
+  if (!OPT(c, train_step) && (OPT(c, entry) || OPT(c, grad) || !*r)) {
+    *r = NULL;
     return cli_model_graph(c, m, OPT(c, entry), g);
+  }
   if ((s = cli_check_train_step(c))) return s;
   *g = bind_data ? cli_train_step(c, m) : frontend_train_step(m, c->diags, false);
   return *g ? ST_OK : ST_MODEL;
 }
 
-Status cli_subject(Cli *c, const Graph **g) {
+Status cli_subject(Cli *c, const Graph **g, int64_t *batch) {
   const Recipe *ignored;
-  return subject(c, true, g, &ignored);
+  return subject(c, true, g, &ignored, batch);
 }
 
 static Status subject_program(Cli *c, bool bind_data, Program **p, const Recipe **r) {
   const Graph *g;
-  Status s = subject(c, bind_data, &g, r);
+  int64_t batch;
+  Status s = subject(c, bind_data, &g, r, &batch);
   if (s) return s;
   if (!(g = cli_passes(c, g, NULL))) return ST_MODEL;
   return cli_lower(c, g, p);
@@ -66,7 +71,7 @@ static Memory measure(const Program *p, Arena *a) {
     m.always += tensor_room(n->dt, &n->shape);
   }
   for (int b = 0; b < p->buf.n; b++) {
-    if (p->buf.v[b].alias >= 0 || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
+    if (program_memory(p, b) != b || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
     for (int k = m.first[b]; k <= m.last[b] && k < p->kernel.n; k++) m.live[k] += p->buf.v[b].bytes;
   }
   for (int k = 0; k < p->kernel.n; k++)
@@ -122,7 +127,7 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   }
   for (int b = 0; b < p->buf.n; b++) {
     const Buf *x = &p->buf.v[b];
-    if (x->alias >= 0 || x->kind == BUF_INPUT || m->first[b] < 0 || m->first[b] > m->peak ||
+    if (program_memory(p, b) != b || x->kind == BUF_INPUT || m->first[b] < 0 || m->first[b] > m->peak ||
         m->last[b] < m->peak)
       continue;
     const Kernel *k = &p->kernel.v[m->first[b]];

@@ -139,12 +139,7 @@ static void set_random(Run *r, Session *s) {
     int64_t n = shape_count(&t.shape);
     double *v = NEWN(r->c->arena, double, n + 1);
     cli_random_values(t.name, t.dt, n, r->seed, v);
-    int64_t *whole = NEWN(r->c->arena, int64_t, n + 1);
-    for (int64_t k = 0; k < n; k++) whole[k] = (int64_t)v[k];
-    if (dtype_is_float(t.dt)) tensors_convert(t.dt, t.data, DT_F64, v, n);
-    else if (dtype_is_int(t.dt)) tensors_convert(t.dt, t.data, DT_I64, whole, n);
-    else
-      for (int64_t k = 0; k < n; k++) ((uint8_t *)t.data)[k] = v[k] != 0;
+    tensors_from_cells(t.dt, t.data, v, n);
   }
 }
 
@@ -211,18 +206,10 @@ static void push(Run *r, bool state, const char *name, DType dt, const Shape *sh
 /* As stored: floats stay f64, the rest gets its own type back. */
 static void push_f64(Run *r, bool state, const char *name, const Tensor64 *t) {
   int64_t n = shape_count(&t->shape);
-  if (dtype_is_float(t->dt)) {
-    push(r, state, name, DT_F64, &t->shape, memcpy(NEWN(r->c->arena, double, n + 1), t->v, (size_t)n * 8));
-    return;
-  }
-  char *data = arena_alloc(r->c->arena, (size_t)(n * dtype_size(t->dt)));
-  for (int64_t i = 0; i < n; i++) {
-    if (t->dt == DT_BOOL) ((uint8_t *)data)[i] = t->v[i] != 0;
-    if (t->dt == DT_I64) ((int64_t *)(void *)data)[i] = (int64_t)t->v[i];
-    if (t->dt == DT_I32) ((int32_t *)(void *)data)[i] = (int32_t)t->v[i];
-    if (t->dt == DT_U32) ((uint32_t *)(void *)data)[i] = (uint32_t)t->v[i];
-  }
-  push(r, state, name, t->dt, &t->shape, data);
+  DType dt = dtype_is_float(t->dt) ? DT_F64 : t->dt;
+  char *data = arena_alloc(r->c->arena, (size_t)(n * dtype_size(dt)));
+  tensors_from_cells(dt, data, t->v, n);
+  push(r, state, name, dt, &t->shape, data);
 }
 
 static void load_f64(Run *r, const Graph *g, const Session *store, Tensor64 *in, Arena *a) {
@@ -234,8 +221,8 @@ static void load_f64(Run *r, const Graph *g, const Session *store, Tensor64 *in,
     for (int k = 0; k < r->nin && g->inputs.v[i].kind == IN_ARG; k++)
       if (!strcmp(r->in[k].name, t.name)) file = &r->in[k];
     if (file) /* in full precision */
-      tensors_to_f64(in[i].v, file->dt, file->data, n);
-    else tensors_to_f64(in[i].v, t.dt, t.data, n);
+      tensors_to_cells(in[i].v, t.dt, file->dt, file->data, n);
+    else tensors_to_cells(in[i].v, t.dt, t.dt, t.data, n);
   }
 }
 
@@ -256,17 +243,18 @@ static Status interpret(Run *r) {
     set_scalars(r, store, step);
     for (int i = 0; i < g->inputs.n; i++)
       if (g->inputs.v[i].kind == IN_RUNTIME)
-        in[i].v[0] = (double)*(const int64_t *)session_tensor_at(store, i).data;
+        in[i].v[0] = int_cell(DT_I64, *(const int64_t *)session_tensor_at(store, i).data);
     Arena *temp = arena_new();
     if (r->program) program_interp(r->program, in, out, temp);
     else graph_interp(g, in, out, temp, false);
     for (int i = 0; i < g->outputs.n; i++) {
       const Output *o = &g->outputs.v[i];
-      if (o->state < 0 && !out[i].shape.rank && r->train_step && !isfinite(out[i].v[0]))
+      if (o->state < 0 && !out[i].shape.rank && r->train_step && dtype_is_float(out[i].dt) &&
+          !isfinite(out[i].v[0]))
         s = cli_fail(c, ST_NONFINITE, "step %lld: %s is not finite", (long long)step, o->name);
       if (o->state < 0 && !out[i].shape.rank && !OPT(r->c, quiet) && strncmp(o->name, "grad.", 5)) {
         if (r->steps > 1) printf("step %lld ", (long long)step);
-        printf("%s %.17g\n", o->name, out[i].v[0]);
+        printf("%s %.17g\n", o->name, cell_value(out[i].dt, out[i].v[0]));
       }
       if (o->state < 0 && step == r->steps - 1) push_f64(r, false, o->name, &out[i]);
     }

@@ -4,12 +4,16 @@
    kernel and its model line; exit code 5. This file compares graphs and programs. */
 #include "cli/explain.h"
 #include "cli/verify.h"
+#include "ir/graph/loops.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GFLOP = 4 };
+/* What interpreting takes in all: for each operation of one evaluation, and at least. */
+#define SECONDS_PER_GFLOP 110.0
+#define SECONDS_FIRST 2.0
+enum { SECONDS_WANTED = 60, MOST_GFLOP = 4, LEAST_BATCH = 4 };
 
 /* Stages have the same inputs by name, and random numbers are dear: each is made once. */
 static Tensor64 input_values(Verify *v, const Input *x) {
@@ -21,8 +25,9 @@ static Tensor64 input_values(Verify *v, const Input *x) {
   int64_t n = shape_count(&t.shape);
   double *y = NEWN(a, double, n + 1), *r = NEWN(a, double, n + 1);
   if (x->kind == IN_ARG) cli_random_values(x->name, t.dt, n, v->seed, y);
-  else if (x->kind == IN_RUNTIME) y[0] = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 1 : 1000;
-  else tensors_to_f64(y, t.dt, t.data, n);
+  else if (x->kind == IN_RUNTIME)
+    y[0] = int_cell(t.dt, !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 1 : 1000);
+  else tensors_to_cells(y, t.dt, t.dt, t.data, n);
   bool off = x->kind == IN_PARAM && x->init.kind == INIT_FILL; /* off the kinks that exact zeros sit on */
   bool state = x->kind == IN_SLOT || x->kind == IN_BUFFER;     /* as after some steps: small and positive */
   if (off || (state && dtype_is_float(t.dt))) cli_random_values(x->name, DT_F32, n, v->seed, r);
@@ -43,7 +48,7 @@ Tensor64 *verify_inputs(Verify *v, const Graph *g) {
 double verify_largest(const Tensor64 *x) {
   double most = 0;
   for (int64_t i = 0; i < shape_count(&x->shape); i++)
-    if (isfinite(x->v[i])) most = fmax(most, fabs(x->v[i]));
+    if (isfinite(cell_value(x->dt, x->v[i]))) most = fmax(most, fabs(cell_value(x->dt, x->v[i])));
   return most;
 }
 
@@ -53,7 +58,8 @@ double verify_distance(const Tensor64 *x, const Tensor64 *y, double around) {
   double most = 0, scale = fmax(verify_largest(x), VERIFY_CANCELLED * around);
   int64_t n = shape_count(&x->shape);
   for (int64_t i = 0; i < n; i++) {
-    double d = a[i] == b[i] || (isnan(a[i]) && isnan(b[i])) ? 0 : fabs(a[i] - b[i]);
+    double p = cell_value(x->dt, a[i]), q = cell_value(y->dt, b[i]);
+    double d = p == q || (isnan(p) && isnan(q)) ? 0 : fabs(p - q);
     if (isnan(d)) d = INFINITY;
     if (d > most) most = d;
   }
@@ -229,6 +235,53 @@ static Status only_bounds(Verify *v, const Graph *g) {
   return s;
 }
 
+/* ---- the size ---- */
+static double seconds(double flops) { return SECONDS_FIRST + SECONDS_PER_GFLOP * flops / 1e9; }
+
+static const char *duration(Arena *a, double s) {
+  return s < 90     ? arena_printf(a, "%.0f s", s)
+         : s < 5400 ? arena_printf(a, "%.0f minutes", s / 60)
+                    : arena_printf(a, "%.1f hours", s / 3600);
+}
+
+static bool batch_is_told(const Cli *c) {
+  for (int i = 0; i < c->opt.nset; i++)
+    if (!strcmp(c->opt.set[i].name, "batch")) return true;
+  return c->opt.nset == MAX_SET;
+}
+
+/* The subject, with as many samples as take about a minute unless a number is told; says what it will take. */
+static Status choose_size(Verify *v, const Graph **g) {
+  Cli *c = v->c;
+  int64_t own, batch;
+  Status s = cli_subject(c, g, &own);
+  if (s) return s;
+  v->flops = graph_flops(*g);
+  if (OPT(c, check_bounds)) return ST_OK;
+  double whole = seconds(v->flops);
+  batch = own;
+  if (own > LEAST_BATCH && whole > SECONDS_WANTED && !batch_is_told(c)) {
+    batch = (int64_t)((double)own * (SECONDS_WANTED - SECONDS_FIRST) / (whole - SECONDS_FIRST));
+    if (batch < LEAST_BATCH) batch = LEAST_BATCH;
+    c->opt.set[c->opt.nset++] = (NameValue){"batch", arena_printf(c->arena, "%lld", (long long)batch)};
+    if ((s = cli_subject(c, g, &own))) return s;
+    v->flops = graph_flops(*g);
+  }
+  if (v->flops > MOST_GFLOP * 1e9) {
+    cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
+             human_count(c->arena, v->flops));
+    diag_note(c->diags, NULL, "make it smaller: --set NAME=VALUE for its widths");
+    return ST_USAGE;
+  }
+  if (OPT(c, quiet)) return ST_OK;
+  printf("size   ");
+  if (batch) printf("batch %-6lld ", (long long)batch);
+  printf("     about %s", duration(c->arena, seconds(v->flops)));
+  if (seconds(v->flops) < whole) printf(" (of all its samples %s: --set batch=N)", duration(c->arena, whole));
+  printf("\n");
+  return ST_OK;
+}
+
 Status cmd_verify(Cli *c) {
   Verify v = {.c = c, .lines = lines_new(c->arena), .fault = getenv("JEPAC_FAULT")};
   v.seed = OPT(c, seed) >= 0 ? (uint64_t)OPT(c, seed) : 1;
@@ -236,20 +289,10 @@ Status cmd_verify(Cli *c) {
   if (v.fault && !strcmp(v.fault, "bug")) bug("JEPAC_FAULT asks for one");
   const Graph *g;
   Program *p, *alone;
-  Status s = cli_subject(c, &g);
+  Status s = choose_size(&v, &g);
   if (s) return s;
   (void)OPT(c, allow_extern);
   if ((s = compiler_may_run(cli_compiler(c, 0), g))) return s;
-  double flops = 0;
-  for (Val n = 0; n < g->node.n; n++)
-    if (g_node(g, n)->op != OP_grad) flops += node_flops(g, n);
-  v.flops = flops;
-  if (flops > MOST_GFLOP * 1e9 && !OPT(c, check_bounds)) {
-    cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
-             human_count(c->arena, flops));
-    diag_note(c->diags, NULL, "make it smaller: --set batch=4, --set NAME=VALUE for its widths");
-    return ST_USAGE;
-  }
   if (!(v.store = tensors_store(cli_compiler(c, 0), g, v.seed))) return ST_BUDGET;
   if (OPT(c, check_bounds)) return only_bounds(&v, g);
   s = verify_gradients(&v, g);

@@ -11,6 +11,7 @@ void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, dou
     double x = rng_normal(&r);
     out[i] = dt == DT_BF16        ? bf16_round(x)
              : dtype_is_float(dt) ? (double)(float)x
-                                  : x > 0; /* integers: indices any table has */
+             : dtype_is_int(dt)   ? int_cell(dt, x > 0) /* indices any table has */
+                                  : x > 0;
   }
 }

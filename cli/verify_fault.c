@@ -6,6 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A maximum that is taken away first and added again later, as a softmax does, has no influence. */
+static bool shifts(const Graph *g, Val v) {
+  for (;;) {
+    const Node *n = g_node(g, v);
+    if (n->op == OP_select) v = n->in[1];
+    else if (n->op == OP_stop_gradient || op_table[n->op].kind == KIND_VIEW) v = n->in[0];
+    else return n->op == OP_reduce_max;
+  }
+}
+
 /* One sum on the way to the results becomes a difference: in the model or its gradient, else in the update. */
 static bool damage_graph_in(Graph *g, bool update) {
   bool *live = xcalloc((size_t)g->node.n + 1, sizeof *live, NULL);
@@ -16,6 +26,7 @@ static bool damage_graph_in(Graph *g, bool update) {
       const Node *n = g_node(g, v);
       for (int i = 0; i < n->nin && live[v]; i++) live[n->in[i]] = true;
       if (!live[v] || !dtype_is_float(n->dt) || (n->op != OP_add && n->op != OP_sub)) continue;
+      if (shifts(g, n->in[0]) || shifts(g, n->in[1])) continue;
       if ((n->role == ROLE_UPDATE) != update) continue;
       if (round && seen++ == want / 2) found = v;
       if (!round) want++;

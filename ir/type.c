@@ -1,7 +1,10 @@
 /* Element types and static shapes. */
 #include "ir/type.h"
 
+#include <errno.h>
+#include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -43,6 +46,42 @@ float bf16_value(uint16_t bits) {
 }
 
 double bf16_round(double x) { return isnan(x) ? x : (double)bf16_value(bf16_bits((float)x)); }
+
+double f32_round(double x) {
+  float y = (float)x;
+  return fabsf(y) < FLT_MIN ? copysign(0, x) : y;
+}
+
+double int_cell(DType t, int64_t x) {
+  double cell;
+  if (t == DT_I32) return (int32_t)(uint32_t)x;
+  if (t == DT_U32) return (uint32_t)x;
+  memcpy(&cell, &x, sizeof cell);
+  return cell;
+}
+
+int64_t cell_int(DType t, double cell) {
+  int64_t x;
+  if (t != DT_I64) return (int64_t)cell;
+  memcpy(&x, &cell, sizeof x);
+  return x;
+}
+
+double cell_value(DType t, double cell) { return t == DT_I64 ? (double)cell_int(t, cell) : cell; }
+
+double imm_cell(DType t, Imm v) {
+  return dtype_is_int(t) ? int_cell(t, (int64_t)v) : t == DT_BOOL ? v != 0 : (double)v;
+}
+
+Imm imm_parse(const char *s, char **end) {
+  const char *p = s + (*s == '-' || *s == '+');
+  size_t n = strspn(p, "0123456789");
+  char after = p[n];
+  errno = 0;
+  long long whole = strtoll(s, end, 10);
+  bool exact = n && !errno && !strchr(".eExXpP", after ? after : ' ') && !(whole == 0 && *s == '-');
+  return exact ? (Imm)whole : (Imm)strtod(s, end);
+}
 
 int64_t shape_count(const Shape *s) {
   int64_t n = 1;

@@ -42,22 +42,23 @@ static int64_t classes_of(const Graph *g, int input) {
 }
 
 /* Like ignore_index of cross_entropy. */
-static bool is_meant(const Graph *g, int input, double value) {
+static bool is_meant(const Graph *g, int input, int64_t value) {
   for (Val v = 0; v < g->node.n; v++) {
     Val other = compared(g, g_node(g, v), input);
-    if (other >= 0 && g_node(g, other)->op == OP_fill && g_node(g, other)->imm == value) return true;
+    if (other >= 0 && g_node(g, other)->op == OP_fill && g_node(g, other)->imm == (Imm)value) return true;
   }
   return false;
 }
 
-bool labels_stray(const Graph *g, int input, const double *value, StrayLabel *out) {
+bool labels_stray(const Graph *g, int input, const double *cell, StrayLabel *out) {
   const Input *in = &g->inputs.v[input];
   const Node *n = g_node(g, in->val);
   if (in->kind != IN_ARG || !dtype_is_int(n->dt)) return false;
   int64_t classes = classes_of(g, input), count = shape_count(&n->shape);
   for (int64_t i = 0; i < count && classes; i++) {
-    if ((value[i] >= 0 && value[i] < (double)classes) || is_meant(g, input, value[i])) continue;
-    *out = (StrayLabel){in->name, i, (int64_t)value[i], classes};
+    int64_t label = cell_int(n->dt, cell[i]);
+    if ((label >= 0 && label < classes) || is_meant(g, input, label)) continue;
+    *out = (StrayLabel){in->name, i, label, classes};
     return true;
   }
   return false;
@@ -70,10 +71,7 @@ bool labels_stray_of(const Compiled *k, Arena *a, StrayLabel *out) {
     const PlanTensor *t = tensors_find(k->session, PT_ARG, g->inputs.v[i].name, &data);
     if (!t || !dtype_is_int(t->dt)) continue;
     double *v = NEWN(a, double, shape_count(&t->shape));
-    for (int64_t e = 0; e < shape_count(&t->shape); e++)
-      v[e] = t->dt == DT_I64   ? (double)((const int64_t *)data)[e]
-             : t->dt == DT_I32 ? (double)((const int32_t *)data)[e]
-                               : (double)((const uint32_t *)data)[e];
+    tensors_to_cells(v, t->dt, t->dt, data, shape_count(&t->shape));
     if (labels_stray(g, i, v, out)) return true;
   }
   return false;

@@ -10,7 +10,7 @@ typedef struct {
 } StrayLabel;
 
 /* The first element of an input of the graph that chooses among 0..classes-1 and is none of them. */
-bool labels_stray(const Graph *g, int input, const double *value, StrayLabel *out);
+bool labels_stray(const Graph *g, int input, const double *cell, StrayLabel *out);
 /* Of any input that a session holds. */
 bool labels_stray_of(const Compiled *k, Arena *a, StrayLabel *out);
 

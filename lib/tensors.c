@@ -57,11 +57,30 @@ bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n
   return true;
 }
 
-void tensors_to_f64(double *dst, DType from, const void *src, int64_t n) {
+void tensors_to_cells(double *dst, DType to, DType from, const void *src, int64_t n) {
   for (int64_t i = 0; i < n; i++)
     dst[i] = dtype_is_float(from) ? get_float(from, src, i)
              : from == DT_BOOL    ? ((const uint8_t *)src)[i]
-                                  : (double)get_int(from, src, i);
+                                  : int_cell(to, get_int(from, src, i));
+}
+
+void tensors_to_f64(double *dst, DType from, const void *src, int64_t n) {
+  tensors_to_cells(dst, from, from, src, n);
+  for (int64_t i = 0; from == DT_I64 && i < n; i++) dst[i] = cell_value(from, dst[i]);
+}
+
+void tensors_from_cells(DType t, void *dst, const double *src, int64_t n) {
+  if (dtype_is_float(t)) {
+    tensors_convert(t, dst, DT_F64, src, n);
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) switch (t) {
+    case DT_I64: ((int64_t *)dst)[i] = cell_int(t, src[i]); break;
+    case DT_I32: ((int32_t *)dst)[i] = (int32_t)src[i]; break;
+    case DT_U32: ((uint32_t *)dst)[i] = (uint32_t)src[i]; break;
+    case DT_BOOL: ((uint8_t *)dst)[i] = src[i] != 0; break;
+    default: bug("cells of type %s", dtype_name(t));
+    }
 }
 
 const PlanTensor *tensors_find(const Session *s, PlanTensorKind kind, const char *name, void **data) {

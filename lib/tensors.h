@@ -16,6 +16,9 @@ bool tensors_same_family(DType a, DType b);
 /* The first of n elements that does not fit the other type of its family, or -1. */
 int64_t tensors_misfit(DType to, DType from, const void *src, int64_t n);
 void tensors_to_f64(double *dst, DType from, const void *src, int64_t n);
+/* As cells of type `to` (ir/type.h), of the same family; and back from cells of type t. */
+void tensors_to_cells(double *dst, DType to, DType from, const void *src, int64_t n);
+void tensors_from_cells(DType t, void *dst, const double *src, int64_t n);
 
 /* A session without steps that only stores g's inputs, states initialized from seed: the interpreter's
    memory. NULL after reporting. */

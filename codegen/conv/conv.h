@@ -1,6 +1,7 @@
 /* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the
    other declarations are shared by the files of this emitter (pack.c: layouts; direct.c: direct
-   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3); tiles.c: bf16 on the processor's tiles). */
+   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3), mend.c: tiles it spoils; tiles.c: bf16 on the
+   processor's tiles). */
 #ifndef JEPAC_CODEGEN_CONV_CONV_H
 #define JEPAC_CODEGEN_CONV_CONV_H
 
@@ -44,5 +45,9 @@ void conv_emit_lanes_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_tiles(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_tiles_dw(EmitModule *m, const ConvSpec *s, int step);
+
+/* A function of the module beside the one under construction: (source, weights, address and pitch of a tile's results,
+   image, channel block, row and column of the tile) computes these results again where Winograd spoilt some. */
+LLVMValueRef conv_mend(EmitModule *m, const ConvSpec *s, const ConvWino *g);
 
 #endif

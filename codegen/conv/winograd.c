@@ -498,9 +498,38 @@ static void product(EmitModule *m, const ConvWino *g, LLVMValueRef v, LLVMValueR
   tile_end(m, &lp, NULL, 0);
 }
 
+/* What a tile needs to be computed again (mend.c): the function, or NULL, and the operands. */
+typedef struct {
+  LLVMValueRef fn, src, w;
+} Mend;
+
+static Mend mend_with(EmitModule *m, const ConvSpec *s, const ConvWino *g, LLVMValueRef src, LLVMValueRef w) {
+  bool mixes = g->form != WINO_STRIDE2_4X4; /* that form only adds products up */
+  return (Mend){mixes ? conv_mend(m, s, g) : NULL, src, w};
+}
+
+/* Whether a pixel spoils the tile shows in its corners; under stride 2, where some pixels meet single rows or columns
+   of results, in the last row and column. */
+static LLVMValueRef is_spoilt(EmitModule *m, const ConvWino *g, const Grid *out) {
+  int n = g->out_tile;
+  LLVMValueRef sum = NULL;
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < n; j++) {
+      bool corner = i % (n - 1) == 0 && j % (n - 1) == 0, last = i == n - 1 || j == n - 1;
+      if (g->form == WINO_STRIDE2 ? !last : !corner) continue;
+      LLVMValueRef row = grid_row(m, out, em_i64(m, i));
+      LLVMValueRef x = tile_tload(m, out->bf16, tile_tat(m, out->bf16, row, em_i64(m, j * out->col)), m->vl);
+      sum = sum ? em_fadd(m, sum, x) : x;
+    }
+  LLVMValueRef zero = em_fsub(m, sum, sum), bad = LLVMBuildFCmp(m->b, LLVMRealUNO, zero, zero, "");
+  LLVMTypeRef t = LLVMIntTypeInContext(m->cx, (unsigned)m->vl);
+  return LLVMBuildICmp(m->b, LLVMIntNE, LLVMBuildBitCast(m->b, bad, t, ""), LLVMConstNull(t), "");
+}
+
 /* Transforms the products of one produced block back and stores the tiles' pixels that exist. */
-static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, LLVMValueRef t0,
-                    LLVMValueRef end, LLVMValueRef kb, LLVMValueRef work, LLVMValueRef result) {
+static void results(EmitModule *m, const ConvWino *g, bool dx, const Mend *mend, LLVMValueRef mm,
+                    LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb, LLVMValueRef work,
+                    LLVMValueRef result) {
   LLVMBuilderRef b = m->b;
   int L = m->vl, size = g->out_tile;
   bool ragged = g->oh % size || g->ow % size;
@@ -525,8 +554,15 @@ static void results(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef mm, 
   transform_2d(m, transforms[g->form].result[dx], g->points, size,
                planes(m, g, tile_at(m, mm, em_imulc(m, t, L)), g->mplane), NULL,
                tile_atc(m, work, g->planes * L), out);
+  EmitIf f;
+  if (mend->fn) {
+    em_if(m, &f, is_spoilt(m, g, &out));
+    LLVMValueRef arg[] = {mend->src, mend->w, out.row, out.pitch, z.image, kb, h, w};
+    LLVMBuildCall2(b, LLVMGlobalGetValueType(mend->fn), mend->fn, arg, 8, "");
+    em_else(m, &f);
+    em_endif(m, &f);
+  }
   if (ragged) {
-    EmitIf f;
     em_if(m, &f, full);
     em_else(m, &f);
     LLVMValueRef nr = em_imin(m, em_isub(m, em_i64(m, g->oh), h), em_i64(m, size));
@@ -568,19 +604,20 @@ static void emit_in(EmitModule *m, const ConvWino *g, bool dx, bool dw) {
 }
 
 /* Products and results of one block of tiles for produced blocks kb .. kb + ob. */
-static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, LLVMValueRef v, LLVMValueRef u,
-                           LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb, LLVMValueRef mm,
-                           LLVMValueRef result) {
+static void multiply_block(EmitModule *m, const ConvWino *g, bool dx, const Mend *mend, LLVMValueRef v,
+                           LLVMValueRef u, LLVMValueRef t0, LLVMValueRef end, LLVMValueRef kb,
+                           LLVMValueRef mm, LLVMValueRef result) {
   product(m, g, v, u, mm);
   TileLoop l;
   LLVMValueRef o = tile_loop(m, &l, em_i64(m, g->ob), 1);
-  results(m, g, dx, tile_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, end, em_iadd(m, kb, o),
+  results(m, g, dx, mend, tile_at(m, mm, em_imulc(m, o, g->block * g->lanes)), t0, end, em_iadd(m, kb, o),
           tile_atc(m, mm, g->planes * g->mplane), result);
   tile_end(m, &l, NULL, 0);
 }
 
-static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
-  LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 2);
+static void emit_main(EmitModule *m, const ConvSpec *s, const ConvWino *g, bool dx) {
+  LLVMValueRef src = em_operand(m, 0), u = em_operand(m, 1), result = em_operand(m, 3);
+  Mend mend = mend_with(m, s, g, src, em_operand(m, 2));
   LLVMValueRef v = m->scratch, mm = tile_atc(m, v, g->planes * g->vplane),
                patch = tile_atc(m, mm, g->planes * g->mplane);
   if (g->in_place) mm = v;
@@ -592,13 +629,15 @@ static void emit_main(EmitModule *m, const ConvWino *g, bool dx) {
   transform_block(m, g, dx, false, src, em_i64(m, 0), em_i64(m, g->icb), t0, end, patch, v);
   LLVMValueRef kb = tile_loop(m, &l, em_i64(m, g->ocb), g->ob);
   if (g->ocb % g->ob) kb = em_imin(m, kb, em_i64(m, g->ocb - g->ob));
-  multiply_block(m, g, dx, v, tile_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm, result);
+  multiply_block(m, g, dx, &mend, v, tile_at(m, u, em_imulc(m, kb, g->cin * g->lanes)), t0, end, kb, mm,
+                 result);
   tile_end(m, &l, NULL, 0);
   tile_end(m, &lt, NULL, 0);
 }
 
 static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWino *g) {
-  LLVMValueRef v = em_operand(m, 0), w = em_operand(m, 1), result = em_operand(m, 2);
+  LLVMValueRef v = em_operand(m, 0), w = em_operand(m, 1), result = em_operand(m, 3);
+  Mend mend = mend_with(m, s, g, em_operand(m, 2), w);
   LLVMValueRef u = m->scratch, mm = tile_atc(m, u, g->planes * g->uplane), kb = em_imulc(m, m->chunk, g->ob);
   TileLoop lo, lt;
   LLVMValueRef o = tile_loop(m, &lo, em_i64(m, g->ob), 1);
@@ -606,7 +645,7 @@ static void emit_main_stationary(EmitModule *m, const ConvSpec *s, const ConvWin
                     tile_atc(m, mm, g->planes * g->mplane), tile_at(m, u, em_imulc(m, o, g->cin * g->lanes)));
   tile_end(m, &lo, NULL, 0);
   LLVMValueRef blk = tile_loop(m, &lt, em_i64(m, g->nblock), 1);
-  multiply_block(m, g, s->kind == CONV_DX, tile_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u,
+  multiply_block(m, g, s->kind == CONV_DX, &mend, tile_at(m, v, em_imulc(m, blk, g->planes * g->vplane)), u,
                  em_imulc(m, blk, g->block), all_tiles(m, g), kb, mm, result);
   tile_end(m, &lt, NULL, 0);
 }
@@ -746,6 +785,6 @@ void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step) {
   } else if (g.stationary) {
     emit_main_stationary(m, s, &g);
   } else {
-    emit_main(m, &g, dx);
+    emit_main(m, s, &g, dx);
   }
 }

@@ -8,6 +8,8 @@ typedef struct {
   int cols;
 } DotPanel;
 
+enum { DOT_TRIPS = 512 }; /* vectors of one chain; longer sums are those of such blocks */
+
 static LLVMValueRef select_lanes(EmitModule *m, LLVMValueRef a, LLVMValueRef b, int bit, int flip) {
   int n = em_lanes(a);
   LLVMValueRef lane[TILE_MAX];
@@ -63,17 +65,29 @@ static void dot_tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, 
   bool a16 = z->s->a16, b16 = z->s->b16;
   LLVMValueRef acc[TILE_MAX], a = gemm_tat(z, a16, p->a, row, z->s->a_m), b = p->b;
   for (int i = 0; i < n; i++) acc[i] = LLVMConstNull(em_vec(z->t, L));
-  TileLoop l;
+  TileLoop l, lb;
   if (whole) {
     Pieces full = gemm_pieces(z, false, L);
     int u = whole % (2 * L) || n > 8 ? 1 : 2;
-    LLVMValueRef k = tile_loop(m, &l, em_i64(m, whole), u * L);
+    bool blocks = whole > DOT_TRIPS * L;
+    LLVMValueRef k0 = em_i64(m, 0), count = em_i64(m, whole), sum[TILE_MAX];
+    for (int i = 0; i < n && blocks; i++) sum[i] = acc[i];
+    if (blocks) {
+      k0 = tile_loop(m, &lb, count, DOT_TRIPS * L);
+      tile_carry(m, &lb, sum, n);
+      count = em_imin(m, em_isub(m, count, k0), em_i64(m, DOT_TRIPS * L));
+    }
+    LLVMValueRef k = tile_loop(m, &l, count, u * L);
     tile_carry(m, &l, acc, n);
+    k = em_iadd(m, k0, k);
     for (int i = 0; i < u; i++) {
       LLVMValueRef at = em_iaddc(m, k, i * L);
       dot_step(z, &full, gemm_tat(z, a16, a, at, 1), gemm_tat(z, b16, b, at, 1), rows, p->cols, acc);
     }
     tile_end(m, &l, acc, n);
+    for (int i = 0; i < n && blocks; i++) sum[i] = em_fadd(m, sum[i], acc[i]);
+    if (blocks) tile_end(m, &lb, sum, n);
+    for (int i = 0; i < n && blocks; i++) acc[i] = sum[i];
   }
   LLVMValueRef to = gemm_tat(z, z->s->c16, p->c, row, z->s->c_m);
   int rest = (int)(z->s->k - whole);

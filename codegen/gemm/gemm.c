@@ -100,16 +100,17 @@ static void tile(Gemm *z, void *arg, LLVMValueRef number, LLVMValueRef row, int 
   LLVMValueRef to = gemm_tat(z, c16, p->c, row, z->s->c_m);
   for (int i = 0; i < n; i++) acc[i] = LLVMConstNull(em_vec(z->t, c->v[i % c->n].lanes));
   if (z->s->k >= AHEAD_K) fetch_ahead(z, p, number, to, size);
-  if (g->nk > 1) { /* later blocks go on from what earlier ones stored */
+  tile_sums(z, p, a, size, acc);
+  if (g->nk > 1) { /* later blocks add to what earlier ones stored */
     EmitIf f;
-    LLVMValueRef old[TILE_MAX];
+    LLVMValueRef sum[TILE_MAX];
     em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSGT, p->k0, em_i64(m, 0), ""));
     for (int i = 0; i < n; i++)
-      old[i] = gemm_vload(z, c16, c, i % c->n, gemm_tatc(z, c16, to, i / c->n * z->s->c_m));
+      sum[i] =
+          em_fadd(m, gemm_vload(z, c16, c, i % c->n, gemm_tatc(z, c16, to, i / c->n * z->s->c_m)), acc[i]);
     em_endif(m, &f);
-    for (int i = 0; i < n; i++) acc[i] = em_merge(m, &f, old[i], acc[i]);
+    for (int i = 0; i < n; i++) acc[i] = em_merge(m, &f, sum[i], acc[i]);
   }
-  tile_sums(z, p, a, size, acc);
   for (int i = 0; i < n; i++)
     gemm_vstore(z, c16, c, i % c->n, acc[i], gemm_tatc(z, c16, to, i / c->n * z->s->c_m));
 }

@@ -1,7 +1,7 @@
-/* Reductions of loop kernels. Sums are blocked: short inner sums in vector lanes, added to outer ones.
-   reduce_m2 accumulates differences from a shift near the data and combines blocks by Chan, Golub, LeVeque,
+/* Reductions of loop kernels. Sums are blocked: short inner sums in vector lanes, added to outer ones, in f64 where
+   these are many. reduce_m2 accumulates differences from a shift near the data and combines blocks by Chan, Golub, LeVeque,
    "Updating formulae and a pairwise algorithm for computing sample variances" (1979); the shift of a block is
-   the mean of those before it. */
+   the mean of those before it, which has a second word for the digits that a large mean has no room for. */
 #include "codegen/loop/loop.h"
 
 #include <math.h>
@@ -11,6 +11,21 @@ static int acc_lanes(const LoopCtx *c) { return c->vec >= 0 ? c->width : 1; }
 
 static LLVMValueRef pick(LoopCtx *c, LLVMValueRef cond, LLVMValueRef a, LLVMValueRef b) {
   return LLVMBuildSelect(c->m->b, cond, a, b, "");
+}
+
+static bool is_sum(const Red *r) { return r->op == OP_reduce_sum || r->op == OP_reduce_mean; }
+
+static bool is_wide(const LoopCtx *c, const Red *r) {
+  return c->many && dtype_is_float(r->dt) && (is_sum(r) || r->op == OP_reduce_m2);
+}
+
+static LLVMValueRef as_float(LoopCtx *c, LLVMValueRef x, LLVMTypeRef t) {
+  return LLVMBuildFPCast(c->m->b, x, em_vec(t, em_lanes(x)), "");
+}
+
+/* The sum of an inner accumulator's lanes where these are parts of one reduction, as it goes into an outer one. */
+static LLVMValueRef widened(LoopCtx *c, LLVMValueRef x) {
+  return as_float(c, in_rows(c) ? em_hsum(c->m, x) : x, c->m->f64);
 }
 
 void acc_collect(LoopCtx *c, int sweep) {
@@ -24,13 +39,13 @@ void acc_collect(LoopCtx *c, int sweep) {
   }
   for (int i = 0; i < c->nred; i++)
     for (int j = 0; j < c->nred; j++)
-      if (c->red[i].op == OP_reduce_sum && c->red[j].op == OP_reduce_m2 && c->red[i].arg == c->red[j].arg)
+      if (is_sum(&c->red[i]) && c->red[j].op == OP_reduce_m2 && c->red[i].arg == c->red[j].arg)
         c->red[i].shares = j;
 }
 
 static LLVMValueRef identity(const Red *r, int lanes) {
   LLVMTypeRef t = em_vec(r->type, lanes);
-  if (r->op == OP_reduce_sum || r->op == OP_reduce_m2) return LLVMConstNull(t);
+  if (is_sum(r) || r->op == OP_reduce_m2) return LLVMConstNull(t);
   bool low = r->op != OP_reduce_min;
   if (dtype_is_float(r->dt)) return em_const(t, low ? -HUGE_VAL : HUGE_VAL);
   if (r->dt == DT_U32) return em_bits(t, low ? 0 : UINT32_MAX);
@@ -53,11 +68,15 @@ void acc_inner(LoopCtx *c, Acc *in) {
 void acc_outer(LoopCtx *c, Acc *out, LLVMValueRef *first) {
   acc_inner(c, out);
   for (int i = 0; i < c->nred; i++) {
-    if (c->red[i].op != OP_reduce_m2) continue;
+    const Red *r = &c->red[i];
     LLVMValueRef *v = &out->v[i * ACC_SLOTS];
-    v[0] = LLVMConstNull(c->red[i].type);
-    v[1] = first[i];
-    v[2] = LLVMConstNull(LLVMTypeOf(first[i]));
+    if (r->shares >= 0) continue;
+    if (r->op == OP_reduce_m2) {
+      v[0] = LLVMConstNull(c->m->f64);
+      v[1] = first[i];
+      v[2] = LLVMConstNull(is_wide(c, r) ? em_vec(c->m->f64, em_lanes(first[i])) : LLVMTypeOf(first[i]));
+      v[3] = LLVMConstNull(LLVMTypeOf(first[i]));
+    } else if (is_wide(c, r)) v[0] = LLVMConstNull(em_vec(c->m->f64, in_rows(c) ? 1 : acc_lanes(c)));
   }
 }
 
@@ -129,16 +148,24 @@ static void merge_m2(LoopCtx *c, const Red *r, LLVMValueRef *v, const LLVMValueR
     q = em_hsum(m, q);
   }
   int n = em_lanes(s);
-  LLVMValueRef k = LLVMBuildSIToFP(m->b, count, r->type, ""), total = em_fadd(m, v[0], k);
-  LLVMValueRef part = em_splat(m, em_fdiv(m, k, total), n);
-  LLVMValueRef delta =
-      em_fmul(m, s, em_splat(m, em_fdiv(m, em_const(r->type, 1), k), n)); /* mean of the block - old mean */
-  LLVMValueRef m2 = em_fsub(m, q, em_fmul(m, s, delta)), zero = LLVMConstNull(LLVMTypeOf(m2));
+  LLVMTypeRef t = LLVMTypeOf(s);
+  LLVMValueRef k = LLVMBuildSIToFP(m->b, count, m->f64, ""), total = em_fadd(m, v[0], k);
+  LLVMValueRef share = em_fdiv(m, k, total), part = em_splat(m, as_float(c, share, r->type), n);
+  LLVMValueRef pairs = em_splat(m, as_float(c, em_fmul(m, v[0], share), r->type), n);
+  LLVMValueRef one = em_splat(m, as_float(c, em_fdiv(m, em_const(m->f64, 1), k), r->type), n);
+  LLVMValueRef at = em_fmul(m, s, one); /* the block's mean above the shift */
+  LLVMValueRef m2 = em_fsub(m, q, em_fmul(m, s, at)), zero = LLVMConstNull(t);
   m2 = pick(c, LLVMBuildFCmp(m->b, LLVMRealOLT, m2, zero, ""), zero, m2);
-  LLVMValueRef between = em_fmul(m, em_fmul(m, delta, delta), em_fmul(m, em_splat(m, v[0], n), part));
+  /* squares beyond the type's range are infinite, be their difference from another such NaN */
+  LLVMValueRef beyond = LLVMBuildFCmp(m->b, LLVMRealOEQ, q, em_const(t, HUGE_VAL), "");
+  m2 = pick(c, beyond, em_fma(m, s, zero, q), m2);
+  LLVMValueRef delta = em_fsub(m, at, v[3]), between = em_fmul(m, em_fmul(m, delta, pairs), delta);
+  LLVMValueRef above = em_fma(m, delta, part, v[3]), mean = em_fadd(m, v[1], above);
+  v[3] = em_fadd(m, em_fsub(m, v[1], mean), above);
   v[0] = total;
-  v[1] = em_fma(m, delta, part, v[1]);
-  v[2] = em_fadd(m, v[2], em_fadd(m, m2, between));
+  v[1] = mean;
+  m2 = em_fadd(m, m2, between);
+  v[2] = em_fadd(m, v[2], as_float(c, m2, em_elem(LLVMTypeOf(v[2]))));
 }
 
 void acc_merge(LoopCtx *c, Acc *out, const Acc *in, LLVMValueRef count) {
@@ -149,18 +176,21 @@ void acc_merge(LoopCtx *c, Acc *out, const Acc *in, LLVMValueRef count) {
     if (r->shares >= 0) continue;
     if (r->op == OP_reduce_m2) merge_m2(c, r, v, w, count);
     else if (r->op == OP_argmax) later_max(c, r, v, w[0], w[1]);
+    else if (is_wide(c, r)) v[0] = em_fadd(c->m, v[0], widened(c, w[0]));
     else v[0] = fold(c, r, v[0], w[0]);
   }
 }
 
-void acc_finish(LoopCtx *c, const Acc *out) {
+void acc_finish(LoopCtx *c, const Acc *out, LLVMValueRef count) {
   EmitModule *m = c->m;
   for (int i = 0; i < c->nred; i++) {
     const Red *r = &c->red[i];
     LLVMValueRef v[2] = {out->v[i * ACC_SLOTS], out->v[i * ACC_SLOTS + 1]}, result;
     if (r->shares >= 0) {
       const LLVMValueRef *w = &out->v[r->shares * ACC_SLOTS];
-      result = em_fmul(m, w[1], em_splat(m, w[0], em_lanes(w[1])));
+      result = w[1];
+      if (r->op == OP_reduce_sum)
+        result = em_fmul(m, w[1], em_splat(m, as_float(c, w[0], r->type), em_lanes(w[1])));
     } else if (r->op == OP_reduce_m2) result = out->v[i * ACC_SLOTS + 2];
     else {
       while (in_rows(c) && em_lanes(v[0]) > 1) {
@@ -173,7 +203,12 @@ void acc_finish(LoopCtx *c, const Acc *out) {
         } else v[0] = fold(c, r, low, high);
       }
       result = r->op == OP_argmax ? v[1] : v[0];
+      if (r->op == OP_reduce_mean) {
+        LLVMTypeRef t = em_elem(LLVMTypeOf(result));
+        result = em_fdiv(m, result, em_splat(m, LLVMBuildSIToFP(m->b, count, t, ""), em_lanes(result)));
+      }
     }
+    if (is_wide(c, r)) result = as_float(c, result, r->type);
     DType dt = c->l->inst[r->inst].dt;
     if (r->op != OP_argmax)
       result = dt == DT_BF16 ? map_round_bf16(m, result)

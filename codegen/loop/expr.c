@@ -124,17 +124,23 @@ static LLVMValueRef any_lane(EmitModule *m, LLVMValueRef mask) {
   return LLVMBuildICmp(m->b, LLVMIntNE, LLVMBuildBitCast(m->b, mask, t, ""), LLVMConstNull(t), "");
 }
 
-static LLVMValueRef fill_value(EmitModule *m, DType dt, double fill) {
-  if (dt != DT_BF16) return em_const(em_type(m, dt), dt == DT_BOOL ? fill != 0 : fill);
+static double real_constant(DType dt, Imm v) {
+  return dt == DT_BOOL ? v != 0 : dt == DT_F32 ? f32_round((double)v) : (double)v;
+}
+
+static LLVMValueRef fill_value(EmitModule *m, DType dt, Imm fill) {
+  if (dtype_is_int(dt)) return em_bits(em_type(m, dt), (uint64_t)(int64_t)fill);
+  if (dt != DT_BF16) return em_const(em_type(m, dt), real_constant(dt, fill));
   return LLVMConstInt(m->i16, bf16_bits((float)fill), 0);
 }
 
 /* Address of lanes copies of the fill value. */
-static LLVMValueRef fill_block(LoopCtx *c, DType dt, double fill) {
+static LLVMValueRef fill_block(LoopCtx *c, DType dt, Imm fill) {
   EmitModule *m = c->m;
   LLVMValueRef init = em_splat(m, fill_value(m, dt, fill), c->width);
   char name[64];
-  snprintf(name, sizeof name, "fill.%s.%a", dtype_name(dt), fill);
+  if (dtype_is_int(dt)) snprintf(name, sizeof name, "fill.%s.%lld", dtype_name(dt), (long long)fill);
+  else snprintf(name, sizeof name, "fill.%s.%a", dtype_name(dt), (double)fill);
   LLVMValueRef g = LLVMGetNamedGlobal(m->mod, name);
   if (g) return g;
   g = LLVMAddGlobal(m->mod, LLVMTypeOf(init), name);
@@ -334,7 +340,9 @@ static LLVMValueRef compute(LoopCtx *c, int i) {
   const InstInfo *info = &c->info[i];
   switch (in->kind) {
   case KI_LOAD: return load(c, in->access, &info->at, in->dt);
-  case KI_IMM: return em_const(loop_type(m, in->dt), in->dt == DT_BOOL ? in->imm != 0 : in->imm);
+  case KI_IMM:
+    if (dtype_is_int(in->dt)) return em_bits(loop_type(m, in->dt), (uint64_t)(int64_t)in->imm);
+    return em_const(loop_type(m, in->dt), real_constant(in->dt, in->imm));
   case KI_INDEX: {
     bool wide;
     LLVMValueRef x = counter(c, in, &info->at, &wide);

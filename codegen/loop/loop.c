@@ -400,30 +400,58 @@ static void inner_dims(LoopCtx *c, int d, Acc *in, const Acc *out) {
   level_end(c, &l, in, 1);
 }
 
-/* Dims before `split` restart the inner accumulators at every trip; so do blocks of the last dim when it is
-   long. */
-static void outer_dims(LoopCtx *c, int d, int split, int64_t block, Acc *out) {
+/* How the R dims make blocks, each with inner accumulators of its own: dims from `split` on, `rows` places of the
+   dim before them when that is more than one, or `length` elements of the last dim alone. */
+typedef struct {
+  int split;
+  int64_t rows, length;
+  int64_t blocks; /* how many are merged */
+} Blocking;
+
+static int64_t points(const LoopKernel *l, int first, int end) {
+  int64_t n = 1;
+  for (int d = first; d < end; d++) n *= l->size[d];
+  return n;
+}
+
+/* The places [lo, hi) of dim d, one block. */
+static void rows_block(LoopCtx *c, int d, LLVMValueRef lo, LLVMValueRef hi, Acc *out) {
   EmitModule *m = c->m;
   Level l;
   Acc in;
-  if (d < split) {
+  acc_inner(c, &in);
+  LLVMValueRef i = level_begin(c, &l, lo, hi, 1, &in, 1);
+  enter(c, d, i);
+  inner_dims(c, d + 1, &in, out);
+  level_end(c, &l, &in, 1);
+  acc_merge(c, out, &in, em_imulc(m, em_isub(m, hi, lo), points(c->l, d + 1, c->l->ndim)));
+}
+
+static void outer_dims(LoopCtx *c, int d, const Blocking *b, Acc *out) {
+  EmitModule *m = c->m;
+  Level l;
+  Acc in;
+  bool rows = b->rows > 1 && d == b->split - 1;
+  if (rows || (b->length && d == b->split)) {
+    int64_t step = rows ? b->rows : b->length;
+    LLVMValueRef hi = extent(c, d), lo = level_begin(c, &l, em_i64(m, 0), hi, step, out, 1);
+    LLVMValueRef end = em_imin(m, em_iaddc(m, lo, step), hi);
+    if (rows) rows_block(c, d, lo, end, out);
+    else {
+      acc_inner(c, &in);
+      last_dim(c, lo, end, &in, out);
+      acc_merge(c, out, &in, em_isub(m, end, lo));
+    }
+    level_end(c, &l, out, 1);
+  } else if (d < b->split) {
     LLVMValueRef i = level_begin(c, &l, em_i64(m, 0), em_i64(m, c->l->size[d]), 1, out, 1);
     enter(c, d, i);
-    outer_dims(c, d + 1, split, block, out);
-    level_end(c, &l, out, 1);
-  } else if (block) {
-    LLVMValueRef hi = extent(c, d), lo = level_begin(c, &l, em_i64(m, 0), hi, block, out, 1);
-    LLVMValueRef end = em_imin(m, em_iaddc(m, lo, block), hi);
-    acc_inner(c, &in);
-    last_dim(c, lo, end, &in, out);
-    acc_merge(c, out, &in, em_isub(m, end, lo));
+    outer_dims(c, d + 1, b, out);
     level_end(c, &l, out, 1);
   } else {
-    int64_t count = 1;
-    for (int k = d; k < c->l->ndim; k++) count *= c->l->size[k];
     acc_inner(c, &in);
     inner_dims(c, d, &in, out);
-    acc_merge(c, out, &in, em_i64(m, count));
+    acc_merge(c, out, &in, em_i64(m, points(c->l, d, c->l->ndim)));
   }
 }
 
@@ -440,28 +468,46 @@ static void first_values(LoopCtx *c, LLVMValueRef *first) {
   lin_restore(c, s);
 }
 
-enum { INNER_TRIPS = 512, LONG_TRIPS = 256, BLOCK_TRIPS = 128 };
+enum {
+  INNER_TRIPS = 512,
+  LONG_TRIPS = 256,
+  BLOCK_TRIPS = 128,
+  MANY_BLOCKS = 16 /* from here on they are added in f64: 2 ulp of error */
+};
+
+static Blocking block(const LoopCtx *c) {
+  const LoopKernel *l = c->l;
+  int last = l->ndim - 1;
+  Blocking b = {.split = l->npar, .blocks = 1};
+  if (!c->nred || l->ndim == l->npar) return b;
+  int64_t step = last == c->vec ? c->width : 1, trips = (l->size[last] + step - 1) / step;
+  b.split = last;
+  if (c->flat || trips > LONG_TRIPS) {
+    b.length = BLOCK_TRIPS * step;
+    b.blocks = c->flat ? MANY_BLOCKS : points(l, l->npar, last) * ((l->size[last] + b.length - 1) / b.length);
+    return b;
+  }
+  while (b.split > l->npar && trips * l->size[b.split - 1] <= INNER_TRIPS) trips *= l->size[--b.split];
+  b.rows = b.split > l->npar ? INNER_TRIPS / trips : 1;
+  b.blocks = (points(l, l->npar, b.split) + b.rows - 1) / b.rows;
+  return b;
+}
 
 static void run_sweep(LoopCtx *c, int s) {
   const LoopKernel *l = c->l;
-  int split = l->npar, last = l->ndim - 1;
-  int64_t block = 0;
+  EmitModule *m = c->m;
   c->sweep = s;
   acc_collect(c, s);
-  if (c->nred && l->ndim > l->npar) {
-    int64_t step = last == c->vec ? c->width : 1, trips = (l->size[last] + step - 1) / step;
-    split = last;
-    if (c->flat || trips > LONG_TRIPS) block = BLOCK_TRIPS * step;
-    else
-      while (split > l->npar && trips * l->size[split - 1] <= INNER_TRIPS) trips *= l->size[--split];
-  }
+  Blocking b = block(c);
+  c->many = b.blocks >= MANY_BLOCKS;
   LLVMValueRef first[MAX_REDUCE] = {0};
   first_values(c, first);
   c->set = c->need[s];
   Acc out;
   acc_outer(c, &out, first);
-  outer_dims(c, l->npar, split, block, &out);
-  acc_finish(c, &out);
+  outer_dims(c, l->npar, &b, &out);
+  bool all = c->flat && l->npar == 0;
+  acc_finish(c, &out, all ? extent(c, 0) : em_i64(m, points(l, l->npar, l->ndim)));
   c->set = NULL;
 }
 

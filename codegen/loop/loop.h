@@ -32,18 +32,19 @@ typedef struct {
   AccessLin at;
 } InstInfo;
 
-/* One reduction of the sweep under emission. It owns ACC_SLOTS values of an Acc: sum, max, min use one;
-   argmax value and index; m2 inside: sum and sum of squares of differences from the shift; m2 outside: count,
-   mean (the next shift), M2. */
+/* One reduction of the sweep under emission. It owns ACC_SLOTS values of an Acc: sum, mean, max, min use one;
+   argmax value and index; m2 inside: sum and sum of squares of differences from the shift; m2 outside: count (f64),
+   mean (the next shift), M2, and what the mean is above its shift. Where many blocks are added (LoopCtx.many), sums
+   and M2 outside are f64, and those of lanes that are parts of one reduction have one lane. */
 typedef struct {
   int inst, arg;
   OpId op;
   LLVMTypeRef type; /* of the accumulated scalar */
   DType dt;         /* of the argument */
-  int shares;       /* a sum that follows from the m2 with this number, or -1 */
+  int shares;       /* a sum or mean that follows from the m2 with this number, or -1 */
 } Red;
 
-enum { ACC_SLOTS = 3, ACC_MAX = ACC_SLOTS * MAX_REDUCE };
+enum { ACC_SLOTS = 4, ACC_MAX = ACC_SLOTS * MAX_REDUCE };
 typedef struct {
   LLVMValueRef v[ACC_MAX]; /* unused ones NULL */
 } Acc;
@@ -74,6 +75,7 @@ typedef struct {
   int sweep;
   Red red[MAX_REDUCE]; /* of this sweep */
   int nred;
+  bool many; /* blocks are merged in this sweep */
 } LoopCtx;
 
 /* expr.c */
@@ -96,7 +98,8 @@ void acc_outer(LoopCtx *c, Acc *out, LLVMValueRef *first); /* first[i]: a value 
 void acc_add(LoopCtx *c, Acc *in, const Acc *out);         /* the current point's values */
 void acc_join(LoopCtx *c, Acc *in, const Acc *other);      /* two inner sets of one block */
 void acc_merge(LoopCtx *c, Acc *out, const Acc *in,
-               LLVMValueRef count);          /* count points (i64) went into `in` */
-void acc_finish(LoopCtx *c, const Acc *out); /* sets the values of the reductions */
+               LLVMValueRef count); /* count points (i64) went into `in` */
+void acc_finish(LoopCtx *c, const Acc *out,
+                LLVMValueRef count); /* sets the values of reductions of count points */
 
 #endif

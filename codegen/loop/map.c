@@ -47,6 +47,20 @@ static LLVMValueRef leaf_sign(EmitModule *m, DType dt, LLVMValueRef *x) {
   return pick(m, above, em_const(t, 1), pick(m, below, em_const(t, -1), x[0])); /* zeros and NaN stay */
 }
 
+/* A constant without a NaN. */
+static bool is_number(LLVMValueRef x) {
+  if (LLVMIsAConstantAggregateZero(x)) return true;
+  if (LLVMIsAConstantFP(x)) {
+    LLVMBool lost;
+    double v = LLVMConstRealGetDouble(x, &lost);
+    return v == v;
+  }
+  if (!LLVMIsAConstantDataVector(x) && !LLVMIsAConstantVector(x)) return false;
+  for (unsigned i = 0; i < LLVMGetVectorSize(LLVMTypeOf(x)); i++)
+    if (!is_number(LLVMGetAggregateElement(x, i))) return false;
+  return true;
+}
+
 /* The compare-and-select that is one min/max instruction gives its second operand when either is NaN: put a
    constant first, and otherwise restore the first operand's NaN. */
 static LLVMValueRef extreme(EmitModule *m, DType dt, LLVMValueRef *x, bool max) {
@@ -55,9 +69,9 @@ static LLVMValueRef extreme(EmitModule *m, DType dt, LLVMValueRef *x, bool max) 
     return em_binary(m, name, x[0], x[1]);
   }
   LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;
-  if (LLVMIsConstant(x[1])) return pick(m, LLVMBuildFCmp(m->b, p, x[1], x[0], ""), x[1], x[0]);
+  if (is_number(x[1])) return pick(m, LLVMBuildFCmp(m->b, p, x[1], x[0], ""), x[1], x[0]);
   LLVMValueRef r = pick(m, LLVMBuildFCmp(m->b, p, x[0], x[1], ""), x[0], x[1]);
-  if (LLVMIsConstant(x[0])) return r;
+  if (is_number(x[0])) return r;
   return pick(m, LLVMBuildFCmp(m->b, LLVMRealUNO, x[0], x[0], ""), x[0], r);
 }
 static LLVMValueRef leaf_min(EmitModule *m, DType dt, LLVMValueRef *x) { return extreme(m, dt, x, false); }

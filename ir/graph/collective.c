@@ -2,10 +2,10 @@
    taken in the order of the ranks, so no library and no network decides about a bit. */
 #include "ir/graph/collective.h"
 
+#include "ir/graph/expr.h"
 #include "ir/graph/ops_impl.h"
 #include "ir/graph/vjp.h"
 
-#include <math.h>
 #include <string.h>
 
 static int attr_last(const Node *n) { return op_nattr(n->op) - 1; }
@@ -148,7 +148,9 @@ VJP(rank_part) {
 }
 
 /* ---- values ---- */
-static double larger(double a, double b) { return isnan(a) || a > b ? a : b; }
+static double join(OpId op, DType dt, double a, double b) {
+  return op_eval_cells(op, dt, dt, (double[]){a, b}, false);
+}
 
 void collective_eval(const Node *n, const Shape *x, const double *const *in, int rank, double *out) {
   int64_t ranks = collective_ranks(n), count = shape_count(&n->shape), outer = 1, inner;
@@ -160,13 +162,13 @@ void collective_eval(const Node *n, const Shape *x, const double *const *in, int
   case OP_all_reduce_sum:
   case OP_all_reduce_mean:
     for (int64_t i = 0; i < count; i++) {
-      for (int64_t r = 0; r < ranks; r++) out[i] = r ? out[i] + in[r][i] : in[r][i];
+      for (int64_t r = 0; r < ranks; r++) out[i] = r ? join(OP_add, n->dt, out[i], in[r][i]) : in[r][i];
       if (n->op == OP_all_reduce_mean) out[i] /= (double)ranks;
     }
     break;
   case OP_all_reduce_max:
     for (int64_t i = 0; i < count; i++)
-      for (int64_t r = 0; r < ranks; r++) out[i] = r ? larger(out[i], in[r][i]) : in[r][i];
+      for (int64_t r = 0; r < ranks; r++) out[i] = r ? join(OP_max, n->dt, out[i], in[r][i]) : in[r][i];
     break;
   case OP_all_broadcast: memcpy(out, in[0], (size_t)count * sizeof *out); break;
   case OP_rank_part:
@@ -175,7 +177,8 @@ void collective_eval(const Node *n, const Shape *x, const double *const *in, int
     for (int64_t o = 0; o < outer; o++)
       for (int64_t i = 0; i < inner; i++) {
         int64_t to = o * inner + i, from = (o * ranks + rank) * inner + i;
-        for (int64_t r = 0; r < ranks; r++) out[to] = r ? out[to] + in[r][from] : in[r][from];
+        for (int64_t r = 0; r < ranks; r++)
+          out[to] = r ? join(OP_add, n->dt, out[to], in[r][from]) : in[r][from];
         if (n->op == OP_rank_part) out[to] = in[rank][from];
       }
     break;

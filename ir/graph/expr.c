@@ -251,48 +251,94 @@ double op_eval_leaf(OpId op, const double *x) {
   return fn(x);
 }
 
-static double eval_op(OpId op, const double *x, bool f32);
-
-static double eval(const Expr *e, const double *x, bool f32) {
-  if (e->kind == EX_NUM) return f32 ? (float)e->num : e->num;
-  if (e->kind == EX_ARG) return x[e->arg];
-  double y[MAX_OPERANDS];
-  for (int i = 0; i < e->nin; i++) y[i] = eval(e->in[i], x, f32);
-  return eval_op(e->op, y, f32);
+/* ---- integers ---- */
+static int64_t wrapped(uint64_t x) {
+  int64_t y;
+  memcpy(&y, &x, sizeof y);
+  return y;
 }
 
-static double eval_op(OpId op, const double *x, bool f32) {
-  if (leaf_fn[op]) return f32 ? (float)leaf_fn[op](x) : leaf_fn[op](x);
-  const Expr *e = op_expr(op);
-  if (!e) bug("operator %s has no value expression", op_table[op].name);
-  return eval(e, x, f32);
-}
-
-double op_eval(OpId op, const double *x) { return eval_op(op, x, false); }
-
-/* Division and bits of integers; false: op is neither. */
-static bool int_value(OpId op, DType dt, int64_t a, int64_t b, int64_t *y) {
-  int64_t places = 8 * dtype_size(dt);
-  bool inside = b >= 0 && b < places;
+static int64_t int_leaf(OpId op, DType dt, int64_t a, int64_t b) {
+  uint64_t x = (uint64_t)a, y = (uint64_t)b;
+  bool inside = b >= 0 && b < 8 * dtype_size(dt);
   switch (op) {
-  case OP_idiv: *y = b == -1 ? (int64_t)(0 - (uint64_t)a) : b ? a / b : 0; return true;
-  case OP_irem: *y = b == -1 || !b ? 0 : a % b; return true;
-  case OP_bit_not: *y = ~a; return true;
-  case OP_bit_and: *y = a & b; return true;
-  case OP_bit_or: *y = a | b; return true;
-  case OP_bit_xor: *y = a ^ b; return true;
-  case OP_shift_left: *y = inside ? (int64_t)((uint64_t)a << b) : 0; return true;
-  case OP_shift_right: *y = inside ? a >> b : a < 0 ? -1 : 0; return true;
-  default: return false;
+  case OP_neg: return wrapped(0 - x);
+  case OP_abs: return a < 0 ? wrapped(0 - x) : a;
+  case OP_add: return wrapped(x + y);
+  case OP_sub: return wrapped(x - y);
+  case OP_mul: return wrapped(x * y);
+  case OP_min: return a < b ? a : b;
+  case OP_max: return a < b ? b : a;
+  case OP_eq: return a == b;
+  case OP_ne: return a != b;
+  case OP_lt: return a < b;
+  case OP_le: return a <= b;
+  case OP_stop_gradient: return a;
+  case OP_idiv: return b == -1 ? wrapped(0 - x) : b ? a / b : 0;
+  case OP_irem: return b == -1 || !b ? 0 : a % b;
+  case OP_bit_not: return ~a;
+  case OP_bit_and: return a & b;
+  case OP_bit_or: return a | b;
+  case OP_bit_xor: return a ^ b;
+  case OP_shift_left: return inside ? wrapped(x << b) : 0;
+  case OP_shift_right: return inside ? a >> b : a < 0 ? -1 : 0;
+  default: bug("operator %s is not one of integers", op_table[op].name);
   }
 }
 
-double op_eval_as(OpId op, DType dt, const double *x) {
-  int64_t y;
-  if (dtype_is_int(dt) && int_value(op, dt, (int64_t)x[0], op_table[op].nin > 1 ? (int64_t)x[1] : 0, &y))
-    return (double)y;
-  if (op != OP_mul || (dt != DT_I32 && dt != DT_U32)) return op_eval(op, x);
-  uint32_t p = (uint32_t)(int64_t)x[0] * (uint32_t)(int64_t)x[1];
-  return dt == DT_I32 ? (double)(int32_t)p : (double)p;
+/* ---- floats ---- */
+typedef enum { PLAIN, ROUNDED } Precision;
+
+static double eval_op(OpId op, const double *x, Precision p);
+
+static double eval(const Expr *e, const double *x, Precision p) {
+  if (e->kind == EX_NUM) return p == ROUNDED ? (float)e->num : e->num;
+  if (e->kind == EX_ARG) return x[e->arg];
+  double y[MAX_OPERANDS];
+  for (int i = 0; i < e->nin; i++) y[i] = eval(e->in[i], x, p);
+  return eval_op(e->op, y, p);
 }
-double op_eval_f32(OpId op, const double *x) { return eval_op(op, x, true); }
+
+static double eval_op(OpId op, const double *x, Precision p) {
+  if (leaf_fn[op]) return p == ROUNDED ? f32_round(leaf_fn[op](x)) : leaf_fn[op](x);
+  const Expr *e = op_expr(op);
+  if (!e) bug("operator %s has no value expression", op_table[op].name);
+  return eval(e, x, p);
+}
+
+double op_eval(OpId op, const double *x) { return eval_op(op, x, PLAIN); }
+
+double op_eval_cells(OpId op, DType result, DType arg, const double *x, bool rounds) {
+  if (op == OP_select) return x[x[0] != 0 ? 1 : 2];
+  if (dtype_is_int(arg)) {
+    bool two = op_table[op].nin > 1;
+    int64_t y = int_leaf(op, arg, cell_int(arg, x[0]), two ? cell_int(arg, x[1]) : 0);
+    return dtype_is_int(result) ? int_cell(result, y) : (double)y;
+  }
+  if (!rounds || (arg != DT_F32 && arg != DT_BF16)) {
+    double y = op_eval(op, x);
+    return result == DT_BF16 ? bf16_round(y) : y;
+  }
+  double z[MAX_OPERANDS];
+  for (int i = 0; i < op_table[op].nin; i++) z[i] = f32_round(x[i]);
+  double y = eval_op(op, z, ROUNDED);
+  return result == DT_BF16 ? bf16_round(y) : y;
+}
+
+double convert_cell(DType from, DType to, double x, bool rounds) {
+  if (dtype_is_int(from)) {
+    int64_t i = cell_int(from, x);
+    if (dtype_is_int(to)) return int_cell(to, i);
+    return to == DT_BOOL            ? i != 0
+           : to == DT_BF16          ? bf16_round((float)i)
+           : to == DT_F32 && rounds ? (float)i
+                                    : (double)i;
+  }
+  if (to == DT_BOOL) return x != 0;
+  if (dtype_is_int(to)) { /* truncates and saturates, NaN gives 0 (LLVM's fptosi.sat) */
+    if (isnan(x)) return int_cell(to, 0);
+    if (to == DT_I64) return int_cell(to, x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x);
+    return trunc(fmin(fmax(x, to == DT_I32 ? INT32_MIN : 0), to == DT_I32 ? INT32_MAX : UINT32_MAX));
+  }
+  return to == DT_BF16 ? bf16_round(x) : to == DT_F32 && rounds ? f32_round(x) : x;
+}

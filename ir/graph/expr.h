@@ -29,11 +29,12 @@ bool op_vjp_is_defined(OpId op);
 /* f64 evaluation of leaf operators, those whose .expr denotes the operator itself (bools are 0/1); dt is the
    operand's element type. */
 double op_eval_leaf(OpId op, const double *x);
-/* f64 evaluation of any elementwise operator; result rounded to dt by the caller when wanted. */
+/* f64 evaluation of any elementwise operator. */
 double op_eval(OpId op, const double *x);
-/* ... with a result of type dt: of a product of integers the low bits, which a double cannot always hold. */
-double op_eval_as(OpId op, DType dt, const double *x);
-/* ... of f32 operands, rounded to f32 after every step of the operator's expression, as compiled code is. */
-double op_eval_f32(OpId op, const double *x);
+/* ... on cells (ir/type.h): result's element type, that of the operands (of select's values). Integers wrap around;
+   with `rounds` f32 is rounded after every step of the operator's expression, as compiled code is. */
+double op_eval_cells(OpId op, DType result, DType arg, const double *x, bool rounds);
+/* The cast operator. */
+double convert_cell(DType from, DType to, double x, bool rounds);
 
 #endif

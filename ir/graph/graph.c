@@ -41,8 +41,8 @@ static const Ints *copy_attrs(Graph *g, OpId op, const Ints *attr) {
   return c;
 }
 
-Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
-          const Shape *shape, char *err, size_t errlen) {
+Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt, const Shape *shape,
+          char *err, size_t errlen) {
   if (!attr && op_nattr(op) > 0) bug("operator %s built without its attributes", op_table[op].name);
   for (int i = 0; i < nin; i++)
     if (in[i] < 0 || in[i] >= g->node.n)
@@ -61,7 +61,7 @@ Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, double im
   return g->node.n - 1;
 }
 
-Val g_add(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
+Val g_add(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt,
           const Shape *shape) {
   char err[512];
   Val v = g_try(g, op, in, nin, attr, imm, dt, shape, err, sizeof err);
@@ -135,10 +135,10 @@ Val g_select(Graph *g, Val c, Val a, Val b) {
   return g_add(g, OP_select, (Val[]){c, a, b}, 3, NULL, 0, DT_NONE, NULL);
 }
 Val g_cast(Graph *g, Val a, DType dt) { return g_add(g, OP_cast, &a, 1, NULL, 0, dt, NULL); }
-Val g_fill(Graph *g, DType dt, const Shape *s, double value) {
+Val g_fill(Graph *g, DType dt, const Shape *s, Imm value) {
   return g_add(g, OP_fill, NULL, 0, NULL, value, dt, s);
 }
-Val g_fill_like(Graph *g, Val a, double value) {
+Val g_fill_like(Graph *g, Val a, Imm value) {
   Shape s = g_node(g, a)->shape;
   return g_fill(g, g_node(g, a)->dt, &s, value);
 }
@@ -160,7 +160,7 @@ Val g_slice(Graph *g, Val a, const Ints *start, const Ints *stop, const Ints *st
   return g_add(g, OP_slice, &a, 1, attr, 0, DT_NONE, NULL);
 }
 
-Val g_pad(Graph *g, Val a, const Ints *lo, const Ints *hi, const Ints *interior, double value) {
+Val g_pad(Graph *g, Val a, const Ints *lo, const Ints *hi, const Ints *interior, Imm value) {
   Ints attr[3] = {*lo, *hi, {.n = lo->n}};
   if (interior) attr[2] = *interior;
   return g_add(g, OP_pad, &a, 1, attr, value, DT_NONE, NULL);

@@ -22,7 +22,7 @@ typedef struct Node {
   int nin;
   const Val *in;
   const Ints *attr;  /* op_nattr(op) lists, named by the table row; NULL when there are none */
-  double imm;        /* fill value of fill, pad, window */
+  Imm imm;           /* fill value of fill, pad, window */
   const Extern *ext; /* OP_extern: what to call, else NULL */
   int input;         /* OP_input: index into Graph.inputs, else -1 */
   const Loc *loc;    /* model line; never NULL for values from a model file */
@@ -71,10 +71,9 @@ Graph *graph_new(Arena *a, const char *name);
 /* Appends a node after inference. dt/shape are needed for TY_EXPLICIT rows (DT_NONE / NULL otherwise). attr
    may be NULL when the row has none. g_try returns -1 and writes a sentence to err on a user error; g_add
    treats that as a bug. */
-Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
-          const Shape *shape, char *err, size_t errlen);
-Val g_add(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
-          const Shape *shape);
+Val g_try(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt, const Shape *shape,
+          char *err, size_t errlen);
+Val g_add(Graph *g, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt, const Shape *shape);
 Val g_input(Graph *g, const char *name, InputKind kind, DType dt, const Shape *shape, const Init *init);
 void g_output(Graph *g, const char *name, Val v, int state);
 /* Copies node n of src into g with operands replaced; keeps loc and role. Inputs are copied with their table
@@ -89,14 +88,14 @@ Val g_unary(Graph *g, OpId op, Val a);
 Val g_binary(Graph *g, OpId op, Val a, Val b);
 Val g_select(Graph *g, Val c, Val a, Val b);
 Val g_cast(Graph *g, Val a, DType dt);
-Val g_fill(Graph *g, DType dt, const Shape *s, double value);
-Val g_fill_like(Graph *g, Val a, double value);
+Val g_fill(Graph *g, DType dt, const Shape *s, Imm value);
+Val g_fill_like(Graph *g, Val a, Imm value);
 Val g_reshape(Graph *g, Val a, const Shape *s);
 Val g_transpose(Graph *g, Val a, const Ints *perm);
 Val g_broadcast(Graph *g, Val a, const Shape *s, const Ints *dims);
 Val g_reduce(Graph *g, OpId op, Val a, const Ints *axes);
 Val g_slice(Graph *g, Val a, const Ints *start, const Ints *stop, const Ints *step); /* step NULL = ones */
-Val g_pad(Graph *g, Val a, const Ints *lo, const Ints *hi, const Ints *interior, double value);
+Val g_pad(Graph *g, Val a, const Ints *lo, const Ints *hi, const Ints *interior, Imm value);
 Val g_concat(Graph *g, const Val *v, int n, int axis);
 Val g_dot(Graph *g, Val a, Val b, const Ints *lb, const Ints *rb, const Ints *lc, const Ints *rc);
 /* What the attributes of a convolution say, in full: lo and hi pad rows and columns before and behind. */
@@ -120,14 +119,16 @@ bool graph_verify(const Graph *g, char *err, size_t errlen);
 typedef struct {
   DType dt;
   Shape shape;
-  double *v; /* row-major; integers and bools as exact doubles */
+  double *v; /* row-major cells (ir/type.h) */
 } Tensor64;
-/* Evaluates g: in[i] belongs to g->inputs.v[i]; out[i] receives outputs.v[i] in arena memory. With round_f32
-   each f32 result is rounded to float after every operator, else everything stays f64. */
-void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool round_f32);
+/* Evaluates g: in[i] belongs to g->inputs.v[i]; out[i] receives outputs.v[i] in arena memory. With `rounds` f32
+   values are rounded where compiled code rounds them: constants, each step of an elementwise operator's
+   expression, the results of sums (which are themselves added in f64), and denormals become zero; else everything
+   stays f64. Integers are integers in both. */
+void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool rounds);
 /* The same for so many processes that go through it together: in[r] and out[r] are those of the r-th. */
 void graph_interp_ranks(const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 *const *out, Arena *a,
-                        bool round_f32);
+                        bool rounds);
 /* Philox4x32-10 (Salmon et al. 2011), first word. */
 uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t seed);
 

@@ -161,18 +161,18 @@ static void push_dim(Shape *s, int64_t d) {
   s->rank++;
 }
 
-const char *imm_misfit(DType dt, double v) {
+const char *imm_misfit(DType dt, Imm v) {
   if (dtype_is_float(dt)) return NULL;
   if (dt == DT_BOOL) return v == 0 || v == 1 ? NULL : "a bool is 0 or 1";
-  if (!(v == floor(v))) return "an integer has no fraction";
-  double lo = dt == DT_U32 ? 0 : dt == DT_I32 ? -0x1p31 : -0x1p53;
-  double hi = dt == DT_U32 ? 0x1p32 - 1 : dt == DT_I32 ? 0x1p31 - 1 : 0x1p53;
+  if (!(v == floorl(v))) return "an integer has no fraction";
+  Imm lo = dt == DT_U32 ? 0 : dt == DT_I32 ? INT32_MIN : (Imm)INT64_MIN;
+  Imm hi = dt == DT_U32 ? UINT32_MAX : dt == DT_I32 ? INT32_MAX : (Imm)INT64_MAX;
   return v >= lo && v <= hi ? NULL : "it is out of the type's range";
 }
 
 static bool check_imm(const Node *n, DType dt, char *err, size_t errlen) {
   const char *why = imm_misfit(dt, n->imm);
-  return !why || fail(err, errlen, "value %.17g of %s cannot be %s: %s", n->imm, op_table[n->op].name,
+  return !why || fail(err, errlen, "value %.17g of %s cannot be %s: %s", (double)n->imm, op_table[n->op].name,
                       dtype_name(dt), why);
 }
 
@@ -416,7 +416,7 @@ static bool drop_axes(const Graph *g, Node *n, char *err, size_t errlen) {
 }
 
 bool infer_reduce(const Graph *g, Node *n, char *err, size_t errlen) {
-  int accept = n->op == OP_reduce_m2 ? A_FLOAT : A_FLOAT | A_INT;
+  int accept = n->op == OP_reduce_m2 || n->op == OP_reduce_mean ? A_FLOAT : A_FLOAT | A_INT;
   n->dt = operand(g, n, 0)->dt;
   return check_accept(g, n, 0, accept, err, errlen) && drop_axes(g, n, err, errlen);
 }

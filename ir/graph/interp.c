@@ -1,9 +1,10 @@
-/* The oracle: evaluates a graph in f64, one operator after another, with plain loops. Elementwise operators
+/* The oracle: evaluates a graph in f64 (integers in integers), one operator after another, with plain loops. Elementwise operators
    walk their expression, contractions are nested C loops. Slow and readable on purpose; every faster
    evaluation is compared with it. random_bits is Philox4x32-10 of Salmon et al., "Parallel random numbers: as
    easy as 1, 2, 3" (2011). */
 #include "ir/graph/collective.h"
 #include "ir/graph/expr.h"
+#include "ir/graph/loops.h"
 #include "ir/memory.h"
 
 #include <math.h>
@@ -25,31 +26,11 @@ uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t see
 }
 
 /* ---- element types ---- */
-/* Integer arithmetic wraps. Beyond 2^53 an i64 is no longer exact in a double; nothing jepac computes gets
-   there. */
-static double wrap_int(DType dt, double x) {
-  if (dt == DT_I64 || fabs(x) > 9e18) return x;
-  return dt == DT_I32 ? (double)(int32_t)(uint32_t)(int64_t)x : (double)(uint32_t)(int64_t)x;
+static double round_to(DType dt, double x, bool rounds) {
+  return dt == DT_BF16 ? bf16_round(x) : dt == DT_F32 && rounds ? f32_round(x) : x;
 }
 
-static double round_to(DType dt, double x, bool round_f32) {
-  if (dt == DT_F32) return round_f32 ? (float)x : x;
-  if (dt == DT_BF16) return bf16_round(x);
-  return dtype_is_int(dt) ? wrap_int(dt, x) : x;
-}
-
-/* Float to integer truncates and saturates, NaN gives 0 (LLVM's fptosi.sat). */
-static double float_to_int(DType dt, double x) {
-  double lo = dt == DT_I32 ? INT32_MIN : dt == DT_I64 ? (double)INT64_MIN : 0;
-  double hi = dt == DT_I32 ? INT32_MAX : dt == DT_I64 ? (double)INT64_MAX : UINT32_MAX;
-  return isnan(x) ? 0 : trunc(fmin(fmax(x, lo), hi));
-}
-
-static double convert(DType from, DType to, double x, bool round_f32) {
-  if (to == DT_BOOL) return x != 0;
-  if (dtype_is_int(to) && dtype_is_float(from)) return float_to_int(to, x);
-  return round_to(to, x, round_f32);
-}
+static double constant(DType dt, Imm v, bool rounds) { return round_to(dt, imm_cell(dt, v), rounds); }
 
 /* ---- index arithmetic ---- */
 static void strides_of(const Shape *s, int64_t stride[MAX_RANK]) {
@@ -111,39 +92,40 @@ typedef struct {
   double *out;       /* zeroed */
   int64_t count;     /* elements of out */
   Arena *scratch;
-  bool round_f32;
+  bool rounds;
 } Eval;
 
 static void eval_map(Eval *e) {
   const Node *n = e->n;
   double x[3] = {0};
+  DType arg = e->x[n->op == OP_select]->dt;
   for (int64_t i = 0; i < e->count; i++) {
     for (int k = 0; k < n->nin; k++) x[k] = e->in[k][i];
-    e->out[i] = round_to(n->dt, op_eval_as(n->op, n->dt, x), e->round_f32);
+    e->out[i] = op_eval_cells(n->op, n->dt, arg, x, e->rounds);
   }
 }
 
 static void eval_cast(Eval *e) {
   for (int64_t i = 0; i < e->count; i++)
-    e->out[i] = convert(e->x[0]->dt, e->n->dt, e->in[0][i], e->round_f32);
+    e->out[i] = convert_cell(e->x[0]->dt, e->n->dt, e->in[0][i], e->rounds);
 }
 
 static void eval_fill(Eval *e) {
-  double v = e->n->dt == DT_BOOL ? e->n->imm != 0 : round_to(e->n->dt, e->n->imm, e->round_f32);
+  double v = constant(e->n->dt, e->n->imm, e->rounds);
   for (int64_t i = 0; i < e->count; i++) e->out[i] = v;
 }
 
 static void eval_iota(Eval *e) {
   int64_t at[MAX_RANK] = {0}, axis = e->n->attr[0].v[0];
   for (int64_t i = 0; i < e->count; i++) {
-    e->out[i] = round_to(e->n->dt, (double)at[axis], e->round_f32);
+    e->out[i] = convert_cell(DT_I64, e->n->dt, int_cell(DT_I64, at[axis]), e->rounds);
     next_index(&e->n->shape, at);
   }
 }
 
 static void eval_random(Eval *e) {
-  uint64_t seed = (uint64_t)(int64_t)e->in[0][0];
-  uint32_t step = (uint32_t)(int64_t)e->in[1][0], stream = (uint32_t)e->n->attr[0].v[0];
+  uint64_t seed = (uint64_t)cell_int(e->x[0]->dt, e->in[0][0]);
+  uint32_t step = (uint32_t)cell_int(e->x[1]->dt, e->in[1][0]), stream = (uint32_t)e->n->attr[0].v[0];
   for (int64_t i = 0; i < e->count; i++) e->out[i] = philox_u32((uint64_t)i, step, stream, seed);
 }
 
@@ -245,7 +227,7 @@ static int64_t window_offset(const Shape *whole, const Ints *step, const Ints *p
 
 static void eval_window(Eval *e) {
   int64_t stride[MAX_RANK], at[MAX_RANK] = {0};
-  double outside = round_to(e->n->dt, e->n->imm, e->round_f32);
+  double outside = constant(e->n->dt, e->n->imm, e->rounds);
   strides_of(&e->x[0]->shape, stride);
   for (int64_t i = 0; i < e->count; i++) {
     int64_t from = window_offset(&e->x[0]->shape, &e->n->attr[1], &e->n->attr[2], at, stride);
@@ -254,8 +236,12 @@ static void eval_window(Eval *e) {
   }
 }
 
+static double add_cells(DType dt, double x, double y) {
+  return dtype_is_int(dt) ? op_eval_cells(OP_add, dt, dt, (double[]){x, y}, false) : x + y;
+}
+
 static void round_all(Eval *e) {
-  for (int64_t i = 0; i < e->count; i++) e->out[i] = round_to(e->n->dt, e->out[i], e->round_f32);
+  for (int64_t i = 0; i < e->count; i++) e->out[i] = round_to(e->n->dt, e->out[i], e->rounds);
 }
 
 static void eval_fold(Eval *e) {
@@ -264,55 +250,60 @@ static void eval_fold(Eval *e) {
   strides_of(&e->n->shape, stride);
   for (int64_t i = 0; i < count; i++) {
     int64_t to = window_offset(&e->n->shape, &e->n->attr[1], &e->n->attr[2], at, stride);
-    if (to >= 0) e->out[to] += e->in[0][i];
+    if (to >= 0) e->out[to] = add_cells(e->n->dt, e->out[to], e->in[0][i]);
     next_index(s, at);
   }
   round_all(e);
 }
 
 /* ---- reductions: a function over the offsets of one group of elements ---- */
-typedef double ReduceFn(const double *x, const Offsets *o);
+typedef double ReduceFn(DType dt, const double *x, const Offsets *o);
 
-static double reduce_sum(const double *x, const Offsets *o) {
+static double reduce_sum(DType dt, const double *x, const Offsets *o) {
   double s = 0;
-  for (int64_t i = 0; i < o->n; i++) s += x[o->v[i]];
+  for (int64_t i = 0; i < o->n; i++) s = add_cells(dt, s, x[o->v[i]]);
   return s;
 }
 
-static double reduce_argmax(const double *x, const Offsets *o) {
+static double reduce_mean(DType dt, const double *x, const Offsets *o) {
+  return reduce_sum(dt, x, o) / (double)o->n;
+}
+
+static double reduce_argmax(DType dt, const double *x, const Offsets *o) {
   int64_t best = 0;
   for (int64_t i = 1; i < o->n; i++) {
     double v = x[o->v[i]], b = x[o->v[best]];
-    if (v > b || (isnan(v) && !isnan(b))) best = i;
+    bool later = dtype_is_int(dt) ? cell_int(dt, v) > cell_int(dt, b) : v > b || (isnan(v) && !isnan(b));
+    if (later) best = i;
   }
-  return (double)best;
+  return int_cell(DT_I64, best);
 }
 
-static double reduce_max(const double *x, const Offsets *o) { return x[o->v[(int64_t)reduce_argmax(x, o)]]; }
+static double reduce_max(DType dt, const double *x, const Offsets *o) {
+  return x[o->v[cell_int(DT_I64, reduce_argmax(dt, x, o))]];
+}
 
-static double reduce_min(const double *x, const Offsets *o) {
+static double reduce_min(DType dt, const double *x, const Offsets *o) {
   double m = x[o->v[0]];
-  for (int64_t i = 1; i < o->n; i++) m = op_eval_leaf(OP_min, (double[]){m, x[o->v[i]]});
+  for (int64_t i = 1; i < o->n; i++) m = op_eval_cells(OP_min, dt, dt, (double[]){m, x[o->v[i]]}, false);
   return m;
 }
 
-static double reduce_m2(const double *x, const Offsets *o) {
-  double mean = reduce_sum(x, o) / (double)o->n, s = 0;
+static double reduce_m2(DType dt, const double *x, const Offsets *o) {
+  double mean = reduce_mean(dt, x, o), s = 0;
   for (int64_t i = 0; i < o->n; i++) s += (x[o->v[i]] - mean) * (x[o->v[i]] - mean);
   return s;
 }
 
 static void eval_reduce(Eval *e) {
-  static ReduceFn *const fn[OP_COUNT] = {[OP_reduce_sum] = reduce_sum,
-                                         [OP_reduce_max] = reduce_max,
-                                         [OP_reduce_min] = reduce_min,
-                                         [OP_reduce_m2] = reduce_m2,
-                                         [OP_argmax] = reduce_argmax};
+  static ReduceFn *const fn[OP_COUNT] = {
+      [OP_reduce_sum] = reduce_sum, [OP_reduce_mean] = reduce_mean, [OP_reduce_max] = reduce_max,
+      [OP_reduce_min] = reduce_min, [OP_reduce_m2] = reduce_m2,     [OP_argmax] = reduce_argmax};
   if (!fn[e->n->op]) bug("interpreter: unknown reduction %s", op_table[e->n->op].name);
   const Shape *s = &e->x[0]->shape;
   Ints kept = other_axes(s, &e->n->attr[0], NULL);
   Offsets outer = offsets_along(e->scratch, s, &kept), inner = offsets_along(e->scratch, s, &e->n->attr[0]);
-  for (int64_t i = 0; i < outer.n; i++) e->out[i] = fn[e->n->op](e->in[0] + outer.v[i], &inner);
+  for (int64_t i = 0; i < outer.n; i++) e->out[i] = fn[e->n->op](e->x[0]->dt, e->in[0] + outer.v[i], &inner);
   round_all(e);
 }
 
@@ -383,8 +374,9 @@ static void split_at(const Shape *s, int64_t axis, int64_t *outer, int64_t *inne
   for (int i = (int)axis + 1; i < s->rank; i++) *inner *= s->dim[i];
 }
 
-static int64_t clamp_index(double i, int64_t extent) {
-  return i < 0 ? 0 : i >= (double)extent ? extent - 1 : (int64_t)i;
+static int64_t clamp_index(DType dt, double cell, int64_t extent) {
+  int64_t i = cell_int(dt, cell);
+  return i < 0 ? 0 : i >= extent ? extent - 1 : i;
 }
 
 static void eval_gather(Eval *e) {
@@ -394,7 +386,7 @@ static void eval_gather(Eval *e) {
   double *out = e->out;
   for (int64_t o = 0; o < outer; o++)
     for (int64_t p = 0; p < picks; p++) {
-      int64_t at = clamp_index(e->in[1][p], extent);
+      int64_t at = clamp_index(e->x[1]->dt, e->in[1][p], extent);
       memcpy(out, e->in[0] + (o * extent + at) * inner, (size_t)inner * sizeof *out);
       out += inner;
     }
@@ -407,8 +399,11 @@ static void eval_scatter(Eval *e) {
   const double *in = e->in[1];
   for (int64_t o = 0; o < outer; o++)
     for (int64_t p = 0; p < picks; p++) {
-      int64_t at = clamp_index(e->in[0][p], extent);
-      for (int64_t i = 0; i < inner; i++) e->out[(o * extent + at) * inner + i] += *in++;
+      int64_t at = clamp_index(e->x[0]->dt, e->in[0][p], extent);
+      for (int64_t i = 0; i < inner; i++) {
+        double *to = &e->out[(o * extent + at) * inner + i];
+        *to = add_cells(e->n->dt, *to, *in++);
+      }
     }
   round_all(e);
 }
@@ -435,18 +430,19 @@ static EvalFn *const eval_fn[OP_COUNT] = {
     [OP_window] = eval_window,       [OP_fold] = eval_fold,
     [OP_reduce_sum] = eval_reduce,   [OP_reduce_max] = eval_reduce,
     [OP_reduce_min] = eval_reduce,   [OP_reduce_m2] = eval_reduce,
-    [OP_argmax] = eval_reduce,       [OP_dot_general] = eval_dot,
-    [OP_conv2d] = eval_conv,         [OP_conv2d_dx] = eval_conv,
-    [OP_conv2d_dw] = eval_conv,      [OP_gather] = eval_gather,
-    [OP_scatter_add] = eval_scatter, [OP_extern] = eval_extern,
+    [OP_reduce_mean] = eval_reduce,  [OP_argmax] = eval_reduce,
+    [OP_dot_general] = eval_dot,     [OP_conv2d] = eval_conv,
+    [OP_conv2d_dx] = eval_conv,      [OP_conv2d_dw] = eval_conv,
+    [OP_gather] = eval_gather,       [OP_scatter_add] = eval_scatter,
+    [OP_extern] = eval_extern,
 };
 
-static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool round_f32) {
+static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool rounds) {
   const Node *n = g_node(g, v);
   EvalFn *fn = eval_fn[n->op] ? eval_fn[n->op] : op_table[n->op].kind == KIND_MAP ? eval_map : NULL;
   if (!fn) bug("interpreter: operator %s cannot be evaluated", op_table[n->op].name);
   Arena *scratch = arena_new();
-  Eval e = {.g = g, .n = n, .out = out, .scratch = scratch, .round_f32 = round_f32};
+  Eval e = {.g = g, .n = n, .out = out, .scratch = scratch, .rounds = rounds};
   e.count = shape_count(&n->shape);
   e.in = NEWN(scratch, const double *, n->nin + 1);
   for (int i = 0; i < n->nin; i++) {
@@ -458,7 +454,7 @@ static void eval_node(const Graph *g, Val v, double *const *value, double *out, 
 }
 
 /* The value of one of the processes that go through the graph together; a process by itself stands for all of them. */
-static void eval_between(const Graph *g, Val v, double **const *value, int ranks, int rank, bool round_f32) {
+static void eval_between(const Graph *g, Val v, double **const *value, int ranks, int rank, bool rounds) {
   const Node *n = g_node(g, v);
   int all = (int)collective_ranks(n);
   Arena *scratch = arena_new();
@@ -466,70 +462,158 @@ static void eval_between(const Graph *g, Val v, double **const *value, int ranks
   if (ranks > 1 && all > 1 && all != ranks)
     bug("interpreter: %s of %d ranks among %d", op_table[n->op].name, all, ranks);
   for (int r = 0; r < all; r++) in[r] = value[all == 1 ? rank : ranks > 1 ? r : 0][n->in[0]];
-  Eval e = {.n = n, .out = value[rank][v], .count = shape_count(&n->shape), .round_f32 = round_f32};
+  Eval e = {.n = n, .out = value[rank][v], .count = shape_count(&n->shape), .rounds = rounds};
   collective_eval(n, &g_node(g, n->in[0])->shape, in, all == 1 ? 0 : rank, e.out);
   round_all(&e);
   arena_free(scratch);
 }
 
-/* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs. */
-static int *last_uses(const Graph *g, Arena *a) {
+/* Index of the last node that reads each value; the number of nodes for outputs and what loops read; -1 for values
+   nothing needs. */
+static int *last_uses(const Graph *g, const GraphLoops *loops, Arena *a) {
   int n = g->node.n, *last = NEWN(a, int, n + 1);
-  for (int v = 0; v < n; v++) last[v] = -1;
+  bool *live = NEWN(a, bool, n + 1);
+  graph_mark_live(g, live);
+  for (int v = 0; v < n; v++) last[v] = live[v] && loops->of[v] >= 0 ? n : -1;
   for (int i = 0; i < g->outputs.n; i++) last[g->outputs.v[i].val] = n;
   for (int v = n - 1; v >= 0; v--)
-    for (int i = 0; last[v] >= 0 && i < g_node(g, v)->nin; i++) {
+    for (int i = 0; live[v] && i < g_node(g, v)->nin; i++) {
       Val u = g_node(g, v)->in[i];
-      if (last[u] < v) last[u] = v;
+      int use = loops->of[v] >= 0 || scan_closes(g_node(g, v)) ? n : v;
+      if (last[u] < use) last[u] = use;
     }
+  for (int v = 0; v < n; v++)
+    if (live[v] && last[v] < 0) last[v] = n;
   return last;
 }
 
-static void release(const Graph *g, Val v, double **const *value, int ranks) {
-  for (int r = 0; r < ranks && g_node(g, v)->op != OP_input; r++) {
-    free(value[r][v]);
-    value[r][v] = NULL;
+typedef struct {
+  const Graph *g;
+  const GraphLoops *loops;
+  int ranks;
+  bool rounds;
+  const int *last;
+  double ***value; /* per rank and value */
+} Walk;
+
+static void release(const Walk *w, Val v) {
+  for (int r = 0; r < w->ranks && g_node(w->g, v)->op != OP_input; r++) {
+    free(w->value[r][v]);
+    w->value[r][v] = NULL;
+  }
+}
+
+/* Memory of node v for every rank, zeroed. */
+static void prepare(const Walk *w, Val v) {
+  size_t count = (size_t)shape_count(&g_node(w->g, v)->shape) + 1;
+  for (int r = 0; r < w->ranks; r++) {
+    double **x = &w->value[r][v];
+    if (!*x) *x = xcalloc(count, sizeof **x, "the interpreter's values");
+    else memset(*x, 0, count * sizeof **x);
+  }
+}
+
+static void eval_at(const Walk *w, Val v) {
+  bool between = op_table[g_node(w->g, v)->op].kind == KIND_COLLECTIVE;
+  prepare(w, v);
+  for (int r = 0; r < w->ranks; r++)
+    if (between) eval_between(w->g, v, w->value, w->ranks, r, w->rounds);
+    else eval_node(w->g, v, w->value[r], w->value[r][v], w->rounds);
+}
+
+/* ---- loops ---- */
+static bool of_loop(const Walk *w, Val v, int loop) {
+  const Node *n = g_node(w->g, v);
+  Ints path = scan_path(w->g, n);
+  const Ints *own = &w->loops->loop[loop].path;
+  return w->last[v] >= 0 && path.n == own->n && !memcmp(path.v, own->v, sizeof *own->v * (size_t)own->n);
+}
+
+/* What a scan node makes of step `step`: of a carry its beginning. */
+static void scan_step(const Walk *w, Val v, int64_t step, int64_t steps) {
+  const Node *n = g_node(w->g, v);
+  size_t part = (size_t)shape_count(&g_node(w->g, n->op == OP_scan_out ? n->in[0] : v)->shape);
+  int64_t at = scan_reversed(n) ? steps - 1 - step : step;
+  for (int r = 0; r < w->ranks; r++) {
+    double *to = w->value[r][v];
+    const double *from = w->value[r][n->in[n->op == OP_scan_next]];
+    if (n->op == OP_scan_in) from += (size_t)at * part;
+    if (n->op == OP_scan_out) to += (size_t)at * part;
+    memcpy(to, from, part * sizeof *to);
+  }
+}
+
+static void walk_range(const Walk *w, int loop, Val from, Val to);
+
+static void walk_loop(const Walk *w, int loop) {
+  const GraphLoop *l = &w->loops->loop[loop];
+  int n = w->g->node.n;
+  for (Val v = 0; v < n; v++)
+    if (of_loop(w, v, loop)) prepare(w, v);
+  for (int64_t step = 0; step < l->steps; step++) {
+    for (Val v = 0; v < l->close; v++) {
+      if (!of_loop(w, v, loop)) continue;
+      OpId op = g_node(w->g, v)->op;
+      if (op == OP_scan_in || (op == OP_scan_carry && !step)) scan_step(w, v, step, l->steps);
+    }
+    walk_range(w, loop, 0, l->close);
+    for (Val v = l->close; v < n; v++)
+      if (of_loop(w, v, loop)) scan_step(w, v, step, l->steps);
+    for (Val v = l->close; v < n && step + 1 < l->steps;
+         v++) /* all of them are read before one is replaced */
+      if (of_loop(w, v, loop) && g_node(w->g, v)->op == OP_scan_next)
+        for (int r = 0; r < w->ranks; r++)
+          memcpy(w->value[r][g_node(w->g, v)->in[0]], w->value[r][v],
+                 (size_t)shape_count(&g_node(w->g, v)->shape) * sizeof(double));
+  }
+}
+
+/* The values of [from, to) that are of the body of `loop`; -1: of none. */
+static void walk_range(const Walk *w, int loop, Val from, Val to) {
+  const Graph *g = w->g;
+  for (Val v = from; v < to; v++) {
+    const Node *n = g_node(g, v);
+    if (w->last[v] < 0 || w->loops->of[v] != loop || n->op == OP_input) continue;
+    if (op_table[n->op].kind != KIND_SCAN) eval_at(w, v);
+    for (int l = 0; scan_closes(n) && l < w->loops->n; l++)
+      if (of_loop(w, v, l)) {
+        bool first = true; /* of those that are alive */
+        for (Val u = w->loops->loop[l].close; u < v && first; u++) first = !of_loop(w, u, l);
+        if (first) walk_loop(w, l);
+      }
+    for (int i = 0; i < n->nin; i++)
+      if (w->last[n->in[i]] == v) release(w, n->in[i]);
   }
 }
 
 void graph_interp_ranks(const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 *const *out, Arena *a,
-                        bool round_f32) {
+                        bool rounds) {
   Arena *tmp = arena_new();
-  int *last = last_uses(g, tmp);
-  double ***value = NEWN(tmp, double **, ranks);
+  GraphLoops *loops = graph_loops_of(g, tmp);
+  Walk w = {.g = g, .loops = loops, .ranks = ranks, .rounds = rounds, .last = last_uses(g, loops, tmp)};
+  w.value = NEWN(tmp, double **, ranks);
   for (int r = 0; r < ranks; r++) {
-    value[r] = NEWN(tmp, double *, g->node.n + 1);
+    w.value[r] = NEWN(tmp, double *, g->node.n + 1);
     for (int i = 0; i < g->inputs.n; i++) {
       const Input *input = &g->inputs.v[i];
-      if (last[input->val] >= 0 && !shape_eq(&in[r][i].shape, &g_node(g, input->val)->shape))
+      if (w.last[input->val] >= 0 && !shape_eq(&in[r][i].shape, &g_node(g, input->val)->shape))
         bug("interpreter: input %s has the wrong shape", input->name);
-      value[r][input->val] = in[r][i].v;
+      w.value[r][input->val] = in[r][i].v;
     }
   }
-  for (Val v = 0; v < g->node.n; v++) {
-    const Node *n = g_node(g, v);
-    if (last[v] < 0) continue;
-    size_t count = (size_t)shape_count(&n->shape) + 1;
-    for (int r = 0; r < ranks && n->op != OP_input; r++) {
-      value[r][v] = xcalloc(count, sizeof **value[r], "the interpreter's values");
-      if (op_table[n->op].kind == KIND_COLLECTIVE) eval_between(g, v, value, ranks, r, round_f32);
-      else eval_node(g, v, value[r], value[r][v], round_f32);
-    }
-    for (int i = 0; i < n->nin; i++)
-      if (last[n->in[i]] == v) release(g, n->in[i], value, ranks);
-  }
+  walk_range(&w, -1, 0, g->node.n);
   for (int r = 0; r < ranks; r++)
     for (int i = 0; i < g->outputs.n; i++) {
       Val v = g->outputs.v[i].val;
       const Node *n = g_node(g, v);
       int64_t count = shape_count(&n->shape);
       out[r][i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
-      memcpy(out[r][i].v, value[r][v], (size_t)count * sizeof(double));
+      memcpy(out[r][i].v, w.value[r][v], (size_t)count * sizeof(double));
     }
-  for (Val v = 0; v < g->node.n; v++) release(g, v, value, ranks);
+  for (Val v = 0; v < g->node.n; v++) release(&w, v);
   arena_free(tmp);
 }
 
-void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool round_f32) {
-  graph_interp_ranks(g, 1, &in, &out, a, round_f32);
+void graph_interp(const Graph *g, const Tensor64 *in, Tensor64 *out, Arena *a, bool rounds) {
+  graph_interp_ranks(g, 1, &in, &out, a, rounds);
 }

@@ -12,7 +12,7 @@ enum { SHAPE_UNKNOWN = -1 };
 bool infer_node(const Graph *g, Node *n, char *err, size_t errlen);
 
 /* One sentence on why v cannot be a value of type dt (0.5 as an integer), or NULL. */
-const char *imm_misfit(DType dt, double v);
+const char *imm_misfit(DType dt, Imm v);
 
 /* The text form's words (ir/graph/print.c), shared with the reader. */
 enum { INPUT_KINDS = IN_RUNTIME + 1, INIT_KINDS = INIT_COPY + 1, ROLES = ROLE_UPDATE + 1 };
@@ -46,6 +46,10 @@ INFER(conv_dx);
 INFER(conv_dw);
 INFER(gather);
 INFER(scatter);
+INFER(scan_in);
+INFER(scan_carry);
+INFER(scan_next);
+INFER(scan_out);
 INFER(all);
 INFER(part);
 INFER(gathered);
@@ -62,6 +66,7 @@ VJP(reverse);
 VJP(window);
 VJP(fold);
 VJP(reduce_sum);
+VJP(reduce_mean);
 VJP(reduce_extreme);
 VJP(reduce_m2);
 VJP(dot);

@@ -102,7 +102,8 @@ static void print_attrs(StrBuf *out, const Node *n) {
   }
   if (imm) {
     sb_printf(out, na ? ", value=" : "value=");
-    print_double(out, n->imm);
+    if (n->imm == (Imm)(double)n->imm || isnan(n->imm)) print_double(out, (double)n->imm);
+    else sb_printf(out, "%lld", (long long)n->imm);
   }
   sb_printf(out, "}");
 }

@@ -174,7 +174,7 @@ static int64_t read_int(Reader *r, const char *what) {
   return v;
 }
 
-static double read_double(Reader *r, const char *what) {
+static Imm read_number(Reader *r, const char *what) {
   char buf[64], *stop;
   size_t n = 0;
   skip_blanks(r);
@@ -183,10 +183,18 @@ static double read_double(Reader *r, const char *what) {
     n++;
   memcpy(buf, r->p, n);
   buf[n] = 0;
-  double v = strtod(buf, &stop);
+  Imm v = imm_parse(buf, &stop);
   if (n == 0 || *stop) fail(r, r->p, "expected %s (a number), but found %s", what, found(r));
   r->p += n;
   return v;
+}
+
+static double read_double(Reader *r, const char *what) {
+  skip_blanks(r);
+  const char *at = r->p;
+  Imm v = read_number(r, what);
+  if (v != (Imm)(double)v && v == v) fail(r, at, "%s is exact up to 2^53", what);
+  return (double)v;
 }
 
 /* ---- value names ---- */
@@ -336,7 +344,7 @@ static Init read_init(Reader *r, const char *owner) {
   return init;
 }
 
-static void read_attrs(Reader *r, OpId op, Ints *attr, double *imm, const char *op_at) {
+static void read_attrs(Reader *r, OpId op, Ints *attr, Imm *imm, const char *op_at) {
   const char *names[MAX_ATTRS + 1];
   char buf[MAX_ATTRS][32];
   bool seen[MAX_ATTRS + 1] = {false};
@@ -354,7 +362,7 @@ static void read_attrs(Reader *r, OpId op, Ints *attr, double *imm, const char *
       seen[a] = true;
       expect(r, '=', "after the attribute's name");
       if (a < na) attr[a] = read_ints(r, names[a]);
-      else *imm = read_double(r, "value");
+      else *imm = read_number(r, "value");
     } while (eat(r, ','));
     expect(r, '}', "after the attributes");
   }
@@ -486,7 +494,7 @@ static Extern *read_extern(Reader *r, const char *op_at) {
 static Val finish_node(Reader *r, const char *at, OpId op, DType dt, const Shape *s) {
   VEC(Val) in = {0};
   Ints attr[MAX_ATTRS] = {{0}};
-  double imm = 0;
+  Imm imm = 0;
   skip_blanks(r);
   if (peek(r) == '%') do {
       vec_push(r->a, &in, read_value(r));

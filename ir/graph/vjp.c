@@ -190,6 +190,18 @@ VJP(fold) {
 /* ---- reductions ---- */
 VJP(reduce_sum) { gin[0] = unreduce(g, gy, operand(g, y, 0), attr_of(g, y, 0)); }
 
+static Val reduced_count(Graph *g, Val x, const Ints *axes, Val like) {
+  double n = 1;
+  for (int i = 0; i < axes->n; i++) n *= (double)shape_of(g, x).dim[axes->v[i]];
+  return g_fill_like(g, like, n);
+}
+
+VJP(reduce_mean) {
+  Val x = operand(g, y, 0);
+  const Ints *axes = attr_of(g, y, 0);
+  gin[0] = unreduce(g, g_binary(g, OP_div, gy, reduced_count(g, x, axes, gy)), x, axes);
+}
+
 /* The elements equal to the extreme share its gradient equally. */
 VJP(reduce_extreme) {
   Val x = operand(g, y, 0);
@@ -204,11 +216,7 @@ VJP(reduce_extreme) {
 VJP(reduce_m2) {
   Val x = operand(g, y, 0);
   const Ints *axes = attr_of(g, y, 0);
-  Shape s = shape_of(g, x);
-  double n = 1;
-  for (int i = 0; i < axes->n; i++) n *= (double)s.dim[axes->v[i]];
-  Val sum = g_reduce(g, OP_reduce_sum, x, axes);
-  Val mean = g_binary(g, OP_div, sum, g_fill_like(g, sum, n));
+  Val mean = g_reduce(g, OP_reduce_mean, x, axes);
   Val centered = g_binary(g, OP_sub, x, unreduce(g, mean, x, axes));
   Val twice = g_binary(g, OP_mul, gy, g_fill_like(g, gy, 2));
   gin[0] = g_binary(g, OP_mul, unreduce(g, twice, x, axes), centered);

@@ -83,7 +83,7 @@ static double sent(const Kernel *k) {
 }
 
 /* A process by itself stands for all ranks. */
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   (void)p;
   const CollectiveSpec *s = &k->collective;
   Ints attr[3] = {ints1(0), ints1(s->outer), ints1(s->ranks)};
@@ -97,7 +97,8 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   for (int64_t r = 0; r < s->ranks; r++) in[r] = mem[0];
   double *out = mem[k->nbuf - 1];
   collective_eval(&n, narrows ? &whole : &part, in, 0, out);
-  for (int64_t i = 0; i < shape_count(&n.shape) && round_f32 && s->dt == DT_F32; i++) out[i] = (float)out[i];
+  for (int64_t i = 0; i < shape_count(&n.shape) && mode == INTERP_ROUNDED && s->dt == DT_F32; i++)
+    out[i] = (float)out[i];
   arena_free(a);
 }
 

@@ -24,7 +24,7 @@ typedef enum {
 typedef struct {
   const char *name;
   int nin, nout;
-  ContractionOperand in[2], out[2]; /* pointers reach the step in the order in..., out... */
+  ContractionOperand in[3], out[2]; /* pointers reach the step in the order in..., out... */
   int64_t nchunk;                   /* fixed by shape and target, never by thread count */
   int64_t scratch;                  /* bytes a thread */
   int64_t images; /* chunk i reads and writes images [i * images, (i + 1) * images) only; 0 = chunks are no

@@ -1,7 +1,10 @@
 /* Convolutions as kernels: steps of conv_plan(). */
 #include "ir/kernel/conv_geom.h"
+#include "ir/memory.h"
 #include "ir/kernel/kind.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const conv_kind_names[3] = {"conv2d", "conv2d_dx", "conv2d_dw"};
@@ -129,7 +132,8 @@ static ContractionOperand stands_for(const ContractionPlan *plan, ContractionOpe
   return role;
 }
 
-static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
+/* size: the magnitudes of the result's terms are added there, NULL: not wanted. */
+static void convolve(const ConvSpec *s, double *x, double *w, double *y, double *size) {
   int64_t cg = s->c / s->groups, kg = s->k / s->groups;
   for (int64_t i = 0; i < s->n; i++)
     for (int64_t o = 0; o < s->k; o++)
@@ -144,14 +148,15 @@ static void convolve(const ConvSpec *s, double *x, double *w, double *y) {
                 int64_t xi = conv_at(s->xblock, s->c, s->h, s->w, i, o / kg * cg + c, h, v),
                         wi = ((o * cg + c) * s->kh + r) * s->kw + t,
                         yi = conv_at(s->yblock, s->k, s->oh, s->ow, i, o, a, b);
-                if (s->kind == CONV_FWD) y[yi] += x[xi] * w[wi];
-                else if (s->kind == CONV_DX) x[xi] += y[yi] * w[wi];
-                else w[wi] += x[xi] * y[yi];
+                double a1 = s->kind == CONV_DX ? y[yi] : x[xi], b1 = s->kind == CONV_DW ? y[yi] : w[wi];
+                int64_t to = s->kind == CONV_FWD ? yi : s->kind == CONV_DX ? xi : wi;
+                (s->kind == CONV_FWD ? y : s->kind == CONV_DX ? x : w)[to] += a1 * b1;
+                if (size) size[to] += fabs(a1 * b1);
               }
 }
 
-/* round_f32: sums on tiles are those of tiles, to the last bit. */
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+/* Where code's roundings are asked for, sums on tiles are those of tiles, to the last bit. */
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   const ConvSpec *s = &k->conv;
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
@@ -164,9 +169,14 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
   ContractionOperand result = stands_for(plan, st->out[0]);
   int64_t n = elements(s, result);
   memset(at[result], 0, sizeof(double) * (size_t)n);
-  if (round_f32 && conv_resolve(s, &p->target).algo == CONV_TILES)
+  if (mode == INTERP_ROUNDED && conv_resolve(s, &p->target).algo == CONV_TILES) {
     conv_tiles_interp(s, &p->target, at[CO_X], at[CO_W], at[CO_Y], at[result]);
-  else convolve(s, at[CO_X], at[CO_W], at[CO_Y]);
+  } else {
+    double *size = mode == INTERP_MOVED ? xcalloc((size_t)n + 1, sizeof *size, "the interpreter") : NULL;
+    convolve(s, at[CO_X], at[CO_W], at[CO_Y], size);
+    for (int64_t j = 0; size && j < n; j++) at[result][j] += INTERP_ULP * size[j];
+    free(size);
+  }
   if (result == CO_X ? s->xbf16 : result == CO_W ? s->wbf16 : s->ybf16)
     for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
 }

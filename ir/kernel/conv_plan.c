@@ -585,8 +585,9 @@ static void plan_wino(const ConvSpec *s, const Target *t, ContractionPlan *p) {
     p->tmp_bytes[1] = dw ? g.nblock * mm * 4 : 0;
     a->nin = 1 + dw, a->nout = 1 + dw, a->nchunk = fill_x + (dw ? fill_y : 0), a->scratch = patch * 4;
     a->in[0] = source, a->in[1] = CO_Y, a->out[0] = CO_TMP0, a->out[1] = CO_TMP1;
-    b->nin = 2, b->nout = 1, b->flops = conv_flops(s);
+    b->nin = dw ? 2 : 3, b->nout = 1, b->flops = conv_flops(s);
     b->in[0] = CO_TMP0, b->in[1] = dw ? CO_TMP1 : CO_W, b->out[0] = dw ? CO_W : result;
+    b->in[2] = source; /* read where a tile has to be computed again */
     b->nchunk = dw ? (g.icb / g.cgroup) * (g.ocb / g.kgroup) : g.ocb / g.ob;
     b->scratch = (u + (dw ? 9 * L * L : mm) + patch) * 4;
   } else if (dw) {
@@ -616,9 +617,9 @@ static void plan_wino(const ConvSpec *s, const Target *t, ContractionPlan *p) {
                            .nchunk = pairs,
                            .scratch = patch * 4};
     *b = (ContractionStep){.name = b->name,
-                           .nin = 2,
+                           .nin = 3,
                            .nout = 1,
-                           .in = {source, CO_TMP0},
+                           .in = {source, CO_TMP0, CO_W},
                            .out = {result},
                            .nchunk = div_up(g.tiles, g.span),
                            .images = g.span % (g.th * g.tw) || g.tiles % g.span ? 0 : g.span / (g.th * g.tw),

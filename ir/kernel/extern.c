@@ -17,8 +17,8 @@ static bool verify(Check *c, const Kernel *k) {
   return true;
 }
 
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)round_f32;
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
+  (void)mode;
   Arena *a = arena_new();
   int n = k->nbuf - 1;
   DType *dt = NEWN(a, DType, n + 1);

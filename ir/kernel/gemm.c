@@ -3,6 +3,7 @@
 #include "ir/kernel/tiles.h"
 #include "ir/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,8 +87,8 @@ static void pack_gemm(const GemmSpec *s, const GemmGeom *g, const double *b, dou
       packed[gemm_packed_at(s, g, k, n)] = b[s->b_off + k * s->b_k + min64(n, s->n - 1) * s->b_n];
 }
 
-/* round_f32: sums on tiles are those of tiles, to the last bit. */
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+/* INTERP_ROUNDED: sums on tiles are those of tiles, to the last bit. */
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   const GemmSpec *s = &k->gemm;
   GemmGeom g;
   gemm_geom(s, &p->target, &g);
@@ -96,7 +97,7 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     (g.kind == GEMM_TILES ? pack_tiles : pack_gemm)(s, &g, mem[0], mem[1]);
     return;
   }
-  bool tiles = g.kind == GEMM_TILES && round_f32;
+  bool tiles = g.kind == GEMM_TILES && mode == INTERP_ROUNDED;
   float *row = xcalloc(tiles ? 2 * (size_t)s->k : 0, sizeof *row, "a product"),
         *col = row + (tiles ? s->k : 0);
   int64_t at[4] = {0}, batches = 1;
@@ -111,14 +112,15 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, bool r
     }
     for (int64_t m = 0; m < s->m; m++)
       for (int64_t n = 0; n < s->n; n++) {
-        double sum = 0;
+        double sum = 0, size = 0;
         for (int64_t i = 0; i < s->k; i++) {
           double x = A[m * s->a_m + i * s->a_k],
                  y = packed ? mem[1][gemm_packed_at(s, &g, i, n)] : B[i * s->b_k + n * s->b_n];
           if (tiles) row[i] = (float)x, col[i] = (float)y;
-          else sum += x * y;
+          else sum += x * y, size += fabs(x * y);
         }
         if (tiles) sum = (double)tiles_sum(row, col, s->k);
+        if (mode == INTERP_MOVED) sum += INTERP_ULP * size;
         C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;

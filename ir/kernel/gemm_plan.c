@@ -1,11 +1,12 @@
 /* Plans of matrix products: which kernel, which tile and blocks, what is copied, how many chunks. Everything
    is decided from shape and target by a simple cost model fitted to measurements. A product is summed over k
-   in order, one chain an element, whatever the blocks and chunks (GEMM_DOT: a chain a lane), so that plans
-   may change without changing bits. */
+   in blocks, which depend on shape and target only, each one chain an element (GEMM_DOT: a chain a lane), and
+   the blocks are added in order, so that chunks and tiles may change without changing bits. */
 #include "ir/kernel/gemm_plan.h"
 #include "ir/kernel/tiles.h"
 
 enum { PAGE = 4096 };
+enum { GEMM_MOST_BLOCKS = 1024 }; /* of k: beyond, their sum loses more digits than longer chains do */
 
 static int64_t element(const GemmSpec *s) { return dtype_size(s->dt); }
 
@@ -149,9 +150,11 @@ void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   if (g->kind == GEMM_DOT) {
     pick_dot(s, g);
   } else {
-    pick_tile(t, s->choice, !b_rows(s) && g->items == 1, min64(s->m, 128), div_up(s->n, g->lanes), g);
-    int64_t most = choice_block(s->choice, t->l1 / (g->nv * g->lanes * element(s)));
-    if (s->k > most + most / 4 && !s->c16) { /* partial sums go by way of C */
+    bool packed = !b_rows(s) && g->items == 1;
+    pick_tile(t, 0, packed, min64(s->m, 128), div_up(s->n, g->lanes), g);
+    int64_t most = max64(t->l1 / (g->nv * g->lanes * element(s)), s->k / GEMM_MOST_BLOCKS);
+    pick_tile(t, s->choice, packed, min64(s->m, 128), div_up(s->n, g->lanes), g);
+    if (s->k > most + most / 4 && !s->c16) { /* sums of blocks go by way of C */
       g->kc = round_up(div_up(s->k, div_up(s->k, most)), 8);
       g->nk = div_up(s->k, g->kc);
     }

@@ -59,7 +59,7 @@ typedef struct {
   int (*parts)(const Kernel *k, KernelPart *part);          /* NULL: 0 */
   bool (*damage)(Kernel *k);                                /* NULL: false */
 
-  void (*interp)(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
+  void (*interp)(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);
   bool interp_only_temporaries;         /* kernel_interp_only() of what steps hand on */
   bool (*rounds_bf16)(const Kernel *k); /* NULL: false */
   double error_share;

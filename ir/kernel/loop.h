@@ -42,7 +42,7 @@ typedef struct {
   int nquot, nguard;
   const Quot *quot;
   const Guard *guard;
-  double fill;
+  Imm fill;
   int dyn; /* gather: instruction holding an index to add dyn_stride times, clamped to [0, dyn_extent); else
               -1 */
   int64_t dyn_stride, dyn_extent;
@@ -71,7 +71,7 @@ typedef struct {
   int nquot;
   const Quot *quot; /* of KI_INDEX and KI_RANDOM, as in Access */
   uint32_t stream;
-  double imm;
+  Imm imm;
   Val val; /* graph value this computes, for dumps; -1 none */
 } KInst;
 

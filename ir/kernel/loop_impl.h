@@ -9,6 +9,6 @@ void loop_print_body(const KText *t, const Kernel *k);
 void loop_read_head(KReader *r, Kernel *k);
 void loop_read_body(KReader *r, Kernel *k);
 bool loop_verify(Check *c, const Kernel *k);
-void loop_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
+void loop_interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);
 
 #endif

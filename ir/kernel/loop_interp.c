@@ -6,21 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- element types (as in ir/graph/interp.c; f32 stays f64) ---- */
-static double round_to(DType dt, double x) {
-  if (dt == DT_BF16) return bf16_round(x);
-  if (dt == DT_BOOL) return x != 0;
-  if (!dtype_is_int(dt) || dt == DT_I64 || !(fabs(x) < 9e18)) return x;
-  return dt == DT_I32 ? (double)(int32_t)(uint32_t)(int64_t)x : (double)(uint32_t)(int64_t)x;
-}
-
-static double convert(DType from, DType to, double x) {
-  if (!dtype_is_int(to) || !dtype_is_float(from)) return round_to(to, x);
-  double lo = to == DT_I32 ? INT32_MIN : to == DT_I64 ? (double)INT64_MIN : 0;
-  double hi = to == DT_I32 ? INT32_MAX : to == DT_I64 ? (double)INT64_MAX : UINT32_MAX;
-  return isnan(x) ? 0 : trunc(fmin(fmax(x, lo), hi));
-}
-
 /* ---- loop kernels ---- */
 typedef struct {
   const LoopKernel *l;
@@ -29,11 +14,11 @@ typedef struct {
   double *val;
   bool *done;    /* value is current: row values for a P point, others for an R point */
   bool *reduced; /* reductions finished at this P point */
-  bool round_f32;
+  bool rounds, moves;
 } Run;
 
 static double rounded(const Run *r, DType dt, double x) {
-  return r->round_f32 && dt == DT_F32 ? (float)x : round_to(dt, x);
+  return dt == DT_BF16 ? bf16_round(x) : dt == DT_F32 && r->rounds ? f32_round(x) : x;
 }
 
 static int64_t affine_at(const Run *r, const Affine *e) {
@@ -65,29 +50,37 @@ static double value(Run *r, int i);
 static int64_t element(Run *r, const Access *a) {
   int64_t off = affine_at(r, &a->off) + quots_at(r, a->quot, a->nquot);
   if (a->dyn < 0) return off;
-  double i = value(r, a->dyn), last = (double)(a->dyn_extent - 1);
-  return off + a->dyn_stride * (int64_t)(i < 0 ? 0 : i > last ? last : i);
+  double x = value(r, a->dyn);
+  int64_t i = cell_int(r->l->inst[a->dyn].dt, x), last = a->dyn_extent - 1;
+  return off + a->dyn_stride * (i < 0 ? 0 : i > last ? last : i);
+}
+
+static int64_t position(const Run *r, const KInst *in) {
+  return affine_at(r, &in->index) + quots_at(r, in->quot, in->nquot);
+}
+
+static int64_t whole(Run *r, int i) {
+  double x = value(r, i);
+  return cell_int(r->l->inst[i].dt, x);
 }
 
 static double compute(Run *r, const KInst *in) {
   switch (in->kind) {
   case KI_LOAD:
     return guards_hold(r, in->access) ? r->mem[in->access->buf][element(r, in->access)]
-                                      : round_to(in->dt, in->access->fill);
-  case KI_IMM: return rounded(r, in->dt, in->imm);
-  case KI_INDEX:
-    return round_to(in->dt, (double)(affine_at(r, &in->index) + quots_at(r, in->quot, in->nquot)));
+                                      : rounded(r, in->dt, imm_cell(in->dt, in->access->fill));
+  case KI_IMM: return rounded(r, in->dt, imm_cell(in->dt, in->imm));
+  case KI_INDEX: return convert_cell(DT_I64, in->dt, int_cell(DT_I64, position(r, in)), r->rounds);
   case KI_GUARD: return guards_hold(r, in->access);
   case KI_RANDOM:
-    return philox_u32((uint64_t)(affine_at(r, &in->index) + quots_at(r, in->quot, in->nquot)),
-                      (uint32_t)(int64_t)value(r, in->arg[1]), in->stream,
-                      (uint64_t)(int64_t)value(r, in->arg[0]));
+    return philox_u32((uint64_t)position(r, in), (uint32_t)whole(r, in->arg[1]), in->stream,
+                      (uint64_t)whole(r, in->arg[0]));
   case KI_MAP: {
     double x[3];
     for (int k = 0; k < op_table[in->op].nin; k++) x[k] = value(r, in->arg[k]);
-    if (in->op == OP_cast) return rounded(r, in->dt, convert(r->l->inst[in->arg[0]].dt, in->dt, x[0]));
-    if (r->round_f32 && in->dt == DT_F32) return op_eval_f32(in->op, x);
-    return rounded(r, in->dt, op_eval_as(in->op, in->dt, x));
+    DType arg = r->l->inst[in->arg[in->op == OP_select]].dt;
+    if (in->op == OP_cast) return convert_cell(arg, in->dt, x[0], r->rounds);
+    return op_eval_cells(in->op, in->dt, arg, x, r->rounds);
   }
   case KI_REDUCE: break;
   }
@@ -116,20 +109,39 @@ static void store(Run *r, const KStore *s) {
 }
 
 typedef struct {
-  double n, v, m2, at; /* count; sum, mean or extreme; sum of squared deviations; position */
+  double n, v, m2; /* count; sum, mean or extreme, a cell; sum of squared deviations */
+  double size;     /* sum of magnitudes */
+  int64_t at;      /* position */
 } Sum;
 
-static void accumulate(Sum *s, OpId op, double x, double at) {
+static void accumulate(Sum *s, OpId op, DType dt, double x, int64_t at) {
   s->n++;
-  if (op == OP_reduce_sum) s->v += x;
-  else if (op == OP_reduce_m2) {
+  s->size += fabs(x);
+  if (op == OP_reduce_sum || op == OP_reduce_mean) {
+    s->v = dtype_is_int(dt) ? op_eval_cells(OP_add, dt, dt, (double[]){s->v, x}, false) : s->v + x;
+  } else if (op == OP_reduce_m2) {
     double delta = x - s->v;
     s->v += delta / s->n;
     s->m2 += delta * (x - s->v);
-  } else if (op == OP_reduce_min) s->v = s->n == 1 ? x : op_eval_leaf(OP_min, (double[]){s->v, x});
-  else if (s->n == 1 || x > s->v || (isnan(x) && !isnan(s->v))) { /* max, argmax */ s->v = x;
+  } else if (s->n == 1) {
+    s->v = x;
     s->at = at;
+  } else if (op == OP_reduce_min) {
+    s->v = op_eval_cells(OP_min, dt, dt, (double[]){s->v, x}, false);
+  } else { /* max, argmax */
+    bool later =
+        dtype_is_int(dt) ? cell_int(dt, x) > cell_int(dt, s->v) : x > s->v || (isnan(x) && !isnan(s->v));
+    if (later) s->v = x, s->at = at;
   }
+}
+
+/* The value of a finished reduction; argmax has its own type. */
+static double total(const Run *r, const KInst *in, const Sum *s) {
+  if (in->op == OP_argmax) return int_cell(in->dt, s->at);
+  double x = in->op == OP_reduce_m2 ? s->m2 : in->op == OP_reduce_mean ? s->v / s->n : s->v;
+  if (r->moves && in->op != OP_reduce_max && in->op != OP_reduce_min && dtype_is_float(in->dt))
+    x += INTERP_ULP * (in->op == OP_reduce_m2 ? s->m2 : in->op == OP_reduce_mean ? s->size / s->n : s->size);
+  return rounded(r, in->dt, x);
 }
 
 static void sweep(Run *r, int s, Sum *sum) {
@@ -142,8 +154,7 @@ static void sweep(Run *r, int s, Sum *sum) {
     for (int i = 0; i < l->ninst; i++) {
       const KInst *in = &l->inst[i];
       if (in->kind == KI_REDUCE && in->sweep == s)
-        accumulate(&sum[i], in->op, value(r, in->arg[0]),
-                   (double)(affine_at(r, &in->index) + quots_at(r, in->quot, in->nquot)));
+        accumulate(&sum[i], in->op, l->inst[in->arg[0]].dt, value(r, in->arg[0]), position(r, in));
     }
     for (int i = 0; i < l->nstore; i++)
       if (!l->inst[l->store[i].inst].row && l->store[i].sweep == s) store(r, &l->store[i]);
@@ -151,21 +162,19 @@ static void sweep(Run *r, int s, Sum *sum) {
   for (int i = 0; i < l->ninst; i++) {
     const KInst *in = &l->inst[i];
     if (in->kind != KI_REDUCE || in->sweep != s) continue;
-    r->val[i] = rounded(r, in->dt,
-                        in->op == OP_argmax      ? sum[i].at
-                        : in->op == OP_reduce_m2 ? sum[i].m2
-                                                 : sum[i].v);
+    r->val[i] = total(r, in, &sum[i]);
     r->reduced[i] = true;
   }
 }
 
-void loop_interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
+void loop_interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   (void)p;
   const LoopKernel *l = &k->loop;
   Arena *a = arena_new();
   Run r = {.l = l,
            .mem = mem,
-           .round_f32 = round_f32,
+           .rounds = mode == INTERP_ROUNDED,
+           .moves = mode == INTERP_MOVED,
            .val = NEWN(a, double, l->ninst + 1),
            .done = NEWN(a, bool, l->ninst + 1),
            .reduced = NEWN(a, bool, l->ninst + 1)};

@@ -64,7 +64,7 @@ static void put_access(const KText *t, const Kernel *k, const Access *a) {
   sb_printf(b, " where ");
   put_guards(b, a);
   sb_printf(b, " else ");
-  put_number(b, a->fill);
+  put_imm(b, a->fill);
 }
 
 static void put_inst(const KText *t, const Kernel *k, int i) {
@@ -75,7 +75,7 @@ static void put_inst(const KText *t, const Kernel *k, int i) {
   case KI_LOAD: put_access(t, k, in->access); break;
   case KI_IMM:
     sb_printf(b, "imm ");
-    put_number(b, in->imm);
+    put_imm(b, in->imm);
     break;
   case KI_INDEX:
     sb_printf(b, "index ");
@@ -226,7 +226,7 @@ static Access *access_of(KReader *r, const Kernel *k, int b, bool store, int nin
   if (!kr_eat(r, "where")) return a;
   guards(r, a);
   kr_expect(r, "else");
-  a->fill = kr_real(r);
+  a->fill = kr_imm(r);
   return a;
 }
 
@@ -279,7 +279,7 @@ static void instruction(KReader *r, const Kernel *k, KInst *in, int n, bool row)
   kr_expect(r, "=");
   if (kr_eat(r, "imm")) {
     in->kind = KI_IMM;
-    in->imm = kr_real(r);
+    in->imm = kr_imm(r);
   } else if (kr_eat(r, "index")) {
     in->kind = KI_INDEX;
     in->index = affine(r);

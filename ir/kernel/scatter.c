@@ -1,6 +1,7 @@
 /* Scatter kernels: a function of the runtime (runtime/scatter.h). */
 #include "ir/kernel/kind.h"
 
+#include <math.h>
 #include <string.h>
 
 static const Field fields[] = {
@@ -45,16 +46,20 @@ static bool verify(Check *c, const Kernel *k) {
   return true;
 }
 
-static void interp(const Program *p, const Kernel *k, double *const *mem, bool round_f32) {
-  (void)p, (void)round_f32;
+static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
+  (void)p;
   const ScatterSpec *s = &k->scatter;
   const double *idx = mem[0], *upd = mem[1];
   double *out = mem[2];
   memset(out, 0, sizeof *out * (size_t)(s->outer * s->extent * s->inner));
   for (int64_t o = 0; o < s->outer; o++)
     for (int64_t j = 0; j < s->nidx; j++) {
-      int64_t at = idx[j] < 0 ? 0 : idx[j] >= (double)s->extent ? s->extent - 1 : (int64_t)idx[j];
-      for (int64_t i = 0; i < s->inner; i++) out[(o * s->extent + at) * s->inner + i] += *upd++;
+      int64_t i = cell_int(s->idx_dt, idx[j]), at = i < 0 ? 0 : i >= s->extent ? s->extent - 1 : i;
+      double *to = out + (o * s->extent + at) * s->inner;
+      for (i = 0; i < s->inner; i++, upd++) {
+        if (dtype_is_int(s->dt)) to[i] = int_cell(s->dt, cell_int(s->dt, to[i]) + cell_int(s->dt, *upd));
+        else to[i] += *upd + (mode == INTERP_MOVED ? INTERP_ULP * fabs(*upd) : 0);
+      }
     }
 }
 

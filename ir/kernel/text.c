@@ -16,6 +16,11 @@ void put_number(StrBuf *out, double v) {
   sb_printf(out, "%s", text);
 }
 
+void put_imm(StrBuf *out, Imm v) {
+  if (v == (Imm)(double)v || v != v) put_number(out, (double)v);
+  else sb_printf(out, "%lld", (long long)v);
+}
+
 void put_list(StrBuf *out, const char *name, const int64_t *v, int n) {
   sb_printf(out, " %s=[", name);
   for (int i = 0; i < n; i++) sb_printf(out, "%s%lld", i ? "," : "", (long long)v[i]);
@@ -104,6 +109,15 @@ double kr_real(KReader *r) {
   char *end;
   kr_blanks(r);
   double v = strtod(r->p, &end);
+  if (end == r->p) kr_fail(r, "expected a number");
+  r->p = end;
+  return v;
+}
+
+Imm kr_imm(KReader *r) {
+  char *end;
+  kr_blanks(r);
+  Imm v = imm_parse(r->p, &end);
   if (end == r->p) kr_fail(r, "expected a number");
   r->p = end;
   return v;

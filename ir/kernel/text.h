@@ -13,6 +13,7 @@ typedef struct {
 
 /* The shortest text that reads back as v. */
 void put_number(StrBuf *out, double v);
+void put_imm(StrBuf *out, Imm v);
 void put_list(StrBuf *out, const char *name, const int64_t *v, int n); /* " name=[1,2]" */
 /* "  # %17 at %12 resnet.jepa:31 ; grad" */
 void put_where(const KText *t, Val val, const Loc *loc, Role role);
@@ -38,6 +39,7 @@ bool kr_prefix(KReader *r, const char *prefix); /* directly followed by a number
 int64_t kr_number(KReader *r);
 int kr_small(KReader *r, int64_t lo, int64_t hi, const char *what);
 double kr_real(KReader *r);
+Imm kr_imm(KReader *r);
 const char *kr_word(KReader *r, const char *what);
 const char *kr_quoted(KReader *r);
 int kr_choice(KReader *r, const char *const *names, int n, const char *what);

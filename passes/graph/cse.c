@@ -28,7 +28,8 @@ static uint64_t hash_ints(const Ints *s, uint64_t h) {
 static uint64_t hash_node(const Node *n) {
   uint64_t h = hash_bytes(n->in, sizeof *n->in * (size_t)n->nin, (uint64_t)n->op * 64 + (uint64_t)n->dt);
   for (int i = 0; i < op_nattr(n->op); i++) h = hash_ints(&n->attr[i], h);
-  h = hash_bytes(&n->imm, sizeof n->imm, h);
+  double imm = (double)n->imm;
+  h = hash_bytes(&imm, sizeof imm, h);
   return hash_bytes(n->shape.dim, sizeof *n->shape.dim * (size_t)n->shape.rank, h);
 }
 
@@ -36,11 +37,16 @@ static bool equal_ints(const Ints *a, const Ints *b) {
   return a->n == b->n && !memcmp(a->v, b->v, sizeof *a->v * (size_t)a->n);
 }
 
+/* -0 is not 0; beyond 2^53 an i64 is more than a double. */
+static bool same_imm(Imm x, Imm y) {
+  double a = (double)x, b = (double)y;
+  /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
+  return !memcmp(&a, &b, sizeof a) && (x == y || x != x);
+}
+
 static bool equal_nodes(const Node *a, const Node *b) {
   if (a->op != b->op || a->op == OP_input || a->dt != b->dt || a->nin != b->nin) return false;
-  /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
-  if (!shape_eq(&a->shape, &b->shape) || memcmp(&a->imm, &b->imm, sizeof a->imm))
-    return false; /* -0 is not 0 */
+  if (!shape_eq(&a->shape, &b->shape) || !same_imm(a->imm, b->imm)) return false;
   for (int i = 0; i < a->nin; i++)
     if (a->in[i] != b->in[i]) return false;
   if (a->ext && (strcmp(a->ext->library, b->ext->library) || strcmp(a->ext->symbol, b->ext->symbol) ||

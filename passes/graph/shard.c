@@ -254,9 +254,8 @@ static bool do_view(Shard *s, Val v) {
 static Val deviations(Shard *s, const Node *n, Val x, Val own) {
   Graph *g = s->g;
   double count = (double)shape_count(&g_node(g, x)->shape) / (double)shape_count(&n->shape);
-  Val sum = g_reduce(g, OP_reduce_sum, x, &n->attr[0]), all = g_all(g, OP_all_reduce_sum, sum, s->ranks);
-  Val mean = g_binary(g, OP_mul, sum, g_fill_like(g, sum, 1 / count));
-  Val away = g_binary(g, OP_sub, mean, g_binary(g, OP_mul, all, g_fill_like(g, all, 1 / count / s->ranks)));
+  Val mean = g_reduce(g, OP_reduce_mean, x, &n->attr[0]);
+  Val away = g_binary(g, OP_sub, mean, g_all(g, OP_all_reduce_mean, mean, s->ranks));
   Val more = g_binary(g, OP_mul, g_binary(g, OP_mul, away, away), g_fill_like(g, away, count));
   return g_binary(g, OP_add, own, more);
 }
@@ -270,18 +269,20 @@ static bool do_reduce(Shard *s, Val v) {
     do_parts(s, v, c, n->attr, to);
     return true;
   }
-  if (n->op == OP_argmax) return false;
   if (n->op == OP_reduce_min) x = g_unary(s->g, OP_neg, x);
   OpId op = n->op == OP_reduce_min ? OP_reduce_max : n->op;
-  Val own = g_reduce(s->g, op, x, &n->attr[0]);
-  if (n->op == OP_reduce_m2) own = deviations(s, n, x, own);
-  if (op != OP_reduce_max) {
-    set_sum(s, v, own);
+  Val own = g_reduce(s->g, op, x, &n->attr[0]), most;
+  switch (n->op) {
+  case OP_reduce_sum: set_sum(s, v, own); return true;
+  case OP_reduce_m2: set_sum(s, v, deviations(s, n, x, own)); return true;
+  case OP_reduce_mean: set_whole(s, v, g_all(s->g, OP_all_reduce_mean, own, s->ranks)); return true;
+  case OP_reduce_max:
+  case OP_reduce_min:
+    most = g_all(s->g, OP_all_reduce_max, own, s->ranks);
+    set_whole(s, v, n->op == OP_reduce_min ? g_unary(s->g, OP_neg, most) : most);
     return true;
+  default: return false;
   }
-  Val most = g_all(s->g, OP_all_reduce_max, own, s->ranks);
-  set_whole(s, v, n->op == OP_reduce_min ? g_unary(s->g, OP_neg, most) : most);
-  return true;
 }
 
 /* Which axis of each operand of a product a division of the other one divides too. */

@@ -1,7 +1,8 @@
 /* Algebraic simplification: a table of rules, each a small function, applied to every node as it is copied
    and to every node a rule makes (the idea of LuaJIT's fold engine). Rules keep IEEE semantics for NaN and
-   infinity (no x*0, no x-x) and may drop the sign of zero (x+0) or move a common factor out of a sum, which
-   changes rounding only, except near the ends of the type's range. */
+   infinity (no x*0, no x-x) and may drop the sign of zero (x+0). Run-time factors keep their places: in another order
+   their products leave the type's range where those written do not. Constants that are both at most or both at
+   least 1 in magnitude may be multiplied first, which leaves the range nowhere else. */
 #include "passes/graph/simplify.h"
 
 #include <float.h>
@@ -11,7 +12,7 @@
 /* ---- building ---- */
 static Val apply_rules(Simplifier *s, Val v);
 
-Val simp_add(Simplifier *s, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
+Val simp_add(Simplifier *s, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt,
              const Shape *shape) {
   return apply_rules(s, g_add(s->g, op, in, nin, attr, imm, dt, shape));
 }
@@ -19,7 +20,7 @@ Val simp_unary(Simplifier *s, OpId op, Val a) { return simp_add(s, op, &a, 1, NU
 Val simp_binary(Simplifier *s, OpId op, Val a, Val b) {
   return simp_add(s, op, (Val[]){a, b}, 2, NULL, 0, DT_NONE, NULL);
 }
-Val simp_fill(Simplifier *s, DType dt, const Shape *shape, double value) {
+Val simp_fill(Simplifier *s, DType dt, const Shape *shape, Imm value) {
   return g_fill(s->g, dt, shape, value);
 }
 Val simp_reshape(Simplifier *s, Val a, const Shape *shape) {
@@ -36,14 +37,14 @@ const Node *simp_def(const Simplifier *s, Val v) {
   return g_node(s->g, v);
 }
 
-bool simp_is_fill(const Simplifier *s, Val v, double *value) {
+bool simp_is_fill(const Simplifier *s, Val v, Imm *value) {
   const Node *n = simp_def(s, v);
   if (n->op == OP_fill) *value = n->imm;
   return n->op == OP_fill;
 }
 
-static bool is_value(const Simplifier *s, Val v, double x) {
-  double c;
+static bool is_value(const Simplifier *s, Val v, Imm x) {
+  Imm c;
   return simp_is_fill(s, v, &c) && c == x;
 }
 
@@ -54,10 +55,17 @@ static Val under(const Simplifier *s, Val v, OpId op) {
 }
 
 /* ---- elementwise rules ---- */
-/* The interpreter computes the value, so folding cannot disagree with it. */
+static double evaluate(const Graph *g, Arena *a, bool rounds) {
+  Tensor64 out;
+  graph_interp(g, NULL, &out, a, rounds);
+  return out.v[0];
+}
+
+/* The interpreter computes the value, rounded as in a run. What is kept is the value before rounding where that
+   rounds to the same: an evaluation in f64 then sees no difference. */
 static Val rule_constants(Simplifier *s, const Node *n) {
   if (op_table[n->op].kind != KIND_MAP) return -1;
-  double c[3];
+  Imm c[3];
   for (int i = 0; i < n->nin; i++)
     if (!simp_is_fill(s, n->in[i], &c[i])) return -1;
   Arena *tmp = arena_new();
@@ -66,12 +74,12 @@ static Val rule_constants(Simplifier *s, const Node *n) {
   Val in[3];
   for (int i = 0; i < n->nin; i++) in[i] = g_fill(g, g_node(s->g, n->in[i])->dt, &scalar, c[i]);
   g_output(g, "value", g_add(g, n->op, in, n->nin, NULL, 0, n->dt, NULL), -1);
-  Tensor64 out;
-  graph_interp(g, NULL, &out, tmp, false);
-  double v = out.v[0];
+  double run = evaluate(g, tmp, true), plain = evaluate(g, tmp, false);
   arena_free(tmp);
-  double limit = n->dt == DT_F64 ? DBL_MAX : dtype_is_float(n->dt) ? FLT_MAX : 0x1p53;
-  return fabs(v) <= limit ? simp_fill(s, n->dt, &n->shape, v) : -1;
+  if (dtype_is_int(n->dt)) return simp_fill(s, n->dt, &n->shape, (Imm)cell_int(n->dt, run));
+  if (!isfinite(run)) return -1;
+  bool same = n->dt == DT_F32 ? (float)plain == run && f32_round(plain) == run : n->dt == DT_F64;
+  return simp_fill(s, n->dt, &n->shape, same ? plain : run);
 }
 
 static Val rule_add_zero(Simplifier *s, const Node *n) {
@@ -104,7 +112,7 @@ static Val rule_mul_neg(Simplifier *s, const Node *n) {
 }
 
 static Val rule_pow_const(Simplifier *s, const Node *n) {
-  double c;
+  Imm c;
   if (!simp_is_fill(s, n->in[1], &c)) return -1;
   if (c == 0) return simp_fill(s, n->dt, &n->shape, 1); /* also for NaN, as in C */
   if (c == 1) return n->in[0];
@@ -113,19 +121,19 @@ static Val rule_pow_const(Simplifier *s, const Node *n) {
 
 /* Only where the reciprocal is exact. */
 static Val rule_div_power_of_two(Simplifier *s, const Node *n) {
-  double c;
+  Imm c;
   int e;
-  if (!simp_is_fill(s, n->in[1], &c) || fabs(frexp(c, &e)) != 0.5 || abs(e) > 120) return -1;
+  if (!simp_is_fill(s, n->in[1], &c) || fabsl(frexpl(c, &e)) != 0.5 || abs(e) > 120) return -1;
   return simp_binary(s, OP_mul, n->in[0], simp_fill(s, n->dt, &n->shape, 1 / c));
 }
 
 static Val rule_select_const(Simplifier *s, const Node *n) {
-  double c;
+  Imm c;
   return simp_is_fill(s, n->in[0], &c) ? n->in[c != 0 ? 1 : 2] : -1;
 }
 
 static Val rule_select_same(Simplifier *s, const Node *n) {
-  double b, c;
+  Imm b, c;
   if (n->in[1] == n->in[2]) return n->in[1];
   bool fills = simp_is_fill(s, n->in[1], &b) && simp_is_fill(s, n->in[2], &c);
   return fills && b == c && signbit(b) == signbit(c) ? n->in[1] : -1;
@@ -133,7 +141,7 @@ static Val rule_select_same(Simplifier *s, const Node *n) {
 
 static Val rule_logic_const(Simplifier *s, const Node *n) {
   for (int i = 0; i < 2; i++) {
-    double c;
+    Imm c;
     if (!simp_is_fill(s, n->in[i], &c)) continue;
     return (c != 0) == (n->op == OP_and) ? n->in[1 - i] : n->in[i];
   }
@@ -175,35 +183,48 @@ static bool is_normal(DType dt, double c) {
   return dt == DT_F64 ? isnormal(c) : !dtype_is_float(dt) || (fabs(c) >= FLT_MIN && fabs(c) <= FLT_MAX);
 }
 
-/* (x*p)*q with p and q constant or repeated in the same way: x*(p*q), and p*q has few elements. */
-static bool repeated_alike(const Simplifier *s, Val p, Val q) {
-  const Node *a = simp_def(s, p), *b = simp_def(s, q);
-  if (a->op == OP_fill && b->op == OP_fill) return is_normal(a->dt, a->imm * b->imm);
-  if (a->op == OP_fill) return b->op == OP_broadcast;
-  if (a->op != OP_broadcast) return false;
-  if (b->op == OP_fill) return true;
-  if (b->op != OP_broadcast || a->attr[0].n != b->attr[0].n) return false;
-  for (int i = 0; i < a->attr[0].n; i++)
-    if (a->attr[0].v[i] != b->attr[0].v[i]) return false;
-  return shape_eq(&g_node(s->g, a->in[0])->shape, &g_node(s->g, b->in[0])->shape);
-}
-
-static bool is_repeated(const Simplifier *s, Val v) {
-  OpId op = simp_def(s, v)->op;
-  return op == OP_fill || op == OP_broadcast;
-}
-
+/* (x*p)*q = x*(p*q) for constants. */
 static Val rule_mul_chain(Simplifier *s, const Node *n) {
   for (int i = 0; i < 2; i++) {
-    Val q = n->in[i], xp = n->in[1 - i];
-    const Node *m = simp_def(s, xp);
-    for (int k = 0; m->op == OP_mul && k < 2; k++) {
-      Val p = m->in[k], x = m->in[1 - k];
-      if (is_repeated(s, x) || !repeated_alike(s, p, q)) continue;
-      return simp_binary(s, OP_mul, x, simp_binary(s, OP_mul, p, q));
+    Imm p, q;
+    const Node *m = simp_def(s, n->in[1 - i]);
+    if (m->op != OP_mul || !dtype_is_float(n->dt) || !simp_is_fill(s, n->in[i], &q)) continue;
+    for (int k = 0; k < 2; k++) {
+      if (!simp_is_fill(s, m->in[k], &p) || (fabsl(p) <= 1) != (fabsl(q) <= 1)) continue;
+      if (!is_normal(n->dt, (double)(p * q))) continue;
+      return simp_binary(s, OP_mul, m->in[1 - k], simp_binary(s, OP_mul, m->in[k], n->in[i]));
     }
   }
   return -1;
+}
+
+/* The root of a variance that is itself too large for f32 (or lost its digits there) need not be: sqrt(c*m2(x)) and
+   the like are computed in f64. */
+static Val in_f64(Simplifier *s, Val v) {
+  const Node n = *simp_def(s, v);
+  Imm c;
+  if (simp_is_fill(s, v, &c)) return simp_fill(s, DT_F64, &n.shape, c);
+  if (n.op == OP_reduce_m2) {
+    Val x = simp_add(s, OP_cast, n.in, 1, NULL, 0, DT_F64, NULL);
+    return simp_add(s, OP_reduce_m2, &x, 1, n.attr, 0, DT_NONE, NULL);
+  }
+  Val in[2];
+  bool scaled = (n.op == OP_mul || n.op == OP_div || n.op == OP_add) &&
+                (simp_is_fill(s, n.in[0], &c) || simp_is_fill(s, n.in[1], &c));
+  if (!scaled && n.op != OP_reshape) return -1;
+  for (int i = 0; i < n.nin; i++)
+    if ((in[i] = in_f64(s, n.in[i])) < 0) return -1;
+  if (n.op == OP_reshape) return simp_reshape(s, in[0], &n.shape);
+  return simp_binary(s, n.op, in[0], in[1]);
+}
+
+static Val rule_root_of_m2(Simplifier *s, const Node *n) {
+  Imm c;
+  if (n->dt != DT_F32 || simp_is_fill(s, n->in[0], &c)) return -1;
+  Val v = in_f64(s, n->in[0]);
+  if (v < 0) return -1;
+  v = simp_unary(s, OP_sqrt, v);
+  return simp_add(s, OP_cast, &v, 1, NULL, 0, DT_F32, NULL);
 }
 
 /* ---- the table ---- */
@@ -224,7 +245,8 @@ static const Rule rules[] = {
     {"cast_same", rule_cast_same, {OP_cast}, "cast(x) to its own type -> x"},
     {"cast_of_cast", rule_cast_of_cast, {OP_cast}, "a cast after a widening cast -> one cast"},
     {"map_of_broadcasts", rule_map_of_broadcasts, {0}, "f(broadcast(x), ...) -> broadcast(f(x, ...))"},
-    {"mul_chain", rule_mul_chain, {OP_mul}, "(x*p)*q -> x*(p*q) for p, q repeated alike"},
+    {"mul_chain", rule_mul_chain, {OP_mul}, "(x*p)*q -> x*(p*q) for constants p, q"},
+    {"root_of_m2", rule_root_of_m2, {OP_sqrt}, "sqrt(c*m2(x)) -> in f64"},
     {"view_of_fill", rule_view_of_fill, {0}, "views and extremes of constants are constants"},
     {"reshape_same", rule_reshape_same, {OP_reshape}, "reshape to the same shape -> x"},
     {"reshape_of_reshape", rule_reshape_of_reshape, {OP_reshape}, "reshape(reshape(x)) -> reshape(x)"},
@@ -258,17 +280,20 @@ static const Rule rules[] = {
      "reverse(reverse(x)) along the same axes -> x"},
     {"reduce_units",
      rule_reduce_units,
-     {OP_reduce_sum, OP_reduce_max, OP_reduce_min},
+     {OP_reduce_sum, OP_reduce_mean, OP_reduce_max, OP_reduce_min},
      "reduction over no axis, or extents of 1 -> reshape"},
     {"reduce_of_reduce",
      rule_reduce_of_reduce,
-     {OP_reduce_sum, OP_reduce_max, OP_reduce_min},
+     {OP_reduce_sum, OP_reduce_mean, OP_reduce_max, OP_reduce_min},
      "two reductions -> one"},
     {"reduce_of_broadcast",
      rule_reduce_of_broadcast,
-     {OP_reduce_sum, OP_reduce_max, OP_reduce_min},
+     {OP_reduce_sum, OP_reduce_mean, OP_reduce_max, OP_reduce_min},
      "sum(broadcast(x)) -> n*sum(x)"},
-    {"sum_of_product", rule_sum_of_product, {OP_reduce_sum}, "factors constant along the sum move out"},
+    {"sum_of_product",
+     rule_sum_of_product,
+     {OP_reduce_sum},
+     "sum(-x) -> -sum(x); of gradients, a factor leaves a sum that is there without it"},
     {"dot_of_transpose", rule_dot_of_transpose, {OP_dot_general}, "transposed operand -> other dimensions"},
 };
 enum { RULES = sizeof rules / sizeof *rules };
@@ -301,7 +326,10 @@ static Val apply_rules(Simplifier *s, Val v) {
 Graph *simplify_graph(Arena *a, const Graph *in, int skip) {
   Val *map;
   Arena *tmp = arena_new();
-  Simplifier s = {.g = pass_begin(tmp, in, &map), .skip = skip};
+  Simplifier s = {.g = pass_begin(tmp, in, &map), .in = in, .skip = skip};
+  s.map = map;
+  for (Val v = 0; v < in->node.n; v++)
+    if (g_node(in, v)->op == OP_reduce_sum) vec_push(tmp, &s.sums, v);
   bool *pinned = pass_mark_pinned(tmp, in);
   for (Val v = 0; v < in->node.n; v++) {
     map[v] = pass_copy(s.g, in, v, map);

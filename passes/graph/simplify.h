@@ -7,6 +7,9 @@
 
 typedef struct Simplifier {
   Graph *g;        /* being built */
+  const Graph *in; /* from this one, */
+  const Val *map;  /* whose values are known so far by this */
+  VEC(Val) sums;   /* the reduce_sum nodes of `in` */
   VEC(Val) pinned; /* values of g that rules must not look into */
   int skip;        /* index of a rule left out, -1 for none */
 } Simplifier;
@@ -26,17 +29,17 @@ const Rule *simplify_rules(int *n);
 Graph *simplify_graph(Arena *a, const Graph *in, int skip);
 
 /* Adds a node and simplifies it. */
-Val simp_add(Simplifier *s, OpId op, const Val *in, int nin, const Ints *attr, double imm, DType dt,
+Val simp_add(Simplifier *s, OpId op, const Val *in, int nin, const Ints *attr, Imm imm, DType dt,
              const Shape *shape);
 Val simp_unary(Simplifier *s, OpId op, Val a);
 Val simp_binary(Simplifier *s, OpId op, Val a, Val b);
-Val simp_fill(Simplifier *s, DType dt, const Shape *shape, double value);
+Val simp_fill(Simplifier *s, DType dt, const Shape *shape, Imm value);
 Val simp_reshape(Simplifier *s, Val a, const Shape *shape);
 Val simp_broadcast(Simplifier *s, Val a, const Shape *shape, const Ints *dims);
 /* The node that computes v; an opaque one for inputs and pinned values. */
 const Node *simp_def(const Simplifier *s, Val v);
 /* v is a fill; its value. */
-bool simp_is_fill(const Simplifier *s, Val v, double *value);
+bool simp_is_fill(const Simplifier *s, Val v, Imm *value);
 bool simp_ints_has(const Ints *s, int64_t x);
 
 RuleFn rule_view_of_fill, rule_reshape_same, rule_reshape_of_reshape, rule_transpose_of_transpose,

@@ -3,6 +3,11 @@
 
 #include "ir/graph/ops_impl.h"
 
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 bool simp_ints_has(const Ints *s, int64_t x) {
   for (int i = 0; i < s->n; i++)
     if (s->v[i] == x) return true;
@@ -30,7 +35,7 @@ static Val same_shape(Simplifier *s, const Node *n) {
 
 /* ---- constants ---- */
 Val rule_view_of_fill(Simplifier *s, const Node *n) {
-  double c, k;
+  Imm c, k;
   OpKind kind = op_table[n->op].kind;
   if (kind != KIND_VIEW && kind != KIND_REDUCE) return -1;
   if (!simp_is_fill(s, n->in[0], &c)) return -1;
@@ -121,7 +126,7 @@ Val rule_broadcast_units(Simplifier *s, const Node *n) {
 /* Rewrites operand v, a broadcast to some shape, as one to the smaller shape inner, whose axes are axes dims
    of the first shape. -1 when v varies along other axes. */
 static Val narrow_broadcast(Simplifier *s, Val v, const Shape *inner, const Ints *dims) {
-  double c;
+  Imm c;
   if (simp_is_fill(s, v, &c)) return simp_fill(s, g_node(s->g, v)->dt, inner, c);
   const Node *b = simp_def(s, v);
   Ints at = {0};
@@ -260,12 +265,14 @@ static Val rebroadcast(Simplifier *s, Val small, const Ints *dims, const Ints *a
    others the operand of the broadcast is reduced. */
 Val rule_reduce_of_broadcast(Simplifier *s, const Node *n) {
   const Node *b = as(s, n->in[0], OP_broadcast);
-  double fill;
+  Imm fill;
   const Ints *axes = &n->attr[0];
   int64_t repeats = 1;
   if (simp_is_fill(s, n->in[0], &fill) && n->op == OP_reduce_sum) {
     for (int i = 0; i < axes->n; i++) repeats *= shape_of(s, n->in[0])->dim[axes->v[i]];
-    return dtype_is_float(n->dt) ? simp_fill(s, n->dt, &n->shape, fill * (double)repeats) : -1;
+    double sum = (double)fill * (double)repeats;
+    return n->dt == DT_F64 || (n->dt == DT_F32 && fabs(sum) <= FLT_MAX) ? simp_fill(s, n->dt, &n->shape, sum)
+                                                                        : -1;
   }
   if (!b || n->dt == DT_BF16) return -1; /* the extent may not be exact in bf16 */
   const Shape *from = shape_of(s, b->in[0]);
@@ -281,7 +288,7 @@ Val rule_reduce_of_broadcast(Simplifier *s, const Node *n) {
     if (mapped && !reduced) dims.v[dims.n++] = i;
     k += mapped;
   }
-  if (!repeated || (n->op == OP_reduce_sum && imm_misfit(n->dt, (double)repeats))) return -1;
+  if (!repeated || (n->op == OP_reduce_sum && imm_misfit(n->dt, (Imm)repeats))) return -1;
   Val small = reduce(s, n->op, b->in[0], &inner);
   if (n->op == OP_reduce_sum) {
     Shape now = *shape_of(s, small);
@@ -334,22 +341,9 @@ static bool collect(const Simplifier *s, Val v, const Ints *axes, Product *p) {
   return true;
 }
 
-/* One factor twice is what scales a sum of squares: outside the sum it could no longer keep the squares in
-   range. */
-static bool has_square(const Simplifier *s, const Product *p) {
-  for (int i = 0; i < p->nconstant; i++)
-    for (int j = 0; j < i; j++) {
-      const Node *a = simp_def(s, p->constant[i].v), *b = simp_def(s, p->constant[j].v);
-      bool same =
-          a->op == OP_fill ? b->op == OP_fill && a->imm == b->imm : b->op != OP_fill && a->in[0] == b->in[0];
-      if (same && p->constant[i].divides == p->constant[j].divides) return true;
-    }
-  return false;
-}
-
 /* A value constant along axes, without them. */
 static Val without_axes(Simplifier *s, Val v, const Ints *axes, const Shape *to) {
-  double c;
+  Imm c;
   if (simp_is_fill(s, v, &c)) return simp_fill(s, g_node(s->g, v)->dt, to, c);
   const Node *b = simp_def(s, v);
   const Shape *from = shape_of(s, b->in[0]);
@@ -363,15 +357,59 @@ static Val without_axes(Simplifier *s, Val v, const Ints *axes, const Shape *to)
   return rebroadcast(s, simp_reshape(s, b->in[0], &kept), &dims, axes, to);
 }
 
-/* sum(a*f*b) = f*sum(a*b) when f is constant along the sum. Afterwards sums that differ only in such factors
-   (the gradients of scale and variance of a normalization) are equal, and cse merges them. */
+static int by_number(const void *x, const void *y) { return *(const Val *)x - *(const Val *)y; }
+
+static bool same_varying(const Product *p, const Product *q) {
+  Val a[MAX_FACTORS], b[MAX_FACTORS];
+  if (p->nvarying != q->nvarying) return false;
+  memcpy(a, p->varying, sizeof a);
+  memcpy(b, q->varying, sizeof b);
+  qsort(a, (size_t)p->nvarying, sizeof *a, by_number);
+  qsort(b, (size_t)q->nvarying, sizeof *b, by_number);
+  return !memcmp(a, b, sizeof *a * (size_t)p->nvarying);
+}
+
+/* In the order of their numbers, so that equal products are equal nodes. */
+static Val varying_product(Simplifier *s, const Product *p) {
+  Val v[MAX_FACTORS];
+  memcpy(v, p->varying, sizeof v);
+  qsort(v, (size_t)p->nvarying, sizeof *v, by_number);
+  Val x = v[0];
+  for (int i = 1; i < p->nvarying; i++) x = simp_binary(s, OP_mul, x, v[i]);
+  return x;
+}
+
+/* The product of the varying factors when its sum over the axes is in the graph too, or another one that differs in
+   factors only; else -1. */
+static Val summed_elsewhere(Simplifier *s, Val of, const Ints *axes, const Product *p) {
+  for (int i = 0; i < s->sums.n; i++) {
+    const Node *sum = g_node(s->in, s->sums.v[i]), *m = g_node(s->in, sum->in[0]);
+    Val x = s->map[sum->in[0]];
+    if (!equal_ints(&sum->attr[0], axes)) continue;
+    Product q = {0};
+    if (x >= 0 && x != of && shape_eq(shape_of(s, x), shape_of(s, of)) && collect(s, x, axes, &q) &&
+        same_varying(p, &q) && (!q.nconstant || sum->role == ROLE_GRADIENT))
+      return q.nconstant || q.negative ? varying_product(s, p) : x;
+    if (x >= 0 || p->nvarying != 2 || m->op != OP_mul) continue;
+    Val a = s->map[m->in[0]], b = s->map[m->in[1]];
+    bool here = a == p->varying[0] && b == p->varying[1], turned = b == p->varying[0] && a == p->varying[1];
+    if (here || turned) return simp_binary(s, OP_mul, a, b);
+  }
+  return -1;
+}
+
+/* Outside a sum a factor could no longer keep the terms in range. A sign can; and in the gradient of a
+   normalization, whose sums of dy and dy*(x-mean) are wanted without their factors anyway, those with factors follow
+   from them. */
 Val rule_sum_of_product(Simplifier *s, const Node *n) {
   Product p = {0};
   const Ints *axes = &n->attr[0];
-  if (!dtype_is_float(n->dt) || !collect(s, n->in[0], axes, &p)) return -1;
-  if (!p.nvarying || (!p.nconstant && !p.negative) || has_square(s, &p)) return -1;
-  Val v = p.varying[0];
-  for (int i = 1; i < p.nvarying; i++) v = simp_binary(s, OP_mul, v, p.varying[i]);
+  if (!dtype_is_float(n->dt)) return -1;
+  const Node *x = simp_def(s, n->in[0]);
+  if (x->op == OP_neg) return simp_unary(s, OP_neg, reduce(s, OP_reduce_sum, x->in[0], axes));
+  if (s->g->role != ROLE_GRADIENT || !collect(s, n->in[0], axes, &p) || !p.nconstant) return -1;
+  Val v = summed_elsewhere(s, n->in[0], axes, &p);
+  if (v < 0) return -1;
   v = reduce(s, OP_reduce_sum, v, axes);
   for (int i = 0; i < p.nconstant; i++)
     v = simp_binary(s, p.constant[i].divides ? OP_div : OP_mul, v,

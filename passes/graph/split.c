@@ -34,21 +34,20 @@ Graph *pass_split(Arena *a, const Graph *in, Diags *d) {
     const Node *n = g_node(in, v);
     Ints inner;
     int64_t inside;
-    bool m2 = n->op == OP_reduce_m2;
-    if ((n->op != OP_reduce_sum && !m2) || !dtype_is_float(n->dt) || !inner_axes(in, n, &inner, &inside)) {
+    bool m2 = n->op == OP_reduce_m2, linear = n->op == OP_reduce_sum || n->op == OP_reduce_mean;
+    if ((!linear && !m2) || !dtype_is_float(n->dt) || !inner_axes(in, n, &inner, &inside)) {
       map[v] = pass_copy(out, in, v, map);
       continue;
     }
     out->loc = n->loc;
     out->role = n->role;
-    Val x = map[n->in[0]], sum = g_reduce(out, OP_reduce_sum, x, &inner);
+    Val x = map[n->in[0]];
     if (!m2) {
-      map[v] = over_images(out, OP_reduce_sum, sum);
+      map[v] = over_images(out, n->op, g_reduce(out, n->op, x, &inner));
       continue;
     }
     Val within = over_images(out, OP_reduce_sum, g_reduce(out, OP_reduce_m2, x, &inner));
-    Val mean = g_binary(out, OP_mul, sum, g_fill_like(out, sum, 1.0 / (double)inside));
-    Val between = over_images(out, OP_reduce_m2, mean);
+    Val between = over_images(out, OP_reduce_m2, g_reduce(out, OP_reduce_mean, x, &inner));
     map[v] = g_binary(out, OP_add, within,
                       g_binary(out, OP_mul, between, g_fill_like(out, between, (double)inside)));
   }

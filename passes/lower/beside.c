@@ -1,7 +1,8 @@
 /* Communication beside computation. A kernel that sends to other ranks begins as soon as what it sends is there, and
    those after it run until it may have ended or somebody needs its result. How long that is depends on a network that
    nobody knows here: a guess decides how long its operands keep their memory. Where the guess is too short, whoever
-   needs that memory waits (Step.awaits of runtime/abi.h). What is needed at once stays where it is. */
+   needs that memory waits (Step.awaits of runtime/abi.h). What is needed at once stays where it is, and so does
+   everything in a program with loops: the thread that sends knows nothing of their steps. */
 #include "passes/lower/lower.h"
 
 /* The guess: 10 Gbit/s, 50 us a message, and as much again for what else goes on. */
@@ -55,6 +56,7 @@ static void find_ends(Program *p, const double *clock) {
 void pass_beside(Lower *l) {
   Program *p = l->p;
   int n = p->ncompute, at = 0;
+  if (p->loop.n) return;
   double *clock = NEWN(l->arena, double, n + 1); /* when a kernel begins */
   IntVec *next = NEWN(l->arena, IntVec, n + 1);  /* kernels that begin when this one ends */
   for (int k = 0; k < n; k++) clock[k + 1] = clock[k] + seconds(p, &p->kernel.v[k]);

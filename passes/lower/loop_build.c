@@ -40,7 +40,7 @@ KInst lb_inst0(KInstKind kind, DType dt, Val v) {
   return k;
 }
 
-int lb_emit_imm(Build *b, DType dt, double x, Val v) {
+int lb_emit_imm(Build *b, DType dt, Imm x, Val v) {
   KInst k = lb_inst0(KI_IMM, dt, v);
   k.imm = x;
   return lb_emit(b, k);
@@ -68,7 +68,7 @@ static int lb_operand(Build *b, int buf) {
   return k->nbuf++;
 }
 
-Access *lb_access_new(Build *b, int buf, const Ix *off, const Map *m, double fill) {
+Access *lb_access_new(Build *b, int buf, const Ix *off, const Map *m, Imm fill) {
   Access *x = NEW(b->a, Access);
   x->buf = buf < 0 ? -1 : lb_operand(b, buf);
   x->off = off->a;
@@ -88,7 +88,7 @@ static bool among(const ValVec *s, Val v) {
   return false;
 }
 
-int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear) {
+int lb_load(Build *b, Val v, const Map *m, Imm fill, const Ix *linear) {
   Lower *l = b->l;
   const Node *n = g_node(b->g, v);
   Ix off;

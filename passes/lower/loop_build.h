@@ -91,13 +91,13 @@ int lb_refuse(Build *b, Refusal r); /* -1 */
 int lb_store_first(Build *b, Val v,
                    Why why);       /* refuses: v must be in memory; WHY_INDEX: no map reaches its operands */
 int lb_row_major(Build *b, Val v); /* refuses: v must lie in memory row by row, for the index map here */
-int lb_load(Build *b, Val v, const Map *m, double fill, const Ix *linear);
+int lb_load(Build *b, Val v, const Map *m, Imm fill, const Ix *linear);
 bool lb_is_loaded(const Build *b, Val v); /* is v read from memory in this kernel? */
 int lb_emit(Build *b, KInst in);
 KInst lb_inst0(KInstKind kind, DType dt, Val v);
-int lb_emit_imm(Build *b, DType dt, double x, Val v);
+int lb_emit_imm(Build *b, DType dt, Imm x, Val v);
 int lb_emit_map(Build *b, OpId op, DType dt, int x, int y, int z, Val v);
-Access *lb_access_new(Build *b, int buf, const Ix *off, const Map *m, double fill);
+Access *lb_access_new(Build *b, int buf, const Ix *off, const Map *m, Imm fill);
 
 /* ---- views, reductions, gathers (loop_view.c) ---- */
 int lb_build_view(Build *b, Val v, const Map *m);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-int lb_build_guarded(Build *b, Val child, const Map *m, int ng_before, double fill, Val v) {
+int lb_build_guarded(Build *b, Val child, const Map *m, int ng_before, Imm fill, Val v) {
   /* m has extra guards beyond ng_before: the value is `fill` where one fails */
   if (m->ng == ng_before) return lb_build(b, child, m);
   if (lb_is_loaded(b, child)) return lb_load(b, child, m, fill, NULL);

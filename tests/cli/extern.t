@@ -13,7 +13,7 @@ $ jepac ir extern.jepa --set B=4 --entry forward --grad -o dump.ir; grep -c 'lib
   1
 $ jepac opt dump.ir --passes autodiff,strip,simplify,cse,dce -o opt.ir; grep -o 'extern.*}' opt.ir
   extern %6 {library="./libsquare.so", symbol="square", vjp="square_vjp"}
-  extern %6, %7, %16 {library="./libsquare.so", symbol="square_vjp"}
+  extern %6, %7, %14 {library="./libsquare.so", symbol="square_vjp"}
 $ jepac run dump.ir --allow-extern --inputs zero.safetensors --outputs d.safetensors -q; cmp a.safetensors d.safetensors && echo same
   same
 $ jepac ir extern.jepa --set B=4 --entry forward --grad --stage kernels -o kernels.ir; grep -o 'extern "[^(]*' kernels.ir

@@ -64,7 +64,7 @@ $ jepac train tiny.jepa -q --steps 4 --out b --max-memory 1K; ls b
   tiny.jepa:8:14: note: 40 B live at the peak: reduce_sum f32[10]
           logits = net(x)
                    ^
-  tiny.jepa:9:12: note: 4 B live at the peak: mul f32[]
+  tiny.jepa:9:12: note: 4 B live at the peak: reduce_mean f32[]
           loss = cross_entropy(logits, label)
                  ^
 $ jepac train tiny.jepa -q --steps 4 --out c --set batch=300

@@ -12,11 +12,11 @@ $ jepac train own.jepa --data parts --out run --set 'validate=every 1 epochs' --
   best             top1 1 at step 6, run/best.safetensors
   stopped early    top1 has been no better in the last 3 validations
 $ grep 'val\.' run/run.jsonl && ls run | grep -v previous
-  {"step": 3, "val.loss": 0.777623328, "val.top1": 0.538461548}
+  {"step": 3, "val.loss": 0.777623268, "val.top1": 0.538461548}
   {"step": 6, "val.loss": 0.528740003, "val.top1": 1}
   {"step": 9, "val.loss": 0.364759392, "val.top1": 1}
-  {"step": 12, "val.loss": 0.249847395, "val.top1": 1}
-  {"step": 15, "val.loss": 0.17394992, "val.top1": 1}
+  {"step": 12, "val.loss": 0.249847383, "val.top1": 1}
+  {"step": 15, "val.loss": 0.173949926, "val.top1": 1}
   best.safetensors
   checkpoint.safetensors
   run.jsonl

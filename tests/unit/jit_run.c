@@ -109,7 +109,7 @@ double relative_error(const Tensor64 *want, const Tensor64 *got) {
   double e = 0, m = 0;
   int64_t n = shape_count(&want->shape);
   for (int64_t j = 0; j < n; j++) {
-    double x = want->v[j], y = got->v[j];
+    double x = cell_value(want->dt, want->v[j]), y = cell_value(got->dt, got->v[j]);
     if (isnan(x) && isnan(y)) continue;
     if (x == y) {
       m += isinf(x) ? 0 : x * x;

@@ -139,6 +139,7 @@ Program *kb_program(KB *b) {
              .dt = b->dt[i],
              .shape = {1, {b->count[i]}},
              .alias = -1,
+             .within = -1,
              .input = -1,
              .result = -1,
              .val = -1,
@@ -201,7 +202,8 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
     want[i] = NEWN(b->arena, double, b->count[i] + 1);
     char cell[8];
     for (int64_t j = 0; j < b->count[i]; j++) { /* as the type can hold it */
-      store_f64(cell, b->dt[i], 0, b->data[i] ? b->data[i][j] : sample(b->dt[i], &state));
+      double x = b->data[i] ? b->data[i][j] : sample(b->dt[i], &state);
+      store_f64(cell, b->dt[i], 0, dtype_is_int(b->dt[i]) ? int_cell(b->dt[i], (int64_t)x) : x);
       want[i][j] = load_f64(cell, b->dt[i], 0);
     }
   }
@@ -225,10 +227,11 @@ bool kb_agree(KB *b, const CodegenOptions *opt, double tol, char *err, size_t er
       munmap(mem[i].map, mem[i].size);
     }
   }
-  kernel_interp(p, k, want, false);
+  kernel_interp(p, k, want, INTERP_EXACT);
   for (int i = 0; i < b->nbuf && ok; i++)
     for (int64_t j = 0; j < b->count[i] && ok; j++) {
-      double w = want[i][j], g = got[i][j], t = tol * (1 + fabs(w));
+      double w = cell_value(b->dt[i], want[i][j]), g = cell_value(b->dt[i], got[i][j]),
+             t = tol * (1 + fabs(w));
       if (b->dt[i] == DT_BF16) t = 0.01 * (1 + fabs(w));
       ok = g == w || (isnan(g) && isnan(w)) || fabs(g - w) <= t;
       if (!ok)

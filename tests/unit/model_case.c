@@ -59,10 +59,13 @@ Tensor64 *mc_run(ModelCase *c, Graph **graph, const Given *given, int ngiven) {
     for (int k = 0; k < ngiven; k++) {
       if (strcmp(given[k].name, g->inputs.v[i].name)) continue;
       ck_assert_msg(given[k].n == count, "%s has %lld elements", given[k].name, (long long)count);
-      memcpy(in[i].v, given[k].v, sizeof(double) * (size_t)count);
+      for (int64_t j = 0; j < count; j++)
+        in[i].v[j] = dtype_is_int(n->dt) ? int_cell(n->dt, (int64_t)given[k].v[j]) : given[k].v[j];
     }
   }
   graph_interp(g, in, out, c->a, false);
+  for (int i = 0; i < g->outputs.n; i++)
+    for (int64_t j = 0; j < shape_count(&out[i].shape); j++) out[i].v[j] = cell_value(out[i].dt, out[i].v[j]);
   return out;
 }
 

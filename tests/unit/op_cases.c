@@ -228,6 +228,7 @@ static Val build_reduce(Graph *g, OpId op, int which) {
   return g_reduce(g, op, farg(g, "a", &reduce_cases[which].shape), &reduce_cases[which].axes);
 }
 static Val build_sum(Graph *g, int which) { return build_reduce(g, OP_reduce_sum, which); }
+static Val build_mean(Graph *g, int which) { return build_reduce(g, OP_reduce_mean, which); }
 static Val build_rmax(Graph *g, int which) { return build_reduce(g, OP_reduce_max, which); }
 static Val build_rmin(Graph *g, int which) { return build_reduce(g, OP_reduce_min, which); }
 static Val build_m2(Graph *g, int which) { return build_reduce(g, OP_reduce_m2, which); }
@@ -390,6 +391,7 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_window] = {COUNT(window_cases), build_window},
     [OP_fold] = {COUNT(window_cases), build_fold},
     [OP_reduce_sum] = {COUNT(reduce_cases), build_sum},
+    [OP_reduce_mean] = {COUNT(reduce_cases), build_mean},
     [OP_reduce_max] = {COUNT(reduce_cases), build_rmax},
     [OP_reduce_min] = {COUNT(reduce_cases), build_rmin},
     [OP_reduce_m2] = {COUNT(reduce_cases), build_m2},
@@ -485,7 +487,10 @@ void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in) {
     int64_t count = shape_count(&n->shape);
     in[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
     d.stream = 2u * (uint32_t)i;
-    for (int64_t k = 0; k < count; k++) in[i].v[k] = draw(&d, &g->inputs.v[i], n->dt, (uint64_t)k);
+    for (int64_t k = 0; k < count; k++) {
+      double x = draw(&d, &g->inputs.v[i], n->dt, (uint64_t)k);
+      in[i].v[k] = dtype_is_int(n->dt) ? int_cell(n->dt, (int64_t)x) : x;
+    }
   }
 }
 
@@ -547,7 +552,8 @@ Tensor64 *op_case_values(Arena *a, const Graph *g, uint64_t seed, double spread)
       if (x->kind == IN_PARAM) y = x->init.kind == INIT_FILL ? x->init.a + 0.2 * z : spread * z;
       if (x->kind == IN_SLOT || x->kind == IN_BUFFER) y = x->init.a + 0.1 * fabs(z) + 0.01;
       if (x->kind == IN_RUNTIME) y = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 5 : 1000;
-      in[i].v[k] = dtype_is_float(n->dt) ? (double)(float)y : x->kind == IN_RUNTIME ? y : z > 0;
+      if (dtype_is_float(n->dt)) in[i].v[k] = (double)(float)y;
+      else in[i].v[k] = imm_cell(n->dt, x->kind == IN_RUNTIME ? y : z > 0);
     }
   }
   return in;

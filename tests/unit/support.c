@@ -27,7 +27,7 @@ void store_f64(void *p, DType dt, int64_t i, double v) {
   case DT_F64: ((double *)p)[i] = v; break;
   case DT_I32: ((int32_t *)p)[i] = (int32_t)v; break;
   case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
-  case DT_I64: ((int64_t *)p)[i] = (int64_t)v; break;
+  case DT_I64: ((int64_t *)p)[i] = cell_int(dt, v); break;
   case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
   case DT_BF16: ((uint16_t *)p)[i] = bf16_bits((float)v); break;
   default: bug("store_f64");
@@ -40,7 +40,7 @@ double load_f64(const void *p, DType dt, int64_t i) {
   case DT_F64: return ((const double *)p)[i];
   case DT_I32: return ((const int32_t *)p)[i];
   case DT_U32: return ((const uint32_t *)p)[i];
-  case DT_I64: return (double)((const int64_t *)p)[i];
+  case DT_I64: return int_cell(dt, ((const int64_t *)p)[i]);
   case DT_BOOL: return ((const uint8_t *)p)[i];
   case DT_BF16: return (double)bf16_value(((const uint16_t *)p)[i]);
   default: bug("load_f64");

@@ -13,7 +13,7 @@ void write_bytes(const char *path, const void *p, size_t n);
 /* What the diagnostics print; free it. */
 char *diags_text(const Diags *d);
 
-/* Typed memory <-> f64. */
+/* Typed memory <-> cells (ir/type.h). */
 void store_f64(void *p, DType dt, int64_t i, double v);
 double load_f64(const void *p, DType dt, int64_t i);
 

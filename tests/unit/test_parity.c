@@ -37,8 +37,40 @@ static const char *const cases[] = {
     "seq_jepa_transformer",
     "seq_jepa_predictor",
     "seq_jepa_neither",
+    "published_simclr",
+    "published_sen",
+    "published_equimod",
+    "published_vicreg",
+    "published_vicreg_traj",
+    "published_sie",
+    "published_byol",
+    "published_cond_byol",
+    "published_conv_ijepa",
+    "published_seq_jepa",
+    "published_saccades",
+    "published_poses",
+    "published_raw",
+    "contextssl",
 };
-enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6 };
+/* Fixtures of tests/parity/published.py, and which model file with which settings has that form. */
+static const struct {
+  const char *name, *file;
+  NameValue set[5];
+} published[] = {
+    {"published_simclr", "simclr", {{"published", "true"}}},
+    {"published_sen", "sen", {{"published", "true"}}},
+    {"published_equimod", "equimod", {{"published", "true"}}},
+    {"published_vicreg", "vicreg", {{"published", "true"}}},
+    {"published_vicreg_traj", "vicreg_traj", {{"published", "true"}}},
+    {"published_sie", "sie", {{"published", "true"}}},
+    {"published_byol", "byol", {{"published", "true"}, {"out", "6"}}},
+    {"published_cond_byol", "cond_byol", {{"published", "true"}, {"out", "6"}}},
+    {"published_conv_ijepa", "conv_ijepa", {{"published", "true"}, {"head", "8"}, {"out", "6"}}},
+    {"published_saccades", "published_seq_jepa", {{"action_kind", "saccades"}, {"action_dim", "2"}}},
+    {"published_poses", "published_seq_jepa", {{"action_kind", "poses"}}},
+    {"published_raw", "published_seq_jepa", {{"action_kind", "poses"}, {"proj", "0"}}},
+};
+enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6, NPUBLISHED = 14 };
 
 typedef struct {
   Arena *a;
@@ -74,6 +106,12 @@ static void open_case(Case *c, const char *name, int parts, const NameValue *set
     known[i] = (KnownShape){t->name, t->dt, t->shape};
     known[i].shape.dim[0] /= parts;
   }
+  for (size_t i = 0; i < sizeof published / sizeof *published; i++)
+    if (!strcmp(name, published[i].name)) {
+      name = published[i].file;
+      set = published[i].set;
+      for (nset = 0; nset < 5 && set[nset].name; nset++) {}
+    }
   FrontendOptions o = {
       .set = set, .nset = nset, .known = known, .nknown = st_count(c->inputs), .std_dir = "models"};
   char path[256];
@@ -92,7 +130,7 @@ static void close_case(Case *c) {
 static Tensor64 from_file(Arena *a, const StTensor *t) {
   Tensor64 x = {t->dt, t->shape, NEWN(a, double, shape_count(&t->shape))};
   for (int64_t j = 0; j < shape_count(&t->shape); j++)
-    x.v[j] = t->dt == DT_I64   ? (double)((const int64_t *)t->data)[j]
+    x.v[j] = t->dt == DT_I64   ? int_cell(t->dt, ((const int64_t *)t->data)[j])
              : t->dt == DT_F64 ? ((const double *)t->data)[j]
                                : ((const float *)t->data)[j];
   return x;
@@ -129,7 +167,8 @@ static Tensor64 *load_inputs(Case *c, const Graph *g) {
       in[i] = (Tensor64){n->dt, n->shape, NEWN(c->a, double, shape_count(&n->shape))};
       for (int64_t j = 0; j < shape_count(&n->shape); j++)
         in[i].v[j] = x->init.kind == INIT_FILL ? x->init.a : 0;
-      if (!strcmp(x->name, "steps_per_epoch") || !strcmp(x->name, "total_steps")) in[i].v[0] = 10;
+      if (!strcmp(x->name, "steps_per_epoch") || !strcmp(x->name, "total_steps"))
+        in[i].v[0] = int_cell(in[i].dt, 10);
     }
   }
   load_part(c, g, 0, in);
@@ -148,13 +187,17 @@ static Graph *passes(Case *c, const Graph *g) {
 
 static double norm(const Tensor64 *t) {
   double s = 0;
-  for (int64_t j = 0; j < shape_count(&t->shape); j++) s += t->v[j] * t->v[j];
+  for (int64_t j = 0; j < shape_count(&t->shape); j++)
+    s += cell_value(t->dt, t->v[j]) * cell_value(t->dt, t->v[j]);
   return sqrt(s);
 }
 
 static double distance(const Tensor64 *x, const Tensor64 *y) {
   double s = 0;
-  for (int64_t j = 0; j < shape_count(&x->shape); j++) s += (x->v[j] - y->v[j]) * (x->v[j] - y->v[j]);
+  for (int64_t j = 0; j < shape_count(&x->shape); j++) {
+    double d = cell_value(x->dt, x->v[j]) - cell_value(y->dt, y->v[j]);
+    s += d * d;
+  }
   return isnan(s) ? INFINITY : sqrt(s);
 }
 
@@ -246,10 +289,10 @@ static void ten_steps(Case *c, int parts, bool jit, bool bf16, double loss_tol, 
   ck_assert_int_eq(read_losses(c->name, loss, 10), 10);
   Tensor64 *in = load_inputs(c, g), *out = NEWN(c->a, Tensor64, g->outputs.n + 1);
   int total = g_find_input(g, "total_steps");
-  if (total >= 0) in[total].v[0] = 10 * parts;
+  if (total >= 0) in[total].v[0] = int_cell(in[total].dt, 10 * parts);
   for (int batch = 0; batch < 10 * parts; batch++) {
     int s = g_find_input(g, "step"), step = batch / parts;
-    if (s >= 0) in[s].v[0] = batch;
+    if (s >= 0) in[s].v[0] = int_cell(in[s].dt, batch);
     load_part(c, g, batch % parts, in);
     if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0, bf16}, in, out);
     else graph_interp(g, in, out, c->a, false);
@@ -378,10 +421,15 @@ int main(void) {
   Suite *s = suite_create("parity");
   TCase *t = tcase_create("parity");
   tcase_set_timeout(t, 600);
-  tcase_add_loop_test(t, forward_and_gradients, 0, NCASE);
-  tcase_add_loop_test(t, evaluation, 0, NCASE);
+  tcase_add_loop_test(t, forward_and_gradients, 0, NCASE - NPUBLISHED);
+  tcase_add_loop_test(t, evaluation, 0, NCASE - NPUBLISHED);
   tcase_add_loop_test(t, optimizer_steps, 0, 2);
   tcase_add_loop_test(t, accumulation, 0, 2);
+  suite_add_tcase(s, t);
+  t = tcase_create("published");
+  tcase_set_timeout(t, 600);
+  tcase_add_loop_test(t, forward_and_gradients, NCASE - NPUBLISHED, NCASE);
+  tcase_add_loop_test(t, evaluation, NCASE - NPUBLISHED, NCASE);
   suite_add_tcase(s, t);
   t = tcase_create("bf16");
   tcase_set_timeout(t, 600);

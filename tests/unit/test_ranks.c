@@ -307,15 +307,14 @@ START_TEST(beside) {
   Tensor64 *plain[RANKS], *out[RANKS];
   for (int r = 0; r < RANKS; r++) {
     Tensor64 *t = NEW(a, Tensor64);
-    *t = (Tensor64){DT_F32, s, NEWN(a, double, N * N)};
+    *t = (Tensor64){DT_F32, s, NEWN(a, double, N *N)};
     for (int k = 0; k < N * N; k++) t->v[k] = (double)(float)op_case_normal(7, (uint32_t)r, (uint64_t)k);
     in[r] = t;
   }
   ck_assert_int_eq(run_team(a, g, RANKS, in, false, plain), 0);
   int most = run_team(a, g, RANKS, in, true, out);
   ck_assert_msg(most >= 2 * (LAYERS - 1) && most <= 2 * LAYERS, "%d exchanges beside kernels", most);
-  for (int r = 0; r < RANKS; r++)
-    ck_assert(!memcmp(out[r][0].v, plain[r][0].v, N * N * sizeof(double)));
+  for (int r = 0; r < RANKS; r++) ck_assert(!memcmp(out[r][0].v, plain[r][0].v, N * N * sizeof(double)));
   arena_free(a);
 }
 END_TEST

@@ -131,17 +131,32 @@ static Plan *make_plan(int rounds) {
   b_a[0] = off[2], b_a[1] = off[1], b_w[0] = off[2], b_w[1] = off[0];
   int n = 0;
   for (int r = 0; r < rounds; r++) {
-    s[n++] =
-        (Step){fn_mix, 16,    r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL, 0,
-               0,      false, false,         0};
-    s[n++] =
-        (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false, false, 0};
-    s[n++] =
-        (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false, false, 0};
-    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3",
-                    0,         0,  NULL, 0, 0, false,      false,    0};
+    s[n++] = (Step){.fn = fn_mix,
+                    .nchunk = 16,
+                    .operand = r ? b_a : w_a,
+                    .noperand = 2,
+                    .scratch = CELLS / 16 * 4,
+                    .param = &chunks[0],
+                    .name = "mix",
+                    .where = "t.jepa:1"};
+    for (int i = 0; i < 2; i++)
+      s[n++] = (Step){.fn = fn_total,
+                      .nchunk = 1,
+                      .operand = a_l,
+                      .noperand = 2,
+                      .param = &chunks[1],
+                      .name = "total",
+                      .where = "t.jepa:2"};
+    s[n++] = (Step){.fn = fn_spread,
+                    .nchunk = 64,
+                    .operand = al_b,
+                    .noperand = 3,
+                    .param = &chunks[2],
+                    .name = "spread",
+                    .where = "t.jepa:3"};
   }
-  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0, 0, false, false, 0};
+  s[n++] = (Step){
+      .fn = fn_commit, .nchunk = 1, .operand = b_w, .noperand = 2, .name = "commit", .where = "t.jepa:4"};
   PlanTensor *t = NEWN(arena, PlanTensor, 6);
   Shape cells = {1, {CELLS}}, scalar = {0, {0}}, small = {2, {4, 8}};
   t[0] = (PlanTensor){.name = "w",
