@@ -7,7 +7,7 @@
    division where its result has one; a sum over a divided axis becomes the sum of each part and all_reduce_sum;
    anything else first puts its operands together (all_gather). A whole value of which a part is needed is made in
    parts where that is possible. Parameters are whole, so their gradients end as sums over all processes. */
-#include "passes/graph/pass.h"
+#include "passes/graph/shard.h"
 
 #include "ir/graph/collective.h"
 
@@ -407,7 +407,7 @@ static bool do_input(Shard *s, Val v, Diags *d) {
 }
 
 Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
-  if (in->ranks < 2) return pass_live_copy(a, in, false);
+  if (in->ranks < 2) return shard_buckets(a, in);
   Val *ignore;
   Shard s = {
       .in = in, .g = pass_begin(a, in, &ignore), .at = NEWN(a, Shared, in->node.n + 1), .ranks = in->ranks};
@@ -429,5 +429,5 @@ Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
     Val v = whole(&s, o->val);
     g_output(s.g, o->name, v, o->state < 0 ? -1 : g_node(s.g, whole(&s, in->inputs.v[o->state].val))->input);
   }
-  return s.g;
+  return shard_buckets(a, s.g);
 }

@@ -284,6 +284,41 @@ START_TEST(operators_compiled) {
 }
 END_TEST
 
+/* Small sums travel together, but for one that another exchange waits for and one that is large by itself. */
+START_TEST(together) {
+  enum { SMALL = 9, RANKS = 2 };
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "together");
+  Shape s = {2, {3, 5}}, large = {1, {100000}};
+  Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), y = g_input(g, "y", IN_ARG, DT_F32, &large, NULL);
+  Val first = g_all(g, OP_all_reduce_sum, g_unary(g, OP_exp, x), RANKS);
+  for (int i = 0; i < SMALL; i++) {
+    Val sum = g_all(g, OP_all_reduce_sum, g_binary(g, OP_mul, first, g_fill_like(g, x, i + 1)), RANKS);
+    g_output(g, (const char *[]){"a", "b", "c", "d", "e", "f", "g", "h", "i"}[i], g_unary(g, OP_tanh, sum),
+             -1);
+  }
+  g_output(g, "y", g_all(g, OP_all_reduce_sum, y, RANKS), -1);
+  Graph *h = pass_shard(a, g, diags_new(a));
+  ck_assert_int_eq(count_ops(g, OP_all_reduce_sum), SMALL + 2);
+  ck_assert_int_eq(count_ops(h, OP_all_reduce_sum), 3);
+  Tensor64 in[RANKS][2], *want[RANKS], *got[RANKS];
+  const Tensor64 *ins[RANKS];
+  for (int r = 0; r < RANKS; r++) {
+    in[r][0] = (Tensor64){DT_F32, s, NEWN(a, double, 15)};
+    in[r][1] = (Tensor64){DT_F32, large, NEWN(a, double, 100000)};
+    for (int k = 0; k < 15; k++) in[r][0].v[k] = op_case_normal(9, (uint32_t)r, (uint64_t)k);
+    ins[r] = in[r];
+    want[r] = NEWN(a, Tensor64, g->outputs.n + 1);
+    got[r] = NEWN(a, Tensor64, g->outputs.n + 1);
+  }
+  graph_interp_ranks(g, RANKS, ins, want, a, false);
+  graph_interp_ranks(h, RANKS, ins, got, a, false);
+  for (int r = 0; r < RANKS; r++)
+    for (int i = 0; i < SMALL; i++) ck_assert(!memcmp(want[r][i].v, got[r][i].v, 15 * sizeof(double)));
+  arena_free(a);
+}
+END_TEST
+
 /* What is sent long before it is needed is sent beside kernels, one that is needed at once is not; results are the same
    either way. */
 START_TEST(beside) {
@@ -399,6 +434,7 @@ int main(void) {
   tcase_add_loop_test(t, real_models, 0, sizeof models / sizeof *models);
   tcase_add_test(t, operators_compiled);
   tcase_add_test(t, beside);
+  tcase_add_test(t, together);
   tcase_add_test(t, derivatives);
   tcase_add_loop_test(t, steps_compiled, 0, sizeof models / sizeof *models);
   suite_add_tcase(s, t);

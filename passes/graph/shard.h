@@ -1,0 +1,9 @@
+/* Shared by the two files that share a step among ranks. */
+#ifndef JEPAC_PASSES_GRAPH_SHARD_H
+#define JEPAC_PASSES_GRAPH_SHARD_H
+
+#include "passes/graph/pass.h"
+
+Graph *shard_buckets(Arena *a, const Graph *in);
+
+#endif
