@@ -87,7 +87,7 @@ const char *ox_any(Import *im, const OxNode *n, int i) {
 
 const char *ox_list(Import *im, const OxNode *n, int i) {
   if (!ox_has(n, i)) return "none";
-  const OxKnown *k = ox_known(im, n->in[i]);
+  const OxKnown *k = ox_known_by_inputs(im, n->in[i]);
   if (k) return ox_known_text(im, k);
   const OxValue *v = &im->value.v[n->in[i]];
   ox_problem(im, n, "operand %d ('%s') must be known when the graph is made%s", i, v->name,
@@ -250,6 +250,41 @@ static int result_rank(Import *im, const OxNode *n) {
   return -1;
 }
 
+/* Extents of results, for the few operators that shapes are made through; NULL: not known. */
+static const int64_t *result_dims(Import *im, const OxNode *n, int rank) {
+  static const char *const same[] = {"Identity", "Cast", "CastLike", "Relu", "Sigmoid", "Tanh", "Exp", "Neg", "Sqrt", "Softmax", "Gelu", "Erf"};
+  const char *op = n->proto->op_type;
+  const OxValue *x = ox_has(n, 0) ? &im->value.v[n->in[0]] : NULL;
+  if (!x || rank < 0 || rank > MAX_RANK) return NULL;
+  for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+    if (!strcmp(op, same[i])) return x->dim;
+  int64_t *d = NEWN(im->a, int64_t, MAX_RANK + 1);
+  if (!strcmp(op, "Transpose") && x->dim) {
+    const AttributeProto *p = ox_attribute(n->proto, "perm");
+    for (int i = 0; i < rank; i++) {
+      int64_t from = p && (int)p->n_ints == rank ? p->ints[i] : rank - 1 - i;
+      if (from < 0 || from >= rank) return NULL;
+      d[i] = x->dim[from];
+    }
+    return d;
+  }
+  if (strcmp(op, "Reshape") || !ox_has(n, 1)) return NULL;
+  const OxKnown *k = ox_known(im, n->in[1]);
+  int64_t count = x->dim && x->rank >= 0, given = 1;
+  for (int i = 0; count > 0 && i < x->rank; i++) count = x->dim[i] > 0 && count < ((int64_t)1 << 40) / x->dim[i] ? count * x->dim[i] : 0;
+  if (!k || k->n != rank) return NULL;
+  for (int i = 0; i < rank; i++) {
+    if (k->item[i].text) d[i] = -1, count = 0;
+    else if (k->item[i].num == 0) d[i] = x->dim && i < x->rank ? x->dim[i] : -1;
+    else d[i] = (int64_t)k->item[i].num;
+    if (d[i] > 0) given *= d[i];
+    else if (k->item[i].text || k->item[i].num != -1) count = 0;
+  }
+  for (int i = 0; i < rank; i++)
+    if (d[i] == -1 && !k->item[i].text && k->item[i].num == -1 && count && given > 0 && count % given == 0) d[i] = count / given;
+  return d;
+}
+
 void ox_push(Import *im, OxStatement s) { vec_push(im->a, &im->statement, s); }
 
 /* Narrow integers are held by wider ones, so what may leave their range is brought back; narrow floats are rounded. */
@@ -291,7 +326,6 @@ static void emit_node(Import *im, int i) {
     else ox_problem(im, &n, "no such operator is known");
   }
   bool folded = row && ox_fold(im, at);
-  int problems = im->problems;
   int64_t rank = row && !folded ? result_rank(im, at) : -1;
   if (row && !folded) emit_row(im, at, row);
   at = &im->node.v[i]; /* operators that hold graphs add nodes */
@@ -302,8 +336,8 @@ static void emit_node(Import *im, int i) {
     v->kind = OX_RESULT;
     v->elem = row ? result_type(im, at, row, k) : 0;
     v->rank = (int)rank;
+    if (!k && row) v->dim = result_dims(im, at, v->rank);
   }
-  if (problems == im->problems) return;
 }
 
 void ox_emit_nodes(Import *im, int from, int to) {

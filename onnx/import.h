@@ -104,6 +104,7 @@ typedef struct {
   int *uses;              /* of each value by nodes and outputs; those made later are past its end */
   int nuses;
   const struct StFile *known;
+  bool from_inputs; /* what --inputs gives counts as known */
   int problems;
   int depth; /* of functions and graphs in graphs */
 } Import;
@@ -155,6 +156,8 @@ const char *ox_number(Arena *a, double x);
 const OxKnown *ox_known(Import *im, int value);
 /* `[1, 2]`, `3`, `shape(x)`. */
 const char *ox_known_text(Import *im, const OxKnown *k);
+/* The same, and with the values of --inputs where that is what makes it known. */
+const OxKnown *ox_known_by_inputs(Import *im, int value);
 /* Tries to compute a node on what is known; true when it did, and its result is known. */
 bool ox_fold(Import *im, const OxNode *n);
 

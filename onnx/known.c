@@ -14,10 +14,10 @@ const char *ox_number(Arena *a, double x) {
   if (isinf(x) || fabs(x) > 0x1p62) return x > 0 ? "inf" : "-inf";
   if (x == floor(x) && fabs(x) < 1e15) return arena_printf(a, "%.0f", x == 0 ? 0.0 : x);
   char s[40];
-  for (int digits = 7; digits < 18; digits++) { /* the shortest that is the same f32 or f64 */
+  for (int digits = 1; digits < 18; digits++) { /* the shortest that is the same f32, or f64 where x is no f32 */
     snprintf(s, sizeof s, "%.*g", digits, x);
     double y = atof(s);
-    if (y == x || ((double)(float)x == x && (float)y == (float)x && digits >= 9)) break;
+    if (y == x || ((double)(float)x == x && (float)y == (float)x)) break;
   }
   return arena_strdup(a, s);
 }
@@ -80,7 +80,8 @@ const OxKnown *ox_known(Import *im, int value) {
 /* ---- computing on what is known ---- */
 
 static const OxKnown *operand(Import *im, const OxNode *n, int i) {
-  return i < n->nin && n->in[i] >= 0 && im->value.v[n->in[i]].kind != OX_INPUT ? ox_known(im, n->in[i]) : NULL;
+  if (i >= n->nin || n->in[i] < 0) return NULL;
+  return im->from_inputs || im->value.v[n->in[i]].kind != OX_INPUT ? ox_known(im, n->in[i]) : NULL;
 }
 
 static int elem_of(Import *im, const OxNode *n, int i) { return i < n->nin && n->in[i] >= 0 ? im->value.v[n->in[i]].elem : 0; }
@@ -235,7 +236,12 @@ static bool fold_shape(Import *im, const OxNode *n) {
     for (int i = 0; i < k->n; i++) k->item[i] = number(x->known && x->kind != OX_CONST ? x->known->n : (double)x->dim[start + i]);
     return settle(im, n, k, 7);
   }
-  if (x->known) return false;
+  if (x->known && x->kind == OX_RESULT) {
+    if (!whole) return false;
+    OxKnown *k = known_new(im, 1, 1);
+    k->item[0].text = arena_printf(im->a, "len(%s)", x->known->text);
+    return settle(im, n, k, 7);
+  }
   const char *name = ox_ref(im, n->in[0]);
   if (x->rank < 0) {
     if (!whole) return false;
@@ -257,9 +263,14 @@ static bool fold_shape(Import *im, const OxNode *n) {
 }
 
 static bool fold_size(Import *im, const OxNode *n) {
-  if (n->in[0] < 0 || im->value.v[n->in[0]].known) return false;
+  if (n->in[0] < 0 || im->value.v[n->in[0]].sequence) return false;
   OxValue *x = &im->value.v[n->in[0]];
   OxKnown *k = known_new(im, 0, 1);
+  if (x->kind == OX_RESULT && x->known) {
+    if (x->known->n >= 0) k->item[0] = number(x->known->n);
+    else k->item[0].text = arena_printf(im->a, "len(%s)", x->known->text);
+    return settle(im, n, k, 7);
+  }
   k->item[0].text = arena_printf(im->a, "count(%s)", ox_ref(im, n->in[0]));
   if (x->kind == OX_CONST) {
     double c = 1;
@@ -460,4 +471,25 @@ bool ox_fold(Import *im, const OxNode *n) {
   if (!strcmp(op, "ConstantOfShape") || !strcmp(op, "Expand")) return fold_repeated(im, n, op[0] == 'C');
   if (!strcmp(op, "ReduceProd") || !strcmp(op, "ReduceSum")) return fold_product(im, n, op[6] == 'P');
   return false;
+}
+
+/* Goes back to what the value is made of. A statement that computed it stays for those who read the tensor. */
+static const OxKnown *demanded(Import *im, int value, int depth) {
+  const OxKnown *k = ox_known(im, value);
+  int made_by = im->value.v[value].made_by;
+  if (k || depth > 64 || made_by < 0 || im->value.v[value].kind != OX_RESULT) return k;
+  const OxNode *n = &im->node.v[made_by];
+  if (n->nout < 1 || n->out[0] != value) return NULL;
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] >= 0) demanded(im, n->in[i], depth + 1);
+  return ox_fold(im, n) ? im->value.v[value].known : NULL;
+}
+
+const OxKnown *ox_known_by_inputs(Import *im, int value) {
+  const OxKnown *k = ox_known(im, value);
+  if (k || !im->known) return k;
+  im->from_inputs = true;
+  k = demanded(im, value, 0);
+  im->from_inputs = false;
+  return k;
 }

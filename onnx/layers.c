@@ -214,7 +214,17 @@ static const char *layer_path(Import *im, const OxLayer *l) {
     }
   }
   const OxNode *n = &im->node.v[l->node];
-  if (*n->scope) return path_of(im, n->scope);
+  if (*n->scope) {
+    const char *path = path_of(im, n->scope);
+    for (int i = 0; i < im->value.n; i++) { /* a module that has others, or states, of its own is no layer */
+      const OxValue *v = &im->value.v[i];
+      if (!v->tensor || strncmp(v->name, n->scope, strlen(n->scope)) || v->name[strlen(n->scope)] != '.') continue;
+      char *part = arena_strdup(im->a, l->model);
+      for (char *p = part; *p; p++) *p = (char)tolower((unsigned char)*p);
+      return print(im, "%s.%s", path, part);
+    }
+    return path;
+  }
   const char *id = path_of(im, n->label);
   return strchr(id, '.') ? ox_identifier(im->a, n->label) : id;
 }

@@ -114,7 +114,7 @@ const char *ox_cast(Import *im, const OxNode *n) {
     bool saturate = e->bits <= 8 && ox_int(n, "saturate", 1) != 0;
     double most = e->finite && !e->uz && e->bits == 8 ? 448 : to == 10 ? 65504 : to == 19 || to == 20 ? 57344 : to == 18 ? 240 : to == 23 ? 6 : 3.3895313892515355e38;
     return print(im, "onnx_round_float(%s, %d, %d, %s, \"%s\")", value, e->mantissa, 1 - e->bias, ox_number(im->a, most),
-                 to == 23 ? "clamp" : saturate ? (e->finite ? "saturate_all" : "saturate") : e->finite ? "nan" : "inf");
+                 to == 23 ? "clamp" : saturate ? "saturate" : e->finite ? "nan" : "inf");
   }
   if (e->dt == DT_BOOL) return print(im, "%s != %s", x, f->dt == DT_BOOL ? "false" : "0");
   if (e->wrap && dtype_is_float(f->dt)) return print(im, "i32(%s)", x);
@@ -364,7 +364,7 @@ const char *ox_quantized(Import *im, const OxNode *n) {
     im->value.v[n->out[0]].kind = OX_RESULT;
     im->value.v[n->out[0]].elem = to;
     return ox_fill(im, n, print(im, "onnx_quantize_float(@0, @1, %d, %d, %s, \"%s\"{axis}{block_size})", e->mantissa, 1 - e->bias, ox_number(im->a, most),
-                                to == 23 ? "clamp" : e->finite ? "saturate_all" : "saturate"));
+                                to == 23 ? "clamp" : "saturate"));
   }
   const char *limit = bounds(to);
   if (!limit) return ox_problem(im, n, "quantizes to %s", ox_elem(to)->name), NULL;

@@ -51,7 +51,7 @@ static const char *print(Import *im, const char *fmt, ...) {
 /* ---- names ---- */
 
 /* Functions that rows hand to others, which a local of that name would hide. */
-static const char *const hidden[] = {"argmax", "argmin", "cumsum", "cumprod", "softmax", "log_softmax", "mean", "max", "add", "onnx_hardmax"};
+static const char *const hidden[] = {"argmax", "argmin", "cumsum", "cumprod", "softmax", "log_softmax", "mean", "max", "onnx_hardmax"};
 
 /* "/layer1/layer1.0/conv1/Conv_output_0" -> conv */
 static const char *base_name(Import *im, const char *name) {
@@ -64,8 +64,8 @@ static const char *base_name(Import *im, const char *name) {
   if (end)
     for (char *p = s; *p; p++) *p = (char)tolower((unsigned char)*p);
   size_t m = strlen(s); /* counters that exporters append tell nothing, and differ from block to block */
-  while (m > 2 && isdigit((unsigned char)s[m - 1])) m--;
-  if (m > 1 && m < strlen(s) && s[m - 1] == '_') s[m - 1] = 0;
+  while (m > 1 && (isdigit((unsigned char)s[m - 1]) || s[m - 1] == '_')) m--;
+  s[m] = 0;
   const char *id = ox_identifier(im->a, *s ? s : "x");
   if (!strncmp(id, "val_", 4) || !strncmp(id, "getitem", 7)) return "y";
   return id;
