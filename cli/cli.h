@@ -93,7 +93,8 @@ const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
     cmd_runs(Cli *c), cmd_compare(Cli *c), cmd_sweep(Cli *c), cmd_report(Cli *c), cmd_reduce(Cli *c),
-    cmd_ckpt(Cli *c), cmd_import(Cli *c), cmd_export(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c), cmd_lsp(Cli *c);
+    cmd_ckpt(Cli *c), cmd_import(Cli *c), cmd_export(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c),
+    cmd_manual(Cli *c), cmd_lsp(Cli *c);
 
 /* ---- printing.c ---- */
 /* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's

@@ -310,6 +310,7 @@ static void sort_nodes(Import *im) {
     }
   }
   im->node.v = sorted;
+  im->node.cap = im->node.n; /* what is added later goes elsewhere */
   for (int i = 0; i < im->node.n; i++)
     for (int k = 0; k < sorted[i].nout; k++)
       if (sorted[i].out[k] >= 0) im->value.v[sorted[i].out[k]].made_by = i;
