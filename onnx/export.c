@@ -24,7 +24,7 @@ static char *text(Export *x, const char *s) { return arena_strdup(x->a, s); }
 const char *ex_node(Export *x, const char *op, const char *out, const char *const *in, int nin, const ExAttr *attr, int nattr) {
   Onnx__NodeProto *n = NEW(x->a, Onnx__NodeProto);
   onnx__node_proto__init(n);
-  if (!out) out = arena_printf(x->a, "t%d", x->fresh++);
+  if (!out) out = arena_printf(x->a, "t/%d", x->fresh++);
   n->op_type = text(x, op);
   n->name = arena_printf(x->a, "%s_%d", op, x->node.n);
   if (x->at && x->at->loc && x->at->loc->line > 0 && x->at->loc->src)
@@ -68,7 +68,7 @@ const char *ex_node(Export *x, const char *op, const char *out, const char *cons
 const char *ex_tensor(Export *x, const char *name, DType dt, const Shape *s, const void *data) {
   Onnx__TensorProto *t = NEW(x->a, Onnx__TensorProto);
   onnx__tensor_proto__init(t);
-  t->name = name ? text(x, name) : arena_printf(x->a, "c%d", x->fresh++);
+  t->name = name ? text(x, name) : arena_printf(x->a, "c/%d", x->fresh++);
   t->has_data_type = true;
   t->data_type = ex_type(dt);
   t->n_dims = (size_t)s->rank;
@@ -159,13 +159,13 @@ static Onnx__GraphProto *graph_proto(Export *x, const Session *store) {
   for (int v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
     if (!live[v] || n->op == OP_input || n->op == OP_window) continue; /* windows are made where pooling does not take them */
-    x->name[v] = arena_printf(x->a, "v%d", v);
+    x->name[v] = arena_printf(x->a, "v/%d", v);
     ex_lower(x, v, x->name[v]);
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];
     if (o->state >= 0) continue;
-    if (!x->name[o->val]) ex_lower(x, o->val, x->name[o->val] = arena_printf(x->a, "v%d", o->val));
+    if (!x->name[o->val]) ex_lower(x, o->val, x->name[o->val] = arena_printf(x->a, "v/%d", o->val));
     const char *name = o->name;
     for (int k = 0; k < g->inputs.n; k++)
       if (!strcmp(g->inputs.v[k].name, name)) name = arena_printf(x->a, "%s.result", name);

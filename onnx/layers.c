@@ -268,6 +268,31 @@ static void settle_numbers(Import *im) {
   }
 }
 
+/* `features.2` -> `features_2`, for a name that is to go on. */
+static const char *joined_tail(Import *im, const char *path) {
+  size_t up = strlen(path), part;
+  do {
+    part = up;
+    while (part && path[part - 1] != '.') part--;
+    up = part ? part - 1 : 0;
+  } while (part && isdigit((unsigned char)path[part]));
+  char *s = arena_strdup(im->a, path);
+  for (char *p = s + part; *p; p++)
+    if (*p == '.') *p = '_';
+  return s;
+}
+
+/* A layer has no place for more than its own states: others stand beside it, `conv.scale` as `conv_scale`. */
+static const char *beside_layer(Import *im, const char *name) {
+  for (int j = 0; j < im->layer.n; j++) {
+    const char *path = im->layer.v[j].path;
+    if (!path || !strcmp(path, name) || !below(name, path)) continue;
+    const char *tail = joined_tail(im, path);
+    return print(im, "%s_%s", tail, name + strlen(path) + 1);
+  }
+  return name;
+}
+
 void ox_name_states(Import *im) {
   OxNames *made = ox_names_new(im->a), *taken = ox_names_new(im->a); /* module -> layer; state -> value */
   for (int i = 0; i < im->layer.n; i++) {
@@ -280,7 +305,7 @@ void ox_name_states(Import *im) {
     for (int k = 2; ox_names_find(made, path) >= 0; k++) {
       const OxLayer *m = &im->layer.v[ox_names_find(made, path)];
       if (!memcmp(m->value, l->value, sizeof m->value) && !strcmp(im->statement.v[m->statement].made, s->made)) break;
-      path = print(im, "%s_%d", layer_path(im, l), k);
+      path = print(im, "%s_%d", joined_tail(im, layer_path(im, l)), k);
     }
     l->path = path;
     ox_names_set(made, path, i);
@@ -315,6 +340,7 @@ void ox_name_states(Import *im) {
     size_t n = strlen(name), from = n;
     while (from && name[from - 1] != '.') from--;
     if (digits(name + from, n - from)) name = print(im, "%.*sv%s", (int)from, name, name + from);
+    name = beside_layer(im, name);
     const char *base = name;
     bool module = true;
     for (int k = 2; module || ox_names_find(taken, name) >= 0; k++) { /* neither a state nor a module */

@@ -341,7 +341,7 @@ void ex_lower(Export *x, Val v, const char *out) {
     const char **all = n->nin > 64 ? NEWN(x->a, const char *, n->nin) : in;
     for (int k = 0; k < n->nin; k++) {
       if (!x->name[n->in[k]]) { /* a window that was only pooled so far */
-        x->name[n->in[k]] = arena_printf(x->a, "v%d", n->in[k]);
+        x->name[n->in[k]] = arena_printf(x->a, "v/%d", n->in[k]);
         ex_lower(x, n->in[k], x->name[n->in[k]]);
       }
       all[k] = x->name[n->in[k]];
