@@ -245,7 +245,7 @@ const char *ox_matmul(Import *im, const OxNode *n) {
   int ra = ox_rank(im, n, 0), rb = ox_rank(im, n, 1);
   DType dt = ox_elem(elem_of(im, n, 0))->dt;
   (void)dt;
-  return ox_fill(im, n, ra >= 2 && rb == 2 ? "@0 @ @1" : "matmul(@0, @1)");
+  return ox_fill(im, n, ra >= 2 && rb == 2 ? "@0 @ @1" : "onnx_matmul(@0, @1)");
 }
 
 /* "ij,jk->ik" by sums of products: the function wants axes by number. */
