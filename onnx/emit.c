@@ -132,6 +132,8 @@ static const char *attribute_text(Import *im, const OxNode *n, const AttributePr
 }
 
 static const char *trim_none(Import *im, const char *s) {
+  const char *one = strstr(s, ", outputs = 1)"); /* as it is where nothing is said */
+  if (one) s = arena_printf(im->a, "%.*s%s", (int)(one - s), s, one + 13);
   for (const char *at; (at = strstr(s, ", none)"));)
     s = arena_printf(im->a, "%.*s%s", (int)(at - s), s, at + 6);
   return s;

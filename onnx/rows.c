@@ -100,7 +100,7 @@ static const OxRow rows[] = {
     {"Expand", 8, "onnx_expand(@0, %1)", NULL, "0", NULL, NULL},
     {"EyeLike", 9, "onnx_eye_like(@0{k}{dtype})", NULL, "t", NULL, NULL},
     {"Flatten", 1, NULL, NULL, "0", ox_flatten, NULL},
-    {"Gather", 1, "onnx_gather(@0, @1{axis})", NULL, "0", NULL, NULL},
+    {"Gather", 1, NULL, NULL, "0", ox_gather, NULL},
     {"GatherElements", 11, "onnx_gather_elements(@0, @1{axis})", NULL, "0", NULL, NULL},
     {"GatherND", 11, "onnx_gather_nd(@0, @1{batch_dims})", NULL, "0", NULL, NULL},
     {"OneHot", 9, "onnx_one_hot(@0, %1, @2{axis})", NULL, "2", NULL, NULL},
@@ -119,7 +119,7 @@ static const OxRow rows[] = {
     {"Squeeze", 1, NULL, NULL, "0", ox_squeeze, NULL},
     {"TensorScatter", 24, "onnx_tensor_scatter(@0, @1, @2{axis}{mode})", NULL, "0", NULL, NULL},
     {"Tile", 6, "tile(@0, %1)", NULL, "0", NULL, NULL},
-    {"Transpose", 1, "onnx_transpose(@0{perm})", NULL, "0", NULL, NULL},
+    {"Transpose", 1, NULL, NULL, "0", ox_transpose, NULL},
     {"Trilu", 14, "onnx_trilu(@0, %1{upper})", NULL, "0", NULL, NULL},
     {"Unsqueeze", 1, NULL, NULL, "0", ox_squeeze, NULL},
 

@@ -164,6 +164,9 @@ const char *ox_squeeze(Import *im, const OxNode *n) {
   bool un = n->proto->op_type[0] == 'U';
   const char *x = im->value.v[n->in[0]].sequence ? NULL : ox_tensor(im, n, 0), *axes = x ? list_of(im, n, 1, "axes") : NULL;
   if (!x || !axes) return NULL;
+  size_t len = strlen(axes);
+  bool one = len > 2 && axes[0] == '[' && !strchr(axes, ',') && !strchr(axes, '\001');
+  if (one) return print(im, "%s(%s, %.*s)", un ? "unsqueeze" : "squeeze", x, (int)len - 2, axes + 1);
   return print(im, "onnx_%s(%s, %s)", un ? "unsqueeze" : "squeeze", x, axes);
 }
 
@@ -204,6 +207,22 @@ const char *ox_constant_of_shape(Import *im, const OxNode *n) {
   const OxKnown *k = ox_known(im, n->in[0]);
   v->rank = k && k->n >= 0 ? k->n : -1;
   return print(im, "fill(%s, %s, %s)", shape, ox_number(im->a, x), dtype_name(ox_elem(elem)->dt));
+}
+
+const char *ox_transpose(Import *im, const OxNode *n) {
+  return ox_fill(im, n, ox_attribute(n->proto, "perm") ? "transpose(@0, {perm!})" : "onnx_transpose(@0)");
+}
+
+/* One index that is known drops its axis: x[:, 0]. */
+const char *ox_gather(Import *im, const OxNode *n) {
+  const OxKnown *k = ox_has(n, 1) && im->value.v[n->in[1]].kind != OX_INPUT ? ox_known(im, n->in[1]) : NULL;
+  int64_t axis = ox_int(n, "axis", 0);
+  int rank = ox_rank(im, n, 0);
+  if (axis < 0 && rank > 0) axis += rank;
+  if (!k || k->rank || axis < 0 || axis >= MAX_RANK) return ox_fill(im, n, "onnx_gather(@0, @1{axis})");
+  const char *x = ox_tensor(im, n, 0), *colons = "";
+  for (int64_t i = 0; i < axis; i++) colons = print(im, "%s:, ", colons);
+  return x ? print(im, "%s[%s%s]", x, colons, ox_known_text(im, k)) : NULL;
 }
 
 /* ---- reductions ---- */
