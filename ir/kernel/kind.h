@@ -53,10 +53,11 @@ typedef struct {
   bool (*reads_in_place)(const Program *p, const Kernel *k, int in, int out); /* NULL: false */
   bool keeps_order;
 
-  double (*flops)(const Program *p, const Kernel *k);       /* NULL: by its plan, or 0 */
-  double (*least_flops)(const Program *p, const Kernel *k); /* NULL: all */
-  int (*parts)(const Kernel *k, KernelPart *part);          /* NULL: 0 */
-  bool (*damage)(Kernel *k);                                /* NULL: false */
+  const char *(*how)(const Program *p, const Kernel *k, const char **why); /* NULL: nothing to say */
+  double (*flops)(const Program *p, const Kernel *k);                      /* NULL: by its plan, or 0 */
+  double (*least_flops)(const Program *p, const Kernel *k);                /* NULL: all */
+  int (*parts)(const Kernel *k, KernelPart *part);                         /* NULL: 0 */
+  bool (*damage)(Kernel *k);                                               /* NULL: false */
 
   void (*interp)(const Program *p, const Kernel *k, double *const *mem, bool round_f32);
   bool interp_only_temporaries;         /* kernel_interp_only() of what steps hand on */
