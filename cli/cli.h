@@ -29,6 +29,7 @@ enum {
   CMD_COMPARE = 1 << 17,
   CMD_SWEEP = 1 << 18,
   CMD_REPORT = 1 << 19,
+  CMD_RECIPES = 1 << 20,
   CMD_ALL = 0x7fffffff
 };
 
@@ -52,7 +53,7 @@ typedef struct {
   const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
-  const char *protocols, *m_val, *export_to;
+  const char *protocols, *m_val, *export_to, *test_data, *rename;
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
@@ -91,7 +92,21 @@ const Command *command_find(const char *name);
 Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), cmd_ir(Cli *c),
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
     cmd_runs(Cli *c), cmd_compare(Cli *c), cmd_sweep(Cli *c), cmd_report(Cli *c), cmd_reduce(Cli *c),
-    cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c), cmd_lsp(Cli *c);
+    cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c), cmd_lsp(Cli *c),
+    cmd_recipes(Cli *c);
+
+/* ---- recipes.c: models on data sets of the paper, by name ---- */
+typedef struct {
+  const char *name, *model;  /* the file, without .jepa, of the folder of models */
+  const char *const *set[3]; /* lists of NAME=VALUE; each ends with NULL, and so do they */
+} PaperRecipe;
+extern const PaperRecipe paper_recipes[];
+const PaperRecipe *recipe_find(const char *name);
+const char *recipe_path(Cli *c, const PaperRecipe *r);
+/* Its settings and after them those of the command line, which go before. ST_USAGE after reporting. */
+Status recipe_settings(Cli *c, const PaperRecipe *r);
+/* Where the command's MODEL is no file but a recipe's name: its file and settings. */
+Status cli_take_recipe(Cli *c, const Command *k);
 
 /* ---- printing.c ---- */
 /* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's

@@ -170,19 +170,65 @@ static Status diff(Cli *c, Tensors *open) {
   return differ ? ST_VERIFY : ST_OK;
 }
 
+/* ---- convert ---- */
+typedef struct {
+  const char *from, *to; /* to NULL: left out */
+} Rule;
+typedef VEC(Rule) Rules;
+
+/* OLD=NEW,OLD=- */
+static Status read_rules(Cli *c, const char *text, Rules *out) {
+  for (const char *p = text; p && *p;) {
+    size_t len = strcspn(p, ","), eq = strcspn(p, "=");
+    if (eq == 0 || eq >= len)
+      return cli_fail(c, ST_USAGE, "--rename needs rules such as OLD=NEW,OLD=-, not '%.*s'", (int)len, p);
+    Rule r = {arena_strndup(c->arena, p, eq), arena_strndup(c->arena, p + eq + 1, len - eq - 1)};
+    if (!strcmp(r.to, "-")) r.to = NULL;
+    vec_push(c->arena, out, r);
+    p += len + (p[len] == ',');
+  }
+  return ST_OK;
+}
+
+/* NULL: the tensor is left out. used[i]: rule i has been of use. */
+static const char *renamed(Cli *c, const Rules *rules, const char *name, bool *used) {
+  for (int i = 0; i < rules->n; i++) {
+    const Rule *r = &rules->v[i];
+    size_t n = strlen(r->from);
+    if (strncmp(name, r->from, n)) continue;
+    used[i] = true;
+    return r->to ? arena_printf(c->arena, "%s%s", r->to, name + n) : NULL;
+  }
+  return name;
+}
+
 /* What the options leave of the tensors, under its new names. */
 static Status choose(Cli *c, Tensors *t) {
   const char *only = OPT(c, only) ? OPT(c, only) : "", *prefix = OPT(c, prefix) ? OPT(c, prefix) : "";
   size_t cut = strlen(only);
   int n = 0;
+  Rules rules = {0};
+  Status s = read_rules(c, OPT(c, rename), &rules);
+  if (s) return s;
+  bool *used = NEWN(c->arena, bool, rules.n + 1);
   for (int i = 0; i < t->t.n; i++) {
     StTensor x = t->t.v[i];
     if (strncmp(x.name, only, cut) || (OPT(c, no_optimizer) && !strncmp(x.name, "optimizer.", 10))) continue;
     if (!x.name[cut]) return cli_fail(c, ST_USAGE, "--only %s leaves no name for '%s'", only, x.name);
-    x.name = arena_printf(c->arena, "%s%s", prefix, x.name + cut);
+    const char *name = renamed(c, &rules, x.name + cut, used);
+    if (!name) continue;
+    if (!*name) return cli_fail(c, ST_USAGE, "--rename leaves no name for '%s'", x.name);
+    x.name = arena_printf(c->arena, "%s%s", prefix, name);
     t->t.v[n++] = x;
   }
   t->t.n = n;
+  for (int i = 0; i < rules.n; i++)
+    if (!used[i])
+      return cli_fail(c, ST_USAGE, "--rename: no tensor's name begins with '%s'", rules.v[i].from);
+  if (n) qsort(t->t.v, (size_t)n, sizeof *t->t.v, by_name);
+  for (int i = 1; i < n; i++)
+    if (!strcmp(t->t.v[i].name, t->t.v[i - 1].name))
+      return cli_fail(c, ST_USAGE, "two tensors would be '%s'", t->t.v[i].name);
   return n ? ST_OK : cli_fail(c, ST_USAGE, "%s has no tensor '%s*'", t->path, only);
 }
 

@@ -22,6 +22,7 @@ Status cmd_eval(Cli *c) {
                    .test_sequences = OPT(c, test_sequences),
                    .retrieval_views = OPT(c, retrieval_views),
                    .data = OPT(c, data),
+                   .test_data = OPT(c, test_data),
                    .export_to = OPT(c, export_to),
                    .best = OPT(c, best),
                    .keep = true,

@@ -13,6 +13,8 @@ const Command command_table[] = {
     {"compare", CMD_COMPARE, cmd_compare, 1, MAX_ARGS, "RUN...",
      "settings that differ, figures and curves of runs", NULL},
     {"report", CMD_REPORT, cmd_report, 1, 1, "RUN", "curves and recipe of a run as a page", NULL},
+    {"recipes", CMD_RECIPES, cmd_recipes, 0, 1, "[NAME]", "the paper's models on its data sets, by name",
+     "\n  Commands that take a MODEL take a NAME too: jepac train NAME --data DIR\n"},
     {"run", CMD_RUN, cmd_run, 1, 1, "MODEL|FILE.ir", "run one entry on given tensors", NULL},
     {"compile", CMD_COMPILE, cmd_compile, 1, 1, "MODEL", "a library that needs no jepac", NULL},
     {"ir", CMD_IR, cmd_ir, 1, 1, "MODEL|FILE.ir", "print a stage of the compiler", NULL},

@@ -8,6 +8,12 @@
 Status explain_memory(Cli *c, const Program *p, Lines *t);
 /* r: the recipe whose step p is, or NULL. */
 Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r);
+/* What this machine can do in a second: one matrix product, one copy; and what a program takes at that. */
+typedef struct {
+  double flops, bytes;
+} Roof;
+Status measure_roof(Cli *c, Roof *r);
+double roof_seconds(const Program *p, const Roof *r);
 Status explain_fusion(Cli *c, const Program *p, Lines *t);
 void put_xml(StrBuf *b, const char *s); /* as text of an XML file */
 /* The arena as an SVG picture: kernels from left to right, offsets upwards, a rectangle a buffer. */

@@ -98,10 +98,6 @@ Status cli_read_trace(Cli *c, const char *path, const Program *p, double **secon
 }
 
 /* ---- the roof ---- */
-typedef struct {
-  double flops, bytes; /* a second */
-} Roof;
-
 /* Multiply-adds of generated code, one thread: seconds of an n x n x n product. */
 static Status time_product(Cli *c, int64_t n, double *seconds) {
   Graph *g = graph_new(c->arena, "roof");
@@ -125,7 +121,7 @@ static Status time_product(Cli *c, int64_t n, double *seconds) {
   return ST_OK;
 }
 
-static Status measure_roof(Cli *c, Roof *r) {
+Status measure_roof(Cli *c, Roof *r) {
   enum { N = 384, COPY = 1 << 25 };
   double best, copy = INFINITY;
   Status s = time_product(c, N, &best);
@@ -142,6 +138,16 @@ static Status measure_roof(Cli *c, Roof *r) {
   int threads = OPT(c, threads) > 0 ? (int)OPT(c, threads) : session_cpus();
   *r = (Roof){2.0 * N * N * N / best * threads, 2.0 * COPY / copy};
   return ST_OK;
+}
+
+static double kernel_bound(const Program *p, int k, const Roof *r) {
+  return fmax(kernel_least_flops(p, &p->kernel.v[k]) / r->flops, p->kernel.v[k].bytes / r->bytes);
+}
+
+double roof_seconds(const Program *p, const Roof *r) {
+  double sum = 0;
+  for (int k = 0; k < p->kernel.n; k++) sum += kernel_bound(p, k, r);
+  return sum;
 }
 
 /* ---- the table ---- */
@@ -221,8 +227,7 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
     int n = program_shares(p, k, t, share, SHARES);
     double whole = 0;
     for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
-    double bound =
-        fmax(kernel_least_flops(p, &p->kernel.v[k]) / roof.flops, p->kernel.v[k].bytes / roof.bytes);
+    double bound = kernel_bound(p, k, &roof);
     for (int i = 0; i < n; i++) {
       double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
       double took = seconds ? seconds[k] * part : 0;

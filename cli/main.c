@@ -56,7 +56,7 @@ static Status dispatch(Cli *c, int argc, char **argv) {
     return ST_OK;
   }
   (void)OPT(c, diagnostics); /* main uses it at the end */
-  if (!(s = cli_dump_begin(c))) s = cli_dump_end(c, k->run(c));
+  if (!(s = cli_take_recipe(c, k)) && !(s = cli_dump_begin(c))) s = cli_dump_end(c, k->run(c));
   return s ? s : options_unused(c, k);
 }
 

@@ -122,6 +122,9 @@ Status measure_aggregate(Eval *e) {
     eval_row(e, arena_printf(e->arena, "  %s", curve_table[curve].label), "%.1f", 100, top1[curve], ms->n);
     series[drawn++] = (Series){curve_table[curve].label, ms->n, m, percent[curve], curve == MEAN_UNTRAINED};
   }
+  /* what a view by itself tells: of saccades the published code's "encoder top-1" */
+  for (int i = 0; i < ms->n; i++)
+    if (ms->v[i] == 1) eval_set(e, "first_view_top1", top1[MEAN][i]);
   task_sizes(e, "aggregate", e->size.epochs);
   report_section(
       e, "Classes from M views",

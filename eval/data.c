@@ -41,8 +41,9 @@ static const ActionNames action_table[] = {
 static const ActionNames pose_names = {"rotation", {".x", ".y", ".z", ".w"}};
 static const ActionNames hue_names = {"hue", {".floor", ".light"}};
 
-static void add_names(Eval *e, int64_t *n, const ActionNames *t, int width) {
+static void add_names(Eval *e, int64_t *n, const ActionNames *t, int width, bool told) {
   for (int i = 0; i < width && *n < e->nact; i++) {
+    e->told[*n] = told;
     e->group[*n] = t->action;
     e->component[(*n)++] = arena_printf(e->arena, "%s%s", t->action, t->part[i]);
   }
@@ -52,22 +53,26 @@ static void name_components(Eval *e) {
   int64_t n = 0;
   const Setting *list = data_setting(e, "actions");
   if (e->rotation) {
-    add_names(e, &n, &pose_names, 4);
-    add_names(e, &n, &hue_names, 2);
+    add_names(e, &n, &pose_names, 4, true);
+    add_names(e, &n, &hue_names, 2, true);
   }
   for (int i = 0; list && list->kind == SET_LIST && i < list->nitem; i++) {
-    const Setting *a = &list->item[i], *on = setting_find(a->item, a->nitem, "action");
+    const Setting *a = &list->item[i], *on = setting_find(a->item, a->nitem, "action"),
+                  *told = setting_find(a->item, a->nitem, "told");
     if (a->kind != SET_CALL || (on && on->num == 0)) continue;
     for (size_t k = 0; k < sizeof action_table / sizeof *action_table; k++) {
       const ActionNames *t = &action_table[k];
       int width = 0;
       while (width < 4 && t->part[width]) width++;
       if (!strcmp(t->action, a->str))
-        add_names(e, &n, t, width == 4 && *t->action == 'j' && e->image.dim[0] == 1 ? 2 : width);
+        add_names(e, &n, t, width == 4 && *t->action == 'j' && e->image.dim[0] == 1 ? 2 : width, !told || told->num != 0);
     }
   }
-  for (; n < e->nact; n++)
+  for (; n < e->nact; n++) {
+    e->told[n] = true;
     e->group[n] = e->component[n] = arena_printf(e->arena, "action %lld", (long long)n);
+  }
+  for (int64_t i = 0; i < e->nact; i++) e->ntold += e->told[i];
 }
 
 Status eval_describe_data(Eval *e) {
@@ -81,7 +86,8 @@ Status eval_describe_data(Eval *e) {
   e->nact = param ? param->shape.dim[2] : action ? action->shape.dim[2] : 0;
   if (e->nact > MAX_ACTION)
     return eval_fail(e, ST_MODEL, "eval knows actions of at most %d components", MAX_ACTION);
-  e->rotation = !strcmp(d->source, "diebench");
+  const Setting *sign = data_setting(e, "sign");
+  e->rotation = strcmp(d->source, "diebench") ? TURN_NONE : sign && !strcmp(sign->str, "free") ? TURN_FREE : TURN_POSITIVE;
   e->classes = data_number(e, "classes", 0);
   static const struct {
     const char *source;
@@ -123,7 +129,8 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   r->spec = make_spec(e, r->batch, views);
   /* With one seed the test samples would have the training samples' actions. */
   uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
-  r->loader = loader_open_all(&r->spec, e->data, r->batch, seed, part == TRAIN, e->diags, &s);
+  const char *folder = part == TEST && e->opt->test_data ? e->opt->test_data : e->data;
+  r->loader = loader_open_all(&r->spec, folder, r->batch, seed, part == TRAIN, e->diags, &s);
   return r->loader ? ST_OK : s;
 }
 
@@ -251,11 +258,24 @@ static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
   q->n += r->rows;
 }
 
+const float *eval_tell(const Eval *e, const float *action, int64_t n, Arena *a) {
+  if (e->ntold == e->nact) return action;
+  float *out = NEWN(a, float, n * e->ntold + 1), *to = out;
+  for (int64_t i = 0; i < n * e->nact; i++)
+    if (e->told[i % e->nact]) *to++ = action[i];
+  return out;
+}
+
+float *eval_embed(const Eval *e, const float *action, int64_t n, Arena *a) {
+  float *out = NEWN(a, float, n * e->nembed + 1);
+  const float *told = eval_tell(e, action, n, a);
+  if (e->embed.k.session) entry_apply(&e->embed, TRAINED, &(EntryInput){"action", told}, 1, n, out);
+  else memcpy(out, told, (size_t)(n * e->nembed) * sizeof *out);
+  return out;
+}
+
 static void embed_actions(const Eval *e, Sequences *q, Arena *a) {
-  q->embedded = q->action;
-  if (!e->embed.k.session) return;
-  q->embedded = NEWN(a, float, q->n *(q->views - 1) * e->nembed);
-  entry_apply(&e->embed, TRAINED, &(EntryInput){"action", q->action}, 1, q->n * (q->views - 1), q->embedded);
+  q->embedded = eval_embed(e, q->action, q->n * (q->views - 1), a);
 }
 
 Status eval_sequences(Eval *e, int part) {

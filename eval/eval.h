@@ -11,6 +11,7 @@ typedef struct {
   const char *m_val;     /* "1,3,5": views aggregated */
   int64_t images, test_images, sequences, test_sequences, retrieval_views;
   const char *data;      /* folder of the data set; NULL: the run's, else where its source looks */
+  const char *test_data; /* of the test part; NULL: the same */
   const char *export_to; /* folder for embeddings, labels and actions; NULL: none */
   bool best;             /* the states of best.safetensors instead of the last ones */
   bool keep;             /* write eval.json and report.html into the run's folder */

@@ -19,7 +19,7 @@ typedef struct {
 } IntList;
 
 typedef struct {
-  IntList m_val, path, hidden, path_hidden;
+  IntList m_val, path, hidden, path_hidden, retrieval_m;
   int64_t images, test_images, sequences, test_sequences, retrieval_images, retrieval_views, epochs,
       action_epochs, path_epochs, redraw;
 } Sizes;
@@ -76,13 +76,15 @@ struct Eval {
   const Recipe *recipe;
   Sizes size;
   int64_t classes, dim, nact, nembed; /* dim: width of an embedding; nact: of an action, 0 none */
+  int64_t ntold;                      /* of its components: what the model is told */
   Shape image;                        /* C, H, W */
-  bool rotation;                      /* actions begin with a quaternion */
+  Turn rotation;                      /* actions begin with a quaternion */
+  bool told[MAX_ACTION];
   const char *component[MAX_ACTION];  /* names of an action's components: "crop.top" */
   const char *group[MAX_ACTION];      /* "crop" */
   int64_t views;                      /* of a sequence */
   int64_t samples[NPART];             /* of the data set; 0: not opened yet */
-  Entry encode, target, predict, embed, aggregate[MAX_M + 1];
+  Entry encode, target, predict, embed, lead, aggregate[MAX_M + 1];
   Images images[NPART];
   Sequences sequences[NPART];
   ProbeCode *probes; /* compiled so far */
@@ -113,6 +115,12 @@ Status eval_describe_data(Eval *e);
 /* Embeddings of the plain images, of the sequences of views; made at the first call. */
 Status eval_images(Eval *e, int part);
 Status eval_sequences(Eval *e, int part);
+
+/* n actions of nact components as the model is given them: the components it is told, embedded if it embeds them;
+   rows of nembed, in a, or the actions themselves. */
+float *eval_embed(const Eval *e, const float *action, int64_t n, Arena *a);
+/* The first of these two steps: rows of ntold. */
+const float *eval_tell(const Eval *e, const float *action, int64_t n, Arena *a);
 
 enum { ZERO_ACTIONS = 1, ZERO_VIEWS = 2 };
 /* The aggregate of the first m views, n rows of e->aggregate[m].width, allocated in a. */

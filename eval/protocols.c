@@ -22,11 +22,12 @@ static const Protocol protocol_table[] = {
     {"r2", plan_r2, measure_r2, {NULL, NULL}, true, "sequences test_sequences redraw action_epochs hidden",
      "R2 of the action between two views, from the concatenation of their embeddings, linear and MLP; R2 of "
      "a view's own parameters from its embedding; confusion of actions"},
-    {"retrieval", NULL, measure_retrieval, {"target", "predict"}, true, "retrieval_images retrieval_views",
+    {"retrieval", NULL, measure_retrieval, {"target", "predict"}, true, "retrieval_images retrieval_views retrieval_m",
      "MRR, H@1, H@5: from an image's first view and the action to each other view, that view is predicted "
      "and looked for among all the other views by cosine; equally near ones share their ranks, so a constant "
      "embedding finds by chance. The predictor's loss (1 - cosine) with the true actions, with those of "
-     "another image, and with zeros"},
+     "another image, and with zeros. Beside it SIE's protocol: all views asked for, the first too, each looked "
+     "for among all. `retrieval_m`: the same from the aggregate of so many views, with entries `aggregate` and `lead`"},
     {"aggregate", plan_aggregate, measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences redraw epochs",
      "top-1 of a linear probe on the aggregate of M views, on the plain mean of the same views' embeddings, "
      "and on that mean with an untrained encoder"},

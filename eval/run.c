@@ -84,16 +84,16 @@ static Status open_entries(Eval *e) {
   const Shape *i = &e->image;
   int64_t most = (4 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
   KnownShape known[] = {{"x", DT_F32, {4, {batch, i->dim[0], i->dim[1], i->dim[2]}}},
-                        {"action", DT_F32, {2, {batch, e->nact}}}};
+                        {"action", DT_F32, {2, {batch, e->ntold}}}};
   Status s = entry_open(e, "encode", known, 1, true, &e->encode);
   if (s) return s;
   e->dim = e->encode.width;
-  e->nembed = e->nact;
-  if (e->nact && entry_offered(e, "embed")) {
+  e->nembed = e->ntold;
+  if (e->ntold && entry_offered(e, "embed")) {
     if ((s = entry_open(e, "embed", known + 1, 1, false, &e->embed))) return s;
     e->nembed = e->embed.width;
   }
-  if (!e->nact || !entry_offered(e, "target") || !entry_offered(e, "predict")) return ST_OK;
+  if (!e->ntold || !entry_offered(e, "target") || !entry_offered(e, "predict")) return ST_OK;
   if ((s = entry_open(e, "target", known, 1, true, &e->target))) return s;
   if ((s = entry_open(e, "predict", known, 2, true, &e->predict))) return s;
   if (e->predict.width == e->target.width) return ST_OK;
@@ -190,8 +190,8 @@ Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, Str
             .json = json_object()};
   Status s = protocols_check(&e);
   if (!s) s = run(&e, json);
-  Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed};
-  for (int i = 0; i < 4; i++) entry_close(all[i]);
+  Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed, &e.lead};
+  for (int i = 0; i < 5; i++) entry_close(all[i]);
   for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
   probes_close(&e);
   st_close(e.states);

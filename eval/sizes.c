@@ -50,6 +50,7 @@ static const struct {
     LIST(path, MAX_M),
     LIST(hidden, 1 << 16),
     LIST(path_hidden, 1 << 16),
+    LIST(retrieval_m, MAX_M),
     COUNT_OR(images, images),
     COUNT_OR(test_images, test_images),
     COUNT_OR(sequences, sequences),
@@ -107,12 +108,15 @@ static Status decide_views(Eval *e) {
   for (int i = 0; i < z->m_val.n; i++) need = z->m_val.v[i] > need ? z->m_val.v[i] : need;
   for (int i = 0; i < z->path.n; i++) need = z->path.v[i] + 1 > need ? z->path.v[i] + 1 : need;
   const Setting *s = setting_find(e->recipe->data.set, e->recipe->data.nset, "per_object");
+  const Setting *test = setting_find(e->recipe->data.set, e->recipe->data.nset, "test_per_object");
+  if (s && test && test->num < s->num) s = test;
   int64_t have = s ? (int64_t)s->num : need > z->retrieval_views ? need : z->retrieval_views;
   if (have < 2) return eval_fail(e, ST_MODEL, "eval needs at least two views of a sample");
   e->views = need < have ? need : have;
   if (z->retrieval_views > have) z->retrieval_views = have;
   drop_beyond(&z->m_val, have);
   drop_beyond(&z->path, have - 1);
+  drop_beyond(&z->retrieval_m, z->retrieval_views - 1);
   if (!z->m_val.n || !z->path.n)
     return eval_fail(e, ST_MODEL, "the data have %lld views of a sample, too few for the M asked for",
                     (long long)have);

@@ -227,15 +227,15 @@ void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double
   arena_free(a);
 }
 
-void stats_action(bool rotation, int64_t n, const float *p, const float *q, float *out) {
+void stats_action(Turn turn, int64_t n, const float *p, const float *q, float *out) {
   int64_t first = 0;
-  if (rotation) {
+  if (turn) {
     double a[4], b[4], between[4];
     for (int i = 0; i < 4; i++) {
       a[i] = p[i];
       b[i] = q[i];
     }
-    quaternion_between(a, b, between);
+    quaternion_between(a, b, turn == TURN_POSITIVE, between);
     for (; first < 4; first++) out[first] = (float)between[first];
   }
   for (int64_t i = first; i < n; i++) out[i] = q[i] - p[i];

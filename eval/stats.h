@@ -29,9 +29,10 @@ void stats_eigenvalues(double *m, int n, double *value);
    each. The largest component of a direction is positive. */
 void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double *share);
 /* The action that leads from a view with parameters p to one with q, n components: their difference; with
-   `rotation` the first four are unit quaternions (scalar last) and give that of P^-1 Q, its scalar not
-   negative. */
-void stats_action(bool rotation, int64_t n, const float *p, const float *q, float *out);
+   a turn the first four are unit quaternions (scalar last) and give that of P^-1 Q, its scalar not negative, or its
+   sign free. */
+typedef enum { TURN_NONE, TURN_POSITIVE, TURN_FREE } Turn;
+void stats_action(Turn turn, int64_t n, const float *p, const float *q, float *out);
 /* Bins of equal count: edges[bins - 1] inner edges of column d of x[n][dim]. */
 void stats_edges(const float *x, int64_t n, int64_t dim, int64_t d, int bins, double *edge);
 int stats_bin(double v, const double *edge, int bins);

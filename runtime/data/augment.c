@@ -85,10 +85,14 @@ static void do_jitter(Work *w, const Augment *a) {
     put(w, a, u[i]);
   }
   if (!done) return;
-  if (a->amount[0] > 0) pixels_brightness(&w->now, (float)u[0]);
-  if (a->amount[1] > 0) pixels_contrast(&w->now, (float)u[1]);
-  if (n == 4 && a->amount[2] > 0) pixels_saturation(&w->now, (float)u[2]);
-  if (n == 4 && a->amount[3] > 0) pixels_hue(&w->now, (float)u[3]);
+  static void (*const change[])(Image *, float) = {pixels_brightness, pixels_contrast, pixels_saturation,
+                                                   pixels_hue};
+  int order[] = {0, 1, 2, 3};
+  for (int i = 0; i < n; i++) {
+    int k = a->shuffled ? i + (int)rng_below(w->rng, (uint32_t)(n - i)) : i, now = order[k];
+    order[k] = order[i];
+    if (a->amount[now] > 0) change[now](&w->now, (float)u[now]);
+  }
 }
 
 static void do_blur(Work *w, const Augment *a) {
@@ -171,9 +175,12 @@ static bool read_jitter(const Setting *s, Augment *a) {
   a->amount[1] = get_number(s, "contrast", a->amount[0]);
   a->amount[2] = get_number(s, "saturation", a->amount[0]);
   a->amount[3] = get_number(s, "hue", 0);
+  static const char *const words[] = {"fixed", "random"};
+  int order = get_word(s, "order", words, 2);
+  a->shuffled = order == 1;
   for (int i = 0; i < 4; i++)
     if (!(a->amount[i] >= 0)) return false;
-  return a->amount[3] <= 0.5;
+  return order >= 0 && a->amount[3] <= 0.5;
 }
 
 static bool read_blur(const Setting *s, Augment *a) {
@@ -195,6 +202,7 @@ static bool read_saccade(const Setting *s, Augment *a) {
   double patch = get_number(s, "patch", 0);
   int word = get_word(s, "saliency", words, 3);
   a->inhibit = get_number(s, "inhibit", 16);
+  a->square = get_number(s, "square", 0) != 0;
   a->saliency = (Saliency)word;
   if (!(patch >= 0 && patch <= 4096)) return false;
   a->patch = (int)patch;
@@ -261,6 +269,7 @@ Status augmenter_init(Augmenter *g, const Setting *list, int channels, int heigh
     a->kind = (AugmentKind)k;
     a->p = get_number(s, "p", a->p);
     a->action = get_number(s, "action", a->action) != 0;
+    a->told = get_number(s, "told", 1) != 0;
     if (!(a->p >= 0 && a->p <= 1) || !kinds[k].read(s, a)) {
       diag_error(d, s->loc, "the arguments of %s are out of range", kinds[k].name);
       return ST_MODEL;
@@ -273,7 +282,8 @@ Status augmenter_init(Augmenter *g, const Setting *list, int channels, int heigh
       g->saccade = a;
       if (!a->patch) a->patch = size;
     }
-    if (a->action) g->components += k == AUG_JITTER && channels == 1 ? 2 : kinds[k].width;
+    int width = k == AUG_JITTER && channels == 1 ? 2 : kinds[k].width;
+    for (int c = 0; c < width && a->action; c++) g->told[g->components++] = a->told;
   }
   return ST_OK;
 }

@@ -24,15 +24,17 @@ typedef enum { SALIENCY_SPECTRAL, SALIENCY_UNIFORM, SALIENCY_MAPS } Saliency;
 
 typedef struct {
   AugmentKind kind;
-  bool action;               /* its parameters are components */
+  bool action, told;         /* its parameters are components; of those, ones that `actions` has */
   double p;                  /* probability that it is done */
   double lo, hi;             /* rotate: degrees; crop: area fraction; blur: sigma; solarize: threshold */
   double ratio_lo, ratio_hi; /* crop */
   double amount[4];          /* jitter: brightness, contrast, saturation, hue */
+  bool shuffled;             /* jitter: these in random order */
   Filter filter;             /* crop */
   int kernel;                /* blur */
   int patch;                 /* saccade, with the next two */
   double inhibit;
+  bool square; /* what is inhibited, else a circle */
   Saliency saliency;
 } Augment;
 
@@ -42,6 +44,7 @@ typedef struct {
   int channels, height, width; /* of the image */
   int size;                    /* of the view: size x size */
   int components;              /* numbers that describe a view */
+  bool told[MAX_COMPONENTS];   /* those of them that `actions` has */
   const Augment *saccade;      /* NULL: none; needs a fixation for each view */
 } Augmenter;
 

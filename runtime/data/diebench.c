@@ -59,7 +59,7 @@ static Pose pose_of(const DataSet *s, const uint8_t *entry) {
   double latent[LATENTS];
   Pose p;
   memcpy(latent, entry + entry_bytes(s) - sizeof latent, sizeof latent);
-  quaternion_of_euler(latent, p.q);
+  quaternion_of_euler(latent, s->positive, p.q);
   p.hue[0] = latent[FLOOR_HUE];
   p.hue[1] = latent[LIGHT_HUE];
   return p;
@@ -94,7 +94,7 @@ static bool fill_object(const DataSet *s, const Fill *f, Reason *why) {
     if (!entry) return false;
     Pose now = pose_of(s, entry);
     double q[4];
-    quaternion_between(before.q, now.q, q);
+    quaternion_between(before.q, now.q, s->positive, q);
     put_row(s, f->out[FIELD_PARAMS], v, now.q, now.hue[0], now.hue[1]);
     if (v > 0)
       put_row(s, f->out[FIELD_ACTIONS], v - 1, q, now.hue[0] - before.hue[0], now.hue[1] - before.hue[1]);
@@ -174,11 +174,13 @@ Status open_diebench(Opening *o) {
   DataSet *s = o->s;
   const char *names[] = {o->train ? "train_images.npy" : "val_images.npy", NULL};
   double classes = source_number(o, "classes", 55), each = source_number(o, "per_object", 50),
-         cache = source_number(o, "cache", 256);
+         cache = source_number(o, "cache", 256), test = source_number(o, "test_per_object", each);
+  if (!o->train) each = test;
   s->channels = 3;
   s->colour = source_number(o, "colour", 0) != 0;
   s->skip_bad = source_number(o, "skip_bad", 0) != 0;
-  s->components = s->colour ? 6 : 4;
+  s->positive = strcmp(source_word(o, "sign", "positive"), "free") != 0;
+  s->given = s->components = s->colour ? 6 : 4;
   Status st = source_views(o, 128, mean, std);
   if (st) return st;
   double load = source_number(o, "load", s->size);

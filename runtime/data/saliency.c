@@ -111,14 +111,15 @@ static int draw_any(Rng *r, const float *map, int n) {
   return i;
 }
 
-void saliency_fixations(Rng *r, float *map, int h, int w, double inhibit, int n, Fixation *out) {
+void saliency_fixations(Rng *r, float *map, int h, int w, double inhibit, bool square, int n, Fixation *out) {
   for (int k = 0; k < n; k++) {
     int at = draw(r, map, h * w);
     if (at < 0) at = draw_any(r, map, h * w);
     out[k] = (Fixation){at / w, at % w};
     for (int i = 0; i < h * w; i++) { /* -1: inhibited */
       double dy = i / w - out[k].y, dx = i % w - out[k].x;
-      if (dy * dy + dx * dx <= inhibit * inhibit) map[i] = -1;
+      double far = square ? fmax(fabs(dy), fabs(dx)) : sqrt(dy * dy + dx * dx);
+      if (far <= inhibit) map[i] = -1;
     }
   }
 }

@@ -9,7 +9,8 @@ int64_t saliency_room(int channels, int h, int w);
 /* map: h x w numbers, not negative: the spectral residual of the image. */
 void saliency_spectral(const Image *in, float *map, float *room);
 /* n fixations: each a pixel with probability proportional to its value in the map, outside circles of radius
-   `inhibit` around the earlier ones while any pixel is. The map is used up. */
-void saliency_fixations(Rng *r, float *map, int h, int w, double inhibit, int n, Fixation *out);
+   `inhibit` around the earlier ones (`square`: squares with sides of twice that) while any pixel is. The map is
+   used up. */
+void saliency_fixations(Rng *r, float *map, int h, int w, double inhibit, bool square, int n, Fixation *out);
 
 #endif

@@ -1,7 +1,6 @@
 /* The table of sources, the settings image sources share, and the views of an image: bytes to floats,
    augmented, normalised, with the parameters as actions. */
 #include "runtime/data/source.h"
-#include "runtime/npy.h"
 #include "runtime/data/cache.h"
 #include "runtime/data/saliency.h"
 
@@ -89,21 +88,43 @@ void source_normalise(const DataSet *s, const float *from, float *to, int side) 
     for (int i = c * plane; i < (c + 1) * plane; i++) to[i] = from[i] * s->scale[c] + s->shift[c];
 }
 
-static void find_fixations(const DataSet *s, const Fill *f, const Image *image, Fixation *at, float *room) {
+static bool find_fixations(const DataSet *s, const Fill *f, const Image *image, Fixation *at, float *room,
+                           Reason *why) {
   const Augment *a = s->augment.saccade;
   int n = s->height * s->width;
   float *map = room;
   if (a->saliency == SALIENCY_SPECTRAL) {
     saliency_spectral(image, map, room + n);
   } else if (a->saliency == SALIENCY_MAPS) {
-    const float *from = s->map + (size_t)f->sample * s->map_h * s->map_w;
-    for (int i = 0; i < n; i++)
-      map[i] = from[i / s->width * s->map_h / s->height * s->map_w + i % s->width * s->map_w / s->width];
+    if (!maps_read(&s->maps, f->sample, s->path ? s->path[f->sample] : NULL, map, s->height, s->width, why))
+      return false;
   } else {
     for (int i = 0; i < n; i++) map[i] = 1;
   }
   Rng r = rng_stream(f->seed, (uint32_t)f->epoch, (uint32_t)f->sample, 0xfffffffeu);
-  saliency_fixations(&r, map, s->height, s->width, a->inhibit, s->views, at);
+  saliency_fixations(&r, map, s->height, s->width, a->inhibit, a->square, s->views, at);
+  return true;
+}
+
+/* What torch.nn.functional.normalize makes of each parameter over the views, were there as many as `normalise`. */
+static void normalise(const DataSet *s, double *u) {
+  int a = s->components;
+  for (int i = 0; i < a && s->normalise; i++) {
+    double sum = 0;
+    for (int v = 0; v < s->views; v++) sum += u[v * a + i] * u[v * a + i];
+    double factor = sqrt((double)s->views / s->normalise) / fmax(sqrt(sum), 1e-12);
+    for (int v = 0; v < s->views; v++) u[v * a + i] *= factor;
+  }
+}
+
+static void put_actions(const DataSet *s, const Fill *f, double *u) {
+  int a = s->components;
+  float *param = f->out[FIELD_PARAMS], *action = f->out[FIELD_ACTIONS];
+  normalise(s, u);
+  for (int i = 0; i < s->views * a && param; i++) param[i] = (float)u[i];
+  for (int v = 1; v < s->views && action; v++)
+    for (int i = 0; i < a; i++)
+      if (s->augment.told[i]) *action++ = (float)(u[v * a + i] - u[(v - 1) * a + i]);
 }
 
 static bool fill_image(const DataSet *s, const Fill *f, Reason *why) {
@@ -122,21 +143,17 @@ static bool fill_image(const DataSet *s, const Fill *f, Reason *why) {
     if (!same) pixels_resize(&whole, (Box){0, 0, s->height, s->width}, FILTER_BILINEAR, &small, work);
     source_normalise(s, same ? image : view, f->out[FIELD_IMAGE], s->size);
   }
-  double before[MAX_COMPONENTS], now[MAX_COMPONENTS];
+  double u[MAX_VIEWS * MAX_COMPONENTS];
   Fixation at[MAX_VIEWS] = {{0, 0}};
-  if (views && s->augment.saccade) find_fixations(s, f, &whole, at, work);
+  if (views && s->augment.saccade && !find_fixations(s, f, &whole, at, work, why)) return false;
   for (int v = 0; v < s->views && views; v++) {
     Rng r = rng_stream(f->seed, (uint32_t)f->epoch, (uint32_t)f->sample, (uint32_t)v);
     const Augmenter *g = v + 1 == s->views ? s->last : &s->augment;
-    augment_view(g, &r, image, at[v], view, now, work);
+    augment_view(g, &r, image, at[v], view, u + v * a, work);
     if (f->out[FIELD_VIEWS])
       source_normalise(s, view, (float *)f->out[FIELD_VIEWS] + (int64_t)v * cut, s->size);
-    for (int i = 0; i < a && f->out[FIELD_PARAMS]; i++)
-      ((float *)f->out[FIELD_PARAMS])[v * a + i] = (float)now[i];
-    for (int i = 0; i < a && f->out[FIELD_ACTIONS] && v > 0; i++)
-      ((float *)f->out[FIELD_ACTIONS])[(v - 1) * a + i] = (float)(now[i] - before[i]);
-    memcpy(before, now, sizeof before);
   }
+  if (views) put_actions(s, f, u);
   return true;
 }
 
@@ -165,31 +182,6 @@ Status source_views(Opening *o, int size, const double *mean, const double *std)
   return ST_OK;
 }
 
-static Status open_maps(Opening *o, const char *home) {
-  DataSet *s = o->s;
-  const char *part = o->train ? source_word(o, "split", "train") : "test";
-  const char *path = arena_printf(o->a, "%s/saliency-%s.npy", home, part);
-  MappedFile *m = &s->mapped[1];
-  NpyArray a;
-  if (file_map(m, path, o->d) != ST_OK) return ST_FILE;
-  const char *wrong = npy_parse(m->p, m->n, &a);
-  if (wrong) return source_bad(o, "%s: %s", path, wrong);
-  if (a.kind != 'f' || a.size != 4 || (uintptr_t)a.data % sizeof(float) || a.shape.rank != 3 ||
-      a.shape.dim[1] < 1 || a.shape.dim[2] < 1 || a.shape.dim[1] > 4096 || a.shape.dim[2] > 4096)
-    return source_bad(o, "%s: saliency maps are f32[samples, height, width]", path);
-  if (a.shape.dim[0] != s->samples)
-    return source_bad(o, "%s holds %lld maps, but there are %lld images", path, (long long)a.shape.dim[0],
-                      (long long)s->samples);
-  s->map_h = (int)a.shape.dim[1];
-  s->map_w = (int)a.shape.dim[2];
-  s->map = (const float *)(const void *)a.data;
-  for (int64_t i = 0; i < a.count; i++)
-    if (!(s->map[i] >= 0 && s->map[i] <= 1e30f))
-      return source_bad(o, "%s: saliency %g of image %lld is negative or not finite", path, (double)s->map[i],
-                        (long long)(i / (s->map_h * s->map_w)));
-  return ST_OK;
-}
-
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 Status source_images(Opening *o, int size, const double *mean, const double *std, const char *home) {
@@ -208,7 +200,17 @@ Status source_images(Opening *o, int size, const double *mean, const double *std
     return source_wrong(o,
                         "the actions of the last view (`target`) have %d components, those of the others %d",
                         s->last->components, s->components);
-  if (s->augment.saccade && s->augment.saccade->saliency == SALIENCY_MAPS && (st = open_maps(o, home)))
+  if (memcmp(s->last->told, s->augment.told, sizeof s->augment.told))
+    return source_wrong(o, "`target` tells models other actions than `actions`");
+  for (int i = 0; i < s->components; i++) s->given += s->augment.told[i];
+  double unit = source_number(o, "normalise", 0);
+  if (!(unit >= 0 && unit <= MAX_VIEWS))
+    return source_wrong(o, "normalise is a number of views, not %g", unit);
+  s->normalise = (int)unit;
+  s->maps.home = home;
+  if (s->augment.saccade && s->augment.saccade->saliency == SALIENCY_MAPS && !s->path &&
+      (st = maps_open(&s->maps, &s->mapped[1], home, o->train ? source_word(o, "split", "train") : "test",
+                      s->samples, o->a, o->d)))
     return st;
   int64_t pixels = (int64_t)s->height * s->width,
           work = most(augment_room(&s->augment), s->channels * pixels);
@@ -266,7 +268,7 @@ int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) 
     columns_type(s->columns, k, dt, sample);
     return FIELD_ARRAY + k;
   }
-  bool actions = s->components >= 1, images = s->label != NULL;
+  bool actions = s->given >= 1, params = s->components >= 1, images = s->label != NULL;
   struct {
     const char *name;
     FieldKind kind;
@@ -276,8 +278,8 @@ int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) 
   } field[] = {
       {"image", FIELD_IMAGE, DT_F32, true, {3, {s->channels, s->size, s->size}}},
       {"views", FIELD_VIEWS, DT_F32, true, {4, {s->views, s->channels, s->size, s->size}}},
-      {"actions", FIELD_ACTIONS, DT_F32, s->views >= 2 && actions, {2, {s->views - 1, s->components}}},
-      {"params", FIELD_PARAMS, DT_F32, images && actions, {2, {s->views, s->components}}},
+      {"actions", FIELD_ACTIONS, DT_F32, s->views >= 2 && actions, {2, {s->views - 1, s->given}}},
+      {"params", FIELD_PARAMS, DT_F32, images && params, {2, {s->views, s->components}}},
       {"label", FIELD_LABEL, DT_I64, true, {0, {0}}},
       {"x", FIELD_X, DT_F32, s->features >= 1, {1, {s->features}}},
       {"tokens", FIELD_TOKENS, DT_I64, s->tokens >= 1, {1, {s->tokens}}},

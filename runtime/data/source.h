@@ -3,6 +3,7 @@
 #define JEPAC_RUNTIME_DATA_SOURCE_H
 
 #include "runtime/data/augment.h"
+#include "runtime/data/maps.h"
 #include "runtime/data/picture.h"
 #include "runtime/file.h"
 
@@ -35,6 +36,8 @@ typedef struct Columns Columns;
 struct DataSet {
   int64_t samples;
   int classes, channels, height, width, size, views, components;
+  int given;                /* of the components: how many `actions` has */
+  int normalise;            /* parameters become unit vectors over as many views; 0: not */
   int64_t features, tokens; /* synthetic: extents of x and tokens */
   float scale[4], shift[4]; /* 0..1 -> normalised: p * scale + shift */
   const int32_t *label;
@@ -48,15 +51,14 @@ struct DataSet {
   const uint8_t *(*pixels)(const DataSet *s, int64_t sample, uint8_t *bytes, Reason *why);
   Augmenter augment, target; /* target: of the last view */
   Augmenter *last;           /* &target or &augment */
-  const float *map;          /* saliency maps, map_h x map_w each; NULL: none */
-  int map_h, map_w;
+  Maps maps;                 /* saliency maps */
 
   const uint8_t *record; /* samples in memory: `stride` bytes apart */
   int64_t stride;
   const char *const *path; /* files: a picture each, or a folder each */
   bool exact;              /* pictures of another size are refused rather than resized */
   int per_object;          /* diebench: pictures in a folder */
-  bool colour;
+  bool colour, positive;   /* diebench: hues are actions; the sign of quaternions is fixed */
   Cache *cache;
   Columns *columns; /* of `arrays` */
   void (*close_columns)(Columns *c);

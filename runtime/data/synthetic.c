@@ -34,7 +34,7 @@ Status open_synthetic(Opening *o) {
   s->views = (int)source_number(o, "views", 1);
   s->size = (int)source_number(o, "size", 32);
   s->channels = (int)source_number(o, "channels", 3);
-  s->components = (int)source_number(o, "action_dim", 0);
+  s->given = s->components = (int)source_number(o, "action_dim", 0);
   s->classes = (int)source_number(o, "classes", 10);
   s->features = (int64_t)source_number(o, "features", 0);
   s->tokens = (int64_t)source_number(o, "tokens", 0);

@@ -197,7 +197,7 @@ Status render_dataset(const RenderJob *j, Diags *d) {
     for (int v = 0; v < j->views && st == ST_OK; v++) {
       Scene s = draw_scene(j, k, v, (const double(*)[3])colour);
       renderer_draw(r, &m, &s, rgb);
-      quaternion_of_euler(s.angle, q + (k * j->views + v) * 4);
+      quaternion_of_euler(s.angle, true, q + (k * j->views + v) * 4);
       st = write_view(folder, v, j->size, rgb, &s, d);
     }
     if (j->progress && st == ST_OK) j->progress(k + 1, j->objects);

@@ -166,7 +166,7 @@ static void shade(const Light *l, const double p[3], const double normal[3], con
 
 static void place(Renderer *r, const Mesh *m, const Scene *s, const Camera *eye, const Camera *lamp) {
   double q[4];
-  quaternion_of_euler(s->angle, q);
+  quaternion_of_euler(s->angle, true, q);
   r->world.n = r->eye.n = r->lamp.n = 0;
   for (int i = 0; i < m->vertex.n; i++) {
     Vertex v;

@@ -76,6 +76,25 @@ $ rm -rf x bad; cp -r p/folder x && echo > x/train/a/Thumbs.db && mv x/train/b/1
 $ rm -rf x bad; cp -r p/folder x && rm x/train/b/*; onpictures folder --data x --out bad
   jepac: error: x/train/b holds no images
   exit 3
+$ rm -rf x bad; cp -r p/folder x; for k in 0 1 2 3; do for c in a b; do mkmap x/saliency/train/$c/${k}_sal.npy '<f4' '(64, 64)' 4096; done; done; mv x/saliency/train/a/1_sal.npy x/saliency/train/a/1-sal.npy; onpictures looking --data x --out runs/looking
+$ rm -rf bad; rm x/saliency/train/a/1-sal.npy; onpictures looking --data x --out bad 2>&1 | sed 's/ (.*//'
+  jepac: error: x/train/a/1.jpg: there is no saliency map of it
+$ rm -rf bad; mkmap x/saliency/train/a/1_sal.npy '<f4' '(4096,)' 4096; onpictures looking --data x --out bad
+  jepac: error: x/saliency/train/a/1_sal.npy: a saliency map is floats of shape [height, width]
+  exit 3
+$ rm -rf bad; mkmap x/saliency/train/a/1_sal.npy '<f4' '(64, 64)' 100; onpictures looking --data x --out bad
+  jepac: error: x/saliency/train/a/1_sal.npy: it is shorter than its shape says (truncated?)
+  exit 3
+$ rm -rf bad; mkmap x/saliency/train/a/1_sal.npy '<f4' '(1, 64, 64)' 4096 0; onpictures looking --data x --out bad
+  jepac: error: x/saliency/train/a/1_sal.npy: the map is zero everywhere
+  exit 3
+$ rm -rf bad; mkmap x/saliency/train/a/1_sal.npy '<f8' '(64, 64)' 4096 nan; onpictures looking --data x --out bad
+  jepac: error: x/saliency/train/a/1_sal.npy: the map holds a number that is not finite
+  exit 3
+$ rm -rf bad; cp -r p/stl x; onpictures maps --data x/stl --out bad
+  jepac: error: cannot read x/stl/saliency_train.npy: No such file or directory
+  jepac: note: saliency = "maps" reads a map of each image, f32[samples, height, width], from this file or x/stl/train/saliency_train.npy; saliency = "spectral" needs none
+  exit 3
 $ rm -rf x; cp -r p/folder x && rm -r x/train/b; onpictures folder --data x --out bad
   jepac: error: x/train holds 1 class folders, but classes = 2
   exit 3

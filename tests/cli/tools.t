@@ -58,6 +58,24 @@ $ jepac ckpt convert run net.safetensors --only net. --no-optimizer --prefix hea
   4 tensors, 314 elements, 1.23 KiB
 $ jepac ckpt convert net.safetensors again.safetensors --only head. --prefix net. && jepac run tiny.jepa --set B=4 --random --params again.safetensors -q && jepac ckpt diff again.safetensors run | tail -1
   8 tensors differ (-v shows all)
+$ jepac ckpt convert run named.safetensors --only net. --no-optimizer --rename 0.=first.,2.bias=-,2.=second. && jepac ckpt ls named.safetensors | cut -c1-36
+  tensor                              
+  first.bias                          
+  first.weight                        
+  second.weight                       
+  3 tensors, 304 elements, 1.19 KiB
+$ jepac ckpt convert run none.safetensors --rename nett.=net.
+  jepac: error: --rename: no tensor's name begins with 'nett.'
+  exit 2
+$ jepac ckpt convert run none.safetensors --no-optimizer --rename net.0.=net.2.
+  jepac: error: two tensors would be 'net.2.bias'
+  exit 2
+$ jepac ckpt convert run none.safetensors --rename net.0.
+  jepac: error: --rename needs rules such as OLD=NEW,OLD=-, not 'net.0.'
+  exit 2
+$ jepac ckpt convert run none.safetensors --only net.0. --rename weight=
+  jepac: error: --rename leaves no name for 'net.0.weight'
+  exit 2
 $ jepac ckpt convert run none.safetensors --only nett.
   jepac: error: run has no tensor 'nett.*'
   exit 2

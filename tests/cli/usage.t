@@ -10,6 +10,7 @@ $ jepac
     runs     DIR...           list the runs in folders
     compare  RUN...           settings that differ, figures and curves of runs
     report   RUN              curves and recipe of a run as a page
+    recipes  [NAME]           the paper's models on its data sets, by name
     run      MODEL|FILE.ir    run one entry on given tensors
     compile  MODEL            a library that needs no jepac
     ir       MODEL|FILE.ir    print a stage of the compiler

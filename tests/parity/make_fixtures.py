@@ -43,6 +43,7 @@ import torch
 from safetensors.torch import save_file
 
 import baselines
+import published
 import reference as ref
 import zoo
 
@@ -139,6 +140,9 @@ CASES = {
         returns=["loss", "agg", "z"],
     ),
     **baselines.CASES,
+    **published.cases(
+        baselines.pair, baselines.sequence, lambda: {"views": baselines.images(baselines.BATCH, 3)}
+    ),
     **zoo.CASES,
 }
 
@@ -350,6 +354,9 @@ def write(name, spec, folder, seed, check, kinks=True):
     seed = spec["seed"] if seed is None else seed
     model, inputs = build(spec, seed, kinks)
     files, losses = compute(spec, model, inputs)
+    calculated = files
+    if "rename" in spec:
+        files = {stem: spec["rename"](tensors, spec["model"]) for stem, tensors in files.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for stem, tensors in files.items():
         to_file(tensors, folder / f"{stem}.safetensors")
@@ -367,7 +374,7 @@ def write(name, spec, folder, seed, check, kinks=True):
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{name}: loss {files['outputs']['loss'].item():.9f}, {size / 1e6:.2f} MB")
     if check:
-        calibrate(spec, files, losses)
+        calibrate(spec, calculated, losses)
 
 
 def main():

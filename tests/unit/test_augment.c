@@ -116,14 +116,16 @@ START_TEST(like_torchvision) {
 END_TEST
 
 START_TEST(like_scipy_rotations) {
-  NpyArray a = read_array("tests/fixtures/augment/quaternions.npy");
+  bool positive = !_i;
+  NpyArray a = read_array(positive ? "tests/fixtures/augment/quaternions.npy"
+                                   : "tests/fixtures/augment/quaternions_free.npy");
   ck_assert(a.shape.rank == 2 && a.shape.dim[1] == 14);
   for (int64_t i = 0; i < a.shape.dim[0]; i++) {
     double x[14], p[4], q[4], rel[4];
     for (int k = 0; k < 14; k++) x[k] = npy_number(&a, i * 14 + k);
-    quaternion_of_euler(x, q);
-    quaternion_of_euler(x + 3, p);
-    quaternion_between(p, q, rel);
+    quaternion_of_euler(x, positive, q);
+    quaternion_of_euler(x + 3, positive, p);
+    quaternion_between(p, q, positive, rel);
     for (int k = 0; k < 4; k++) {
       ck_assert_double_eq_tol(q[k], x[6 + k], 1e-12);
       ck_assert_double_eq_tol(rel[k], x[10 + k], 1e-12);
@@ -265,7 +267,7 @@ START_TEST(fixations_follow_the_map) {
     memset(map, 0, sizeof map);
     map[3 * W + 4] = 1, map[15 * W + 25] = 2, map[3 * W + 6] = 1; /* the first and third are close */
     Rng r = rng_stream(1, t, 0, 0);
-    saliency_fixations(&r, map, H, W, 5, N, f);
+    saliency_fixations(&r, map, H, W, 5, false, N, f);
     int first = f[0].y * W + f[0].x, second = f[1].y * W + f[1].x;
     count[0] += first == 3 * W + 4, count[1] += first == 15 * W + 25, count[2] += first == 3 * W + 6;
     if (first == 15 * W + 25) ck_assert(second == 3 * W + 4 || second == 3 * W + 6);
@@ -280,8 +282,42 @@ START_TEST(fixations_follow_the_map) {
   for (int i = 0; i < H * W; i++) map[i] = 1; /* inhibition of everything: still N fixations */
   Fixation f[N];
   Rng r = rng_stream(1, 0, 0, 0);
-  saliency_fixations(&r, map, H, W, 1000, N, f);
+  saliency_fixations(&r, map, H, W, 1000, false, N, f);
   for (int a = 0; a < N; a++) ck_assert(f[a].y >= 0 && f[a].y < H && f[a].x >= 0 && f[a].x < W);
+  /* a square: the corner is inhibited, which a circle leaves; one pixel further is not */
+  for (int square = 0; square < 2; square++)
+    for (int far = 5; far < 7; far++) {
+      memset(map, 0, sizeof map);
+      map[9 * W + 9] = 1, map[(9 + far) * W + 9 + far] = 1e-9f, map[9 * W + 29] = 1e-12f;
+      r = rng_stream(1, 0, 0, 0);
+      saliency_fixations(&r, map, H, W, 5, square, 2, f);
+      ck_assert_int_eq(f[1].x, square && far == 5 ? 29 : 9 + far);
+    }
+}
+END_TEST
+
+/* In random order jitter gives other pictures for the same numbers, in the fixed one the same. */
+START_TEST(jitter_in_random_order) {
+  enum { S = 6, VIEWS = 40 };
+  float image[3 * S * S], view[2][3 * S * S];
+  double u[2][4];
+  int differ = 0;
+  for (int i = 0; i < 3 * S * S; i++) image[i] = (float)(i * 37 % 101) / 101;
+  for (uint32_t k = 0; k < VIEWS; k++) {
+    for (int random = 0; random < 2; random++) {
+      Setting args[] = {num("hue", 0.1), word("order", random ? "random" : "fixed")};
+      Setting call = {.kind = SET_CALL, .str = "jitter", .nitem = 2, .item = args};
+      Setting list = {.kind = SET_LIST, .nitem = 1, .item = &call};
+      Augmenter g;
+      ck_assert_int_eq(augmenter_init(&g, &list, 3, S, S, S, diags), ST_OK);
+      Rng r = rng_stream(3, k, 0, 0);
+      augment_view(&g, &r, image, (Fixation){0, 0}, view[random], u[random],
+                   NEWN(arena, float, augment_room(&g)));
+    }
+    ck_assert(!memcmp(u[0], u[1], sizeof u[0]));
+    differ += memcmp(view[0], view[1], sizeof view[0]) != 0;
+  }
+  ck_assert_int_ge(differ, VIEWS / 2);
 }
 END_TEST
 
@@ -339,11 +375,12 @@ int main(void) {
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_set_timeout(t, 60);
   tcase_add_test(t, like_torchvision);
-  tcase_add_test(t, like_scipy_rotations);
+  tcase_add_loop_test(t, like_scipy_rotations, 0, 2);
   tcase_add_test(t, parameters_are_those_used);
   tcase_add_test(t, bad_arguments);
   tcase_add_test(t, saliency_finds_the_odd_one);
   tcase_add_test(t, fixations_follow_the_map);
+  tcase_add_test(t, jitter_in_random_order);
   tcase_add_test(t, arrays_of_all_kinds);
   suite_add_tcase(s, t);
   return run_suite(s);

@@ -37,8 +37,40 @@ static const char *const cases[] = {
     "seq_jepa_transformer",
     "seq_jepa_predictor",
     "seq_jepa_neither",
+    "published_simclr",
+    "published_sen",
+    "published_equimod",
+    "published_vicreg",
+    "published_vicreg_traj",
+    "published_sie",
+    "published_byol",
+    "published_cond_byol",
+    "published_conv_ijepa",
+    "published_seq_jepa",
+    "published_saccades",
+    "published_poses",
+    "published_raw",
+    "contextssl",
 };
-enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6 };
+/* Fixtures of tests/parity/published.py, and which model file with which settings has that form. */
+static const struct {
+  const char *name, *file;
+  NameValue set[5];
+} published[] = {
+    {"published_simclr", "simclr", {{"published", "true"}}},
+    {"published_sen", "sen", {{"published", "true"}}},
+    {"published_equimod", "equimod", {{"published", "true"}}},
+    {"published_vicreg", "vicreg", {{"published", "true"}}},
+    {"published_vicreg_traj", "vicreg_traj", {{"published", "true"}}},
+    {"published_sie", "sie", {{"published", "true"}}},
+    {"published_byol", "byol", {{"published", "true"}, {"out", "6"}}},
+    {"published_cond_byol", "cond_byol", {{"published", "true"}, {"out", "6"}}},
+    {"published_conv_ijepa", "conv_ijepa", {{"published", "true"}, {"head", "8"}, {"out", "6"}}},
+    {"published_saccades", "published_seq_jepa", {{"action_kind", "saccades"}, {"action_dim", "2"}}},
+    {"published_poses", "published_seq_jepa", {{"action_kind", "poses"}}},
+    {"published_raw", "published_seq_jepa", {{"action_kind", "poses"}, {"proj", "0"}}},
+};
+enum { NCASE = sizeof cases / sizeof *cases, NLAYER = 6, NPUBLISHED = 14 };
 
 typedef struct {
   Arena *a;
@@ -74,6 +106,12 @@ static void open_case(Case *c, const char *name, int parts, const NameValue *set
     known[i] = (KnownShape){t->name, t->dt, t->shape};
     known[i].shape.dim[0] /= parts;
   }
+  for (size_t i = 0; i < sizeof published / sizeof *published; i++)
+    if (!strcmp(name, published[i].name)) {
+      name = published[i].file;
+      set = published[i].set;
+      for (nset = 0; nset < 5 && set[nset].name; nset++) {}
+    }
   FrontendOptions o = {
       .set = set, .nset = nset, .known = known, .nknown = st_count(c->inputs), .std_dir = "models"};
   char path[256];
@@ -378,10 +416,15 @@ int main(void) {
   Suite *s = suite_create("parity");
   TCase *t = tcase_create("parity");
   tcase_set_timeout(t, 600);
-  tcase_add_loop_test(t, forward_and_gradients, 0, NCASE);
-  tcase_add_loop_test(t, evaluation, 0, NCASE);
+  tcase_add_loop_test(t, forward_and_gradients, 0, NCASE - NPUBLISHED);
+  tcase_add_loop_test(t, evaluation, 0, NCASE - NPUBLISHED);
   tcase_add_loop_test(t, optimizer_steps, 0, 2);
   tcase_add_loop_test(t, accumulation, 0, 2);
+  suite_add_tcase(s, t);
+  t = tcase_create("published");
+  tcase_set_timeout(t, 600);
+  tcase_add_loop_test(t, forward_and_gradients, NCASE - NPUBLISHED, NCASE);
+  tcase_add_loop_test(t, evaluation, NCASE - NPUBLISHED, NCASE);
   suite_add_tcase(s, t);
   t = tcase_create("bf16");
   tcase_set_timeout(t, 600);

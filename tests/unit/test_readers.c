@@ -403,6 +403,23 @@ START_TEST(part_of_a_folder) {
 END_TEST
 
 /* ---- views of real sources: saccades, another target ---- */
+/* An npy file of n ones. */
+static void write_maps(const char *name, const char *descr, const char *shape, int64_t n) {
+  char text[129];
+  int size = descr[2] - '0';
+  snprintf(text, sizeof text, "%-117s\n",
+           arena_printf(arena, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape));
+  char *npy = arena_alloc(arena, 128 + (size_t)(n * size));
+  memcpy(npy, "\x93NUMPY\1\0\x76\0", 10);
+  memcpy(npy + 10, text, 118);
+  for (int64_t i = 0; i < n; i++) {
+    double d = 1;
+    float f = 1;
+    memcpy(npy + 128 + i * size, size == 8 ? (void *)&d : (void *)&f, (size_t)size);
+  }
+  write_file(name, npy, 128 + (size_t)(n * size));
+}
+
 START_TEST(saccades_from_a_source) {
   enum { V = 4, S = 12, M = 4, SIDE = 96 };
   uint8_t *x = NEWN(arena, uint8_t, M * 3 * SIDE * SIDE), y[M] = {1, 2, 3, 4};
@@ -419,7 +436,7 @@ START_TEST(saccades_from_a_source) {
   char *npy = arena_alloc(arena, sizeof header + sizeof maps);
   memcpy(npy, header, sizeof header);
   memcpy(npy + sizeof header, maps, sizeof maps);
-  write_file("saliency-train.npy", npy, sizeof header + sizeof maps);
+  write_file("saliency_train.npy", npy, sizeof header + sizeof maps);
   static const char *const ways[] = {"spectral", "uniform", "maps"};
   for (int way = 0; way < 3; way++) {
     Setting args[] = {num("inhibit", 16), word("saliency", ways[way])}, sac = call("saccade", 2, args);
@@ -451,19 +468,81 @@ START_TEST(saccades_from_a_source) {
     }
     loader_close(l);
   }
-  maps[1][7] = -1;
-  memcpy(npy + sizeof header, maps, sizeof maps);
-  write_file("saliency-train.npy", npy, sizeof header + sizeof maps);
   Setting arg = word("saliency", "maps"), sac = call("saccade", 1, &arg),
           set[] = {num("views", 2), list("actions", 1, &sac)};
   DataSpec spec = spec_of("stl10", 3, S, 2, set);
-  refused(&spec, folder, true, ST_FILE, "saliency-train.npy", "image 1 is negative");
-  unlink(in_folder("saliency-train.npy"));
-  refused(&spec, folder, true, ST_FILE, "saliency-train.npy", "No such file");
+  static const struct {
+    float value; /* of one number of map 1 */
+    const char *wrong;
+  } bad[] = {{-1, "map of image 1 holds a negative number"},
+             {NAN, "map of image 1 holds a number that is not finite"},
+             {INFINITY, "map of image 1 holds a number that is not finite"},
+             {0, "map of image 1 is zero everywhere"}};
+  for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+    for (int i = 0; i < 36; i++) maps[1][i] = k == 3 ? 0 : 1;
+    maps[1][7] = bad[k].value;
+    memcpy(npy + sizeof header, maps, sizeof maps);
+    write_file("saliency_train.npy", npy, sizeof header + sizeof maps);
+    refused(&spec, folder, true, ST_FILE, "saliency_train.npy", bad[k].wrong);
+  }
+  static const struct {
+    const char *descr, *shape, *wrong;
+  } other[] = {{"<f4", "(3, 6, 6)", "holds 3 maps, but there are 4 images"},
+               {"<f4", "(4, 36)", "of shape [samples, height, width]"},
+               {"<f4", "(4, 2, 6, 3)", "of shape [samples, height, width]"},
+               {"<i4", "(4, 6, 6)", "saliency maps are floats"}};
+  for (size_t k = 0; k < sizeof other / sizeof *other; k++) {
+    write_maps("saliency_train.npy", other[k].descr, other[k].shape, k ? 4 * 36 : 3 * 36);
+    refused(&spec, folder, true, ST_FILE, "saliency_train.npy", other[k].wrong);
+  }
+  unlink(in_folder("saliency_train.npy"));
+  refused(&spec, folder, true, ST_FILE, "saliency_train.npy", "No such file");
+  /* as the published tool writes them: with an axis of 1, in a folder of the part's name */
+  static const char *const good[][2] = {{"<f4", "(4, 1, 6, 6)"}, {"<f8", "(4, 6, 6)"}};
+  for (int k = 0; k < 2; k++) {
+    mkdir(in_folder("train"), 0777);
+    write_maps("train/saliency_train.npy", good[k][0], good[k][1], 4 * 36);
+    Status st;
+    Loader *l = open_plain(&spec, folder, true, &st);
+    ck_assert_msg(l, "%s", good[k][1]);
+    loader_close(l);
+  }
+  unlink(in_folder("train/saliency_train.npy"));
   Setting more[] = {num("views", 2), list("actions", 1, &sac), word("split", "unlabeled")};
   DataSpec unlabeled = spec_of("stl10", 3, S, 3, more); /* other images than those of train */
   write_file("unlabeled_X.bin", x, 3 * 3 * SIDE * SIDE);
-  refused(&unlabeled, folder, true, ST_FILE, "saliency-unlabeled.npy", "No such file");
+  refused(&unlabeled, folder, true, ST_FILE, "saliency_unlabeled.npy", "No such file");
+}
+END_TEST
+
+/* Parameters as unit vectors over the views, or over as many as are said; actions of what the model is told. */
+START_TEST(normalised_and_told) {
+  enum { V = 3, A = 8, TOLD = 4 };
+  uint8_t *x = cifar_bytes();
+  write_file("train.bin", x, N * RECORD);
+  for (int unit = V; unit <= 2 * V; unit += V) {
+    Setting hidden = num("told", 0), args[] = {num("hue", 0.1), hidden};
+    Setting actions[] = {call("crop", 0, NULL), call("jitter", 2, args)};
+    Setting set[] = {num("views", V), list("actions", 2, actions), num("normalise", unit)};
+    DataSpec spec = spec_of("cifar100", 3, 32, 3, set);
+    DataField f[] = {{"actions", DT_F32, {3, {B, V - 1, TOLD}}}, {"params", DT_F32, {3, {B, V, A}}}};
+    spec.field = f;
+    spec.nfield = 2;
+    float a[B][V - 1][TOLD], p[B][V][A];
+    Status st;
+    Loader *l = loader_open(&spec, folder, B, 5, true, diags, &st);
+    ck_assert_ptr_nonnull(l);
+    ck_assert_int_eq(loader_next(l, (void *[]){a, p}), ST_OK);
+    for (int b = 0; b < B; b++)
+      for (int i = 0; i < A; i++) {
+        double sum = 0;
+        for (int v = 0; v < V; v++) sum += p[b][v][i] * p[b][v][i];
+        ck_assert(sum == 0 || fabs(sum - (double)V / unit) < 1e-5);
+        for (int v = 1; v < V && i < TOLD; v++)
+          ck_assert_float_eq_tol(a[b][v - 1][i], p[b][v][i] - p[b][v - 1][i], 1e-6);
+      }
+    loader_close(l);
+  }
 }
 END_TEST
 
@@ -505,6 +584,7 @@ int main(void) {
   tcase_add_test(t, image_folders);
   tcase_add_test(t, part_of_a_folder);
   tcase_add_test(t, saccades_from_a_source);
+  tcase_add_test(t, normalised_and_told);
   tcase_add_test(t, another_target);
   suite_add_tcase(s, t);
   return run_suite(s);

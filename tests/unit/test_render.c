@@ -170,7 +170,7 @@ START_TEST(reads_back) {
           const float *p = b->params + (i * V + v) * width, *a = b->actions + (i * (V - 1) + v) * width;
           double from[4], to[4], want[4];
           for (int c = 0; c < 4; c++) from[c] = p[c], to[c] = p[width + c];
-          quaternion_between(from, to, want);
+          quaternion_between(from, to, true, want);
           for (int c = 0; c < 4; c++) ck_assert_double_eq_tol(a[c], want[c], 1e-6);
           ck_assert(fabsf(a[3]) < 0.9999f); /* two different pictures */
           if (colour) ck_assert(fabsf(a[4] - (p[width + 4] - p[4])) < 1e-6f && fabsf(a[5]) > 0);
@@ -191,7 +191,7 @@ START_TEST(reads_back) {
     uint8_t rgb[S * S * 3];
     double latent[7], q[4], off = 0;
     render_picture(&j, 1, view, rgb, latent);
-    quaternion_of_euler(latent, q);
+    quaternion_of_euler(latent, true, q);
     for (int v = 0; v < V; v++) {
       if (fabs(b->params[(V + v) * 4] - q[0]) > 1e-6) continue;
       for (int i = 0; i < 3 * S * S; i++) {
