@@ -1,5 +1,6 @@
 /* jepac check: what a model file is, without compiling it. */
 #include "cli/cli.h"
+#include "ir/graph/loops.h"
 
 #include <string.h>
 
@@ -16,12 +17,6 @@ static void tally(const Graph *g, InputKind kind, Tally *t) {
     t->elements += shape_count(&n->shape);
     t->bytes += shape_count(&n->shape) * dtype_size(n->dt);
   }
-}
-
-static double graph_flops(const Graph *g) {
-  double sum = 0;
-  for (int i = 0; i < g->node.n; i++) sum += node_flops(g, i);
-  return sum;
 }
 
 static void print_tally(Cli *c, const char *what, const Tally *t) {

@@ -66,7 +66,7 @@ static Memory measure(const Program *p, Arena *a) {
     m.always += tensor_room(n->dt, &n->shape);
   }
   for (int b = 0; b < p->buf.n; b++) {
-    if (p->buf.v[b].alias >= 0 || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
+    if (program_memory(p, b) != b || p->buf.v[b].kind == BUF_INPUT || m.first[b] < 0) continue;
     for (int k = m.first[b]; k <= m.last[b] && k < p->kernel.n; k++) m.live[k] += p->buf.v[b].bytes;
   }
   for (int k = 0; k < p->kernel.n; k++)
@@ -122,7 +122,7 @@ static void print_holders(Cli *c, const Memory *m, Lines *t) {
   }
   for (int b = 0; b < p->buf.n; b++) {
     const Buf *x = &p->buf.v[b];
-    if (x->alias >= 0 || x->kind == BUF_INPUT || m->first[b] < 0 || m->first[b] > m->peak ||
+    if (program_memory(p, b) != b || x->kind == BUF_INPUT || m->first[b] < 0 || m->first[b] > m->peak ||
         m->last[b] < m->peak)
       continue;
     const Kernel *k = &p->kernel.v[m->first[b]];

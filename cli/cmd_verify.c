@@ -4,6 +4,7 @@
    kernel and its model line; exit code 5. This file compares graphs and programs. */
 #include "cli/explain.h"
 #include "cli/verify.h"
+#include "ir/graph/loops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -240,9 +241,7 @@ Status cmd_verify(Cli *c) {
   if (s) return s;
   (void)OPT(c, allow_extern);
   if ((s = compiler_may_run(cli_compiler(c, 0), g))) return s;
-  double flops = 0;
-  for (Val n = 0; n < g->node.n; n++)
-    if (g_node(g, n)->op != OP_grad) flops += node_flops(g, n);
+  double flops = graph_flops(g);
   v.flops = flops;
   if (flops > MOST_GFLOP * 1e9 && !OPT(c, check_bounds)) {
     cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",

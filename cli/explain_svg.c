@@ -81,7 +81,7 @@ void memory_svg(const Program *p, Lines *t, StrBuf *b) {
   }
   for (int i = 0; i < p->buf.n; i++) {
     const Buf *x = &p->buf.v[i];
-    if (x->alias >= 0 || x->kind == BUF_INPUT || first[i] < 0) continue;
+    if (program_memory(p, i) != i || x->kind == BUF_INPUT || first[i] < 0) continue;
     const Kernel *k = &p->kernel.v[first[i]];
     const Node *n = x->val >= 0 ? g_node(p->graph, x->val) : NULL;
     char type[128];

@@ -140,8 +140,16 @@ Status measure_roof(Cli *c, Roof *r) {
   return ST_OK;
 }
 
+/* How often kernel k runs: once a step of the loops it is in. */
+static double times(const Program *p, int k) {
+  double n = 1;
+  for (int l = p->kernel.v[k].in_loop; l; l = p->loop.v[l - 1].parent) n *= (double)p->loop.v[l - 1].steps;
+  return n;
+}
+
 static double kernel_bound(const Program *p, int k, const Roof *r) {
-  return fmax(kernel_least_flops(p, &p->kernel.v[k]) / r->flops, p->kernel.v[k].bytes / r->bytes);
+  return times(p, k) *
+         fmax(kernel_least_flops(p, &p->kernel.v[k]) / r->flops, p->kernel.v[k].bytes / r->bytes);
 }
 
 double roof_seconds(const Program *p, const Roof *r) {
@@ -226,6 +234,7 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
   for (int k = 0; k < p->kernel.n; k++) {
     int n = program_shares(p, k, t, share, SHARES);
     double whole = 0;
+    for (int i = 0; i < n; i++) share[i].flops *= times(p, k), share[i].bytes *= times(p, k);
     for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
     double bound = kernel_bound(p, k, &roof);
     for (int i = 0; i < n; i++) {

@@ -109,12 +109,21 @@ void program_lifetimes(const Program *p, int *first, int *last) {
   for (int b = 0; b < p->buf.n; b++) first[b] = last[b] = -2;
   for (int k = 0; k < p->kernel.n; k++)
     for (int i = 0; i < p->kernel.v[k].nbuf; i++) {
-      int b = program_root(p, p->kernel.v[k].buf[i]), from, to;
+      int b = program_memory(p, p->kernel.v[k].buf[i]), from, to;
       if (p->buf.v[b].chunk) continue;
       program_chain(p, k, &from, &to);
       if (first[b] == -2) first[b] = from;
       last[b] = to;
     }
+  for (int l = p->loop.n; l > 0; l--) { /* used inside of a loop and elsewhere: all the loop through */
+    int from, to;
+    program_loop_range(p, l, &from, &to);
+    for (int b = 0; b < p->buf.n; b++) {
+      if (first[b] < 0 || last[b] < from || first[b] > to || (first[b] >= from && last[b] <= to)) continue;
+      if (first[b] > from) first[b] = from;
+      if (last[b] < to) last[b] = to;
+    }
+  }
   for (int b = 0; b < p->buf.n; b++) {
     int r = program_root(p, b);
     if (p->buf.v[b].kind != BUF_TEMP) last[r] = p->kernel.n;

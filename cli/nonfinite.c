@@ -5,8 +5,10 @@
    an infinity from finite numbers, is named with its model line. Infinite constants (masks) are no fault. */
 #include "cli/cli.h"
 #include "cli/lines.h"
+#include "ir/memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -38,7 +40,9 @@ static const char *stat_text(Arena *a, const Stat *s) {
 typedef struct {
   Cli *c;
   const Compiled *k;
-  Arena *a; /* of the search */
+  Arena *a;      /* of the search */
+  int loop;      /* the innermost one that the kernel being looked at is in, 0 none, and ... */
+  int64_t *step; /* ... per loop of the program the step it is in */
 } Search;
 
 /* The elements of buffer b in row-major order. */
@@ -49,7 +53,8 @@ static double *read_buffer(Search *s, int b) {
   SessionTensor first = session_tensor_at(s->k->session, 0);
   const char *arena = (char *)first.data - s->k->plan->tensor[0].offset;
   double *raw = NEWN(s->a, double, n + 1);
-  tensors_to_f64(raw, u->dt, arena + p->buf.v[program_root(p, b)].offset, n);
+  int64_t place = p->buf.v[program_memory(p, b)].offset + program_place(p, b, s->loop, s->step);
+  tensors_to_f64(raw, u->dt, arena + place, n);
   if (!u->block) return raw;
   double *v = NEWN(s->a, double, n + 1);
   for (int64_t i = 0; i < n; i++) v[i] = raw[program_stored_at(u, i)];
@@ -103,7 +108,7 @@ static Val take(Part *p, Val v) {
     Tensor64 t = {n->dt, n->shape, read_buffer(p->s, leaf)};
     vec_push(p->s->a, &p->in, t);
   } else {
-    if (n->op == OP_input) return -1; /* read under another name */
+    if (n->op == OP_input || op_table[n->op].kind == KIND_SCAN) return -1; /* read under another name */
     Val *in = NEWN(p->s->a, Val, n->nin + 1);
     for (int i = 0; i < n->nin; i++)
       if ((in[i] = take(p, n->in[i])) < 0) return -1;
@@ -225,24 +230,53 @@ static Status without_chains(Cli *c, const Compiled *k, Compiled *out) {
   return s;
 }
 
+/* Runs kernel i and looks at what it wrote. */
+static bool search_kernel(Search *s, int i) {
+  const Kernel *k = &s->k->program->kernel.v[i];
+  session_run_alone(s->k->session, i);
+  s->loop = k->in_loop;
+  int bad = bad_buffer(s, k);
+  bool found = bad >= 0 && kernel_parts(k, NULL) && blame_part(s, k);
+  if (bad >= 0 && !found && operands_finite(s, k)) {
+    blame_kernel(s, k, bad);
+    found = true;
+  }
+  for (int l = k->in_loop; found && l; l = s->k->program->loop.v[l - 1].parent)
+    diag_note(s->c->diags, k->loc, "that was in step %lld of %lld of a scan (the first is 0)",
+              (long long)s->step[l], (long long)s->k->program->loop.v[l - 1].steps);
+  arena_reset(s->a);
+  return found;
+}
+
+/* Kernels [from, to) of a loop's body, 0: of none, and of the loops inside. */
+static bool search(Search *s, int from, int to, int loop) {
+  const Program *p = s->k->program;
+  for (int i = from; i < to; i++) {
+    int below = program_loop_below(p, i, loop), first, last;
+    if (!below) {
+      if (search_kernel(s, i)) return true;
+      continue;
+    }
+    program_loop_range(p, below, &first, &last);
+    for (int64_t *t = &s->step[below]; *t < p->loop.v[below - 1].steps; ++*t) {
+      session_at(s->k->session, below, *t);
+      if (search(s, first, last + 1, below)) return true;
+    }
+    s->step[below] = 0;
+    session_at(s->k->session, below, 0);
+    i = last;
+  }
+  return false;
+}
+
 void cli_explain_nonfinite(Cli *c, const Compiled *chained) {
   Compiled own = {0};
   if (without_chains(c, chained, &own)) return;
-  Search s = {c, &own, arena_new()};
+  Search s = {c, &own, arena_new(), 0, xcalloc((size_t)own.program->loop.n + 1, sizeof *s.step, "loops")};
   const Program *p = own.program;
-  bool found = blame_inputs(&s);
-  for (int i = 0; i < p->ncompute && !found; i++) {
-    const Kernel *k = &p->kernel.v[i];
-    session_run(own.session, i, i + 1);
-    int bad = bad_buffer(&s, k);
-    if (bad >= 0 && kernel_parts(k, NULL)) found = blame_part(&s, k);
-    if (bad >= 0 && !found && operands_finite(&s, k)) {
-      blame_kernel(&s, k, bad);
-      found = true;
-    }
-    arena_reset(s.a);
-  }
+  bool found = blame_inputs(&s) || search(&s, 0, p->ncompute, 0);
   if (!found) diag_note(c->diags, NULL, "a second run of this step did not find the operator that made it");
   arena_free(s.a);
+  free(s.step);
   compiled_free(&own);
 }

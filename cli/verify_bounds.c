@@ -104,10 +104,10 @@ static Status one_round(Bounds *b, int at, bool at_end, int64_t cut) {
   Guarded *g = NEWN(a, Guarded, k->nbuf + 1);
   void **ptr = NEWN(a, void *, k->nbuf + 1);
   int n = 0;
-  int64_t last = p->buf.v[program_root(p, k->buf[k->nbuf - 1])].offset;
+  int64_t last = p->buf.v[program_cell(p, k->buf[k->nbuf - 1])].offset;
   bool mapped = true;
   for (int i = 0; i < k->nbuf; i++) { /* operands in one place are one */
-    int r = program_root(p, k->buf[i]), j = 0;
+    int r = program_cell(p, k->buf[i]), j = 0;
     while (j < n && p->buf.v[g[j].buf].offset != p->buf.v[r].offset) j++;
     if (j == n) g[n++] = (Guarded){.bytes = p->buf.v[r].bytes, .buf = r};
     if (p->buf.v[r].bytes > g[j].bytes) g[j].bytes = p->buf.v[r].bytes;
@@ -123,7 +123,7 @@ static Status one_round(Bounds *b, int at, bool at_end, int64_t cut) {
   }
   for (int i = 0; i < k->nbuf; i++) /* a product's operand may begin inside its buffer */
     for (int j = 0; j < n; j++)
-      if (p->buf.v[g[j].buf].offset == p->buf.v[program_root(p, k->buf[i])].offset)
+      if (p->buf.v[g[j].buf].offset == p->buf.v[program_cell(p, k->buf[i])].offset)
         ptr[i] = g[j].data + (st->operand[i] - p->buf.v[g[j].buf].offset);
   if (!s) {
     const char *touched = run_guarded(st, ptr, g[n].data);

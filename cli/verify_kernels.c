@@ -45,7 +45,7 @@ static double *snapshot(const Walk *w, int b, bool move) {
   const Buf *x = &w->p->buf.v[b];
   int64_t n = elements(x);
   double *v = NEWN(w->a, double, n + 1);
-  tensors_to_f64(v, x->dt, arena_at(w, w->p->buf.v[program_root(w->p, b)].offset), n);
+  tensors_to_f64(v, x->dt, arena_at(w, x->offset), n);
   uint64_t h = 88172645463325252u + (uint64_t)b;
   for (int64_t i = 0; move && dtype_is_float(x->dt) && i < n; i++) {
     h ^= h << 13, h ^= h >> 7, h ^= h << 17;
@@ -95,7 +95,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   Verify *v = w->v;
   if (!v->fault || strcmp(v->fault, "kernels")) return ST_OK;
   const Buf *x = &w->p->buf.v[b];
-  char *data = arena_at(w, w->p->buf.v[program_root(w->p, b)].offset);
+  char *data = arena_at(w, x->offset);
   char *good = arena_alloc(w->a, (size_t)x->bytes);
   double worst = v->worst;
   Diags *heard = v->c->diags, *quiet = diags_new(w->a);
@@ -132,7 +132,7 @@ static Status one_kernel(Walk *w, int at) {
   double **exact = NEWN(w->a, double *, k->nbuf + 1), **moved = NEWN(w->a, double *, k->nbuf + 1),
          **rounded = NEWN(w->a, double *, k->nbuf + 1);
   for (int i = 0; i < k->nbuf; i++) {
-    int b = k->buf[i], r = program_root(p, b);
+    int b = k->buf[i], r = program_cell(p, b);
     Kept *kept = &w->kept[r];
     if (kernel_interp_only(p, k, i)) { /* a step's own, from the interpreter to the interpreter */
       if (i >= k->nbuf - k->nout) *kept = (Kept){kept_new(&p->buf.v[b]), kept_new(&p->buf.v[b])};
@@ -145,14 +145,14 @@ static Status one_kernel(Walk *w, int at) {
     rounded[i] = snapshot(w, b, false);
     moved[i] = snapshot(w, b, true);
     for (int j = 0; j < i; j++) /* operands in one place are one */
-      if (program_root(p, k->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
+      if (program_cell(p, k->buf[j]) == r) exact[i] = exact[j], rounded[i] = rounded[j], moved[i] = moved[j];
   }
-  session_run(w->s, at, at + 1);
+  session_run_alone(w->s, at);
   kernel_interp(p, k, exact, false);
   kernel_interp(p, k, moved, false);
   kernel_interp(p, k, rounded, true);
   for (int i = 0; i < k->nbuf - k->nout; i++) {
-    Kept *kept = &w->kept[program_root(p, k->buf[i])];
+    Kept *kept = &w->kept[program_cell(p, k->buf[i])];
     if (!kernel_interp_only(p, k, i)) continue;
     free(kept->exact), free(kept->moved); /* one step makes it, one reads it */
     *kept = (Kept){0};

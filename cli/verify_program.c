@@ -47,7 +47,7 @@ static void prepare(const Program *p, int at, const Tensor64 *value, double **me
   const Kernel *k = &p->kernel.v[at];
   for (int i = 0; i < k->nbuf; i++) {
     const Buf *b = &p->buf.v[k->buf[i]];
-    int r = program_root(p, k->buf[i]);
+    int r = program_cell(p, k->buf[i]);
     Val x = program_buf_val(p, k->buf[i]);
     if (!mem[r]) mem[r] = NEWN(a, double, p->buf.v[r].bytes + 1); /* a byte an element at least */
     if (i >= k->nbuf - k->nout) continue;
@@ -76,7 +76,7 @@ static Status one_alone(Verify *v, const Program *p, int at, const char *pass, c
     Val x = written_val(p, k->buf[i]);
     if (x < 0) continue;
     int64_t n = shape_count(&b->shape);
-    const double *m = mem[program_root(p, k->buf[i])];
+    const double *m = mem[program_cell(p, k->buf[i])];
     double *got = NEWN(a, double, n + 1);
     for (int64_t j = 0; j < n; j++) got[j] = m[program_stored_at(b, j)];
     double e = verify_distance(&value[x], &(Tensor64){value[x].dt, value[x].shape, got}, 0);
@@ -121,7 +121,7 @@ static Status no_overlap(Verify *v, const Program *p, const char *pass) {
   for (int i = 0; i < p->buf.n; i++)
     for (int j = 0; j < i; j++) {
       const Buf *x = &p->buf.v[i], *y = &p->buf.v[j];
-      if (x->alias >= 0 || y->alias >= 0 || first[i] < -1 || first[j] < -1) continue;
+      if (program_memory(p, i) != i || program_memory(p, j) != j || first[i] < -1 || first[j] < -1) continue;
       if (x->kind == BUF_INPUT && y->kind == BUF_INPUT && x->input == y->input) continue;
       if (last[i] < first[j] || last[j] < first[i] || x->offset + x->bytes <= y->offset ||
           y->offset + y->bytes <= x->offset)

@@ -44,7 +44,8 @@ typedef enum {
   AST_UPDATE,     /* name = kid0 */
   AST_RETURN,     /* kid... = AST_ARG */
   AST_IF,         /* kid0 block kid1 [block kid2] */
-  AST_REPEAT,     /* name in kid0, block kid1 */
+  AST_REPEAT,     /* name in kid0, block kid1; word = repeat|scan */
+  AST_COLLECT,    /* name = kid0 */
   AST_REQUIRE,    /* kid0, kid1 message */
   AST_IGNORED,    /* settings kid1... have no effect where kid0 holds */
   AST_CHILDREN,   /* kid0; kid1 what names begin with, if any */

@@ -245,6 +245,20 @@ static Value b_extern(Elab *e, Call *c) {
   return v_tensor(v);
 }
 
+typedef struct {
+  Frame *frame;
+  const Ast *at;
+  uint32_t stream;
+} Draw;
+
+static Val draw_bits(Elab *e, const Shape *s, void *of) {
+  const Draw *d = of;
+  Val in[2] = {t_runtime(e, "seed"), t_runtime(e, "step")};
+  if (e->parts > 1) in[1] = g_binary(e->g, OP_add, in[1], parts_rank(e));
+  Ints attr = ints1(d->stream);
+  return t_node(e, d->frame, d->at, OP_random_bits, in, 2, &attr, 0, DT_U32, s);
+}
+
 /* random_bits(shape): a stream of its own for each call, named by the module's path */
 static Value b_random_bits(Elab *e, Call *c) {
   Shape s = need_shape(e, c->frame, c->at, c->arg[0], "the shape");
@@ -252,10 +266,8 @@ static Value b_random_bits(Elab *e, Call *c) {
   if (m && !m->path)
     elab_error(e, c->frame, c->at, "random numbers belong in a module that is a field of a model");
   uint32_t call = m ? m->calls++ : e->stray_calls++;
-  Val in[2] = {t_runtime(e, "seed"), t_runtime(e, "step")};
-  if (e->parts > 1) in[1] = g_binary(e->g, OP_add, in[1], parts_rank(e));
-  Ints attr = ints1(stream_of("draw", m ? m->path : "", call));
-  return v_tensor(t_node(e, c->frame, c->at, OP_random_bits, in, 2, &attr, 0, DT_U32, &s));
+  Draw d = {c->frame, c->at, stream_of("draw", m ? m->path : "", call)};
+  return v_tensor(scan_draw(e, c->frame, c->at, &s, draw_bits, &d));
 }
 
 static Value initializer(Elab *e, InitKind kind, double a, double b) {
@@ -300,6 +312,7 @@ static const Builtin builtins[] = {
      "how many classes the data set numbers by these labels, perhaps reshaped or sliced; 0: not known",
      b_classes_of},
     {"random_bits", "shape", "u32 bits, others in each step and call", b_random_bits},
+    {"stack", "n module", "so many modules that differ in their states, for `scan` to go through", b_stack},
     {"uniform", "low high", "initializer", b_uniform},
     {"normal", "mean std", "initializer", b_normal},
     {"constant", "value", "initializer", b_constant},

@@ -14,6 +14,7 @@ typedef struct List List;
 typedef struct Call Call;
 typedef struct Use Use;
 typedef struct Lint Lint;
+typedef struct Scan Scan;
 
 typedef enum {
   V_NONE,
@@ -86,6 +87,8 @@ struct State {
   Val input;     /* -1 until read */
   Val value;     /* current value: the input, or what an update made of it */
   State *source; /* copy of this state by ema() */
+  Scan *scan;    /* the loop that goes through the stack of which it is a state, and ... */
+  Val part;      /* ... its value in a step of that, -1 until read */
 };
 
 typedef struct {
@@ -105,6 +108,7 @@ struct Module {
   const Ast *each; /* optimizers: what is done for each parameter */
   bool probe;      /* belongs to a probe, so trains while the model is frozen */
   uint32_t calls;  /* random streams handed out */
+  int64_t stack;   /* > 0: it stands for so many that differ in their states */
   const Loc *site;
 };
 
@@ -230,6 +234,7 @@ struct Elab {
   Arena *arena;
   Diags *diags;
   Graph *g;
+  Scan *scan; /* the innermost loop whose body is being run */
   bool training;
   bool frozen;        /* inside a probe or metric: model instances evaluate as in eval mode */
   int64_t accumulate; /* batches an optimizer step takes; run-time numbers count batches */
@@ -347,6 +352,15 @@ void collect_states(Elab *e, Value v, StateVec *out);
 Value make_average(Elab *e, Frame *f, const Ast *call);
 void output_updates(Elab *e, const StateVec *states);
 uint32_t stream_of(const char *salt, const char *path, uint32_t call);
+
+/* ---- loops (scan.c) ---- */
+void exec_scan(Elab *e, Frame *f, const Ast *a);
+void exec_collect(Elab *e, Frame *f, const Ast *a);
+Val scan_state(Elab *e, State *s);
+/* Random numbers of a shape, others in every step of the loops around: drawn for all steps at once. */
+Val scan_draw(Elab *e, Frame *f, const Ast *at, const Shape *s, Val (*draw)(Elab *, const Shape *, void *),
+              void *of);
+Value b_stack(Elab *e, Call *c);
 
 /* ---- tensors (tensor.c) ---- */
 Value t_binary(Elab *e, Frame *f, const Ast *at, OpId op, Value a, Value b);

@@ -393,7 +393,7 @@ static Value eval_field(Elab *e, Frame *f, const Ast *a) {
   if (x.kind == V_PRIMS) {
     OpId op = op_find(a->name);
     if (op < OP_COUNT && op != OP_input && op != OP_grad && op != OP_extern &&
-        op_table[op].kind != KIND_COLLECTIVE)
+        op_table[op].kind != KIND_COLLECTIVE && op_table[op].kind != KIND_SCAN)
       return (Value){.kind = V_PRIM, .u.op = op};
     const char *names[OP_COUNT];
     for (int i = 0; i < OP_COUNT; i++) names[i] = op_table[i].name;

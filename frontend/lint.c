@@ -205,7 +205,8 @@ static void statement(Walk *w, const Ast *a, const Ast *in, Names *live) {
   case AST_ASSIGN:
     for (int i = 1; i < a->nkid; i++) assign(w, a->kid[i], a->kid[i]->name, in, live);
     break;
-  case AST_DECL_STATE: assign(w, a, a->name, in, live); break;
+  case AST_DECL_STATE:
+  case AST_COLLECT: assign(w, a, a->name, in, live); break;
   case AST_UPDATE:
     if (!has(&w->slots, a->name)) add(w, live, a->name);
     break;

@@ -457,7 +457,7 @@ static Ast *parse_if(Parser *p) {
   return finish(p, node(p, AST_IF, at), &kids);
 }
 
-/* repeat := "repeat" NAME "in" expr block */
+/* repeat := ("repeat" | "scan") NAME "in" expr block */
 static Ast *parse_repeat(Parser *p) {
   Token *at = p->tok++;
   const char *name = expect_name(p, "the name of the loop variable");
@@ -465,6 +465,7 @@ static Ast *parse_repeat(Parser *p) {
   Ast *over = parse_expr(p);
   Ast *a = node2(p, AST_REPEAT, at, over, parse_block(p));
   a->name = name;
+  a->word = at->text;
   return a;
 }
 
@@ -538,6 +539,9 @@ static Ast *parse_named_value(Parser *p, AstKind kind, const char *what) {
   return a;
 }
 
+static Ast *parse_collect(Parser *p) {
+  return parse_named_value(p, AST_COLLECT, "the variable that gets the values of all steps");
+}
 static Ast *parse_update(Parser *p) { return parse_named_value(p, AST_UPDATE, "the buffer to update"); }
 static Ast *parse_metric(Parser *p) { return parse_named_value(p, AST_METRIC, "the metric's name"); }
 
@@ -640,6 +644,8 @@ static Ast *parse_statement(Parser *p) {
       {"return", parse_return},
       {"if", parse_if},
       {"repeat", parse_repeat},
+      {"scan", parse_repeat},
+      {"collect", parse_collect},
       {"fn", parse_fn},
       {"entry", parse_fn},
       {"param", parse_plain_state},

@@ -38,7 +38,7 @@ State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
     elab_error(e, f, decl->kid[1], "the initial value must be a number or an initializer, but is %s",
                value_text(e, init));
   s->loc = elab_loc(e, f, decl);
-  s->input = s->value = -1;
+  s->input = s->value = s->part = -1;
   return s;
 }
 
@@ -48,7 +48,7 @@ uint32_t stream_of(const char *salt, const char *path, uint32_t call) {
 }
 
 Val state_value(Elab *e, const Frame *f, const Ast *at, State *s) {
-  if (s->input >= 0) return s->value;
+  if (s->input >= 0) return s->scan ? scan_state(e, s) : s->value;
   if (!s->name)
     elab_error(e, f, at,
                "this state has no name yet: a module with parameters must be a field of a model, and is "
@@ -69,7 +69,7 @@ Val state_value(Elab *e, const Frame *f, const Ast *at, State *s) {
   s->input = s->value = g_input(e->g, s->name, s->kind, s->dt, &s->shape, &init);
   e->g->loc = saved;
   e->g->role = role;
-  return s->value;
+  return s->scan ? scan_state(e, s) : s->value;
 }
 
 void assign_paths(Elab *e, Value v, const char *path) {
@@ -147,7 +147,7 @@ static Value clone_within(Cloner *c, Value v) {
     *s = *v.u.state;
     s->name = NULL;
     s->source = v.u.state;
-    s->input = s->value = -1;
+    s->input = s->value = s->part = -1;
     copy.u.state = s;
     if (s->kind == IN_PARAM) {
       Var pair = {.name = "", .v = copy};

@@ -305,6 +305,13 @@ static Value call_builtin(Elab *e, Frame *f, const Ast *at, const Builtin *b, co
   return b->fn(e, &c);
 }
 
+/* Is some scan going through this stack? */
+static bool scans(Elab *e, Value module) {
+  StateVec states = {0};
+  collect_states(e, module, &states);
+  return !states.n || states.v[0]->scan;
+}
+
 Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg, int narg) {
   Value forward;
   switch (callee.kind) {
@@ -317,6 +324,9 @@ Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg,
     e->watch->applied(e, arg, narg);
     return t_cast(e, f, at, arg[0].v, callee.u.dt);
   case V_MODULE:
+    if (callee.u.module->stack && !scans(e, callee))
+      elab_error(e, f, at, "%s is a stack of %lld: `scan layer in ...` goes through it, and applies `layer`",
+                 value_text(e, callee), (long long)callee.u.module->stack);
     if (!module_lookup(e, callee.u.module, word(e, "forward"), &forward) || forward.kind != V_FUNC) {
       elab_report(e, f, at, "%s cannot be applied: it has no function `forward`", value_text(e, callee));
       note_declared(e, callee.u.module->decl);
@@ -402,6 +412,9 @@ static State *update_target(Elab *e, Frame *f, const Ast *a) {
 static void exec_update(Elab *e, Frame *f, const Ast *a) {
   State *s = update_target(e, f, a);
   if (s->kind == IN_BUFFER && !f->training) return;
+  if (e->scan)
+    elab_error(e, f, a, "a scan cannot update `%s`: there is one state, and a new value in every step",
+               a->name);
   Val old = state_value(e, f, a, s);
   Value v = eval(e, f, a->kid[0]);
   if (v.kind == V_NUM) v = v_tensor(t_scalar(e, f, a, s->dt, v.u.num));
@@ -440,6 +453,10 @@ static void exec_if(Elab *e, Frame *f, const Ast *a) {
 }
 
 static void exec_repeat(Elab *e, Frame *f, const Ast *a) {
+  if (name_is(a->word, "scan")) {
+    exec_scan(e, f, a);
+    return;
+  }
   Value over = eval_sequence(e, f, a->kid[0], eval(e, f, a->kid[0]));
   for (int i = 0; i < over.u.list->n && !f->returned; i++) {
     vars_set(e, &f->vars, a->name, over.u.list->v[i], a);
@@ -523,6 +540,7 @@ void exec_statement(Elab *e, Frame *f, const Ast *a) {
       [AST_RETURN] = exec_return,
       [AST_IF] = exec_if,
       [AST_REPEAT] = exec_repeat,
+      [AST_COLLECT] = exec_collect,
       [AST_REQUIRE] = exec_require,
       [AST_CHILDREN] = exec_children,
       [AST_IGNORED] = exec_ignored,
@@ -547,7 +565,7 @@ static void spoil(Elab *e, Frame *f, const Ast *a) {
   Vars *vars = f->fields ? &f->self->fields : &f->vars;
   if (a->kind == AST_ASSIGN)
     for (int i = 1; i < a->nkid; i++) vars_set(e, vars, a->kid[i]->name, wrong, a->kid[i]);
-  if (a->kind == AST_DECL_STATE && a->name) vars_set(e, vars, a->name, wrong, a);
+  if ((a->kind == AST_DECL_STATE && a->name) || a->kind == AST_COLLECT) vars_set(e, vars, a->name, wrong, a);
   if (a->kind == AST_RETURN) f->returned = true;
   if (a->kind == AST_IF || a->kind == AST_REPEAT || a->kind == AST_BLOCK)
     for (int i = 0; i < a->nkid; i++) spoil(e, f, a->kid[i]);
@@ -559,6 +577,7 @@ static void try_statement(Elab *e, Frame *f, const Ast *a) {
   enum { ENOUGH = 20 };
   const int depth = e->depth, calls = e->calls, silent = e->silent;
   const bool frozen = e->frozen;
+  Scan *scan = e->scan;
   jmp_buf env, **trap = diags_trap(e->diags), *saved = *trap;
   *trap = &env;
   if (!setjmp(env)) {
@@ -572,6 +591,7 @@ static void try_statement(Elab *e, Frame *f, const Ast *a) {
   e->calls = calls;
   e->silent = silent;
   e->frozen = frozen;
+  e->scan = scan;
   e->failed = f->failed = true;
   spoil(e, f, a);
 }

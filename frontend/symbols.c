@@ -110,6 +110,7 @@ static Span span_of(const Ast *a, const char *name) {
   switch (a->kind) {
   case AST_REPEAT:
   case AST_UPDATE:
+  case AST_COLLECT:
   case AST_METRIC:
   case AST_PROBE:
   case AST_OBJECTIVE:
@@ -134,7 +135,7 @@ static const Ast *made_in(const Ast *a, const char *name) {
   const Ast *found = NULL;
   if (!a) return NULL;
   if ((a->kind == AST_DECL_STATE || a->kind == AST_FUNC || a->kind == AST_DECL_FIELD ||
-       a->kind == AST_REPEAT) &&
+       a->kind == AST_REPEAT || a->kind == AST_COLLECT) &&
       a->name == name)
     return a;
   if (a->kind == AST_ASSIGN)
@@ -267,6 +268,7 @@ static void walk(Symbols *s, const Ast *a, const Scope *scope) {
   case AST_DECL_STATE:
   case AST_DECL_FIELD:
   case AST_REPEAT:
+  case AST_COLLECT:
   case AST_DIM:
   case AST_PARAM:
     if (a->name) occur(s, a, scope, a->name, a);
@@ -383,9 +385,9 @@ static int around(const Ast *a, int offset, const Ast **out, int max) {
 }
 
 int symbols_candidates(Symbols *s, int offset, const char *of, Candidate **out) {
-  static const char *const words[] = {"entry", "fn",       "param",  "buffer",  "return", "if",
-                                      "else",  "repeat",   "for",    "in",      "update", "model",
-                                      "train", "minimize", "metric", "require", "use",    "dim"};
+  static const char *const words[] = {"entry",  "fn",       "param",   "buffer",  "return", "if",     "else",
+                                      "repeat", "scan",     "collect", "for",     "in",     "update", "model",
+                                      "train",  "minimize", "metric",  "require", "use",    "dim"};
   enum { DEEP = 8, FEW = 64 };
   Candidates c = {0};
   const Ast *owner[DEEP];

@@ -12,6 +12,21 @@
    disjoint memory. */
 typedef void (*StepFn)(void *const *ptr, int64_t chunk, void *scratch, const void *param);
 
+/* An operand whose address moves with the steps of a loop: by `move` bytes times step + phase, the remainder by period
+   where there is one; its offset is that in the first step. */
+typedef struct {
+  int operand, loop;
+  int64_t move;
+  int period, phase;
+} StepMove;
+
+/* Steps [first, last) of the plan are run `steps` times, one time after the other. Loops are numbered from 1. */
+typedef struct {
+  int first, last;
+  int64_t steps;
+  int parent; /* the loop around it, 0 none */
+} PlanLoop;
+
 typedef struct {
   StepFn fn;
   int64_t nchunk;
@@ -30,6 +45,9 @@ typedef struct {
   int overlap;          /* so many steps just before this one, whole chains, may still be running: it touches
                            nothing that they write and writes nothing that they touch */
   bool ranks; /* works with other processes: scratch is the session's Ranks (runtime/ranks.h) instead */
+  int loop;   /* the innermost loop it is in, 0 none */
+  const StepMove *move; /* by operand */
+  int nmove;
 } Step;
 
 typedef enum { PT_ARG, PT_STATE, PT_RUNTIME, PT_RESULT } PlanTensorKind;
@@ -54,6 +72,8 @@ typedef struct {
   int64_t scratch_bytes; /* largest Step.scratch */
   const Step *step;
   int nstep;
+  const PlanLoop *loop; /* [nloop + 1], the first unused; inner ones behind outer ones */
+  int nloop;
   int ncompute; /* steps [0, ncompute) write no state; [ncompute, nstep) commit state */
   const PlanTensor *tensor;
   int ntensor;

@@ -31,6 +31,11 @@ typedef struct { /* threads that sleep until some step has finished */
 } Bell;
 
 typedef struct {
+  _Alignas(CACHE_LINE) atomic_int arrived;
+  atomic_int round;
+} Gate;
+
+typedef struct {
   _Alignas(CACHE_LINE) SessionEvent *v; /* grown by its own thread */
   int n, cap;
 } EventList;
@@ -54,6 +59,9 @@ struct Session {
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
   char **bound;      /* per tensor: the caller's memory, or NULL */
+  int64_t *steps_at; /* per thread and loop: the step it is in */
+  int64_t *at;       /* per loop: the step in which one of the plan's is run alone */
+  Gate gate;         /* where threads meet between two steps of a loop */
 };
 
 /* ---- memory ---- */
@@ -116,8 +124,10 @@ Session *session_new(const Plan *plan, int threads) {
   s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
   s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
   s->bound = calloc((size_t)plan->ntensor + 1, sizeof *s->bound);
+  s->steps_at = calloc((size_t)(plan->nloop + CACHE_LINE) * (size_t)s->threads, sizeof *s->steps_at);
+  s->at = calloc((size_t)plan->nloop + 1, sizeof *s->at);
   if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->spent || !s->chosen ||
-      !s->blocks || !s->bound) {
+      !s->blocks || !s->bound || !s->at || !s->steps_at) {
     session_free(s);
     errno = ENOMEM;
     return NULL;
@@ -159,6 +169,8 @@ void session_free(Session *s) {
   free(s->chosen);
   free(s->blocks);
   free(s->bound);
+  free(s->at);
+  free(s->steps_at);
   for (int i = 0; s->events && i < s->threads; i++) free(s->events[i].v);
   free(s->events);
   free(s);
@@ -214,45 +226,70 @@ static void add_event(Session *s, int me, int step, int chunks, double begin) {
   l->v[l->n++] = (SessionEvent){step, chunks, begin, now_seconds()};
 }
 
-/* Chunk c of step i. Operands that lie in scratch get the address chunk c's part would start from. */
-static void run_chunk(Session *s, int i, int64_t c, char *scratch) {
-  const Step *st = &s->plan->step[i];
-  void *ptr[CHAIN_OPERANDS];
-  void *const *operand = s->operand[i];
-  if (st->chunk) {
-    for (int k = 0; k < st->noperand; k++) {
-      uintptr_t piece = (uintptr_t)scratch + (uintptr_t)st->operand[k] - (uintptr_t)(c * st->chunk[k]);
-      ptr[k] = st->chunk[k] ? (void *)piece : operand[k];
-    }
-    operand = ptr;
+/* What a thread knows on its way through the steps. */
+typedef struct {
+  Session *s;
+  int me, team;
+  int64_t *at; /* per loop: the step it is in */
+} Walk;
+
+/* The addresses of step i's operands for chunk c, in ptr. Those that lie in scratch begin where chunk c's part would;
+   those that move with a loop are where its step has them. */
+static void place_operands(const Walk *w, const Step *st, void *const *operand, int64_t c, char *scratch,
+                           void **ptr) {
+  memcpy(ptr, operand, sizeof *ptr * (size_t)st->noperand);
+  for (int k = 0; st->chunk && k < st->noperand; k++)
+    if (st->chunk[k])
+      ptr[k] = (void *)((uintptr_t)scratch + (uintptr_t)st->operand[k] - (uintptr_t)(c * st->chunk[k]));
+  for (int k = 0; k < st->nmove; k++) {
+    const StepMove *m = &st->move[k];
+    int64_t slots = w->at[m->loop];
+    if (m->period) slots = (slots + m->phase) % m->period - m->phase % m->period;
+    ptr[m->operand] = (char *)ptr[m->operand] + slots * m->move;
   }
-  st->fn(operand, c, st->ranks ? (void *)s->ranks : scratch, st->param);
+}
+
+static void run_chunk(const Walk *w, int i, int64_t c, char *scratch) {
+  Session *s = w->s;
+  const Step *st = &s->plan->step[i];
+  void *few[CHAIN_OPERANDS], **ptr = few, *const *operand = s->operand[i];
+  void *room = (st->ranks ? (void *)s->ranks : scratch);
+  if (!st->chunk && !st->nmove) {
+    st->fn(operand, c, room, st->param);
+    return;
+  }
+  if (st->noperand > CHAIN_OPERANDS) ptr = xmalloc(sizeof *ptr * (size_t)st->noperand, "a step's operands");
+  place_operands(w, st, operand, c, scratch, ptr);
+  st->fn(ptr, c, room, st->param);
+  if (ptr != few) free(ptr);
 }
 
 /* Chunk c of every step of a chain, timing them when asked: the thread's time in each adds up in spent[]. */
-static void run_links(Session *s, int i, int n, int64_t c, char *scratch, int me, double *spent) {
+static void run_links(const Walk *w, int i, int n, int64_t c, char *scratch, double *spent) {
+  Session *s = w->s;
   bool timed = s->trace || s->profile;
   for (int j = 0; j < n; j++) {
     double begin = timed ? now_seconds() : 0;
-    run_chunk(s, i + j, c, scratch);
+    run_chunk(w, i + j, c, scratch);
     if (!timed) continue;
     spent[j] += now_seconds() - begin;
-    if (s->trace && n > 1) add_event(s, me, i + j, 1, begin);
+    if (s->trace && n > 1) add_event(s, w->me, i + j, 1, begin);
   }
 }
 
-static int run_chunks(Session *s, int i, int n, int me, int team, double *spent) {
+static int run_chunks(const Walk *w, int i, int n, double *spent) {
+  Session *s = w->s;
   int done = 0;
   const Step *st = &s->plan->step[i];
-  char *scratch = s->scratch + s->scratch_stride * me;
-  for (int k = 0; k < team; k++) { /* own range first, then the others' */
-    int owner = (me + k) % team;
-    int64_t lo = st->nchunk * owner / team, hi = st->nchunk * (owner + 1) / team;
+  char *scratch = s->scratch + s->scratch_stride * w->me;
+  for (int k = 0; k < w->team; k++) { /* own range first, then the others' */
+    int owner = (w->me + k) % w->team;
+    int64_t lo = st->nchunk * owner / w->team, hi = st->nchunk * (owner + 1) / w->team;
     atomic_llong *next = &s->next[(size_t)owner * (size_t)s->plan->nstep + (size_t)i];
     while (lo + atomic_load_explicit(next, memory_order_relaxed) < hi) {
       int64_t c = lo + atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
       if (c >= hi) break;
-      run_links(s, i, n, c, scratch, me, spent);
+      run_links(w, i, n, c, scratch, spent);
       done++;
     }
   }
@@ -270,18 +307,80 @@ static int await_steps(Session *s, int finished, int needed) {
   return finished;
 }
 
-static void run_steps(Session *s, int first, int last, int me, int team) {
-  const Step *step = s->plan->step;
+/* None of the chunks of steps [first, last) has been taken. */
+static void lay_out(Session *s, int first, int last) {
+  for (int i = first; i < last; i++) {
+    atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
+    for (int k = 0; k < s->threads; k++)
+      atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
+                            memory_order_relaxed);
+  }
+}
+
+/* All threads have come here; the last to come lays out steps [first, last) again before they go on. */
+static void meet(const Walk *w, int first, int last) {
+  Session *s = w->s;
+  Gate *g = &s->gate;
+  Bell *b = &s->bell;
+  int round = atomic_load(&g->round);
+  if (atomic_fetch_add(&g->arrived, 1) + 1 == w->team) {
+    lay_out(s, first, last);
+    atomic_store(&g->arrived, 0);
+    atomic_store(&g->round, round + 1);
+    if (!atomic_load(&b->sleepers)) return;
+    atomic_fetch_add(&b->word, 1);
+    syscall(SYS_futex, &b->word, FUTEX_WAKE_PRIVATE, s->threads, NULL, NULL, 0);
+    return;
+  }
+  for (int k = 0; k < s->spins; k++) {
+    if (atomic_load(&g->round) != round) return;
+    cpu_relax();
+  }
+  atomic_fetch_add(&b->sleepers, 1);
+  for (;;) {
+    int word = atomic_load(&b->word);
+    if (atomic_load(&g->round) != round) break;
+    syscall(SYS_futex, &b->word, FUTEX_WAIT_PRIVATE, word, NULL, NULL, 0);
+  }
+  atomic_fetch_sub(&b->sleepers, 1);
+}
+
+/* The outermost loop that step i is in, is run whole with [first, last), and is inside of `outer`; 0: none. */
+static int loop_below(const Plan *p, int i, int outer, int first, int last) {
+  int below = 0;
+  for (int l = p->step[i].loop; l != outer && l; l = p->loop[l].parent)
+    if (p->loop[l].first >= first && p->loop[l].last <= last) below = l;
+  return below;
+}
+
+/* Steps [first, last) inside of loop `outer`, 0: of none. */
+static void run_steps(const Walk *w, int outer, int first, int last) {
+  Session *s = w->s;
+  const Plan *p = s->plan;
+  const Step *step = p->step;
   int finished = first;
   for (int i = first, n; i < last; i += n) {
+    int loop = loop_below(p, i, outer, first, last);
+    if (loop) {
+      const PlanLoop *l = &p->loop[loop];
+      finished = await_steps(s, finished, i);
+      for (w->at[loop] = 0; w->at[loop] < l->steps; w->at[loop]++) {
+        if (w->at[loop]) meet(w, l->first, l->last);
+        run_steps(w, loop, l->first, l->last);
+      }
+      w->at[loop] = s->at[loop];
+      n = l->last - i;
+      finished = l->last;
+      continue;
+    }
     n = chain_length(&step[i]);
     finished = await_steps(s, finished, s->profile ? i : i - step[i].overlap);
     double begin = s->trace ? now_seconds() : 0, spent[CHAIN_KERNELS] = {0};
-    int done = run_chunks(s, i, n, me, team, spent);
-    if (s->trace && done && n == 1) add_event(s, me, i, done, begin);
+    int done = run_chunks(w, i, n, spent);
+    if (s->trace && done && n == 1) add_event(s, w->me, i, done, begin);
     finish_chunks(s, i, done);
     if (!s->profile) continue;
-    memcpy(&s->spent[(size_t)me * (size_t)s->plan->nstep + (size_t)i], spent, sizeof *spent * (size_t)n);
+    for (int k = 0; k < n; k++) s->spent[(size_t)w->me * (size_t)p->nstep + (size_t)(i + k)] += spent[k];
     finished = await_steps(s, finished, i + n);
   }
   await_steps(s, finished, last);
@@ -301,6 +400,7 @@ typedef struct {
   int first, last;
   const int *watch; /* looked at before the steps that store states */
   int nwatch, bad;  /* bad: find_bad's answer */
+  bool alone;       /* one step, once */
 } Range;
 
 /* Every thread looks for itself: all steps before have finished, so all see the same, and a region of its own
@@ -308,10 +408,12 @@ typedef struct {
 static void run_range(Session *s, void *of, int me, int team) {
   Range *r = of;
   int stop = r->nwatch ? s->plan->ncompute : r->last;
-  run_steps(s, r->first, stop, me, team);
+  Walk w = {s, me, team, s->steps_at + (size_t)me * (size_t)(s->plan->nloop + CACHE_LINE)};
+  memcpy(w.at, s->at, sizeof *w.at * (size_t)(s->plan->nloop + 1));
+  run_steps(&w, r->alone ? s->plan->step[r->first].loop : 0, r->first, stop);
   int bad = find_bad(s, r->watch, r->nwatch);
   if (me == 0) r->bad = bad;
-  if (bad < 0) run_steps(s, stop, r->last, me, team);
+  if (bad < 0) run_steps(&w, 0, stop, r->last);
 }
 
 /* ---- whether the team can start ---- */
@@ -384,15 +486,22 @@ static void profile_steps(Session *s, int first, int last) {
 static void run(Session *s, Range *r) {
   int which;
   if (r->first >= r->last) return;
-  for (int i = r->first; i < r->last; i++) {
-    atomic_store_explicit(&s->left[i], s->plan->step[i].nchunk, memory_order_relaxed);
-    for (int k = 0; k < s->threads; k++)
-      atomic_store_explicit(&s->next[(size_t)k * (size_t)s->plan->nstep + (size_t)i], 0,
-                            memory_order_relaxed);
-  }
+  lay_out(s, r->first, r->last);
+  if (s->profile) memset(s->spent, 0, (size_t)s->threads * (size_t)s->plan->nstep * sizeof *s->spent);
   int err = on_team(s, run_range, r, &which);
   if (err) out_of_threads("the steps", which, s->threads, err);
   if (s->profile) profile_steps(s, r->first, r->last);
+}
+
+void session_at(Session *s, int loop, int64_t step) {
+  if (loop < 1 || loop > s->plan->nloop || step < 0 || step >= s->plan->loop[loop].steps)
+    bug("step %lld of loop %d", (long long)step, loop);
+  s->at[loop] = step;
+}
+
+void session_run_alone(Session *s, int step) {
+  if (step < 0 || step >= s->plan->nstep) bug("step %d of a plan of %d", step, s->plan->nstep);
+  run(s, &(Range){.first = step, .last = step + 1, .alone = true});
 }
 
 void session_run(Session *s, int first, int last) {

@@ -16,8 +16,11 @@ int session_threads(const Session *s);
 enum { MOST_THREADS = 1024 }; /* far more make OpenMP's runtime run out of stack */
 int session_cpus(void);       /* the CPUs this process may use */
 
-/* Runs steps [first, last) in order. The results do not depend on the number of threads. */
+/* Runs steps [first, last) in order, loops that lie there whole. The results do not depend on the number of threads. */
 void session_run(Session *s, int first, int last);
+/* One step of the plan by itself, once: of loops in their first step, or in the one that session_at() says. */
+void session_run_alone(Session *s, int step);
+void session_at(Session *s, int loop, int64_t step);
 
 /* One training step: computes, looks at the first element of each watched f32 tensor (negative indices are
    skipped), and commits the states only when all are finite. ST_NONFINITE: states untouched, *bad is the

@@ -103,31 +103,72 @@ static LLVMValueRef step_param(Aot *a, int k) {
   return g;
 }
 
+/* What the calls of steps need. */
+typedef struct {
+  const LLVMValueRef *fn;
+  LLVMValueRef arena, table;
+  LLVMValueRef *at; /* per loop: the step it is in */
+} Calls;
+
+/* How far operand i of a step has moved since the first steps of the loops. */
+static LLVMValueRef moved(Aot *a, const Calls *c, const Step *st, int i, LLVMValueRef p) {
+  EmitModule *m = &a->m;
+  for (int k = 0; k < st->nmove; k++) {
+    const StepMove *v = &st->move[k];
+    if (v->operand != i) continue;
+    LLVMValueRef slot = c->at[v->loop];
+    if (v->period) {
+      slot = LLVMBuildURem(m->b, em_iadd(m, slot, em_i64(m, v->phase)), em_i64(m, v->period), "");
+      slot = em_iadd(m, slot, em_i64(m, -(int64_t)(v->phase % v->period)));
+    }
+    p = em_gep(m, m->i8, p, em_imulc(m, slot, v->move));
+  }
+  return p;
+}
+
 /* One step's call for chunk `chunk`. */
-static void emit_call(Aot *a, int k, LLVMValueRef fn, LLVMValueRef arena, LLVMValueRef table,
-                      LLVMValueRef chunk) {
+static void emit_call(Aot *a, const Calls *c, int k, LLVMValueRef chunk) {
   EmitModule *m = &a->m;
   const Step *st = &a->plan->step[k];
-  LLVMValueRef scratch = em_gep(m, m->i8, arena, em_i64(m, a->scratch_at));
+  LLVMValueRef scratch = em_gep(m, m->i8, c->arena, em_i64(m, a->scratch_at));
   for (int i = 0; i < st->noperand; i++) {
     int64_t piece = st->chunk ? st->chunk[i] : 0;
-    LLVMValueRef p = em_gep(m, m->i8, piece ? scratch : arena, em_i64(m, st->operand[i]));
+    LLVMValueRef p = em_gep(m, m->i8, piece ? scratch : c->arena, em_i64(m, st->operand[i]));
     if (piece) p = em_gep(m, m->i8, p, em_imulc(m, chunk, -piece));
-    em_store(m, p, em_gep(m, m->ptr, table, em_i64(m, i)), 8);
+    em_store(m, moved(a, c, st, i, p), em_gep(m, m->ptr, c->table, em_i64(m, i)), 8);
   }
-  LLVMValueRef args[] = {table, chunk, scratch, step_param(a, k)};
-  LLVMBuildCall2(m->b, m->step_type, fn, args, 4, "");
+  LLVMValueRef args[] = {c->table, chunk, scratch, step_param(a, k)};
+  LLVMBuildCall2(m->b, m->step_type, c->fn[k], args, 4, "");
 }
 
 /* The steps of a chain, or one step, over all their chunks. */
-static void emit_steps(Aot *a, int k, int n, const LLVMValueRef *fn, LLVMValueRef arena, LLVMValueRef table) {
+static void emit_steps(Aot *a, const Calls *c, int k, int n) {
   EmitModule *m = &a->m;
   int64_t chunks = codegen_kind(&a->p->kernel.v[k])->emit ? a->plan->step[k].nchunk : 1;
   LLVMValueRef chunk = em_i64(m, 0);
   EmitLoop l;
   if (chunks > 1) chunk = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, chunks), 1);
-  for (int i = 0; i < n; i++) emit_call(a, k + i, fn[k + i], arena, table, chunk);
+  for (int i = 0; i < n; i++) emit_call(a, c, k + i, chunk);
   if (chunks > 1) em_loop_end(m, &l);
+}
+
+/* Steps [first, last), which are inside of loop `outer`, 0: of none. */
+static void emit_range(Aot *a, const Calls *c, int outer, int first, int last) {
+  EmitModule *m = &a->m;
+  for (int k = first; k < last;) {
+    int below = program_loop_below(a->p, k, outer);
+    if (!below) {
+      emit_steps(a, c, k, a->plan->step[k].chain);
+      k += a->plan->step[k].chain;
+      continue;
+    }
+    const PlanLoop *l = &a->plan->loop[below];
+    EmitLoop e;
+    c->at[below] = em_loop_begin(m, &e, em_i64(m, 0), em_i64(m, l->steps), 1);
+    emit_range(a, c, below, l->first, l->last);
+    em_loop_end(m, &e);
+    k = l->last;
+  }
 }
 
 /* Scalar results are looked at before any state changes. */
@@ -157,11 +198,10 @@ static void emit_function(Aot *a, const LLVMValueRef *fn) {
   LLVMValueRef table = LLVMBuildAlloca(m->b, LLVMArrayType2(m->ptr, (uint64_t)most), "");
   aot_emit_arena_check(a, arena);
   aot_emit_tiles_request(a);
-  for (int k = 0; k < p->ncompute; k += p->step[k].chain)
-    emit_steps(a, k, p->step[k].chain, fn, arena, table);
+  Calls c = {fn, arena, table, NEWN(a->a, LLVMValueRef, p->nloop + 1)};
+  emit_range(a, &c, 0, 0, p->ncompute);
   if (p->ncompute < p->nstep) emit_finite_check(a, arena);
-  for (int k = p->ncompute; k < p->nstep; k += p->step[k].chain)
-    emit_steps(a, k, p->step[k].chain, fn, arena, table);
+  emit_range(a, &c, 0, p->ncompute, p->nstep);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));
 }
 

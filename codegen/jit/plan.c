@@ -11,12 +11,44 @@ static const char *where(const Kernel *k, Arena *a) {
 }
 
 /* ---- steps ---- */
+/* How k's operands move with the loops that it is in. */
+static void moves(const Program *p, const Kernel *k, Step *st, Arena *a) {
+  VEC(StepMove) v = {0};
+  for (int j = 0; j < k->nbuf && k->in_loop; j++)
+    for (int b = k->buf[j]; b >= 0; b = p->buf.v[b].alias) {
+      const Buf *x = &p->buf.v[b];
+      if (!x->loop || !program_in_loop(p, k->in_loop, x->loop)) continue;
+      StepMove m = {j, x->loop, x->move, x->period, x->phase};
+      vec_push(a, &v, m);
+    }
+  st->loop = k->in_loop;
+  st->move = v.v;
+  st->nmove = v.n;
+}
+
+/* How often k runs. */
+static double times(const Program *p, const Kernel *k) {
+  double n = 1;
+  for (int l = k->in_loop; l; l = p->loop.v[l - 1].parent) n *= (double)p->loop.v[l - 1].steps;
+  return n;
+}
+
+static PlanLoop *loops(const Program *p, Arena *a) {
+  PlanLoop *l = NEWN(a, PlanLoop, p->loop.n + 1);
+  for (int i = 1; i <= p->loop.n; i++) {
+    int first, last;
+    program_loop_range(p, i, &first, &last);
+    l[i] = (PlanLoop){first, last + 1, p->loop.v[i - 1].steps, p->loop.v[i - 1].parent};
+  }
+  return l;
+}
+
 Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
   const Kernel *k = &p->kernel.v[i];
   int64_t *operand = NEWN(a, int64_t, k->nbuf + 1), *chunk = NULL;
   for (int j = 0; j < k->nbuf; j++) {
     const Buf *b = &p->buf.v[program_root(p, k->buf[j])];
-    operand[j] = b->offset;
+    operand[j] = p->buf.v[k->buf[j]].offset;
     if (!b->chunk) continue;
     if (!chunk) chunk = NEWN(a, int64_t, k->nbuf + 1);
     chunk[j] = b->chunk;
@@ -27,13 +59,14 @@ Step plan_step(const Program *p, int i, StepFn fn, Arena *a) {
              .noperand = k->nbuf,
              .name = kernel_name(p, i, a),
              .where = where(k, a),
-             .flops = k->flops,
-             .bytes = k->bytes};
+             .flops = times(p, k) * k->flops,
+             .bytes = times(p, k) * k->bytes};
   ContractionPlan own;
   const ContractionPlan *plan = kernel_plan(p, k, &own);
   st.nchunk = kernel_chunks(p, k);
   if (plan) st.scratch = plan->step[k->step].scratch;
   if (codegen_kind(k)->step) codegen_kind(k)->step(p, k, &st, operand, a);
+  moves(p, k, &st, a);
   return st;
 }
 
@@ -79,7 +112,7 @@ static int tensors(const Program *p, PlanTensor *t) {
                           .kind = PT_RESULT,
                           .dt = node->dt,
                           .shape = node->shape,
-                          .offset = p->buf.v[program_root(p, b)].offset,
+                          .offset = p->buf.v[b].offset,
                           .init_from = -1};
   }
   return n;
@@ -94,8 +127,15 @@ static uint64_t identity(const Program *p, const Plan *plan) {
     for (int i = 0; i < st->noperand;
          i++) /* scratch lies behind that of the schedule, which changes no bits */
       sb_printf(&b, " %lld", (long long)(st->chunk && st->chunk[i] ? -st->chunk[i] : st->operand[i]));
+    for (int i = 0; i < st->nmove; i++) {
+      const StepMove *m = &st->move[i];
+      sb_printf(&b, " %d:%d*%lld%%%d+%d", m->operand, m->loop, (long long)m->move, m->period, m->phase);
+    }
     sb_put(&b, "\n", 1);
   }
+  for (int l = 1; l <= plan->nloop; l++)
+    sb_printf(&b, "loop %d %d %lld\n", plan->loop[l].first, plan->loop[l].last,
+              (long long)plan->loop[l].steps);
   uint64_t h = hash_bytes(b.s, b.n, 0);
   sb_free(&b);
   return h;
@@ -130,7 +170,7 @@ typedef struct {
 } Span;
 
 static bool span_of(const Program *p, const Kernel *k, int operand, Span *s) {
-  const Buf *b = &p->buf.v[program_root(p, k->buf[operand])];
+  const Buf *b = &p->buf.v[program_memory(p, k->buf[operand])];
   if (b->chunk) return false; /* in a thread's scratch */
   *s = (Span){b->offset, b->offset + b->bytes, operand >= k->nbuf - k->nout};
   return true;
@@ -154,6 +194,8 @@ static int overlap(const Program *p, const Step *step, int k) {
   while (start > 0 && k - start < MOST) {
     int head = start - 1;
     while (!step[head].chain) head--;
+    if (step[head].loop != step[k].loop)
+      return k - start; /* all of a loop's steps wait for those before it */
     for (int i = head; i < start; i++)
       for (int j = k; j < k + step[k].chain; j++)
         if (must_wait(p, &p->kernel.v[j], &p->kernel.v[i])) return k - start;
@@ -170,6 +212,8 @@ Plan *plan_build(const Program *p, Arena *a, const StepFn *fn) {
                  .arena_bytes = p->arena_bytes,
                  .step = step,
                  .nstep = p->kernel.n,
+                 .loop = loops(p, a),
+                 .nloop = p->loop.n,
                  .ncompute = p->ncompute,
                  .tensor = t};
   for (int k = 0; k < p->kernel.n; k++) step[k] = plan_step(p, k, fn[k], a);

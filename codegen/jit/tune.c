@@ -104,7 +104,7 @@ static bool measure(const Program *p, const Kernel *k, const int64_t *choice, in
   ok = ok && (scratch = operand_new(room));
   for (int i = 0; i < k->nbuf && ok; i++) {
     ok = (base[i] = operand_new(p->buf.v[k->buf[i]].bytes)) != NULL;
-    int64_t offset = step[0].operand[i] - p->buf.v[program_root(p, k->buf[i])].offset;
+    int64_t offset = step[0].operand[i] - p->buf.v[k->buf[i]].offset;
     operand[i] = (char *)base[i] + offset;
   }
   double best[CHOICES];

@@ -27,6 +27,7 @@ double node_flops(const Graph *g, Val v) {
     if (n->op == OP_conv2d_dw) y = b;
     return 2.0 * (double)shape_count(y) * (double)(w->dim[1] * w->dim[2] * w->dim[3]);
   }
+  case KIND_SCAN:
   case KIND_INPUT:
   case KIND_GRAD:
   case KIND_SOURCE:

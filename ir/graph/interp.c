@@ -4,6 +4,7 @@
    easy as 1, 2, 3" (2011). */
 #include "ir/graph/collective.h"
 #include "ir/graph/expr.h"
+#include "ir/graph/loops.h"
 #include "ir/memory.h"
 
 #include <math.h>
@@ -472,61 +473,149 @@ static void eval_between(const Graph *g, Val v, double **const *value, int ranks
   arena_free(scratch);
 }
 
-/* Index of the last node that reads each value; the number of nodes for outputs; -1 for values nothing needs. */
-static int *last_uses(const Graph *g, Arena *a) {
+/* Index of the last node that reads each value; the number of nodes for outputs and what loops read; -1 for values
+   nothing needs. */
+static int *last_uses(const Graph *g, const GraphLoops *loops, Arena *a) {
   int n = g->node.n, *last = NEWN(a, int, n + 1);
-  for (int v = 0; v < n; v++) last[v] = -1;
+  bool *live = NEWN(a, bool, n + 1);
+  graph_mark_live(g, live);
+  for (int v = 0; v < n; v++) last[v] = live[v] && loops->of[v] >= 0 ? n : -1;
   for (int i = 0; i < g->outputs.n; i++) last[g->outputs.v[i].val] = n;
   for (int v = n - 1; v >= 0; v--)
-    for (int i = 0; last[v] >= 0 && i < g_node(g, v)->nin; i++) {
+    for (int i = 0; live[v] && i < g_node(g, v)->nin; i++) {
       Val u = g_node(g, v)->in[i];
-      if (last[u] < v) last[u] = v;
+      int use = loops->of[v] >= 0 || scan_closes(g_node(g, v)) ? n : v;
+      if (last[u] < use) last[u] = use;
     }
+  for (int v = 0; v < n; v++)
+    if (live[v] && last[v] < 0) last[v] = n;
   return last;
 }
 
-static void release(const Graph *g, Val v, double **const *value, int ranks) {
-  for (int r = 0; r < ranks && g_node(g, v)->op != OP_input; r++) {
-    free(value[r][v]);
-    value[r][v] = NULL;
+typedef struct {
+  const Graph *g;
+  const GraphLoops *loops;
+  int ranks;
+  bool round_f32;
+  const int *last;
+  double ***value; /* per rank and value */
+} Walk;
+
+static void release(const Walk *w, Val v) {
+  for (int r = 0; r < w->ranks && g_node(w->g, v)->op != OP_input; r++) {
+    free(w->value[r][v]);
+    w->value[r][v] = NULL;
+  }
+}
+
+/* Memory of node v for every rank, zeroed. */
+static void prepare(const Walk *w, Val v) {
+  size_t count = (size_t)shape_count(&g_node(w->g, v)->shape) + 1;
+  for (int r = 0; r < w->ranks; r++) {
+    double **x = &w->value[r][v];
+    if (!*x) *x = xcalloc(count, sizeof **x, "the interpreter's values");
+    else memset(*x, 0, count * sizeof **x);
+  }
+}
+
+static void eval_at(const Walk *w, Val v) {
+  bool between = op_table[g_node(w->g, v)->op].kind == KIND_COLLECTIVE;
+  prepare(w, v);
+  for (int r = 0; r < w->ranks; r++)
+    if (between) eval_between(w->g, v, w->value, w->ranks, r, w->round_f32);
+    else eval_node(w->g, v, w->value[r], w->value[r][v], w->round_f32);
+}
+
+/* ---- loops ---- */
+static bool of_loop(const Walk *w, Val v, int loop) {
+  const Node *n = g_node(w->g, v);
+  Ints path = scan_path(w->g, n);
+  const Ints *own = &w->loops->loop[loop].path;
+  return w->last[v] >= 0 && path.n == own->n && !memcmp(path.v, own->v, sizeof *own->v * (size_t)own->n);
+}
+
+/* What a scan node makes of step `step`: of a carry its beginning. */
+static void scan_step(const Walk *w, Val v, int64_t step, int64_t steps) {
+  const Node *n = g_node(w->g, v);
+  size_t part = (size_t)shape_count(&g_node(w->g, n->op == OP_scan_out ? n->in[0] : v)->shape);
+  int64_t at = scan_reversed(n) ? steps - 1 - step : step;
+  for (int r = 0; r < w->ranks; r++) {
+    double *to = w->value[r][v];
+    const double *from = w->value[r][n->in[n->op == OP_scan_next]];
+    if (n->op == OP_scan_in) from += (size_t)at * part;
+    if (n->op == OP_scan_out) to += (size_t)at * part;
+    memcpy(to, from, part * sizeof *to);
+  }
+}
+
+static void walk_range(const Walk *w, int loop, Val from, Val to);
+
+static void walk_loop(const Walk *w, int loop) {
+  const GraphLoop *l = &w->loops->loop[loop];
+  int n = w->g->node.n;
+  for (Val v = 0; v < n; v++)
+    if (of_loop(w, v, loop)) prepare(w, v);
+  for (int64_t step = 0; step < l->steps; step++) {
+    for (Val v = 0; v < l->close; v++) {
+      if (!of_loop(w, v, loop)) continue;
+      OpId op = g_node(w->g, v)->op;
+      if (op == OP_scan_in || (op == OP_scan_carry && !step)) scan_step(w, v, step, l->steps);
+    }
+    walk_range(w, loop, 0, l->close);
+    for (Val v = l->close; v < n; v++)
+      if (of_loop(w, v, loop)) scan_step(w, v, step, l->steps);
+    for (Val v = l->close; v < n && step + 1 < l->steps;
+         v++) /* all of them are read before one is replaced */
+      if (of_loop(w, v, loop) && g_node(w->g, v)->op == OP_scan_next)
+        for (int r = 0; r < w->ranks; r++)
+          memcpy(w->value[r][g_node(w->g, v)->in[0]], w->value[r][v],
+                 (size_t)shape_count(&g_node(w->g, v)->shape) * sizeof(double));
+  }
+}
+
+/* The values of [from, to) that are of the body of `loop`; -1: of none. */
+static void walk_range(const Walk *w, int loop, Val from, Val to) {
+  const Graph *g = w->g;
+  for (Val v = from; v < to; v++) {
+    const Node *n = g_node(g, v);
+    if (w->last[v] < 0 || w->loops->of[v] != loop || n->op == OP_input) continue;
+    if (op_table[n->op].kind != KIND_SCAN) eval_at(w, v);
+    for (int l = 0; scan_closes(n) && l < w->loops->n; l++)
+      if (of_loop(w, v, l)) {
+        bool first = true; /* of those that are alive */
+        for (Val u = w->loops->loop[l].close; u < v && first; u++) first = !of_loop(w, u, l);
+        if (first) walk_loop(w, l);
+      }
+    for (int i = 0; i < n->nin; i++)
+      if (w->last[n->in[i]] == v) release(w, n->in[i]);
   }
 }
 
 void graph_interp_ranks(const Graph *g, int ranks, const Tensor64 *const *in, Tensor64 *const *out, Arena *a,
                         bool round_f32) {
   Arena *tmp = arena_new();
-  int *last = last_uses(g, tmp);
-  double ***value = NEWN(tmp, double **, ranks);
+  GraphLoops *loops = graph_loops_of(g, tmp);
+  Walk w = {.g = g, .loops = loops, .ranks = ranks, .round_f32 = round_f32, .last = last_uses(g, loops, tmp)};
+  w.value = NEWN(tmp, double **, ranks);
   for (int r = 0; r < ranks; r++) {
-    value[r] = NEWN(tmp, double *, g->node.n + 1);
+    w.value[r] = NEWN(tmp, double *, g->node.n + 1);
     for (int i = 0; i < g->inputs.n; i++) {
       const Input *input = &g->inputs.v[i];
-      if (last[input->val] >= 0 && !shape_eq(&in[r][i].shape, &g_node(g, input->val)->shape))
+      if (w.last[input->val] >= 0 && !shape_eq(&in[r][i].shape, &g_node(g, input->val)->shape))
         bug("interpreter: input %s has the wrong shape", input->name);
-      value[r][input->val] = in[r][i].v;
+      w.value[r][input->val] = in[r][i].v;
     }
   }
-  for (Val v = 0; v < g->node.n; v++) {
-    const Node *n = g_node(g, v);
-    if (last[v] < 0) continue;
-    size_t count = (size_t)shape_count(&n->shape) + 1;
-    for (int r = 0; r < ranks && n->op != OP_input; r++) {
-      value[r][v] = xcalloc(count, sizeof **value[r], "the interpreter's values");
-      if (op_table[n->op].kind == KIND_COLLECTIVE) eval_between(g, v, value, ranks, r, round_f32);
-      else eval_node(g, v, value[r], value[r][v], round_f32);
-    }
-    for (int i = 0; i < n->nin; i++)
-      if (last[n->in[i]] == v) release(g, n->in[i], value, ranks);
-  }
+  walk_range(&w, -1, 0, g->node.n);
   for (int r = 0; r < ranks; r++)
     for (int i = 0; i < g->outputs.n; i++) {
       Val v = g->outputs.v[i].val;
       const Node *n = g_node(g, v);
       int64_t count = shape_count(&n->shape);
       out[r][i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
-      memcpy(out[r][i].v, value[r][v], (size_t)count * sizeof(double));
+      memcpy(out[r][i].v, w.value[r][v], (size_t)count * sizeof(double));
     }
-  for (Val v = 0; v < g->node.n; v++) release(g, v, value, ranks);
+  for (Val v = 0; v < g->node.n; v++) release(&w, v);
   arena_free(tmp);
 }
 

@@ -45,7 +45,8 @@ void ops_reference(StrBuf *out) {
   sb_printf(out, "| operator | meaning | elements | shape | derivative |\n|-|-|-|-|-|\n");
   for (int op = 0; op < OP_COUNT; op++) {
     const OpRow *r = &op_table[op];
-    if (r->kind == KIND_INPUT || r->kind == KIND_GRAD || r->kind == KIND_EXTERN || r->kind == KIND_COLLECTIVE)
+    if (r->kind == KIND_INPUT || r->kind == KIND_GRAD || r->kind == KIND_EXTERN ||
+        r->kind == KIND_COLLECTIVE || r->kind == KIND_SCAN)
       continue;
     if (!r->doc || (!r->rule && r->kind != KIND_MAP)) bug("operator %s is not documented", r->name);
     sb_printf(out, "| ");

@@ -1,4 +1,5 @@
 /* The graph verifier: every invariant that passes and code generation rely on, checked from scratch. */
+#include "ir/graph/loops.h"
 #include "ir/graph/ops_impl.h"
 
 #include <string.h>
@@ -146,6 +147,22 @@ static bool verify_output(const Check *c, int i) {
   return true;
 }
 
+static bool verify_loops(const Check *c) {
+  Arena *a = arena_new();
+  char where[64], msg[256];
+  Val at;
+  const GraphLoops *l = graph_loops(c->g, a, &at, msg, sizeof msg);
+  bool ok = l != NULL;
+  for (int i = 0; i < c->g->outputs.n && ok; i++) {
+    ok = l->of[at = c->g->outputs.v[i].val] < 0;
+    snprintf(msg, sizeof msg, "is a value of a loop's step, so no result");
+  }
+  arena_free(a);
+  if (ok) return true;
+  snprintf(where, sizeof where, "%%%d = %s", at, op_table[g_node(c->g, at)->op].name);
+  return fail(c, where, "%s", msg);
+}
+
 bool graph_verify(const Graph *g, char *err, size_t errlen) {
   Check c = {g, err, errlen};
   for (Val v = 0; v < g->node.n; v++)
@@ -154,5 +171,5 @@ bool graph_verify(const Graph *g, char *err, size_t errlen) {
     if (!verify_input(&c, i)) return false;
   for (int i = 0; i < g->outputs.n; i++)
     if (!verify_output(&c, i)) return false;
-  return true;
+  return !graph_has_loops(g) || verify_loops(&c);
 }

@@ -35,6 +35,7 @@ typedef struct Kernel {
   Role role;
   Val val;     /* root value, for dumps */
   bool commit; /* writes state: runs after the finite check */
+  int in_loop; /* > 0: it is run in every step of this loop of the program */
   int chain; /* neighbours with the same number > 0 run chunk by chunk, one after the other (passes/lower/chain.c) */
   double flops, bytes;
 } Kernel;
@@ -47,9 +48,14 @@ typedef struct {
   Shape shape;
   int block; /* channel block, 0 = row-major */
   int64_t bytes;
-  int input;       /* BUF_INPUT: graph input number */
-  int result;      /* BUF_RESULT: graph output number */
-  int alias;       /* shares the memory of this buffer (always an earlier root buffer), or -1 */
+  int input;    /* BUF_INPUT: graph input number */
+  int result;   /* BUF_RESULT: graph output number */
+  int alias;    /* shares the memory of this buffer (always an earlier root buffer), or -1 */
+  int within;   /* of a root: lies in the memory of this buffer, which no kernel names, or -1 */
+  int64_t at;   /* bytes from the beginning of what it lies in */
+  int loop;     /* > 0: it moves with the steps of this loop: by `move` bytes times step + phase, */
+  int64_t move; /* ... the remainder by period where there is one */
+  int period, phase;
   int first, last; /* kernels that write first and use last */
   int64_t chunk;   /* > 0: only one chain uses it, so many bytes a chunk: it lies in thread scratch */
   int64_t offset;  /* set by memplan: arena bytes; of a chunk inside the chain's part of the scratch */
@@ -71,6 +77,7 @@ typedef enum {
   WHY_INDEX,      /* the kernel of other cannot address its operands in its own order of elements */
   WHY_COSTLY,     /* a operations an element, needed in b kernels */
   WHY_DEEP,       /* a operators one after the other are as many as a kernel takes */
+  WHY_LOOP,       /* a loop begins or ends between it and what reads it */
   WHY_WORK,   /* the kernel of other would be more than code generation takes, and most of it is this value */
   WHY_PARTS,  /* a concatenation that is part of a longer one, other */
   WHY_READS,  /* needed in a kernels, each of which would read b operands an element */
@@ -105,6 +112,11 @@ enum {
   HAS_BITS = 6
 };
 
+typedef struct {
+  int64_t steps;
+  int parent; /* the loop around it, 0 none */
+} ProgramLoop;
+
 typedef struct PlanMemo PlanMemo; /* plans of contractions already asked for (ir/kernel/kinds.c) */
 
 typedef struct {
@@ -115,8 +127,9 @@ typedef struct {
   VEC(Buf) buf;
   VEC(Kernel) kernel;
   VEC(Decision) decision;
-  int has;      /* HAS_ bits */
-  int ncompute; /* kernels before this one write no state */
+  VEC(ProgramLoop) loop; /* numbered from 1 */
+  int has;               /* HAS_ bits */
+  int ncompute;          /* kernels before this one write no state */
   int64_t arena_bytes;
 } Program;
 
@@ -125,6 +138,22 @@ static inline int program_root(const Program *p, int b) {
   while (p->buf.v[b].alias >= 0) b = p->buf.v[b].alias;
   return b;
 }
+
+/* The buffer whose bytes those of b are: its root, or what that lies within. */
+static inline int program_memory(const Program *p, int b) {
+  b = program_root(p, b);
+  return p->buf.v[b].within >= 0 ? p->buf.v[b].within : b;
+}
+/* Where b begins in it, for kernels of `loop` (0: of none) in step[l] of each loop l around them; NULL: the first. */
+int64_t program_place(const Program *p, int b, int loop, const int64_t *step);
+/* The buffer with which b has its place in common: itself where it is placed inside another. */
+int program_cell(const Program *p, int b);
+/* Is loop `inner` the loop `outer` or inside of it? 0: of none. */
+bool program_in_loop(const Program *p, int inner, int outer);
+/* The outermost loop that kernel k is in and `other` (0: none) is not. */
+int program_loop_below(const Program *p, int k, int other);
+/* The first and the last kernel of a loop. */
+void program_loop_range(const Program *p, int loop, int *first, int *last);
 
 /* ---- conv_kernel() ...: kernels of each kind, without operands, of a plan the first step ---- */
 #define KIND(NAME, name, SPEC, MEMBER) Kernel name##_kernel(const SPEC *s);

@@ -190,6 +190,45 @@ void program_chain(const Program *p, int k, int *first, int *last) {
   while (c && *last + 1 < p->kernel.n && p->kernel.v[*last + 1].chain == c) ++*last;
 }
 
+/* ---- loops ---- */
+bool program_in_loop(const Program *p, int inner, int outer) {
+  while (inner && inner != outer) inner = p->loop.v[inner - 1].parent;
+  return inner == outer;
+}
+
+int program_loop_below(const Program *p, int k, int other) {
+  int l = p->kernel.v[k].in_loop, below = 0;
+  for (; l && !program_in_loop(p, other, l); l = p->loop.v[l - 1].parent) below = l;
+  return below;
+}
+
+void program_loop_range(const Program *p, int loop, int *first, int *last) {
+  *first = p->kernel.n, *last = -1;
+  for (int k = 0; k < p->kernel.n; k++) {
+    if (!program_in_loop(p, p->kernel.v[k].in_loop, loop)) continue;
+    if (*first > k) *first = k;
+    *last = k;
+  }
+}
+
+int64_t program_place(const Program *p, int b, int loop, const int64_t *step) {
+  int64_t place = 0;
+  for (; b >= 0; b = p->buf.v[b].alias) {
+    const Buf *x = &p->buf.v[b];
+    int64_t slot = x->phase + (step && x->loop && program_in_loop(p, loop, x->loop) ? step[x->loop] : 0);
+    place += x->at + (x->period ? slot % x->period : slot) * x->move;
+  }
+  return place;
+}
+
+int program_cell(const Program *p, int b) {
+  for (const Buf *x = &p->buf.v[b]; x->alias >= 0 && !x->at && !x->loop; x = &p->buf.v[b]) {
+    if (p->buf.v[x->alias].bytes != x->bytes) break; /* what all steps of a loop write one by one */
+    b = x->alias;
+  }
+  return b;
+}
+
 /* ---- what may run beside it, where its result may lie ---- */
 bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out) {
   return kind_of(k)->reads_in_place && kind_of(k)->reads_in_place(p, k, in, out);

@@ -25,6 +25,7 @@ const char *const why_names[WHY_COUNT] = {[WHY_NONE] = "none",
                                           [WHY_COSTLY] = "costly",
                                           [WHY_DEEP] = "deep",
                                           [WHY_WORK] = "work",
+                                          [WHY_LOOP] = "loop",
                                           [WHY_PARTS] = "parts",
                                           [WHY_READS] = "reads",
                                           [WHY_READER] = "reader",
@@ -61,6 +62,7 @@ static void put_kernel(StrBuf *b, const Program *p, int i) {
   fields_print(&t, row->field, row->nfield, &k);
   put_operands(b, p, &k);
   if (k.commit) sb_printf(b, " commit");
+  if (k.in_loop) sb_printf(b, " in_loop=%d", k.in_loop);
   if (k.chain) sb_printf(b, " chain=%d", k.chain);
   sb_printf(b, " flops=");
   put_number(b, k.flops);
@@ -95,6 +97,11 @@ static void put_buf(StrBuf *b, const Program *p, int i) {
   if (x->chunk) sb_printf(b, " chunk=%lld", (long long)x->chunk);
   if (p->arena_bytes) sb_printf(b, " @%lld k%d..k%d", (long long)x->offset, x->first, x->last);
   if (x->alias >= 0) sb_printf(b, " in buf%d", x->alias);
+  if (x->within >= 0) sb_printf(b, " within buf%d", x->within);
+  if (x->at) sb_printf(b, " at=%lld", (long long)x->at);
+  if (x->loop) sb_printf(b, " loop=%d move=%lld", x->loop, (long long)x->move);
+  if (x->period) sb_printf(b, " period=%d", x->period);
+  if (x->phase) sb_printf(b, " phase=%d", x->phase);
   if (x->val >= 0) sb_printf(b, " %%%d", x->val);
   sb_printf(b, "\n");
 }
@@ -116,6 +123,12 @@ void program_print(const Program *p, StrBuf *out) {
             p->ncompute, (long long)p->arena_bytes);
   put_has(out, p);
   sb_printf(out, "\n");
+  for (int i = 1; i <= p->loop.n; i++) {
+    const ProgramLoop *l = &p->loop.v[i - 1];
+    sb_printf(out, "loop%d: %lld steps", i, (long long)l->steps);
+    if (l->parent) sb_printf(out, " parent=%d", l->parent);
+    sb_printf(out, "\n");
+  }
   for (int b = 0; b < p->buf.n; b++) put_buf(out, p, b);
   for (int k = 0; k < p->kernel.n; k++) put_kernel(out, p, k);
   for (int i = 0; i < p->decision.n; i++) {

@@ -66,6 +66,7 @@ static void kernel(KReader *r) {
   find_step(r, &k);
   operands(r, &k);
   k.commit = kr_eat(r, "commit");
+  if (kr_eat(r, "in_loop=")) k.in_loop = kr_small(r, 1, r->prog->loop.n, "loop");
   if (kr_eat(r, "chain=")) k.chain = kr_small(r, 1, INT32_MAX, "chain");
   kr_expect(r, "flops");
   kr_expect(r, "=");
@@ -78,6 +79,20 @@ static void kernel(KReader *r) {
   vec_push(r->a, &r->prog->kernel, k);
 }
 
+/* ---- loops ---- */
+static void loop(KReader *r) {
+  ProgramLoop l = {0};
+  if (kr_small(r, 1, INT32_MAX, "loop") != r->prog->loop.n + 1)
+    kr_fail(r, "loops are numbered in order: expected loop %d", r->prog->loop.n + 1);
+  kr_expect(r, ":");
+  l.steps = kr_number(r);
+  kr_expect(r, "steps");
+  if (l.steps < 1 || l.steps > (int64_t)1 << 31) kr_fail(r, "an impossible number of steps");
+  if (kr_eat(r, "parent=")) l.parent = kr_small(r, 1, r->prog->loop.n, "loop");
+  kr_end_line(r);
+  vec_push(r->a, &r->prog->loop, l);
+}
+
 /* ---- buffers ---- */
 static int kernel_number(KReader *r) {
   kr_blanks(r);
@@ -87,7 +102,7 @@ static int kernel_number(KReader *r) {
 }
 
 static void buffer(KReader *r) {
-  Buf b = {.input = -1, .result = -1, .alias = -1, .first = -1, .last = -1, .val = -1};
+  Buf b = {.input = -1, .result = -1, .alias = -1, .within = -1, .first = -1, .last = -1, .val = -1};
   Program *p = r->prog;
   if (kr_small(r, 0, INT32_MAX, "buffer") != p->buf.n)
     kr_fail(r, "buffers are numbered in order: expected buf%d", p->buf.n);
@@ -107,7 +122,7 @@ static void buffer(KReader *r) {
     kr_fail(r, "an impossible chunk");
   if (kr_eat(r, "@")) {
     b.offset = kr_number(r);
-    if (b.offset < 0 || b.offset % 64 || b.offset > (b.chunk ? (int64_t)1 << 40 : p->arena_bytes - b.bytes))
+    if (b.offset < 0 || b.offset > (b.chunk ? (int64_t)1 << 40 : p->arena_bytes - b.bytes))
       kr_fail(r, "the buffer does not lie in the arena of %lld bytes", (long long)p->arena_bytes);
     b.first = kernel_number(r);
     kr_expect(r, "..");
@@ -119,9 +134,54 @@ static void buffer(KReader *r) {
     if (!kr_prefix(r, "buf")) kr_fail(r, "expected a buffer");
     b.alias = kr_small(r, 0, INT32_MAX, "buffer");
   }
+  if (kr_eat(r, "within ")) {
+    if (!kr_prefix(r, "buf")) kr_fail(r, "expected a buffer");
+    b.within = kr_small(r, 0, INT32_MAX, "buffer");
+  }
+  if (kr_eat(r, "at=")) b.at = kr_number(r);
+  if (kr_eat(r, "loop=")) {
+    b.loop = kr_small(r, 1, p->loop.n, "loop");
+    kr_expect(r, "move=");
+    b.move = kr_number(r);
+  }
+  if (kr_eat(r, "period=")) b.period = kr_small(r, 1, INT32_MAX, "period");
+  if (kr_eat(r, "phase=")) b.phase = kr_small(r, 0, INT32_MAX, "phase");
   b.val = kr_value(r);
   kr_end_line(r);
   vec_push(r->a, &p->buf, b);
+}
+
+/* The lowest and highest place of buffer b in all steps; false where they are beyond numbers. */
+static bool places(const Program *p, int b, int64_t *lo, int64_t *hi) {
+  int own = p->buf.v[program_cell(p, b)].loop;
+  *lo = *hi = 0;
+  for (; b >= 0; b = p->buf.v[b].alias) {
+    const Buf *x = &p->buf.v[b];
+    bool moves = x->loop && program_in_loop(p, own, x->loop);
+    int64_t first = x->phase, last = x->phase + (moves ? p->loop.v[x->loop - 1].steps - 1 : 0), from, to;
+    if (x->period) {
+      first = moves ? 0 : first % x->period;
+      last = moves ? x->period - 1 : last % x->period;
+    }
+    if (__builtin_mul_overflow(x->move < 0 ? last : first, x->move, &from) ||
+        __builtin_mul_overflow(x->move < 0 ? first : last, x->move, &to) ||
+        __builtin_add_overflow(from, x->at, &from) || __builtin_add_overflow(to, x->at, &to))
+      return false;
+    if (__builtin_add_overflow(*lo, from, lo) || __builtin_add_overflow(*hi, to, hi)) return false;
+  }
+  return true;
+}
+
+/* What is wrong with where buffer b lies, or NULL. */
+static const char *misplaced(const Program *p, int b) {
+  const Buf *x = &p->buf.v[b], *in = &p->buf.v[program_memory(p, b)];
+  int64_t lo, hi;
+  if (!x->loop && (x->move || x->period || x->phase)) return "moves with no loop";
+  if (!places(p, b, &lo, &hi) || lo < 0 || hi > in->bytes - x->bytes) return "leaves what it lies in";
+  if (p->arena_bytes && x->offset != in->offset + program_place(p, b, 0, NULL) && !in->chunk)
+    return "does not lie in its place";
+  if (p->arena_bytes && in->offset % 64) return "begins inside of a line of memory";
+  return NULL;
 }
 
 static void check_aliases(KReader *r) {
@@ -131,8 +191,12 @@ static void check_aliases(KReader *r) {
     for (; p->buf.v[b].alias >= 0; b = p->buf.v[b].alias)
       if (p->buf.v[b].alias >= p->buf.n || ++steps > p->buf.n)
         kr_fail(r, "buf%d shares memory in a circle", i);
-    if (p->buf.v[b].bytes < p->buf.v[i].bytes || p->buf.v[b].offset != p->buf.v[i].offset)
-      kr_fail(r, "buf%d does not lie in buf%d", i, b);
+    const Buf *x = &p->buf.v[b];
+    if (x->within >= p->buf.n || x->within == b ||
+        (x->within >= 0 && (p->buf.v[x->within].alias >= 0 || p->buf.v[x->within].within >= 0)))
+      kr_fail(r, "buf%d does not lie in buf%d", b, x->within);
+    const char *wrong = misplaced(p, i);
+    if (wrong) kr_fail(r, "buf%d %s", i, wrong);
   }
 }
 
@@ -257,6 +321,7 @@ static void read_program(KReader *r) {
   read_graph_part(r);
   int kernels;
   header(r, &kernels);
+  while (kr_prefix(r, "loop")) loop(r);
   while (kr_prefix(r, "buf")) buffer(r);
   check_aliases(r);
   while (kr_prefix(r, "k")) kernel(r);

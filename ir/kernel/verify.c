@@ -40,7 +40,17 @@ static bool check_buffers(Check *c) {
     if (b < 0 || b >= p->buf.n) return kernel_wrong(c, "operand %d is buf%d of %d", i, b, p->buf.n);
     if (p->buf.v[b].alias >= p->buf.n || p->buf.v[b].alias == b)
       return kernel_wrong(c, "buf%d shares memory with buf%d", b, p->buf.v[b].alias);
+    int own = p->buf.v[program_cell(p, b)].loop;
+    for (int x = b; x >= 0; x = p->buf.v[x].alias)
+      if (p->buf.v[x].loop && program_in_loop(p, k->in_loop, p->buf.v[x].loop) &&
+          !program_in_loop(p, own, p->buf.v[x].loop))
+        return kernel_wrong(c, "buf%d moves with loop %d, in which it is used", b, p->buf.v[x].loop);
   }
+  bool ordered = !p->has || p->has & HAS_ORDER;
+  if (ordered && k->in_loop && c->k && k[-1].in_loop != k->in_loop &&
+      program_loop_below(p, c->k, k[-1].in_loop))
+    for (int j = 0, l = program_loop_below(p, c->k, k[-1].in_loop); j < c->k; j++)
+      if (program_in_loop(p, p->kernel.v[j].in_loop, l)) return kernel_wrong(c, "loop %d is interrupted", l);
   if (k->commit && c->k < p->ncompute) return kernel_wrong(c, "writes state among the kernels that compute");
   return true;
 }
@@ -49,6 +59,8 @@ static bool check_buffers(Check *c) {
 static bool check_chain(Check *c) {
   const Program *p = c->p;
   const Kernel *k = &p->kernel.v[c->k], *prev = c->k ? k - 1 : NULL;
+  if (k->chain && prev && prev->chain == k->chain && prev->in_loop != k->in_loop)
+    return kernel_wrong(c, "a chain goes on in a loop");
   if (k->chain && prev && prev->chain == k->chain && kernel_chunks(p, k) != kernel_chunks(p, prev))
     return kernel_wrong(c, "%lld chunks in a chain of %lld", (long long)kernel_chunks(p, k),
                         (long long)kernel_chunks(p, prev));

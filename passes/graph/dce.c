@@ -2,11 +2,9 @@
    parameters, buffers) stays; optimizer slots and run-time scalars nobody reads or replaces go. */
 #include "passes/graph/pass.h"
 
-void pass_mark_live(const Graph *g, bool *live) {
-  for (int i = 0; i < g->outputs.n; i++) live[g->outputs.v[i].val] = true;
-  for (Val v = g->node.n - 1; v >= 0; v--)
-    for (int i = 0; live[v] && i < g_node(g, v)->nin; i++) live[g_node(g, v)->in[i]] = true;
-}
+#include "ir/graph/loops.h"
+
+void pass_mark_live(const Graph *g, bool *live) { graph_mark_live(g, live); }
 
 Graph *pass_live_copy(Arena *a, const Graph *in, bool drop_inputs) {
   Val *map;

@@ -261,6 +261,10 @@ Graph *pass_narrow(Arena *a, const Graph *in, Diags *d) {
     need(&s, in->inputs.v[i].val, whole(&g_node(in, in->inputs.v[i].val)->shape));
   for (int i = 0; i < in->outputs.n; i++)
     need(&s, in->outputs.v[i].val, whole(&g_node(in, in->outputs.v[i].val)->shape));
+  bool *live = NEWN(tmp, bool, in->node.n + 1);
+  pass_mark_live(in, live);
+  for (Val v = 0; v < in->node.n; v++) /* what a step hands on is read by an earlier value */
+    if (live[v] && g_node(in, v)->op == OP_scan_next) need(&s, v, whole(&g_node(in, v)->shape));
   for (Val v = in->node.n - 1; v >= 0; v--) {
     if (!s.needed[v]) continue;
     widen(in, g_node(in, v), s.pinned[v], &s.box[v]);

@@ -76,7 +76,7 @@ static bool ordered(const Program *p, const Kernel *a, const Kernel *b) {
 static bool writes_chunks(const Program *p, const Kernel *k) {
   for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
     const Buf *b = &p->buf.v[k->buf[i]];
-    if (b->kind == BUF_INPUT || b->alias >= 0 || !kernel_chunk_bytes(p, k, i)) return false;
+    if (b->kind == BUF_INPUT || b->alias >= 0 || b->within >= 0 || !kernel_chunk_bytes(p, k, i)) return false;
   }
   return true;
 }
@@ -274,7 +274,8 @@ static void make_private(Program *p) {
   for (int b = 0; b < p->buf.n; b++)
     if (p->buf.v[b].alias >= 0) user[program_root(p, b)] = -1;
   for (int b = 0; b < p->buf.n; b++)
-    if (user[b] > 0 && p->buf.v[b].kind == BUF_TEMP && p->buf.v[b].alias < 0) p->buf.v[b].chunk = chunk[b];
+    if (user[b] > 0 && p->buf.v[b].kind == BUF_TEMP && p->buf.v[b].alias < 0 && p->buf.v[b].within < 0)
+      p->buf.v[b].chunk = chunk[b];
 }
 
 void pass_chain(Lower *l) {
@@ -286,8 +287,9 @@ void pass_chain(Lower *l) {
   s->chain = uses_new(l->arena, p->buf.n);
   s->later = uses_new(l->arena, p->buf.n);
   int number = 1;
-  for (int at = 0; at < p->ncompute;) {
-    int taken = candidate(s, &p->kernel.v[s->order[at]]) ? grow(s, at, p->ncompute, number) : 0;
+  for (int at = 0, end = 0; at < p->ncompute;) {
+    while (end <= at || (end < p->ncompute && p->kernel.v[end].in_loop == p->kernel.v[at].in_loop)) end++;
+    int taken = candidate(s, &p->kernel.v[s->order[at]]) ? grow(s, at, end, number) : 0;
     number += taken > 0;
     at += taken ? taken : 1;
   }

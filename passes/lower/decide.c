@@ -68,6 +68,7 @@ static void must_store(Decide *f) {
       if (g_node(g, x->in[i])->op == OP_concat && g_node(g, x->in[i])->nin > FEW_PARTS)
         decide_stored(l, x->in[i], WHY_PARTS, v);
   }
+  scan_needs(l);
   for (int i = 0; i < g->outputs.n; i++) decide_stored(l, g->outputs.v[i].val, WHY_RESULT, -1);
   for (int v = f->n - 1; v >= 0; v--) { /* a stored reshape shares the memory of its operand */
     const Node *x = g_node(g, v);
@@ -145,10 +146,12 @@ static void decide_one(Decide *f, Val v) {
   Val h = s->n && !many ? first_root(s) : -1;
   Val early = h > f->first_use[v] ? f->first_use[v] : -1; /* a product needs it before */
   if (early >= 0) h = -1;
+  bool elsewhere = h >= 0 && !scan_together(l, v, h); /* it may be computed there, but not stored */
   if (kind == KIND_REDUCE || kind == KIND_FOLD) {
     Why why = h >= 0 ? l->at.nohome[v] ? WHY_CYCLE : not_inline(f, v, h) : many ? WHY_MANY : WHY_EARLIER;
     l->at.row_inline[v] = !why;
     if (!why && s->n == 1 && !l->at.stored[v]) return;
+    if (!why && elsewhere) why = WHY_LOOP, l->at.row_inline[v] = false;
     l->at.stored[v] = true;
     if (!why) l->at.home[v] = h;
     if (why == WHY_MANY) lower_why(l, v, why, -1, MAX_K, 0);
@@ -175,8 +178,8 @@ static void decide_one(Decide *f, Val v) {
       if (source && !l->facts.stored[v]) l->at.stored[v] = false;
     }
   }
-  if (l->at.stored[v] && h >= 0 && !l->at.nohome[v] && !l->facts.stored[v] && count(g, h) == count(g, v) &&
-      (kind_of(g, h) == KIND_MAP || kind_of(g, h) == KIND_VIEW))
+  if (l->at.stored[v] && h >= 0 && !elsewhere && !l->at.nohome[v] && !l->facts.stored[v] &&
+      count(g, h) == count(g, v) && (kind_of(g, h) == KIND_MAP || kind_of(g, h) == KIND_VIEW))
     l->at.home[v] = h;
 }
 
@@ -221,6 +224,7 @@ static void begin(Lower *l, int n) {
 
 void decide_begin(Lower *l) {
   int n = l->g->node.n;
+  l->loops = graph_loops_of(l->g, l->arena);
   l->facts = (Facts){NEWN(l->arena, bool, n + 1), NEWN(l->arena, bool, n + 1), NEWN(l->arena, bool, n + 1)};
   l->explained = NEWN(l->arena, bool, n + 1);
 }

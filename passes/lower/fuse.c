@@ -103,7 +103,7 @@ static Why apart(Fuse *f, const Group *gr, Val r, const Built *alone) {
   const Ints *aq = &xq->attr[0], *ar = &xr->attr[0];
   if (aq->n != ar->n || memcmp(aq->v, ar->v, (size_t)aq->n * sizeof *aq->v)) return WHY_APART_AXES;
   if (gr->roots.n >= 8) return WHY_APART_FULL;
-  if (f->l->at.nohome[r]) return WHY_APART_WAITS;
+  if (f->l->at.nohome[r] || !scan_together(f->l, gr->roots.v[0], r)) return WHY_APART_WAITS;
   f->tick++;
   for (int j = 0; j < gr->built.loads.n; j++)
     if (depends(f, gr->built.loads.v[j], r)) return WHY_APART_WAITS;
@@ -122,6 +122,7 @@ static void place(Fuse *f, Group *gr, Val root) {
     k->loc = old.loc;
     k->role = old.role;
     k->val = old.val;
+    k->in_loop = old.in_loop;
   }
   for (int i = 0; i < gr->built.stores.n; i++) l->kernel_of[gr->built.stores.v[i]] = gr->kernel;
 }
@@ -301,6 +302,7 @@ static Fuse begin(Lower *l) {
   l->buf = lower_filled(l->arena, n, -1);
   l->kernel_of = lower_filled(l->arena, n, -1);
   l->explained = NEWN(l->arena, bool, n + 1);
+  scan_begin(l);
   l->facts.stored = NEWN(l->arena, bool, n + 1);
   return (Fuse){.l = l, .g = l->g, .stamp = NEWN(l->arena, int, n + 1)};
 }

@@ -1,7 +1,7 @@
 /* Order of steps that do not depend on each other. Threads walk the list of steps on their own and wait only
    for what a step reads (Step.overlap of runtime/abi.h), so a step that follows directly on the one it needs
    waits for that one's last chunk with nothing else to do. Here another step that is ready is put between
-   them: the next in the old order, from a window, since what comes earlier lives longer. Chains stay whole. */
+   them: the next in the old order, from a window, since what comes earlier lives longer. Chains and loops stay whole. */
 #include "passes/lower/lower.h"
 
 enum { WINDOW = 32 };
@@ -29,7 +29,10 @@ static int find_groups(const Program *p, Group *g) {
   int n = 0;
   for (int at = 0; at < p->ncompute; at++) {
     const Kernel *k = &p->kernel.v[at];
-    if (!n || !k->chain || p->kernel.v[at - 1].chain != k->chain) g[n++] = (Group){.first = at};
+    bool chained = n && k->chain && p->kernel.v[at - 1].chain == k->chain,
+         looped = n && program_loop_below(p, at, 0) &&
+                  program_loop_below(p, at - 1, 0) == program_loop_below(p, at, 0);
+    if (!chained && !looped) g[n++] = (Group){.first = at};
     double flops = k->flops * c->flop_seconds, bytes = k->bytes * c->byte_seconds,
            work = flops > bytes ? flops : bytes;
     g[n - 1].n++;

@@ -3,6 +3,7 @@
 #ifndef JEPAC_PASSES_LOWER_LOWER_H
 #define JEPAC_PASSES_LOWER_LOWER_H
 
+#include "ir/graph/loops.h"
 #include "passes/lower/pass.h"
 
 typedef VEC(Val) ValVec;
@@ -24,6 +25,12 @@ typedef struct {
   bool *nohome;    /* kernels would wait for each other, or store it more than once */
 } Facts;
 
+/* Where the values of a scan_carry lie (lower_scan.c). */
+typedef struct {
+  bool made, kept; /* kept: of all steps */
+  int next;        /* buffer of its value in the next step */
+} CarryRow;
+
 struct Lower {
   Arena *arena;
   Arena *attempt;    /* of the loop kernel being built */
@@ -32,12 +39,14 @@ struct Lower {
   const Graph *g;
   Program *p; /* p->has says how far it is */
   LowerOptions opt;
-  int *layout;     /* per value: channel block that suits its convolutions (layout.c) */
-  Facts facts;     /* fuse.c */
-  Storage at;      /* decide.c */
-  int *buf;        /* per value: buffer number, -1 none yet */
-  int *kernel_of;  /* per stored value: kernel that writes it, -1 none, -2 it lies in another's buffer */
-  bool *explained; /* per value: a decision about it is written down */
+  int *layout;       /* per value: channel block that suits its convolutions (layout.c) */
+  Facts facts;       /* fuse.c */
+  Storage at;        /* decide.c */
+  GraphLoops *loops; /* of g */
+  CarryRow *carry;   /* per value */
+  int *buf;          /* per value: buffer number, -1 none yet */
+  int *kernel_of;    /* per stored value: kernel that writes it, -1 none, -2 it lies in another's buffer */
+  bool *explained;   /* per value: a decision about it is written down */
 };
 
 /* Why something cannot be built as decided: the fact to learn from it. */
@@ -122,6 +131,13 @@ bool op_has_kernel(OpKind k);
 
 int lower_buf(Lower *l, Val v);                 /* buffer of a stored value, made on first use */
 void lower_push(Lower *l, Kernel *k, Val root); /* appends; fills loc, role, val */
+
+/* ---- loops (lower_scan.c) ---- */
+Refusal lower_scan(Lower *l, Val v);
+void scan_begin(Lower *l);
+void scan_needs(Lower *l); /* marks what must be in memory because loops begin and end */
+/* May one kernel store both? Not when a loop begins or ends between them. */
+bool scan_together(const Lower *l, Val a, Val b);
 
 /* memplan.c */
 typedef struct {

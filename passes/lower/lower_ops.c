@@ -15,7 +15,7 @@ int lower_buf(Lower *l, Val v) {
   b.block = l->at.block[v];
   b.bytes = shape_count(&n->shape) * dtype_size(n->dt);
   b.input = n->op == OP_input ? n->input : -1;
-  b.result = b.alias = b.first = b.last = -1;
+  b.result = b.alias = b.within = b.first = b.last = -1;
   b.val = v;
   vec_push(l->arena, &l->p->buf, b);
   return l->buf[v] = l->p->buf.n - 1;
@@ -29,7 +29,7 @@ static int lower_temp(Lower *l, DType dt, int64_t bytes) {
   b.shape.rank = 1;
   b.shape.dim[0] = div_up(bytes, dtype_size(dt));
   b.bytes = b.shape.dim[0] * dtype_size(dt);
-  b.input = b.result = b.alias = b.first = b.last = -1;
+  b.input = b.result = b.alias = b.within = b.first = b.last = -1;
   b.val = -1;
   vec_push(l->arena, &l->p->buf, b);
   return l->p->buf.n - 1;
@@ -40,6 +40,7 @@ void lower_push(Lower *l, Kernel *k, Val root) {
   k->loc = n->loc;
   k->role = n->role;
   k->val = root;
+  k->in_loop = l->loops->of[root] + 1;
   vec_push(l->arena, &l->p->kernel, *k);
 }
 
@@ -300,10 +301,13 @@ static void gather_needs(Lower *l, Val v) {
   l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
 }
 
-static const OpLowering table[KIND_EXTERN + 1] = {
-    [KIND_DOT] = {dot_needs, lower_dot},           [KIND_CONV] = {conv_needs, lower_conv},
-    [KIND_SCATTER] = {plain_needs, lower_scatter}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
-    [KIND_EXTERN] = {plain_needs, lower_extern},   [KIND_GATHER] = {gather_needs, NULL}};
+static const OpLowering table[KIND_EXTERN + 1] = {[KIND_SCAN] = {plain_needs, lower_scan},
+                                                  [KIND_DOT] = {dot_needs, lower_dot},
+                                                  [KIND_CONV] = {conv_needs, lower_conv},
+                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
+                                                  [KIND_COLLECTIVE] = {plain_needs, lower_collective},
+                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
+                                                  [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

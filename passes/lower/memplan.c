@@ -50,12 +50,27 @@ static void lifetimes(Program *p) {
   for (int b = 0; b < p->buf.n; b++) p->buf.v[b].first = p->buf.v[b].last = -1;
   for (int k = 0; k < p->kernel.n; k++)
     for (int i = 0; i < p->kernel.v[k].nbuf; i++) {
-      Buf *b = &p->buf.v[program_root(p, p->kernel.v[k].buf[i])];
+      Buf *b = &p->buf.v[program_memory(p, p->kernel.v[k].buf[i])];
       if (b->first < 0) b->first = k;
       b->last = k;
     }
   for (int b = 0; b < p->buf.n; b++)
     if (p->buf.v[b].kind == BUF_RESULT) p->buf.v[b].last = p->kernel.n;
+}
+
+/* What kernels inside of a loop and others use lives through all its steps; inner loops first. */
+static void widen_loops(Program *p) {
+  for (int l = p->loop.n; l > 0; l--) {
+    int first, last;
+    program_loop_range(p, l, &first, &last);
+    for (int b = 0; b < p->buf.n && last >= 0; b++) {
+      Buf *x = &p->buf.v[b];
+      if (x->first < 0 || x->last < first || x->first > last) continue;
+      if (x->first >= first && x->last <= last) continue;
+      if (x->first > first) x->first = first;
+      if (x->last < last) x->last = last;
+    }
+  }
 }
 
 /* Do the kernels that run together with k touch of buffer `root` only their own chunk's part, of `bytes`? A
@@ -119,6 +134,9 @@ static void take_place(Program *p, int k, int out) {
     for (int i = 0; i < p->kernel.v[j].nbuf - (j == k ? p->kernel.v[j].nout : 0); i++) {
       int in = program_root(p, p->kernel.v[j].buf[i]);
       Buf *b = &p->buf.v[in];
+      if (program_memory(p, in) != in || b->first < 0 ||
+          p->kernel.v[b->first].in_loop != p->kernel.v[k].in_loop)
+        continue;
       if (b->kind != BUF_TEMP || b->chunk || b->last != j || b->first == k || b->bytes != o->bytes ||
           b->dt != o->dt || !may_replace(p, k, in, out))
         continue;
@@ -133,7 +151,8 @@ static void reuse_dying_operands(Program *p) {
     for (int i = p->kernel.v[k].nbuf - p->kernel.v[k].nout; i < p->kernel.v[k].nbuf; i++) {
       int out = p->kernel.v[k].buf[i];
       const Buf *o = &p->buf.v[out];
-      if (o->kind == BUF_TEMP && o->alias < 0 && !o->chunk && o->first == k) take_place(p, k, out);
+      if (o->kind == BUF_TEMP && o->alias < 0 && o->within < 0 && !o->chunk && o->first == k)
+        take_place(p, k, out);
     }
 }
 
@@ -141,6 +160,7 @@ void pass_memplan(Lower *l) {
   Program *p = l->p;
   const int64_t align = TENSOR_ALIGN;
   lifetimes(p);
+  widen_loops(p);
   reuse_dying_operands(p);
   widen_chains(p);
   int64_t base = 0;
@@ -156,13 +176,14 @@ void pass_memplan(Lower *l) {
   for (int b = 0; b < p->buf.n; b++) {
     Buf *x = &p->buf.v[b];
     if (x->kind == BUF_INPUT && x->alias < 0) x->offset = state_at[x->input];
-    else if (x->alias < 0 && x->first >= 0 && !x->chunk) {
+    else if (x->alias < 0 && x->within < 0 && x->first >= 0 && !x->chunk) {
       e[n] = (Extent){x->bytes, x->first, x->last, 0};
       which[n++] = b;
     }
   }
   int64_t total = memplan_pack(e, n, align);
   for (int i = 0; i < n; i++) p->buf.v[which[i]].offset = base + e[i].offset;
-  for (int b = 0; b < p->buf.n; b++) p->buf.v[b].offset = p->buf.v[program_root(p, b)].offset;
+  for (int b = 0; b < p->buf.n; b++)
+    p->buf.v[b].offset = p->buf.v[program_memory(p, b)].offset + program_place(p, b, 0, NULL);
   p->arena_bytes = base + (total + align - 1) / align * align;
 }

@@ -102,6 +102,7 @@ Lower *lower_begin(Arena *a, const Graph *g, const Target *t, const LowerOptions
 
 Lower *lower_resume(Program *p, const LowerOptions *o) {
   Lower *l = state(p, o);
+  l->loops = graph_loops_of(l->g, l->arena);
   l->buf = lower_filled(l->arena, l->g->node.n, -1);
   l->kernel_of = lower_filled(l->arena, l->g->node.n, -1);
   for (int b = p->buf.n - 1; b >= 0; b--)

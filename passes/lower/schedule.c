@@ -61,7 +61,7 @@ static void assign_state(Sched *s, const Output *o, int vb) {
   if (sb == vb) return; /* unchanged */
   int at = l->kernel_of[o->val];
   Buf *b = &p->buf.v[vb];
-  bool ok = at >= 0 && b->kind == BUF_TEMP && b->alias < 0 && b->block == 0;
+  bool ok = at >= 0 && b->kind == BUF_TEMP && b->alias < 0 && b->within < 0 && b->block == 0;
   if (ok) { /* nothing may alias the value's buffer yet, and every other reader must be able to run first */
     Kernel *k = &p->kernel.v[at];
     for (int i = 0; i < s->readers[sb].n && ok; i++) {
@@ -104,7 +104,8 @@ static int new_value(Sched *s, const Output *o) {
   if (p->buf.v[root].kind != BUF_INPUT || input == o->state || !is_updated(s->l->g, input)) return b;
   Buf saved = p->buf.v[b];
   saved.kind = BUF_TEMP;
-  saved.input = saved.alias = -1;
+  saved.input = saved.alias = saved.within = -1;
+  saved.at = 0;
   vec_push(s->l->arena, &p->buf, saved);
   append_copy(s, b, p->buf.n - 1, -1, false);
   return p->buf.n - 1;
@@ -115,7 +116,7 @@ static void assign_result(Sched *s, const Output *o, int number) {
   Program *p = s->p;
   int vb = lower_buf(l, o->val);
   const Buf *b = &p->buf.v[vb];
-  if (b->kind == BUF_TEMP && b->alias < 0 && b->block == 0) {
+  if (b->kind == BUF_TEMP && b->alias < 0 && b->within < 0 && b->block == 0) {
     p->buf.v[vb].kind = BUF_RESULT;
     p->buf.v[vb].result = number;
     return;
@@ -123,8 +124,9 @@ static void assign_result(Sched *s, const Output *o, int number) {
   Buf r = *b;
   r.kind = BUF_RESULT;
   r.result = number;
-  r.alias = r.input = -1;
+  r.alias = r.within = r.input = -1;
   r.block = 0;
+  r.at = 0;
   vec_push(l->arena, &p->buf, r);
   append_copy(s, vb, p->buf.n - 1, l->kernel_of[o->val], false);
 }
@@ -196,12 +198,132 @@ static const int64_t *keys(Sched *s) {
   return key;
 }
 
+/* ---- out of loops ---- */
+/* Does kernel k do the same in every step of its loop? It reads nothing that is written there or moves with it, and
+   keeps its results: packed weights, for instance. written: per root buffer. */
+static bool is_invariant(const Program *p, const Kernel *k, const bool *written) {
+  for (int i = 0; i < k->nbuf; i++) {
+    bool out = i >= k->nbuf - k->nout;
+    for (int b = k->buf[i]; b >= 0; b = p->buf.v[b].alias)
+      if (p->buf.v[b].loop && program_in_loop(p, k->in_loop, p->buf.v[b].loop)) return false;
+    int root = program_root(p, k->buf[i]);
+    if (out ? p->buf.v[root].kind != BUF_TEMP || program_memory(p, root) != root : written[root])
+      return false;
+  }
+  return !kernel_keeps_order(k);
+}
+
+static void hoist(const Program *p) {
+  Arena *a = arena_new();
+  bool *written = NEWN(a, bool, p->buf.n + 1);
+  for (int l = p->loop.n; l > 0; l--) /* inner loops first */
+    for (bool again = true; again;) {
+      again = false;
+      memset(written, 0, sizeof *written * (size_t)p->buf.n);
+      for (int at = 0; at < p->kernel.n; at++) {
+        const Kernel *k = &p->kernel.v[at];
+        for (int i = k->nbuf - k->nout; i < k->nbuf && program_in_loop(p, k->in_loop, l); i++)
+          written[program_root(p, k->buf[i])] = true;
+      }
+      for (int at = 0; at < p->kernel.n; at++) {
+        Kernel *k = &p->kernel.v[at];
+        if (k->in_loop != l || !is_invariant(p, k, written)) continue;
+        k->in_loop = p->loop.v[l - 1].parent;
+        again = true;
+      }
+    }
+  arena_free(a);
+}
+
+/* ---- the order ---- */
+/* Loops are run as a whole: when a kernel of one is next, all of the others' operands from outside must be there, and
+   the loop's other kernels follow it. */
+typedef struct {
+  Sched *s;
+  int *npred;   /* per kernel */
+  int *outside; /* per loop: edges into it from kernels that are left */
+  int *left;    /* per loop: kernels */
+  int open;     /* the innermost loop under way, 0 none */
+} Order;
+
+static void edge(Order *o, int from, int to, int by) {
+  const Program *p = o->s->p;
+  if (from == to) return;
+  o->npred[to] += by;
+  for (int l = p->kernel.v[to].in_loop; l && !program_in_loop(p, p->kernel.v[from].in_loop, l);
+       l = p->loop.v[l - 1].parent)
+    o->outside[l] += by;
+}
+
+static void edges_of(Order *o, int at, int by) {
+  const Sched *s = o->s;
+  const Kernel *k = &s->p->kernel.v[at];
+  for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
+    const IntVec *r = &s->readers[program_root(s->p, k->buf[i])];
+    for (int j = 0; j < r->n; j++) edge(o, at, r->v[j], by);
+  }
+  for (int j = 0; j < s->succ[at].n; j++) edge(o, at, s->succ[at].v[j], by);
+}
+
+static bool is_ready(const Order *o, int at) {
+  const Program *p = o->s->p;
+  if (o->npred[at] || !program_in_loop(p, p->kernel.v[at].in_loop, o->open)) return false;
+  for (int l = p->kernel.v[at].in_loop; l != o->open; l = p->loop.v[l - 1].parent)
+    if (o->outside[l]) return false;
+  return true;
+}
+
+/* All kernels of a loop store states when one does. */
+static void commit_loops(const Program *p, bool *commit) {
+  for (int at = 0; at < p->kernel.n; at++) {
+    int l = commit[at] ? program_loop_below(p, at, 0) : 0;
+    for (int k = 0; l && k < p->kernel.n; k++) commit[k] |= program_in_loop(p, p->kernel.v[k].in_loop, l);
+  }
+}
+
+/* Kernels in the order in which they run; sets p->ncompute. */
+static int *in_order(Sched *s, bool *commit) {
+  Program *p = s->p;
+  int n = p->kernel.n, loops = p->loop.n, done = 0;
+  Arena *a = s->l->arena;
+  Order o = {.s = s,
+             .npred = NEWN(a, int, n + 1),
+             .outside = NEWN(a, int, loops + 1),
+             .left = NEWN(a, int, loops + 1)};
+  bool *placed = NEWN(a, bool, n + 1);
+  int *order = NEWN(a, int, n + 1);
+  commit_loops(p, commit);
+  for (int at = 0; at < n; at++) {
+    edges_of(&o, at, 1);
+    for (int l = p->kernel.v[at].in_loop; l; l = p->loop.v[l - 1].parent) o.left[l]++;
+  }
+  const int64_t *key = keys(s);
+  p->ncompute = n;
+  while (done < n) {
+    int best = -1;
+    for (int at = 0; at < n; at++) {
+      if (placed[at] || !is_ready(&o, at)) continue;
+      if (best < 0 || (commit[at] != commit[best] ? commit[best] : key[at] < key[best])) best = at;
+    }
+    if (best < 0) bug("schedule: kernels form a cycle");
+    if (commit[best] && p->ncompute == n) p->ncompute = done;
+    order[done++] = best;
+    placed[best] = true;
+    edges_of(&o, best, -1);
+    o.open = p->kernel.v[best].in_loop;
+    for (int l = o.open; l; l = p->loop.v[l - 1].parent) o.left[l]--;
+    while (o.open && !o.left[o.open]) o.open = p->loop.v[o.open - 1].parent;
+  }
+  return order;
+}
+
 void pass_schedule(Lower *l) {
   Program *p = l->p;
   const Graph *g = l->g;
   Sched *s = NEW(l->arena, Sched);
   s->l = l;
   s->p = p;
+  hoist(p);
   for (int i = 0; i < g->outputs.n; i++) lower_buf(l, g->outputs.v[i].val);
   for (int i = 0; i < g->inputs.n; i++) lower_buf(l, g->inputs.v[i].val);
   int nb = p->buf.n + 2 * g->outputs.n + 8, nk = p->kernel.n + 2 * g->outputs.n + 8;
@@ -222,38 +344,7 @@ void pass_schedule(Lower *l) {
   bool *commit = NEWN(l->arena, bool, n);
   for (int at = 0; at < n; at++)
     if (p->kernel.v[at].commit) pull(commit, s, at);
-  int *npred = NEWN(l->arena, int, n), *left = NEWN(l->arena, int, n), *order = NEWN(l->arena, int, n);
-  for (int at = 0; at < n; at++) {
-    left[at] = 1;
-    const Kernel *k = &p->kernel.v[at];
-    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
-      const IntVec *r = &s->readers[program_root(p, k->buf[i])];
-      for (int j = 0; j < r->n; j++)
-        if (r->v[j] != at) npred[r->v[j]]++;
-    }
-    for (int j = 0; j < s->succ[at].n; j++) npred[s->succ[at].v[j]]++;
-  }
-  const int64_t *key = keys(s);
-  int done = 0;
-  p->ncompute = n;
-  while (done < n) {
-    int best = -1;
-    for (int at = 0; at < n; at++) {
-      if (!left[at] || npred[at]) continue;
-      if (best < 0 || (commit[at] != commit[best] ? commit[best] : key[at] < key[best])) best = at;
-    }
-    if (best < 0) bug("schedule: kernels form a cycle");
-    if (commit[best] && p->ncompute == n) p->ncompute = done;
-    order[done++] = best;
-    left[best] = 0;
-    const Kernel *k = &p->kernel.v[best];
-    for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
-      const IntVec *r = &s->readers[program_root(p, k->buf[i])];
-      for (int j = 0; j < r->n; j++)
-        if (r->v[j] != best) npred[r->v[j]]--;
-    }
-    for (int j = 0; j < s->succ[best].n; j++) npred[s->succ[best].v[j]]--;
-  }
+  int *order = in_order(s, commit);
   Kernel *sorted = NEWN(l->arena, Kernel, n);
   for (int i = 0; i < n; i++) {
     sorted[i] = p->kernel.v[order[i]];

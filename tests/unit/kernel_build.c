@@ -139,6 +139,7 @@ Program *kb_program(KB *b) {
              .dt = b->dt[i],
              .shape = {1, {b->count[i]}},
              .alias = -1,
+             .within = -1,
              .input = -1,
              .result = -1,
              .val = -1,

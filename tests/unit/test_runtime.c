@@ -132,12 +132,15 @@ static Plan *make_plan(int rounds) {
   int n = 0;
   for (int r = 0; r < rounds; r++) {
     s[n++] = (Step){fn_mix, 16, r ? b_a : w_a, 2, CELLS / 16 * 4, &chunks[0], "mix", "t.jepa:1", 0, 0, NULL,
-                    0,      0,  false};
-    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false};
-    s[n++] = (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false};
-    s[n++] = (Step){fn_spread, 64, al_b, 3, 0, &chunks[2], "spread", "t.jepa:3", 0, 0, NULL, 0, 0, false};
+                    0,      0,  false,         0, NULL,           0};
+    s[n++] =
+        (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false, 0, NULL, 0};
+    s[n++] =
+        (Step){fn_total, 1, a_l, 2, 0, &chunks[1], "total", "t.jepa:2", 0, 0, NULL, 0, 0, false, 0, NULL, 0};
+    s[n++] = (Step){fn_spread, 64,   al_b, 3, 0,     &chunks[2], "spread", "t.jepa:3", 0,
+                    0,         NULL, 0,    0, false, 0,          NULL,     0};
   }
-  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0, 0, false};
+  s[n++] = (Step){fn_commit, 1, b_w, 2, 0, NULL, "commit", "t.jepa:4", 0, 0, NULL, 0, 0, false, 0, NULL, 0};
   PlanTensor *t = NEWN(arena, PlanTensor, 6);
   Shape cells = {1, {CELLS}}, scalar = {0, {0}}, small = {2, {4, 8}};
   t[0] = (PlanTensor){.name = "w",

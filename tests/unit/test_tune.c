@@ -22,7 +22,8 @@ static Program *product(Arena *a, bool transposed) {
   int64_t bytes[] = {
       [CO_A] = M * K * 4, [CO_B] = K * N * 4, [CO_C] = M * N * 4, [CO_TMP0] = plan.tmp_bytes[0]};
   for (int i = 0; i < 4; i++) {
-    Buf b = {.dt = DT_NONE, .bytes = bytes[i], .input = -1, .result = -1, .alias = -1, .val = -1};
+    Buf b = {
+        .dt = DT_NONE, .bytes = bytes[i], .input = -1, .result = -1, .alias = -1, .within = -1, .val = -1};
     b.offset = p->arena_bytes;
     p->arena_bytes += (bytes[i] + 63) / 64 * 64;
     vec_push(a, &p->buf, b);
