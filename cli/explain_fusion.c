@@ -203,7 +203,9 @@ Status explain_fusion(Cli *c, const Program *p, Lines *t) {
       continue;
     }
     if (x->buf < 0) {
+      const char *why, *how = kernel_how(p, &p->kernel.v[x->kernel], &why);
       printf("  %-8s %s", role_word(x->role), kernel_name(p, x->kernel, c->arena));
+      if (how) printf(" (%s%s%s)", how, why ? ": " : "", why ? why : "");
       print_partners(&f, x->kernel, x->line);
       continue;
     }

@@ -33,10 +33,7 @@ const CostModel cost_xeon = {
     .gemm_idle = 0.3,
 
     /* gemm_bench --bf16 yes. */
-    .tiles_rows = 8,
-    .tiles_cols = 8,
-    .tiles_k = 16,
-    .tiles_work = 1 << 14,
+    .tiles_work = 1 << 9,
     .tiles_chunk_work = 1 << 22,
     .tiles_chunks = 16,
     .tiles_block = 1 << 19,

@@ -34,17 +34,16 @@ typedef struct CostModel {
   double gemm_idle; /* loss where there are no chunks at all; a share of it where there are too few */
 
   /* ---- products on tiles of bf16 (ir/kernel/gemm_tiles.c) ---- */
-  int64_t tiles_rows, tiles_cols, tiles_k; /* of a product worth tiles, at least */
-  int64_t tiles_work;                      /* multiply-adds, at least */
-  int64_t tiles_chunk_work;                /* multiply-adds worth a chunk */
-  int64_t tiles_chunks;                    /* at most, a power of two */
-  int64_t tiles_block;                     /* bytes of a chunk's rows, all of k: stay in L2 */
-  int64_t tiles_deep;                      /* elements of k in a block, where k is cut */
-  int64_t tiles_sums;                      /* bytes of a chunk's sums then */
-  double tiles_step;                       /* cycles of a product of two tiles */
-  double tiles_line;                       /* cycles of a line that comes from L3 */
-  double tiles_turn;                       /* cycles of a tile that is transposed */
-  double tiles_idle; /* loss where there are no chunks; a share of it where there are too few */
+  int64_t tiles_work;       /* of a product worth tiles: multiply-adds, at least */
+  int64_t tiles_chunk_work; /* multiply-adds worth a chunk */
+  int64_t tiles_chunks;     /* at most, a power of two */
+  int64_t tiles_block;      /* bytes of a chunk's rows, all of k: stay in L2 */
+  int64_t tiles_deep;       /* elements of k in a block, where k is cut */
+  int64_t tiles_sums;       /* bytes of a chunk's sums then */
+  double tiles_step;        /* cycles of a product of two tiles */
+  double tiles_line;        /* cycles of a line that comes from L3 */
+  double tiles_turn;        /* cycles of a tile that is transposed */
+  double tiles_idle;        /* loss where there are no chunks; a share of it where there are too few */
 
   /* ---- convolutions on tiles (ir/kernel/conv_tiles.c) ---- */
   int64_t tiles_channels;   /* of either side, at least */

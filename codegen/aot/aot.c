@@ -9,11 +9,14 @@
 #include <string.h>
 
 /* ---- targets ---- */
-/* The row of this architecture with this name. */
+/* The row of this architecture with this name, which may end in "+tiles". */
 static bool find_cpu(Arch arch, const char *cpu, Target *t) {
-  if (!strcmp(cpu, "host")) *t = target_host();
-  if (!strcmp(cpu, "host") && t->arch == arch) return true;
-  for (int i = 0; target_row(i, t); i++)
+  Target named;
+  if (target_named(cpu, &named) && named.arch == arch) {
+    *t = named;
+    return true;
+  }
+  for (int i = 0; target_row(i, t); i++) /* "generic" is of several */
     if (t->arch == arch && !strcmp(t->cpu, cpu)) return true;
   return false;
 }
@@ -44,16 +47,16 @@ Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d) {
     unknown_cpu(arch, cpu, d);
     return ST_USAGE;
   }
-  t->bf16 = false; /* no instruction beyond the family's level */
-  t->tiles = TILES_NONE;
+  t->bf16 &= t->tiles == TILES_AMX; /* beyond the family's level, AMX and what all that have it can */
   return ST_OK;
 }
 
-/* The code may use the instructions of the vector family's level only, which init checks; a named CPU decides
-   how they are scheduled. */
+/* The code may use the instructions of the vector family's level only, and tiles where the target has them, all of
+   which init checks; a named CPU decides how they are scheduled. */
 static LLVMTargetMachineRef target_machine(const Aot *a) {
   const Target *t = &a->p->target;
-  return em_machine(t->arch, a->opt->triple, em_arch(t->arch)->level[t->family], "");
+  return em_machine(t->arch, a->opt->triple, em_arch(t->arch)->level[t->family],
+                    t->tiles == TILES_AMX ? "+amx-tile,+amx-bf16,+avx512bf16" : "");
 }
 
 /* ---- kernels ---- */
@@ -228,6 +231,7 @@ static void emit_function(Aot *a, const LLVMValueRef *fn) {
   LLVMValueRef table = LLVMBuildAlloca(m->b, LLVMArrayType2(m->ptr, (uint64_t)most), "");
   LLVMValueRef slot = LLVMBuildAlloca(m->b, m->i32, "");
   aot_emit_arena_check(a, arena);
+  aot_emit_tiles_request(a);
   Calls c = {fn, arena, table, NEWN(a->a, LLVMValueRef, p->nloop + 1), slot, NULL, NULL};
   emit_flushed(a, &c, 0, p->ncompute);
   if (p->ncompute < p->nstep) emit_finite_check(a, arena);

@@ -6,7 +6,7 @@
 #include "codegen/jit/jit.h"
 
 /* What generated functions return. The header spells them out. */
-enum { AOT_OK, AOT_BAD_ARENA, AOT_BAD_CPU, AOT_NONFINITE };
+enum { AOT_OK, AOT_BAD_ARENA, AOT_BAD_CPU, AOT_NONFINITE, AOT_NO_TILES };
 
 typedef struct {
   EmitModule m;
@@ -22,6 +22,8 @@ void aot_emit_init(Aot *a);
 /* The function under construction returns code where the condition (the check) holds (fails). */
 void aot_emit_return_if(Aot *a, LLVMValueRef cond, int code);
 void aot_emit_arena_check(Aot *a, LLVMValueRef arena);
+/* Where kernels have been emitted that use the processor's tiles: asks the system for leave, else AOT_NO_TILES. */
+void aot_emit_tiles_request(Aot *a);
 
 /* text.c */
 bool aot_own_name(const char *name); /* PREFIX_name is of every library */

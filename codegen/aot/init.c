@@ -36,34 +36,49 @@ void aot_emit_arena_check(Aot *a, LLVMValueRef arena) {
 }
 
 /* ---- the CPU ---- */
-/* Bits of cpuid by level; each level includes those before. Leaf 0 stands for XCR0: register states the
-   system saves. */
+/* Bits of cpuid by what needs them, first those without which others have no meaning. Leaf 0 stands for XCR0:
+   register states the system saves. */
+typedef enum { NEED_AVX2 = 1, NEED_AVX512 = 2, NEED_BF16 = 4, NEED_TILES = 8 } Need;
 static const struct {
-  int level; /* vector bytes that need it */
-  uint32_t leaf;
+  Need need;
+  uint32_t leaf, part;
   int reg; /* eax ebx ecx edx */
   uint32_t mask;
 } cpu_bits[] = {
-    {32, 1, 2,
+    {NEED_AVX2, 1, 0, 2,
      1u << 0 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 27 |
          1u << 28 | 1u << 29}, /* sse3 ssse3 fma cx16 sse4.1 sse4.2 movbe popcnt osxsave avx f16c */
-    {32, 0, 0, 0x6},
-    {32, 0x80000001, 2, 1u << 0 | 1u << 5},  /* lahf lzcnt */
-    {32, 7, 1, 1u << 3 | 1u << 5 | 1u << 8}, /* bmi avx2 bmi2 */
-    {64, 0, 0, 0xe6},
-    {64, 7, 1, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31}, /* avx512 f dq cd bw vl */
+    {NEED_AVX2, 0, 0, 0, 0x6},
+    {NEED_AVX2, 0x80000001, 0, 2, 1u << 0 | 1u << 5},  /* lahf lzcnt */
+    {NEED_AVX2, 7, 0, 1, 1u << 3 | 1u << 5 | 1u << 8}, /* bmi avx2 bmi2 */
+    {NEED_AVX512, 0, 0, 0, 0xe6},
+    {NEED_AVX512, 7, 0, 1, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31}, /* avx512 f dq cd bw vl */
+    {NEED_BF16, 7, 1, 0, 1u << 5},                                                /* avx512-bf16 */
+    {NEED_TILES, 0, 0, 0, 3u << 17},
+    {NEED_TILES, 7, 0, 3, 1u << 22 | 1u << 24}, /* amx-bf16 amx-tile */
 };
+
+/* Kernels that multiply on tiles begin with this instruction. */
+static bool has_tiles(const Aot *a) { return LLVMGetNamedFunction(a->m.mod, "llvm.x86.ldtilecfg"); }
+
+static unsigned needs_of(const Aot *a) {
+  const Target *t = &a->p->target;
+  unsigned need = (t->vector_bytes >= 32 ? NEED_AVX2 : 0) | (t->vector_bytes >= 64 ? NEED_AVX512 : 0);
+  for (int i = 0; t->bf16 && i < a->p->buf.n; i++)
+    if (a->p->buf.v[i].dt == DT_BF16) need |= NEED_BF16;
+  return need | (has_tiles(a) ? NEED_TILES : 0);
+}
 
 static LLVMValueRef inline_asm(LLVMTypeRef type, const char *text, const char *constraints) {
   return LLVMGetInlineAsm(type, text, strlen(text), constraints, strlen(constraints), 1, 0,
                           LLVMInlineAsmDialectATT, 0);
 }
 
-static LLVMValueRef cpuid(EmitModule *m, LLVMValueRef leaf, int reg) {
+static LLVMValueRef cpuid(EmitModule *m, LLVMValueRef leaf, uint32_t part, int reg) {
   LLVMTypeRef four = LLVMStructTypeInContext(m->cx, (LLVMTypeRef[]){m->i32, m->i32, m->i32, m->i32}, 4, 0);
   LLVMTypeRef type = LLVMFunctionType(four, (LLVMTypeRef[]){m->i32, m->i32}, 2, 0);
   LLVMValueRef fn = inline_asm(type, "cpuid", "={ax},={bx},={cx},={dx},0,2,~{dirflag},~{fpsr},~{flags}");
-  LLVMValueRef r = LLVMBuildCall2(m->b, type, fn, (LLVMValueRef[]){leaf, em_i32(m, 0)}, 2, "");
+  LLVMValueRef r = LLVMBuildCall2(m->b, type, fn, (LLVMValueRef[]){leaf, em_i32(m, (int)part)}, 2, "");
   return LLVMBuildExtractValue(m->b, r, (unsigned)reg, "");
 }
 
@@ -77,19 +92,32 @@ static LLVMValueRef xcr0(EmitModule *m) {
 
 static void check_x86(Aot *a) {
   EmitModule *m = &a->m;
-  int need = a->p->target.vector_bytes;
+  unsigned need = needs_of(a);
   for (size_t i = 0; i < sizeof cpu_bits / sizeof *cpu_bits; i++) {
-    if (cpu_bits[i].level > need) continue;
+    if (!(cpu_bits[i].need & need)) continue;
     uint32_t leaf = cpu_bits[i].leaf;
     if (leaf) { /* a leaf the CPU does not have answers nonsense */
-      LLVMValueRef last = cpuid(m, em_bits(m->i32, leaf & 0x80000000u), 0);
+      LLVMValueRef last = cpuid(m, em_bits(m->i32, leaf & 0x80000000u), 0, 0);
       aot_emit_return_if(a, LLVMBuildICmp(m->b, LLVMIntULT, last, em_bits(m->i32, leaf), ""), AOT_BAD_CPU);
     }
-    LLVMValueRef have = leaf ? cpuid(m, em_bits(m->i32, leaf), cpu_bits[i].reg) : xcr0(m);
+    LLVMValueRef have = leaf ? cpuid(m, em_bits(m->i32, leaf), cpu_bits[i].part, cpu_bits[i].reg) : xcr0(m);
     LLVMValueRef mask = em_bits(m->i32, cpu_bits[i].mask);
     have = LLVMBuildAnd(m->b, have, mask, "");
     aot_emit_return_if(a, LLVMBuildICmp(m->b, LLVMIntNE, have, mask, ""), AOT_BAD_CPU);
   }
+}
+
+/* Linux keeps the state of tiles only for a process that has asked: at a new thread's and at a program's first use it
+   would end the process. Asking again is a system call that does nothing. */
+void aot_emit_tiles_request(Aot *a) {
+  enum { SYS_ARCH_PRCTL = 158, ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+  EmitModule *m = &a->m;
+  if (!has_tiles(a)) return;
+  LLVMTypeRef type = LLVMFunctionType(m->i64, (LLVMTypeRef[]){m->i64, m->i64, m->i64}, 3, 0);
+  LLVMValueRef fn = inline_asm(type, "syscall", "={ax},0,{di},{si},~{rcx},~{r11},~{memory},~{flags}");
+  LLVMValueRef args[] = {em_i64(m, SYS_ARCH_PRCTL), em_i64(m, ARCH_REQ_XCOMP_PERM), em_i64(m, TILE_DATA)};
+  LLVMValueRef r = LLVMBuildCall2(m->b, type, fn, args, 3, "");
+  aot_emit_return_if(a, LLVMBuildICmp(m->b, LLVMIntNE, r, em_i64(m, 0), ""), AOT_NO_TILES);
 }
 
 /* By architecture; where there is none, every processor runs the code. */
@@ -317,6 +345,7 @@ void aot_emit_init(Aot *a) {
   LLVMValueRef arena = LLVMGetParam(init, 0);
   aot_emit_arena_check(a, arena);
   if (cpu_check[arch]) cpu_check[arch](a);
+  aot_emit_tiles_request(a);
   LLVMBuildMemSet(m->b, arena, em_bits(m->i8, 0), em_i64(m, a->arena_bytes), TENSOR_ALIGN);
   call(m, states, (LLVMValueRef[]){arena, LLVMGetParam(init, 1)}, 2);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));

@@ -100,8 +100,9 @@ const char *aot_header(const Aot *a) {
   sb_printf(&b,
             "enum {\n  %s_OK = %d,\n  %s_BAD_ARENA = %d, /* null or misaligned */\n"
             "  %s_BAD_CPU = %d,   /* this CPU lacks instructions the code uses */\n"
-            "  %s_NONFINITE = %d  /* a scalar result is NaN or infinite; no state has changed */\n};\n\n",
-            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE);
+            "  %s_NONFINITE = %d, /* a scalar result is NaN or infinite; no state has changed */\n"
+            "  %s_NO_TILES = %d   /* the system denies this process the CPU's tiles (AMX) */\n};\n\n",
+            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE, P, AOT_NO_TILES);
   sb_printf(&b, "/* Gives every state its initial value. */\nint %s_init(void *arena, uint64_t seed);\n", p);
   sb_printf(&b, "/* Reads the inputs below, writes the results%s. */\nint %s_%s(void *arena);\n\n",
             a->plan->ncompute < a->plan->nstep ? " and the new states" : "", p, a->opt->function);
@@ -111,8 +112,9 @@ const char *aot_header(const Aot *a) {
             "         : code == %s_BAD_ARENA ? \"the arena is null or misaligned\"\n"
             "         : code == %s_BAD_CPU   ? \"this CPU lacks instructions the library uses\"\n"
             "         : code == %s_NONFINITE ? \"a result is not finite\"\n"
+            "         : code == %s_NO_TILES  ? \"the system denies this process the CPU's tiles (AMX)\"\n"
             "                                 : \"unknown code\";\n}\n\n",
-            p, P, P, P, P);
+            p, P, P, P, P, P);
   sb_printf(
       &b,
       "/* Every tensor of the arena, row-major. kind: %d input, %d state, %d run-time number, %d result. "

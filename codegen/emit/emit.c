@@ -477,6 +477,13 @@ LLVMValueRef em_half(EmitModule *m, LLVMValueRef v, bool upper) {
                                 "");
 }
 
+LLVMValueRef em_join(EmitModule *m, LLVMValueRef lower, LLVMValueRef upper) {
+  LLVMValueRef index[MAX_LANES];
+  int n = 2 * em_lanes(lower);
+  for (int i = 0; i < n; i++) index[i] = em_i32(m, i);
+  return LLVMBuildShuffleVector(m->b, lower, upper, LLVMConstVector(index, (unsigned)n), "");
+}
+
 LLVMValueRef em_hsum(EmitModule *m, LLVMValueRef v) {
   bool real = LLVMGetTypeKind(em_elem(LLVMTypeOf(v))) == LLVMFloatTypeKind ||
               LLVMGetTypeKind(em_elem(LLVMTypeOf(v))) == LLVMDoubleTypeKind;

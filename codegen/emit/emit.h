@@ -147,5 +147,7 @@ LLVMValueRef em_hsum(EmitModule *m, LLVMValueRef v);
 LLVMValueRef em_extract(EmitModule *m, LLVMValueRef v, int lane);
 /* Upper or lower half of a vector. */
 LLVMValueRef em_half(EmitModule *m, LLVMValueRef v, bool upper);
+/* Two vectors of equal length as one. */
+LLVMValueRef em_join(EmitModule *m, LLVMValueRef lower, LLVMValueRef upper);
 
 #endif

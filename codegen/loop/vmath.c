@@ -32,6 +32,11 @@ LLVMValueRef vm_libm(EmitModule *m, const char *name, LLVMValueRef *x, int nx) {
   return per_lane(m, is_f64(x[0]) ? name : single, x, nx);
 }
 
+/* x >= v; false for NaN */
+static LLVMValueRef at_least(EmitModule *m, LLVMValueRef x, double v) {
+  return LLVMBuildFCmp(m->b, LLVMRealOGE, x, lit(x, v), "");
+}
+
 /* c[0] x^(n-1) + ... + c[n-1] */
 static LLVMValueRef poly(EmitModule *m, LLVMValueRef x, const double *c, int n) {
   LLVMValueRef r = lit(x, c[0]);
@@ -74,6 +79,22 @@ static LLVMValueRef copysign_bits(EmitModule *m, LLVMValueRef magnitude, LLVMVal
 
 static LLVMValueRef absolute(EmitModule *m, LLVMValueRef x) { return em_unary(m, "llvm.fabs", x); }
 
+/* AVX-512 scales by a power of two, rounding once, in one instruction. */
+enum { SCALEF = 16 };
+static bool scales(EmitModule *m, LLVMValueRef x) {
+  return m->target->family == FAMILY_AVX512 && em_lanes(x) % SCALEF == 0;
+}
+
+/* p * 2^n, n a whole number in floating point. */
+static LLVMValueRef scalef(EmitModule *m, LLVMValueRef p, LLVMValueRef n) {
+  if (em_lanes(p) == SCALEF)
+    return em_intrinsic(m, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0,
+                        (LLVMValueRef[]){p, n, p, em_bits(m->i16, 0xffff), em_i32(m, 4)}, 5);
+  LLVMValueRef half[2];
+  for (int i = 0; i < 2; i++) half[i] = scalef(m, em_half(m, p, i), em_half(m, n, i));
+  return em_join(m, half[0], half[1]);
+}
+
 /* p * 2^n for |n| <= 200 as two exact powers, so that denormal results round once. */
 static LLVMValueRef scale2(EmitModule *m, LLVMValueRef p, LLVMValueRef n) {
   LLVMTypeRef t = LLVMTypeOf(n);
@@ -84,21 +105,41 @@ static LLVMValueRef scale2(EmitModule *m, LLVMValueRef p, LLVMValueRef n) {
   return em_fmul(m, em_fmul(m, p, float_of(m, a)), float_of(m, b));
 }
 
-/* 1.0 ulp. e^x = 2^n e^r, |r| <= ln2/2; e^r = 1 + r + r^2 P(r). The magic number rounds to an integer without
-   SSE4.1. */
-LLVMValueRef vm_exp(EmitModule *m, LLVMValueRef x) {
-  if (is_f64(x)) return per_lane(m, "exp", &x, 1);
-  x = vm_clamp(m, x, -104, 89);
-  LLVMValueRef magic = lit(x, 12582912), t = em_fma(m, x, lit(x, 1.4426950408889634), magic);
-  LLVMValueRef n = LLVMBuildFSub(m->b, t, magic, "");
-  LLVMValueRef ni =
-      LLVMBuildSub(m->b, bits_of(m, t), em_bits(like(x, m->i32), 0x4b400000), ""); /* bits of magic */
-  LLVMValueRef minus = LLVMBuildFNeg(m->b, n, "");
+/* e^x = 2^n e^r, |r| <= ln2/2; e^r = 1 + r + r^2 P(r), which is given back. The magic number rounds to an integer
+   without SSE4.1; the low bits of *t hold n. */
+enum { MAGIC = 12582912, MAGIC_BITS = 0x4b400000 };
+static LLVMValueRef exp_parts(EmitModule *m, LLVMValueRef x, LLVMValueRef *t, LLVMValueRef *n) {
+  LLVMValueRef magic = lit(x, MAGIC);
+  *t = em_fma(m, x, lit(x, 1.4426950408889634), magic);
+  *n = LLVMBuildFSub(m->b, *t, magic, "");
+  LLVMValueRef minus = LLVMBuildFNeg(m->b, *n, "");
   LLVMValueRef r = em_fma(m, minus, lit(x, 0.693359375), x);
   r = em_fma(m, minus, lit(x, -2.12194440054690583e-4), r);
   LLVMValueRef p = POLY(m, r, 0.00138144626, 0.00836878045, 0.0416683943, 0.166665201, 0.499999934);
-  p = em_fma(m, em_fmul(m, r, r), p, r);
-  return scale2(m, em_fadd(m, p, lit(x, 1)), ni);
+  return em_fadd(m, em_fma(m, em_fmul(m, r, r), p, r), lit(x, 1));
+}
+
+/* 1.0 ulp. What is below e^-104 is 0 and not multiplied: a product that underflows takes a hundred cycles, and where
+   softmax has masked something there are many. scalef takes none where it is far below. */
+LLVMValueRef vm_exp(EmitModule *m, LLVMValueRef x) {
+  if (is_f64(x)) return per_lane(m, "exp", &x, 1);
+  LLVMValueRef t, n, p;
+  if (scales(m, x)) {
+    p = exp_parts(m, vm_clamp(m, x, -700, 89), &t, &n);
+    return scalef(m, p, n);
+  }
+  LLVMValueRef low = less(m, x, lit(x, -104)), high = lit(x, 89);
+  x = pick(m, low, lit(x, 0), x);
+  p = exp_parts(m, pick(m, less(m, high, x), high, x), &t, &n);
+  LLVMValueRef ni = LLVMBuildSub(m->b, bits_of(m, t), em_bits(like(x, m->i32), MAGIC_BITS), "");
+  return pick(m, low, lit(x, 0), scale2(m, p, ni));
+}
+
+/* e^x for |x| <= 80, else (and of NaN) anything: n is added to the exponent. */
+static LLVMValueRef exp_bounded(EmitModule *m, LLVMValueRef x) {
+  LLVMValueRef t, n, p = exp_parts(m, x, &t, &n);
+  LLVMValueRef up = LLVMBuildShl(m->b, bits_of(m, t), em_bits(like(x, m->i32), 23), "");
+  return float_of(m, LLVMBuildAdd(m->b, bits_of(m, p), up, ""));
 }
 
 /* x = 2^n (1 + f), 1 + f in [2/3, 4/3); n in floating point. */
@@ -242,9 +283,10 @@ LLVMValueRef vm_tanh(EmitModule *m, LLVMValueRef x) {
   LLVMValueRef p =
       POLY(m, u, 0.00210526211, -0.00814190693, 0.0216896802, -0.0539456471, 0.133332079, -0.333333313);
   LLVMValueRef small = em_fma(m, em_fmul(m, p, u), x, x);
-  LLVMValueRef e = vm_exp(m, em_fmul(m, vm_clamp(m, a, 0, 10), lit(x, 2)));
+  LLVMValueRef most = lit(x, 10), e = pick(m, less(m, most, a), most, a);
+  e = exp_bounded(m, em_fmul(m, e, lit(x, 2)));
   LLVMValueRef big = em_fsub(m, lit(x, 1), em_fdiv(m, lit(x, 2), em_fadd(m, e, lit(x, 1))));
-  return pick(m, less(m, a, lit(x, 0.625)), small, copysign_bits(m, big, x));
+  return pick(m, at_least(m, a, 0.625), copysign_bits(m, big, x), small);
 }
 
 /* 1.1 ulp. Odd polynomial below 0.9, else 1 - exp(a Q(a)). */
@@ -254,11 +296,11 @@ LLVMValueRef vm_erf(EmitModule *m, LLVMValueRef x) {
   LLVMValueRef p = POLY(m, u, 8.40991352e-5, -0.000815262608, 0.00520196004, -0.0268597985, 0.112837033,
                         -0.376126343, 0.128379167);
   LLVMValueRef small = em_fma(m, p, x, x);
-  LLVMValueRef t = vm_clamp(m, a, 0, 4);
+  LLVMValueRef most = lit(x, 4), t = pick(m, less(m, most, a), most, a);
   LLVMValueRef q = POLY(m, t, -1.56766936e-5, 0.000366706424, -0.00381764454, 0.0241234344, -0.106643246,
                         -0.634915053, -1.12870402);
-  LLVMValueRef big = em_fsub(m, lit(x, 1), vm_exp(m, em_fmul(m, q, t)));
-  return pick(m, less(m, a, lit(x, 0.9)), small, copysign_bits(m, big, x));
+  LLVMValueRef big = em_fsub(m, lit(x, 1), exp_bounded(m, em_fmul(m, q, t)));
+  return pick(m, at_least(m, a, 0.9), copysign_bits(m, big, x), small);
 }
 
 /* 1.6 ulp below 1e5, libm above. x = q pi/2 + r in double (33 + 53 bits of pi/2), polynomials in f32. */

@@ -181,6 +181,13 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
     for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
 }
 
+static const char *how(const Program *p, const Kernel *k, const char **why) {
+  *why = conv_not_on_tiles(&k->conv, &p->target);
+  return !*why                                                      ? "bf16 tiles"
+         : conv_resolve(&k->conv, &p->target).algo == CONV_WINOGRAD ? "Winograd, f32 vectors"
+                                                                    : "f32 vectors";
+}
+
 const KindRow kind_conv = {.name = "conv",
                            .field = fields,
                            .nfield = sizeof fields / sizeof *fields,
@@ -190,6 +197,7 @@ const KindRow kind_conv = {.name = "conv",
                            .plan = plan,
                            .choice = choice,
                            .decide = conv_decide,
+                           .how = how,
                            .chunk_bytes = chunk_bytes,
                            .recut = recut,
                            .cut_loss = cut_loss,

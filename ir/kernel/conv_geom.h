@@ -136,7 +136,7 @@ typedef struct {
 enum { CONV_PAIR_COLUMNS, CONV_PAIR_ROWS, CONV_PAIR_IMAGES };
 /* Which two tiles share a pass over the weights. */
 int conv_tiles_pair(const ConvTiles *c, int a, int b);
-bool conv_tiles_fits(const ConvSpec *s, const Target *t);
+const char *conv_not_on_tiles(const ConvSpec *s, const Target *t); /* why; NULL: it is */
 void conv_tiles(const ConvSpec *s, const Target *t, ConvTiles *c);
 
 /* Weight gradient: sums over pixels, TILE_DEEP of them at a time: pq pixels of a row of nb images, in pairs of images.

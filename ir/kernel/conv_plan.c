@@ -630,7 +630,7 @@ static void plan_wino(const ConvSpec *s, const Target *t, ContractionPlan *p) {
 
 bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
   if (s->kind == CONV_DW || (s->images && s->n % s->images)) return false;
-  if (conv_tiles_fits(s, t)) return true;
+  if (!conv_not_on_tiles(s, t)) return true;
   if (s->algo == CONV_DIRECT || !conv_wino_fits(s, t)) return true;
   ConvWino g;
   conv_wino(s, t, &g);
@@ -640,7 +640,7 @@ bool conv_can_chunk_images(const ConvSpec *s, const Target *t) {
 ConvSpec conv_resolve(const ConvSpec *spec, const Target *t) {
   ConvSpec s = *spec;
   if (s.images && !conv_can_chunk_images(spec, t)) s.images = 0;
-  s.algo = conv_tiles_fits(spec, t)                           ? CONV_TILES
+  s.algo = !conv_not_on_tiles(spec, t)                        ? CONV_TILES
            : s.algo != CONV_DIRECT && conv_wino_fits(spec, t) ? CONV_WINOGRAD
                                                               : CONV_DIRECT;
   return s;

@@ -5,17 +5,20 @@
 
 enum { CHANNELS = TILE_DEEP };
 
-bool conv_tiles_fits(const ConvSpec *s, const Target *t) {
+const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
   int L = target_lanes(t);
-  if (t->tiles == TILES_NONE || (s->algo != CONV_AUTO && s->algo != CONV_TILES) || s->groups > 1)
-    return false;
-  bool reads[] = {s->kind == CONV_DX ? s->ybf16 : s->xbf16, s->kind == CONV_DW ? s->ybf16 : s->wbf16};
-  if (!reads[0] || !reads[1] || s->xblock != L || s->yblock != L) return false;
-  for (int d = 0; d < 2; d++)
-    if (s->stride[d] > 2 || s->dilation[d] > 1) return false;
+  if (t->tiles == TILES_NONE) return tiles_none;
+  if (s->algo != CONV_AUTO && s->algo != CONV_TILES) return "another algorithm is asked for";
+  if (s->groups > 1) return "groups";
   int64_t least = t->cost->tiles_channels;
-  return s->c >= least && s->k >= least && s->c % TILE_COLS == 0 && s->k % TILE_COLS == 0 &&
-         s->kh * s->kw <= 64;
+  if (s->c < least || s->k < least) return "few channels";
+  if (s->c % TILE_COLS || s->k % TILE_COLS) return "channels are no multiple of 16";
+  for (int d = 0; d < 2; d++)
+    if (s->stride[d] > 2 || s->dilation[d] > 1) return s->stride[d] > 2 ? "stride above 2" : "dilation";
+  if (s->kh * s->kw > 64) return "more than 64 taps";
+  bool reads[] = {s->kind == CONV_DX ? s->ybf16 : s->xbf16, s->kind == CONV_DW ? s->ybf16 : s->wbf16};
+  if (!reads[0] || !reads[1]) return tiles_f32;
+  return s->xblock != L || s->yblock != L ? "channels do not lie in blocks" : NULL;
 }
 
 /* Pixels and images of a tile, at most 16 rows: as few rows idle as can be, and of equals the fewest images. A tile

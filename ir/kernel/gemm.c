@@ -128,6 +128,16 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
   free(row);
 }
 
+static const char *how(const Program *p, const Kernel *k, const char **why) {
+  const GemmSpec *s = &k->gemm;
+  GemmGeom g;
+  gemm_geom(s, &p->target, &g);
+  if (g.kind == GEMM_TILES) return "bf16 tiles";
+  *why = gemm_not_on_tiles(&p->target, s->m, s->n, s->k);
+  if (!*why) *why = tiles_f32;
+  return g.kind == GEMM_DOT ? "f32 dot products" : "f32 vectors";
+}
+
 const KindRow kind_gemm = {.name = "gemm",
                            .field = fields,
                            .nfield = sizeof fields / sizeof *fields,
@@ -137,5 +147,6 @@ const KindRow kind_gemm = {.name = "gemm",
                            .main_unnamed = true,
                            .choice = choice,
                            .decide = gemm_decide,
+                           .how = how,
                            .interp = interp,
                            .error_share = 4e-6};

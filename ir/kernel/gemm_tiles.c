@@ -6,10 +6,9 @@
 
 static int64_t round_up(int64_t x, int64_t to) { return div_up(x, to) * to; }
 
-bool gemm_on_tiles(const Target *t, int64_t m, int64_t n, int64_t k) {
-  const CostModel *c = t->cost;
-  return t->tiles != TILES_NONE && m >= c->tiles_rows && n >= c->tiles_cols && k >= c->tiles_k &&
-         (double)m * (double)n * (double)k >= (double)c->tiles_work;
+const char *gemm_not_on_tiles(const Target *t, int64_t m, int64_t n, int64_t k) {
+  bool little = (double)m * (double)n * (double)k < (double)t->cost->tiles_work;
+  return t->tiles == TILES_NONE ? tiles_none : little ? "little work" : NULL;
 }
 
 int64_t gemm_tiles_packed_at(const GemmSpec *s, int64_t k, int64_t n) {

@@ -167,6 +167,8 @@ const char *kernel_name(const Program *p, int k, Arena *a); /* "k12_conv2d.main"
 /* Sets the work of a kernel that has its operands. */
 void kernel_cost(const Program *p, Kernel *k);
 /* The operations it cannot do without, where an algorithm needs fewer than flops says. */
+/* What multiplies in a kernel, NULL where there is no choice; *why it is not tiles, NULL: it is. */
+const char *kernel_how(const Program *p, const Kernel *k, const char **why);
 double kernel_least_flops(const Program *p, const Kernel *k);
 
 /* The steps of the plan that k is one of, for p's target, remembered where p has a memo (*own serves where it has

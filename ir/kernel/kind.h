@@ -54,10 +54,11 @@ typedef struct {
   bool keeps_order;
   double (*sent)(const Kernel *k); /* NULL: 0 */
 
-  double (*flops)(const Program *p, const Kernel *k);       /* NULL: by its plan, or 0 */
-  double (*least_flops)(const Program *p, const Kernel *k); /* NULL: all */
-  int (*parts)(const Kernel *k, KernelPart *part);          /* NULL: 0 */
-  bool (*damage)(Kernel *k);                                /* NULL: false */
+  const char *(*how)(const Program *p, const Kernel *k, const char **why); /* NULL: nothing to say */
+  double (*flops)(const Program *p, const Kernel *k);                      /* NULL: by its plan, or 0 */
+  double (*least_flops)(const Program *p, const Kernel *k);                /* NULL: all */
+  int (*parts)(const Kernel *k, KernelPart *part);                         /* NULL: 0 */
+  bool (*damage)(Kernel *k);                                               /* NULL: false */
 
   void (*interp)(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);
   bool interp_only_temporaries;         /* kernel_interp_only() of what steps hand on */

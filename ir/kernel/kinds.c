@@ -132,6 +132,13 @@ void kernel_cost(const Program *p, Kernel *k) {
   for (int i = 0; i < k->nbuf; i++) k->bytes += (double)p->buf.v[k->buf[i]].bytes;
 }
 
+const char *kernel_how(const Program *p, const Kernel *k, const char **why) {
+  *why = NULL;
+  ContractionPlan own;
+  const ContractionStep *st = step_of(p, k, &own);
+  return st && st->flops > 0 && kind_of(k)->how ? kind_of(k)->how(p, k, why) : NULL;
+}
+
 double kernel_least_flops(const Program *p, const Kernel *k) {
   return kind_of(k)->least_flops ? kind_of(k)->least_flops(p, k) : k->flops;
 }

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+const char tiles_none[] = "no tiles on this processor", tiles_f32[] = "operands are f32";
+
 static float flushed(float x) {
   uint32_t u;
   memcpy(&u, &x, sizeof u);

@@ -13,6 +13,9 @@ enum {
   TILE_BYTES = 1024 /* of each kind of tile */
 };
 
+/* Reasons against tiles that products and convolutions share. */
+extern const char tiles_none[], tiles_f32[];
+
 /* c + a[0..n) b[0..n), n <= TILE_DEEP, as tiles compute it: even and odd elements apart, each by fused multiply-adds
    from zero, then c + (even + odd); everything that goes in or comes out is flushed to zero where it is denormal. */
 float tiles_add(float c, const float *a, const float *b, int64_t n);

@@ -86,15 +86,21 @@ static void drop_dim(Affine *e, void *ctx) {
   e->k[KDIM - 1] = 0;
 }
 
+enum { LONG_ROW = 256 };
 static int64_t iabs(int64_t x) { return x < 0 ? -x : x; }
 
+/* Where rows are long, what is read or written once a row or once a column is no reason. */
 static int vec_score(const Build *b, const LoopKernel *k, int d, int lanes) {
   int score = 0;
+  int64_t row = 1;
+  for (int i = k->npar; i < k->ndim; i++) row *= k->size[i];
+  bool longer = k->npar && row >= LONG_ROW;
   for (int i = 0; i < b->inst.n; i++) {
     const KInst *in = &b->inst.v[i];
     if (in->kind != KI_LOAD) continue;
     int64_t s = in->access->off.k[d];
-    if (!access_mask(in->access, k->ndim)) continue;
+    unsigned of = access_mask(in->access, k->ndim), par = (1u << k->npar) - 1;
+    if (longer ? !(of & par) || !(of & ~par) : !of) continue;
     bool quot = false;
     for (int q = 0; q < in->access->nquot; q++) quot |= in->access->quot[q].e.k[d] != 0;
     if (quot || in->access->dyn >= 0) score -= 3;
@@ -103,6 +109,7 @@ static int vec_score(const Build *b, const LoopKernel *k, int d, int lanes) {
   }
   for (int i = 0; i < k->nstore; i++) {
     int64_t s = k->store[i].access.off.k[d];
+    if (b->inst.v[k->store[i].inst].row && longer) continue;
     if (s == 1) score += 2;
     else if (s != 0) score -= 4;
   }

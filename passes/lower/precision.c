@@ -115,7 +115,7 @@ static bool conv_on_tiles(Precision *p, const Node *n) {
   s.k = w->dim[0], s.c = w->dim[1] * at.groups, s.kh = w->dim[2], s.kw = w->dim[3];
   for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.dilation[i] = at.dilation[i];
   s.algo = p->conv;
-  return conv_tiles_fits(&s, p->target);
+  return !conv_not_on_tiles(&s, p->target);
 }
 
 static bool on_tiles(Precision *p, const Node *n) {
@@ -124,7 +124,7 @@ static bool on_tiles(Precision *p, const Node *n) {
   if (kind_of(n) != KIND_DOT) return false;
   int64_t free[2], summed;
   for (int i = 0; i < 2; i++) extents(p->in, n, i, &free[i], &summed);
-  return gemm_on_tiles(p->target, free[0], free[1], summed);
+  return !gemm_not_on_tiles(p->target, free[0], free[1], summed);
 }
 
 /* The same, rounded for the purpose where it is not yet; a view of what can be rounded is a view still. */

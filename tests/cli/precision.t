@@ -32,6 +32,11 @@ $ jepac train precision.jepa -q --out one --resume --steps 10 --precision bf16 -
 $ tail -1 one/run.jsonl | cut -c1-12
   {"step": 10,
 
+What multiplies, and why not tiles.
+
+$ jepac explain precision.jepa --train-step --fusion | grep -q -e '(bf16 tiles)' -e 'vectors: no tiles on this processor)' && echo told
+  told
+
 An expression counts, a graph says what it was made for, and an option wins.
 
 $ sed 's/= bf16/= if batch > 8 then bf16 else f32/' precision.jepa > by_batch.jepa; jepac ir by_batch.jepa --train-step --stage plan | grep -c bf16 | awk '{ print ($1 > 4) }'; jepac ir by_batch.jepa --train-step --stage plan --set batch=4 | grep -c bf16

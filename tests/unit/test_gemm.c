@@ -280,6 +280,7 @@ END_TEST
 static const Shape3 tiled[] = {
     {8, 8, 256},   {16, 16, 64},   {17, 40, 64},   {32, 32, 32},   {33, 33, 33},    {64, 64, 96},
     {100, 70, 50}, {31, 129, 300}, {1000, 48, 40}, {197, 64, 197}, {40, 40, 16384}, {300, 9, 64},
+    {1, 70, 40},   {4, 33, 64},    {40, 1, 33},    {5, 7, 32},
 };
 
 static bool tiled_target(int i, Target *t) {
@@ -312,8 +313,8 @@ END_TEST
 START_TEST(batches_on_tiles) {
   Target t;
   if (!tiled_target(_i, &t)) return;
-  static const Shape3 small[] = {{16, 16, 64}, {50, 34, 40}, {197, 64, 36}};
-  for (int i = 0; i < 3; i++)
+  static const Shape3 small[] = {{16, 16, 64}, {50, 34, 40}, {197, 64, 36}, {4, 4, 40}, {4, 40, 4}, {40, 4, 4}};
+  for (int i = 0; i < 6; i++)
     for (int order = 0; order < 4; order++) {
       if (_i && (i + order) % 3) continue;
       GemmSpec s = spec_of(small[i], order, DT_F32);
