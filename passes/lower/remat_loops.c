@@ -9,25 +9,26 @@
 #include <string.h>
 
 typedef struct {
-  int partner;      /* of the forward loop the one that goes back, and the other way round; -1: stays as it is */
+  int partner; /* of the forward loop the one that goes back, and the other way round; -1: stays as it is */
   bool back;
-  int64_t k, m;     /* steps of a segment, segments */
-  Ints seg, step;   /* names of the loop over segments and of that over its steps */
-  Ints again;       /* of the third, which is inside of the second's segments */
-  Val first;        /* its first value */
-  bool closed;      /* what leaves it has been made */
+  int64_t k, m;   /* steps of a segment, segments */
+  Ints seg, step; /* names of the loop over segments and of that over its steps */
+  Ints again;     /* of the third, which is inside of the second's segments */
+  Val first;      /* its first value */
+  bool closed;    /* what leaves it has been made */
 } Plan;
 
 typedef struct {
   const Graph *in;
   Graph *out;
   const GraphLoops *loops;
-  Plan *plan;      /* per loop */
-  bool *dropped;   /* per value: a scan_out that only the partner reads */
+  Plan *plan;    /* per loop */
+  bool *dropped; /* per value: a scan_out that only the partner reads */
   Val *map;
-  Val *outer;      /* per scan_carry: that of the loop over segments */
-  Val *check;      /* per scan_carry: its values where segments begin */
-  Val *redone;     /* per value of a forward body: in the third loop; of a scan_out that is dropped: all of a segment */
+  Val *outer; /* per scan_carry: that of the loop over segments */
+  Val *check; /* per scan_carry: its values where segments begin */
+  Val *
+      redone; /* per value of a forward body: in the third loop; of a scan_out that is dropped: all of a segment */
 } Remat;
 
 static const Node *node(const Remat *r, Val v) { return g_node(r->in, v); }
@@ -105,7 +106,9 @@ static bool find_pairs(Remat *r) {
     int64_t kept = 0, carried = 0, steps = r->loops->loop[l].steps;
     int back = -1;
     for (Val o = 0; o < g->node.n; o++) {
-      int by = node(r, o)->op == OP_scan_out && loop_of_scan(r, o) == l && !scan_reversed(node(r, o)) ? reader(r, o) : -1;
+      int by = node(r, o)->op == OP_scan_out && loop_of_scan(r, o) == l && !scan_reversed(node(r, o))
+                   ? reader(r, o)
+                   : -1;
       if (by < 0 || by == l || r->loops->loop[by].steps != steps || (back >= 0 && back != by)) continue;
       back = by;
       kept += bytes(g, o) / steps;
@@ -128,8 +131,8 @@ static bool find_pairs(Remat *r) {
       p->again = below(p->seg, number++);
     }
     for (Val o = 0; o < g->node.n; o++)
-      r->dropped[o] |= node(r, o)->op == OP_scan_out && loop_of_scan(r, o) == l && !scan_reversed(node(r, o)) &&
-                       reader(r, o) == back;
+      r->dropped[o] |= node(r, o)->op == OP_scan_out && loop_of_scan(r, o) == l &&
+                       !scan_reversed(node(r, o)) && reader(r, o) == back;
   }
   return any;
 }
@@ -192,7 +195,8 @@ static void compute_again(Remat *r, int l, const Plan *p) {
       r->redone[v] = g_scan_in(out, part, &p->again, scan_reversed(x));
     } else {
       Val *in = NEWN(out->arena, Val, x->nin + 1);
-      for (int i = 0; i < x->nin; i++) in[i] = r->loops->of[x->in[i]] == l ? r->redone[x->in[i]] : r->map[x->in[i]];
+      for (int i = 0; i < x->nin; i++)
+        in[i] = r->loops->of[x->in[i]] == l ? r->redone[x->in[i]] : r->map[x->in[i]];
       r->redone[v] = g_copy_node(out, g, v, in);
       g_node(out, r->redone[v])->role = ROLE_GRADIENT;
     }

@@ -41,6 +41,17 @@ $ jepac ir loops.jepa --entry nested | sed -n '/scan/s/  #.*//p'
     %17: f32[5] = scan_next %2, %16
     %18: f32[6,5] = scan_out %16 {loop=[1], steps=[6]}
 
+Under a budget only some steps are kept, and results stay; a value that was to be computed again and cannot be.
+
+$ jepac run loops.jepa --entry lstm --set T=60 --grad --random -q --outputs all.st; jepac ir loops.jepa --entry lstm --set T=60 --grad --stage plan | head -1 | cut -d, -f1; jepac ir loops.jepa --entry lstm --set T=60 --grad --stage plan --max-memory 100K | head -1 | cut -d, -f1
+  arena 114432 bytes
+  arena 101120 bytes
+$ jepac run loops.jepa --entry lstm --set T=60 --grad --random -q --outputs few.st --max-memory 100K; cmp all.st few.st && echo same
+  all.st few.st differ: byte 4037, line 8
+  exit 1
+$ jepac verify again.ir -q | sed 's/; largest.*//'
+  ok     22 passes and 17 kernels
+
 A library that needs no jepac.
 
 $ jepac compile loops.jepa --entry swap --name loops -o lib -q && ls lib

@@ -205,7 +205,7 @@ START_TEST(segments) {
       JitRun how = {.cpu = "x86-64-v3", .threads = 2};
       if (changed % 4 == 1) {
         jit_run(arena, h, &how, in, b);
-        agree(a, b, n, 1e-4, "in segments, compiled", seed);
+        agree(a, b, n, 1e-3, "in segments, compiled", seed); /* 40 steps of f32 */
       }
     }
     arena_free(arena);
