@@ -30,6 +30,8 @@ enum {
   CMD_SWEEP = 1 << 18,
   CMD_REPORT = 1 << 19,
   CMD_RECIPES = 1 << 20,
+  CMD_IMPORT = 1 << 21,
+  CMD_EXPORT = 1 << 22,
   CMD_ALL = 0x7fffffff
 };
 
@@ -93,7 +95,7 @@ Status cmd_check(Cli *c), cmd_train(Cli *c), cmd_eval(Cli *c), cmd_run(Cli *c), 
     cmd_compile(Cli *c), cmd_opt(Cli *c), cmd_bench(Cli *c), cmd_explain(Cli *c), cmd_verify(Cli *c),
     cmd_runs(Cli *c), cmd_compare(Cli *c), cmd_sweep(Cli *c), cmd_report(Cli *c), cmd_reduce(Cli *c),
     cmd_ckpt(Cli *c), cmd_fmt(Cli *c), cmd_render(Cli *c), cmd_manual(Cli *c), cmd_lsp(Cli *c),
-    cmd_recipes(Cli *c);
+    cmd_recipes(Cli *c), cmd_import(Cli *c), cmd_export(Cli *c);
 
 /* ---- recipes.c: models on data sets of the paper, by name ---- */
 typedef struct {

@@ -33,6 +33,9 @@ const Command command_table[] = {
      "  check RUN|FILE         the checksums that a checkpoint carries\n"
      "  diff A B               the first tensor in which two differ (-v: all); exit 5 where one does\n"
      "  convert FROM TO        into .safetensors, .npy or a folder of .npy; names by --only and --prefix\n"},
+    {"import", CMD_IMPORT, cmd_import, 1, 1, "MODEL.onnx", "an ONNX model as a model file and its states",
+     NULL},
+    {"export", CMD_EXPORT, cmd_export, 1, 1, "MODEL", "one entry as an ONNX model", NULL},
     {"fmt", CMD_FMT, cmd_fmt, 1, MAX_ARGS, "MODEL...", "lay out model files; - is standard input", NULL},
     {"lsp", CMD_LSP, cmd_lsp, 0, 0, "", "language server for editors, on standard input and output", NULL},
     {"manual", CMD_MANUAL, cmd_manual, 0, 1, "[PART]",

@@ -88,6 +88,7 @@ void frontend_library(Arena *a, StrBuf *out) {
     Source *src = NEW(a, Source);
     *src = (Source){std_files[i].path, (const char *)std_files[i].text, std_files[i].len};
     if (!strcmp(src->path, "std/data.jepa")) continue; /* docs/data-sources.md */
+    if (!strncmp(src->path, "std/onnx", 8)) continue;  /* docs/onnx.md */
     const Ast *file = parse_file(a, d, intern_new(a, NULL), src);
     const char *last = "";
     sb_printf(out, "%s`%s`\n\n", out->n ? "\n" : "", src->path);

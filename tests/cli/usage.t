@@ -21,6 +21,8 @@ $ jepac
     render                    write a data set of rendered objects in known rotations
     reduce   MODEL -- CMD     smallest model file that still fails
     ckpt     ls|check|diff|convert list, check, compare and convert tensor files
+    import   MODEL.onnx       an ONNX model as a model file and its states
+    export   MODEL            one entry as an ONNX model
     fmt      MODEL...         lay out model files; - is standard input
     lsp                       language server for editors, on standard input and output
     manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish

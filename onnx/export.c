@@ -1,0 +1,222 @@
+/* jepac export: the graph of an entry in eval mode as an ONNX file, with its states as initializers. */
+#include "onnx/export.h"
+
+#include "lib/tensors.h"
+#include "runtime/checkpoint.h"
+#include "runtime/file.h"
+
+#include <string.h>
+
+enum { OPSET = 18, IR_VERSION = 8 };
+
+int ex_type(DType dt) {
+  static const int types[DT_COUNT] = {[DT_F32] = 1, [DT_F64] = 11, [DT_BF16] = 16, [DT_I32] = 6, [DT_I64] = 7, [DT_U32] = 12, [DT_BOOL] = 9};
+  return types[dt];
+}
+
+void ex_problem(Export *x, const Node *n, const char *why) {
+  x->problems++;
+  diag_error(x->c->diags, n->loc, "operator %s cannot be exported: %s", op_table[n->op].name, why);
+}
+
+static char *text(Export *x, const char *s) { return arena_strdup(x->a, s); }
+
+const char *ex_node(Export *x, const char *op, const char *out, const char *const *in, int nin, const ExAttr *attr, int nattr) {
+  Onnx__NodeProto *n = NEW(x->a, Onnx__NodeProto);
+  onnx__node_proto__init(n);
+  if (!out) out = arena_printf(x->a, "t/%d", x->fresh++);
+  n->op_type = text(x, op);
+  n->name = arena_printf(x->a, "%s_%d", op, x->node.n);
+  if (x->at && x->at->loc && x->at->loc->line > 0 && x->at->loc->src)
+    n->doc_string = arena_printf(x->a, "%s:%d", path_tail(x->at->loc->src->path), x->at->loc->line);
+  n->n_input = (size_t)nin;
+  n->input = NEWN(x->a, char *, nin + 1);
+  for (int i = 0; i < nin; i++) n->input[i] = text(x, in[i]);
+  n->n_output = 1;
+  n->output = NEWN(x->a, char *, 1);
+  n->output[0] = text(x, out);
+  n->n_attribute = (size_t)nattr;
+  n->attribute = NEWN(x->a, Onnx__AttributeProto *, nattr + 1);
+  for (int i = 0; i < nattr; i++) {
+    Onnx__AttributeProto *a = n->attribute[i] = NEW(x->a, Onnx__AttributeProto);
+    onnx__attribute_proto__init(a);
+    a->name = text(x, attr[i].name);
+    a->has_type = true;
+    if (attr[i].kind == 'i') {
+      a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+      a->has_i = true;
+      a->i = attr[i].i;
+    } else if (attr[i].kind == 'l') {
+      a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+      a->n_ints = (size_t)attr[i].list->n;
+      a->ints = NEWN(x->a, int64_t, attr[i].list->n + 1);
+      memcpy(a->ints, attr[i].list->v, sizeof(int64_t) * (size_t)attr[i].list->n);
+    } else if (attr[i].kind == 's') {
+      a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
+      a->has_s = true;
+      a->s = (ProtobufCBinaryData){strlen(attr[i].s), (uint8_t *)text(x, attr[i].s)};
+    } else {
+      a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
+      a->has_f = true;
+      a->f = (float)attr[i].f;
+    }
+  }
+  vec_push(x->a, &x->node, n);
+  return out;
+}
+
+const char *ex_tensor(Export *x, const char *name, DType dt, const Shape *s, const void *data) {
+  Onnx__TensorProto *t = NEW(x->a, Onnx__TensorProto);
+  onnx__tensor_proto__init(t);
+  t->name = name ? text(x, name) : arena_printf(x->a, "c/%d", x->fresh++);
+  t->has_data_type = true;
+  t->data_type = ex_type(dt);
+  t->n_dims = (size_t)s->rank;
+  t->dims = NEWN(x->a, int64_t, s->rank + 1);
+  memcpy(t->dims, s->dim, sizeof(int64_t) * (size_t)s->rank);
+  t->has_raw_data = true;
+  t->raw_data = (ProtobufCBinaryData){(size_t)(shape_count(s) * dtype_size(dt)), (uint8_t *)(uintptr_t)data};
+  vec_push(x->a, &x->initializer, t);
+  return t->name;
+}
+
+const char *ex_list(Export *x, const int64_t *v, int n) {
+  Shape s = {.rank = 1, .dim = {n}};
+  int64_t *copy = NEWN(x->a, int64_t, n + 1);
+  memcpy(copy, v, sizeof(int64_t) * (size_t)n);
+  return ex_tensor(x, NULL, DT_I64, &s, copy);
+}
+
+const char *ex_scalar(Export *x, DType dt, double v) {
+  Shape s = {0};
+  void *p = arena_alloc(x->a, 8);
+  switch (dt) {
+  case DT_F32: *(float *)p = (float)v; break;
+  case DT_F64: *(double *)p = v; break;
+  case DT_BF16: *(uint16_t *)p = bf16_bits((float)v); break;
+  case DT_I32: *(int32_t *)p = (int32_t)v; break;
+  case DT_I64: *(int64_t *)p = (int64_t)v; break;
+  case DT_U32: *(uint32_t *)p = (uint32_t)v; break;
+  default: *(uint8_t *)p = v != 0; break;
+  }
+  return ex_tensor(x, NULL, dt, &s, p);
+}
+
+static Onnx__ValueInfoProto *value_info(Export *x, const char *name, DType dt, const Shape *s) {
+  Onnx__ValueInfoProto *v = NEW(x->a, Onnx__ValueInfoProto);
+  Onnx__TypeProto *t = NEW(x->a, Onnx__TypeProto);
+  Onnx__TypeProto__Tensor *tensor = NEW(x->a, Onnx__TypeProto__Tensor);
+  Onnx__TensorShapeProto *shape = NEW(x->a, Onnx__TensorShapeProto);
+  onnx__value_info_proto__init(v);
+  onnx__type_proto__init(t);
+  onnx__type_proto__tensor__init(tensor);
+  onnx__tensor_shape_proto__init(shape);
+  v->name = text(x, name);
+  v->type = t;
+  t->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+  t->tensor_type = tensor;
+  tensor->has_elem_type = true;
+  tensor->elem_type = ex_type(dt);
+  tensor->shape = shape;
+  shape->n_dim = (size_t)s->rank;
+  shape->dim = NEWN(x->a, Onnx__TensorShapeProto__Dimension *, s->rank + 1);
+  for (int i = 0; i < s->rank; i++) {
+    Onnx__TensorShapeProto__Dimension *d = shape->dim[i] = NEW(x->a, Onnx__TensorShapeProto__Dimension);
+    onnx__tensor_shape_proto__dimension__init(d);
+    d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+    d->dim_value = s->dim[i];
+  }
+  return v;
+}
+
+/* ---- the graph ---- */
+
+static void mark(const Graph *g, char *live) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].state < 0) live[g->outputs.v[i].val] = 1;
+  for (int v = g->node.n - 1; v >= 0; v--)
+    for (int k = 0; live[v] && k < g->node.v[v].nin; k++) live[g->node.v[v].in[k]] = 1;
+}
+
+static Onnx__GraphProto *graph_proto(Export *x, const Session *store) {
+  const Graph *g = x->g;
+  Onnx__GraphProto *p = NEW(x->a, Onnx__GraphProto);
+  onnx__graph_proto__init(p);
+  p->name = text(x, g->name);
+  p->input = NEWN(x->a, Onnx__ValueInfoProto *, g->inputs.n + 1);
+  p->output = NEWN(x->a, Onnx__ValueInfoProto *, g->outputs.n + 1);
+  x->name = NEWN(x->a, const char *, g->node.n + 1);
+  char *live = arena_alloc(x->a, (size_t)g->node.n + 1);
+  mark(g, live);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *in = &g->inputs.v[i];
+    const Node *n = g_node(g, in->val);
+    x->name[in->val] = in->name;
+    if (in->kind == IN_ARG) p->input[p->n_input++] = value_info(x, in->name, n->dt, &n->shape);
+    else if (in->kind == IN_RUNTIME && live[in->val]) ex_problem(x, n, "it draws random numbers, or counts steps");
+    else if (live[in->val]) ex_tensor(x, in->name, n->dt, &n->shape, session_tensor_at(store, i).data);
+  }
+  for (int v = 0; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    if (!live[v] || n->op == OP_input || n->op == OP_window) continue; /* windows are made where pooling does not take them */
+    x->name[v] = arena_printf(x->a, "v/%d", v);
+    ex_lower(x, v, x->name[v]);
+  }
+  for (int i = 0; i < g->outputs.n; i++) {
+    const Output *o = &g->outputs.v[i];
+    if (o->state >= 0) continue;
+    if (!x->name[o->val]) ex_lower(x, o->val, x->name[o->val] = arena_printf(x->a, "v/%d", o->val));
+    const char *name = o->name;
+    for (int k = 0; k < g->inputs.n; k++)
+      if (!strcmp(g->inputs.v[k].name, name)) name = arena_printf(x->a, "%s.result", name);
+    EX1(x, "Identity", name, x->name[o->val]);
+    p->output[p->n_output++] = value_info(x, name, g_node(g, o->val)->dt, &g_node(g, o->val)->shape);
+  }
+  p->n_node = (size_t)x->node.n;
+  p->node = x->node.v;
+  p->n_initializer = (size_t)x->initializer.n;
+  p->initializer = x->initializer.v;
+  return p;
+}
+
+static Status write_model(Export *x, Onnx__GraphProto *graph, const char *out) {
+  Onnx__ModelProto m = ONNX__MODEL_PROTO__INIT;
+  Onnx__OperatorSetIdProto set = ONNX__OPERATOR_SET_ID_PROTO__INIT, *sets = &set;
+  m.has_ir_version = set.has_version = true;
+  m.ir_version = IR_VERSION;
+  set.version = OPSET;
+  set.domain = (char *)"";
+  m.n_opset_import = 1;
+  m.opset_import = &sets;
+  m.producer_name = (char *)"jepac";
+  m.producer_version = (char *)JEPAC_VERSION;
+  m.graph = graph;
+  size_t n = onnx__model_proto__get_packed_size(&m);
+  if (n > INT32_MAX) {
+    diag_error(x->c->diags, NULL, "the model would take %.1f GiB; an ONNX file holds less than 2", (double)n / (1 << 30));
+    return ST_FILE;
+  }
+  uint8_t *p = arena_alloc(x->a, n + 1);
+  onnx__model_proto__pack(&m, p);
+  return file_write(out, (const char *)p, n, x->c->diags);
+}
+
+Status onnx_export(Compiler *c, Model *m, const OnnxExport *what) {
+  const Graph *raw, *g;
+  Status s = compiler_entry(c, m, what->entry, false, false, &raw);
+  if (s) return s;
+  if (!(g = compiler_passes(c, raw, "strip"))) return ST_MODEL;
+  Session *store = tensors_store(c, g, what->seed);
+  if (!store) return ST_BUDGET;
+  StFile *params = NULL;
+  if (what->params && !(params = states_open(what->params, c->arena, c->diags))) s = ST_FILE;
+  if (!s && params) s = states_check(c, m, g, params);
+  if (!s && params) states_copy(store, params);
+  Export x = {.a = c->arena, .c = c, .g = g};
+  Onnx__GraphProto *graph = s ? NULL : graph_proto(&x, store);
+  if (!s && x.problems) s = ST_MODEL;
+  if (!s) s = write_model(&x, graph, what->out);
+  st_close(params);
+  session_free(store);
+  return s;
+}
