@@ -1,0 +1,10 @@
+Losses of torch.nn.functional (tests/parity/check_layers.py holds them against it).
+
+$ jepac run losses.jepa
+  l1 0.875
+  smooth 0.588095188
+  huber 0.411666632
+  logits 1.15365732
+  bce 0.576828599
+  kl 0.0816574022
+  ce 1.40526974

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Layers and losses of the library against torch.nn: values and gradients of parameters. By hand: check_layers.py JEPAC, with PyTorch
+and safetensors."""
+import subprocess
+import sys
+import tempfile
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+jepac = sys.argv[1]
+folder = tempfile.mkdtemp()
+torch.manual_seed(0)
+status = 0
+
+
+def check(name, fields, expression, inputs, module, function):
+    global status
+    types = {torch.int64: "i64", torch.float32: "f32"}
+    arguments = ", ".join(f"{k}: {types[v.dtype]}{list(v.shape)}" for k, v in inputs.items())
+    with open(f"{folder}/{name}.jepa", "w") as f:
+        f.write(f"model M() {{\n{fields}  entry forward({arguments}) {{\n    y = {expression}\n    loss = sum(y * y)\n    return loss, y\n  }}\n}}\n")
+    save_file({k: v.contiguous() for k, v in inputs.items()}, f"{folder}/x")
+    words = [jepac, "run", f"{folder}/{name}.jepa", "--inputs", f"{folder}/x", "--outputs", f"{folder}/y", "--grad", "--mode", "eval", "-q"]
+    parameters = list(module.named_parameters()) if module else []
+    if parameters:
+        save_file({"net." + k: v.contiguous() for k, v in module.state_dict().items()}, f"{folder}/p")
+        words += ["--params", f"{folder}/p"]
+    subprocess.run(words, check=True)
+    got, want = load_file(f"{folder}/y"), function(**inputs)
+    errors = [((got["y"] - want).abs().max() / want.abs().max()).item()]
+    if parameters:
+        (want * want).sum().backward()
+    for k, p in parameters:
+        errors.append(((got["grad.net." + k] - p.grad).abs().max() / p.grad.abs().max().clamp(min=1e-9)).item())
+    good = max(errors) < 2e-5
+    status |= not good
+    print(f"{name:8} {max(errors):.1e} {'ok' if good else 'WRONG'}", flush=True)
+
+
+def layer(name, text, module, *shape):
+    for p in module.parameters():
+        p.data.add_(torch.randn_like(p) * 0.2)
+    check(name, f"  net = {text}\n", "net(x)", {"x": torch.randn(*shape)}, module, lambda x: module(x))
+
+
+def loss(name, expression, function, **inputs):
+    check(name, "", expression, inputs, None, function)
+
+
+layer("rms", "RMSNorm(6, eps = 1e-5)", nn.RMSNorm(6, eps=1e-5), 3, 4, 6)
+layer("group", "GroupNorm(2, 6)", nn.GroupNorm(2, 6), 3, 6, 4, 5)
+layer("group_1", "GroupNorm(3, 6, affine = false)", nn.GroupNorm(3, 6, affine=False), 3, 6, 4)
+layer("instance", "InstanceNorm(4, affine = true)", nn.InstanceNorm2d(4, affine=True), 3, 4, 5, 6)
+layer("conv1d", "Conv1d(4, 6, 3, stride = 2, pad = 1, dilation = 2, groups = 2)", nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), 2, 4, 15)
+layer("turned", "ConvTranspose2d(4, 6, 3, stride = 2, pad = 1, output_pad = 1, groups = 2)",
+      nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), 2, 4, 5, 6)
+layer("turned_4", "ConvTranspose2d(4, 3, 4, stride = 2, pad = 1, bias = false)", nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1, bias=False), 2, 4, 5, 6)
+a, b, t, w = torch.randn(4, 5), torch.randn(4, 5), torch.rand(4, 5), torch.rand(5)
+some, all_ = torch.tensor([0, 2, -100, 4]), torch.tensor([0, 2, 1, 4])
+loss("l1", "l1_loss(a, b)", lambda a, b: F.l1_loss(a, b), a=a, b=b)
+loss("smooth", "smooth_l1_loss(a, b, 0.7)", lambda a, b: F.smooth_l1_loss(a, b, beta=0.7), a=a, b=b)
+loss("huber", "huber_loss(a, b, 0.7)", lambda a, b: F.huber_loss(a, b, delta=0.7), a=a, b=b)
+loss("logits", "bce_with_logits(a, t, 3)", lambda a, t: F.binary_cross_entropy_with_logits(a, t, pos_weight=torch.tensor(3.0)), a=a, t=t)
+loss("bce", "bce(p, t)", lambda p, t: F.binary_cross_entropy(p, t), p=torch.sigmoid(a), t=t)
+loss("kl", "kl_div(a, b)", lambda a, b: F.kl_div(a, b, reduction="batchmean"), a=F.log_softmax(a, 1), b=F.softmax(b, 1))
+loss("ce", "weighted_cross_entropy(a, l)", lambda a, l: F.cross_entropy(a, l), a=a, l=some)
+loss("ce_w", "weighted_cross_entropy(a, l, w)", lambda a, l, w: F.cross_entropy(a, l, weight=w), a=a, l=all_, w=w)
+loss("ce_s", "weighted_cross_entropy(a, l, w, label_smoothing = 0.1)", lambda a, l, w: F.cross_entropy(a, l, weight=w, label_smoothing=0.1), a=a, l=some, w=w)
+sys.exit(status)
