@@ -60,6 +60,7 @@ static void name_components(Eval *e) {
     const Setting *a = &list->item[i], *on = setting_find(a->item, a->nitem, "action"),
                   *told = setting_find(a->item, a->nitem, "told");
     if (a->kind != SET_CALL || (on && on->num == 0)) continue;
+    e->saccades = e->saccades || !strcmp(a->str, "saccade");
     for (size_t k = 0; k < sizeof action_table / sizeof *action_table; k++) {
       const ActionNames *t = &action_table[k];
       int width = 0;
@@ -103,7 +104,7 @@ Status eval_describe_data(Eval *e) {
 static DataSpec make_spec(Eval *e, int64_t batch, int64_t views) {
   DataSpec d = e->recipe->data;
   Setting *set = NEWN(e->arena, Setting, d.nset + 1);
-  DataField *f = NEWN(e->arena, DataField, d.nfield + 1);
+  DataField *f = NEWN(e->arena, DataField, d.nfield + 2);
   memcpy(set, d.set, (size_t)d.nset * sizeof *set);
   memcpy(f, d.field, (size_t)d.nfield * sizeof *f);
   for (int i = 0; i < d.nset; i++) {
@@ -117,6 +118,8 @@ static DataSpec make_spec(Eval *e, int64_t batch, int64_t views) {
     if (!strcmp(f[i].name, "actions")) f[i].shape.dim[1] = views - 1;
     if (!strcmp(f[i].name, "params")) f[i].shape.dim[1] = views;
   }
+  if (e->saccades)
+    f[d.nfield++] = (DataField){"saliency", DT_F32, {3, {batch, e->image.dim[1], e->image.dim[2]}}};
   d.set = set;
   d.field = f;
   return d;
@@ -160,7 +163,8 @@ Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffl
       const char *name;
       bool wanted;
       void **at;
-    } use[] = {{"image", !augmented, (void **)&r->image},
+    } use[] = {{"image", !augmented || e->saccades, (void **)&r->image},
+               {"saliency", augmented && e->saccades, (void **)&r->map},
                {"views", augmented, (void **)&r->views},
                {"params", augmented, (void **)&r->param},
                {"actions", augmented && !params, (void **)&r->action},
@@ -237,6 +241,10 @@ static void new_sequences(const Eval *e, Sequences *q, int64_t n, int64_t kept, 
                    .param = NEWN(a, float, n *V *A),
                    .action = NEWN(a, float, n *(V - 1) * A),
                    .picture = NEWN(a, float, kept *V *shape_count(&e->image))};
+  if (e->saccades && kept) {
+    q->whole = NEWN(a, float, kept *shape_count(&e->image));
+    q->map = NEWN(a, float, kept * e->image.dim[1] * e->image.dim[2]);
+  }
   for (int which = 0; which < NMODEL; which++) q->z[which] = NEWN(a, float, n *V * e->dim);
 }
 
@@ -249,8 +257,12 @@ static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
     reader_params(e, r, b, p);
     for (int64_t v = 1; v < V; v++)
       stats_action(e->rotation, A, p + (v - 1) * A, p + v * A, q->action + (i * (V - 1) + v - 1) * A);
-    if (i < kept)
-      memcpy(q->picture + i * V * pixels, r->views + b * V * pixels, (size_t)(V * pixels) * 4);
+    if (i >= kept) continue;
+    memcpy(q->picture + i * V * pixels, r->views + b * V * pixels, (size_t)(V * pixels) * 4);
+    if (!q->whole) continue;
+    int64_t plane = e->image.dim[1] * e->image.dim[2];
+    memcpy(q->whole + i * pixels, r->image + b * pixels, (size_t)pixels * 4);
+    memcpy(q->map + i * plane, r->map + b * plane, (size_t)plane * 4);
   }
   embed_pictures(e, r->views, r->rows * V, q->z, q->n * V);
   memcpy(q->label + q->n, r->label, (size_t)r->rows * sizeof *q->label);

@@ -55,6 +55,7 @@ typedef struct {
   float *embedded;  /* n, views - 1, nembed: the model's embedding of it, or the action itself */
   float *z[NMODEL]; /* n, views, dim */
   float *picture;   /* min(n, PICTURES), views, pixels; of the test part */
+  float *whole, *map; /* of saccades as many: the picture that is looked at, and what is salient in it; or NULL */
 } Sequences;
 
 typedef struct ProbeCode ProbeCode;
@@ -79,12 +80,13 @@ struct Eval {
   int64_t ntold;                      /* of its components: what the model is told */
   Shape image;                        /* C, H, W */
   Turn rotation;                      /* actions begin with a quaternion */
+  bool saccades; /* views are patches around fixations: parameters 0 and 1 */
   bool told[MAX_ACTION];
   const char *component[MAX_ACTION];  /* names of an action's components: "crop.top" */
   const char *group[MAX_ACTION];      /* "crop" */
   int64_t views;                      /* of a sequence */
   int64_t samples[NPART];             /* of the data set; 0: not opened yet */
-  Entry encode, target, predict, embed, lead, aggregate[MAX_M + 1];
+  Entry encode, target, predict, embed, lead, attend, aggregate[MAX_M + 1];
   Images images[NPART];
   Sequences sequences[NPART];
   ProbeCode *probes; /* compiled so far */
@@ -134,6 +136,7 @@ typedef struct {
   DataSpec spec;
   void *dst[16];
   float *image, *views, *param, *action; /* one batch; param or action may be NULL */
+  float *map;                            /* of saccades */
   int64_t *label, n, batch, rows, nviews; /* n: samples to read; rows: of them in the batch read last, batch or fewer */
 } Reader;
 /* shuffled: in another order in each epoch. */
@@ -208,13 +211,17 @@ void eval_row(const Eval *e, const char *label, const char *format, double scale
 /* Adds the protocol's tasks. */
 void plan_aggregate(Eval *e), plan_r2(Eval *e), plan_path(Eval *e);
 Status measure_linear(Eval *e), measure_aggregate(Eval *e), measure_r2(Eval *e), measure_path(Eval *e),
-    measure_retrieval(Eval *e), measure_health(Eval *e), measure_maps(Eval *e);
+    measure_retrieval(Eval *e), measure_health(Eval *e), measure_maps(Eval *e), measure_attention(Eval *e);
 Status protocols_check(Eval *e); /* the names asked for, before anything is done */
 Status protocols_measure(Eval *e);
 Status eval_export(Eval *e, const char *folder); /* features, labels and actions as safetensors and npy */
 
 /* ---- report.c ---- */
 void report_section(Eval *e, const char *title, const char *note);
+/* A view as a picture, lo black and hi white; the element's size in pixels of the page. */
+void report_view(Eval *e, StrBuf *b, const float *x, int channels, float lo, float hi, int side);
+/* Of saccades: the pictures looked at, their maps, and the way of the eye on both. */
+void report_saccades(Eval *e, StrBuf *b);
 void report_picture(Eval *e, int width, int height, int channels, const uint8_t *pixels, int scale);
 Status eval_report(Eval *e); /* RUN/report.html */
 

@@ -35,6 +35,8 @@ static const Protocol protocol_table[] = {
      "path integration: R2 of the action that leads from view 1 to view M + 1, from the aggregate of M views "
      "and the embedding of action M; with all embeddings of actions set to zero; with those of the views set "
      "to zero. For M = 1 the action is given"},
+    {"attention", NULL, measure_attention, {"aggregate", "attend"}, true, "m_val test_sequences",
+     "what share of its attention the aggregate gives to each of the most views of `m_val`, in the report with the views"},
     {"maps", NULL, measure_maps, {NULL, NULL}, false, "test_images test_sequences",
      "principal components of the test samples' embeddings, in the report"},
 };

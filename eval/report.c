@@ -40,19 +40,19 @@ static void put_base64(StrBuf *b, const char *p, size_t n) {
   }
 }
 
-static void put_picture(StrBuf *b, int width, int height, int channels, const uint8_t *pixels, int scale) {
+/* side: the width on the page */
+static void put_picture(StrBuf *b, int width, int height, int channels, const uint8_t *pixels, int side) {
   StrBuf png = {0};
   const char *why;
   if (!png_encode(&png, width, height, channels, pixels, &why)) bug("a picture of the report: %s", why);
-  sb_printf(b, "<img width=\"%d\" height=\"%d\" alt=\"\" src=\"data:image/png;base64,", width * scale,
-            height * scale);
+  sb_printf(b, "<img width=\"%d\" height=\"%d\" alt=\"\" src=\"data:image/png;base64,", side, height * side / width);
   put_base64(b, png.s, png.n);
   sb_printf(b, "\">");
   sb_free(&png);
 }
 
 void report_picture(Eval *e, int width, int height, int channels, const uint8_t *pixels, int scale) {
-  put_picture(&e->html, width, height, channels, pixels, scale);
+  put_picture(&e->html, width, height, channels, pixels, width * scale);
   sb_printf(&e->html, "\n");
 }
 
@@ -127,8 +127,8 @@ static void put_training(Eval *e, StrBuf *b) {
 
 enum { SHOWN = 7 };
 
-static void put_view(Eval *e, StrBuf *b, const float *x, float lo, float hi) {
-  int64_t C = e->image.dim[0], H = e->image.dim[1], W = e->image.dim[2];
+void report_view(Eval *e, StrBuf *b, const float *x, int C, float lo, float hi, int side) {
+  int64_t H = e->image.dim[1], W = e->image.dim[2];
   int depth = C == 1 ? 1 : 3;
   Arena *a = arena_new();
   uint8_t *out = NEWN(a, uint8_t, H *W *depth);
@@ -136,7 +136,7 @@ static void put_view(Eval *e, StrBuf *b, const float *x, float lo, float hi) {
     for (int c = 0; c < depth; c++)
       out[k * depth + c] =
           (uint8_t)(255 * (x[(c < C ? c : 0) * H * W + k] - lo) / fmaxf(hi - lo, 1e-12f) + .5f);
-  put_picture(b, (int)W, (int)H, depth, out, W <= 32 ? 3 : W <= 64 ? 2 : 1);
+  put_picture(b, (int)W, (int)H, depth, out, side ? side : (int)W * (W <= 32 ? 3 : W <= 64 ? 2 : 1));
   arena_free(a);
 }
 
@@ -159,7 +159,7 @@ static void put_views(Eval *e, StrBuf *b) {
     sb_printf(b, "<table class=\"views\">\n<tr><td>class %lld", (long long)q->label[i]);
     for (int64_t v = 0; v < shown; v++) {
       sb_printf(b, "<td>");
-      put_view(e, b, x + v * pixels, lo, hi);
+      report_view(e, b, x + v * pixels, (int)e->image.dim[0], lo, hi, 0);
     }
     for (int64_t d = 0; d < e->nact; d++) {
       sb_printf(b, "\n<tr><td>%s<td>", e->component[d]);
@@ -201,6 +201,7 @@ Status eval_report(Eval *e) {
   put_training(e, &b);
   if (b.n == before) sb_printf(&b, "<section>\n<p>The run has no log.</p>\n");
   put_views(e, &b);
+  report_saccades(e, &b);
   if (e->html.s) sb_put(&b, e->html.s, e->html.n);
   put_figures(e, &b);
   put_recipe(e, &b);

@@ -190,8 +190,8 @@ Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, Str
             .json = json_object()};
   Status s = protocols_check(&e);
   if (!s) s = run(&e, json);
-  Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed, &e.lead};
-  for (int i = 0; i < 5; i++) entry_close(all[i]);
+  Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed, &e.lead, &e.attend};
+  for (int i = 0; i < 6; i++) entry_close(all[i]);
   for (int i = 0; i <= MAX_M; i++) entry_close(&e.aggregate[i]);
   probes_close(&e);
   st_close(e.states);

@@ -5,6 +5,8 @@ import math
 import pathlib
 import platform
 
+import reproduce_claims as claims
+
 # Student's t, 97.5 %, by number of runs; for more by its expansion in 1 / (n - 1) (Abramowitz and Stegun 26.7.5).
 T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
 
@@ -88,15 +90,16 @@ def mean_and_half(values):
 
 class Results:
     def __init__(self, cells):
-        self.of, self.info, self.missing = {}, {}, 0
+        self.of, self.info, self.missing, self.other = {}, {}, 0, 0
         for c in cells:
             state = c.state()
             if not state:
                 self.missing += 1
                 continue
             result = {}
+            self.other += state.get("plan", c.plan) != c.plan
             if not state["failed"]:
-                result = json.loads((c.run / "eval.json").read_text())
+                result = c.figures()
             result["failed"] = 1 if state["failed"] else 0
             self.of.setdefault((c.data, c.method), []).append(result)
             self.info.setdefault((c.data, c.method), []).append(state)
@@ -317,6 +320,26 @@ def sizes(results, data, methods):
     return [f"Probes of {', '.join(dict.fromkeys(m))}, training + test: {text}. **Not of one size with the others.**" for text, m in met.items()]
 
 
+def search_cost(job):
+    path = job.docs / "results/search.json"
+    if not job.use_tuned or not path.exists():
+        return " Learning rates and averages are those of the model files, searched for no method."
+    found = json.loads(path.read_text())
+    hours = sum(v["seconds"] for v in found.values()) / 3600
+    return f" Learning rates and averages: the best of {max(v['trials'] for v in found.values())} trials of each method, {hours:.2f} core-hours in all (results/search.json)."
+
+
+def write_claims(cells, data, methods, job):
+    """Only that section, in the results.md that is there: figures of cells, else of the summary."""
+    path = job.docs / "results.md"
+    text = path.read_text()
+    new = "\n".join(claims.section(claims.Source(Results(cells), job.docs / "results"), data, methods))
+    at = text.find("## The paper's claims")
+    end = text.index("## Gates")
+    path.write_text(text[: at if at >= 0 else end] + new + "\n" + text[end:])
+    print(f"written: {path}")
+
+
 def write(cells, data, methods, job):
     results = Results(cells)
     rows = gates(results, cells)
@@ -334,8 +357,13 @@ def write(cells, data, methods, job):
         + f". {len(seconds)} runs, {sum(seconds) / 3600:.2f} core-hours with evaluation. Figures are means over "
         f"{job.seeds} seed{'s' if job.seeds > 1 else ''}, ± half of the 95 % confidence interval (Student's t); top-1 in percent. Beside "
         "each: the same encoder untrained, and a plain mean of the embeddings of the same views.",
+        *(["", f"{results.other} of {len(cells)} runs are of another build, whose compiled steps differ from this one's."] if results.other else []),
+        "",
+        f"Compute of a run differs from the aim by at most {100 * max(abs(c.flops * c.steps / c.aim - 1) for c in cells):.2f} %."
+        + search_cost(job),
         *(["", f"**{results.missing} of {len(cells)} runs are not finished**; figures are those of the others."] if results.missing else []),
         "",
+        *claims.section(claims.Source(results, job.docs / "results"), data, methods),
         "## Gates",
         "",
         "| gate | data | method | figure | value | bound | |",

@@ -88,6 +88,15 @@ void source_normalise(const DataSet *s, const float *from, float *to, int side) 
     for (int i = c * plane; i < (c + 1) * plane; i++) to[i] = from[i] * s->scale[c] + s->shift[c];
 }
 
+static void put_map(const DataSet *s, const float *map, float *out) {
+  float most = 0;
+  for (int i = 0; i < s->height * s->width; i++) most = fmaxf(most, map[i]);
+  for (int y = 0; y < s->size; y++)
+    for (int x = 0; x < s->size; x++)
+      out[y * s->size + x] =
+          map[y * s->height / s->size * s->width + x * s->width / s->size] / fmaxf(most, 1e-30f);
+}
+
 static bool find_fixations(const DataSet *s, const Fill *f, const Image *image, Fixation *at, float *room,
                            Reason *why) {
   const Augment *a = s->augment.saccade;
@@ -101,6 +110,7 @@ static bool find_fixations(const DataSet *s, const Fill *f, const Image *image, 
   } else {
     for (int i = 0; i < n; i++) map[i] = 1;
   }
+  if (f->out[FIELD_SALIENCY]) put_map(s, map, f->out[FIELD_SALIENCY]);
   Rng r = rng_stream(f->seed, (uint32_t)f->epoch, (uint32_t)f->sample, 0xfffffffeu);
   saliency_fixations(&r, map, s->height, s->width, a->inhibit, a->square, s->views, at);
   return true;
@@ -130,7 +140,7 @@ static void put_actions(const DataSet *s, const Fill *f, double *u) {
 static bool fill_image(const DataSet *s, const Fill *f, Reason *why) {
   int n = s->channels * s->height * s->width, cut = s->channels * s->size * s->size, a = s->components;
   float *image = f->room, *view = image + n, *work = view + cut;
-  bool views = f->out[FIELD_VIEWS] || f->out[FIELD_ACTIONS] || f->out[FIELD_PARAMS];
+  bool views = f->out[FIELD_VIEWS] || f->out[FIELD_ACTIONS] || f->out[FIELD_PARAMS] || f->out[FIELD_SALIENCY];
   if (f->out[FIELD_LABEL]) *(int64_t *)f->out[FIELD_LABEL] = s->label[f->sample];
   if (!f->out[FIELD_IMAGE] && !views) return true;
   const uint8_t *p = s->pixels(s, f->sample, (uint8_t *)work, why);
@@ -282,6 +292,7 @@ int dataset_field(const DataSet *s, const char *name, DType *dt, Shape *sample) 
       {"params", FIELD_PARAMS, DT_F32, images && params, {2, {s->views, s->components}}},
       {"label", FIELD_LABEL, DT_I64, true, {0, {0}}},
       {"x", FIELD_X, DT_F32, s->features >= 1, {1, {s->features}}},
+      {"saliency", FIELD_SALIENCY, DT_F32, s->augment.saccade != NULL, {2, {s->size, s->size}}},
       {"tokens", FIELD_TOKENS, DT_I64, s->tokens >= 1, {1, {s->tokens}}},
   };
   for (size_t i = 0; i < sizeof field / sizeof *field; i++)

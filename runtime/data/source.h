@@ -15,6 +15,7 @@ typedef enum {
   FIELD_LABEL,
   FIELD_X,
   FIELD_TOKENS,
+  FIELD_SALIENCY, /* of saccades: the map that fixations are drawn from, its largest number 1 */
   FIELD_KINDS,
   FIELD_ARRAY = FIELD_KINDS, /* and so on: the arrays of `arrays` in their order */
   MAX_ARRAYS = 16
