@@ -47,6 +47,8 @@ $ jepac ir loops.jepa --entry lstm --set T=60 --grad --stage plan | head -1 | cu
   arena 114432 bytes
   arena 101120 bytes
 $ for m in 1G 100K; do jepac run loops.jepa --entry lstm --set T=60 --grad --random --max-memory $m; done
+  loss 149.244949
+  loss 149.244949
 $ jepac verify again.ir -q | sed 's/; largest.*//'
   ok     22 passes and 17 kernels
 
