@@ -312,7 +312,7 @@ static const Builtin builtins[] = {
      "how many classes the data set numbers by these labels, perhaps reshaped or sliced; 0: not known",
      b_classes_of},
     {"random_bits", "shape", "u32 bits, others in each step and call", b_random_bits},
-    {"stack", "n module", "so many modules that differ in their states, for `scan` to go through", b_stack},
+    {"stacked", "n module", "so many modules that differ in their states, for `scan` to go through", b_stack},
     {"uniform", "low high", "initializer", b_uniform},
     {"normal", "mean std", "initializer", b_normal},
     {"constant", "value", "initializer", b_constant},

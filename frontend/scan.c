@@ -45,7 +45,7 @@ static void count_steps(Elab *e, Frame *f, const Ast *at, Scan *s, Value v) {
   } else {
     elab_error(e, f, at,
                "a scan runs over a tensor, a number of steps, a stack of modules or a list of them, not %s%s",
-               text, v.kind == V_MODULE ? " (`stack(n, module)` makes one)" : "");
+               text, v.kind == V_MODULE ? " (`stacked(n, module)` makes one)" : "");
   }
   elab_leave(e);
 }
@@ -259,7 +259,7 @@ Value b_stack(Elab *e, Call *c) {
   StateVec states = {0};
   if (n < 1) elab_error(e, c->frame, c->at, "a stack has at least one module, not %lld", (long long)n);
   if (v.kind != V_MODULE)
-    elab_error(e, c->frame, c->at, "`stack` takes a number and a module, not %s", value_text(e, v));
+    elab_error(e, c->frame, c->at, "`stacked` takes a number and a module, not %s", value_text(e, v));
   if (v.u.module->stack) elab_error(e, c->frame, c->at, "%s is a stack already", value_text(e, v));
   collect_states(e, v, &states);
   for (int i = 0; i < states.n; i++) {

@@ -1,6 +1,8 @@
 /* The pipeline: graph passes by name, then lowering passes in the order of their table (passes/lower/registry.c). */
 #include "passes/pipeline.h"
 
+#include "ir/graph/loops.h"
+
 #include <string.h>
 
 static const char *const graph_passes[] = {"simplify", "cse",      "narrow", "cse",      "autodiff",
@@ -98,6 +100,7 @@ static int level_for(const Graph *g, const Target *t, const PipelineOptions *opt
   int64_t least = INT64_MAX;
   int best = 0;
   for (int level = 0; level < budget_levels && least > opt->max_memory; level++) {
+    if (level == BUDGET_LOOPS && !graph_has_loops(g)) continue;
     Arena *trial = arena_new();
     LowerOptions o = lower_options(opt, level);
     Lower *l = lower_begin(trial, g, t, &o);

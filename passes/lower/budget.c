@@ -1,12 +1,12 @@
 /* Byte budgets: levels that need less memory and more time each.
 
    Level 0: as fast as can be. 1: kernels by themselves, since what a chain uses lives through all of it, and
-   late. Then more and more is computed again (remat.c), with copies for fewer readers, each time first among the
-   largest values alone. */
+   late. 2: loops keep only some of their steps (remat_loops.c). Then more and more is computed again (remat.c), with
+   copies for fewer readers, each time first among the largest values alone. */
 #include "passes/lower/lower.h"
 #include "passes/lower/remat.h"
 
-enum { FIRST_REMAT = 2, SHARES = 3 };
+enum { FIRST_REMAT = BUDGET_LOOPS + 1, SHARES = 3 };
 static const int64_t share[SHARES] = {2, 4, INT64_MAX};
 
 const int budget_levels = FIRST_REMAT + SHARES * (REMAT_LEVELS - REMAT_LEAN);
@@ -21,6 +21,7 @@ void pass_remat(Lower *l) {
   const CostModel *cost = l->p->target.cost;
   int64_t few = cost->remat_bytes;
   int more = l->opt.level - FIRST_REMAT;
+  if (l->opt.level >= BUDGET_LOOPS) l->g = remat_loops(l->arena, l->g);
   Graph *g = remat_graph(l->arena, l->g, cost, more < 0 ? REMAT_PLAIN : REMAT_LEAN, few);
   if (more >= 0) {
     int64_t least = remat_largest(l->g) / share[more % SHARES] + 1;

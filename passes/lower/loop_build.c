@@ -110,7 +110,7 @@ static bool lb_is_root(const Build *b, Val v) {
 bool lb_is_loaded(const Build *b, Val v) {
   const Lower *l = b->l;
   return l->at.stored[v] && !lb_is_root(b, v) && !(l->at.home[v] >= 0 && lb_is_root(b, l->at.home[v])) &&
-         !among(&b->space->again, v);
+         (!among(&b->space->again, v) || l->facts.stored[v]); /* which it may turn out that it cannot be */
 }
 
 static int again_most(const Build *b) { return b->l->p->target.cost->fuse_again; }

@@ -28,6 +28,7 @@ typedef struct {
 /* Where the values of a scan_carry lie (lower_scan.c). */
 typedef struct {
   bool made, kept; /* kept: of all steps */
+  bool read;       /* by the body */
   int next;        /* buffer of its value in the next step */
 } CarryRow;
 

@@ -78,6 +78,16 @@ static int uses(const Lower *l, Val v) {
   return n;
 }
 
+/* Does the body read carry c? Then all of the loop, and what comes after it, waits for the carry's beginning. */
+static bool is_read(const Lower *l, Val c, int loop) {
+  for (Val u = c + 1; u < l->g->node.n; u++)
+    for (int i = 0; i < node(l, u)->nin; i++)
+      if (node(l, u)->in[i] == c && l->loops->of[u] >= 0 &&
+          !(scan_closes(node(l, u)) && loop_index(l, u) == loop && (i == 0 || node(l, u)->op == OP_scan_out)))
+        return true;
+  return false;
+}
+
 /* The row of slots of carry c, and all that lies in it. */
 static const CarryRow *carry_row(Lower *l, Val c) {
   CarryRow *row = &l->carry[c];
@@ -86,7 +96,9 @@ static const CarryRow *carry_row(Lower *l, Val c) {
   Val init = node(l, c)->in[0], end = l->loops->next[c], v = node(l, end)->in[1];
   int64_t steps = l->loops->loop[loop].steps, slot = size_of(l, c);
   row->made = true;
-  row->kept = is_collected(l, c, loop) || (carry_of(l, v) == c && is_collected(l, v, loop));
+  row->read = is_read(l, c, loop);
+  bool collected = is_collected(l, c, loop);
+  row->kept = (row->read && collected) || (carry_of(l, v) == c && is_collected(l, v, loop));
   int slots = row->kept ? (int)steps + 1 : 2;
   Buf s = {.kind = BUF_TEMP, .dt = node(l, c)->dt, .shape = {.rank = 1}, .val = -1};
   s.input = s.result = s.alias = s.within = s.first = s.last = -1;
@@ -95,11 +107,14 @@ static const CarryRow *carry_row(Lower *l, Val c) {
   vec_push(l->arena, &l->p->buf, s);
   int memory = l->p->buf.n - 1;
 
-  int first = uses(l, init) == 1 ? writer(l, init, outer) : copy_of(l, init, outer);
-  buf(l, first)->within = memory;
-  int now = lower_buf(l, c);
+  int now = lower_buf(l, c), first = -1; /* what nobody reads need not begin */
+  if (row->read || uses(l, c) > 1) {
+    first = uses(l, init) == 1 ? writer(l, init, outer) : copy_of(l, init, outer);
+    buf(l, first)->within = memory;
+  }
   Buf *b = buf(l, now);
   b->alias = first;
+  if (first < 0) b->within = memory;
   b->loop = loop + 1;
   b->move = slot;
   b->period = row->kept ? 0 : 2;
@@ -138,9 +153,11 @@ static void build_out(Lower *l, Val v) {
   int64_t part = size_of(l, x);
   if (c >= 0 && l->loops->of[c] == loop && !scan_reversed(n)) {
     const CarryRow *row = carry_row(l, c);
-    buf(l, all)->alias = row->next;
-    buf(l, all)->at = x == c ? -part : 0;
-    return;
+    if (x != c || row->read) {
+      buf(l, all)->alias = row->next;
+      buf(l, all)->at = x == c ? -part : 0;
+      return;
+    }
   }
   if (c >= 0 && l->loops->of[c] == loop) carry_row(l, c);
   int w = writer(l, x, loop);

@@ -76,6 +76,9 @@ typedef struct {
 ProgramFault program_disorder(const Program *p);
 
 /* ---- byte budgets (budget.c) ---- */
+enum {
+  BUDGET_LOOPS = 2
+}; /* from this level on loops keep less; it is no other than the one before without loops */
 extern const int budget_levels; /* 0 is as fast as can be; each later one may need less memory */
 void budget_level(LowerOptions *o, int level);
 void budget_over(const Program *p, int64_t budget, Diags *d); /* reports who needs the memory */

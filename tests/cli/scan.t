@@ -41,6 +41,17 @@ $ jepac ir loops.jepa --entry nested | sed -n '/scan/s/  #.*//p'
     %17: f32[5] = scan_next %2, %16
     %18: f32[6,5] = scan_out %16 {loop=[1], steps=[6]}
 
+Under a budget only some steps are kept, and results stay; a value that was to be computed again and cannot be.
+
+$ jepac ir loops.jepa --entry lstm --set T=60 --grad --stage plan | head -1 | cut -d, -f1; jepac ir loops.jepa --entry lstm --set T=60 --grad --stage plan --max-memory 100K | head -1 | cut -d, -f1
+  arena 114432 bytes
+  arena 101120 bytes
+$ for m in 1G 100K; do jepac run loops.jepa --entry lstm --set T=60 --grad --random --max-memory $m; done
+  loss 149.244949
+  loss 149.244949
+$ jepac verify again.ir -q | sed 's/; largest.*//'
+  ok     22 passes and 17 kernels
+
 A library that needs no jepac.
 
 $ jepac compile loops.jepa --entry swap --name loops -o lib -q && ls lib
@@ -53,7 +64,7 @@ $ jepac compile loops.jepa --entry swap --name loops -o lib -q && ls lib
 
 What a scan cannot be.
 
-$ tryscan() { printf 'model M() {\n  entry f(x: f32[4, 3], y: f32[5, 3], n: i64[4]) {\n    h = x[0]\n    k = 1\n%s\n    return h\n  }\n}\n' "$1" >m.jepa; jepac check m.jepa 2>&1 | grep -e error -e note; }; for body in 'scan v in [x, y] { h = h + v[0] + v[1] }' 'scan v in x { h = concat(h, v) }' 'scan v in x { h = i64(h) }' 'scan v in x { k = k + 1 }' 'scan v in x { return v }' 'scan v in h[0] { h = h + v }' 'scan v in Linear(3, 3) { h = v(h) }' 'scan v in 0 { h = h + 1 }' 'collect z = h' 'scan v in x { collect z = v; collect z = h }' 'z = stack(3, h)'; do tryscan "    $body"; done
+$ tryscan() { printf 'model M() {\n  entry f(x: f32[4, 3], y: f32[5, 3], n: i64[4]) {\n    h = x[0]\n    k = 1\n%s\n    return h\n  }\n}\n' "$1" >m.jepa; jepac check m.jepa 2>&1 | grep -e error -e note; }; for body in 'scan v in [x, y] { h = h + v[0] + v[1] }' 'scan v in x { h = concat(h, v) }' 'scan v in x { h = i64(h) }' 'scan v in x { k = k + 1 }' 'scan v in x { return v }' 'scan v in h[0] { h = h + v }' 'scan v in Linear(3, 3) { h = v(h) }' 'scan v in 0 { h = h + 1 }' 'collect z = h' 'scan v in x { collect z = v; collect z = h }' 'z = stacked(3, h)'; do tryscan "    $body"; done
   m.jepa:5:15: error: a scan goes through f32[4,3] and f32[5,3] together, which have 4 and 5 steps
   m.jepa:5:19: error: `h` is f32[3] before the first step of the scan, but f32[6] after it
   m.jepa:3:5: note: the value before is f32[3], made here
@@ -65,8 +76,8 @@ $ tryscan() { printf 'model M() {\n  entry f(x: f32[4, 3], y: f32[5, 3], n: i64[
   m.jepa:4:5: note: `k` has this value before the first step
   m.jepa:5:5: error: the body of a scan cannot return: a step does not end the loop
   m.jepa:5:15: error: a scan runs along the first axis, but f32[] has none
-  m.jepa:5:15: error: a scan runs over a tensor, a number of steps, a stack of modules or a list of them, not the module Linear (`stack(n, module)` makes one)
+  m.jepa:5:15: error: a scan runs over a tensor, a number of steps, a stack of modules or a list of them, not the module Linear (`stacked(n, module)` makes one)
   m.jepa:5:15: error: a scan has at least one step, not 0
   m.jepa:5:5: error: `collect` belongs in the body of a `scan`
   m.jepa:5:34: error: `z` is collected twice
-  m.jepa:5:9: error: `stack` takes a number and a module, not f32[3]
+  m.jepa:5:9: error: `stacked` takes a number and a module, not f32[3]

@@ -313,7 +313,8 @@ END_TEST
 START_TEST(batches_on_tiles) {
   Target t;
   if (!tiled_target(_i, &t)) return;
-  static const Shape3 small[] = {{16, 16, 64}, {50, 34, 40}, {197, 64, 36}, {4, 4, 40}, {4, 40, 4}, {40, 4, 4}};
+  static const Shape3 small[] = {{16, 16, 64}, {50, 34, 40}, {197, 64, 36},
+                                 {4, 4, 40},   {4, 40, 4},   {40, 4, 4}};
   for (int i = 0; i < 6; i++)
     for (int order = 0; order < 4; order++) {
       if (_i && (i + order) % 3) continue;

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "ir/graph/loops.h"
+#include "passes/lower/remat.h"
 #include "tests/unit/jit_run.h"
 #include "tests/unit/op_cases.h"
 
-enum { ROWS = 3, COLS = 5, MOST = 64, CARRIES = 3, OUTS = 3, SEEDS = 60 };
+enum { ROWS = 3, COLS = 5, MOST = 64, CARRIES = 3, OUTS = 3, SEEDS = 60, MOST_STEPS = 9 };
 
 static Arena *arena;
 
@@ -82,10 +83,10 @@ static Val part(Graph *g, Val x, int64_t t) {
   return g_reshape(g, g_slice(g, x, &start, &stop, NULL), &s);
 }
 
-static Graph *random_graph(uint64_t seed, bool loop) {
+static Graph *random_graph(uint64_t seed, bool loop, int most_steps) {
   Dice d = {seed * 77 + 5};
   Graph *g = graph_new(arena, "scan");
-  int64_t steps = 1 + roll(&d, 5);
+  int64_t steps = 1 + roll(&d, most_steps);
   Outside o = {.carries = 1 + roll(&d, CARRIES), .outs = 1 + roll(&d, OUTS)};
   Shape xs = {3, {steps, ROWS, COLS}}, hs = {2, {ROWS, COLS}}, ws = {2, {COLS, COLS}}, bs = {1, {COLS}};
   Val in[5] = {g_input(g, "x", IN_ARG, DT_F32, &xs, NULL), g_input(g, "h", IN_ARG, DT_F32, &hs, NULL),
@@ -106,7 +107,7 @@ static Graph *random_graph(uint64_t seed, bool loop) {
     for (int i = 0; i < o.carries; i++) carry[i] = g_scan_next(g, inside[i], s.next[i]);
     for (int i = 0; i < o.outs; i++) out[i] = g_scan_out(g, s.out[i], &path, steps, reverse[i]);
   } else {
-    Val made[OUTS][8];
+    Val made[OUTS][MOST_STEPS];
     for (int64_t t = 0; t < steps; t++) {
       Stepped s = body(g, d, &o, carry, part(g, in[0], backward ? steps - 1 - t : t), ops);
       memcpy(carry, s.next, sizeof carry);
@@ -166,7 +167,8 @@ static void agree(const Tensor64 *want, const Tensor64 *got, int n, double most,
 START_TEST(steps_written_out) {
   for (int seed = 0; seed < SEEDS; seed++) {
     arena = arena_new();
-    Graph *loop = random_graph((uint64_t)seed, true), *plain = passes(random_graph((uint64_t)seed, false));
+    Graph *loop = random_graph((uint64_t)seed, true, MOST_STEPS),
+          *plain = passes(random_graph((uint64_t)seed, false, MOST_STEPS));
     char err[256];
     ck_assert_msg(graph_verify(loop, err, sizeof err), "%s", err);
     Graph *g = passes(loop);
@@ -185,10 +187,37 @@ START_TEST(steps_written_out) {
 }
 END_TEST
 
+/* Loops that keep only some of their steps compute the same. */
+START_TEST(segments) {
+  int changed = 0;
+  for (int seed = 0; seed < SEEDS; seed++) {
+    arena = arena_new();
+    Graph *g = passes(random_graph((uint64_t)seed, true, 40)), *h = remat_loops(arena, g);
+    int n = g->outputs.n;
+    char err[256];
+    ck_assert_msg(graph_verify(h, err, sizeof err), "seed %d: %s", seed, err);
+    if (h != g) {
+      changed++;
+      Tensor64 *in = inputs(g, (uint64_t)seed), *a = NEWN(arena, Tensor64, n), *b = NEWN(arena, Tensor64, n);
+      graph_interp(g, in, a, arena, false);
+      graph_interp(h, in, b, arena, false);
+      agree(a, b, n, 1e-9, "in segments", seed);
+      JitRun how = {.cpu = "x86-64-v3", .threads = 2};
+      if (changed % 4 == 1) {
+        jit_run(arena, h, &how, in, b);
+        agree(a, b, n, 1e-3, "in segments, compiled", seed); /* 40 steps of f32 */
+      }
+    }
+    arena_free(arena);
+  }
+  ck_assert_int_gt(changed, 10);
+}
+END_TEST
+
 START_TEST(programs_read_back) {
   for (int seed = 0; seed < SEEDS; seed += 4) {
     arena = arena_new();
-    Graph *g = passes(random_graph((uint64_t)seed, true));
+    Graph *g = passes(random_graph((uint64_t)seed, true, MOST_STEPS));
     Target t;
     target_named("x86-64-v3", &t);
     Diags *d = diags_new(arena);
@@ -262,6 +291,7 @@ int main(void) {
   TCase *t = tcase_create("loops");
   tcase_set_timeout(t, 240);
   tcase_add_test(t, steps_written_out);
+  tcase_add_test(t, segments);
   tcase_add_test(t, programs_read_back);
   tcase_add_test(t, what_is_no_loop);
   suite_add_tcase(s, t);
