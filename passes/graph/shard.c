@@ -407,7 +407,7 @@ static bool do_input(Shard *s, Val v, Diags *d) {
 }
 
 Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
-  if (in->ranks < 2) return shard_buckets(a, in);
+  if (in->ranks < 2) return pass_live_copy(a, in, false);
   Val *ignore;
   Shard s = {
       .in = in, .g = pass_begin(a, in, &ignore), .at = NEWN(a, Shared, in->node.n + 1), .ranks = in->ranks};

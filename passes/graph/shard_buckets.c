@@ -1,7 +1,8 @@
 /* Small sums over all ranks travel together: what each exchange costs by itself is as much as sending tens of kilobytes.
    Only sums that no other exchange waits for, such as gradients of biases and norms, so that none waits for its
    neighbours; in the order in which they are made, since an exchange begins when its last value is there. Each element
-   is added up as before. */
+   is added up as before. Where every rank has a batch of its own nothing is put together: its kernels have to be those of
+   one process. */
 #include "passes/graph/shard.h"
 
 #include "ir/graph/collective.h"

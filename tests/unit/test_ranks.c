@@ -7,7 +7,7 @@
 
 #include "frontend/frontend.h"
 #include "ir/graph/collective.h"
-#include "passes/graph/pass.h"
+#include "passes/graph/shard.h"
 #include "passes/pipeline.h"
 #include "runtime/ranks.h"
 #include "tests/unit/jit_run.h"
@@ -298,7 +298,7 @@ START_TEST(together) {
              -1);
   }
   g_output(g, "y", g_all(g, OP_all_reduce_sum, y, RANKS), -1);
-  Graph *h = pass_shard(a, g, diags_new(a));
+  Graph *h = shard_buckets(a, g);
   ck_assert_int_eq(count_ops(g, OP_all_reduce_sum), SMALL + 2);
   ck_assert_int_eq(count_ops(h, OP_all_reduce_sum), 3);
   Tensor64 in[RANKS][2], *want[RANKS], *got[RANKS];
