@@ -110,5 +110,5 @@ $ printf 'model M() {\n  entry error(x: f32[3], X: f32[4]) { return init = sum(x
   #define OF_Y_COUNT 3
   static inline float *of_y(void *arena) {
   00000000000000b0 T of_entry_error
-  00000000000001a0 T of_init
-  0000000000000290 T of_tensors
+  00000000000001c0 T of_init
+  00000000000002b0 T of_tensors

@@ -61,7 +61,7 @@ $ jepac ir tiny.jepa --after interleav
 $ jepac ir tiny.jepa --train-step --stage plan --precision bf16 --time-passes 2>&1 >plan.txt | awk '{ printf "%s ", $1 } END { print "" }'
   pass simplify cse narrow cse autodiff strip simplify cse simplify shard parts canon split cse dce pass remat precision layout fuse schedule chain interleave memplan 
 $ rm -rf dump; jepac ir tiny.jepa --train-step --stage plan --precision bf16 --verify-each --dump-ir dump > plan.txt && ls dump | grep ir$ | sed 's,^[0-9]*-,,' | tail -6 | tr '\n' ' '; echo
-  simplify.ir cse.ir fuse.ir schedule.ir interleave.ir memplan.ir 
+  cse.ir precision.ir fuse.ir schedule.ir interleave.ir memplan.ir 
 
 $ jepac run nothere.ir
   jepac: error: cannot read IR file nothere.ir: No such file or directory

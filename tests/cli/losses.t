@@ -6,5 +6,5 @@ $ jepac run losses.jepa
   huber 0.411666632
   logits 1.15365732
   bce 0.576828599
-  kl 0.0816574022
+  kl 0.0816573873
   ce 1.40526974
