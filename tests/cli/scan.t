@@ -37,9 +37,9 @@ $ jepac ir loops.jepa --entry nested | sed -n '/scan/s/  #.*//p'
     %3: f32[3,5] = scan_in %0 {loop=[1]}
     %4: f32[5] = scan_carry %2 {loop=[1,2], index=[0], steps=[3]}
     %6: i64[] = scan_in %5 {loop=[1,2]}
-    %16: f32[5] = scan_next %4, %15
-    %17: f32[5] = scan_next %2, %16
-    %18: f32[6,5] = scan_out %16 {loop=[1], steps=[6]}
+    %14: f32[5] = scan_next %4, %13
+    %15: f32[5] = scan_next %2, %14
+    %16: f32[6,5] = scan_out %14 {loop=[1], steps=[6]}
 
 Under a budget only some steps are kept, and results stay; a value that was to be computed again and cannot be.
 

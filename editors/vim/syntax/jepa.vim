@@ -5,7 +5,7 @@ endif
 
 syntax keyword jepaDeclaration model entry fn dim source optimizer extern use train
 syntax keyword jepaStatement param buffer slot update return require children each bind minimize metric probe objective monitor field ignored
-syntax keyword jepaControl if then else for in repeat and or not after
+syntax keyword jepaControl if then else for in repeat scan collect and or not after
 syntax match jepaControl "\<from\>\(\s*=\)\@!"
 syntax keyword jepaConstant true false none
 syntax keyword jepaUnit every epoch epochs step steps
