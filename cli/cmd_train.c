@@ -240,6 +240,7 @@ static Status join_ranks(Train *t) {
   if (!s) s = cli_ranks_same(c, (uint64_t)loader_size(t->loader), "the number of samples");
   if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the program or the model");
   if (!s) s = cli_ranks_same(c, (uint64_t)t->total, "the number of steps");
+  if (!s) ranks_choose_beside(c->ranks, session_threads(t->k.session));
   session_ranks(t->k.session, c->ranks);
   return s;
 }

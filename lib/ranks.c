@@ -65,6 +65,11 @@ int ranks_threads(const Ranks *r) {
   return mine > r->local ? mine / r->local : 1;
 }
 
+void ranks_choose_beside(Ranks *r, int threads) {
+  bool room = r->local < r->count || (int64_t)r->local * threads < sysconf(_SC_NPROCESSORS_ONLN);
+  if (ranks_most(r, !room)) r->beside = NULL;
+}
+
 void ranks_forget_times(Ranks *r) {
   r->waited = r->awaited = 0;
   if (r->beside) r->beside->waited = 0;

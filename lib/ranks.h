@@ -9,6 +9,9 @@
    when it cannot. */
 Status ranks_start(Compiler *c, double patience, Ranks **r);
 /* Threads of one rank, where the launcher left all CPUs of the machine to all of its ranks. */
+/* A thread that sends beside `threads` that compute: where all ranks are on one machine, which they fill, it would only
+   take their time. All ranks call this. */
+void ranks_choose_beside(Ranks *r, int threads);
 /* Times of exchanges count from now. */
 void ranks_forget_times(Ranks *r);
 int ranks_threads(const Ranks *r);

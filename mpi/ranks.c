@@ -17,7 +17,7 @@ enum { HOST = 64, SPINS = 500, YIELDS = 50000, BESIDE_SPINS = 20, LAST_WORDS = 3
 
 typedef struct Mpi {
   Ranks r;
-  struct Mpi *main; /* of the two that one process has */
+  struct Mpi *main, *other; /* of the two that one process has */
   MPI_Comm comm, alarm;
   char (*host)[HOST];
   int *count, *at, *rcount, *rat; /* of one exchange */
@@ -159,7 +159,7 @@ static void release(Mpi *m) {
 static void close_ranks(Ranks *r) {
   Mpi *m = (Mpi *)r;
   free(m->host);
-  release((Mpi *)m->r.beside);
+  release(m->other);
   release(m);
   MPI_Finalize();
 }
@@ -205,7 +205,7 @@ static Ranks *open_ranks(void) {
   m->r.host = m->host[m->r.rank];
   m->r.stop = stop;
   m->r.close = close_ranks;
-  if (level == MPI_THREAD_MULTIPLE) m->r.beside = (Ranks *)lane(m);
+  if (level == MPI_THREAD_MULTIPLE && (m->other = lane(m))) m->r.beside = &m->other->r;
   return &m->r;
 }
 
