@@ -113,7 +113,7 @@ Status cli_take_recipe(Cli *c, const Command *k);
 /* ---- printing.c ---- */
 /* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's
    last word. */
-void cli_print_safely(Arena *a);
+void cli_print_safely(void);
 
 /* ---- reproduce.c ---- */
 /* An exit with 70 from now on leaves a folder that reproduces it. */

@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
   c->arena = a;
   c->diags = diags_new(a);
   c->words = argv;
-  cli_print_safely(arena_new());
+  cli_print_safely();
   cli_reproduce_bugs(c, argc, argv);
   json_set_alloc_funcs(json_memory, free); /* jansson's results are never NULL for want of memory */
   Call k = {c, argc, argv, ST_OK};

@@ -60,8 +60,7 @@ static ssize_t print(void *of, const char *s, size_t n) {
   return (ssize_t)n;
 }
 
-static FILE *stream(Arena *a, int fd, int buffering) {
-  Printing *p = NEW(a, Printing);
+static FILE *stream(Printing *p, int fd, int buffering) {
   p->fd = fd;
   FILE *f = fopencookie(p, "w", (cookie_io_functions_t){.write = print});
   if (!f) out_of_memory("standard output", 0);
@@ -69,8 +68,9 @@ static FILE *stream(Arena *a, int fd, int buffering) {
   return f;
 }
 
-void cli_print_safely(Arena *a) {
+void cli_print_safely(void) {
+  static Printing printing[2]; /* until the process ends, as the streams are */
   fflush(stdout);
-  stdout = stream(a, STDOUT_FILENO, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF);
-  stderr = stream(a, STDERR_FILENO, _IOLBF);
+  stdout = stream(&printing[0], STDOUT_FILENO, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF);
+  stderr = stream(&printing[1], STDERR_FILENO, _IOLBF);
 }

@@ -227,7 +227,7 @@ static int run_team(Arena *a, const Graph *g, int ranks, const Tensor64 *const *
 
 /* Compiled code agrees with the interpreter of so many ranks; *alike: all ranks have the same bits. */
 static double team_error(Arena *a, const Graph *g, int ranks, const Tensor64 *const *in, bool *alike) {
-  Tensor64 *want[MOST], *got[MOST];
+  Tensor64 *want[MOST] = {0}, *got[MOST] = {0};
   for (int r = 0; r < ranks; r++) want[r] = NEWN(a, Tensor64, g->outputs.n + 1);
   graph_interp_ranks(g, ranks, in, want, a, true);
   run_team(a, g, ranks, in, true, got);
