@@ -111,8 +111,7 @@ Status recipe_settings(Cli *c, const PaperRecipe *r);
 Status cli_take_recipe(Cli *c, const Command *k);
 
 /* ---- printing.c ---- */
-/* From now on stdout and stderr show control characters instead of sending them. The arena must outlive the process's
-   last word. */
+/* From now on stdout and stderr show control characters instead of sending them. */
 void cli_print_safely(void);
 
 /* ---- reproduce.c ---- */
