@@ -159,6 +159,12 @@ Session *session_new(const Plan *plan, int threads) {
   return s;
 }
 
+static void free_events(Session *s) {
+  for (int i = 0; s->events && i <= s->threads; i++) free(s->events[i].v);
+  free(s->events);
+  s->events = NULL;
+}
+
 void session_free(Session *s) {
   if (!s) return;
   if (s->arena_base) munmap(s->arena_base, (size_t)s->arena_map);
@@ -174,8 +180,7 @@ void session_free(Session *s) {
   free(s->bound);
   free(s->at);
   free(s->steps_at);
-  for (int i = 0; s->events && i <= s->threads; i++) free(s->events[i].v);
-  free(s->events);
+  free_events(s);
   free(s);
 }
 
@@ -210,11 +215,15 @@ static void await_step(Session *s, int i) {
   atomic_fetch_sub(&b->sleepers, 1);
 }
 
-static void finish_chunks(Session *s, int i, int n) {
+static void wake_sleepers(Session *s) {
   Bell *b = &s->bell;
-  if (!n || atomic_fetch_sub(&s->left[i], n) != n || !atomic_load(&b->sleepers)) return;
+  if (!atomic_load(&b->sleepers)) return;
   atomic_fetch_add(&b->word, 1);
   syscall(SYS_futex, &b->word, FUTEX_WAKE_PRIVATE, s->threads + 1, NULL, NULL, 0);
+}
+
+static void finish_chunks(Session *s, int i, int n) {
+  if (n && atomic_fetch_sub(&s->left[i], n) == n) wake_sleepers(s);
 }
 
 static void add_event(Session *s, int me, int step, int chunks, double begin) {
@@ -229,10 +238,10 @@ static void add_event(Session *s, int me, int step, int chunks, double begin) {
   l->v[l->n++] = (SessionEvent){step, chunks, begin, now_seconds()};
 }
 
-/* What a thread knows on its way through the steps. */
 /* Number of the thread that runs steps beside the others; their team has the numbers from 0. */
 enum { BESIDE = -1 };
 
+/* What a thread knows on its way through the steps. */
 typedef struct {
   Session *s;
   int me, team;
@@ -350,9 +359,7 @@ static void meet(const Walk *w, int first, int last) {
     lay_out(s, first, last);
     atomic_store(&g->arrived, 0);
     atomic_store(&g->round, round + 1);
-    if (!atomic_load(&b->sleepers)) return;
-    atomic_fetch_add(&b->word, 1);
-    syscall(SYS_futex, &b->word, FUTEX_WAKE_PRIVATE, s->threads + 1, NULL, NULL, 0);
+    wake_sleepers(s);
     return;
   }
   for (int k = 0; k < s->spins; k++) {
@@ -584,12 +591,6 @@ Status session_step(Session *s, const int *watch, int nwatch, int *bad) {
   run(s, &r);
   if (r.bad >= 0) *bad = watch[r.bad];
   return r.bad < 0 ? ST_OK : ST_NONFINITE;
-}
-
-static void free_events(Session *s) {
-  for (int i = 0; s->events && i <= s->threads; i++) free(s->events[i].v);
-  free(s->events);
-  s->events = NULL;
 }
 
 void session_trace(Session *s, bool on) {

@@ -34,13 +34,6 @@ Val g_rank(Graph *g, int ranks) {
 }
 
 /* ---- types ---- */
-static __attribute__((format(printf, 3, 4))) bool fail(char *err, size_t errlen, const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(err, errlen, fmt, ap);
-  va_end(ap);
-  return false;
-}
 
 static bool check(const Graph *g, Node *n, char *err, size_t errlen) {
   const Node *x = g_node(g, n->in[0]);
@@ -49,12 +42,12 @@ static bool check(const Graph *g, Node *n, char *err, size_t errlen) {
   bool fits = dtype_is_float(x->dt) ? accept & A_FLOAT
               : dtype_is_int(x->dt) ? accept & A_INT
                                     : accept & A_BOOL;
-  if (!fits) return fail(err, errlen, "%s cannot take %s", name, dtype_name(x->dt));
+  if (!fits) return infer_fail(err, errlen, "%s cannot take %s", name, dtype_name(x->dt));
   for (int i = 0; i <= attr_last(n); i++)
-    if (n->attr[i].n != 1) return fail(err, errlen, "each attribute of %s is one number", name);
+    if (n->attr[i].n != 1) return infer_fail(err, errlen, "each attribute of %s is one number", name);
   int64_t ranks = n->attr[attr_last(n)].v[0];
   if (ranks < 1 || ranks > MOST_RANKS)
-    return fail(err, errlen, "%s is of 1 to %d ranks, not %lld", name, MOST_RANKS, (long long)ranks);
+    return infer_fail(err, errlen, "%s is of 1 to %d ranks, not %lld", name, MOST_RANKS, (long long)ranks);
   n->dt = x->dt;
   n->shape = x->shape;
   return true;
@@ -67,12 +60,12 @@ static bool check_pieces(Node *n, int64_t pieces, int64_t *piece, char *err, siz
   int64_t axis = n->attr[0].v[0], groups = n->attr[1].v[0];
   const char *name = op_table[n->op].name;
   if (axis < 0 || axis >= n->shape.rank)
-    return fail(err, errlen, "axis %lld of %s is outside a value of %d axes", (long long)axis, name,
-                n->shape.rank);
+    return infer_fail(err, errlen, "axis %lld of %s is outside a value of %d axes", (long long)axis, name,
+                      n->shape.rank);
   int64_t extent = n->shape.dim[axis];
   if (groups < 1 || groups > extent || extent % (groups * pieces))
-    return fail(err, errlen, "%s cannot divide an axis of %lld into %lld groups for %lld ranks", name,
-                (long long)extent, (long long)groups, (long long)n->attr[2].v[0]);
+    return infer_fail(err, errlen, "%s cannot divide an axis of %lld into %lld groups for %lld ranks", name,
+                      (long long)extent, (long long)groups, (long long)n->attr[2].v[0]);
   *piece = extent / pieces;
   return true;
 }

@@ -9,7 +9,7 @@
 /* Sizes beyond this are mistakes, and keeping below it keeps every product in this file within int64. */
 static const int64_t max_elements = (int64_t)1 << 40;
 
-static __attribute__((format(printf, 3, 4))) bool fail(char *err, size_t errlen, const char *fmt, ...) {
+bool infer_fail(char *err, size_t errlen, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(err, errlen, fmt, ap);
@@ -49,14 +49,15 @@ static bool accepts(int accept, DType dt) {
 
 static bool check_accept(const Graph *g, const Node *n, int i, int accept, char *err, size_t errlen) {
   if (accepts(accept, operand(g, n, i)->dt)) return true;
-  return fail(err, errlen, "%s needs %s operand, but operand %d is %s", op_table[n->op].name,
-              accept_words(accept), i + 1, operand_text(g, n, i).s);
+  return infer_fail(err, errlen, "%s needs %s operand, but operand %d is %s", op_table[n->op].name,
+                    accept_words(accept), i + 1, operand_text(g, n, i).s);
 }
 
 static bool check_same_dtype(const Graph *g, const Node *n, int i, int j, char *err, size_t errlen) {
   if (operand(g, n, i)->dt == operand(g, n, j)->dt) return true;
-  return fail(err, errlen, "operands have types %s and %s, which differ in element type (insert a cast)",
-              operand_text(g, n, i).s, operand_text(g, n, j).s);
+  return infer_fail(err, errlen,
+                    "operands have types %s and %s, which differ in element type (insert a cast)",
+                    operand_text(g, n, i).s, operand_text(g, n, j).s);
 }
 
 static bool check_same_shape(const Graph *g, const Node *n, int i, int j, char *err, size_t errlen) {
@@ -64,24 +65,24 @@ static bool check_same_shape(const Graph *g, const Node *n, int i, int j, char *
   if (shape_eq(a, b)) return true;
   TypeText ta = operand_text(g, n, i), tb = operand_text(g, n, j);
   if (a->rank != b->rank)
-    return fail(err, errlen, "operands have shapes %s and %s, which differ in rank", ta.s, tb.s);
+    return infer_fail(err, errlen, "operands have shapes %s and %s, which differ in rank", ta.s, tb.s);
   int k = 0;
   while (a->dim[k] == b->dim[k]) k++;
-  return fail(err, errlen, "operands have shapes %s and %s, which differ in axis %d", ta.s, tb.s, k);
+  return infer_fail(err, errlen, "operands have shapes %s and %s, which differ in axis %d", ta.s, tb.s, k);
 }
 
 static bool check_rank(const Graph *g, const Node *n, int i, int rank, const char *form, char *err,
                        size_t errlen) {
   if (operand(g, n, i)->shape.rank == rank) return true;
-  return fail(err, errlen, "%s needs %s, but operand %d is %s", op_table[n->op].name, form, i + 1,
-              operand_text(g, n, i).s);
+  return infer_fail(err, errlen, "%s needs %s, but operand %d is %s", op_table[n->op].name, form, i + 1,
+                    operand_text(g, n, i).s);
 }
 
 static bool check_length(const Node *n, int a, int want, char *err, size_t errlen) {
   char name[32];
   if (n->attr[a].n == want) return true;
-  return fail(err, errlen, "%s of %s needs %d entr%s, but has %d", op_attr_name(n->op, a, name),
-              op_table[n->op].name, want, want == 1 ? "y" : "ies", n->attr[a].n);
+  return infer_fail(err, errlen, "%s of %s needs %d entr%s, but has %d", op_attr_name(n->op, a, name),
+                    op_table[n->op].name, want, want == 1 ? "y" : "ies", n->attr[a].n);
 }
 
 /* Every entry of attribute a is at least min. */
@@ -89,10 +90,10 @@ static bool check_least(const Node *n, int a, int64_t min, char *err, size_t err
   char name[32];
   for (int i = 0; i < n->attr[a].n; i++)
     if (n->attr[a].v[i] < min || n->attr[a].v[i] > max_elements)
-      return fail(err, errlen, "%s of %s is %lld, but must be %s %lld", op_attr_name(n->op, a, name),
-                  op_table[n->op].name, (long long)n->attr[a].v[i],
-                  n->attr[a].v[i] < min ? "at least" : "at most",
-                  (long long)(n->attr[a].v[i] < min ? min : max_elements));
+      return infer_fail(err, errlen, "%s of %s is %lld, but must be %s %lld", op_attr_name(n->op, a, name),
+                        op_table[n->op].name, (long long)n->attr[a].v[i],
+                        n->attr[a].v[i] < min ? "at least" : "at most",
+                        (long long)(n->attr[a].v[i] < min ? min : max_elements));
   return true;
 }
 
@@ -102,12 +103,12 @@ static bool check_axes(const Node *n, int a, const Node *t, bool used[MAX_RANK],
   for (int i = 0; i < n->attr[a].n; i++) {
     int64_t k = n->attr[a].v[i];
     if (k < 0 || k >= t->shape.rank)
-      return fail(err, errlen, "axis %lld in %s of %s is outside %s, which has %d ax%s", (long long)k,
-                  op_attr_name(n->op, a, name), op_table[n->op].name, text(t).s, t->shape.rank,
-                  t->shape.rank == 1 ? "is" : "es");
+      return infer_fail(err, errlen, "axis %lld in %s of %s is outside %s, which has %d ax%s", (long long)k,
+                        op_attr_name(n->op, a, name), op_table[n->op].name, text(t).s, t->shape.rank,
+                        t->shape.rank == 1 ? "is" : "es");
     if (used[k])
-      return fail(err, errlen, "axis %lld of %s is named twice by %s", (long long)k, text(t).s,
-                  op_table[n->op].name);
+      return infer_fail(err, errlen, "axis %lld of %s is named twice by %s", (long long)k, text(t).s,
+                        op_table[n->op].name);
     used[k] = true;
   }
   return true;
@@ -118,9 +119,9 @@ static bool check_increasing(const Node *n, int a, char *err, size_t errlen) {
   char name[32];
   for (int i = 1; i < n->attr[a].n; i++)
     if (n->attr[a].v[i] <= n->attr[a].v[i - 1])
-      return fail(err, errlen, "%s of %s must increase, but has %lld after %lld",
-                  op_attr_name(n->op, a, name), op_table[n->op].name, (long long)n->attr[a].v[i],
-                  (long long)n->attr[a].v[i - 1]);
+      return infer_fail(err, errlen, "%s of %s must increase, but has %lld after %lld",
+                        op_attr_name(n->op, a, name), op_table[n->op].name, (long long)n->attr[a].v[i],
+                        (long long)n->attr[a].v[i - 1]);
   return true;
 }
 
@@ -133,18 +134,19 @@ static bool check_one_axis(const Node *n, int a, const Node *t, char *err, size_
 static bool check_extents(const Node *n, char *err, size_t errlen) {
   const Shape *s = &n->shape;
   if (s->rank < 0 || s->rank > MAX_RANK)
-    return fail(err, errlen, "%s would have %d axes, but at most %d are supported", op_table[n->op].name,
-                s->rank, MAX_RANK);
+    return infer_fail(err, errlen, "%s would have %d axes, but at most %d are supported",
+                      op_table[n->op].name, s->rank, MAX_RANK);
   int64_t count = 1;
   for (int i = 0; i < s->rank; i++) {
     if (s->dim[i] < 0)
-      return fail(err, errlen, "%s has the negative extent %lld in axis %d", op_table[n->op].name,
-                  (long long)s->dim[i], i);
+      return infer_fail(err, errlen, "%s has the negative extent %lld in axis %d", op_table[n->op].name,
+                        (long long)s->dim[i], i);
     if (s->dim[i] == 0)
-      return fail(err, errlen, "%s would be zero-size: %s has extent 0 in axis %d", op_table[n->op].name,
-                  text(n).s, i);
+      return infer_fail(err, errlen, "%s would be zero-size: %s has extent 0 in axis %d",
+                        op_table[n->op].name, text(n).s, i);
     if (s->dim[i] > max_elements / count)
-      return fail(err, errlen, "%s would have more than 2^40 elements: %s", op_table[n->op].name, text(n).s);
+      return infer_fail(err, errlen, "%s would have more than 2^40 elements: %s", op_table[n->op].name,
+                        text(n).s);
     count *= s->dim[i];
   }
   return true;
@@ -152,7 +154,7 @@ static bool check_extents(const Node *n, char *err, size_t errlen) {
 
 static bool need_shape(const Node *n, char *err, size_t errlen) {
   if (n->shape.rank != SHAPE_UNKNOWN) return check_extents(n, err, errlen);
-  return fail(err, errlen, "%s needs a result type", op_table[n->op].name);
+  return infer_fail(err, errlen, "%s needs a result type", op_table[n->op].name);
 }
 
 /* Adds an extent to the result, counting (but not storing) what exceeds MAX_RANK; check_extents reports that. */
@@ -172,8 +174,8 @@ const char *imm_misfit(DType dt, Imm v) {
 
 static bool check_imm(const Node *n, DType dt, char *err, size_t errlen) {
   const char *why = imm_misfit(dt, n->imm);
-  return !why || fail(err, errlen, "value %.17g of %s cannot be %s: %s", (double)n->imm, op_table[n->op].name,
-                      dtype_name(dt), why);
+  return !why || infer_fail(err, errlen, "value %.17g of %s cannot be %s: %s", (double)n->imm,
+                            op_table[n->op].name, dtype_name(dt), why);
 }
 
 /* ---- elementwise ---- */
@@ -190,16 +192,18 @@ static bool infer_map(const Graph *g, Node *n, char *err, size_t errlen) {
   n->shape = operand(g, n, 0)->shape;
   if (row->type == TY_BOOL) n->dt = DT_BOOL;
   if (row->type == TY_SAME || row->type == TY_SELECT) n->dt = operand(g, n, first)->dt;
-  if (n->dt == DT_NONE) return fail(err, errlen, "%s needs a result type", row->name);
+  if (n->dt == DT_NONE) return infer_fail(err, errlen, "%s needs a result type", row->name);
   return true;
 }
 
 bool infer_grad(const Graph *g, Node *n, char *err, size_t errlen) {
   const Node *loss = operand(g, n, 0), *v = operand(g, n, 1);
   if (loss->shape.rank != 0 || !dtype_is_float(loss->dt))
-    return fail(err, errlen, "only a scalar float can be differentiated, but the loss is %s", text(loss).s);
+    return infer_fail(err, errlen, "only a scalar float can be differentiated, but the loss is %s",
+                      text(loss).s);
   if (!dtype_is_float(v->dt))
-    return fail(err, errlen, "only a float can be differentiated by, but the variable is %s", text(v).s);
+    return infer_fail(err, errlen, "only a float can be differentiated by, but the variable is %s",
+                      text(v).s);
   n->dt = v->dt;
   n->shape = v->shape;
   return true;
@@ -210,18 +214,20 @@ bool infer_iota(const Graph *g, Node *n, char *err, size_t errlen) {
   (void)g;
   if (!need_shape(n, err, errlen) || !check_one_axis(n, 0, n, err, errlen)) return false;
   if (n->dt == DT_NONE || n->dt == DT_BOOL)
-    return fail(err, errlen, "iota gives numbers, not %s", n->dt == DT_BOOL ? "bools" : "an unknown type");
+    return infer_fail(err, errlen, "iota gives numbers, not %s",
+                      n->dt == DT_BOOL ? "bools" : "an unknown type");
   return true;
 }
 
 bool infer_random(const Graph *g, Node *n, char *err, size_t errlen) {
   for (int i = 0; i < 2; i++)
     if (operand(g, n, i)->dt != DT_I64 || operand(g, n, i)->shape.rank != 0)
-      return fail(err, errlen, "random_bits needs the scalar i64 %s, but operand %d is %s",
-                  i ? "step" : "seed", i + 1, operand_text(g, n, i).s);
+      return infer_fail(err, errlen, "random_bits needs the scalar i64 %s, but operand %d is %s",
+                        i ? "step" : "seed", i + 1, operand_text(g, n, i).s);
   if (!check_length(n, 0, 1, err, errlen)) return false;
   if (n->attr[0].v[0] < 0 || n->attr[0].v[0] > UINT32_MAX)
-    return fail(err, errlen, "stream %lld of random_bits is not a 32-bit number", (long long)n->attr[0].v[0]);
+    return infer_fail(err, errlen, "stream %lld of random_bits is not a 32-bit number",
+                      (long long)n->attr[0].v[0]);
   if (!need_shape(n, err, errlen)) return false;
   n->dt = DT_U32;
   return true;
@@ -233,16 +239,16 @@ bool infer_reshape(const Graph *g, Node *n, char *err, size_t errlen) {
   n->dt = x->dt;
   if (!need_shape(n, err, errlen)) return false;
   if (shape_count(&x->shape) == shape_count(&n->shape)) return true;
-  return fail(err, errlen, "cannot reshape %s to %s: %lld elements are not %lld", text(x).s, text(n).s,
-              (long long)shape_count(&x->shape), (long long)shape_count(&n->shape));
+  return infer_fail(err, errlen, "cannot reshape %s to %s: %lld elements are not %lld", text(x).s, text(n).s,
+                    (long long)shape_count(&x->shape), (long long)shape_count(&n->shape));
 }
 
 bool infer_transpose(const Graph *g, Node *n, char *err, size_t errlen) {
   const Node *x = operand(g, n, 0);
   bool used[MAX_RANK] = {false};
   if (n->attr[0].n != x->shape.rank)
-    return fail(err, errlen, "transpose of %s needs %d axes in perm, but has %d", text(x).s, x->shape.rank,
-                n->attr[0].n);
+    return infer_fail(err, errlen, "transpose of %s needs %d axes in perm, but has %d", text(x).s,
+                      x->shape.rank, n->attr[0].n);
   if (!check_axes(n, 0, x, used, err, errlen)) return false;
   n->dt = x->dt;
   n->shape.rank = x->shape.rank;
@@ -256,20 +262,20 @@ bool infer_broadcast(const Graph *g, Node *n, char *err, size_t errlen) {
   n->dt = x->dt;
   if (!need_shape(n, err, errlen)) return false;
   if (dims->n != x->shape.rank)
-    return fail(err, errlen, "cannot broadcast %s to %s: dims names %d axes for %d", text(x).s, text(n).s,
-                dims->n, x->shape.rank);
+    return infer_fail(err, errlen, "cannot broadcast %s to %s: dims names %d axes for %d", text(x).s,
+                      text(n).s, dims->n, x->shape.rank);
   for (int i = 0; i < dims->n; i++) {
     int64_t k = dims->v[i];
     if (k < 0 || k >= n->shape.rank)
-      return fail(err, errlen, "cannot broadcast %s to %s: there is no axis %lld", text(x).s, text(n).s,
-                  (long long)k);
+      return infer_fail(err, errlen, "cannot broadcast %s to %s: there is no axis %lld", text(x).s, text(n).s,
+                        (long long)k);
     if (i > 0 && k <= dims->v[i - 1])
-      return fail(err, errlen, "cannot broadcast %s to %s: dims must increase, but has %lld after %lld",
-                  text(x).s, text(n).s, (long long)k, (long long)dims->v[i - 1]);
+      return infer_fail(err, errlen, "cannot broadcast %s to %s: dims must increase, but has %lld after %lld",
+                        text(x).s, text(n).s, (long long)k, (long long)dims->v[i - 1]);
     if (x->shape.dim[i] != n->shape.dim[k] && x->shape.dim[i] != 1)
-      return fail(err, errlen,
-                  "cannot broadcast %s to %s: axis %d has extent %lld, which is neither 1 nor %lld",
-                  text(x).s, text(n).s, i, (long long)x->shape.dim[i], (long long)n->shape.dim[k]);
+      return infer_fail(err, errlen,
+                        "cannot broadcast %s to %s: axis %d has extent %lld, which is neither 1 nor %lld",
+                        text(x).s, text(n).s, i, (long long)x->shape.dim[i], (long long)n->shape.dim[k]);
   }
   return true;
 }
@@ -285,11 +291,11 @@ bool infer_slice(const Graph *g, Node *n, char *err, size_t errlen) {
   for (int i = 0; i < rank; i++) {
     int64_t start = n->attr[0].v[i], stop = n->attr[1].v[i], step = n->attr[2].v[i];
     if (start < 0 || stop > x->shape.dim[i] || start > stop)
-      return fail(err, errlen, "slice %lld:%lld of axis %d is outside %s", (long long)start, (long long)stop,
-                  i, text(x).s);
+      return infer_fail(err, errlen, "slice %lld:%lld of axis %d is outside %s", (long long)start,
+                        (long long)stop, i, text(x).s);
     if (start == stop)
-      return fail(err, errlen, "slice %lld:%lld of axis %d of %s is zero-size", (long long)start,
-                  (long long)stop, i, text(x).s);
+      return infer_fail(err, errlen, "slice %lld:%lld of axis %d of %s is zero-size", (long long)start,
+                        (long long)stop, i, text(x).s);
     n->shape.dim[i] = (stop - start + step - 1) / step;
   }
   return true;
@@ -305,14 +311,14 @@ bool infer_pad(const Graph *g, Node *n, char *err, size_t errlen) {
   for (int i = 0; i < x->shape.rank; i++) {
     int64_t d = x->shape.dim[i], in = n->attr[2].v[i];
     if (in > 0 && d - 1 > max_elements / in)
-      return fail(err, errlen, "pad of %s would have more than 2^40 elements", text(x).s);
+      return infer_fail(err, errlen, "pad of %s would have more than 2^40 elements", text(x).s);
     n->shape.dim[i] = n->attr[0].v[i] + d + (d - 1) * in + n->attr[1].v[i];
   }
   return true;
 }
 
 bool infer_concat(const Graph *g, Node *n, char *err, size_t errlen) {
-  if (n->nin < 1) return fail(err, errlen, "concat needs at least one operand");
+  if (n->nin < 1) return infer_fail(err, errlen, "concat needs at least one operand");
   const Node *x = operand(g, n, 0);
   if (!check_one_axis(n, 0, x, err, errlen)) return false;
   int axis = (int)n->attr[0].v[0];
@@ -323,11 +329,11 @@ bool infer_concat(const Graph *g, Node *n, char *err, size_t errlen) {
     if (!check_same_dtype(g, n, 0, i, err, errlen)) return false;
     TypeText ta = text(x), tb = operand_text(g, n, i);
     if (s->rank != x->shape.rank)
-      return fail(err, errlen, "concat of %s and %s, which differ in rank", ta.s, tb.s);
+      return infer_fail(err, errlen, "concat of %s and %s, which differ in rank", ta.s, tb.s);
     for (int k = 0; k < s->rank; k++)
       if (k != axis && s->dim[k] != x->shape.dim[k])
-        return fail(err, errlen, "concat of %s and %s along axis %d, which also differ in axis %d", ta.s,
-                    tb.s, axis, k);
+        return infer_fail(err, errlen, "concat of %s and %s along axis %d, which also differ in axis %d",
+                          ta.s, tb.s, axis, k);
     n->shape.dim[axis] += s->dim[axis];
     if (n->shape.dim[axis] > max_elements) break; /* reported by check_extents */
   }
@@ -349,7 +355,7 @@ static int64_t window_count(int64_t d, int64_t k, int64_t stride, int64_t pad) {
 
 /* The three lists (what, stride, pad) have one entry for each of the last axes. */
 static bool check_window_attrs(const Node *n, char *err, size_t errlen) {
-  if (n->attr[0].n < 1) return fail(err, errlen, "%s needs at least one axis", op_table[n->op].name);
+  if (n->attr[0].n < 1) return infer_fail(err, errlen, "%s needs at least one axis", op_table[n->op].name);
   return check_length(n, 1, n->attr[0].n, err, errlen) && check_length(n, 2, n->attr[0].n, err, errlen) &&
          check_least(n, 0, 1, err, errlen) && check_least(n, 1, 1, err, errlen) &&
          check_least(n, 2, 0, err, errlen);
@@ -361,17 +367,18 @@ bool infer_window(const Graph *g, Node *n, char *err, size_t errlen) {
   if (!check_window_attrs(n, err, errlen) || !check_imm(n, x->dt, err, errlen)) return false;
   int lead = x->shape.rank - size->n;
   if (lead < 0)
-    return fail(err, errlen, "window over %d axes needs an operand with as many, but got %s", size->n,
-                text(x).s);
+    return infer_fail(err, errlen, "window over %d axes needs an operand with as many, but got %s", size->n,
+                      text(x).s);
   n->dt = x->dt;
   n->shape.rank = 0;
   for (int i = 0; i < lead; i++) push_dim(&n->shape, x->shape.dim[i]);
   for (int i = 0; i < size->n; i++) {
     int64_t o = window_count(x->shape.dim[lead + i], size->v[i], stride->v[i], pad->v[i]);
     if (o < 1)
-      return fail(err, errlen,
-                  "window of size %lld does not fit axis %d of %s padded by %lld: the result is zero-size",
-                  (long long)size->v[i], lead + i, text(x).s, (long long)pad->v[i]);
+      return infer_fail(
+          err, errlen,
+          "window of size %lld does not fit axis %d of %s padded by %lld: the result is zero-size",
+          (long long)size->v[i], lead + i, text(x).s, (long long)pad->v[i]);
     push_dim(&n->shape, o);
   }
   for (int i = 0; i < size->n; i++) push_dim(&n->shape, size->v[i]);
@@ -385,8 +392,8 @@ bool infer_fold(const Graph *g, Node *n, char *err, size_t errlen) {
   if (!check_accept(g, n, 0, A_FLOAT | A_INT, err, errlen)) return false;
   int lead = x->shape.rank - 2 * extent->n;
   if (lead < 0)
-    return fail(err, errlen, "fold over %d axes needs an operand with %d, but got %s", extent->n,
-                2 * extent->n, text(x).s);
+    return infer_fail(err, errlen, "fold over %d axes needs an operand with %d, but got %s", extent->n,
+                      2 * extent->n, text(x).s);
   n->dt = x->dt;
   n->shape.rank = 0;
   for (int i = 0; i < lead; i++) push_dim(&n->shape, x->shape.dim[i]);
@@ -394,7 +401,7 @@ bool infer_fold(const Graph *g, Node *n, char *err, size_t errlen) {
     int64_t size = x->shape.dim[lead + extent->n + i];
     int64_t o = window_count(extent->v[i], size, stride->v[i], pad->v[i]);
     if (o != x->shape.dim[lead + i])
-      return fail(
+      return infer_fail(
           err, errlen,
           "fold of %s: extent %lld has %lld windows of size %lld at stride %lld padded by %lld, not %lld",
           text(x).s, (long long)extent->v[i], (long long)o, (long long)size, (long long)stride->v[i],
@@ -455,14 +462,15 @@ bool infer_dot(const Graph *g, Node *n, char *err, size_t errlen) {
   for (int p = 0; p < 2; p++) {
     const Ints *l = &pair[p][0], *r = &pair[p][1];
     if (l->n != r->n)
-      return fail(err, errlen, "dot_general of %s and %s names %d and %d %s axes", ta.s, tb.s, l->n, r->n,
-                  what[p]);
+      return infer_fail(err, errlen, "dot_general of %s and %s names %d and %d %s axes", ta.s, tb.s, l->n,
+                        r->n, what[p]);
     for (int i = 0; i < l->n; i++)
       if (x[0]->shape.dim[l->v[i]] != x[1]->shape.dim[r->v[i]])
-        return fail(err, errlen,
-                    "operands have shapes %s and %s, whose %s axes %lld and %lld have extents %lld and %lld",
-                    ta.s, tb.s, what[p], (long long)l->v[i], (long long)r->v[i],
-                    (long long)x[0]->shape.dim[l->v[i]], (long long)x[1]->shape.dim[r->v[i]]);
+        return infer_fail(
+            err, errlen,
+            "operands have shapes %s and %s, whose %s axes %lld and %lld have extents %lld and %lld", ta.s,
+            tb.s, what[p], (long long)l->v[i], (long long)r->v[i], (long long)x[0]->shape.dim[l->v[i]],
+            (long long)x[1]->shape.dim[r->v[i]]);
   }
   n->shape.rank = 0;
   for (int i = 0; i < batch[0].n; i++) push_dim(&n->shape, x[0]->shape.dim[batch[0].v[i]]);
@@ -489,15 +497,16 @@ static bool conv_common(const Graph *g, Node *n, const char *form0, const char *
                         size_t errlen) {
   if (!contraction_dtype(g, n, err, errlen)) return false;
   if (n->dt == DT_F64)
-    return fail(err, errlen, "%s computes in f32, but operand 1 is %s", op_table[n->op].name,
-                operand_text(g, n, 0).s);
+    return infer_fail(err, errlen, "%s computes in f32, but operand 1 is %s", op_table[n->op].name,
+                      operand_text(g, n, 0).s);
   if (!check_rank(g, n, 0, 4, form0, err, errlen) || !check_rank(g, n, 1, 4, form1, err, errlen) ||
       !check_length(n, 0, 2, err, errlen) || !check_least(n, 0, 1, err, errlen))
     return false;
   int dilation = op_attr_index(n->op, "dilation"), groups = op_attr_index(n->op, "groups");
   if (n->attr[1].n != 2 && n->attr[1].n != 4)
-    return fail(err, errlen, "pad of %s is [height, width] or [top, bottom, left, right], but has %d entr%s",
-                op_table[n->op].name, n->attr[1].n, n->attr[1].n == 1 ? "y" : "ies");
+    return infer_fail(err, errlen,
+                      "pad of %s is [height, width] or [top, bottom, left, right], but has %d entr%s",
+                      op_table[n->op].name, n->attr[1].n, n->attr[1].n == 1 ? "y" : "ies");
   return check_least(n, 1, 0, err, errlen) &&
          (!n->attr[dilation].n || check_length(n, dilation, 2, err, errlen)) &&
          check_least(n, dilation, 1, err, errlen) &&
@@ -509,9 +518,9 @@ static bool conv_common(const Graph *g, Node *n, const char *form0, const char *
 static bool check_groups(const Node *n, int64_t groups, int64_t in, int64_t out, const char *what, TypeText a,
                          TypeText b, char *err, size_t errlen) {
   if (in % groups == 0 && out % groups == 0) return true;
-  return fail(err, errlen, "%s of %s %s and %s in %lld groups, which do not divide %lld %s channels",
-              op_table[n->op].name, what, a.s, b.s, (long long)groups, (long long)(in % groups ? in : out),
-              in % groups ? "input" : "output");
+  return infer_fail(err, errlen, "%s of %s %s and %s in %lld groups, which do not divide %lld %s channels",
+                    op_table[n->op].name, what, a.s, b.s, (long long)groups,
+                    (long long)(in % groups ? in : out), in % groups ? "input" : "output");
 }
 
 /* Positions of a kernel of extent k along dimension i of an image of extent d; 0 when it does not fit. */
@@ -537,18 +546,19 @@ bool infer_conv(const Graph *g, Node *n, char *err, size_t errlen) {
   if (!check_groups(n, c.groups, x->dim[1], w->dim[0], "x", tx, tw, err, errlen)) return false;
   if (x->dim[1] != w->dim[1] * c.groups) {
     if (c.groups == 1)
-      return fail(err, errlen, "conv2d of x %s and w %s, whose channels (axis 1) are %lld and %lld", tx.s,
-                  tw.s, (long long)x->dim[1], (long long)w->dim[1]);
-    return fail(err, errlen,
-                "conv2d of x %s and w %s in %lld groups: w needs %lld channels (axis 1), but has %lld", tx.s,
-                tw.s, (long long)c.groups, (long long)(x->dim[1] / c.groups), (long long)w->dim[1]);
+      return infer_fail(err, errlen, "conv2d of x %s and w %s, whose channels (axis 1) are %lld and %lld",
+                        tx.s, tw.s, (long long)x->dim[1], (long long)w->dim[1]);
+    return infer_fail(
+        err, errlen, "conv2d of x %s and w %s in %lld groups: w needs %lld channels (axis 1), but has %lld",
+        tx.s, tw.s, (long long)c.groups, (long long)(x->dim[1] / c.groups), (long long)w->dim[1]);
   }
   n->shape = (Shape){4, {x->dim[0], w->dim[0]}};
   for (int i = 0; i < 2; i++) {
     n->shape.dim[2 + i] = conv_count(&c, i, x->dim[2 + i], w->dim[2 + i]);
     if (n->shape.dim[2 + i] < 1)
-      return fail(err, errlen, "conv2d of x %s and w %s is zero-size: the kernel does not fit axis %d%s",
-                  tx.s, tw.s, 2 + i, geometry_text(&c, i).s);
+      return infer_fail(err, errlen,
+                        "conv2d of x %s and w %s is zero-size: the kernel does not fit axis %d%s", tx.s, tw.s,
+                        2 + i, geometry_text(&c, i).s);
   }
   return true;
 }
@@ -560,11 +570,12 @@ static bool check_geometry(const Node *n, const Node *gr, const int64_t *image, 
   for (int i = 0; i < 2; i++) {
     int64_t o = conv_count(&c, i, image[i], kernel[i]);
     if (gr->shape.dim[2 + i] != o)
-      return fail(err, errlen,
-                  "%s: extent %lld convolved by %lld at stride %lld%s gives %lld, but axis %d of g %s has "
-                  "%lld",
-                  op_table[n->op].name, (long long)image[i], (long long)kernel[i], (long long)c.stride[i],
-                  geometry_text(&c, i).s, (long long)o, 2 + i, text(gr).s, (long long)gr->shape.dim[2 + i]);
+      return infer_fail(
+          err, errlen,
+          "%s: extent %lld convolved by %lld at stride %lld%s gives %lld, but axis %d of g %s has "
+          "%lld",
+          op_table[n->op].name, (long long)image[i], (long long)kernel[i], (long long)c.stride[i],
+          geometry_text(&c, i).s, (long long)o, 2 + i, text(gr).s, (long long)gr->shape.dim[2 + i]);
   }
   return true;
 }
@@ -575,8 +586,8 @@ bool infer_conv_dx(const Graph *g, Node *n, char *err, size_t errlen) {
   const Node *gr = operand(g, n, 0), *w = operand(g, n, 1);
   int64_t groups = conv_attrs(n).groups, channels = w->shape.dim[1] * groups;
   if (gr->shape.dim[1] != w->shape.dim[0])
-    return fail(err, errlen, "conv2d_dx of g %s and w %s, whose output channels are %lld and %lld",
-                text(gr).s, text(w).s, (long long)gr->shape.dim[1], (long long)w->shape.dim[0]);
+    return infer_fail(err, errlen, "conv2d_dx of g %s and w %s, whose output channels are %lld and %lld",
+                      text(gr).s, text(w).s, (long long)gr->shape.dim[1], (long long)w->shape.dim[0]);
   if (!check_groups(n, groups, channels, w->shape.dim[0], "g", text(gr), text(w), err, errlen)) return false;
   n->shape = (Shape){4, {gr->shape.dim[0], channels, n->attr[2].v[0], n->attr[2].v[1]}};
   return check_geometry(n, gr, n->attr[2].v, w->shape.dim + 2, err, errlen);
@@ -588,8 +599,8 @@ bool infer_conv_dw(const Graph *g, Node *n, char *err, size_t errlen) {
   const Node *x = operand(g, n, 0), *gr = operand(g, n, 1);
   int64_t groups = conv_attrs(n).groups;
   if (x->shape.dim[0] != gr->shape.dim[0])
-    return fail(err, errlen, "conv2d_dw of x %s and g %s, which differ in axis 0 (the batch)", text(x).s,
-                text(gr).s);
+    return infer_fail(err, errlen, "conv2d_dw of x %s and g %s, which differ in axis 0 (the batch)",
+                      text(x).s, text(gr).s);
   if (!check_groups(n, groups, x->shape.dim[1], gr->shape.dim[1], "x", text(x), text(gr), err, errlen))
     return false;
   n->shape = (Shape){4, {gr->shape.dim[1], x->shape.dim[1] / groups, n->attr[2].v[0], n->attr[2].v[1]}};
@@ -600,8 +611,8 @@ bool infer_conv_dw(const Graph *g, Node *n, char *err, size_t errlen) {
 static bool check_index(const Graph *g, const Node *n, int i, char *err, size_t errlen) {
   DType dt = operand(g, n, i)->dt;
   if (dt == DT_I32 || dt == DT_I64) return true;
-  return fail(err, errlen, "%s needs i32 or i64 indices, but operand %d is %s", op_table[n->op].name, i + 1,
-              operand_text(g, n, i).s);
+  return infer_fail(err, errlen, "%s needs i32 or i64 indices, but operand %d is %s", op_table[n->op].name,
+                    i + 1, operand_text(g, n, i).s);
 }
 
 /* x with its axis replaced by idx's axes. */
@@ -630,25 +641,26 @@ bool infer_scatter(const Graph *g, Node *n, char *err, size_t errlen) {
   Shape want = indexed_shape(&n->shape, &idx->shape, (int)n->attr[0].v[0]);
   if (shape_eq(&want, &upd->shape)) return true;
   if (want.rank > MAX_RANK)
-    return fail(err, errlen, "scatter_add into %s at %s would need updates of %d axes", text(n).s,
-                text(idx).s, want.rank);
-  return fail(err, errlen, "scatter_add into %s along axis %lld at %s needs updates %s, but got %s",
-              text(n).s, (long long)n->attr[0].v[0], text(idx).s, shape_text(upd->dt, &want).s, text(upd).s);
+    return infer_fail(err, errlen, "scatter_add into %s at %s would need updates of %d axes", text(n).s,
+                      text(idx).s, want.rank);
+  return infer_fail(err, errlen, "scatter_add into %s along axis %lld at %s needs updates %s, but got %s",
+                    text(n).s, (long long)n->attr[0].v[0], text(idx).s, shape_text(upd->dt, &want).s,
+                    text(upd).s);
 }
 
 /* ---- the common entry ---- */
 bool infer_node(const Graph *g, Node *n, char *err, size_t errlen) {
   const OpRow *row = &op_table[n->op];
   if (row->nin >= 0 && n->nin != row->nin)
-    return fail(err, errlen, "%s takes %d operand%s, but got %d", row->name, row->nin,
-                row->nin == 1 ? "" : "s", n->nin);
+    return infer_fail(err, errlen, "%s takes %d operand%s, but got %d", row->name, row->nin,
+                      row->nin == 1 ? "" : "s", n->nin);
   Node given = *n;
   if (row->kind == KIND_MAP) {
     if (!infer_map(g, n, err, errlen)) return false;
   } else if (row->shape) {
     if (!row->shape(g, n, err, errlen)) return false;
   } else if (n->dt == DT_NONE || n->shape.rank == SHAPE_UNKNOWN) { /* input, fill: as annotated */
-    return fail(err, errlen, "%s needs a result type", row->name);
+    return infer_fail(err, errlen, "%s needs a result type", row->name);
   }
   if (!check_extents(n, err, errlen)) return false;
   if (n->op == OP_fill && !check_imm(n, n->dt, err, errlen)) return false;
@@ -657,6 +669,6 @@ bool infer_node(const Graph *g, Node *n, char *err, size_t errlen) {
   if (dt_ok && shape_ok) return true;
   if (given.dt == DT_NONE) given.dt = n->dt;
   if (given.shape.rank == SHAPE_UNKNOWN) given.shape = n->shape;
-  return fail(err, errlen, "the type is given as %s, but %s results in %s", text(&given).s, row->name,
-              text(n).s);
+  return infer_fail(err, errlen, "the type is given as %s, but %s results in %s", text(&given).s, row->name,
+                    text(n).s);
 }

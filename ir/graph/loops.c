@@ -7,14 +7,6 @@
 
 static const int64_t most_steps = (int64_t)1 << 31;
 
-static __attribute__((format(printf, 3, 4))) bool fail(char *err, size_t errlen, const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(err, errlen, fmt, ap);
-  va_end(ap);
-  return false;
-}
-
 /* ---- what scan nodes say ---- */
 static bool is_scan(const Node *n) { return op_table[n->op].kind == KIND_SCAN; }
 
@@ -52,14 +44,15 @@ bool graph_has_loops(const Graph *g) {
 
 /* ---- types ---- */
 static bool check_path(const Node *n, char *err, size_t errlen) {
-  if (!n->attr[0].n) return fail(err, errlen, "%s names no loop", op_table[n->op].name);
+  if (!n->attr[0].n) return infer_fail(err, errlen, "%s names no loop", op_table[n->op].name);
   for (int i = 0; i < n->attr[0].n; i++)
-    if (n->attr[0].v[i] < 1) return fail(err, errlen, "loops are numbered from 1");
+    if (n->attr[0].v[i] < 1) return infer_fail(err, errlen, "loops are numbered from 1");
   int r = op_attr_index(n->op, "reverse");
-  if (r >= 0 && n->attr[r].n > 1) return fail(err, errlen, "reverse of %s is 0 or 1", op_table[n->op].name);
+  if (r >= 0 && n->attr[r].n > 1)
+    return infer_fail(err, errlen, "reverse of %s is 0 or 1", op_table[n->op].name);
   int s = op_attr_index(n->op, "steps");
   if (s >= 0 && (n->attr[s].n != 1 || n->attr[s].v[0] < 1 || n->attr[s].v[0] > most_steps))
-    return fail(err, errlen, "a loop has 1 to 2^31 steps");
+    return infer_fail(err, errlen, "a loop has 1 to 2^31 steps");
   return true;
 }
 
@@ -68,8 +61,8 @@ INFER(scan_in) {
   char type[128];
   if (!check_path(n, err, errlen)) return false;
   if (x->shape.rank < 1)
-    return fail(err, errlen, "scan_in needs an axis to go along, but its operand is %s",
-                type_str(x->dt, &x->shape, type));
+    return infer_fail(err, errlen, "scan_in needs an axis to go along, but its operand is %s",
+                      type_str(x->dt, &x->shape, type));
   n->dt = x->dt;
   n->shape.rank = x->shape.rank - 1;
   memmove(n->shape.dim, x->shape.dim + 1, sizeof *n->shape.dim * (size_t)n->shape.rank);
@@ -78,7 +71,8 @@ INFER(scan_in) {
 
 INFER(scan_carry) {
   if (!check_path(n, err, errlen)) return false;
-  if (n->attr[1].n != 1 || n->attr[1].v[0] < 0) return fail(err, errlen, "index of scan_carry is one number");
+  if (n->attr[1].n != 1 || n->attr[1].v[0] < 0)
+    return infer_fail(err, errlen, "index of scan_carry is one number");
   n->dt = g_node(g, n->in[0])->dt;
   n->shape = g_node(g, n->in[0])->shape;
   return true;
@@ -88,10 +82,10 @@ INFER(scan_next) {
   const Node *c = g_node(g, n->in[0]), *x = g_node(g, n->in[1]);
   char was[128], is[128];
   if (c->op != OP_scan_carry)
-    return fail(err, errlen, "scan_next ends a scan_carry, not a %s", op_table[c->op].name);
+    return infer_fail(err, errlen, "scan_next ends a scan_carry, not a %s", op_table[c->op].name);
   if (c->dt != x->dt || !shape_eq(&c->shape, &x->shape))
-    return fail(err, errlen, "a carry of %s cannot become %s in the next step",
-                type_str(c->dt, &c->shape, was), type_str(x->dt, &x->shape, is));
+    return infer_fail(err, errlen, "a carry of %s cannot become %s in the next step",
+                      type_str(c->dt, &c->shape, was), type_str(x->dt, &x->shape, is));
   n->dt = c->dt;
   n->shape = c->shape;
   return true;
@@ -102,8 +96,8 @@ INFER(scan_out) {
   char type[128];
   if (!check_path(n, err, errlen)) return false;
   if (x->shape.rank == MAX_RANK)
-    return fail(err, errlen, "the steps' values of %s would have %d axes, but at most %d are supported",
-                type_str(x->dt, &x->shape, type), MAX_RANK + 1, MAX_RANK);
+    return infer_fail(err, errlen, "the steps' values of %s would have %d axes, but at most %d are supported",
+                      type_str(x->dt, &x->shape, type), MAX_RANK + 1, MAX_RANK);
   n->dt = x->dt;
   n->shape.rank = x->shape.rank + 1;
   n->shape.dim[0] = n->attr[1].v[0];
@@ -180,22 +174,22 @@ static int body_of(Finder *f, Val v, const int *of, char *err, size_t errlen) {
   int own = path.n ? loop_named(f, &path, scan_steps(f->g, n)) : -1, in = -1;
   GraphLoop *l = own >= 0 ? &f->loop.v[own] : NULL;
   if (l && l->steps != scan_steps(f->g, n)) {
-    fail(err, errlen, "a loop of %lld steps has a %s of %lld", (long long)l->steps, op_table[n->op].name,
-         (long long)scan_steps(f->g, n));
+    infer_fail(err, errlen, "a loop of %lld steps has a %s of %lld", (long long)l->steps,
+               op_table[n->op].name, (long long)scan_steps(f->g, n));
     return -2;
   }
   for (int i = 0; i < n->nin; i++) {
     int of_operand = of[n->in[i]];
     if (inside(f->loop.v, of_operand, in)) in = of_operand;
     else if (!inside(f->loop.v, in, of_operand)) {
-      fail(err, errlen, "operand %d belongs to a loop that the others are outside of", i + 1);
+      infer_fail(err, errlen, "operand %d belongs to a loop that the others are outside of", i + 1);
       return -2;
     }
   }
   if (!l) return in;
   int outside = scan_closes(n) ? own : l->parent;
   if (!inside(f->loop.v, outside, in)) {
-    fail(err, errlen, "%s reads a value of a loop that has not ended", op_table[n->op].name);
+    infer_fail(err, errlen, "%s reads a value of a loop that has not ended", op_table[n->op].name);
     return -2;
   }
   return scan_closes(n) ? l->parent : own;
@@ -217,7 +211,7 @@ GraphLoops *graph_loops(const Graph *g, Arena *a, Val *at, char *err, size_t err
     if (loop->close < 0) loop->close = *at, loop->rank = left++;
     if (x->op != OP_scan_next) continue;
     if (l->next[x->in[0]] >= 0) {
-      fail(err, errlen, "a scan_carry has two ends");
+      infer_fail(err, errlen, "a scan_carry has two ends");
       return NULL;
     }
     l->next[x->in[0]] = *at;
@@ -226,12 +220,12 @@ GraphLoops *graph_loops(const Graph *g, Arena *a, Val *at, char *err, size_t err
   l->n = f.loop.n;
   for (*at = 0; *at < n; ++*at) {
     if (g_node(g, *at)->op == OP_scan_carry && l->next[*at] < 0) {
-      fail(err, errlen, "a scan_carry has no end");
+      infer_fail(err, errlen, "a scan_carry has no end");
       return NULL;
     }
     for (int b = l->of[*at]; b >= 0; b = l->loop[b].parent)
       if (*at > l->loop[b].close && l->loop[b].close >= 0) {
-        fail(err, errlen, "a value of a loop stands behind those that leave it");
+        infer_fail(err, errlen, "a value of a loop stands behind those that leave it");
         return NULL;
       }
   }

@@ -10,6 +10,8 @@
    inference finds. Operands of n must be valid values of g. */
 enum { SHAPE_UNKNOWN = -1 };
 bool infer_node(const Graph *g, Node *n, char *err, size_t errlen);
+/* Writes why it fails; false. */
+__attribute__((format(printf, 3, 4))) bool infer_fail(char *err, size_t errlen, const char *fmt, ...);
 
 /* One sentence on why v cannot be a value of type dt (0.5 as an integer), or NULL. */
 const char *imm_misfit(DType dt, Imm v);

@@ -166,6 +166,8 @@ const char *kernel_kind(const Kernel *k);                   /* "loop", "gemm" ..
 const char *kernel_name(const Program *p, int k, Arena *a); /* "k12_conv2d.main" */
 /* Sets the work of a kernel that has its operands. */
 void kernel_cost(const Program *p, Kernel *k);
+/* Of one thread, by the target's cost model. */
+double kernel_seconds(const Program *p, const Kernel *k);
 /* The operations it cannot do without, where an algorithm needs fewer than flops says. */
 /* What multiplies in a kernel, NULL where there is no choice; *why it is not tiles, NULL: it is. */
 const char *kernel_how(const Program *p, const Kernel *k, const char **why);

@@ -139,6 +139,12 @@ const char *kernel_how(const Program *p, const Kernel *k, const char **why) {
   return st && st->flops > 0 && kind_of(k)->how ? kind_of(k)->how(p, k, why) : NULL;
 }
 
+double kernel_seconds(const Program *p, const Kernel *k) {
+  const CostModel *c = p->target.cost;
+  double flops = k->flops * c->flop_seconds, bytes = k->bytes * c->byte_seconds;
+  return flops > bytes ? flops : bytes;
+}
+
 double kernel_least_flops(const Program *p, const Kernel *k) {
   return kind_of(k)->least_flops ? kind_of(k)->least_flops(p, k) : k->flops;
 }

@@ -6,6 +6,7 @@
 #include "passes/graph/shard.h"
 
 #include "ir/graph/collective.h"
+#include "ir/graph/loops.h"
 
 enum { MOST_BYTES = 1 << 18, BUCKET_BYTES = 1 << 20 };
 
@@ -57,6 +58,7 @@ static void send_together(Graph *out, const Graph *in, const Bucket *b, Val *map
 }
 
 Graph *shard_buckets(Arena *a, const Graph *in) {
+  if (graph_has_loops(in)) return pass_live_copy(a, in, false);
   int count = in->node.n, n = 0;
   bool *leads = NEWN(a, bool, count + 1); /* to another exchange */
   bool *late = NEWN(a, bool, count + 1);  /* follows from a sum that is put into a bucket */
@@ -65,7 +67,6 @@ Graph *shard_buckets(Arena *a, const Graph *in) {
     for (int i = 0; i < g_node(in, v)->nin; i++)
       leads[g_node(in, v)->in[i]] |= leads[v] || between_ranks(in, v);
   for (Val v = 0; v < count; v++) {
-    if (op_table[g_node(in, v)->op].kind == KIND_SCAN) return pass_live_copy(a, in, false);
     if (g_node(in, v)->op != OP_all_reduce_sum || !between_ranks(in, v) || leads[v]) continue;
     if (!bytes_of(in, v) || bytes_of(in, v) > MOST_BYTES) continue;
     Bucket *b = &bucket[open_bucket(in, v, bucket, &n)];

@@ -10,33 +10,33 @@ static const double begin_seconds = 100e-6, byte_seconds = 2 / 1.25e9;
 
 typedef VEC(int) IntVec;
 
-static double seconds(const Program *p, const Kernel *k) {
-  const CostModel *c = p->target.cost;
-  double flops = k->flops * c->flop_seconds, bytes = k->bytes * c->byte_seconds;
-  return kernel_sent(k) > 0 ? 0 : flops > bytes ? flops : bytes;
+/* When each kernel begins, and the last ends: along the work of one thread, sending aside. */
+static void set_clock(const Program *p, double *clock) {
+  for (int k = 0; k < p->ncompute; k++) {
+    const Kernel *x = &p->kernel.v[k];
+    clock[k + 1] = clock[k] + (kernel_sent(x) > 0 ? 0 : kernel_seconds(p, x));
+  }
 }
 
-static bool touches(const Program *p, const Kernel *k, int root, bool written) {
-  for (int i = written ? k->nbuf - k->nout : 0; i < k->nbuf; i++)
-    if (program_root(p, k->buf[i]) == root) return true;
+/* Must kernel k not run beside kernel j? One writes what the other touches. */
+static bool clash(const Program *p, int k, int j) {
+  const Kernel *x = &p->kernel.v[k], *y = &p->kernel.v[j];
+  for (int i = 0; i < x->nbuf; i++)
+    for (int o = i < x->nbuf - x->nout ? y->nbuf - y->nout : 0; o < y->nbuf; o++)
+      if (program_root(p, x->buf[i]) == program_root(p, y->buf[o])) return true;
   return false;
 }
 
-/* The last kernel before `at`, and the first after it, that k must not run beside. */
-static int last_before(const Program *p, int at) {
-  const Kernel *k = &p->kernel.v[at];
-  for (int j = at - 1; j >= 0; j--)
-    for (int i = 0; i < k->nbuf; i++)
-      if (touches(p, &p->kernel.v[j], program_root(p, k->buf[i]), i < k->nbuf - k->nout)) return j;
-  return -1;
+static int last_before(const Program *p, int k) {
+  int j = k - 1;
+  while (j >= 0 && !clash(p, k, j)) j--;
+  return j;
 }
 
-static int first_after(const Program *p, int at) {
-  const Kernel *k = &p->kernel.v[at];
-  for (int j = at + 1; j < p->ncompute; j++)
-    for (int i = 0; i < k->nbuf; i++)
-      if (touches(p, &p->kernel.v[j], program_root(p, k->buf[i]), i < k->nbuf - k->nout)) return j;
-  return p->ncompute;
+static int first_after(const Program *p, int k) {
+  int j = k + 1;
+  while (j < p->ncompute && !clash(p, k, j)) j++;
+  return j;
 }
 
 /* How many kernels run beside each that sends, along a clock of the work of one thread. One sends after the other. */
@@ -57,9 +57,9 @@ void pass_beside(Lower *l) {
   Program *p = l->p;
   int n = p->ncompute, at = 0;
   if (p->loop.n) return;
-  double *clock = NEWN(l->arena, double, n + 1); /* when a kernel begins */
-  IntVec *next = NEWN(l->arena, IntVec, n + 1);  /* kernels that begin when this one ends */
-  for (int k = 0; k < n; k++) clock[k + 1] = clock[k] + seconds(p, &p->kernel.v[k]);
+  double *clock = NEWN(l->arena, double, n + 1);
+  IntVec *next = NEWN(l->arena, IntVec, n + 1); /* kernels that begin when this one ends */
+  set_clock(p, clock);
   for (int k = 0; k < n; k++) {
     Kernel *x = &p->kernel.v[k];
     x->beside = 0;
@@ -84,6 +84,6 @@ void pass_beside(Lower *l) {
   for (; at < p->kernel.n; at++) sorted[at] = p->kernel.v[at];
   p->kernel.v = sorted;
   p->kernel.cap = p->kernel.n;
-  for (int k = 0; k < n; k++) clock[k + 1] = clock[k] + seconds(p, &p->kernel.v[k]);
+  set_clock(p, clock);
   find_ends(p, clock);
 }

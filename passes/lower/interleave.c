@@ -25,7 +25,6 @@ typedef struct {
 } Use;
 
 static int find_groups(const Program *p, Group *g) {
-  const CostModel *c = p->target.cost;
   int n = 0;
   for (int at = 0; at < p->ncompute; at++) {
     const Kernel *k = &p->kernel.v[at];
@@ -33,8 +32,7 @@ static int find_groups(const Program *p, Group *g) {
          looped = n && program_loop_below(p, at, 0) &&
                   program_loop_below(p, at - 1, 0) == program_loop_below(p, at, 0);
     if (!chained && !looped) g[n++] = (Group){.first = at};
-    double flops = k->flops * c->flop_seconds, bytes = k->bytes * c->byte_seconds,
-           work = flops > bytes ? flops : bytes;
+    double work = kernel_seconds(p, k);
     g[n - 1].n++;
     for (int j = k->nbuf - k->nout; j < k->nbuf; j++) g[n - 1].written += p->buf.v[k->buf[j]].bytes;
     g[n - 1].work += work;
