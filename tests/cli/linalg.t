@@ -53,12 +53,12 @@ $ JEPAC_OPENBLAS=/nowhere.so jepac run linalg.jepa --set B=5 --entry forward --r
 
 A library says that it needs OpenBLAS; without it the code is the same.
 
-$ JEPAC_OPENBLAS=/nowhere.so jepac compile linalg.jepa --set B=5 --entry forward -o lib -q; head -1 lib/linalg.h; grep -e Requires -e Libs lib/linalg.pc; grep LINK_LIB lib/linalgConfig.cmake; nm -u lib/linalg.o | grep -o '[ds][a-z]*_$' | sort -u | tr '\n' ' '
+$ JEPAC_OPENBLAS=/nowhere.so jepac compile linalg.jepa --set B=5 --entry forward -o lib -q; head -1 lib/linalg.h; grep -e Requires -e Libs lib/linalg.pc; grep LINK_LIB lib/linalgConfig.cmake; nm -u lib/linalg.o | grep -o '[ds][a-z]*_$' | sort -u | paste -sd ' ' -
   /* forward of linalg.jepa, compiled by jepac. Needs the C library, -lm and -lopenblas.
   Requires: openblas
   Libs: -L${prefix} -llinalg -lm
       INTERFACE_LINK_LIBRARIES "openblas;m")
-  sgetrf_ slacpy_ slaset_ spotrf_ strsm_ 
+  sgetrf_ slacpy_ slaset_ spotrf_ strsm_
 $ sed 's/cholesky(k)/cholesky(k[:, 1:])/' linalg.jepa > m.jepa; jepac check m.jepa --set B=5 2>&1 | head -2
   m.jepa:9:9: error: the last two axes must be equal: matrices are square here
           l = cholesky(k[:, 1:])
