@@ -46,7 +46,7 @@ typedef struct {
   int64_t jobs;                                                                        /* 0: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
-  const char *precision, *dump_ir, *conv, *tune;
+  const char *precision, *dump_ir, *conv, *gemm, *tune;
   bool check_bounds, checks;
   const char *match;
   const char *data, *out, *log, *progress;

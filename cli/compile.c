@@ -75,6 +75,8 @@ static void lowering_options(Cli *c, Compiler *k) {
   if (conv)
     while (strcmp(conv, conv_algo_names[k->pipeline.conv]))
       k->pipeline.conv++; /* one of them, as options.c has seen */
+  const char *gemm = OPT(c, gemm);
+  k->pipeline.blas = gemm && !strcmp(gemm, "openblas");
   k->pipeline.max_memory = OPT(c, max_memory) > 0 ? OPT(c, max_memory) : 0;
 }
 

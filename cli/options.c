@@ -147,6 +147,8 @@ static const OptionRow option_table[] = {
      "embeddings, labels, actions as safetensors and npy"},
     {"json", 0, OPT_FLAG, CMD_EVAL | CMD_BENCH, AT(json), NULL, "JSON on standard output"},
     {"conv", 0, OPT_CHOICE, CMD_COMPILING, AT(conv), "auto|direct|winograd", "convolution algorithm"},
+    {"gemm", 0, OPT_CHOICE, CMD_COMPILING, AT(gemm), "own|openblas",
+     "who multiplies matrices, to compare (default: own)"},
     {"tune", 0, OPT_CHOICE, CMD_TRAIN | CMD_EVAL | CMD_RUN | CMD_BENCH, AT(tune), "off|fast|full",
      "time schedules with equal bits and keep the winners (default: off)"},
     {"jit-debug", 0, OPT_CHOICE, CMD_TRAIN | CMD_RUN | CMD_BENCH, AT(jit_debug), "gdb|perf",

@@ -134,7 +134,8 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
 
 Status compiler_alone(Compiler *c, const Program *p, Program **alone) {
   Status s = ST_MODEL;
-  PipelineOptions o = {.conv = c->pipeline.conv, .no_chains = true, .lowered = true};
+  PipelineOptions o = {
+      .conv = c->pipeline.conv, .blas = c->pipeline.blas, .no_chains = true, .lowered = true};
   *alone = pipeline_lower(c->arena, p->graph, &p->target, &o, c->diags, &s);
   return *alone ? ST_OK : s;
 }
