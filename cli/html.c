@@ -67,7 +67,8 @@ void html_dump_stage(HtmlDump *h, const char *name, const char *text) {
 
 /* ---- kernels ---- */
 static const char *place_of(Cli *c, Lines *t, const Loc *loc) {
-  const ModelLine *l = &t->v.v[lines_find(t, loc)];
+  int found = lines_find(t, loc);
+  const ModelLine *l = &t->v.v[found];
   return l->path ? arena_printf(c->arena, "%s:%d", l->path, l->line) : "";
 }
 
