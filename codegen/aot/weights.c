@@ -136,6 +136,8 @@ void aot_emit_load(Aot *a) {
   LLVMSetLinkage(load, LLVMExternalLinkage);
   LLVMValueRef arena = LLVMGetParam(load, 0);
   aot_emit_arena_check(a, arena);
+  LLVMValueRef none = LLVMBuildICmp(m->b, LLVMIntEQ, LLVMGetParam(load, 1), LLVMConstNull(m->ptr), "");
+  aot_emit_return_if(a, none, AOT_NO_FILE);
   LLVMValueRef mode = LLVMBuildGlobalString(m->b, "rb", "mode");
   LLVMSetLinkage(mode, LLVMInternalLinkage);
   LLVMValueRef file = outside(m, "fopen", m->ptr, params, (LLVMValueRef[]){LLVMGetParam(load, 1), mode}, 2);

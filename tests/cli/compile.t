@@ -131,7 +131,8 @@ $ jepac train tiny.jepa --steps 9 --out more -q --progress none; jepac compile t
   beside/tiny.safetensors
   Files - and in.txt differ
   exit 1
-$ beside/loss nothere; head -c 900 beside/tiny.safetensors > cut; beside/loss cut; sed 's/F32/F16/' beside/tiny.safetensors > other; beside/loss other; cat beside/tiny.safetensors beside/tiny.safetensors > long; beside/loss long
+$ beside/loss; beside/loss nothere; head -c 900 beside/tiny.safetensors > cut; beside/loss cut; sed 's/F32/F16/' beside/tiny.safetensors > other; beside/loss other; cat beside/tiny.safetensors beside/tiny.safetensors > long; beside/loss long
+  the file of weights cannot be opened
   the file of weights cannot be opened
   the file of weights is not this library's
   the file of weights is not this library's
