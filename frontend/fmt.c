@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { NEAR = 40 }; /* lines */
+enum { NEAR = 40, FAR = 1000, ROUNDS = 20 }; /* lines; words; how often gaps are looked at again */
 
 typedef struct {
   int line, column; /* in characters */
@@ -69,7 +69,8 @@ static bool alike(const Token *a, const Token *b) {
 /* Is there its like in the same column of a line near token i's? */
 static bool aligned(const Token *t, const Place *p, int n, int i) {
   for (int way = -1; way <= 1; way += 2)
-    for (int k = i + way; k >= 0 && k < n && (p[k].line - p[i].line) * way <= NEAR; k += way)
+    for (int k = i + way; k >= 0 && k < n && (p[k].line - p[i].line) * way <= NEAR && (k - i) * way <= FAR;
+         k += way)
       if (p[k].line != p[i].line && p[k].column == p[i].column && p[k].gap && alike(&t[i], &t[k]))
         return true;
   return false;
@@ -173,8 +174,8 @@ bool frontend_format(Arena *a, Diags *d, const Source *src, StrBuf *out) {
   bool ok = !setjmp(trap);
   if (ok) {
     format(a, d, src, out);
-    for (bool same = false;
-         !same;) { /* a gap that has become narrow may have been what another was aligned with */
+    bool same = false; /* a gap that has become narrow may have been what another was aligned with */
+    for (int round = 0; round < ROUNDS && !same; round++) {
       Source now = {src->path, arena_strndup(a, out->s ? out->s : "", out->n), out->n};
       out->n = 0;
       format(a, d, &now, out);
