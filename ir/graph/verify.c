@@ -85,7 +85,8 @@ static bool verify_copy(const Check *c, const char *where, const Input *in) {
     from = &g->inputs.v[k];
     if (from->val < 0 || from->val >= g->node.n) return fail(c, where, "is a copy of what does not exist");
     const Node *of = g_node(g, from->val);
-    if (of->dt != n->dt || !shape_eq(&of->shape, &n->shape))
+    bool part = n->shape.rank == 1 && shape_count(&n->shape) < shape_count(&of->shape); /* Graph.spread */
+    if (of->dt != n->dt || (!part && !shape_eq(&of->shape, &n->shape)))
       return fail(c, where, "is a copy of \"%.100s\", which has another type", from->name);
   }
   return true;
