@@ -40,11 +40,11 @@ typedef struct {
   StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
   Validator valid;
   SpreadStates *spread; /* of --shard optimizer, or NULL */
-  bool due;            /* a checkpoint: all ranks know */
-  bool say;            /* progress is shown */
-  const char *changes; /* against the run resumed, as JSON; NULL: none */
-  bool writes;         /* this is rank 0, or alone */
-  bool resumed;        /* rank 0 has a checkpoint */
+  bool due;             /* a checkpoint: all ranks know */
+  bool say;             /* progress is shown */
+  const char *changes;  /* against the run resumed, as JSON; NULL: none */
+  bool writes;          /* this is rank 0, or alone */
+  bool resumed;         /* rank 0 has a checkpoint */
   RunFolder lock;
   RunLog *log;
   EventFile *events; /* of --tensorboard, or NULL */
@@ -245,7 +245,8 @@ static Status join_ranks(Train *t) {
   if (!s) ranks_choose_beside(c->ranks, session_threads(t->k.session));
   session_ranks(t->k.session, c->ranks);
   t->spread = spread_states_find(c->arena, t->graph, t->k.session, c->ranks);
-  return s ? s : cli_ranks_settle(c, spread_open(t->spread, c->diags)); /* until they have their first values */
+  return s ? s
+           : cli_ranks_settle(c, spread_open(t->spread, c->diags)); /* until they have their first values */
 }
 
 /* ---- the loop ---- */
@@ -537,7 +538,6 @@ Status cmd_train(Cli *c) {
   Train t = {.c = c, .lock = {.fd = -1}};
   Status s = cli_ranks_start(c);
   if (s) return s;
-  if (!c->ranks && OPT(c, shard)) return cli_fail(c, ST_USAGE, "--shard needs several ranks: mpirun -np N jepac");
   t.folder = run_folder(c);
   t.writes = !c->ranks || c->ranks->rank == 0;
   if (!(s = cli_ranks_settle(c, look(&t)))) s = run(&t);

@@ -43,7 +43,8 @@ static Status read_network(Cli *c, Network *n) {
             quantity(&p, times, time, TIMES, &n->latency) &&
             (!*p || (quantity(&p, times, time, TIMES, &n->message) && !*p));
   if (ok) return ST_OK;
-  return cli_fail(c, ST_USAGE, "--network is RATE,LATENCY[,MESSAGE] such as 10Gbit,50us or 100Gbit,5us,1us, not '%s'",
+  return cli_fail(c, ST_USAGE,
+                  "--network is RATE,LATENCY[,MESSAGE] such as 10Gbit,50us or 100Gbit,5us,1us, not '%s'",
                   OPT(c, network));
 }
 
@@ -84,7 +85,8 @@ static Status time_kernels(Cli *c, const Program *p, Compiled *k, double **secon
   const double *each = profile_measure(k->session);
   *seconds = NEWN(c->arena, double, k->plan->nstep + 1);
   for (int i = 0; i < k->plan->nstep; i++) sum += each[i];
-  for (int i = 0; i < k->plan->nstep; i++) (*seconds)[i] = each[i] * best / sum; /* timing each alone costs a little */
+  for (int i = 0; i < k->plan->nstep; i++)
+    (*seconds)[i] = each[i] * best / sum; /* timing each alone costs a little */
   session_ranks(k->session, NULL);
   return ST_OK;
 }
@@ -133,10 +135,10 @@ Status explain_ranks(Cli *c, const Program *p, const Recipe *r) {
     for (int i = 0; i < p->kernel.n && OPT(c, trace); i++) /* there they waited for others */
       if (kernel_sent(&p->kernel.v[i]) > 0) seconds[i] = 0;
     Forecast f = walk(c, p, k.plan, seconds, &n);
-    printf("\nranks    %d on %.4g Gbit/s, %.4g us, %.3g us a message\n", ranks, n.rate * 8e-9, n.latency * 1e6,
-           n.message * 1e6);
-    printf("sends    %s in %lld exchanges, %lld of them beside kernels\n", human_bytes(c->arena, (int64_t)f.bytes),
-           (long long)f.exchanges, (long long)f.beside);
+    printf("\nranks    %d on %.4g Gbit/s, %.4g us, %.3g us a message\n", ranks, n.rate * 8e-9,
+           n.latency * 1e6, n.message * 1e6);
+    printf("sends    %s in %lld exchanges, %lld of them beside kernels\n",
+           human_bytes(c->arena, (int64_t)f.bytes), (long long)f.exchanges, (long long)f.beside);
     printf("step     %.3f ms: %.3f ms of kernels, %.3f ms waiting; %.0f %% of %.3f ms between ranks hidden\n",
            f.step * 1e3, f.alone * 1e3, f.waited * 1e3, f.moved > 0 ? 100 * (1 - f.waited / f.moved) : 100.0,
            f.moved * 1e3);

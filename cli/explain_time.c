@@ -44,9 +44,9 @@ typedef struct {
 /* Of the first rank. */
 static bool read_slice(json_t *event, int kernels, Slice *s) {
   int pid;
-  return !json_unpack(event, "{s:i, s:i, s:F, s:{s:i, s:i}}", "pid", &pid, "tid", &s->thread, "dur", &s->us, "args", "kernel",
-                      &s->kernel, "step", &s->step) && pid == TRACE_RANK &&
-         s->kernel >= 0 && s->kernel < kernels && s->step >= 0 && s->thread >= 0;
+  return !json_unpack(event, "{s:i, s:i, s:F, s:{s:i, s:i}}", "pid", &pid, "tid", &s->thread, "dur", &s->us,
+                      "args", "kernel", &s->kernel, "step", &s->step) &&
+         pid == TRACE_RANK && s->kernel >= 0 && s->kernel < kernels && s->step >= 0 && s->thread >= 0;
 }
 
 /* Seconds of each kernel in its best step: what its threads spent in it by the number of threads, since

@@ -14,7 +14,8 @@ Status cli_ranks_start(Cli *c) {
 
 Status cli_ranks_told(Cli *c) {
   if (OPT(c, ranks) > MOST_RANKS) return cli_fail(c, ST_USAGE, "at most %d ranks", MOST_RANKS);
-  if (OPT(c, shard) && OPT(c, ranks) < 2) return cli_fail(c, ST_USAGE, "--shard goes with --ranks, of 2 or more");
+  if (OPT(c, shard) && OPT(c, ranks) < 2)
+    return cli_fail(c, ST_USAGE, "--shard goes with --ranks, of 2 or more");
   if (OPT(c, ranks) > 1) c->compiler.ranks = (int)OPT(c, ranks);
   return ST_OK;
 }

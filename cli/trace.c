@@ -37,11 +37,12 @@ static void put_event(const Trace *t, json_t *out, const SessionEvent *e, int th
   char name[200];
   snprintf(name, sizeof name, "%s %s", s->where && *s->where ? s->where : "(no line)", s->name);
   json_array_append_new(
-      out, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:i, s:I, s:i, s:s, s:f, s:f}}", "name", name,
-                     "cat", role_word(k->role), "ph", "X", "pid", TRACE_RANK + (t->c->ranks ? t->c->ranks->rank : 0), "tid", thread, "ts",
-                     (e->begin - t->start.v[0].begin) * 1e6, "dur", (e->end - e->begin) * 1e6, "args",
-                     "kernel", e->step, "step", (json_int_t)at->step, "chunks", e->chunks, "line",
-                     s->where ? s->where : "", "flops", s->flops, "bytes", s->bytes));
+      out,
+      json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:i, s:I, s:i, s:s, s:f, s:f}}", "name", name, "cat",
+                role_word(k->role), "ph", "X", "pid", TRACE_RANK + (t->c->ranks ? t->c->ranks->rank : 0),
+                "tid", thread, "ts", (e->begin - t->start.v[0].begin) * 1e6, "dur", (e->end - e->begin) * 1e6,
+                "args", "kernel", e->step, "step", (json_int_t)at->step, "chunks", e->chunks, "line",
+                s->where ? s->where : "", "flops", s->flops, "bytes", s->bytes));
 }
 
 static json_t *own_events(const Trace *t) {
@@ -50,8 +51,9 @@ static json_t *own_events(const Trace *t) {
   json_t *events = json_array();
   int pid = TRACE_RANK + (r ? r->rank : 0);
   if (r)
-    json_array_append_new(events, json_pack("{s:s, s:s, s:i, s:{s:o}}", "name", "process_name", "ph", "M", "pid",
-                                            pid, "args", "name", json_sprintf("rank %d, %s", r->rank, r->host)));
+    json_array_append_new(events,
+                          json_pack("{s:s, s:s, s:i, s:{s:o}}", "name", "process_name", "ph", "M", "pid", pid,
+                                    "args", "name", json_sprintf("rank %d, %s", r->rank, r->host)));
   for (int i = 0, threads = session_threads(s); i <= threads; i++) {
     int n, at = 0;
     const SessionEvent *e = session_events(s, i, &n);
@@ -100,8 +102,8 @@ Status trace_write(Trace *t, const char *path) {
     json_decref(events);
     return ST_OK;
   }
-  char *text = text_of(json_pack("{s:o, s:s, s:{s:s, s:s, s:i}}", "traceEvents", events, "displayTimeUnit", "ms",
-                                 "otherData", "program", hash, "model", t->c->opt.arg[0], "kernels",
+  char *text = text_of(json_pack("{s:o, s:s, s:{s:s, s:s, s:i}}", "traceEvents", events, "displayTimeUnit",
+                                 "ms", "otherData", "program", hash, "model", t->c->opt.arg[0], "kernels",
                                  t->k->plan->nstep));
   Status st = cli_write_text(t->c, path, text, strlen(text));
   free(text);

@@ -12,7 +12,8 @@ Status validator_open(Cli *c, Validator *v, const Recipe *r, const char *folder,
   *v = (Validator){.how = &r->validate, .folder = folder, .per_epoch = per_epoch, .total = total, .at = -1};
   v->interval = validate_steps(&r->validate, per_epoch, total);
   if (!v->interval) return ST_OK;
-  ValidationOptions o = {.model = c->opt.arg[0], .data = data, .seed = seed, .batch = r->batch * r->parts, .ranks = c->ranks};
+  ValidationOptions o = {
+      .model = c->opt.arg[0], .data = data, .seed = seed, .batch = r->batch * r->parts, .ranks = c->ranks};
   v->v = validation_open(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), &o, &s);
   if (!v->v) return s;
   int n = validation_count(v->v);

@@ -636,9 +636,9 @@ SessionTensor session_tensor_at(const Session *s, int i) {
                          .kind = t->kind,
                          .dt = t->dt,
                          .shape = *shape,
-                         .data = s->shown[i].data   ? s->shown[i].data
-                                 : s->bound[i] ? s->bound[i]
-                                               : s->arena + t->offset,
+                         .data = s->shown[i].data ? s->shown[i].data
+                                 : s->bound[i]    ? s->bound[i]
+                                                  : s->arena + t->offset,
                          .bytes = shape_count(shape) * dtype_size(t->dt)};
 }
 

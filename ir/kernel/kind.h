@@ -52,7 +52,7 @@ typedef struct {
   double (*cut_loss)(const Program *p, const Kernel *k);                      /* NULL: none */
   bool (*reads_in_place)(const Program *p, const Kernel *k, int in, int out); /* NULL: false */
   bool keeps_order;
-  double (*sent)(const Kernel *k); /* NULL: 0 */
+  double (*sent)(const Kernel *k);                      /* NULL: 0 */
   double (*sending)(const Kernel *k, const Network *n); /* seconds of it; with sent */
 
   const char *(*how)(const Program *p, const Kernel *k, const char **why); /* NULL: nothing to say */

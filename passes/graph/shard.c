@@ -39,8 +39,9 @@ typedef struct {
   Graph *g;
   Shared *at;
   int ranks, depth;
-  Val *row;  /* what norms add up of each value; -1: nothing */
-  bool *own; /* of batches of their own (Graph.ranks is 0): values that are not the same on every rank; else NULL */
+  Val *row; /* what norms add up of each value; -1: nothing */
+  bool *
+      own; /* of batches of their own (Graph.ranks is 0): values that are not the same on every rank; else NULL */
   bool *meets; /* ... and values that one of those is combined with, element by element */
 } Shard;
 

@@ -26,15 +26,16 @@ static Tensor64 *own_inputs(Arena *a, const Graph *whole, const Tensor64 *in, co
     own[i].shape = g_node(g, g->inputs.v[i].val)->shape;
     int64_t n = shape_count(&own[i].shape), all = shape_count(&in[k].shape), some = all - r * n;
     if (n == all) continue;
-    own[i].v = memcpy(NEWN(a, double, n + 1), in[k].v + r * n, (size_t)(some < n ? some : n) * sizeof(double));
+    own[i].v =
+        memcpy(NEWN(a, double, n + 1), in[k].v + r * n, (size_t)(some < n ? some : n) * sizeof(double));
   }
   return own;
 }
 
 /* The largest difference between a whole graph and the same shared by so many ranks, on any of them, as a share of the
    largest value; *where: the result. */
-static double shared_error(Arena *a, const Graph *whole, int ranks, bool spread, uint64_t seed, const char **where,
-                           const Graph **made) {
+static double shared_error(Arena *a, const Graph *whole, int ranks, bool spread, uint64_t seed,
+                           const char **where, const Graph **made) {
   static const char *const names[] = {"autodiff", "strip", "simplify", "cse",
                                       "simplify", "shard", "cse",      "dce"};
   PassOptions opt = {.verify_each = true};
@@ -149,7 +150,8 @@ START_TEST(spread) {
   Arena *a = arena_new();
   Diags *d = diags_new(a);
   for (int which = 0; which < 2; which++) {
-    FrontendOptions o = {.std_dir = "models", .set = (NameValue[]){{"optimizer", "lars(lr = 0.1)"}}, .nset = which};
+    FrontendOptions o = {
+        .std_dir = "models", .set = (NameValue[]){{"optimizer", "lars(lr = 0.1)"}}, .nset = which};
     Model *m = frontend_load(a, d, "tests/cli/data/ranks-large.jepa", &o);
     const Graph *g = m ? frontend_train_step(m, d, true) : NULL, *made;
     if (!g) diags_print(d, stderr);
@@ -160,8 +162,9 @@ START_TEST(spread) {
       ck_assert_msg(e < 1e-6, "%d ranks: %s differs by %g", ranks, where, e);
       int parts = 0, scattered = count_ops(made, OP_reduce_scatter);
       for (int i = 0; i < made->inputs.n; i++)
-        parts += !shape_eq(&g_node(made, made->inputs.v[i].val)->shape, &g_node(g, g->inputs.v[i].val)->shape) &&
-                 made->inputs.v[i].kind != IN_ARG;
+        parts +=
+            !shape_eq(&g_node(made, made->inputs.v[i].val)->shape, &g_node(g, g->inputs.v[i].val)->shape) &&
+            made->inputs.v[i].kind != IN_ARG;
       ck_assert_int_eq(parts, which ? 5 : 8); /* of three weights: one slot or two; two averages */
       ck_assert_int_eq(scattered, 3);
     }
