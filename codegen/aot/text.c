@@ -1,6 +1,7 @@
 /* The text files of a generated library: the C header, pkg-config and CMake files; and the static library's
    container (the System V archive format with its symbol index, man 5 ar). */
 #include "codegen/aot/aot.h"
+#include "codegen/emit/kind.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -54,6 +55,13 @@ static const char *c_type(DType dt) {
   return type[dt];
 }
 
+/* The package that the code calls, or NULL. */
+static const char *library(const Aot *a) {
+  for (int k = 0; k < a->p->kernel.n; k++)
+    if (codegen_kind(&a->p->kernel.v[k])->library) return codegen_kind(&a->p->kernel.v[k])->library;
+  return NULL;
+}
+
 /* ---- the header ---- */
 static void put_accessors(const Aot *a, const char *const *name, PlanTensorKind kind, bool trained,
                           const char *title, StrBuf *b) {
@@ -81,16 +89,17 @@ static const char *take(const Aot *a, StrBuf *b) {
 
 const char *aot_header(const Aot *a) {
   StrBuf b = {0};
-  const char *p = a->opt->prefix, *P = upper(a->a, p), *const *name = c_names(a);
+  const char *p = a->opt->prefix, *P = upper(a->a, p), *const *name = c_names(a), *more = library(a);
+  const char *needs = more ? arena_printf(a->a, ", -lm and -l%s", more) : " and -lm only";
   sb_printf(
       &b,
-      "/* %s of %s, compiled by jepac. Needs the C library and -lm only.\n\n"
+      "/* %s of %s, compiled by jepac. Needs the C library%s.\n\n"
       "   An arena is %s_ARENA_SIZE bytes at a multiple of %s_ARENA_ALIGN, provided by the caller; it holds\n"
       "   everything, states too, and may be copied and moved between calls. Calls with different arenas "
       "may\n"
       "   run at the same time. %s_init comes first. The functions return 0 or a code of the enum below. "
       "*/\n",
-      a->opt->function, a->opt->title, P, P, p);
+      a->opt->function, a->opt->title, needs, P, P, p);
   sb_printf(&b,
             "#ifndef JEPAC_%s_H\n#define JEPAC_%s_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
@@ -143,16 +152,16 @@ const char *aot_header(const Aot *a) {
 
 /* ---- build systems: the files are used from the folder they lie in ---- */
 const char *aot_pkgconfig(const Aot *a) {
-  const char *p = a->opt->prefix;
+  const char *p = a->opt->prefix, *more = library(a);
   return arena_printf(
       a->a,
       "prefix=${pcfiledir}\n\nName: %s\nDescription: %s of %s, compiled by jepac\nVersion: 1\n"
-      "Cflags: -I${prefix}\nLibs: -L${prefix} -l%s -lm\n",
-      p, a->opt->function, a->opt->title, p);
+      "%sCflags: -I${prefix}\nLibs: -L${prefix} -l%s -lm\n",
+      p, a->opt->function, a->opt->title, more ? arena_printf(a->a, "Requires: %s\n", more) : "", p);
 }
 
 const char *aot_cmake(const Aot *a) {
-  const char *p = a->opt->prefix;
+  const char *p = a->opt->prefix, *more = library(a);
   return arena_printf(a->a,
                       "# find_package(%s CONFIG); target_link_libraries(... %s::%s)\n"
                       "if(NOT TARGET %s::%s)\n"
@@ -160,9 +169,9 @@ const char *aot_cmake(const Aot *a) {
                       "  set_target_properties(%s::%s PROPERTIES\n"
                       "    IMPORTED_LOCATION \"${CMAKE_CURRENT_LIST_DIR}/lib%s.a\"\n"
                       "    INTERFACE_INCLUDE_DIRECTORIES \"${CMAKE_CURRENT_LIST_DIR}\"\n"
-                      "    INTERFACE_LINK_LIBRARIES m)\n"
+                      "    INTERFACE_LINK_LIBRARIES \"%s%sm\")\n"
                       "endif()\n",
-                      p, p, p, p, p, p, p, p, p, p);
+                      p, p, p, p, p, p, p, p, p, p, more ? more : "", more ? ";" : "");
 }
 
 /* ---- archives ---- */
