@@ -332,7 +332,7 @@ static Val deviations(Shard *s, const Node *n, Val x, Val own) {
    added up here is computed for itself alone, from copies (passes/lower/fuse.c knows them), with the same operators with
    `spread` and without. */
 static Val copied_row(Shard *s, Val v) {
-  if (s->in->spread) return g_all(s->g, OP_all_reduce_sum, part(s, v, flat_cut), 1);
+  if (s->in->spread) return g_part(s->g, OP_rank_part, part(s, v, flat_cut), 0, 1, 1);
   return g_part(s->g, OP_rank_part, in_a_row(s, whole(s, v)), 0, 1, s->ranks);
 }
 

@@ -88,7 +88,7 @@ static bool depends(Fuse *f, Val w, Val on) {
 
 /* What ranks add up of parameters each has a kernel of its own, so that its order is always the same (passes/graph/shard.c). */
 static bool stands_alone(const Graph *g, Val v) {
-  return op_table[g_node(g, v)->op].kind == KIND_COLLECTIVE && g_node(g, v)->role == ROLE_UPDATE;
+  return g_node(g, v)->op == OP_rank_part && g_node(g, v)->role == ROLE_UPDATE;
 }
 
 /* Why the row kernel built alone for r does not join group gr, whose rows come from reductions: WHY_NONE when
