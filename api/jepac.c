@@ -6,9 +6,11 @@
 #include "eval/eval.h"
 #include "ir/memory.h"
 #include "lib/labels.h"
+#include "lib/ranks.h"
 #include "lib/tensors.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +38,8 @@ SAME(MAX_RANK, sizeof((jepac_tensor *)0)->dim / sizeof(int64_t));
 
 struct jepac_model {
   Compiler compiler;
+  Ranks ranks;
+  jepac_ranks how; /* count 0: alone */
   pthread_mutex_t reporting; /* its sessions may run on several threads */
   Model *model;
   char *message;
@@ -87,7 +91,32 @@ static Status check_options(Compiler *c, const jepac_options *o) {
     diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16 or 0, not %d", (int)o->precision);
   if (o->allow & ~(JEPAC_ALLOW_EXTERN | JEPAC_ALLOW_USE))
     diag_error(c->diags, NULL, "allow is JEPAC_ALLOW_EXTERN and JEPAC_ALLOW_USE, not %d", o->allow);
+  const jepac_ranks *r = o->ranks;
+  if (r && (r->count < 1 || r->count > MOST_RANKS || r->rank < 0 || r->rank >= r->count))
+    diag_error(c->diags, NULL, "rank %d of %d: there are 1 to %d ranks, counted from 0", r->rank, r->count, MOST_RANKS);
+  else if (r && (!r->exchange || !r->gather))
+    diag_error(c->diags, NULL, "ranks need functions that exchange and gather");
   return diags_errors(c->diags) > before ? ST_USAGE : ST_OK;
+}
+
+/* ---- ranks ---- */
+static jepac_model *model_of(Ranks *r) { return (jepac_model *)(void *)((char *)r - offsetof(jepac_model, ranks)); }
+
+static void exchange(Ranks *r, const void *send, const int64_t *at, void *recv) {
+  const jepac_ranks *how = &model_of(r)->how;
+  how->exchange(how->communicator, send, at, recv);
+}
+
+static void gather(Ranks *r, void *data, const int64_t *at) {
+  const jepac_ranks *how = &model_of(r)->how;
+  how->gather(how->communicator, data, at);
+}
+
+static void join(jepac_model *m, const jepac_ranks *r) {
+  if (!r || r->count < 2) return;
+  m->how = *r;
+  m->ranks = (Ranks){.rank = r->rank, .count = r->count, .exchange = exchange, .gather = gather};
+  m->compiler.ranks = r->count;
 }
 
 /* Sets c, whose arena and diagnostics are there. */
@@ -139,6 +168,7 @@ static void load_model(void *of) {
   Status s = ST_USAGE;
   if (!l->path) diag_error(c->diags, NULL, "a model needs a text or a path");
   else s = set_up(c, l->opt);
+  if (!s) join(m, l->opt->ranks);
   if (!s) s = compiler_load(c, l->path, copy(c->arena, l->text), NULL, 0, &m->model);
   m->status = (jepac_status)s;
 }
@@ -224,8 +254,10 @@ static void compile(void *of) {
   jepac_session *s = NEW(c->arena, jepac_session);
   s->model = p->m;
   if (!compiler_entry(c, p->m->model, p->entry, p->flags & JEPAC_TRAIN, p->flags & JEPAC_GRAD, &s->graph) &&
-      !compiler_build(c, s->graph, &s->k))
+      !compiler_build(c, s->graph, &s->k)) {
+    if (p->m->how.count) session_ranks(s->k.session, &p->m->ranks);
     p->s = s;
+  }
 }
 
 jepac_session *jepac_compile(jepac_model *m, const char *entry, int flags) {

@@ -49,6 +49,19 @@ typedef enum {
   JEPAC_BOOL /* one byte */
 } jepac_type;
 
+/* Several processes that train one model on a share of each batch, each with a part of the samples (docs/scale.md). The program
+   brings the communicator; sums are made by jepac, in the order of the processes, so that their bits do not depend on it.
+   All processes load the same model with the same options and call jepac_run as often. */
+typedef struct {
+  int rank, count; /* this process's number, of how many: at most 4096 */
+  /* Process k's bytes at[k] to at[k + 1] of send go to process k, which receives one piece of each, in their order
+     (MPI_Alltoallv: every piece received has at[rank + 1] - at[rank] bytes). */
+  void (*exchange)(void *communicator, const void *send, const int64_t *at, void *recv);
+  /* Process k has the bytes at[k] to at[k + 1] of data; afterwards all have all of it (MPI_Allgatherv, in place). */
+  void (*gather)(void *communicator, void *data, const int64_t *at);
+  void *communicator; /* handed to both */
+} jepac_ranks;
+
 typedef struct {          /* all may be 0 */
   const char *const *set; /* "NAME=VALUE": dimensions, model parameters, recipe settings; NULL-terminated */
   const char *models_dir; /* where `use "nn/..."` looks after the file's own folder, and jepac_evaluate for
@@ -59,6 +72,8 @@ typedef struct {          /* all may be 0 */
   jepac_type
       precision; /* of values stored between kernels, JEPAC_F32 or JEPAC_BF16; 0: the recipe's, else f32 */
   int allow;     /* what a model file may do beside computing: JEPAC_ALLOW_*, added up */
+  const jepac_ranks
+      *ranks; /* of "train_step": its inputs are this process's share of a batch; 0: it is alone */
 } jepac_options;
 
 enum {

@@ -14,7 +14,8 @@ TRAIN, GRAD = 1, 2
 
 class Options(ctypes.Structure):
     _fields_ = [("set", ctypes.POINTER(ctypes.c_char_p)), ("models_dir", ctypes.c_char_p), ("cache_dir", ctypes.c_char_p),
-                ("threads", ctypes.c_int), ("max_memory", ctypes.c_int64), ("precision", ctypes.c_int)]
+                ("threads", ctypes.c_int), ("max_memory", ctypes.c_int64), ("precision", ctypes.c_int),
+                ("allow", ctypes.c_int), ("ranks", ctypes.c_void_p)]
 
 
 class Tensor(ctypes.Structure):

@@ -49,6 +49,100 @@ static float train(jepac_session *s, uint64_t seed) {
   return *f32(s, "loss");
 }
 
+/* ---- ranks: a thread each, with a communicator of this program's own ---- */
+enum { RANKS = 2 };
+typedef struct {
+  pthread_barrier_t barrier;
+  const char *data[RANKS];
+} Meeting;
+
+typedef struct {
+  Meeting *at;
+  jepac_ranks how;
+  float loss, weight[32];
+} Member;
+
+static void meet(Member *m, const void *data) {
+  m->at->data[m->how.rank] = data;
+  pthread_barrier_wait(&m->at->barrier);
+}
+
+static void exchange(void *communicator, const void *send, const int64_t *at, void *recv) {
+  Member *m = communicator;
+  int64_t from = at[m->how.rank], bytes = at[m->how.rank + 1] - from;
+  meet(m, send);
+  for (int k = 0; k < RANKS; k++) memcpy((char *)recv + k * bytes, m->at->data[k] + from, (size_t)bytes);
+  pthread_barrier_wait(&m->at->barrier);
+}
+
+static void gather(void *communicator, void *data, const int64_t *at) {
+  Member *m = communicator;
+  meet(m, data);
+  for (int k = 0; k < RANKS; k++)
+    if (k != m->how.rank) memcpy((char *)data + at[k], m->at->data[k] + at[k], (size_t)(at[k + 1] - at[k]));
+  pthread_barrier_wait(&m->at->barrier);
+}
+
+static void *train_share(void *of) {
+  Member *me = of;
+  jepac_options o = {.threads = 1, .ranks = me->how.count ? &me->how : NULL};
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &o);
+  jepac_session *s = jepac_compile(m, "train_step", 0);
+  ck_assert_msg(s != NULL, "%s", jepac_message(m));
+  jepac_tensor x;
+  ck_assert(jepac_find(s, "x", &x));
+  int64_t rows = x.dim[0], first = me->how.rank * rows;
+  ck_assert_int_eq(rows, me->how.count ? 8 / RANKS : 8);
+  jepac_init(s, 1);
+  for (int i = 0; i < 60; i++) {
+    for (int64_t k = 0; k < rows; k++) {
+      float a = (float)(first + k) / 4 - 1, b = (float)((first + k) * 5 % 8) / 4 - 1;
+      f32(s, "x")[2 * k] = a;
+      f32(s, "x")[2 * k + 1] = b;
+      f32(s, "y")[k] = a * b;
+    }
+    jepac_set_number(s, "step", i);
+    ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+  }
+  me->loss = *f32(s, "loss");
+  memcpy(me->weight, f32(s, "net.0.weight"), sizeof me->weight);
+  jepac_session_free(s);
+  jepac_model_free(m);
+  return NULL;
+}
+
+START_TEST(ranks_share_a_batch) {
+  Meeting at;
+  Member alone = {0}, member[RANKS];
+  pthread_t thread[RANKS];
+  pthread_barrier_init(&at.barrier, NULL, RANKS);
+  train_share(&alone);
+  for (int r = 0; r < RANKS; r++) {
+    member[r] = (Member){.at = &at, .how = {r, RANKS, exchange, gather, &member[r]}};
+    pthread_create(&thread[r], NULL, train_share, &member[r]);
+  }
+  for (int r = 0; r < RANKS; r++) pthread_join(thread[r], NULL);
+  pthread_barrier_destroy(&at.barrier);
+  for (int r = 0; r < RANKS; r++) {
+    ck_assert_float_eq_tol(member[r].loss, alone.loss, 1e-4f * alone.loss);
+    ck_assert(!memcmp(member[r].weight, member[0].weight, sizeof member[r].weight));
+  }
+  for (int i = 0; i < 32; i++) ck_assert_float_eq_tol(member[0].weight[i], alone.weight[i], 1e-4f);
+  jepac_ranks bad[] = {
+      {2, 2, exchange, gather, NULL}, {0, 2, exchange, NULL, NULL}, {0, 0, exchange, gather, NULL}};
+  for (int i = 0; i < 3; i++) {
+    jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.ranks = &bad[i]});
+    ck_assert_int_eq(jepac_load_status(m), JEPAC_USAGE);
+    jepac_model_free(m);
+  }
+  bad[0].rank = 0, bad[0].count = 3;
+  jepac_model *m = jepac_load_text(fit, "fit.jepa", &(jepac_options){.ranks = &bad[0]});
+  ck_assert_int_eq(jepac_load_status(m), JEPAC_MODEL); /* 8 samples on 3 ranks */
+  ck_assert(strstr(jepac_message(m), "6 and 9 do"));
+  jepac_model_free(m);
+}
+END_TEST
+
 START_TEST(trains_saves_and_loads) {
   char path[] = "/tmp/jepac-lib-XXXXXX";
   close(mkstemp(path));
@@ -443,6 +537,7 @@ int main(void) {
   TCase *t = tcase_create("lib");
   tcase_set_timeout(t, 180); /* a busy machine */
   tcase_add_test(t, trains_saves_and_loads);
+  tcase_add_test(t, ranks_share_a_batch);
   tcase_add_test(t, binds_inputs);
   tcase_add_test(t, rounds_to_bf16);
   tcase_add_test(t, errors_are_text);
