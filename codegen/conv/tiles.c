@@ -281,9 +281,9 @@ static void product(EmitModule *m, Conv *z, int a, int b, const Where *w, int rt
       int64_t ro = ph->off + k / pw->ntap * ph->offstep - g->fill.lo[0],
               co = pw->off + k % pw->ntap * pw->offstep - g->fill.lo[1];
       int64_t at = ro * c->pitch + (co % c->step * c->half + co / c->step) * c->nb * CHANNELS;
-      for (int i = 0; i < rt; i++) matrix_load(&z->x, A + i, at16c(m, from[i], at), line);
+      for (int i = 0; i < rt; i++) matrix_factor(&z->x, A + i, at16c(m, from[i], at), line);
       for (int j = 0; j < ct; j++) {
-        matrix_load(&z->x, B + j, at16c(m, wp, (k * ct + j) * STEP), line);
+        matrix_factor(&z->x, B + j, at16c(m, wp, (k * ct + j) * STEP), line);
         for (int i = 0; i < rt; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
       }
     }

@@ -209,9 +209,9 @@ static void products(EmitModule *m, Dw *z, LLVMValueRef kp, LLVMValueRef cp, LLV
   LLVMValueRef q = tile_loop(m, &lq, em_i64(m, c->qt), 1);
   x = at16(m, x, em_imulc(m, q, c->pq * c->nb * TILE_COLS));
   y = at16(m, y, em_imulc(m, q, STEP));
-  for (int i = 0; i < 2; i++) matrix_load(&z->x, A + i, at16c(m, y, i * c->steps * STEP), line);
+  for (int i = 0; i < 2; i++) matrix_factor(&z->x, A + i, at16c(m, y, i * c->steps * STEP), line);
   for (int j = 0; j < 2; j++) {
-    matrix_load(&z->x, B + j, at16c(m, x, j * c->plane), line);
+    matrix_factor(&z->x, B + j, at16c(m, x, j * c->plane), line);
     for (int i = 0; i < 2; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
   }
   tile_end(m, &lq, NULL, 0);

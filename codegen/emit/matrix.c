@@ -2,6 +2,7 @@
 #include "codegen/emit/matrix.h"
 #include "codegen/emit/tile.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the processor's ---- */
@@ -27,7 +28,7 @@ static LLVMValueRef configuration(Matrix *x) {
   return g;
 }
 
-/* ---- emulated ---- */
+/* ---- AMX emulated ---- */
 static LLVMValueRef flushed(EmitModule *m, LLVMValueRef x) {
   LLVMBuilderRef b = m->b;
   LLVMTypeRef it = em_vec(m->i32, em_lanes(x));
@@ -52,7 +53,8 @@ static LLVMValueRef fma_exact(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLV
 }
 
 /* void (c, a, b, rows): tiles of 64-byte rows. */
-static void multiply_body(EmitModule *m) {
+static void multiply_amx(EmitModule *m, int any) {
+  (void)any;
   LLVMValueRef c = LLVMGetParam(m->fn, 0), a = LLVMGetParam(m->fn, 1), b = LLVMGetParam(m->fn, 2),
                rows = LLVMGetParam(m->fn, 3);
   LLVMTypeRef vf = em_vec(m->f32, TILE_COLS), vi = em_vec(m->i32, TILE_COLS);
@@ -73,15 +75,13 @@ static void multiply_body(EmitModule *m) {
   LLVMBuildRetVoid(m->b);
 }
 
-/* The helper function `name`, made by body where the module has none yet. */
-static LLVMValueRef helper(EmitModule *m, const char *name, int pointers, void (*body)(EmitModule *)) {
+/* The function of a product of tiles, made by body where the module has none yet. */
+static LLVMValueRef helper(EmitModule *m, const char *name, void (*body)(EmitModule *, int), int rows) {
   LLVMValueRef f = LLVMGetNamedFunction(m->mod, name), fn = m->fn;
   if (f) return f;
   LLVMBasicBlockRef here = LLVMGetInsertBlock(m->b);
-  LLVMTypeRef params[4] = {m->ptr, m->ptr, m->ptr, m->i64};
-  params[pointers] = m->i64;
-  f = em_helper(m, name, m->none, params, pointers + 1);
-  body(m);
+  f = em_helper(m, name, m->none, (LLVMTypeRef[]){m->ptr, m->ptr, m->ptr, m->i64}, 4);
+  body(m, rows);
   m->fn = fn;
   LLVMPositionBuilderAtEnd(m->b, here);
   return f;
@@ -98,13 +98,50 @@ static void copy_rows(Matrix *x, LLVMValueRef from, LLVMValueRef from_stride, LL
   em_loop_end(m, &l);
 }
 
-/* ---- both ---- */
-static bool emulated(const Matrix *x) { return x->m->target->tiles == TILES_EMULATED; }
+/* ---- by pairs ---- */
+/* sum + a b of 16 pairs of k, as vdpbf16ps has it. */
+static LLVMValueRef add_pairs(EmitModule *m, LLVMValueRef sum, LLVMValueRef a, LLVMValueRef b) {
+  if (m->target->tiles == TILES_PAIRS) {
+    LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(m->cx), TILE_DEEP);
+    LLVMValueRef args[] = {sum, LLVMBuildBitCast(m->b, a, pairs, ""), LLVMBuildBitCast(m->b, b, pairs, "")};
+    return call_named(m, "llvm.x86.avx512bf16.dpbf16ps.512", args, 3);
+  }
+  for (int odd = 1; odd >= 0; odd--) sum = fma_exact(m, of_pair(m, a, odd), of_pair(m, b, odd), sum);
+  return sum;
+}
+
+/* void (c, a, b, a's stride): all rows of c stay in registers, and each is a value of a broadcast of a's. */
+static void multiply_pairs(EmitModule *m, int rows) {
+  LLVMValueRef c = LLVMGetParam(m->fn, 0), a = LLVMGetParam(m->fn, 1), b = LLVMGetParam(m->fn, 2),
+               stride = LLVMGetParam(m->fn, 3), at[TILE_ROWS], sum[TILE_ROWS];
+  LLVMTypeRef vf = em_vec(m->f32, TILE_COLS), vi = em_vec(m->i32, TILE_COLS);
+  EmitLoop l;
+  for (int r = 0; r < rows; r++) {
+    at[r] = em_gep(m, m->i8, a, em_imulc(m, stride, r));
+    sum[r] = em_load(m, vf, em_gep(m, m->f32, c, em_i64(m, r * TILE_COLS)), 4);
+    if (m->target->tiles != TILES_PAIRS) sum[r] = flushed(m, sum[r]);
+  }
+  LLVMValueRef p = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, TILE_DEEP / 2), 1);
+  for (int r = 0; r < rows; r++) em_loop_carry(m, &l, sum[r]);
+  LLVMValueRef y = em_load(m, vi, em_gep(m, m->i32, b, em_imulc(m, p, TILE_COLS)), 4);
+  for (int r = 0; r < rows; r++) {
+    LLVMValueRef x = em_load(m, m->i32, em_gep(m, m->i32, at[r], p), 4);
+    l.next[r] = add_pairs(m, l.carry[r], em_splat(m, x, TILE_COLS), y);
+  }
+  em_loop_end(m, &l);
+  for (int r = 0; r < rows; r++)
+    em_store(m, l.carry[r], em_gep(m, m->f32, c, em_i64(m, r * TILE_COLS)), 4);
+  LLVMBuildRetVoid(m->b);
+}
+
+/* ---- all ---- */
+static bool by_amx(const Matrix *x) { return x->m->target->tiles == TILES_AMX; }
+static bool by_pairs(const Matrix *x) { return tiles_by_pairs(x->m->target->tiles); }
 
 void matrix_begin(Matrix *x, EmitModule *m, const int *rows) {
   *x = (Matrix){.m = m};
   for (int i = 0; i < MATRIX_REGS; i++) x->rows[i] = rows ? rows[i] : TILE_ROWS;
-  if (!emulated(x)) {
+  if (by_amx(x)) {
     LLVMValueRef config = configuration(x);
     call_named(m, "llvm.x86.ldtilecfg", &config, 1);
     return;
@@ -116,12 +153,12 @@ void matrix_begin(Matrix *x, EmitModule *m, const int *rows) {
 }
 
 void matrix_end(Matrix *x) {
-  if (!emulated(x)) call_named(x->m, "llvm.x86.tilerelease", NULL, 0);
+  if (by_amx(x)) call_named(x->m, "llvm.x86.tilerelease", NULL, 0);
 }
 
 void matrix_zero(Matrix *x, int r) {
   EmitModule *m = x->m;
-  if (!emulated(x)) {
+  if (by_amx(x)) {
     call_named(m, "llvm.x86.tilezero", (LLVMValueRef[]){reg(m, r)}, 1);
     return;
   }
@@ -133,25 +170,35 @@ void matrix_zero(Matrix *x, int r) {
 
 void matrix_load(Matrix *x, int r, LLVMValueRef from, LLVMValueRef stride) {
   EmitModule *m = x->m;
-  if (emulated(x)) copy_rows(x, from, stride, x->home[r], em_i64(m, 64), x->rows[r]);
+  if (!by_amx(x)) copy_rows(x, from, stride, x->home[r], em_i64(m, 64), x->rows[r]);
   else call_named(m, "llvm.x86.tileloadd64", (LLVMValueRef[]){reg(m, r), from, stride}, 3);
+}
+
+void matrix_factor(Matrix *x, int r, LLVMValueRef from, LLVMValueRef stride) {
+  if (by_pairs(x)) x->home[r] = from, x->stride[r] = stride;
+  else matrix_load(x, r, from, stride);
 }
 
 void matrix_store(Matrix *x, int r, LLVMValueRef to, LLVMValueRef stride) {
   EmitModule *m = x->m;
-  if (emulated(x)) copy_rows(x, x->home[r], em_i64(m, 64), to, stride, x->rows[r]);
+  if (!by_amx(x)) copy_rows(x, x->home[r], em_i64(m, 64), to, stride, x->rows[r]);
   else call_named(m, "llvm.x86.tilestored64", (LLVMValueRef[]){reg(m, r), to, stride}, 3);
 }
 
 void matrix_multiply(Matrix *x, int c, int a, int b) {
   EmitModule *m = x->m;
-  if (!emulated(x)) {
+  if (by_amx(x)) {
     call_named(m, "llvm.x86.tdpbf16ps", (LLVMValueRef[]){reg(m, c), reg(m, a), reg(m, b)}, 3);
     return;
   }
-  LLVMValueRef fn = helper(m, "multiply_tiles", 3, multiply_body);
+  char name[32];
+  int rows = x->rows[c];
+  if (by_pairs(x)) snprintf(name, sizeof name, "multiply_pairs_%d", rows);
+  LLVMValueRef fn = by_pairs(x) ? helper(m, name, multiply_pairs, rows)
+                                : helper(m, "multiply_tiles", multiply_amx, 0);
+  LLVMValueRef last = by_pairs(x) ? x->stride[a] : em_i64(m, rows);
   LLVMBuildCall2(m->b, LLVMGlobalGetValueType(fn), fn,
-                 (LLVMValueRef[]){x->home[c], x->home[a], x->home[b], em_i64(m, x->rows[c])}, 4, "");
+                 (LLVMValueRef[]){x->home[c], x->home[a], x->home[b], last}, 4, "");
 }
 
 /* ---- bringing operands into the form of tiles ---- */

@@ -227,10 +227,10 @@ static void product(Gemm *z, const Chunk *c, const Panel *p, LLVMValueRef row, i
   if (z->g.nk > 1) em_endif(m, &f);
   LLVMValueRef step = em_loop_begin(m, &l, em_i64(m, 0), c->deep.steps, 1);
   for (int i = 0; i < rt; i++)
-    matrix_load(c->x, A + i, at16(m, a[i].at, em_imul(m, step, a[i].step)), a[i].stride);
+    matrix_factor(c->x, A + i, at16(m, a[i].at, em_imul(m, step, a[i].step)), a[i].stride);
   LLVMValueRef b = at16(m, p->b, em_imulc(m, step, ct * STEP));
   for (int j = 0; j < ct; j++) {
-    matrix_load(c->x, B + j, at16(m, b, em_i64(m, j * STEP)), em_i64(m, 2 * TILE_DEEP));
+    matrix_factor(c->x, B + j, at16(m, b, em_i64(m, j * STEP)), em_i64(m, 2 * TILE_DEEP));
     for (int i = 0; i < rt; i++) matrix_multiply(c->x, SUM + 2 * i + j, A + i, B + j);
   }
   em_loop_end(m, &l);

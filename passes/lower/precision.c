@@ -105,22 +105,20 @@ static void extents(const Graph *g, const Node *n, int i, int64_t *free, int64_t
 }
 
 /* Of a convolution whose other operand is rounded already: its weights. */
-static bool conv_on_tiles(Precision *p, const Node *n) {
+static bool conv_on_tiles(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
   if (n->op == OP_conv2d_dw || operand(p, n->in[0]) < 0) return false;
-  ConvAttrs at = conv_attrs(n);
-  ConvSpec s = {
-      .kind = n->op == OP_conv2d ? CONV_FWD : CONV_DX, .groups = at.groups, .xbf16 = true, .wbf16 = true};
-  const Shape *w = &g_node(p->in, n->in[1])->shape;
-  s.ybf16 = true, s.xblock = s.yblock = target_lanes(p->target);
-  s.k = w->dim[0], s.c = w->dim[1] * at.groups, s.kh = w->dim[2], s.kw = w->dim[3];
-  for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.dilation[i] = at.dilation[i];
+  Val x, w, y;
+  ConvSpec s = conv_spec_of(p->in, v, &x, &w, &y);
+  s.xbf16 = s.wbf16 = s.ybf16 = true, s.xblock = s.yblock = target_lanes(p->target);
   s.algo = p->conv;
   return !conv_not_on_tiles(&s, p->target);
 }
 
-static bool on_tiles(Precision *p, const Node *n) {
+static bool on_tiles(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
   if (n->dt != DT_F32) return false;
-  if (kind_of(n) == KIND_CONV) return conv_on_tiles(p, n);
+  if (kind_of(n) == KIND_CONV) return conv_on_tiles(p, v);
   if (kind_of(n) != KIND_DOT) return false;
   int64_t free[2], summed;
   for (int i = 0; i < 2; i++) extents(p->in, n, i, &free[i], &summed);
@@ -148,7 +146,7 @@ static void copy(Precision *p, Val v) {
   }
   Val *in = NEWN(p->out->arena, Val, n->nin + 1);
   for (int i = 0; i < n->nin; i++) {
-    in[i] = on_tiles(p, n) ? rounded_operand(p, n->in[i]) : is_product(n) ? operand(p, n->in[i]) : -1;
+    in[i] = on_tiles(p, v) ? rounded_operand(p, n->in[i]) : is_product(n) ? operand(p, n->in[i]) : -1;
     if (in[i] < 0) in[i] = wide(p, n->in[i]);
   }
   Val y;
