@@ -92,7 +92,8 @@ Target target_host(void) {
 #endif
 }
 
-static const char *const emulated[TILES_UNITS] = {[TILES_EMULATED] = "+tiles", [TILES_PAIRS_EMULATED] = "+pairs"};
+static const char *const emulated[TILES_UNITS] = {
+    [TILES_EMULATED] = "+tiles", [TILES_PAIRS_EMULATED] = "+pairs"};
 
 static bool find(const char *cpu, size_t n, Target *out) {
   if (n == 4 && !memcmp(cpu, "host", n)) {

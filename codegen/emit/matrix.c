@@ -129,8 +129,7 @@ static void multiply_pairs(EmitModule *m, int rows) {
     l.next[r] = add_pairs(m, l.carry[r], em_splat(m, x, TILE_COLS), y);
   }
   em_loop_end(m, &l);
-  for (int r = 0; r < rows; r++)
-    em_store(m, l.carry[r], em_gep(m, m->f32, c, em_i64(m, r * TILE_COLS)), 4);
+  for (int r = 0; r < rows; r++) em_store(m, l.carry[r], em_gep(m, m->f32, c, em_i64(m, r * TILE_COLS)), 4);
   LLVMBuildRetVoid(m->b);
 }
 
@@ -194,8 +193,8 @@ void matrix_multiply(Matrix *x, int c, int a, int b) {
   char name[32];
   int rows = x->rows[c];
   if (by_pairs(x)) snprintf(name, sizeof name, "multiply_pairs_%d", rows);
-  LLVMValueRef fn = by_pairs(x) ? helper(m, name, multiply_pairs, rows)
-                                : helper(m, "multiply_tiles", multiply_amx, 0);
+  LLVMValueRef fn =
+      by_pairs(x) ? helper(m, name, multiply_pairs, rows) : helper(m, "multiply_tiles", multiply_amx, 0);
   LLVMValueRef last = by_pairs(x) ? x->stride[a] : em_i64(m, rows);
   LLVMBuildCall2(m->b, LLVMGlobalGetValueType(fn), fn,
                  (LLVMValueRef[]){x->home[c], x->home[a], x->home[b], last}, 4, "");

@@ -11,8 +11,8 @@ enum { MATRIX_REGS = 8 };
 
 typedef struct {
   EmitModule *m;
-  int rows[MATRIX_REGS];          /* of each register */
-  LLVMValueRef home[MATRIX_REGS]; /* where a register that is not AMX's lies */
+  int rows[MATRIX_REGS];            /* of each register */
+  LLVMValueRef home[MATRIX_REGS];   /* where a register that is not AMX's lies */
   LLVMValueRef stride[MATRIX_REGS]; /* of a factor's rows there */
 } Matrix;
 

@@ -16,7 +16,8 @@ const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
   for (int d = 0; d < 2; d++)
     if (s->stride[d] > 2 || s->dilation[d] > 1) return s->stride[d] > 2 ? "stride above 2" : "dilation";
   if (s->kh * s->kw > 64) return "more than 64 taps";
-  if (t->cost->wino_first[tiles_by_pairs(t->tiles)] && s->algo == CONV_AUTO && s->stride[0] == 1 && conv_wino_fits(s, t))
+  if (t->cost->wino_first[tiles_by_pairs(t->tiles)] && s->algo == CONV_AUTO && s->stride[0] == 1 &&
+      conv_wino_fits(s, t))
     return "Winograd is faster";
   bool reads[] = {s->kind == CONV_DX ? s->ybf16 : s->xbf16, s->kind == CONV_DW ? s->ybf16 : s->wbf16};
   if (!reads[0] || !reads[1]) return tiles_f32;
@@ -168,9 +169,10 @@ static double dw_cycles(const ConvSpec *s, const Target *t, const ConvTilesDw *c
          blocks = (double)c->nblock, sums = 4 * TILE_BYTES / 64;
   double x = (double)(s->n * s->h * s->w * s->c) / TILE_DEEP / (double)(c->fill.sub[0] * c->fill.sub[1]),
          y = (double)(s->n * s->oh * s->ow * s->k) / TILE_DEEP;
-  double cycles = pairs * blocks * ((double)c->steps * 4 * m->tiles_step[tiles_by_pairs(t->tiles)] + 3 * sums) +
-                  m->tiles_line * (2 * x * (double)c->ngroup[0] + 4 * y * (double)c->ngroup[1]) +
-                  3 * m->tiles_line * sums * pairs * (double)c->nsplit;
+  double cycles =
+      pairs * blocks * ((double)c->steps * 4 * m->tiles_step[tiles_by_pairs(t->tiles)] + 3 * sums) +
+      m->tiles_line * (2 * x * (double)c->ngroup[0] + 4 * y * (double)c->ngroup[1]) +
+      3 * m->tiles_line * sums * pairs * (double)c->nsplit;
   int64_t chunks = c->nsplit * c->ngroup[0] * c->ngroup[1];
   if (chunks < wanted) cycles *= 1 + m->tiles_idle * (double)(wanted - chunks) / (double)wanted;
   return cycles;

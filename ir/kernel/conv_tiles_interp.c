@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* One produced element of the forward pass or the input gradient. */
-static float gathered(const ConvSpec *s, Tiles unit, const double *from, const double *w, int64_t i, int64_t j, int64_t y,
-                      int64_t x) {
+static float gathered(const ConvSpec *s, Tiles unit, const double *from, const double *w, int64_t i,
+                      int64_t j, int64_t y, int64_t x) {
   bool dx = s->kind == CONV_DX;
   int64_t cin = dx ? s->k : s->c, h = dx ? s->oh : s->h, wd = dx ? s->ow : s->w;
   float sum = 0;
@@ -31,8 +31,8 @@ static float gathered(const ConvSpec *s, Tiles unit, const double *from, const d
 }
 
 /* One step of a weight's sum: pq pixels from q on of row p of nb images from i on. */
-static float step_of(const ConvSpec *s, Tiles unit, const ConvTilesDw *g, const double *x, const double *y, float sum,
-                     const int64_t weight[4], int64_t i, int64_t p, int64_t q) {
+static float step_of(const ConvSpec *s, Tiles unit, const ConvTilesDw *g, const double *x, const double *y,
+                     float sum, const int64_t weight[4], int64_t i, int64_t p, int64_t q) {
   float a[TILE_DEEP] = {0}, b[TILE_DEEP] = {0};
   for (int64_t px = 0; px < g->pq && q + px < s->ow; px++)
     for (int64_t n = 0; n < g->nb && i + n < s->n; n++) {

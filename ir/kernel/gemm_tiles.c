@@ -30,7 +30,8 @@ static double chunk_cycles(const GemmSpec *s, const Target *t, const GemmGeom *g
   const CostModel *c = t->cost;
   double rt = (double)div_up(rows, TILE_ROWS), ct = (double)div_up(cols, TILE_COLS),
          deep = (double)div_up(s->k, TILE_DEEP), lines = TILE_BYTES / 64 * c->tiles_line;
-  return deep * (rt * ct * c->tiles_step[tiles_by_pairs(t->tiles)] + rt * (s->a_k == 1 ? lines : lines + c->tiles_turn) +
+  return deep * (rt * ct * c->tiles_step[tiles_by_pairs(t->tiles)] +
+                 rt * (s->a_k == 1 ? lines : lines + c->tiles_turn) +
                  ct * (g->b == GEMM_PACKED ? lines : lines + c->tiles_turn));
 }
 

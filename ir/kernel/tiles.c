@@ -14,9 +14,7 @@ static float flushed(float x) {
   return x;
 }
 
-const char *tiles_name(Tiles t) {
-  return tiles_by_pairs(t) ? "bf16 pairs" : "bf16 tiles";
-}
+const char *tiles_name(Tiles t) { return tiles_by_pairs(t) ? "bf16 pairs" : "bf16 tiles"; }
 
 static float add_pairs(float c, const float *a, const float *b, int64_t n) {
   c = flushed(c);

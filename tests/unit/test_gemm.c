@@ -286,7 +286,8 @@ static const Shape3 tiled[] = {
 enum { TILED = 5 };
 
 static bool tiled_target(int i, Target *t) {
-  static const char *const names[] = {"host", "x86-64-v3+tiles", "x86-64-v4+tiles", "x86-64-v3+pairs", "host"};
+  static const char *const names[] = {"host", "x86-64-v3+tiles", "x86-64-v4+tiles", "x86-64-v3+pairs",
+                                      "host"};
   if (!target_of(names[i], t)) return false;
   if (i == TILED - 1) t->tiles = t->bf16 ? TILES_PAIRS : TILES_NONE;
   return t->tiles != TILES_NONE;

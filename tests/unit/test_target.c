@@ -59,7 +59,8 @@ static char *sample(const Target *t) {
   if (t->tiles == TILES_PAIRS) {
     LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(m.cx), 32);
     LLVMValueRef p = em_load(&m, pairs, em_operand(&m, 0), 4), args[] = {y, p, p};
-    em_store(&m, em_intrinsic(&m, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, args, 3), em_operand(&m, 3), 4);
+    em_store(&m, em_intrinsic(&m, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, args, 3), em_operand(&m, 3),
+             4);
   }
   LLVMBuildRetVoid(m.b);
   em_verify(&m);
