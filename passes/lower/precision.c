@@ -3,7 +3,7 @@
 
    Which values those are, fusion decides (decide.c), before it builds anything. Of that,
    activations and their gradients are rounded: floats with an element for each element of some product's or
-   argument's result, not what is reduced from them (statistics, losses), that some product of the step
+   argument's result, or the largest of several, not what is summed up from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
    as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. Where the target
    multiplies bf16 on tiles, products that are worth it get all operands in bf16: a parameter, too, is rounded
@@ -48,6 +48,9 @@ static bool *mark_dense(Arena *a, const Graph *g) {
     case KIND_GATHER:
     case KIND_FOLD: dense[v] = true; break;
     case KIND_INPUT: dense[v] = g->inputs.v[n->input].kind == IN_ARG; break;
+    case KIND_REDUCE:
+      if (n->op != OP_reduce_max) break; /* one of the elements */
+      /* fall through */
     case KIND_MAP:
     case KIND_VIEW:
       for (int i = 0; i < n->nin; i++) dense[v] |= dense[n->in[i]];
