@@ -329,7 +329,7 @@ static void emit_gather(EmitModule *m, const ConvSpec *s) {
   z.src = em_operand(m, 0), z.weights = em_operand(m, 1), z.dst = em_operand(m, 2);
   z.out = m->scratch;
   z.images = em_gep(m, m->i8, m->scratch, em_i64(m, 4 * TILE_BYTES));
-  matrix_begin(&z.x, m, NULL);
+  matrix_begin(&z.x, m, NULL, TILE_DEEP / 2);
   TileLoop lu, lp;
   LLVMValueRef unit = tile_loop(m, &lu, em_i64(m, g->units), 1);
   unit = em_iadd(m, em_imulc(m, m->chunk, g->units), unit);

@@ -322,7 +322,8 @@ void gemm_begin_tiles(Gemm *z, Matrix *x) {
   int64_t m = z->s->m, upper = min64(m, TILE_ROWS),
           lower = m > TILE_ROWS ? min64(m - TILE_ROWS, TILE_ROWS) : 1;
   int a = (int)upper, b = (int)lower;
-  matrix_begin(x, z->m, m <= 2 * TILE_ROWS ? (int[]){a, a, b, b, a, b, TILE_ROWS, TILE_ROWS} : NULL);
+  matrix_begin(x, z->m, m <= 2 * TILE_ROWS ? (int[]){a, a, b, b, a, b, TILE_ROWS, TILE_ROWS} : NULL,
+               TILE_DEEP / 2);
 }
 
 void gemm_emit_tiles(Gemm *z, Matrix *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, LLVMValueRef n0,

@@ -309,7 +309,8 @@ static void gate_end(LoopCtx *c, Gate *g, Acc *acc) {
   if (!g->test) return;
   em_endif(c->m, &g->f);
   for (int j = 0; j < ACC_MAX; j++)
-    if (acc->v[j] && acc->v[j] != g->before.v[j]) acc->v[j] = em_merge(c->m, &g->f, acc->v[j], g->before.v[j]);
+    if (acc->v[j] && acc->v[j] != g->before.v[j])
+      acc->v[j] = em_merge(c->m, &g->f, acc->v[j], g->before.v[j]);
 }
 
 /* ---- loops ---- */

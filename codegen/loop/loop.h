@@ -82,7 +82,7 @@ typedef struct {
 /* expr.c */
 void loop_emit_inst(LoopCtx *c, int i);
 void loop_emit_store(LoopCtx *c, int s);
-LLVMValueRef loop_value(LoopCtx *c, int i);     /* with LoopCtx.lanes lanes */
+LLVMValueRef loop_value(LoopCtx *c, int i); /* with LoopCtx.lanes lanes */
 /* Whether the guards of instruction `guard` hold whose last dim is d, which has been entered; NULL: there are none. */
 LLVMValueRef loop_passes(LoopCtx *c, int guard, int d);
 LLVMValueRef loop_position(LoopCtx *c, int i);  /* the position an argmax counts by, i64 */

@@ -101,6 +101,7 @@ static double cut_loss(const Program *p, const Kernel *k) {
   const ConvSpec *s = &k->conv;
   const CostModel *m = p->target.cost;
   ConvAlgo algo = conv_resolve(s, &p->target).algo;
+  if (algo == CONV_TILES && conv_is_few(s)) return 0;
   if (algo == CONV_TILES) {
     ConvSpec free = *s;
     ConvTiles cut, whole;

@@ -10,9 +10,10 @@ const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
   if (t->tiles == TILES_NONE) return tiles_none;
   if (s->algo != CONV_AUTO && s->algo != CONV_TILES) return "another algorithm is asked for";
   if (s->groups > 1) return "groups";
+  bool few = conv_is_few(s);
   int64_t least = t->cost->tiles_channels;
-  if (s->c < least || s->k < least) return "few channels";
-  if (s->c % TILE_COLS || s->k % TILE_COLS) return "channels are no multiple of 16";
+  if ((!few && s->c < least) || s->k < least) return "few channels";
+  if ((!few && s->c % TILE_COLS) || s->k % TILE_COLS) return "channels are no multiple of 16";
   for (int d = 0; d < 2; d++)
     if (s->stride[d] > 2 || s->dilation[d] > 1) return s->stride[d] > 2 ? "stride above 2" : "dilation";
   if (s->kh * s->kw > 64) return "more than 64 taps";
@@ -21,7 +22,7 @@ const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
     return "Winograd is faster";
   bool reads[] = {s->kind == CONV_DX ? s->ybf16 : s->xbf16, s->kind == CONV_DW ? s->ybf16 : s->wbf16};
   if (!reads[0] || !reads[1]) return tiles_f32;
-  return s->xblock != L || s->yblock != L ? "channels do not lie in blocks" : NULL;
+  return s->xblock != (few ? 0 : L) || s->yblock != L ? "channels do not lie in blocks" : NULL;
 }
 
 /* Pixels and images of a tile, at most 16 rows: as few rows idle as can be, and of equals the fewest images. A tile
@@ -234,5 +235,5 @@ static void plan_dw(const ConvSpec *s, const Target *t, ContractionPlan *p) {
 }
 
 void conv_tiles_plan(const ConvSpec *s, const Target *t, ContractionPlan *p) {
-  (s->kind == CONV_DW ? plan_dw : plan_gather)(s, t, p);
+  (conv_is_few(s) ? conv_few_plan : s->kind == CONV_DW ? plan_dw : plan_gather)(s, t, p);
 }

@@ -63,6 +63,10 @@ static float weight_sum(const ConvSpec *s, Tiles unit, const ConvTilesDw *g, con
 
 void conv_tiles_interp(const ConvSpec *s, const Target *t, const double *x, const double *w, const double *y,
                        double *result) {
+  if (conv_is_few(s)) {
+    conv_few_interp(s, t, x, w, y, result);
+    return;
+  }
   if (s->kind == CONV_DW) {
     ConvTilesDw g;
     conv_tiles_dw(s, t, &g);

@@ -107,13 +107,15 @@ static void extents(const Graph *g, const Node *n, int i, int64_t *free, int64_t
   }
 }
 
-/* Of a convolution whose other operand is rounded already: its weights. */
+/* Of a convolution whose other operand is rounded already, or has few channels: pictures, say. */
 static bool conv_on_tiles(Precision *p, Val v) {
   const Node *n = g_node(p->in, v);
-  if (n->op == OP_conv2d_dw || operand(p, n->in[0]) < 0) return false;
   Val x, w, y;
   ConvSpec s = conv_spec_of(p->in, v, &x, &w, &y);
-  s.xbf16 = s.wbf16 = s.ybf16 = true, s.xblock = s.yblock = target_lanes(p->target);
+  bool few = conv_is_few(&s);
+  if (n->op == OP_conv2d_dw || (!few && operand(p, n->in[0]) < 0)) return false;
+  s.xbf16 = s.wbf16 = s.ybf16 = true, s.xblock = few ? 0 : target_lanes(p->target),
+  s.yblock = target_lanes(p->target);
   s.algo = p->conv;
   return !conv_not_on_tiles(&s, p->target);
 }
