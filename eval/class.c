@@ -31,8 +31,14 @@ static void draw_confusion(Eval *e, const double *count) {
                  "for, in % of the "
                  "class.");
   plot_begin(&e->html, SIDE, SIDE + 20);
-  plot_matrix(&e->html, "", "class", "taken for", count, (int)e->classes, 0, 0, SIDE);
+  plot_matrix(&e->html, "", "class", "taken for", e->class_name, count, (int)e->classes, 0, 0, SIDE);
   plot_end(&e->html);
+  sb_printf(&e->html, "<p>");
+  for (int64_t k = 0; k < e->classes; k++) {
+    sb_printf(&e->html, "%s%lld ", k ? ", " : "", (long long)k);
+    plot_text(&e->html, e->class_name[k]);
+  }
+  sb_printf(&e->html, "</p>\n");
 }
 
 Status measure_linear(Eval *e) {

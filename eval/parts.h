@@ -76,6 +76,7 @@ struct Eval {
   Model *model;
   const Recipe *recipe;
   Sizes size;
+  const char **class_name;            /* once a part has been opened: names, or numbers as text */
   int64_t classes, dim, nact, nembed; /* dim: width of an embedding; nact: of an action, 0 none */
   int64_t ntold;                      /* of its components: what the model is told */
   Shape image;                        /* C, H, W */

@@ -2,6 +2,7 @@
    by kind of operator; and the buffers of values. */
 #include <string.h>
 
+#include "ir/graph/lapack.h"
 #include "passes/lower/lower.h"
 
 int lower_buf(Lower *l, Val v) {
@@ -249,6 +250,21 @@ static Refusal lower_collective(Lower *l, Val v) {
   return (Refusal){.kind = BUILT};
 }
 
+/* ---- linear algebra ---- */
+
+static Refusal lower_lapack(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  LapackSpec s = lapack_spec(l->g, n);
+  Kernel k = lapack_kernel(&s);
+  int64_t work = lapack_work(&s);
+  int buf[LAPACK_PLACES], nbuf = 0;
+  for (int i = 0; i < n->nin; i++) buf[nbuf++] = lower_buf(l, n->in[i]);
+  if (work) buf[nbuf++] = lower_temp(l, n->dt, work);
+  buf[nbuf++] = lower_buf(l, v);
+  push_operands(l, &k, buf, nbuf, 1 + (work > 0), v);
+  return (Refusal){.kind = BUILT};
+}
+
 /* ---- extern ---- */
 
 static Refusal lower_extern(Lower *l, Val v) {
@@ -285,13 +301,11 @@ static void gather_needs(Lower *l, Val v) {
   l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
 }
 
-static const OpLowering table[KIND_EXTERN + 1] = {[KIND_SCAN] = {plain_needs, lower_scan},
-                                                  [KIND_DOT] = {dot_needs, lower_dot},
-                                                  [KIND_CONV] = {conv_needs, lower_conv},
-                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
-                                                  [KIND_COLLECTIVE] = {plain_needs, lower_collective},
-                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
-                                                  [KIND_GATHER] = {gather_needs, NULL}};
+static const OpLowering table[KIND_EXTERN + 1] = {
+    [KIND_SCAN] = {plain_needs, lower_scan},     [KIND_DOT] = {dot_needs, lower_dot},
+    [KIND_CONV] = {conv_needs, lower_conv},      [KIND_SCATTER] = {plain_needs, lower_scatter},
+    [KIND_LAPACK] = {plain_needs, lower_lapack}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
+    [KIND_EXTERN] = {plain_needs, lower_extern}, [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

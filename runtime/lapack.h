@@ -1,0 +1,15 @@
+/* A step that calls LAPACK (ir/lapack.h). */
+#ifndef JEPAC_RUNTIME_LAPACK_H
+#define JEPAC_RUNTIME_LAPACK_H
+
+#include "ir/lapack.h"
+
+typedef struct {
+  LapackScript script; /* bound */
+  int64_t batch, nchunk;
+  int64_t bytes[LAPACK_PLACES]; /* of an item; of the workspace, of a chunk; 0: there is no such operand */
+} LapackParam;
+
+void step_lapack(void *const *ptr, int64_t chunk, void *scratch, const void *param);
+
+#endif
