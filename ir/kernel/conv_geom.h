@@ -133,6 +133,7 @@ typedef struct {
   int64_t pitch, plane, image; /* elements a scratch row, 32 channels, a group of nb images */
   int64_t panel;               /* elements of weights of 32 produced channels */
 } ConvTiles;
+enum { CONV_TAPS = 64 }; /* of a kernel on tiles, at most */
 enum { CONV_PAIR_COLUMNS, CONV_PAIR_ROWS, CONV_PAIR_IMAGES };
 /* Which two tiles share a pass over the weights. */
 int conv_tiles_pair(const ConvTiles *c, int a, int b);

@@ -16,7 +16,7 @@ const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
   if ((!few && s->c % TILE_COLS) || s->k % TILE_COLS) return "channels are no multiple of 16";
   for (int d = 0; d < 2; d++)
     if (s->stride[d] > 2 || s->dilation[d] > 1) return s->stride[d] > 2 ? "stride above 2" : "dilation";
-  if (s->kh * s->kw > 64) return "more than 64 taps";
+  if (s->kh * s->kw > CONV_TAPS) return "more than 64 taps";
   if (t->cost->wino_first[tiles_by_pairs(t->tiles)] && s->algo == CONV_AUTO && s->stride[0] == 1 &&
       conv_wino_fits(s, t))
     return "Winograd is faster";
