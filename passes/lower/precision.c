@@ -3,7 +3,7 @@
 
    Which values those are, fusion decides (decide.c), before it builds anything. Of that,
    activations and their gradients are rounded: floats with an element for each element of some product's or
-   argument's result, or the largest of several, not what is summed up from them (statistics, losses), that some product of the step
+   argument's result, or the largest of a window, not what is summed up from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
    as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. Where the target
    multiplies bf16 on tiles, products that are worth it get all operands in bf16: a parameter, too, is rounded
@@ -27,6 +27,12 @@ static OpKind kind_of(const Node *n) { return op_table[n->op].kind; }
 static bool is_product(const Node *n) { return kind_of(n) == KIND_CONV || kind_of(n) == KIND_DOT; }
 static bool is_view(const Node *n) { return kind_of(n) == KIND_VIEW && n->nin == 1; }
 
+/* The largest of a window: one of the elements. */
+static bool is_pool(const Graph *g, Val v) {
+  const Node *n = g_node(g, v);
+  return n->op == OP_reduce_max && g_node(g, n->in[0])->op == OP_window;
+}
+
 /* Some product depends on the value. */
 static bool *mark_feeding(Arena *a, const Graph *g) {
   bool *feeds = NEWN(a, bool, g->node.n + 1);
@@ -49,7 +55,7 @@ static bool *mark_dense(Arena *a, const Graph *g) {
     case KIND_FOLD: dense[v] = true; break;
     case KIND_INPUT: dense[v] = g->inputs.v[n->input].kind == IN_ARG; break;
     case KIND_REDUCE:
-      if (n->op != OP_reduce_max) break; /* one of the elements */
+      if (!is_pool(g, v)) break;
       /* fall through */
     case KIND_MAP:
     case KIND_VIEW:
@@ -71,6 +77,13 @@ static void choose(Precision *p, Lower *l) {
                     shape_count(&n->shape) >= l->p->target.cost->bf16_elements;
   }
   for (int i = 0; i < g->outputs.n; i++) p->rounded[g->outputs.v[i].val] = false;
+  /* The gradient of a maximum looks for it among the elements, so they must be rounded as it is. */
+  for (Val v = 0; v < g->node.n; v++) {
+    if (!p->rounded[v] || !is_pool(g, v)) continue;
+    Val u = g_node(g, v)->in[0];
+    while (is_view(g_node(g, u))) u = g_node(g, u)->in[0];
+    p->rounded[u] = true;
+  }
 }
 
 static Val wide(Precision *p, Val v) {
