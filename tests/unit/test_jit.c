@@ -73,8 +73,8 @@ START_TEST(random_graphs) {
       continue;
     }
     h = passes(a, h);
-    double e =
-        worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0, false, false}, (uint64_t)seed, &where);
+    double e = worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0, false, false},
+                     (uint64_t)seed, &where);
     if (!(e < 2e-3)) {
       fprintf(stderr, "random graph %d on %s: %s differs by %g\n", seed, cpu, where, e);
       failed++;
