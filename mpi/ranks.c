@@ -4,8 +4,11 @@
 #define _GNU_SOURCE
 #include "runtime/ranks.h"
 
+#include "ir/base.h"
+
 #include <mpi.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST = 64, SPINS = 500, YIELDS = 50000, BESIDE_SPINS = 20, LAST_WORDS = 3, PIECE = 1 << 30 };
+enum { HOST = 64, SPINS = 500, YIELDS = 50000, BESIDE_SPINS = 20, LAST_WORDS = 3, PIECE = 1 << 30, MEETING = 60 };
 
 typedef struct Mpi {
   Ranks r;
@@ -156,12 +159,27 @@ static void release(Mpi *m) {
   free(m);
 }
 
+/* MPI's own beginning and end wait for all ranks, and nobody can look how long: MEETING seconds at most. */
+static void on_alarm(int number) {
+  static const char text[] = "jepac: error: a rank has not answered while the run began or ended: all stop\n";
+  (void)number;
+  if (write(2, text, sizeof text - 1) >= 0) _exit(ST_RANK);
+  _exit(ST_RANK);
+}
+
+static void expect_all(void) {
+  signal(SIGALRM, on_alarm);
+  alarm(MEETING);
+}
+
 static void close_ranks(Ranks *r) {
   Mpi *m = (Mpi *)r;
+  expect_all();
   free(m->host);
   release(m->other);
   release(m);
   MPI_Finalize();
+  alarm(0);
 }
 
 /* Communicators of its own, so that two threads can each do one thing after the other. */
@@ -189,6 +207,7 @@ extern const RanksModule jepac_ranks;
 
 static Ranks *open_ranks(void) {
   int level;
+  expect_all();
   if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level)) return NULL;
   Mpi *m = lane(NULL);
   if (!m) return NULL;
@@ -206,6 +225,8 @@ static Ranks *open_ranks(void) {
   m->r.stop = stop;
   m->r.close = close_ranks;
   if (level == MPI_THREAD_MULTIPLE && (m->other = lane(m))) m->r.beside = &m->other->r;
+  alarm(0);
+  signal(SIGALRM, SIG_DFL); /* for stop() */
   return &m->r;
 }
 
