@@ -88,6 +88,8 @@ static void lowering_options(Cli *c, Compiler *k) {
   if (conv)
     while (strcmp(conv, conv_algo_names[k->pipeline.conv]))
       k->pipeline.conv++; /* one of them, as options.c has seen */
+  const char *gemm = OPT(c, gemm);
+  k->pipeline.blas = gemm && !strcmp(gemm, "openblas");
   k->pipeline.max_memory = OPT(c, max_memory) > 0 ? OPT(c, max_memory) : 0;
 }
 
@@ -122,6 +124,7 @@ Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, M
   (void)OPT(c, set);
   (void)OPT(c, allow_extern);
   (void)OPT(c, allow_use);
+  c->compiler.spread = OPT(c, shard) != NULL;
   return compiler_load(cli_compiler(c, 0), path, NULL, known, nknown, m);
 }
 

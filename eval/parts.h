@@ -22,6 +22,8 @@ typedef struct {
   IntList m_val, path, hidden, path_hidden, retrieval_m;
   int64_t images, test_images, sequences, test_sequences, retrieval_images, retrieval_views, epochs,
       action_epochs, path_epochs, redraw;
+  bool ridge;   /* linear probes are ridge regressions ... */
+  double alpha; /* ... that punish weights by so much */
 } Sizes;
 
 typedef struct Eval Eval;
@@ -59,6 +61,7 @@ typedef struct {
 } Sequences;
 
 typedef struct ProbeCode ProbeCode;
+typedef struct RidgeCode RidgeCode;
 typedef struct Task Task;
 typedef VEC(Task *) Tasks;
 enum { AGGREGATE, MEAN, MEAN_UNTRAINED, NCURVE }; /* of `aggregate` */
@@ -91,6 +94,7 @@ struct Eval {
   Images images[NPART];
   Sequences sequences[NPART];
   ProbeCode *probes; /* compiled so far */
+  RidgeCode *ridges;
   Tasks tasks;       /* in the order in which protocols ask for them */
   int64_t streamed[NPART];
   Task *curve[NCURVE][MAX_M], *r2[NR2], *path[NCASE][MAX_M];
@@ -111,6 +115,19 @@ typedef struct {
 } EntryInput;
 /* out: n rows of k->width. */
 void entry_apply(const Entry *k, int which, const EntryInput *in, int nin, int64_t n, float *out);
+
+/* ---- ranks.c: each rank takes some batches, all have the results ---- */
+typedef struct {
+  int64_t first, last; /* batches of this rank */
+  int64_t *at;         /* [ranks + 1]: where those of each begin */
+} Portion;
+/* Of batches [from, to). */
+Portion portion_of(struct Ranks *r, int64_t from, int64_t to, Arena *a);
+/* The others' part of rows, which this rank has filled for its batches of `batch` rows, of which there are n from the first
+   one on: elements of `bytes`. */
+void portion_join(struct Ranks *r, const Portion *p, int64_t batch, int64_t n, int64_t bytes, void *rows);
+/* Before they exchange: the worst of all ranks' status. Who has no error of its own says nothing. */
+Status portion_settle(struct Ranks *r, Status s);
 
 /* ---- data.c ---- */
 /* Data of the recipe's source: dimensions, names of action components. */
@@ -138,11 +155,12 @@ typedef struct {
   void *dst[16];
   float *image, *views, *param, *action; /* one batch; param or action may be NULL */
   float *map;                            /* of saccades */
+  int64_t epoch; /* it is in */
   int64_t *label, n, batch, rows, nviews; /* n: samples to read; rows: of them in the batch read last, batch or fewer */
 } Reader;
 /* shuffled: in another order in each epoch. */
 Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffled, int64_t want, Reader *r);
-void reader_epoch(Reader *r, int64_t epoch); /* from its beginning, with views of its own */
+void reader_seek(Reader *r, int64_t epoch, int64_t batch); /* an epoch has views of its own */
 Status reader_next(Reader *r);
 void reader_close(Reader *r);
 /* The parameters of sample b's views, into param[views][nact]. */
@@ -162,6 +180,11 @@ typedef struct {
    layers; NULL for classification. */
 Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidden, int64_t outputs,
                  int64_t epochs, float *prediction);
+/* The same by ridge regression: classes are told apart by regressions on 1 and -1. Of x and y that are standardised. */
+Status ridge_run(Eval *e, const ProbeData *train, const ProbeData *test, int64_t outputs, float *prediction);
+void ridges_close(Eval *e);
+/* Epochs of linear probes: 0 where they are ridge regressions. */
+int64_t linear_epochs(const Eval *e, int64_t epochs);
 /* The code of such a probe, compiled at the first call. */
 Status probe_find(Eval *e, bool classes, int64_t dim, const IntList *hidden, int64_t outputs, ProbeCode **out);
 void probes_close(Eval *e);
@@ -202,7 +225,7 @@ void eval_json(const Eval *e, StrBuf *b); /* all of them, one line a key */
 /* The table for people. NAN is printed as "-". */
 void eval_print(const Eval *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What the figures above were measured on, as a line of the table and under "sizes" of eval.json. train 0:
-   nothing is trained; more: what else is to be said, or NULL. */
+   nothing is trained; epochs 0: by ridge regression; more: what else is to be said, or NULL. */
 void eval_sizes(Eval *e, const char *protocol, const char *what, int64_t train, int64_t test, int64_t epochs,
                 const char *more);
 void eval_heads(const Eval *e, const char *label, const char *const *head, int n);

@@ -16,13 +16,13 @@ typedef struct {
 } Protocol;
 
 static const Protocol protocol_table[] = {
-    {"linear", NULL, measure_linear, {NULL, NULL}, false, "images test_images epochs",
+    {"linear", NULL, measure_linear, {NULL, NULL}, false, "images test_images epochs probe alpha",
      "top-1 of a linear probe on the encoder's output for the plain images; confusion of classes", false},
     {"health", NULL, measure_health, {NULL, NULL}, false, "test_images",
      "effective rank (exp of the entropy of the eigenvalues of the covariance of the normalised test "
      "embeddings); their mean standard deviation times sqrt(D): 1 on a uniform sphere, 0 when collapsed",
      true},
-    {"r2", plan_r2, measure_r2, {NULL, NULL}, true, "sequences test_sequences redraw action_epochs hidden",
+    {"r2", plan_r2, measure_r2, {NULL, NULL}, true, "sequences test_sequences redraw action_epochs hidden probe alpha",
      "R2 of the action between two views, from the concatenation of their embeddings, linear and MLP; R2 of "
      "a view's own parameters from its embedding; confusion of actions",
      false},
@@ -32,7 +32,7 @@ static const Protocol protocol_table[] = {
      "embedding finds by chance. The predictor's loss (1 - cosine) with the true actions, with those of "
      "another image, and with zeros. Beside it SIE's protocol: all views asked for, the first too, each looked "
      "for among all. `retrieval_m`: the same from the aggregate of so many views, with entries `aggregate` and `lead`", false},
-    {"aggregate", plan_aggregate, measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences redraw epochs",
+    {"aggregate", plan_aggregate, measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences redraw epochs probe alpha",
      "top-1 of a linear probe on the aggregate of M views, on the plain mean of the same views' embeddings, "
      "and on that mean with an untrained encoder", false},
     {"path", plan_path, measure_path, {"aggregate", NULL}, true, "path sequences test_sequences redraw path_epochs path_hidden",

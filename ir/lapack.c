@@ -9,8 +9,15 @@
 /* ---- extents ---- */
 static int64_t smaller(const LapackSpec *s) { return s->m < s->n ? s->m : s->n; }
 
+/* Elements from the first to the last of so many rows. */
+static int64_t rows_span(int64_t rows, int64_t cols, int64_t between) { return (rows - 1) * between + cols; }
+
 int64_t lapack_count(const LapackSpec *s, int place) {
   int64_t m = s->m, n = s->n, r = smaller(s);
+  if (s->what == LAPACK_GEMM && place == LAPACK_A)
+    return s->transposed ? rows_span(s->k, m, s->lda) : rows_span(m, s->k, s->lda);
+  if (s->what == LAPACK_GEMM && place == LAPACK_B)
+    return s->b_transposed ? rows_span(n, s->k, s->ldb) : rows_span(s->k, n, s->ldb);
   if (place == LAPACK_A) return m * n;
   if (place == LAPACK_B) return s->what == LAPACK_TRIANGULAR || s->what == LAPACK_SOLVE ? n * s->k : 0;
   if (place != LAPACK_OUT) return 0;
@@ -22,8 +29,21 @@ int64_t lapack_count(const LapackSpec *s, int place) {
   case LAPACK_EIGVALSH: return n;
   case LAPACK_SVD: return r + m * r + r * n;
   case LAPACK_QR: return m * r + r * n;
-  default: return n * n;
+  default: return m * n;
   }
+}
+
+int64_t lapack_step(const LapackSpec *s, int place) {
+  if (s->what == LAPACK_GEMM && place < LAPACK_WORK) return place == LAPACK_A ? s->a_step : s->b_step;
+  return lapack_count(s, place);
+}
+
+static int64_t offset(const LapackSpec *s, int place) {
+  return place == LAPACK_A ? s->a_off : place == LAPACK_B ? s->b_off : 0;
+}
+
+int64_t lapack_elements(const LapackSpec *s, int place) {
+  return offset(s, place) + (s->batch - 1) * lapack_step(s, place) + lapack_count(s, place);
 }
 
 /* Golub and Van Loan, "Matrix Computations", chapters 3, 4, 5 and 8. */
@@ -34,6 +54,7 @@ double lapack_flops(const LapackSpec *s) {
   case LAPACK_TRIANGULAR: return n * n * k;
   case LAPACK_SOLVE: return 2 * n * n * n / 3 + 2 * n * n * k;
   case LAPACK_SLOGDET: return 2 * n * n * n / 3;
+  case LAPACK_GEMM: return 2 * m * n * k;
   case LAPACK_EIGH: return 9 * n * n * n;
   case LAPACK_EIGVALSH: return 4 * n * n * n / 3;
   case LAPACK_SVD: return 6 * l * r * r + 20 * r * r * r;
@@ -43,6 +64,12 @@ double lapack_flops(const LapackSpec *s) {
 
 const char *lapack_misfit(const LapackSpec *s) {
   const int64_t most = 1 << 15; /* twice its square is an int */
+  if (s->what == LAPACK_GEMM) {
+    int64_t v[] = {s->m, s->n, s->k, s->lda, s->ldb};
+    for (int i = 0; i < 5; i++)
+      if (v[i] < 1 || v[i] > INT32_MAX) return "its extents are beyond BLAS's integers";
+    return NULL;
+  }
   if (s->m < 1 || s->n < 1 || s->m > most || s->n > most || s->k > INT32_MAX / most)
     return "a matrix of more than 32768 rows or columns is beyond LAPACK's integers";
   return NULL;
@@ -190,12 +217,20 @@ static void qr(Writer *w, const LapackSpec *s) {
   call(w, "orglq", false, ARGS(INT(r), INT(m), INT(r), AT(q), INT(r), AT(tau), AT(work), INT(lwork), INFO));
 }
 
+static void gemm(Writer *w, const LapackSpec *s) {
+  call(w, "gemm", false,
+       ARGS(TEXT(s->b_transposed ? 'T' : 'N'), TEXT(s->transposed ? 'T' : 'N'), INT(s->n), INT(s->m),
+            INT(s->k), REAL(1), AT(at(w, LAPACK_B, 0)), INT(s->ldb), AT(at(w, LAPACK_A, 0)), INT(s->lda),
+            REAL(0), AT(at(w, LAPACK_OUT, 0)), INT(s->n)));
+}
+
 LapackScript lapack_script(const LapackSpec *s) {
   static void (*const write[LAPACK_OPS])(Writer *, const LapackSpec *) = {
       [LAPACK_CHOLESKY] = cholesky, [LAPACK_TRIANGULAR] = triangular,
       [LAPACK_SOLVE] = solve,       [LAPACK_SLOGDET] = slogdet,
       [LAPACK_EIGH] = eigh,         [LAPACK_EIGVALSH] = eigh,
-      [LAPACK_SVD] = svd,           [LAPACK_QR] = qr};
+      [LAPACK_SVD] = svd,           [LAPACK_QR] = qr,
+      [LAPACK_GEMM] = gemm};
   LapackScript script = {.dt = s->dt, .result = lapack_count(s, LAPACK_OUT)};
   Writer w = {&script, dtype_size(s->dt)};
   write[s->what](&w, s);
@@ -367,8 +402,8 @@ int64_t lapack_eval(const LapackSpec *s, const double *a, const double *b, doubl
   double *copy_a = NEWN(tmp, double, na + 1), *copy_b = NEWN(tmp, double, nb + 1);
   void *work = arena_alloc(tmp, (size_t)script.work + 1);
   for (int64_t i = 0; i < s->batch; i++) {
-    memcpy(copy_a, a + i * na, sizeof *a * (size_t)na);
-    if (nb) memcpy(copy_b, b + i * nb, sizeof *b * (size_t)nb);
+    memcpy(copy_a, a + s->a_off + i * lapack_step(s, LAPACK_A), sizeof *a * (size_t)na);
+    if (nb) memcpy(copy_b, b + s->b_off + i * lapack_step(s, LAPACK_B), sizeof *b * (size_t)nb);
     void *const place[LAPACK_PLACES] = {copy_a, copy_b, work, out + i * n};
     int why = lapack_run(&script, place);
     for (int64_t j = 0; s->what == LAPACK_TRIANGULAR && !s->unit && !why && j < s->n; j++)

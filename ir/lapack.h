@@ -15,21 +15,28 @@ typedef enum {
   LAPACK_EIGVALSH,
   LAPACK_SVD,
   LAPACK_QR,
+  LAPACK_GEMM, /* a product, --gemm openblas */
   LAPACK_OPS
 } LapackOp;
 
 typedef struct {
   LapackOp what;
-  DType dt;                        /* f32 or f64 */
-  int64_t batch;                   /* items, one after the other in every operand */
-  int64_t m, n;                    /* of the matrix */
-  int64_t k;                       /* right-hand sides */
-  int64_t upper, transposed, unit; /* of a triangular matrix; solve knows transposed */
+  DType dt;      /* f32 or f64 */
+  int64_t batch; /* items, one after the other in every operand */
+  int64_t m, n;  /* of the matrix */
+  int64_t k;     /* right-hand sides */
+  int64_t upper, transposed,
+      unit; /* of a triangular matrix; solve knows transposed, so does a product: its first operand */
+  /* A product: result [m, n], summed over k. Elements between rows (of what is stored, where transposed), between
+     items, before the first. */
+  int64_t b_transposed, lda, ldb, a_step, b_step, a_off, b_off;
 } LapackSpec;
 
-/* Elements of one item of an operand, in the order a, b (may be 0: there is none), result. */
+/* Operands in their order; elements of one item (0: there is no such operand), from one item to the next, of all. */
 enum { LAPACK_A, LAPACK_B, LAPACK_WORK, LAPACK_OUT, LAPACK_PLACES };
 int64_t lapack_count(const LapackSpec *s, int place);
+int64_t lapack_step(const LapackSpec *s, int place);
+int64_t lapack_elements(const LapackSpec *s, int place);
 double lapack_flops(const LapackSpec *s); /* of one item, roughly */
 /* A sentence on extents beyond LAPACK's 32-bit numbers, or NULL. */
 const char *lapack_misfit(const LapackSpec *s);

@@ -61,6 +61,7 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .known = known,
                          .nknown = nknown,
                          .ranks = c->ranks,
+                         .spread = c->spread,
                          .use_anywhere = c->use_anywhere,
                          .run_extern = c->run_extern,
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),
@@ -134,7 +135,8 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
 
 Status compiler_alone(Compiler *c, const Program *p, Program **alone) {
   Status s = ST_MODEL;
-  PipelineOptions o = {.conv = c->pipeline.conv, .no_chains = true, .lowered = true};
+  PipelineOptions o = {
+      .conv = c->pipeline.conv, .blas = c->pipeline.blas, .no_chains = true, .lowered = true};
   *alone = pipeline_lower(c->arena, p->graph, &p->target, &o, c->diags, &s);
   return *alone ? ST_OK : s;
 }

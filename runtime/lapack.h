@@ -7,7 +7,8 @@
 typedef struct {
   LapackScript script; /* bound */
   int64_t batch, nchunk;
-  int64_t bytes[LAPACK_PLACES]; /* of an item; of the workspace, of a chunk; 0: there is no such operand */
+  bool there[LAPACK_PLACES];
+  int64_t bytes[LAPACK_PLACES]; /* from one item to the next; of the workspace, of a chunk */
 } LapackParam;
 
 void step_lapack(void *const *ptr, int64_t chunk, void *scratch, const void *param);

@@ -12,13 +12,17 @@ static StepFn resolve(const Kernel *k, Diags *d) {
 }
 
 static void step(const Program *p, const Kernel *k, Step *st, int64_t *operand, Arena *a) {
-  (void)p, (void)operand;
+  (void)p;
   const LapackSpec *s = &k->lapack;
   LapackParam *g = NEW(a, LapackParam);
   char err[200];
   *g = (LapackParam){.script = lapack_script(s), .batch = s->batch, .nchunk = st->nchunk};
-  for (int i = 0; i < LAPACK_PLACES; i++) g->bytes[i] = lapack_count(s, i) * dtype_size(s->dt);
-  g->bytes[LAPACK_WORK] = g->script.work;
+  for (int i = 0; i < LAPACK_PLACES; i++) {
+    g->bytes[i] = i == LAPACK_WORK ? g->script.work : lapack_step(s, i) * dtype_size(s->dt);
+    g->there[i] = i == LAPACK_WORK ? g->script.work > 0 : lapack_count(s, i) > 0;
+  }
+  operand[0] += s->a_off * dtype_size(s->dt);
+  operand[1] += s->b_off * dtype_size(s->dt); /* 0 where it is no right operand */
   if (st->fn && !lapack_bind(&g->script, err, sizeof err)) bug("%s", err); /* resolve() was content */
   st->param = g;
 }
@@ -204,14 +208,13 @@ static void emit_alone(EmitModule *m, const Program *p, const Kernel *k, const c
   LLVMValueRef base[LAPACK_PLACES] = {0}, info = LLVMBuildAlloca(m->b, m->i32, "");
   int64_t bytes[LAPACK_PLACES];
   for (int i = 0, at = 0; i < LAPACK_PLACES; i++) {
-    bytes[i] = i == LAPACK_WORK ? s.work : lapack_count(spec, i) * dtype_size(s.dt);
-    if (bytes[i]) base[i] = em_operand(m, at++);
+    bytes[i] = i == LAPACK_WORK ? 0 : lapack_step(spec, i) * dtype_size(s.dt);
+    if (i == LAPACK_WORK ? s.work > 0 : lapack_count(spec, i) > 0) base[i] = em_operand(m, at++);
   }
   EmitLoop l;
   LLVMValueRef item = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, spec->batch), 1);
   for (int i = 0; i < LAPACK_PLACES; i++)
-    if (base[i])
-      w.place[i] = i == LAPACK_WORK ? base[i] : em_gep(m, m->i8, base[i], em_imulc(m, item, bytes[i]));
+    if (base[i]) w.place[i] = em_gep(m, m->i8, base[i], em_imulc(m, item, bytes[i]));
   emit_item(&w, info);
   em_loop_end(m, &l);
   LLVMBuildRetVoid(m->b);

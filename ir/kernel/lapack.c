@@ -4,8 +4,8 @@
 
 #include "ir/kernel/kind.h"
 
-static const char *const words[LAPACK_OPS] = {"cholesky", "triangular_solve", "solve", "slogdet",
-                                              "eigh",     "eigvalsh",         "svd",   "qr"};
+static const char *const words[LAPACK_OPS] = {
+    "cholesky", "triangular_solve", "solve", "slogdet", "eigh", "eigvalsh", "svd", "qr", "product"};
 
 static const Field fields[] = {
     {FIELD_WORD, .member = {MEMBER(lapack.what)}, .words = words, .nword = LAPACK_OPS},
@@ -13,6 +13,10 @@ static const Field fields[] = {
     {FIELD_LIST, "shape",
      .member = {MEMBER(lapack.batch), MEMBER(lapack.m), MEMBER(lapack.n), MEMBER(lapack.k)}},
     {FIELD_LIST, "flags", .member = {MEMBER(lapack.upper), MEMBER(lapack.transposed), MEMBER(lapack.unit)},
+     .optional = true},
+    {FIELD_LIST, "operands",
+     .member = {MEMBER(lapack.b_transposed), MEMBER(lapack.lda), MEMBER(lapack.ldb), MEMBER(lapack.a_step),
+                MEMBER(lapack.b_step), MEMBER(lapack.a_off), MEMBER(lapack.b_off)},
      .optional = true}};
 
 int64_t lapack_chunks(const LapackSpec *s) {
@@ -37,24 +41,28 @@ static double flops(const Program *p, const Kernel *k) {
 static const char *impossible(const Kernel *k, const Target *t) {
   (void)t;
   const LapackSpec *s = &k->lapack;
-  bool solves = s->what == LAPACK_TRIANGULAR || s->what == LAPACK_SOLVE;
-  bool square = s->what != LAPACK_SVD && s->what != LAPACK_QR;
+  bool product = s->what == LAPACK_GEMM,
+       solves = s->what == LAPACK_TRIANGULAR || s->what == LAPACK_SOLVE || product;
+  bool square = s->what != LAPACK_SVD && s->what != LAPACK_QR && !product;
+  int64_t more[] = {s->lda, s->ldb, s->a_step, s->b_step, s->a_off, s->b_off};
+  for (int i = 0; i < 6; i++)
+    if (more[i] < 0 || more[i] > (product ? (int64_t)1 << 40 : 0)) return "impossible places of operands";
   if (s->dt != DT_F32 && s->dt != DT_F64) return "LAPACK on such a type";
   if (s->batch < 1 || solves != (s->k > 0) || (square && s->m != s->n) || lapack_misfit(s) ||
       !extents_possible((int64_t[]){s->batch, s->m, s->n}, 3) ||
       !extents_possible((int64_t[]){s->batch, s->n, s->k > 0 ? s->k : 1}, 3))
     return "impossible extents";
-  return ((s->upper | s->transposed | s->unit) & ~(int64_t)1) ? "a flag is 0 or 1" : NULL;
+  return ((s->upper | s->transposed | s->unit | s->b_transposed) & ~(int64_t)1) ? "a flag is 0 or 1" : NULL;
 }
 
 static bool verify(Check *c, const Kernel *k) {
   const LapackSpec *s = &k->lapack;
   int64_t b = lapack_count(s, LAPACK_B), work = lapack_work(s), need[LAPACK_PLACES];
   int n = 0;
-  need[n++] = s->batch * lapack_count(s, LAPACK_A) * dtype_size(s->dt);
-  if (b) need[n++] = s->batch * b * dtype_size(s->dt);
+  need[n++] = lapack_elements(s, LAPACK_A) * dtype_size(s->dt);
+  if (b) need[n++] = lapack_elements(s, LAPACK_B) * dtype_size(s->dt);
   if (work) need[n++] = work;
-  need[n++] = s->batch * lapack_count(s, LAPACK_OUT) * dtype_size(s->dt);
+  need[n++] = lapack_elements(s, LAPACK_OUT) * dtype_size(s->dt);
   if (k->nbuf != n || k->nout != 1 + (work > 0))
     return kernel_wrong(c, "%d operands, %d of them written, do not fit", k->nbuf, k->nout);
   for (int i = 0; i < n; i++) {

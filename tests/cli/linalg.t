@@ -26,6 +26,9 @@ $ jepac run linalg.jepa --entry factors --inputs bad.safetensors --outputs o.saf
               ^
   0
 
+$ jepac run linalg.jepa --entry normal --random | grep small
+  small 1
+
 A step that ends in no number says which matrix it was.
 
 $ sed 's/+ 0.1 \* eye(B)/- 0.5 * eye(B)/' linalg.jepa > bad.jepa; jepac run bad.jepa --set B=5 --entry forward --random -q

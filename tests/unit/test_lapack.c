@@ -221,6 +221,41 @@ START_TEST(degenerate) {
 }
 END_TEST
 
+/* --gemm openblas: products of every order of axes, those it cannot take among them; and their text. */
+START_TEST(products) {
+  int calls = 0;
+  for (int which = 0; which < op_case_count(OP_dot_general); which++) {
+    Arena *a = arena_new();
+    Graph *g = op_case_build(a, OP_dot_general, which);
+    Diags *d = diags_new(a);
+    g = pipeline_graph(a, g, &(PipelineOptions){0}, d);
+    Tensor64 *in = NEWN(a, Tensor64, g->inputs.n + 1);
+    op_case_inputs(g, a, 9, in);
+    const char *where = "";
+    double e = jit_worst(a, g, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .blas = true}, in, &where);
+    ck_assert_msg(e < 1e-5, "product %d: error %g", which, e);
+    Target t;
+    Status st;
+    target_named("x86-64-v3", &t);
+    Program *p = pipeline_lower(a, g, &t, &(PipelineOptions){.blas = true}, d, &st);
+    StrBuf b = {0};
+    program_print(p, &b);
+    calls += strstr(b.s, "lapack product") != NULL;
+    Source *src = NEW(a, Source);
+    *src = (Source){"test.ir", b.s, b.n};
+    Program *q = program_read(a, src, d);
+    StrBuf c = {0};
+    ck_assert(q != NULL);
+    program_print(q, &c);
+    ck_assert_str_eq(b.s, c.s);
+    sb_free(&b);
+    sb_free(&c);
+    arena_free(a);
+  }
+  ck_assert_int_ge(calls, op_case_count(OP_dot_general) / 2);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("lapack");
   TCase *t = tcase_create("lapack");
@@ -229,6 +264,7 @@ int main(void) {
   tcase_add_test(t, spoiled_items);
   tcase_add_test(t, threads_change_nothing);
   tcase_add_test(t, degenerate);
+  tcase_add_test(t, products);
   suite_add_tcase(s, t);
   return run_suite(s);
 }
