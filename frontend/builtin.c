@@ -273,7 +273,8 @@ static Value b_random_bits(Elab *e, Call *c) {
 /* "bij,jk->bik" as lists of numbers, the result's last: a number for each letter, -1 for `...`. Without an arrow the result
    has the letters that stand there once, in the order of the alphabet. */
 static Value b_axis_names(Elab *e, Call *c) {
-  if (c->arg[0].kind != V_STR) elab_error(e, c->frame, c->at, "axes are named by a text such as \"ij,jk->ik\"");
+  if (c->arg[0].kind != V_STR)
+    elab_error(e, c->frame, c->at, "axes are named by a text such as \"ij,jk->ik\"");
   const char *s = c->arg[0].u.str, *arrow = strstr(s, "->");
   int n = 1, count[128] = {0}, at = 0;
   for (const char *p = s; *p && p != arrow; p++) n += *p == ',';
@@ -335,7 +336,9 @@ static const Builtin builtins[] = {
     {"is_list", "x", "whether x is a list", b_is_list},
     {"axes", "x axis?", "the axes that `axis` means, counted from 0, increasing; none means all", b_axes},
     {"contains", "list value", "whether the list has the value", b_contains},
-    {"axis_names", "text", "the axes that a text for einsum names, as numbers: a list for each operand, then the result's", b_axis_names},
+    {"axis_names", "text",
+     "the axes that a text for einsum names, as numbers: a list for each operand, then the result's",
+     b_axis_names},
     {"fill", "shape value dtype?", "a tensor of equal elements", b_fill},
     {"reshape", "x shape", "the same elements in another shape; one extent may be -1", b_reshape},
     {"concat", "* axis?", "tensors one after another along an axis (0); those without elements vanish",

@@ -291,7 +291,9 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
   bool whole = true, empty = false, drops = false;
   for (int i = 0; i < s.rank; i++) {
     int from_end = i - (s.rank - n); /* of the indices without `...`, behind it */
-    const Ast *k = i < dots && i < n ? at->kid[1 + i] : from_end >= dots ? at->kid[1 + several + from_end] : NULL;
+    const Ast *k = i < dots && i < n  ? at->kid[1 + i]
+                   : from_end >= dots ? at->kid[1 + several + from_end]
+                                      : NULL;
     int64_t start = 0, stop = s.dim[i], step = 1;
     bool drop = k && k->kind != AST_SLICE;
     if (drop) {
@@ -302,7 +304,8 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
       stop = index_bound(e, f, k->kid[1], s.dim[i], s.dim[i]);
       if (k->kid[2]) step = need_int(e, f, k->kid[2], eval(e, f, k->kid[2]), "a step");
       if (step < 1)
-        elab_error(e, f, k->kid[2], "the step %lld is not positive: reverse(x, axis) turns an axis around", (long long)step);
+        elab_error(e, f, k->kid[2], "the step %lld is not positive: reverse(x, axis) turns an axis around",
+                   (long long)step);
     }
     if (start < 0 || stop > s.dim[i] || start > stop) {
       if (start < 0) start -= s.dim[i]; /* as it was written */
