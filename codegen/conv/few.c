@@ -103,12 +103,13 @@ static void put_tile(EmitModule *m, const Few *z, LLVMValueRef y, LLVMValueRef o
   int L = m->vl;
   LLVMValueRef block = em_iadd(m, em_imulc(m, z->image, s->k / L), em_imulc(m, tile, TILE_COLS / L));
   LLVMValueRef at = em_iadd(m, em_imulc(m, block, s->oh), em_iadd(m, z->row0, p));
-  LLVMValueRef to = at16(m, y, em_imulc(m, em_iadd(m, em_imulc(m, at, s->ow), q), L));
+  LLVMValueRef to = tile_tat(m, s->ybf16, y, em_imulc(m, em_iadd(m, em_imulc(m, at, s->ow), q), L));
   for (int64_t px = 0; px < z->f.pq; px++)
     for (int64_t v = 0; v < TILE_COLS / L; v++) {
       LLVMValueRef sum =
           em_load(m, em_vec(m->f32, L), em_gep(m, m->f32, out, em_i64(m, px * TILE_COLS + v * L)), 4);
-      em_store(m, em_narrow_bf16(m, sum), at16c(m, to, (v * s->oh * s->ow + px) * L), 2);
+      LLVMValueRef place = em_i64(m, (v * s->oh * s->ow + px) * L);
+      tile_tstore(m, s->ybf16, sum, tile_tat(m, s->ybf16, to, place));
     }
 }
 

@@ -253,7 +253,7 @@ static void put_tile(EmitModule *m, const Conv *z, int a, int b, const Where *w,
   const ConvPhase *ph = &g->phase[0][a], *pw = &g->phase[1][b];
   int L = m->vl;
   int64_t pitch = g->ow * L, block = g->oh * pitch, image = c->cout * g->oh * g->ow;
-  bool partial = z->s->n % g->group != 0;
+  bool partial = z->s->n % g->group != 0, narrow = z->s->kind == CONV_DX ? z->s->xbf16 : z->s->ybf16;
   LLVMValueRef y = em_iaddc(m, em_imulc(m, em_iadd(m, w->p, z->row0), ph->step), ph->start);
   LLVMValueRef x = em_iaddc(m, em_imulc(m, w->q, pw->step), pw->start);
   LLVMValueRef at = em_iadd(m, em_imulc(m, y, pitch), em_imulc(m, x, L));
@@ -262,15 +262,16 @@ static void put_tile(EmitModule *m, const Conv *z, int a, int b, const Where *w,
     LLVMValueRef n = em_iaddc(m, em_imulc(m, w->ig, c->nb), k);
     EmitIf f;
     if (partial) em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSLT, n, z->nimage, ""));
-    LLVMValueRef to = at16(m, z->dst, em_iadd(m, em_imulc(m, em_iadd(m, n, z->image0), image), at));
+    LLVMValueRef to = em_iadd(m, em_imulc(m, em_iadd(m, n, z->image0), image), at);
+    to = tile_tat(m, narrow, z->dst, to);
     for (int64_t px = 0; px < c->pq[b]; px++)
       for (int j = 0; j < ct; j++) {
         int64_t row = (i * 2 + j) * TILE_ROWS + px * c->nb + k;
         for (int v = 0; v < TILE_COLS / L; v++) {
           LLVMValueRef sum =
               em_load(m, em_vec(m->f32, L), em_gep(m, m->f32, z->out, em_i64(m, row * TILE_COLS + v * L)), 4);
-          em_store(m, em_narrow_bf16(m, sum),
-                   at16c(m, to, px * pw->step * L + (j * TILE_COLS / L + v) * block), 2);
+          int64_t place = px * pw->step * L + (j * TILE_COLS / L + v) * block;
+          tile_tstore(m, narrow, sum, tile_tat(m, narrow, to, em_i64(m, place)));
         }
       }
     if (partial) em_endif(m, &f);
