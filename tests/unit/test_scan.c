@@ -286,6 +286,33 @@ START_TEST(what_is_no_loop) {
 }
 END_TEST
 
+/* A state's new value needs a gradient that leaves the loop by one carry, and another state's the value that enters it by
+   another: neither can be overwritten in place before the other is read. */
+START_TEST(states_around_a_loop) {
+  static const char text[] =
+      "graph g {\n  %0: f32[6] = arg \"x\"\n  %1: f32[6] = buffer \"s0\" {init=fill(0.5)}\n"
+      "  %2: f32[6] = buffer \"s1\" {init=fill(0.5)}\n  %3: f32[6] = buffer \"s2\" {init=fill(0.5)}\n"
+      "  %4: f32[6] = atan2 %2, %2\n  %5: f32[6] = atan2 %3, %0\n"
+      "  %6: f32[6] = scan_carry %5 {loop=[1], index=[0], steps=[1]}\n"
+      "  %7: f32[6] = scan_carry %1 {loop=[1], index=[1], steps=[1]}\n"
+      "  %8: f32[6] = scan_next %6, %7\n  %9: f32[6] = scan_next %7, %0\n  %10: f32[6] = fill {value=4096}\n"
+      "  %11: f32[6] = add %10, %8\n  %12: f32[6] = tanh %11\n  %13: f32[] = reduce_sum %12 {axes=[0]}\n"
+      "  %14: f32[6] = grad %13, %0\n  update \"s1\" %11\n  update \"s2\" %4\n  return \"g0\" %14\n}\n";
+  arena = arena_new();
+  Source src = {"states.ir", text, strlen(text)};
+  Graph *g;
+  ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
+  g = passes(g);
+  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n), *b = NEWN(arena, Tensor64, g->outputs.n);
+  graph_interp(g, in, a, arena, false);
+  for (int threads = 1; threads < 3; threads++) {
+    jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = threads}, in, b);
+    agree(a, b, g->outputs.n, 1e-5, "compiled", 0);
+  }
+  arena_free(arena);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("scan");
   TCase *t = tcase_create("loops");
@@ -294,6 +321,7 @@ int main(void) {
   tcase_add_test(t, segments);
   tcase_add_test(t, programs_read_back);
   tcase_add_test(t, what_is_no_loop);
+  tcase_add_test(t, states_around_a_loop);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_NORMAL);
