@@ -54,7 +54,7 @@ static int count_variants(void) {
 /* ---- drawing ---- */
 static void print_case(const Variant *v, uint64_t seed, FILE *f) {
   Case c = {.state = seed * 31 + 7};
-  int size = 4 + (int)case_draw(&c, 20), kind = (int)case_draw(&c, 4);
+  int size = 3 + (int)case_draw(&c, v->kind == OF_MODEL ? 12 : 20), kind = (int)case_draw(&c, 4);
   if (v->kind == OF_MODEL) {
     ModelText t = model_gen(seed, size);
     fputs(t.text, f);
@@ -139,6 +139,7 @@ typedef struct {
 /* Messages are alike up to numbers. */
 static bool alike(const char *a, const char *b) {
   enum { COMPARED = 24 };
+  if (strstr(a, "error") && strstr(b, "error")) a = strstr(a, "error"), b = strstr(b, "error");
   for (int i = 0; i < COMPARED; i++) {
     a += strcspn(a, "abcdefghijklmnopqrstuvwxyz"), b += strcspn(b, "abcdefghijklmnopqrstuvwxyz");
     if (*a != *b) return false;

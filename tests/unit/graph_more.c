@@ -164,7 +164,7 @@ static Val long_sum(Gen *r) {
   if (pick(r, 3) == 0) s = (Shape){2, {n / 5, 5}}, last = ints1(0);
   Val x = g_broadcast(g, tamed(r, g_reduce(g, OP_reduce_max, a, &all)), &s, &none);
   Val i = g_cast(g, g_add(g, OP_iota, NULL, 0, &last, 0, DT_I64, &s), DT_F32);
-  Val y = g_binary(g, OP_add, g_unary(g, OP_sin, times(r, i, 0.37)), x);
+  Val y = g_binary(g, OP_mul, plus(r, g_unary(g, OP_sin, times(r, i, 0.37)), 1.2), plus(r, x, 1.5));
   if (pick(r, 2)) y = plus(r, y, (double)pick(r, 40));
   OpId op = ops[pick(r, COUNT(ops))];
   Val z = g_reduce(g, op, y, &last);

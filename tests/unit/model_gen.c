@@ -122,7 +122,7 @@ static void unary(Gen *g) {
                                       "0.5 * frac($) + tanh($)",
                                       "f32(bit_xor(i32(8 * $), 5) + bit_and(i32(4 * $), 6)) / 16 + tanh($)",
                                       "f32(bit_or(i32(2 * $), 3) - bit_not(i32(3 * $))) / 16 + tanh($)",
-                                      "f32(shift_left(i32(4 * $), 2) - shift_right(i64(64 * $), 3)) / 32 + tanh($)",
+                                      "f32(shift_left(i64(4 * $), 2) - shift_right(i64(64 * $), 3)) / 32 + tanh($)",
                                       "f32(floor_div(i64(9 * $), 4) - mod(i64(7 * $), 3)) / 8 + tanh($)",
                                       "clamp($, -1.25, 1.5) + softplus(tanh($))",
                                       "elu($) - hardswish(0.5 * $)",
