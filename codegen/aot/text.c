@@ -103,7 +103,8 @@ const char *aot_header(const Aot *a) {
             "  %s_BAD_CPU = %d,   /* this CPU lacks instructions the code uses */\n"
             "  %s_NONFINITE = %d, /* %s is NaN or infinite%s */\n"
             "  %s_NO_TILES = %d   /* the system denies this process the CPU's tiles (AMX) */\n};\n\n",
-            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE, step ? "a scalar result" : "the loss",
+            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE,
+            step ? "a scalar result" : "the loss",
             step ? "; no state has changed" : ", as from a label that is no class", P, AOT_NO_TILES);
   sb_printf(&b, "/* Gives every state its initial value. */\nint %s_init(void *arena, uint64_t seed);\n", p);
   sb_printf(&b, "/* Reads the inputs below, writes the results%s. */\nint %s_%s(void *arena);\n\n",

@@ -240,6 +240,19 @@ static Val *filled(Arena *a, int n) {
   return v;
 }
 
+/* Of some values the gradient needs those of all steps, with one axis more. */
+static bool steps_fit(const Back *b) {
+  for (Val v = 0; v < b->l->close; v++) {
+    const Node *n = g_node(b->g, v);
+    if (n->shape.rank < MAX_RANK || !b->ad->active[v] || !of_body(b, v)) continue;
+    diag_error(b->ad->diags, n->loc,
+               "no gradient through a scan over a value of %d axes: all steps of it would have %d", MAX_RANK,
+               MAX_RANK + 1);
+    return false;
+  }
+  return true;
+}
+
 bool autodiff_loop(Autodiff *ad, int loop) {
   Graph *g = ad->g;
   const GraphLoop *l = &ad->loops->loop[loop];
@@ -258,8 +271,9 @@ bool autodiff_loop(Autodiff *ad, int loop) {
             .cotangent = filled(a, n),
             .carry = filled(a, n)};
   Products products = {0};
-  begin(&b);
-  bool ok = body(&b, &products);
+  bool ok = steps_fit(&b);
+  if (ok) begin(&b);
+  ok = ok && body(&b, &products);
   for (Val v = 0; v < l->close && ok; v++) /* carries nobody read in a step */
     if (b.carry[v] >= 0 && b.cotangent[v] < 0)
       b.cotangent[v] = g_fill(g, g_node(g, v)->dt, &g_node(g, v)->shape, 0);

@@ -61,7 +61,9 @@ static void print_case(const Variant *v, uint64_t seed, FILE *f) {
     free(t.text);
     return;
   }
-  uint64_t from = kind == 0 ? GRAPH_GEN_WIDE : v->kind == OF_SPECIAL && kind > 1 ? GRAPH_GEN_SPECIAL : GRAPH_GEN_ALL;
+  uint64_t from = kind == 0                           ? GRAPH_GEN_WIDE
+                  : v->kind == OF_SPECIAL && kind > 1 ? GRAPH_GEN_SPECIAL
+                                                      : GRAPH_GEN_ALL;
   Arena *a = arena_new();
   StrBuf b = {0};
   graph_print(graph_gen(a, from + seed, size), &b);
@@ -155,7 +157,8 @@ static bool still_fails(void *of) {
   return time(NULL) < f->until && !agrees(f->v, f->folder, f->trial, f->draw, why) && alike(why, f->why);
 }
 
-static void keep(const Sweep *s, const Variant *v, uint64_t seed, uint64_t draw, const char *folder, const char *why) {
+static void keep(const Sweep *s, const Variant *v, uint64_t seed, uint64_t draw, const char *folder,
+                 const char *why) {
   enum { LIMIT = 60 };
   char kept[512], line[2048], file[128], trial[128];
   bool model = v->kind == OF_MODEL;
@@ -165,7 +168,8 @@ static void keep(const Sweep *s, const Variant *v, uint64_t seed, uint64_t draw,
   snprintf(kept, sizeof kept, "%s/%s-%llu", s->keep, v->name, (unsigned long long)seed);
   snprintf(line, sizeof line, "cp %s %s%s", file, kept, model ? ".jepa" : ".ir");
   if (system(line)) return;
-  printf("  %s --check %s %llu %s%s\n", s->self, v->name, (unsigned long long)draw, kept, model ? ".jepa" : ".ir");
+  printf("  %s --check %s %llu %s%s\n", s->self, v->name, (unsigned long long)draw, kept,
+         model ? ".jepa" : ".ir");
   Failure f = {v, folder, trial, why, draw, time(NULL) + LIMIT};
   if (!model && case_smaller(file, trial, still_fails, &f)) {
     snprintf(line, sizeof line, "cp %s %s.small.ir", file, kept);
@@ -200,7 +204,8 @@ static void totals(const int *tried, const int *failed) {
 static double cpu_seconds(void) {
   struct rusage r;
   getrusage(RUSAGE_CHILDREN, &r);
-  return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + 1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+  return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+         1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
 }
 
 static int run(const Sweep *s) {
@@ -239,8 +244,8 @@ static int run(const Sweep *s) {
   rmdir(folder);
   for (int i = 0; i < kinds; i++)
     if (tried[i])
-      printf("%-13s %6d tried %4d failed  %.2f s of CPU time each  %s\n", variants[i].name, tried[i], failed[i],
-             spent[i] / tried[i], variants[i].doc);
+      printf("%-13s %6d tried %4d failed  %.2f s of CPU time each  %s\n", variants[i].name, tried[i],
+             failed[i], spent[i] / tried[i], variants[i].doc);
   return bad > 0;
 }
 
@@ -252,14 +257,17 @@ int main(int argc, char **argv) {
   codegen_api.own_process();
   setenv("JEPAC_CACHE", "", 1);
   if (argc == 5 && !strcmp(argv[1], "--check")) return check_file(argv[2], argv[3], argv[4]);
-  if (argc == 4 && !strcmp(argv[1], "--print")) return print_case(find(argv[2]), strtoull(argv[3], NULL, 10), stdout), 0;
+  if (argc == 4 && !strcmp(argv[1], "--print"))
+    return print_case(find(argv[2]), strtoull(argv[3], NULL, 10), stdout), 0;
   for (int i = 1; i < argc; i += 2) {
     const char *value = i + 1 < argc ? argv[i + 1] : "";
     if (!strcmp(argv[i], "--count")) s.count = atoll(value);
     else if (!strcmp(argv[i], "--first")) s.first = atoll(value);
     else if (!strcmp(argv[i], "--only")) s.only = value;
     else if (!strcmp(argv[i], "--keep")) s.keep = value;
-    else return fputs("usage: sweep [--count N] [--first SEED] [--only VARIANT] [--keep DIR]\n", stderr), ST_USAGE;
+    else
+      return fputs("usage: sweep [--count N] [--first SEED] [--only VARIANT] [--keep DIR]\n", stderr),
+             ST_USAGE;
   }
   return run(&s);
 }

@@ -15,7 +15,11 @@ int64_t case_draw(Case *c, int64_t n); /* 0..n-1 */
 
 /* What is wrong, or NULL. A check may end the process. */
 typedef const char *CaseCheck(Case *c);
-typedef enum { OF_MODEL, OF_GRAPH, OF_SPECIAL } CaseKind; /* special: graphs, half of them with numbers of every kind */
+typedef enum {
+  OF_MODEL,
+  OF_GRAPH,
+  OF_SPECIAL
+} CaseKind; /* special: graphs, half of them with numbers of every kind */
 typedef struct {
   const char *name;
   CaseKind kind;

@@ -44,11 +44,13 @@ static const char *verify_graph(Case *c) {
   return s == ST_VERIFY && strstr(case_said(c), "finite differences") ? NULL : failed(c, s);
 }
 
-static const char *bounds(Case *c) { return failed(c, case_jepac(c, "verify %s -q --check-bounds", c->file)); }
+static const char *bounds(Case *c) {
+  return failed(c, case_jepac(c, "verify %s -q --check-bounds", c->file));
+}
 
 static const char *threads(Case *c) {
-  return both(c, "--random --threads 1", ONE_OF(c, "--random --threads 2", "--random --threads 3", "--random --threads 5"),
-              case_same);
+  return both(c, "--random --threads 1",
+              ONE_OF(c, "--random --threads 2", "--random --threads 3", "--random --threads 5"), case_same);
 }
 
 static const char *budget(Case *c) {
@@ -79,8 +81,9 @@ static const char *stages(Case *c) {
 static const char *steps(Case *c) {
   setenv("JEPAC_CACHE", arena_printf(c->a, "%s/cache", c->folder), 1);
   for (int i = 0, n = 2 + (int)case_draw(c, 2); i < 2; i++) {
-    Status s = case_jepac(c, "run %s --entry train_step --random -q --steps %d --params-out %s/%d.safetensors --threads %d",
-                          c->file, n, c->folder, i, 1 + 2 * i);
+    Status s = case_jepac(
+        c, "run %s --entry train_step --random -q --steps %d --params-out %s/%d.safetensors --threads %d",
+        c->file, n, c->folder, i, 1 + 2 * i);
     if (s) return s == ST_NONFINITE ? NULL : failed(c, s);
   }
   return case_same(c, "0.safetensors", "1.safetensors");
@@ -122,8 +125,8 @@ static const char *resume(Case *c) {
   Status s = case_jepac(c, "%s --out %s/a --steps %d --threads 1", common, c->folder, whole);
   if (s) return s == ST_NONFINITE ? NULL : failed(c, s);
   for (int n = part; !s && n < whole; n += 1 + (int)case_draw(c, 3))
-    s = case_jepac(c, "%s --out %s/b --steps %d --threads %d%s", common, c->folder, n, 1 + (int)case_draw(c, 2),
-                   n == part ? "" : " --resume");
+    s = case_jepac(c, "%s --out %s/b --steps %d --threads %d%s", common, c->folder, n,
+                   1 + (int)case_draw(c, 2), n == part ? "" : " --resume");
   if (!s) s = case_jepac(c, "%s --out %s/b --steps %d --threads 1 --resume", common, c->folder, whole);
   return s ? failed(c, s) : case_same(c, "a/checkpoint.safetensors", "b/checkpoint.safetensors");
 }
@@ -134,13 +137,15 @@ const Variant variants[] = {
     {"bounds", OF_SPECIAL, bounds, "kernels between unreadable pages"},
     {"threads", OF_SPECIAL, threads, "bits with 1 and with 2, 3 or 5 threads"},
     {"interp", OF_GRAPH, values_interp, "compiled for one of three processors against interpreted"},
-    {"special", OF_SPECIAL, values_special, "the same over NaN, infinities, denormals, the largest and smallest"},
+    {"special", OF_SPECIAL, values_special,
+     "the same over NaN, infinities, denormals, the largest and smallest"},
     {"budget", OF_MODEL, budget, "within 4K, 16K, 64K of memory"},
     {"conv", OF_MODEL, conv, "direct against Winograd convolutions"},
     {"bf16", OF_MODEL, bf16, "bits in bf16 with 1 and 2 threads"},
     {"steps", OF_MODEL, steps, "bits of optimizer steps: cold cache, warm cache with 3 threads"},
     {"resume", OF_MODEL, resume, "bits of a training and of one that was resumed once or several times"},
-    {"library", OF_MODEL, values_library, "compiled ahead of time against just in time: initial states, steps"},
+    {"library", OF_MODEL, values_library,
+     "compiled ahead of time against just in time: initial states, steps"},
     {"passes", OF_SPECIAL, values_passes, "a random sequence of graph passes, interpreted"},
     {"stages", OF_SPECIAL, stages, "bits of kernels read back from text"},
     {0},

@@ -8,6 +8,7 @@ static const int64_t extents[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17};
 
 void draw_keep(Gen *r, Val v) {
   if (v < 0 || shape_count(shape_of(r, v)) > 20000) return;
+  if (r->path.n && shape_of(r, v)->rank == MAX_RANK) return; /* all steps of it would have one axis more */
   vec_push(r->g->arena, &r->pool, v);
 }
 

@@ -9,9 +9,8 @@
 
 #define COUNT(A) ((int64_t)(sizeof(A) / sizeof *(A)))
 
-static const double numbers[] = {0,    1,    -1,      2,      0.5,     3,    -0.25,
-                                 0.1,  7,    -1.5,    1e-3,   1000,    4096, 0x1p-12,
-                                 -17., 16.5, 1.0 / 3, 1.0625, 0.015625};
+static const double numbers[] = {0,    1,    -1,   2,       0.5,  3,    -0.25,   0.1,    7,       -1.5,
+                                 1e-3, 1000, 4096, 0x1p-12, -17., 16.5, 1.0 / 3, 1.0625, 0.015625};
 const double special_numbers[SPECIAL_NUMBERS] = {
     0,     -0.0,   1,    -1,    INFINITY, -INFINITY, NAN,  3.4028235e38, -3e38, 1.1754944e-38,
     1e-39, -1e-39, 1e20, 1e-20, 1e-38,    0.1,       0.25, 16777217,     3,     -7.5e9};
@@ -33,7 +32,8 @@ const Imm special_integers[SPECIAL_INTEGERS] = {0,
                                                 1000000007};
 
 static double number(Gen *r) {
-  return r->special && pick(r, 2) ? special_numbers[pick(r, SPECIAL_NUMBERS)] : numbers[pick(r, COUNT(numbers))];
+  return r->special && pick(r, 2) ? special_numbers[pick(r, SPECIAL_NUMBERS)]
+                                  : numbers[pick(r, COUNT(numbers))];
 }
 
 static Val times(Gen *r, Val a, double by) { return g_binary(r->g, OP_mul, a, g_fill_like(r->g, a, by)); }
@@ -124,7 +124,8 @@ static Val integers(Gen *r) {
 
 /* A few operators in another type of floats. */
 static Val other_type(Gen *r) {
-  static const OpId two[] = {OP_add, OP_sub, OP_mul, OP_max, OP_min}, one[] = {OP_neg, OP_abs, OP_tanh, OP_relu};
+  static const OpId two[] = {OP_add, OP_sub, OP_mul, OP_max, OP_min},
+                    one[] = {OP_neg, OP_abs, OP_tanh, OP_relu};
   Graph *g = r->g;
   DType dt = pick(r, 3) ? DT_BF16 : DT_F64;
   Val a = any(r), x = g_cast(g, a, dt), y = g_cast(g, tamed(r, draw_like(r, a)), dt);
@@ -188,7 +189,10 @@ static Val loop(Gen *r) {
   Ints path = r->path;
   path.v[path.n++] = graph_new_loop(g);
   int carries = 1 + (int)pick(r, CARRIES);
-  for (int i = 0; i < carries; i++) start[i] = tamed(r, any(r));
+  for (int i = 0; i < carries; i++) {
+    start[i] = tamed(r, any(r));
+    if (shape_of(r, start[i])->rank == MAX_RANK) return -1;
+  }
   r->pool.v = NULL, r->pool.n = r->pool.cap = 0;
   r->path = path;
   for (int i = 0; i < 3; i++) draw_keep(r, outside.pool.v[pick(r, outside.pool.n)]);
@@ -198,7 +202,8 @@ static Val loop(Gen *r) {
   for (int i = 0; i < carries; i++) {
     next[i] = -1;
     for (int k = r->pool.n - 1; k >= 0 && next[i] < 0; k--)
-      if (r->pool.v[k] != carry[i] && shape_eq(shape_of(r, r->pool.v[k]), shape_of(r, carry[i])) && pick(r, 3))
+      if (r->pool.v[k] != carry[i] && shape_eq(shape_of(r, r->pool.v[k]), shape_of(r, carry[i])) &&
+          pick(r, 3))
         next[i] = r->pool.v[k];
     next[i] = next[i] < 0 ? times(r, carry[i], 0.75) : tamed(r, next[i]);
   }
@@ -212,6 +217,7 @@ static Val loop(Gen *r) {
 }
 
 Val draw_more(Gen *r) {
-  static Val (*const kinds[])(Gen *) = {mapped, mapped, mapped, constant, constant, integers, other_type, long_sum, loop};
+  static Val (*const kinds[])(Gen *) = {mapped,   mapped,     mapped,   constant, constant,
+                                        integers, other_type, long_sum, loop};
   return kinds[pick(r, COUNT(kinds))](r);
 }

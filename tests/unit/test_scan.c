@@ -303,7 +303,8 @@ START_TEST(states_around_a_loop) {
   Graph *g;
   ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
   g = passes(g);
-  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n), *b = NEWN(arena, Tensor64, g->outputs.n);
+  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
+           *b = NEWN(arena, Tensor64, g->outputs.n);
   graph_interp(g, in, a, arena, false);
   for (int threads = 1; threads < 3; threads++) {
     jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = threads}, in, b);
@@ -316,11 +317,16 @@ END_TEST
 /* Values rounded to bf16 that leave a loop side by side. */
 START_TEST(rounded_values_leave_a_loop) {
   static const char text[] =
-      "graph g {\n  %0: f32[4,64,64] = arg \"x\"\n  %1: f32[64,64] = arg \"h\"\n  %2: f32[64,64] = arg \"w\"\n"
-      "  %3: f32[64,64] = scan_in %0 {loop=[1]}\n  %4: f32[64,64] = scan_carry %1 {loop=[1], index=[0], steps=[4]}\n"
-      "  %5: f32[64,64] = dot_general %4, %2 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]}\n"
-      "  %6: f32[64,64] = dot_general %3, %2 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]}\n"
-      "  %7: f32[64,64] = dot_general %5, %6 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]}\n"
+      "graph g {\n  %0: f32[4,64,64] = arg \"x\"\n  %1: f32[64,64] = arg \"h\"\n  %2: f32[64,64] = arg "
+      "\"w\"\n"
+      "  %3: f32[64,64] = scan_in %0 {loop=[1]}\n  %4: f32[64,64] = scan_carry %1 {loop=[1], index=[0], "
+      "steps=[4]}\n"
+      "  %5: f32[64,64] = dot_general %4, %2 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], "
+      "rhs_contract=[0]}\n"
+      "  %6: f32[64,64] = dot_general %3, %2 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], "
+      "rhs_contract=[0]}\n"
+      "  %7: f32[64,64] = dot_general %5, %6 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], "
+      "rhs_contract=[0]}\n"
       "  %8: f32[64,64] = scan_next %4, %5\n  %9: f32[4,64,64] = scan_out %6 {loop=[1], steps=[4]}\n"
       "  %10: f32[4,64,64] = scan_out %7 {loop=[1], steps=[4]}\n  return \"a\" %8\n  return \"b\" %9\n"
       "  return \"c\" %10\n}\n";
@@ -329,10 +335,32 @@ START_TEST(rounded_values_leave_a_loop) {
   Graph *g;
   ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
   g = passes(g);
-  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n), *b = NEWN(arena, Tensor64, g->outputs.n);
+  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
+           *b = NEWN(arena, Tensor64, g->outputs.n);
   graph_interp(g, in, a, arena, false);
   jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .bf16 = true}, in, b);
   agree(a, b, g->outputs.n, 2e-2, "in bf16", 0);
+  arena_free(arena);
+}
+END_TEST
+
+/* The gradient keeps the values of all steps: one axis more than any value may have is an error, not a fault. */
+START_TEST(too_many_axes) {
+  static const char text[] =
+      "graph g {\n  %0: f32[2,3] = arg \"x\"\n  %1: f32[1,1,1,1,1,1,1,3] = arg \"h\"\n  %2: f32[3] = scan_in "
+      "%0 {loop=[1]}\n"
+      "  %3: f32[1,1,1,1,1,1,1,3] = scan_carry %1 {loop=[1], index=[0], steps=[2]}\n"
+      "  %4: f32[1,1,1,1,1,1,1,3] = broadcast %2 {dims=[7]}\n  %5: f32[1,1,1,1,1,1,1,3] = mul %3, %4\n"
+      "  %6: f32[1,1,1,1,1,1,1,3] = scan_next %3, %5\n  %7: f32[] = reduce_sum %6 {axes=[0,1,2,3,4,5,6,7]}\n"
+      "  %8: f32[2,3] = grad %7, %0\n  return \"y\" %7\n  return \"g\" %8\n}\n";
+  arena = arena_new();
+  Source src = {"axes.ir", text, strlen(text)};
+  Diags *d = diags_new(arena);
+  Graph *g;
+  ck_assert_int_eq(graph_read(arena, &src, d, &g, 1), 1);
+  ck_assert(!pipeline_graph(arena, g, &(PipelineOptions){.verify_each = true}, d));
+  ck_assert_str_eq(diags_first(d),
+                   "no gradient through a scan over a value of 8 axes: all steps of it would have 9");
   arena_free(arena);
 }
 END_TEST
@@ -347,6 +375,7 @@ int main(void) {
   tcase_add_test(t, what_is_no_loop);
   tcase_add_test(t, states_around_a_loop);
   tcase_add_test(t, rounded_values_leave_a_loop);
+  tcase_add_test(t, too_many_axes);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_NORMAL);
