@@ -46,7 +46,7 @@ typedef struct {
   int64_t jobs;                                                                        /* 0: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
-  const char *precision, *dump_ir, *conv, *tune;
+  const char *precision, *dump_ir, *conv, *gemm, *tune;
   bool check_bounds, checks;
   const char *match;
   const char *data, *out, *log, *progress;
@@ -163,6 +163,9 @@ Status cli_lower(Cli *c, const Graph *g, Program **p);
 Status cli_compile(Cli *c, const Graph *g, Compiled *out);
 Status cli_dump_begin(Cli *c);         /* the folder of --dump-ir */
 Status cli_dump_end(Cli *c, Status s); /* its page; s: of the command, which goes first */
+/* Seconds of each kernel of the program compiled last, for that page. */
+bool cli_dump_wants_times(const Cli *c);
+Status cli_dump_times(Cli *c, const Program *p, const double *seconds);
 
 /* ---- cmd_ir.c ---- */
 /* The graph of an IR file (--entry when there are several). */

@@ -120,11 +120,12 @@ Status cmd_bench(Cli *c) {
   double middle = median(t, n), flops = 0;
   for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
   int64_t rss = peak_memory();
-  if (OPT(c, verbose) || OPT(c, by) || OPT(c, flame)) {
+  if (OPT(c, verbose) || OPT(c, by) || OPT(c, flame) || cli_dump_wants_times(c)) {
     const double *seconds = profile_measure(k.session);
     FILE *f = OPT(c, json) ? stderr : stdout;
     if (OPT(c, by) && !strcmp(OPT(c, by), "module")) profile_print_modules(c, &k, seconds, f);
     else if (OPT(c, verbose) || OPT(c, by)) profile_print_kernels(c, &k, seconds, f);
+    if (cli_dump_wants_times(c) && (s = cli_dump_times(c, k.program, seconds))) return s;
     if (OPT(c, flame) && (s = profile_flame(c, &k, seconds, OPT(c, flame)))) return s;
   }
   if (OPT(c, trace)) {

@@ -273,6 +273,25 @@ static Status interpret(Run *r) {
 }
 
 /* ---- compiled ---- */
+/* Results of an entry may be infinite or not numbers. Where a library had no result for an item it says why. */
+static void explain_results(Run *r, const Compiled *k) {
+  bool calls = false;
+  for (int i = 0; i < k->program->kernel.n; i++) calls |= kernel_explains(&k->program->kernel.v[i]);
+  for (int i = 0; i < k->plan->ntensor && calls; i++) {
+    SessionTensor t = session_tensor_at(k->session, i);
+    if (t.kind != PT_RESULT || !dtype_is_float(t.dt)) continue;
+    int64_t n = shape_count(&t.shape), bad = 0;
+    double *v = NEWN(r->c->arena, double, n + 1);
+    tensors_to_f64(v, t.dt, t.data, n);
+    for (int64_t j = 0; j < n; j++) bad += isnan(v[j]) != 0;
+    if (!bad) continue;
+    diag_warning(r->c->diags, NULL, "%lld of %lld elements of %s are not numbers", (long long)bad,
+                 (long long)n, t.name);
+    if (!r->program) cli_explain_nonfinite(r->c, k);
+    return;
+  }
+}
+
 /* The result `loss`, where it is a scalar; -1: there is none. */
 static int loss_of(const Plan *p) {
   for (int i = 0; i < p->ntensor; i++)
@@ -312,6 +331,7 @@ static Status execute(Run *r, Compiled *k) {
       if (t.kind == PT_RESULT && step == r->steps - 1) push(r, false, t.name, t.dt, &t.shape, t.data);
     }
   }
+  if (!r->train_step) explain_results(r, k);
   StTensor *state = NEWN(c->arena, StTensor, p->ntensor + 1);
   for (int i = 0, n = states_list(k->session, state); i < n; i++) vec_push(c->arena, &r->state, state[i]);
   return check_labels(r, k, NULL, NULL);

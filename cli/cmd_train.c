@@ -462,8 +462,8 @@ static Status begin(Train *t) {
   if ((t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   cli_say(c); /* warnings, before they are hours old */
   if (OPT(c, quiet)) return ST_OK;
-  fprintf(stderr, "%s: %d steps of code, arena %s, compiled in %.2f s; %lld samples, %lld steps",
-          c->opt.arg[0], t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
+  fprintf(stderr, "%s: %d kernels, arena %s, compiled in %.2f s; %lld samples, %lld steps", c->opt.arg[0],
+          t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
           (long long)loader_size(t->loader), (long long)t->total);
   if (c->ranks) fprintf(stderr, "; %d ranks x %d threads", c->ranks->count, session_threads(t->k.session));
   fprintf(stderr, "\n");

@@ -37,6 +37,19 @@ Status cli_dump_begin(Cli *c) {
   return file_make_folder(c->opt.dump_ir, c->diags);
 }
 
+static void dump_program(Cli *c, const Program *p) {
+  if (c->dump && ((Dump *)c->dump)->html) html_dump_program(((Dump *)c->dump)->html, p);
+}
+
+bool cli_dump_wants_times(const Cli *c) { return c->dump && ((const Dump *)c->dump)->html; }
+
+Status cli_dump_times(Cli *c, const Program *p, const double *seconds) {
+  Roof roof;
+  Status s = measure_roof(c, &roof);
+  if (!s) html_dump_times(((Dump *)c->dump)->html, p, seconds, &roof);
+  return s;
+}
+
 Status cli_dump_end(Cli *c, Status s) {
   const Dump *d = c->dump;
   if (!d) return s;
@@ -75,6 +88,8 @@ static void lowering_options(Cli *c, Compiler *k) {
   if (conv)
     while (strcmp(conv, conv_algo_names[k->pipeline.conv]))
       k->pipeline.conv++; /* one of them, as options.c has seen */
+  const char *gemm = OPT(c, gemm);
+  k->pipeline.blas = gemm && !strcmp(gemm, "openblas");
   k->pipeline.max_memory = OPT(c, max_memory) > 0 ? OPT(c, max_memory) : 0;
 }
 
@@ -143,9 +158,13 @@ Graph *cli_passes(Cli *c, const Graph *g, const char *stop_after) {
 }
 
 Status cli_lower(Cli *c, const Graph *g, Program **p) {
-  return compiler_lower(cli_compiler(c, FOR_LOWERING), g, p);
+  Status s = compiler_lower(cli_compiler(c, FOR_LOWERING), g, p);
+  if (!s) dump_program(c, *p);
+  return s;
 }
 
 Status cli_compile(Cli *c, const Graph *g, Compiled *out) {
-  return compiler_build(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), g, out);
+  Status s = compiler_build(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), g, out);
+  if (!s) dump_program(c, out->program);
+  return s;
 }

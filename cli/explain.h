@@ -13,6 +13,7 @@ typedef struct {
   double flops, bytes;
 } Roof;
 Status measure_roof(Cli *c, Roof *r);
+double roof_kernel_seconds(const Program *p, int k, const Roof *r);
 double roof_seconds(const Program *p, const Roof *r);
 Status explain_fusion(Cli *c, const Program *p, Lines *t);
 void put_xml(StrBuf *b, const char *s); /* as text of an XML file */

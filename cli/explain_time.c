@@ -107,6 +107,7 @@ static Status time_product(Cli *c, int64_t n, double *seconds) {
   g_output(g, "c", g_dot(g, a, b, &none, &none, &last, &first), -1);
   Compiler one = *cli_compiler(c, 0);
   one.threads = 1;
+  one.seen = NULL;
   one.pipeline = (PipelineOptions){0};
   Compiled k;
   Status s = compiler_build(&one, g, &k);
@@ -147,14 +148,14 @@ static double times(const Program *p, int k) {
   return n;
 }
 
-static double kernel_bound(const Program *p, int k, const Roof *r) {
+double roof_kernel_seconds(const Program *p, int k, const Roof *r) {
   return times(p, k) *
          fmax(kernel_least_flops(p, &p->kernel.v[k]) / r->flops, p->kernel.v[k].bytes / r->bytes);
 }
 
 double roof_seconds(const Program *p, const Roof *r) {
   double sum = 0;
-  for (int k = 0; k < p->kernel.n; k++) sum += kernel_bound(p, k, r);
+  for (int k = 0; k < p->kernel.n; k++) sum += roof_kernel_seconds(p, k, r);
   return sum;
 }
 
@@ -236,7 +237,7 @@ Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r) {
     double whole = 0;
     for (int i = 0; i < n; i++) share[i].flops *= times(p, k), share[i].bytes *= times(p, k);
     for (int i = 0; i < n; i++) whole += share[i].flops / roof.flops + share[i].bytes / roof.bytes;
-    double bound = kernel_bound(p, k, &roof);
+    double bound = roof_kernel_seconds(p, k, &roof);
     for (int i = 0; i < n; i++) {
       double part = whole > 0 ? (share[i].flops / roof.flops + share[i].bytes / roof.bytes) / whole : 1.0 / n;
       double took = seconds ? seconds[k] * part : 0;

@@ -172,6 +172,14 @@ static void blame_kernel(Search *s, const Kernel *k, int bad) {
   }
 }
 
+/* What a library says against operands that are finite. */
+static void add_reason(Search *s, const Kernel *k) {
+  double **mem = NEWN(s->a, double *, k->nbuf + 1);
+  for (int i = 0; i < k->nbuf - k->nout; i++) mem[i] = read_buffer(s, k->buf[i]);
+  const char *why = kernel_fault(k, mem, s->a);
+  if (why) diag_note(s->c->diags, k->loc, "%s", why);
+}
+
 /* ---- the search ---- */
 /* Does kernel k write what its operands did not hold? */
 static int bad_buffer(Search *s, const Kernel *k) {
@@ -239,6 +247,7 @@ static bool search_kernel(Search *s, int i) {
   bool found = bad >= 0 && kernel_parts(k, NULL) && blame_part(s, k);
   if (bad >= 0 && !found && operands_finite(s, k)) {
     blame_kernel(s, k, bad);
+    add_reason(s, k);
     found = true;
   }
   for (int l = k->in_loop; found && l; l = s->k->program->loop.v[l - 1].parent)

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* strptime */
 #include "cli/run_info.h"
+#include "eval/settings.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,24 +17,14 @@
 enum { DEPTH = 4 };
 
 /* ---- settings ---- */
-static const char *compact(Cli *c, json_t *v) {
-  char *s = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-  const char *text = s ? arena_strdup(c->arena, s) : "?";
-  free(s);
-  size_t n = strlen(text);
-  return n >= 2 && *text == '"' ? arena_strndup(c->arena, text + 1, n - 2) : text;
-}
+typedef struct {
+  Cli *c;
+  RunInfo *r;
+} Into;
 
-static void flatten(Cli *c, RunInfo *r, const char *path, json_t *v) {
-  const char *key;
-  json_t *x;
-  if (json_is_object(v) && json_object_size(v)) {
-    json_object_foreach(v, key, x)
-        flatten(c, r, *path ? arena_printf(c->arena, "%s.%s", path, key) : arena_strdup(c->arena, key), x);
-    return;
-  }
-  RunSetting s = {path, compact(c, v)};
-  vec_push(c->arena, &r->set, s);
+static void take_setting(void *ctx, const char *path, const char *value) {
+  RunSetting s = {path, value};
+  vec_push(((Into *)ctx)->c->arena, &((Into *)ctx)->r->set, s);
 }
 
 const RunSetting *run_setting(const RunInfo *r, const char *path) {
@@ -76,10 +67,10 @@ double series_best(const Series *s, bool highest) {
 static void take_recipe(Cli *c, RunInfo *r, json_t *recipe) {
   json_t *settings = json_object_get(recipe, "settings"), *best = json_object_get(settings, "best");
   static const char *const own[] = {"batch", "epochs", "steps"};
-  flatten(c, r, "", settings);
+  settings_each(c->arena, settings, take_setting, &(Into){c, r});
   for (int i = 0; i < 3; i++) {
     json_t *v = json_object_get(recipe, own[i]);
-    if (json_integer_value(v) > 0) set(c, r, own[i], compact(c, v));
+    if (json_integer_value(v) > 0) set(c, r, own[i], settings_text(c->arena, v));
   }
   const char *model = json_string_value(json_object_get(recipe, "model"));
   r->model = model ? arena_strdup(c->arena, model) : "?";
@@ -105,7 +96,7 @@ static void take_header(Cli *c, RunInfo *r, json_t *h) {
   r->steps = json_integer_value(json_object_get(h, "steps"));
   r->per_epoch = json_integer_value(json_object_get(h, "steps_per_epoch"));
   json_t *seed = json_object_get(h, "seed");
-  if (seed) set(c, r, "seed", compact(c, seed));
+  if (seed) set(c, r, "seed", settings_text(c->arena, seed));
 }
 
 static bool is_locked(Cli *c, const char *folder) {

@@ -31,12 +31,22 @@ void codegen_free(Code *c);
 Status codegen_text(const Program *p, bool assembly, StrBuf *out, Diags *d);
 
 /* ---- ahead of time (aot.c): a library that needs neither jepac nor LLVM ---- */
+typedef struct { /* the value of a state, of the program's type for it */
+  const char *name;
+  const void *data;
+  int64_t bytes;
+} AotWeight;
 typedef struct {
   const char *prefix;                           /* of its C names and files: an identifier */
   const char *function;                         /* "forward": PREFIX_forward runs the program once */
   const char *title;                            /* where it came from, for comments */
   const char *cpu, *triple;                     /* NULL: this machine's */
   bool object, archive, header, llvm, assembly; /* which files; archive: also pkg-config and CMake files */
+  const AotWeight *weight; /* what these states begin with instead of their initial values */
+  int nweight;
+  const char *
+      weights_header; /* they are in a file that begins with this and has them in this order; NULL: in the library */
+  size_t weights_header_size;
 } AotOptions;
 typedef struct {
   const char *name, *data;

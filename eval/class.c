@@ -31,8 +31,14 @@ static void draw_confusion(Eval *e, const double *count) {
                  "for, in % of the "
                  "class.");
   plot_begin(&e->html, SIDE, SIDE + 20);
-  plot_matrix(&e->html, "", "class", "taken for", count, (int)e->classes, 0, 0, SIDE);
+  plot_matrix(&e->html, "", "class", "taken for", e->class_name, count, (int)e->classes, 0, 0, SIDE);
   plot_end(&e->html);
+  sb_printf(&e->html, "<p>");
+  for (int64_t k = 0; k < e->classes; k++) {
+    sb_printf(&e->html, "%s%lld ", k ? ", " : "", (long long)k);
+    plot_text(&e->html, e->class_name[k]);
+  }
+  sb_printf(&e->html, "</p>\n");
 }
 
 Status measure_linear(Eval *e) {
@@ -63,7 +69,7 @@ Status measure_linear(Eval *e) {
     json_array_append_new(rows, eval_numbers(count + i * e->classes, (int)e->classes));
   json_object_set_new(e->json, "class_confusion", rows);
   eval_row(e, "linear probe top-1, %", "%.1f", 100, top1, NMODEL);
-  eval_sizes(e, "linear", "images", e->images[TRAIN].n, e->images[TEST].n, e->size.epochs, NULL);
+  eval_sizes(e, "linear", "images", e->images[TRAIN].n, e->images[TEST].n, linear_epochs(e, e->size.epochs), NULL);
   if (e->classes > 1) draw_confusion(e, count);
   return ST_OK;
 }
@@ -125,7 +131,7 @@ Status measure_aggregate(Eval *e) {
   /* what a view by itself tells: of saccades the published code's "encoder top-1" */
   for (int i = 0; i < ms->n; i++)
     if (ms->v[i] == 1) eval_set(e, "first_view_top1", top1[MEAN][i]);
-  task_sizes(e, "aggregate", e->size.epochs);
+  task_sizes(e, "aggregate", linear_epochs(e, e->size.epochs));
   report_section(
       e, "Classes from M views",
       "Top-1 of a linear probe on what M views of one image or object give; beside the aggregate the plain "

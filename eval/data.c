@@ -134,7 +134,15 @@ static Status open_loader(Eval *e, int part, int64_t views, Reader *r) {
   uint64_t seed = e->info.seed ^ (part == TEST ? 0x74657374ull << 32 : 0);
   const char *folder = part == TEST && e->opt->test_data ? e->opt->test_data : e->data;
   r->loader = loader_open_all(&r->spec, folder, r->batch, seed, part == TRAIN, e->diags, &s);
-  return r->loader ? ST_OK : s;
+  if (!r->loader) return s;
+  if (!e->class_name) {
+    e->class_name = NEWN(e->arena, const char *, e->classes + 1);
+    for (int64_t k = 0; k < e->classes; k++) {
+      const char *name = loader_class(r->loader, k);
+      e->class_name[k] = name ? arena_strdup(e->arena, name) : arena_printf(e->arena, "%lld", (long long)k);
+    }
+  }
+  return ST_OK;
 }
 
 Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffled, int64_t want, Reader *r) {

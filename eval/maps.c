@@ -46,9 +46,11 @@ static void legend(Eval *e) {
   char colour[8];
   if (e->classes > 30) return;
   sb_printf(&e->html, "<p class=\"legend\">class");
-  for (int64_t k = 0; k < e->classes; k++)
-    sb_printf(&e->html, " <span style=\"background:%s\">%lld</span>", plot_colour(colour, k, e->classes),
-              (long long)k);
+  for (int64_t k = 0; k < e->classes; k++) {
+    sb_printf(&e->html, " <span style=\"background:%s\">", plot_colour(colour, k, e->classes));
+    plot_text(&e->html, e->class_name[k]);
+    sb_printf(&e->html, "</span>");
+  }
   sb_printf(&e->html, "</p>\n");
 }
 

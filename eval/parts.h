@@ -22,6 +22,8 @@ typedef struct {
   IntList m_val, path, hidden, path_hidden, retrieval_m;
   int64_t images, test_images, sequences, test_sequences, retrieval_images, retrieval_views, epochs,
       action_epochs, path_epochs, redraw;
+  bool ridge;   /* linear probes are ridge regressions ... */
+  double alpha; /* ... that punish weights by so much */
 } Sizes;
 
 typedef struct Eval Eval;
@@ -59,6 +61,7 @@ typedef struct {
 } Sequences;
 
 typedef struct ProbeCode ProbeCode;
+typedef struct RidgeCode RidgeCode;
 typedef struct Task Task;
 typedef VEC(Task *) Tasks;
 enum { AGGREGATE, MEAN, MEAN_UNTRAINED, NCURVE }; /* of `aggregate` */
@@ -76,6 +79,7 @@ struct Eval {
   Model *model;
   const Recipe *recipe;
   Sizes size;
+  const char **class_name;            /* once a part has been opened: names, or numbers as text */
   int64_t classes, dim, nact, nembed; /* dim: width of an embedding; nact: of an action, 0 none */
   int64_t ntold;                      /* of its components: what the model is told */
   Shape image;                        /* C, H, W */
@@ -90,6 +94,7 @@ struct Eval {
   Images images[NPART];
   Sequences sequences[NPART];
   ProbeCode *probes; /* compiled so far */
+  RidgeCode *ridges;
   Tasks tasks;       /* in the order in which protocols ask for them */
   int64_t streamed[NPART];
   Task *curve[NCURVE][MAX_M], *r2[NR2], *path[NCASE][MAX_M];
@@ -161,6 +166,11 @@ typedef struct {
    layers; NULL for classification. */
 Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidden, int64_t outputs,
                  int64_t epochs, float *prediction);
+/* The same by ridge regression: classes are told apart by regressions on 1 and -1. Of x and y that are standardised. */
+Status ridge_run(Eval *e, const ProbeData *train, const ProbeData *test, int64_t outputs, float *prediction);
+void ridges_close(Eval *e);
+/* Epochs of linear probes: 0 where they are ridge regressions. */
+int64_t linear_epochs(const Eval *e, int64_t epochs);
 /* The code of such a probe, compiled at the first call. */
 Status probe_find(Eval *e, bool classes, int64_t dim, const IntList *hidden, int64_t outputs, ProbeCode **out);
 void probes_close(Eval *e);
@@ -201,7 +211,7 @@ void eval_json(const Eval *e, StrBuf *b); /* all of them, one line a key */
 /* The table for people. NAN is printed as "-". */
 void eval_print(const Eval *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What the figures above were measured on, as a line of the table and under "sizes" of eval.json. train 0:
-   nothing is trained; more: what else is to be said, or NULL. */
+   nothing is trained; epochs 0: by ridge regression; more: what else is to be said, or NULL. */
 void eval_sizes(Eval *e, const char *protocol, const char *what, int64_t train, int64_t test, int64_t epochs,
                 const char *more);
 void eval_heads(const Eval *e, const char *label, const char *const *head, int n);

@@ -72,7 +72,7 @@ Status measure_path(Eval *e) {
     eval_row(e, arena_printf(e->arena, "  %s", case_table[k].label), "%.3f", 1, r2[k], ms->n);
     series[k] = (Series){case_table[k].label, ms->n, m, r2[k], k > 0};
   }
-  task_sizes(e, "path", e->size.path_epochs);
+  task_sizes(e, "path", e->size.path_hidden.n ? e->size.path_epochs : linear_epochs(e, e->size.path_epochs));
   report_section(e, "Path integration",
                  "R2 of the action from the first view to the one after the last, read from the aggregate of "
                  "M views and "

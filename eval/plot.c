@@ -269,8 +269,16 @@ void plot_points(StrBuf *b, const char *title, int64_t n, const float *xy, const
   }
 }
 
-void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *columns, const double *count,
-                 int n, double x, double y, double side) {
+static void put_item(StrBuf *b, const char *what, const char *const *name, int i) {
+  sb_printf(b, "%s %d", what, i);
+  if (!name) return;
+  sb_printf(b, " (");
+  plot_text(b, name[i]);
+  sb_printf(b, ")");
+}
+
+void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *columns,
+                 const char *const *name, const double *count, int n, double x, double y, double side) {
   double left = x + LEFT, top = y + TOP, cell = (side - LEFT - RIGHT) / n;
   put_name(b, left, y + TOP - 16, title);
   for (int i = 0; i < n; i++) {
@@ -281,9 +289,12 @@ void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *col
       double share = count[i * n + k] / sum;
       sb_printf(b,
                 "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#1f5fa8\" "
-                "fill-opacity=\"%.3f\"><title>%s %d, %s %d: %.0f (%.1f %%)</title></rect>\n",
-                left + k * cell, top + i * cell, cell, cell, share, rows, i, columns, k, count[i * n + k],
-                100 * share);
+                "fill-opacity=\"%.3f\"><title>",
+                left + k * cell, top + i * cell, cell, cell, share);
+      put_item(b, rows, name, i);
+      sb_printf(b, ", ");
+      put_item(b, columns, name, k);
+      sb_printf(b, ": %.0f (%.1f %%)</title></rect>\n", count[i * n + k], 100 * share);
       if (cell >= 18 && share >= .005) {
         char text[16];
         snprintf(text, sizeof text, "%.0f", 100 * share);

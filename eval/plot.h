@@ -27,9 +27,10 @@ void plot_lines(StrBuf *b, const Plot *p, double x, double y, double w, double h
 /* Points coloured by group (0..ngroup-1) or, without groups, by value (blue low, red high). */
 void plot_points(StrBuf *b, const char *title, int64_t n, const float *xy, const int64_t *group,
                  int64_t ngroup, const float *value, double x, double y, double w, double h);
-/* count[row][column], shaded and labelled by its share of the row, in %; rows and columns: what they are. */
-void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *columns, const double *count,
-                 int n, double x, double y, double side);
+/* count[row][column], shaded and labelled by its share of the row, in %; rows and columns: what they are; name: of each,
+   under the mouse, or NULL. */
+void plot_matrix(StrBuf *b, const char *title, const char *rows, const char *columns,
+                 const char *const *name, const double *count, int n, double x, double y, double side);
 /* Horizontal bars; second may be NULL, values may be NAN. */
 void plot_bars(StrBuf *b, const char *title, const char *const *name, const double *first,
                const double *second, int n, double x, double y, double w, double h);

@@ -132,12 +132,16 @@ static void standardize(Arena *a, float *train, int64_t n, float *test, int64_t 
 Status probe_run(Eval *e, ProbeData *train, ProbeData *test, const IntList *hidden, int64_t outputs,
                  int64_t epochs, float *prediction) {
   ProbeCode *p;
-  bool classes = train->label;
-  Status s = probe_find(e, classes, train->dim, hidden, outputs, &p);
+  bool classes = train->label, ridge = e->size.ridge && (!hidden || !hidden->n);
+  Status s = ridge ? ST_OK : probe_find(e, classes, train->dim, hidden, outputs, &p);
   if (s) return s;
   Arena *a = arena_new();
   standardize(a, train->x, train->n, test->x, test->n, train->dim);
   if (!classes) standardize(a, train->y, train->n, test->y, test->n, train->ydim);
+  if (ridge) {
+    arena_free(a);
+    return ridge_run(e, train, test, outputs, prediction);
+  }
   fit(a, &p->step, train, epochs);
   session_copy_states(p->forward.session, p->step.session);
   predict(&p->forward, test, outputs, prediction);
@@ -215,6 +219,7 @@ void stream_close(ProbeStream *s) {
 }
 
 void probes_close(Eval *e) {
+  ridges_close(e);
   for (ProbeCode *p = e->probes; p; p = p->next) {
     compiled_free(&p->step);
     compiled_free(&p->forward);

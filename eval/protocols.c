@@ -1,5 +1,6 @@
 /* The protocols: a row each. */
 #include "eval/parts.h"
+#include "ir/lapack.h"
 
 #include <string.h>
 
@@ -11,34 +12,37 @@ typedef struct {
   bool actions;           /* needs data with actions */
   const char *settings;   /* of protocols(...) */
   const char *doc;        /* Markdown */
+  bool openblas;          /* calls it */
 } Protocol;
 
 static const Protocol protocol_table[] = {
-    {"linear", NULL, measure_linear, {NULL, NULL}, false, "images test_images epochs",
-     "top-1 of a linear probe on the encoder's output for the plain images; confusion of classes"},
+    {"linear", NULL, measure_linear, {NULL, NULL}, false, "images test_images epochs probe alpha",
+     "top-1 of a linear probe on the encoder's output for the plain images; confusion of classes", false},
     {"health", NULL, measure_health, {NULL, NULL}, false, "test_images",
      "effective rank (exp of the entropy of the eigenvalues of the covariance of the normalised test "
-     "embeddings); their mean standard deviation times sqrt(D): 1 on a uniform sphere, 0 when collapsed"},
-    {"r2", plan_r2, measure_r2, {NULL, NULL}, true, "sequences test_sequences redraw action_epochs hidden",
+     "embeddings); their mean standard deviation times sqrt(D): 1 on a uniform sphere, 0 when collapsed",
+     true},
+    {"r2", plan_r2, measure_r2, {NULL, NULL}, true, "sequences test_sequences redraw action_epochs hidden probe alpha",
      "R2 of the action between two views, from the concatenation of their embeddings, linear and MLP; R2 of "
-     "a view's own parameters from its embedding; confusion of actions"},
+     "a view's own parameters from its embedding; confusion of actions",
+     false},
     {"retrieval", NULL, measure_retrieval, {"target", "predict"}, true, "retrieval_images retrieval_views retrieval_m",
      "MRR, H@1, H@5: from an image's first view and the action to each other view, that view is predicted "
      "and looked for among all the other views by cosine; equally near ones share their ranks, so a constant "
      "embedding finds by chance. The predictor's loss (1 - cosine) with the true actions, with those of "
      "another image, and with zeros. Beside it SIE's protocol: all views asked for, the first too, each looked "
-     "for among all. `retrieval_m`: the same from the aggregate of so many views, with entries `aggregate` and `lead`"},
-    {"aggregate", plan_aggregate, measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences redraw epochs",
+     "for among all. `retrieval_m`: the same from the aggregate of so many views, with entries `aggregate` and `lead`", false},
+    {"aggregate", plan_aggregate, measure_aggregate, {NULL, NULL}, true, "m_val sequences test_sequences redraw epochs probe alpha",
      "top-1 of a linear probe on the aggregate of M views, on the plain mean of the same views' embeddings, "
-     "and on that mean with an untrained encoder"},
+     "and on that mean with an untrained encoder", false},
     {"path", plan_path, measure_path, {"aggregate", NULL}, true, "path sequences test_sequences redraw path_epochs path_hidden",
      "path integration: R2 of the action that leads from view 1 to view M + 1, from the aggregate of M views "
      "and the embedding of action M; with all embeddings of actions set to zero; with those of the views set "
-     "to zero. For M = 1 the action is given"},
+     "to zero. For M = 1 the action is given", false},
     {"attention", NULL, measure_attention, {"aggregate", "attend"}, true, "m_val test_sequences",
-     "what share of its attention the aggregate gives to each of the most views of `m_val`, in the report with the views"},
+     "what share of its attention the aggregate gives to each of the most views of `m_val`, in the report with the views", false},
     {"maps", NULL, measure_maps, {NULL, NULL}, false, "test_images test_sequences",
-     "principal components of the test samples' embeddings, in the report"},
+     "principal components of the test samples' embeddings, in the report", true},
 };
 enum { NPROTOCOL = sizeof protocol_table / sizeof *protocol_table };
 
@@ -111,6 +115,9 @@ Status protocols_measure(Eval *e) {
     const char *why = (wanted[i] = !asked || in_words(asked, p->name)) ? obstacle(e, p) : NULL;
     if (why && asked) return eval_fail(e, ST_MODEL, "protocol %s cannot be measured: %s", p->name, why);
     wanted[i] = wanted[i] && !why;
+    char missing[200];
+    if (wanted[i] && p->openblas && !lapack_there(missing, sizeof missing))
+      return eval_fail(e, ST_FILE, "protocol %s cannot be measured: %s", p->name, missing);
     if (wanted[i] && p->plan) p->plan(e);
   }
   for (int i = 0; i < NPROTOCOL; i++) {

@@ -85,7 +85,7 @@ static void report_bins(Eval *e, const Bins *b) {
     for (int i = 0; i < BINS; i++) json_array_append_new(rows, eval_numbers(b[d].count + i * BINS, BINS));
     json_array_append_new(all, json_pack("{s:s, s:o, s:o}", "component", e->component[d], "edges",
                                          eval_numbers(b[d].edge, BINS - 1), "counts", rows));
-    plot_matrix(&e->html, e->component[d], "true", "predicted", b[d].count, BINS, d % across * SIDE,
+    plot_matrix(&e->html, e->component[d], "true", "predicted", NULL, b[d].count, BINS, d % across * SIDE,
                 d / across * (SIDE + 16), SIDE);
   }
   plot_end(&e->html);

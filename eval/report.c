@@ -2,6 +2,7 @@
    e->html; this file adds what goes before them. */
 #include "eval/parts.h"
 #include "eval/plot.h"
+#include "eval/settings.h"
 #include "runtime/file.h"
 #include "runtime/png.h"
 
@@ -23,6 +24,8 @@ static const char style[] =
     "img{image-rendering:pixelated;display:block}svg{max-width:100%;height:auto}"
     "pre{font:12px/1.45 ui-monospace,monospace;white-space:pre-wrap;margin:0}"
     ".legend span{color:#fff;padding:1px 7px;border-radius:4px}"
+    "nav a{margin-right:14px}"
+    "table.recipe td{font:12px/1.5 ui-monospace,monospace;white-space:pre-wrap;word-break:break-word}"
     "table{border-collapse:collapse}td{padding:2px 18px 2px 0;font-variant-numeric:tabular-nums}"
     "table.views{margin:0 0 20px;font-size:12px;line-height:1.25}table.views img{margin-bottom:4px}"
     "table.views td{padding:0 10px 0 0;text-align:right;color:#555}table.views td:first-child{text-align:left}";
@@ -157,7 +160,9 @@ static void put_views(Eval *e, StrBuf *b) {
       lo = fminf(lo, x[k]);
       hi = fmaxf(hi, x[k]);
     }
-    sb_printf(b, "<table class=\"views\">\n<tr><td>class %lld", (long long)q->label[i]);
+    int64_t k = q->label[i];
+    sb_printf(b, "<table class=\"views\">\n<tr><td>class ");
+    plot_text(b, k >= 0 && k < e->classes ? e->class_name[k] : "-");
     for (int64_t v = 0; v < shown; v++) {
       sb_printf(b, "<td>");
       report_view(e, b, x + v * pixels, (int)e->image.dim[0], lo, hi, 0);
@@ -187,30 +192,57 @@ static void put_figures(Eval *e, StrBuf *b) {
   sb_printf(b, "</table>\n");
 }
 
+static void put_setting(void *ctx, const char *path, const char *value) {
+  StrBuf *b = ctx;
+  sb_printf(b, "<tr><td>");
+  plot_text(b, path);
+  sb_printf(b, "<td>");
+  plot_text(b, value);
+  sb_printf(b, "\n");
+}
+
 static void put_recipe(Eval *e, StrBuf *b) {
-  json_t *o = json_loads(e->info.recipe, 0, NULL);
-  char *text = o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
-  json_decref(o);
-  if (!text) return;
+  json_t *o = json_loads(e->info.recipe, 0, NULL), *settings = json_object_get(o, "settings");
+  if (!o) return;
   put_section(b, "Recipe", "As resolved when training began.");
-  sb_printf(b, "<pre>");
-  plot_text(b, text);
-  sb_printf(b, "</pre>\n");
-  free(text);
+  sb_printf(b, "<table class=\"recipe\">\n");
+  settings_each(e->arena, settings ? settings : o, put_setting, b);
+  sb_printf(b, "</table>\n");
+  json_decref(o);
+}
+
+/* The page's body with numbers at its headings, and a line of links to them at its beginning. */
+static void put_body(StrBuf *b, const char *body) {
+  static const char heading[] = "<h2>";
+  int n = 0;
+  sb_printf(b, "<nav>");
+  for (const char *p = body; (p = strstr(p, heading)); n++) {
+    p += sizeof heading - 1;
+    sb_printf(b, "<a href=\"#s%d\">%.*s</a> ", n, (int)strcspn(p, "<"), p);
+  }
+  sb_printf(b, "</nav>\n");
+  n = 0;
+  for (const char *next; (next = strstr(body, heading)); body = next + sizeof heading - 1, n++) {
+    sb_put(b, body, (size_t)(next - body));
+    sb_printf(b, "<h2 id=\"s%d\">", n);
+  }
+  sb_put(b, body, strlen(body));
 }
 
 Status eval_report(Eval *e) {
-  StrBuf b = {0};
+  StrBuf b = {0}, body = {0};
   put_head(e, &b);
-  put_cards(e, &b);
-  size_t before = b.n;
-  put_training(e, &b);
-  if (b.n == before) sb_printf(&b, "<section>\n<p>The run has no log.</p>\n");
-  put_views(e, &b);
-  report_saccades(e, &b);
-  if (e->html.s) sb_put(&b, e->html.s, e->html.n);
-  put_figures(e, &b);
-  put_recipe(e, &b);
+  put_cards(e, &body);
+  size_t before = body.n;
+  put_training(e, &body);
+  if (body.n == before) sb_printf(&body, "<section>\n<p>The run has no log.</p>\n");
+  put_views(e, &body);
+  report_saccades(e, &body);
+  if (e->html.s) sb_put(&body, e->html.s, e->html.n);
+  put_figures(e, &body);
+  put_recipe(e, &body);
+  put_body(&b, body.s);
+  sb_free(&body);
   sb_printf(&b, "</section>\n</main>\n</html>\n");
   Status s = file_write(arena_printf(e->arena, "%s/report.html", e->folder), b.s, b.n, e->diags);
   sb_free(&b);

@@ -48,8 +48,9 @@ void eval_sizes(Eval *e, const char *protocol, const char *what, int64_t train, 
   }
   json_object_set_new(o, "train", json_integer(train));
   json_object_set_new(o, "epochs", json_integer(epochs));
-  eval_print(e, "  on %lld training and %lld test %s, %lld epochs%s\n", (long long)train, (long long)test, what,
-             (long long)epochs, more ? more : "");
+  const char *how = epochs ? arena_printf(e->arena, "%lld epochs", (long long)epochs) : "ridge regressions";
+  eval_print(e, "  on %lld training and %lld test %s, %s%s\n", (long long)train, (long long)test, what, how,
+             more ? more : "");
 }
 
 void eval_heads(const Eval *e, const char *label, const char *const *head, int n) {

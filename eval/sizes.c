@@ -39,13 +39,13 @@ static Status parse_list(Eval *e, const char *option, const char *text, IntList 
 /* The settings of protocols(...) (frontend/std/eval.jepa), and what goes before them. */
 static const struct {
   const char *name;
-  bool list;
+  enum { SIZE_COUNT, SIZE_LIST, SIZE_REAL, SIZE_PROBE } kind;
   size_t at, option; /* in Sizes; in EvalOptions, 0: none (its first field is no number) */
   int64_t most;      /* of a list's numbers */
 } setting_table[] = {
-#define LIST(NAME, MOST) {#NAME, true, offsetof(Sizes, NAME), 0, MOST}
-#define COUNT(NAME) {#NAME, false, offsetof(Sizes, NAME), 0, 0}
-#define COUNT_OR(NAME, OPTION) {#NAME, false, offsetof(Sizes, NAME), offsetof(EvalOptions, OPTION), 0}
+#define LIST(NAME, MOST) {#NAME, SIZE_LIST, offsetof(Sizes, NAME), 0, MOST}
+#define COUNT(NAME) {#NAME, SIZE_COUNT, offsetof(Sizes, NAME), 0, 0}
+#define COUNT_OR(NAME, OPTION) {#NAME, SIZE_COUNT, offsetof(Sizes, NAME), offsetof(EvalOptions, OPTION), 0}
     LIST(m_val, MAX_M),
     LIST(path, MAX_M),
     LIST(hidden, 1 << 16),
@@ -61,6 +61,8 @@ static const struct {
     COUNT(action_epochs),
     COUNT(path_epochs),
     COUNT(redraw),
+    {"probe", SIZE_PROBE, 0, 0, 0},
+    {"alpha", SIZE_REAL, offsetof(Sizes, alpha), 0, 0},
 };
 enum { NSETTING = sizeof setting_table / sizeof *setting_table };
 
@@ -73,11 +75,13 @@ static Status decide_sizes(Eval *e) {
     const Setting *s = setting_find(r->eval, r->neval, setting_table[i].name);
     void *at = (char *)z + setting_table[i].at;
     if (!s) bug("protocols(...) has no setting %s", setting_table[i].name);
-    if (setting_table[i].list) {
+    if (setting_table[i].kind == SIZE_PROBE) z->ridge = !strcmp(s->str, "ridge");
+    if (setting_table[i].kind == SIZE_REAL) *(double *)at = s->num;
+    if (setting_table[i].kind == SIZE_LIST) {
       Status bad = take_list(e, s, setting_table[i].most, at);
       if (bad) return bad;
-      continue;
     }
+    if (setting_table[i].kind != SIZE_COUNT) continue;
     size_t option = setting_table[i].option;
     int64_t given = option ? *(const int64_t *)(const void *)((const char *)o + option) : 0;
     *(int64_t *)at = given > 0 ? given : (int64_t)s->num;

@@ -1,7 +1,7 @@
 /* Statistics of embeddings and predictions. */
 #include "eval/stats.h"
+#include "ir/lapack.h"
 #include "runtime/data/quaternion.h"
-#include "runtime/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -38,37 +38,11 @@ void stats_normalize_rows(float *x, int64_t n, int64_t dim) {
   }
 }
 
-/* One rotation that makes m[p][q] zero (Golub and Van Loan, Matrix Computations, 8.5). */
-static void rotate(double *m, int n, int p, int q) {
-  double apq = m[p * n + q];
-  if (apq == 0) return;
-  double theta = (m[q * n + q] - m[p * n + p]) / (2 * apq);
-  double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1)), c = 1 / sqrt(t * t + 1),
-         s = t * c;
-  for (int k = 0; k < n; k++) {
-    double a = m[k * n + p], b = m[k * n + q];
-    m[k * n + p] = c * a - s * b;
-    m[k * n + q] = s * a + c * b;
-  }
-  for (int k = 0; k < n; k++) {
-    double a = m[p * n + k], b = m[q * n + k];
-    m[p * n + k] = c * a - s * b;
-    m[q * n + k] = s * a + c * b;
-  }
-}
-
-void stats_eigenvalues(double *m, int n, double *value) {
-  double trace = 0;
-  for (int i = 0; i < n; i++) trace += fabs(m[i * n + i]);
-  for (int sweep = 0; sweep < 30; sweep++) {
-    double off = 0;
-    for (int p = 0; p < n; p++)
-      for (int q = p + 1; q < n; q++) off += m[p * n + q] * m[p * n + q];
-    if (sqrt(off) <= 1e-12 * trace) break;
-    for (int p = 0; p < n; p++)
-      for (int q = p + 1; q < n; q++) rotate(m, n, p, q);
-  }
-  for (int i = 0; i < n; i++) value[i] = m[i * n + i];
+/* Eigenvalues of a symmetric n x n matrix, increasing, and with vectors behind them the eigenvectors as rows. */
+static void eigen(const double *m, int64_t n, bool vectors, double *out) {
+  LapackSpec s = {.what = vectors ? LAPACK_EIGH : LAPACK_EIGVALSH, .dt = DT_F64, .batch = 1, .m = n, .n = n};
+  int info;
+  lapack_eval(&s, m, NULL, out, &info);
 }
 
 /* The mean of n rows and the sum of products of their differences from it. mean and cov arrive zeroed; row is
@@ -88,7 +62,7 @@ double stats_effective_rank(const float *x, int64_t n, int64_t dim) {
   double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *row = NEWN(a, double, dim), sum = 0,
          entropy = 0;
   scatter_of(x, n, dim, mean, row, cov);
-  stats_eigenvalues(cov, (int)dim, mean);
+  eigen(cov, dim, false, mean);
   for (int64_t d = 0; d < dim; d++) sum += fmax(mean[d], 0);
   for (int64_t d = 0; d < dim; d++) {
     double p = fmax(mean[d], 0) / sum;
@@ -171,50 +145,19 @@ int stats_rank(const float *q, const float *candidate, int n, int right, int64_t
   return rank;
 }
 
-static double length_of(const double *v, int64_t dim) {
-  double sum = 0;
-  for (int64_t d = 0; d < dim; d++) sum += v[d] * v[d];
-  return sqrt(sum);
-}
-
-/* Removes from vector `at` of v its parts along the unit vectors before it, and scales it to length 1; to 0
-   when nothing but rounding is left. */
-static void orthonormalize(double *v, int at, int64_t dim) {
-  double *own = v + at * dim, before = length_of(own, dim);
-  for (int p = 0; p < at; p++) {
-    double along = 0;
-    for (int64_t d = 0; d < dim; d++) along += v[p * dim + d] * own[d];
-    for (int64_t d = 0; d < dim; d++) own[d] -= along * v[p * dim + d];
-  }
-  double length = length_of(own, dim), scale = length > 1e-10 * before ? 1 / length : 0;
-  for (int64_t d = 0; d < dim; d++) own[d] *= scale;
-}
-
-/* Subspace iteration on the covariance (Golub and Van Loan, 7.3), with more vectors than are asked for. */
 void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double *share) {
-  enum { SPARE = 5, ROUNDS = 60 };
   Arena *a = arena_new();
-  int m = (int)(k + SPARE < dim ? k + SPARE : dim);
-  double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *v = NEWN(a, double, m *dim),
-         *w = NEWN(a, double, m *dim), *row = NEWN(a, double, dim), trace = 0;
+  double *mean = NEWN(a, double, dim), *cov = NEWN(a, double, dim *dim), *v = NEWN(a, double, (dim + 1) * dim),
+         *row = NEWN(a, double, dim), trace = 0;
   scatter_of(x, n, dim, mean, row, cov);
   for (int64_t d = 0; d < dim; d++) trace += cov[d * dim + d];
-  Rng r = rng_stream(0, 0x9ca, 0, 0);
-  for (int64_t i = 0; i < m * dim; i++) v[i] = rng_normal(&r);
-  for (int round = 0; round < ROUNDS; round++) {
-    for (int j = 0; j < m; j++)
-      for (int64_t p = 0; p < dim; p++) {
-        w[j * dim + p] = 0;
-        for (int64_t q = 0; q < dim; q++) w[j * dim + p] += cov[p * dim + q] * v[j * dim + q];
-      }
-    memcpy(v, w, (size_t)(m * dim) * sizeof *v);
-    for (int j = 0; j < m; j++) orthonormalize(v, j, dim);
-  }
+  eigen(cov, dim, true, v);
   memset(out, 0, (size_t)(n * k) * sizeof *out);
   for (int j = 0; j < k; j++) {
     share[j] = 0;
-    if (j >= m) continue;
-    double *u = v + j * dim, largest = 0;
+    if (j >= dim) continue;
+    const double *u = v + (dim - j) * dim;
+    double largest = 0;
     for (int64_t d = 0; d < dim; d++)
       if (fabs(u[d]) > fabs(largest)) largest = u[d];
     for (int64_t i = 0; i < n; i++) {

@@ -23,8 +23,6 @@ double stats_r2(const float *prediction, const float *target, int64_t n, int64_t
    near. */
 int stats_rank(const float *q, const float *candidate, int n, int right, int64_t dim, int *ties);
 double stats_cosine(const float *a, const float *b, int64_t dim);
-/* Eigenvalues of a symmetric n x n matrix (destroyed), by cyclic Jacobi rotations. */
-void stats_eigenvalues(double *m, int n, double *value);
 /* Coordinates of the rows along the first k <= 3 principal directions, and the share of the variance along
    each. The largest component of a direction is positive. */
 void stats_pca(const float *x, int64_t n, int64_t dim, int k, float *out, double *share);

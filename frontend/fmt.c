@@ -1,15 +1,25 @@
 /* The formatter of model files. It works on tokens and the gaps between them, so comments and line breaks
    stay where they are: two blanks a level of braces, no blanks at line ends, at most one blank line, one
-   blank after a comma and around = and comparisons, none inside parentheses. Wider gaps are the author's
-   alignment and stay, as does the indentation of lines inside parentheses. */
+   blank after a comma and around = and comparisons, none inside parentheses. A wider gap stays where it aligns a
+   word with one of a line near it, before a comment, and as the indentation of lines inside parentheses. */
 #include "frontend/fmt.h"
 #include "frontend/ast.h"
 
 #include <string.h>
 
+enum { NEAR = 40, FAR = 1000, ROUNDS = 20 }; /* lines; words; how often gaps are looked at again */
+
+typedef struct {
+  int line, column; /* in characters */
+  bool gap;         /* blanks before it, and not at its line's beginning */
+} Place;
+
 typedef struct {
   const Source *src;
   StrBuf *out;
+  const Token *token; /* all of them, their number and their places */
+  int ntoken;
+  const Place *place;
   char open[256]; /* the brackets around, innermost last */
   int nopen;
 } Format;
@@ -22,6 +32,51 @@ static bool any(const Token *t, const char *const *words, int n) {
   return false;
 }
 
+/* ---- alignment ---- */
+/* Of each token; what an empty line parts is not near. */
+static Place *places(Arena *a, const Source *src, const Token *t) {
+  int n = 0, at = 0, line = 0, column = 0;
+  while (t[n].kind != TK_END) n++;
+  Place *p = NEWN(a, Place, n + 1);
+  bool blank = true, start = true;
+  for (int i = 0; i < n; i++) {
+    bool gap = false;
+    for (; at < t[i].begin; at++) {
+      char c = src->text[at];
+      gap = c == ' ';
+      if (c == '\n') {
+        line += blank ? NEAR + 1 : 1;
+        column = 0;
+        blank = start = true;
+        continue;
+      }
+      if (c != ' ' && c != '\t' && c != '\r') blank = false;
+      column += ((unsigned char)c & 0xc0) != 0x80;
+    }
+    p[i] = (Place){line, column, gap && !start};
+    blank = start = false;
+    for (; at < t[i].end; at++) column += ((unsigned char)src->text[at] & 0xc0) != 0x80;
+  }
+  p[n] = (Place){.line = -1};
+  return p;
+}
+
+/* Signs with their like, words with words. */
+static bool alike(const Token *a, const Token *b) {
+  return a->kind == TK_PUNCT || b->kind == TK_PUNCT ? a->kind == b->kind && name_is(a->text, b->text) : true;
+}
+
+/* Is there its like in the same column of a line near token i's? */
+static bool aligned(const Token *t, const Place *p, int n, int i) {
+  for (int way = -1; way <= 1; way += 2)
+    for (int k = i + way; k >= 0 && k < n && (p[k].line - p[i].line) * way <= NEAR && (k - i) * way <= FAR;
+         k += way)
+      if (p[k].line != p[i].line && p[k].column == p[i].column && p[k].gap && alike(&t[i], &t[k]))
+        return true;
+  return false;
+}
+
+/* ---- gaps ---- */
 /* Blanks between two tokens of a line: at least, and exactly when the author left fewer than two. */
 static int blanks_between(const Token *a, const Token *b, int had) {
   static const char *const spaced[] = {"=", "==", "!=", "<=", ">=", "<", ">"}, *const opening[] = {"(", "["},
@@ -79,7 +134,10 @@ static void gap(Format *f, const Token *prev, int from, int to, const Token *nex
   bool goes_on =
       prev && prev->kind == TK_PUNCT && !strchr("{})]", prev->text[0]); /* after = + , and the like */
   if (breaks) put_blanks(f, inside || goes_on ? column : indent(f) - less);
-  else if (prev) put_blanks(f, blanks_between(prev, next, had));
+  else if (prev) {
+    if (had > 1 && !aligned(f->token, f->place, f->ntoken, (int)(next - f->token))) had = 1;
+    put_blanks(f, blanks_between(prev, next, had));
+  }
 }
 
 static bool same_tokens(Arena *a, Diags *d, const Token *was, const StrBuf *out) {
@@ -95,8 +153,9 @@ static bool same_tokens(Arena *a, Diags *d, const Token *was, const StrBuf *out)
 static void format(Arena *a, Diags *d, const Source *src, StrBuf *out) {
   parse_file(a, d, intern_new(a, NULL), src); /* what has no syntax has no layout */
   const Token *t = lex(a, d, intern_new(a, NULL), src), *first = t, *prev = NULL;
-  Format f = {.src = src, .out = out};
-  int at = 0;
+  int n = 0, at = 0;
+  while (t[n].kind != TK_END) n++;
+  Format f = {.src = src, .out = out, .token = t, .ntoken = n, .place = places(a, src, t)};
   for (; t->kind != TK_END; prev = t, t++) {
     gap(&f, prev, at, t->begin, t);
     sb_put(out, src->text + t->begin, (size_t)(t->end - t->begin));
@@ -113,7 +172,16 @@ bool frontend_format(Arena *a, Diags *d, const Source *src, StrBuf *out) {
   jmp_buf trap, **slot = diags_trap(d), *saved = *slot;
   *slot = &trap;
   bool ok = !setjmp(trap);
-  if (ok) format(a, d, src, out);
+  if (ok) {
+    format(a, d, src, out);
+    bool same = false; /* a gap that has become narrow may have been what another was aligned with */
+    for (int round = 0; round < ROUNDS && !same; round++) {
+      Source now = {src->path, arena_strndup(a, out->s ? out->s : "", out->n), out->n};
+      out->n = 0;
+      format(a, d, &now, out);
+      same = out->n == now.len;
+    }
+  }
   *slot = saved;
   return ok;
 }

@@ -1,5 +1,5 @@
 /* The values of cost models and where they come from. "The Xeon": 2 cores of an Intel Xeon (Sapphire Rapids
-   class, AVX-512, 32 KiB L1 and 1 MiB L2 counted a core), November 2026; figures are in docs/performance.md. */
+   class, AVX-512, 32 KiB L1 and 1 MiB L2 counted a core), November 2026; figures are in docs/laboratory.md. */
 #include "ir/cost_model.h"
 
 const CostModel cost_xeon = {

@@ -134,7 +134,8 @@ Status compiler_lower(Compiler *c, const Graph *g, Program **p) {
 
 Status compiler_alone(Compiler *c, const Program *p, Program **alone) {
   Status s = ST_MODEL;
-  PipelineOptions o = {.conv = c->pipeline.conv, .no_chains = true, .lowered = true};
+  PipelineOptions o = {
+      .conv = c->pipeline.conv, .blas = c->pipeline.blas, .no_chains = true, .lowered = true};
   *alone = pipeline_lower(c->arena, p->graph, &p->target, &o, c->diags, &s);
   return *alone ? ST_OK : s;
 }
@@ -151,9 +152,14 @@ Status compiler_resume(Compiler *c, Program *p, const char *stop_after) {
 }
 
 Status compiler_may_run(Compiler *c, const Graph *g) {
-  for (Val v = 0; v < g->node.n && !c->run_extern; v++) {
+  for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
-    if (n->op != OP_extern) continue;
+    char why[200];
+    if (op_table[n->op].kind == KIND_LAPACK && !lapack_there(why, sizeof why)) {
+      diag_error(c->diags, n->loc, "`%s` cannot be computed: %s", op_table[n->op].name, why);
+      return ST_FILE;
+    }
+    if (n->op != OP_extern || c->run_extern) continue;
     diag_error(
         c->diags, n->loc,
         "this calls `%s` of the library %s: allow it with --allow-extern (libjepac: JEPAC_ALLOW_EXTERN)",

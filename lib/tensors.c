@@ -171,7 +171,7 @@ static Status missing_state(Compiler *c, const StFile *f, const char *name, cons
   const char *near = nearest_name(name, have, st_count(f));
   diag_error(c->diags, NULL, "%s lacks '%s': %s", st_path(f), name, type);
   if (near) diag_note(c->diags, NULL, "it has '%s'", near);
-  if (others) diag_note(c->diags, NULL, "%d more are missing", others);
+  if (others) diag_note(c->diags, NULL, "%d more %s missing", others, others == 1 ? "is" : "are");
   return ST_FILE;
 }
 

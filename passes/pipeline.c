@@ -50,6 +50,7 @@ Graph *pipeline_graph(Arena *a, const Graph *in, const PipelineOptions *opt, Dia
 /* ---- lowering passes ---- */
 static LowerOptions lower_options(const PipelineOptions *o, int level) {
   LowerOptions l = {.conv = o->conv,
+                    .blas = o->blas,
                     .lowered = o->lowered,
                     .bf16 = o->bf16,
                     .no_chains = o->no_chains,

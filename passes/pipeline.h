@@ -14,6 +14,7 @@ typedef struct {
   void *watch_ctx;
   bool time_passes;    /* print a table of pass times to stderr */
   ConvAlgo conv;       /* --conv direct|auto */
+  bool blas;           /* --gemm openblas */
   bool lowered;        /* the graph is that of a program: what lowering does to graphs is done */
   bool bf16;           /* --precision bf16 */
   bool no_chains;      /* every kernel by itself: all its results can be looked at in the arena */

@@ -314,24 +314,38 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
   return s;
 }
 
+/* With its length before it and blanks behind it: data begin on a cache line. */
+static char *whole_header(const StTensor *t, int n, const StMeta *meta, int nmeta, size_t *size, Diags *d) {
+  char *text = make_header(t, n, meta, nmeta, d);
+  if (!text) return NULL;
+  size_t len = strlen(text), total = (8 + len + 63) / 64 * 64;
+  char *s = xmalloc(total, "the header of a file");
+  for (int i = 0; i < 8; i++) s[i] = (char)((uint64_t)(total - 8) >> (8 * i));
+  memcpy(s + 8, text, len);
+  memset(s + 8 + len, ' ', total - 8 - len);
+  free(text);
+  *size = total;
+  return s;
+}
+
+char *st_header(const StTensor *t, int n, size_t *size, Diags *d) {
+  return whole_header(t, n, NULL, 0, size, d);
+}
+
 Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d) {
   return st_replace(path, NULL, t, n, meta, nmeta, d);
 }
 
 Status st_replace(const char *path, const char *previous, const StTensor *t, int n, const StMeta *meta,
                   int nmeta, Diags *d) {
-  char *header = make_header(t, n, meta, nmeta, d);
+  size_t size;
+  char *header = whole_header(t, n, meta, nmeta, &size, d);
   if (!header) return ST_FILE;
   NewFile nf;
   Status st = file_begin(&nf, path, d);
   if (st == ST_OK) {
     nf.previous = previous;
-    size_t len = strlen(header), pad = (64 - (8 + len) % 64) % 64; /* data begins on a cache line */
-    uint64_t total = len + pad;
-    unsigned char size[8];
-    for (int i = 0; i < 8; i++) size[i] = (unsigned char)(total >> (8 * i));
-    fwrite(size, 1, 8, nf.f);
-    fprintf(nf.f, "%s%*s", header, (int)pad, "");
+    fwrite(header, 1, size, nf.f);
     for (int i = 0; i < n && !ferror(nf.f); i++) fwrite(t[i].data, 1, (size_t)t[i].bytes, nf.f);
     st = file_commit(&nf, d); /* also reports the writes that failed */
   }

@@ -28,6 +28,8 @@ const StTensor *st_tensor(const StFile *f, int i);
 const StTensor *st_find(const StFile *f, const char *name); /* NULL when absent */
 const char *st_meta(const StFile *f, const char *key);      /* NULL when absent */
 
+/* What the file of these tensors without metadata begins with, for free(); NULL after reporting. */
+char *st_header(const StTensor *t, int n, size_t *size, Diags *d);
 /* Writes atomically (runtime/file.h). */
 Status st_write(const char *path, const StTensor *t, int n, const StMeta *meta, int nmeta, Diags *d);
 /* The same; the file of that name stays as `previous`. */

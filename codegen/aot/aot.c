@@ -275,6 +275,13 @@ static void emit_tensors(Aot *a) {
   LLVMBuildRet(m->b, table);
 }
 
+/* PREFIX_name(): for programs that open the shared library and have no header. */
+static void emit_number(Aot *a, const char *name, int64_t value) {
+  LLVMValueRef f = em_helper(&a->m, arena_printf(a->a, "%s_%s", a->opt->prefix, name), a->m.i64, NULL, 0);
+  LLVMSetLinkage(f, LLVMExternalLinkage);
+  LLVMBuildRet(a->m.b, em_i64(&a->m, value));
+}
+
 /* ---- results ---- */
 static void tune(Aot *a) {
   const char *cpu = a->p->target.cpu;
@@ -311,7 +318,10 @@ static void build(Aot *a) {
   emit_kernels(a, fn);
   emit_function(a, fn);
   aot_emit_init(a);
+  aot_emit_load(a);
   emit_tensors(a);
+  emit_number(a, "arena_size", a->arena_bytes);
+  emit_number(a, "arena_align", TENSOR_ALIGN);
   tune(a);
   em_verify(&a->m);
 }
@@ -332,9 +342,12 @@ void codegen_aot(const Program *p, const AotOptions *given, Arena *arena, AotFil
   if (opt->archive) {
     const char *symbols[] = {arena_printf(arena, "%s_init", opt->prefix),
                              arena_printf(arena, "%s_%s", opt->prefix, opt->function),
-                             arena_printf(arena, "%s_tensors", opt->prefix)};
+                             arena_printf(arena, "%s_tensors", opt->prefix),
+                             arena_printf(arena, "%s_arena_size", opt->prefix),
+                             arena_printf(arena, "%s_arena_align", opt->prefix),
+                             arena_printf(arena, "%s_load", opt->prefix)};
     file[(*n)++] = aot_archive(arena, arena_printf(arena, "lib%s.a", opt->prefix), object.name, object.data,
-                               object.size, symbols, 3);
+                               object.size, symbols, opt->weights_header ? 6 : 5);
     file[(*n)++] = text_file(&a, ".pc", aot_pkgconfig(&a));
     file[(*n)++] = text_file(&a, "Config.cmake", aot_cmake(&a));
   }

@@ -259,6 +259,7 @@ static void emit_state(Aot *a, const PlanTensor *t, LLVMValueRef arena, LLVMValu
   EmitModule *m = &a->m;
   int64_t n = shape_count(&t->shape);
   LLVMValueRef p = em_gep(m, m->i8, arena, em_i64(m, t->offset));
+  if (aot_emit_weight(a, t, p)) return;
   switch (t->init) {
   case INIT_NONE: return; /* zero already */
   case INIT_FILL: {
@@ -301,13 +302,23 @@ static void emit_states(Aot *a, LLVMValueRef arena, LLVMValueRef seed) {
     for (int i = 0; i < p->ntensor; i++) {
       const PlanTensor *t = &p->tensor[i];
       if (t->kind != PT_STATE || done[i]) continue;
-      if (t->init == INIT_COPY && (t->init_from < 0 || !done[t->init_from])) continue;
+      bool given = !a->opt->weights_header && aot_weight(a, t->name);
+      if (t->init == INIT_COPY && !given && (t->init_from < 0 || !done[t->init_from])) continue;
       emit_state(a, t, arena, seed);
       done[i] = progress = true;
     }
   }
   for (int i = 0; i < p->ntensor; i++)
     if (p->tensor[i].kind == PT_STATE && !done[i]) bug("state %s copies no state", p->tensor[i].name);
+}
+
+void aot_emit_copies(Aot *a, LLVMValueRef arena) {
+  for (int i = 0; i < a->plan->ntensor; i++) {
+    const PlanTensor *t = &a->plan->tensor[i];
+    if (t->kind == PT_STATE && t->init == INIT_COPY && !aot_weight(a, t->name) &&
+        aot_weight(a, a->plan->tensor[t->init_from].name))
+      emit_state(a, t, arena, em_i64(&a->m, 0));
+  }
 }
 
 /* Run-time scalars start with these; the caller changes them. */

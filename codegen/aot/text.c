@@ -1,6 +1,7 @@
 /* The text files of a generated library: the C header, pkg-config and CMake files; and the static library's
    container (the System V archive format with its symbol index, man 5 ar). */
 #include "codegen/aot/aot.h"
+#include "codegen/emit/kind.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -14,7 +15,8 @@ static const char *upper(Arena *a, const char *s) {
 }
 
 bool aot_own_name(const char *name) {
-  static const char *const own[] = {"init", "tensors", "tensor", "error"};
+  static const char *const own[] = {"init", "tensors",    "tensor",     "error",
+                                    "load", "arena_size", "arena_align"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (!strcmp(own[i], name)) return true;
   return false;
@@ -54,6 +56,13 @@ static const char *c_type(DType dt) {
   return type[dt];
 }
 
+/* The package that the code calls, or NULL. */
+static const char *library(const Aot *a) {
+  for (int k = 0; k < a->p->kernel.n; k++)
+    if (codegen_kind(&a->p->kernel.v[k])->library) return codegen_kind(&a->p->kernel.v[k])->library;
+  return NULL;
+}
+
 /* ---- the header ---- */
 static void put_accessors(const Aot *a, const char *const *name, PlanTensorKind kind, bool trained,
                           const char *title, StrBuf *b) {
@@ -81,32 +90,50 @@ static const char *take(const Aot *a, StrBuf *b) {
 
 const char *aot_header(const Aot *a) {
   StrBuf b = {0};
-  const char *p = a->opt->prefix, *P = upper(a->a, p), *const *name = c_names(a);
+  const char *p = a->opt->prefix, *P = upper(a->a, p), *const *name = c_names(a), *more = library(a);
+  const char *needs = more ? arena_printf(a->a, ", -lm and -l%s", more) : " and -lm only";
   bool step = a->plan->ncompute < a->plan->nstep;
   sb_printf(
       &b,
-      "/* %s of %s, compiled by jepac. Needs the C library and -lm only.\n\n"
+      "/* %s of %s, compiled by jepac. Needs the C library%s.\n\n"
       "   An arena is %s_ARENA_SIZE bytes at a multiple of %s_ARENA_ALIGN, provided by the caller; it holds\n"
       "   everything, states too, and may be copied and moved between calls. Calls with different arenas "
       "may\n"
       "   run at the same time. %s_init comes first. The functions return 0 or a code of the enum below. "
       "*/\n",
-      a->opt->function, a->opt->title, P, P, p);
+      a->opt->function, a->opt->title, needs, P, P, p);
   sb_printf(&b,
             "#ifndef JEPAC_%s_H\n#define JEPAC_%s_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
             P, P);
-  sb_printf(&b, "#define %s_ARENA_SIZE %lldu\n#define %s_ARENA_ALIGN %du\n\n", P, (long long)a->arena_bytes,
-            P, TENSOR_ALIGN);
+  sb_printf(
+      &b,
+      "#define %s_ARENA_SIZE %lldu\n#define %s_ARENA_ALIGN %du\n"
+      "size_t %s_arena_size(void); /* the same, for what has no header */\nsize_t %s_arena_align(void);\n\n",
+      P, (long long)a->arena_bytes, P, TENSOR_ALIGN, p, p);
   sb_printf(&b,
             "enum {\n  %s_OK = %d,\n  %s_BAD_ARENA = %d, /* null or misaligned */\n"
             "  %s_BAD_CPU = %d,   /* this CPU lacks instructions the code uses */\n"
             "  %s_NONFINITE = %d, /* %s is NaN or infinite%s */\n"
-            "  %s_NO_TILES = %d   /* the system denies this process the CPU's tiles (AMX) */\n};\n\n",
-            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE,
-            step ? "a scalar result" : "the loss",
-            step ? "; no state has changed" : ", as from a label that is no class", P, AOT_NO_TILES);
-  sb_printf(&b, "/* Gives every state its initial value. */\nint %s_init(void *arena, uint64_t seed);\n", p);
+            "  %s_NO_TILES = %d,  /* the system denies this process the CPU's tiles (AMX) */\n"
+            "  %s_NO_FILE = %d,   /* the file of weights cannot be opened */\n"
+            "  %s_BAD_FILE = %d   /* it is not the one this library was compiled for, or could not be read "
+            "*/\n};\n\n",
+            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE, step ? "a scalar result" : "the loss",
+            step ? "; no state has changed" : ", as from a label that is no class", P, AOT_NO_TILES, P, AOT_NO_FILE, P,
+            AOT_BAD_FILE);
+  bool file = a->opt->weights_header;
+  sb_printf(&b, "/* Gives every state its initial value%s. */\nint %s_init(void *arena, uint64_t seed);\n",
+            a->opt->nweight && !file
+                ? arena_printf(a->a, ", %d of them the weights in the library", a->opt->nweight)
+                : "",
+            p);
+  if (file)
+    sb_printf(&b,
+              "/* Reads %d states from %s.safetensors, after init. Where it fails with %s_BAD_FILE the "
+              "states may be of\n"
+              "   neither. */\nint %s_load(void *arena, const char *path);\n",
+              a->opt->nweight, p, P, p);
   sb_printf(&b, "/* Reads the inputs below, writes the results%s. */\nint %s_%s(void *arena);\n\n",
             step ? " and the new states" : "", p, a->opt->function);
   sb_printf(&b,
@@ -116,8 +143,10 @@ const char *aot_header(const Aot *a) {
             "         : code == %s_BAD_CPU   ? \"this CPU lacks instructions the library uses\"\n"
             "         : code == %s_NONFINITE ? \"a result is not finite\"\n"
             "         : code == %s_NO_TILES  ? \"the system denies this process the CPU's tiles (AMX)\"\n"
+            "         : code == %s_NO_FILE   ? \"the file of weights cannot be opened\"\n"
+            "         : code == %s_BAD_FILE  ? \"the file of weights is not this library's\"\n"
             "                                 : \"unknown code\";\n}\n\n",
-            p, P, P, P, P, P);
+            p, P, P, P, P, P, P, P);
   sb_printf(
       &b,
       "/* Every tensor of the arena, row-major. kind: %d input, %d state, %d run-time number, %d result. "
@@ -146,16 +175,16 @@ const char *aot_header(const Aot *a) {
 
 /* ---- build systems: the files are used from the folder they lie in ---- */
 const char *aot_pkgconfig(const Aot *a) {
-  const char *p = a->opt->prefix;
+  const char *p = a->opt->prefix, *more = library(a);
   return arena_printf(
       a->a,
       "prefix=${pcfiledir}\n\nName: %s\nDescription: %s of %s, compiled by jepac\nVersion: 1\n"
-      "Cflags: -I${prefix}\nLibs: -L${prefix} -l%s -lm\n",
-      p, a->opt->function, a->opt->title, p);
+      "%sCflags: -I${prefix}\nLibs: -L${prefix} -l%s -lm\n",
+      p, a->opt->function, a->opt->title, more ? arena_printf(a->a, "Requires: %s\n", more) : "", p);
 }
 
 const char *aot_cmake(const Aot *a) {
-  const char *p = a->opt->prefix;
+  const char *p = a->opt->prefix, *more = library(a);
   return arena_printf(a->a,
                       "# find_package(%s CONFIG); target_link_libraries(... %s::%s)\n"
                       "if(NOT TARGET %s::%s)\n"
@@ -163,9 +192,9 @@ const char *aot_cmake(const Aot *a) {
                       "  set_target_properties(%s::%s PROPERTIES\n"
                       "    IMPORTED_LOCATION \"${CMAKE_CURRENT_LIST_DIR}/lib%s.a\"\n"
                       "    INTERFACE_INCLUDE_DIRECTORIES \"${CMAKE_CURRENT_LIST_DIR}\"\n"
-                      "    INTERFACE_LINK_LIBRARIES m)\n"
+                      "    INTERFACE_LINK_LIBRARIES \"%s%sm\")\n"
                       "endif()\n",
-                      p, p, p, p, p, p, p, p, p, p);
+                      p, p, p, p, p, p, p, p, p, p, more ? more : "", more ? ";" : "");
 }
 
 /* ---- archives ---- */

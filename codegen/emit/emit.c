@@ -10,7 +10,7 @@
 
 /* ---- targets and modules ---- */
 /* Without loop strength reduction: a quarter of code generation's time for nothing here, since the emitters lay
-   out addresses themselves (docs/performance.md). */
+   out addresses themselves (docs/laboratory.md). */
 static void set_options(void) {
   static const char *const options[] = {"jepac", "-disable-lsr"};
   LLVMParseCommandLineOptions(2, options, NULL);

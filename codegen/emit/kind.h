@@ -20,6 +20,8 @@ typedef struct {
   void (*emit_alone)(EmitModule *m, const Program *p, const Kernel *k, const char *symbol);
   /* ... and Step.param as a constant; NULL: the code has none. */
   LLVMValueRef (*constant)(EmitModule *m, const Step *st);
+  /* ... and the package that whoever uses the code needs besides the C library; NULL: none. */
+  const char *library;
 } CodegenKind;
 
 const CodegenKind *codegen_kind(const Kernel *k);

@@ -20,7 +20,7 @@ static bool keeps_denormals(const Program *p, const Kernel *k) {
     f64 |= dt == DT_F64;
     f32 |= dt == DT_F32 || dt == DT_BF16;
   }
-  return kernel_keeps_order(k) || (f64 && !f32);
+  return kernel_keeps_order(k) || kernel_foreign(k) || (f64 && !f32);
 }
 
 /* How k's operands move with the loops that it is in. */

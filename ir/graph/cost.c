@@ -1,4 +1,5 @@
 /* Arithmetic cost of operators: multiplications and additions counted separately, index work not counted. */
+#include "ir/graph/lapack.h"
 #include "ir/graph/ops_impl.h"
 
 double node_flops(const Graph *g, Val v) {
@@ -14,6 +15,10 @@ double node_flops(const Graph *g, Val v) {
   case KIND_SCATTER: return (double)shape_count(b);
   case KIND_COLLECTIVE: return row->flops * out;
   case KIND_EXTERN: return 0; /* unknown */
+  case KIND_LAPACK: {
+    LapackSpec s = lapack_spec(g, n);
+    return (double)s.batch * lapack_flops(&s);
+  }
   case KIND_DOT: {
     double k = 2;
     for (int i = 0; i < n->attr[2].n; i++) k *= (double)a->dim[n->attr[2].v[i]];

@@ -4,6 +4,7 @@
    easy as 1, 2, 3" (2011). */
 #include "ir/graph/collective.h"
 #include "ir/graph/expr.h"
+#include "ir/graph/lapack.h"
 #include "ir/graph/loops.h"
 #include "ir/memory.h"
 
@@ -418,6 +419,13 @@ static void eval_extern(Eval *e) {
   extern_eval(e->n->ext, e->n->nin, dt, count, e->in, e->n->dt, &e->n->shape, e->out);
 }
 
+static void eval_lapack(Eval *e) {
+  LapackSpec s = lapack_spec(e->g, e->n);
+  int info;
+  lapack_eval(&s, e->in[0], e->n->nin > 1 ? e->in[1] : NULL, e->out, &info);
+  round_all(e);
+}
+
 /* Operators with an evaluator of their own; other elementwise rows walk their expression. */
 typedef void EvalFn(Eval *);
 static EvalFn *const eval_fn[OP_COUNT] = {
@@ -439,7 +447,11 @@ static EvalFn *const eval_fn[OP_COUNT] = {
 
 static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool rounds) {
   const Node *n = g_node(g, v);
-  EvalFn *fn = eval_fn[n->op] ? eval_fn[n->op] : op_table[n->op].kind == KIND_MAP ? eval_map : NULL;
+  OpKind kind = op_table[n->op].kind;
+  EvalFn *fn = eval_fn[n->op]        ? eval_fn[n->op]
+               : kind == KIND_MAP    ? eval_map
+               : kind == KIND_LAPACK ? eval_lapack
+                                     : NULL;
   if (!fn) bug("interpreter: operator %s cannot be evaluated", op_table[n->op].name);
   Arena *scratch = arena_new();
   Eval e = {.g = g, .n = n, .out = out, .scratch = scratch, .rounds = rounds};

@@ -93,15 +93,17 @@ static void print_attrs(StrBuf *out, const Node *n) {
   bool imm = op_has_imm(n->op);
   if (na == 0 && !imm) return;
   sb_printf(out, " {");
+  const char *sep = "";
   for (int i = 0; i < na; i++) {
     char name[32];
     if (!n->attr[i].n && op_attr_optional(n->op, i)) continue;
-    sb_printf(out, "%s%s=[", i ? ", " : "", op_attr_name(n->op, i, name));
+    sb_printf(out, "%s%s=[", sep, op_attr_name(n->op, i, name));
+    sep = ", ";
     for (int k = 0; k < n->attr[i].n; k++) sb_printf(out, "%s%lld", k ? "," : "", (long long)n->attr[i].v[k]);
     sb_printf(out, "]");
   }
   if (imm) {
-    sb_printf(out, na ? ", value=" : "value=");
+    sb_printf(out, "%svalue=", sep);
     if (n->imm == (Imm)(double)n->imm || isnan(n->imm)) print_double(out, (double)n->imm);
     else sb_printf(out, "%lld", (long long)n->imm);
   }

@@ -37,5 +37,6 @@ const KindRow kind_extern = {.name = "extern",
                              .nfield = sizeof fields / sizeof *fields,
                              .verify = verify,
                              .keeps_order = true,
+                             .foreign = true,
                              .interp = interp,
                              .error_share = 4e-6};

@@ -202,6 +202,8 @@ void program_chain(const Program *p, int k, int *first, int *last);
 bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out);
 /* Must run in the program's order with others of its kind: it may do what nobody sees. */
 bool kernel_keeps_order(const Kernel *k);
+/* Calls what is not our code. */
+bool kernel_foreign(const Kernel *k);
 /* Bytes that it sends to other processes. */
 double kernel_sent(const Kernel *k);
 
@@ -245,6 +247,9 @@ void kernel_interp(const Program *p, const Kernel *k, double *const *mem, Interp
 /* Operand i holds something else in this interpreter than in generated code: where a convolution keeps packed weights
    or transformed images, the interpreter keeps them as they are. */
 bool kernel_interp_only(const Program *p, const Kernel *k, int i);
+/* Why k has no result of these operands, a sentence in which it names the item of a batch; NULL: no reason known. */
+const char *kernel_fault(const Kernel *k, double *const *mem, Arena *a);
+bool kernel_explains(const Kernel *k); /* it may have one */
 /* How far generated code may be from the interpreter: a share of the result's largest element; whether it rounds to
    bf16 on the way. */
 double kernel_error_share(const Kernel *k);

@@ -52,6 +52,7 @@ typedef struct {
   double (*cut_loss)(const Program *p, const Kernel *k);                      /* NULL: none */
   bool (*reads_in_place)(const Program *p, const Kernel *k, int in, int out); /* NULL: false */
   bool keeps_order;
+  bool foreign; /* not our code: it finds the floating-point mode as everybody else has it */
   double (*sent)(const Kernel *k); /* NULL: 0 */
 
   const char *(*how)(const Program *p, const Kernel *k, const char **why); /* NULL: nothing to say */
@@ -61,8 +62,9 @@ typedef struct {
   bool (*damage)(Kernel *k);                                               /* NULL: false */
 
   void (*interp)(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);
-  bool interp_only_temporaries;         /* kernel_interp_only() of what steps hand on */
-  bool (*rounds_bf16)(const Kernel *k); /* NULL: false */
+  bool interp_only_temporaries; /* kernel_interp_only() of what steps hand on, of workspaces */
+  const char *(*fault)(const Kernel *k, double *const *mem, Arena *a); /* NULL: nothing to say */
+  bool (*rounds_bf16)(const Kernel *k);                                /* NULL: false */
   double error_share;
 } KindRow;
 

@@ -241,6 +241,7 @@ bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out) {
 }
 
 bool kernel_keeps_order(const Kernel *k) { return kind_of(k)->keeps_order; }
+bool kernel_foreign(const Kernel *k) { return kind_of(k)->foreign; }
 
 double kernel_sent(const Kernel *k) { return kind_of(k)->sent ? kind_of(k)->sent(k) : 0; }
 
@@ -252,8 +253,15 @@ void kernel_interp(const Program *p, const Kernel *k, double *const *mem, Interp
 bool kernel_interp_only(const Program *p, const Kernel *k, int i) {
   ContractionPlan own;
   const ContractionStep *st = step_of(p, k, &own);
-  return st && kind_of(k)->interp_only_temporaries && step_operand(st, i) >= CO_TMP0;
+  if (!kind_of(k)->interp_only_temporaries) return false;
+  return st ? step_operand(st, i) >= CO_TMP0 : i < k->nbuf - 1 && i >= k->nbuf - k->nout;
 }
+
+const char *kernel_fault(const Kernel *k, double *const *mem, Arena *a) {
+  return kind_of(k)->fault ? kind_of(k)->fault(k, mem, a) : NULL;
+}
+
+bool kernel_explains(const Kernel *k) { return kind_of(k)->fault != NULL; }
 
 double kernel_error_share(const Kernel *k) { return kind_of(k)->error_share; }
 

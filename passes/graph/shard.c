@@ -384,6 +384,12 @@ static bool do_parted(Shard *s, Val v) {
   case KIND_CONV: return do_conv(s, v);
   case KIND_GATHER: return do_gather(s, v);
   case KIND_SCATTER: return do_scatter(s, v);
+  case KIND_LAPACK: { /* each matrix by itself */
+    Cut c = first_cut(s, n);
+    if (c.axis >= node(s, n->in[0])->shape.rank - 2) return false;
+    do_parts(s, v, c, n->attr, c);
+    return true;
+  }
   default: return false;
   }
 }

@@ -2,6 +2,7 @@
    by kind of operator; and the buffers of values. */
 #include <string.h>
 
+#include "ir/graph/lapack.h"
 #include "passes/lower/lower.h"
 
 int lower_buf(Lower *l, Val v) {
@@ -138,6 +139,39 @@ static Refusal operand_first(Val operand, Val v) {
   return (Refusal){.kind = MUST_STORE, .val = operand, .why = WHY_OPERAND, .other = v};
 }
 
+/* One stride over all batch axes; false: there is none. */
+static bool batch_step(const GemmSpec *s, const int64_t *stride, int64_t *step) {
+  *step = s->nbatch ? stride[s->nbatch - 1] : 0;
+  for (int i = s->nbatch - 2; i >= 0; i--)
+    if (stride[i] != stride[i + 1] * s->batch[i + 1]) return false;
+  return *step >= 0;
+}
+
+/* The product as OpenBLAS can take it. */
+static bool blas_spec(const GemmSpec *s, LapackSpec *b) {
+  *b = (LapackSpec){.what = LAPACK_GEMM,
+                    .dt = s->dt,
+                    .batch = 1,
+                    .m = s->m,
+                    .n = s->n,
+                    .k = s->k,
+                    .a_off = s->a_off,
+                    .b_off = s->b_off};
+  if (s->a16 || s->b16 || s->c16) return false;
+  for (int i = 0; i < s->nbatch; i++) b->batch *= s->batch[i];
+  if (!batch_step(s, s->a_batch, &b->a_step) || !batch_step(s, s->b_batch, &b->b_step)) return false;
+  b->transposed = s->a_k != 1 && s->k > 1;
+  b->b_transposed = s->b_n != 1 && s->n > 1;
+  if ((b->transposed && s->a_m != 1 && s->m > 1) || (b->b_transposed && s->b_k != 1 && s->k > 1))
+    return false;
+  b->lda = b->transposed ? s->a_k : s->a_m;
+  b->ldb = b->b_transposed ? s->b_n : s->b_k;
+  int64_t wide_a = b->transposed ? s->m : s->k, wide_b = b->b_transposed ? s->k : s->n;
+  if ((b->transposed ? s->k : s->m) == 1) b->lda = wide_a; /* one row: no matter how far the next would be */
+  if ((b->b_transposed ? s->n : s->k) == 1) b->ldb = wide_b;
+  return b->lda >= wide_a && b->ldb >= wide_b && !lapack_misfit(b);
+}
+
 static Refusal lower_dot(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   GemmSpec spec = {.dt = n->dt == DT_BF16 ? DT_F32 : n->dt, .c16 = n->dt == DT_BF16}, *s = &spec;
@@ -178,6 +212,12 @@ static Refusal lower_dot(Lower *l, Val v) {
     st *= e;
   }
   s->nbatch = ax[0].batch.n;
+  LapackSpec blas;
+  if (l->opt.blas && blas_spec(s, &blas)) {
+    Kernel k = lapack_kernel(&blas);
+    push_operands(l, &k, (int[]){lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)}, 3, 1, v);
+    return (Refusal){.kind = BUILT};
+  }
   int role[CO_ROLES] = {lower_buf(l, base[0]), lower_buf(l, base[1]), lower_buf(l, v)};
   push_contraction(l, gemm_kernel(s), role, v);
   return (Refusal){.kind = BUILT};
@@ -265,6 +305,21 @@ static Refusal lower_collective(Lower *l, Val v) {
   return (Refusal){.kind = BUILT};
 }
 
+/* ---- linear algebra ---- */
+
+static Refusal lower_lapack(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  LapackSpec s = lapack_spec(l->g, n);
+  Kernel k = lapack_kernel(&s);
+  int64_t work = lapack_work(&s);
+  int buf[LAPACK_PLACES], nbuf = 0;
+  for (int i = 0; i < n->nin; i++) buf[nbuf++] = lower_buf(l, n->in[i]);
+  if (work) buf[nbuf++] = lower_temp(l, n->dt, work);
+  buf[nbuf++] = lower_buf(l, v);
+  push_operands(l, &k, buf, nbuf, 1 + (work > 0), v);
+  return (Refusal){.kind = BUILT};
+}
+
 /* ---- extern ---- */
 
 static Refusal lower_extern(Lower *l, Val v) {
@@ -301,13 +356,11 @@ static void gather_needs(Lower *l, Val v) {
   l->at.nohome[from] = true; /* a gather reads other elements than its kernel has computed so far */
 }
 
-static const OpLowering table[KIND_EXTERN + 1] = {[KIND_SCAN] = {plain_needs, lower_scan},
-                                                  [KIND_DOT] = {dot_needs, lower_dot},
-                                                  [KIND_CONV] = {conv_needs, lower_conv},
-                                                  [KIND_SCATTER] = {plain_needs, lower_scatter},
-                                                  [KIND_COLLECTIVE] = {plain_needs, lower_collective},
-                                                  [KIND_EXTERN] = {plain_needs, lower_extern},
-                                                  [KIND_GATHER] = {gather_needs, NULL}};
+static const OpLowering table[KIND_EXTERN + 1] = {
+    [KIND_SCAN] = {plain_needs, lower_scan},     [KIND_DOT] = {dot_needs, lower_dot},
+    [KIND_CONV] = {conv_needs, lower_conv},      [KIND_SCATTER] = {plain_needs, lower_scatter},
+    [KIND_LAPACK] = {plain_needs, lower_lapack}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
+    [KIND_EXTERN] = {plain_needs, lower_extern}, [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

@@ -8,6 +8,7 @@
 
 typedef struct {
   ConvAlgo conv;
+  bool blas;           /* products by OpenBLAS where it can */
   bool lowered;        /* the graph is that of a program: what passes do to graphs is done */
   bool bf16;           /* precision runs */
   bool ranks;          /* the graph has operators between processes: set when lowering begins */

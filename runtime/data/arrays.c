@@ -59,6 +59,9 @@ Status open_fashion(Opening *o) {
   const char *labels = arena_printf(o->a, "%s-labels-idx1-ubyte", part);
   const char *names[] = {arena_printf(o->a, "%s.gz", images), images, NULL};
   image_shape(o->s, 10, 1, 28);
+  static const char *const clothes[] = {"T-shirt", "trousers", "pullover", "dress", "coat",
+                                        "sandal",  "shirt",    "sneaker",  "bag",   "ankle boot"};
+  o->s->class_name = clothes;
   const char *dir =
       source_folder(o, "Fashion-MNIST", "fashion-mnist", names,
                     "the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, "

@@ -165,6 +165,7 @@ Status open_tiny(Opening *o) {
   if (!list_folder(o, train, true, &classes)) return ST_FILE;
   if (classes.n < 1 || classes.n > 200)
     return source_bad(o, "%s holds %d class folders, expected 200", train, classes.n);
+  o->s->class_name = classes.n == 200 ? classes.v : NULL;
   Status st =
       o->train ? list_classes(o, train, "/images", &classes, &p) : list_annotated(o, dir, &classes, &p);
   if (st == ST_OK) st = take_pictures(o, &p, 64, true, o->train ? train : dir);
@@ -193,6 +194,7 @@ Status open_folder(Opening *o) {
   if (!list_folder(o, train, true, &trained) || !list_folder(o, here, true, &classes)) return ST_FILE;
   if (trained.n != o->s->classes)
     return source_bad(o, "%s holds %d class folders, but classes = %d", train, trained.n, o->s->classes);
+  o->s->class_name = trained.v;
   Status st = list_classes(o, here, "", &classes, &p);
   if (st) return st;
   for (int i = 0; i < classes.n; i++)

@@ -186,6 +186,10 @@ int64_t loader_rows(const Loader *l) { return l->rows; }
 const int64_t *loader_samples(const Loader *l) { return l->sample; }
 const char *loader_name(const Loader *l, int64_t sample) { return l->set.path ? l->set.path[sample] : NULL; }
 
+const char *loader_class(const Loader *l, int64_t k) {
+  return l->set.class_name && k >= 0 && k < l->set.classes ? l->set.class_name[k] : NULL;
+}
+
 /* Samples of an epoch. */
 static int64_t epoch_samples(const Loader *l) { return l->taken ? l->taken : l->set.samples; }
 

@@ -41,6 +41,8 @@ int64_t loader_rows(const Loader *l);
 const int64_t *loader_samples(const Loader *l);
 /* The file or folder of a sample; NULL where the source has none. */
 const char *loader_name(const Loader *l, int64_t sample);
+/* What class k is called; NULL where the source does not say. */
+const char *loader_class(const Loader *l, int64_t k);
 
 /* The next batch is batch number `step` of the run. */
 void loader_seek(Loader *l, int64_t step);

@@ -42,6 +42,7 @@ struct DataSet {
   int64_t features, tokens; /* synthetic: extents of x and tokens */
   float scale[4], shift[4]; /* 0..1 -> normalised: p * scale + shift */
   const int32_t *label;
+  const char *const *class_name; /* NULL: classes have numbers only */
   bool skip_bad;
   int64_t room; /* floats of working memory a fill needs */
   /* false: the sample cannot be read, with the reason. */

@@ -67,9 +67,9 @@ $ sed 's/net(x)/nett(x)/' tiny.jepa > bad.jepa; jepac reduce bad.jepa -- sh -c '
 
 Warnings come before the first step.
 
-$ sed 's/net = Seq/left = 3\n  net = Seq/' tiny.jepa > warned.jepa; jepac train warned.jepa --steps 2 --out warned --progress plain 2>&1 | grep -o -e warning -e 'steps of code'
+$ sed 's/net = Seq/left = 3\n  net = Seq/' tiny.jepa > warned.jepa; jepac train warned.jepa --steps 2 --out warned --progress plain 2>&1 | grep -o -e warning -e 'kernels, arena'
   warning
-  steps of code
+  kernels, arena
 
 The progress bar fits the terminal.
 

@@ -94,7 +94,7 @@ $ jepac ckpt ls nothere
   exit 3
 
 $ printf 'dim   B   \n\n\n\nmodel M(width=3,classes = 2){\n# note\n      net = Linear( width ,classes)   # end\n fn forward(x)=\n     net(x)\n   long = f(1,\n            2)\n }' > ugly.jepa; jepac fmt ugly.jepa
-  dim   B
+  dim B
   
   model M(width = 3, classes = 2) {
     # note

@@ -82,6 +82,28 @@ class SimCLR(Baseline):
         return nt_xent(self.projector(z1), self.projector(z2), self.tau), z1, z2
 
 
+class WMSE(Baseline):
+    """Whitened by the inverse of the Cholesky factor of each part's covariance."""
+
+    def __init__(self, hidden=8, width=2, part=3, shrink=0.25):
+        super().__init__()
+        self.part, self.shrink = part, shrink
+        self.projector = mlp(self.encoder.out, hidden, width)
+
+    def whiten(self, z):
+        parts = []
+        for x in z.split(self.part):
+            cov = torch.cov(x.T)
+            cov = (1 - self.shrink) * cov + self.shrink * torch.eye(len(cov), dtype=x.dtype)
+            parts.append((x - x.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(cov)).T)
+        return torch.cat(parts)
+
+    def forward(self, first, second):
+        z1, z2 = self.views(first, second)
+        p, q = self.whiten(self.projector(z1)), self.whiten(self.projector(z2))
+        return ((F.normalize(p) - F.normalize(q)) ** 2).sum(1).mean(), z1, z2
+
+
 class VICReg(Baseline):
     def __init__(self, hidden=8, invariance=10, variance=10, covariance=1):
         super().__init__()
@@ -296,6 +318,7 @@ def case(seed, model, inputs, returns, **args):
 
 CASES = {
     "simclr": case(49, SimCLR, pair, "loss z1 z2"),
+    "wmse": case(49, WMSE, pair, "loss z1 z2"),
     "vicreg": case(49, VICReg, pair, "loss z1 z2"),
     "vicreg_traj": case(23, VICRegTraj, lambda: {"views": images(BATCH, 3)}, "loss z bend"),
     "sen": case(31, SEN, lambda: pair(3), "loss z1 z2"),

@@ -100,6 +100,90 @@ INTS = [("floor_div(i, j)", lambda a, b: a // b), ("mod(i, j)", lambda a, b: a %
         ("shift_left(i, mod(j, 40))", lambda a, b: a << (b % 40)), ("shift_right(i, mod(j, 40))", lambda a, b: a >> (b % 40))]
 
 
+def positive(*shape):
+    a = rng.normal(size=shape)
+    return a @ np.swapaxes(a, -1, -2) + shape[-1] * np.eye(shape[-1])
+
+
+def even(x, like):
+    """Turns vectors (the last axis of x) so that their signs are those of jepac; like: vectors that turn with them."""
+    size = x.abs()
+    first = (size >= 0.6 * size.max(-1, keepdim=True).values).to(T.int8).argmax(-1, keepdim=True)
+    sign = T.sign(T.gather(x, -1, first)).detach()
+    return x * sign, like * sign
+
+
+def eigh_of(a):
+    w, v = T.linalg.eigh((a + a.mT) / 2)
+    return T.cat([w[..., None, :], even(v.mT, v.mT)[0].mT], -2)
+
+
+def svd_of(a):
+    u, s, v = T.linalg.svd(a, full_matrices=False)
+    v, u = even(v, u.mT)
+    return T.cat([(u.mT * s[..., None, :]).flatten(), s.flatten(), v.flatten()])
+
+
+def qr_of(a):
+    q, r = T.linalg.qr(a)
+    return T.cat([q.flatten(), r.flatten()])
+
+
+MATRICES = [  # expression of a and b, values, reference; derivatives where it has one
+    ("cholesky(a)", positive(2, 5, 5), (1,), lambda a, b: T.linalg.cholesky((a + a.mT) / 2)),
+    ("triangular_solve(a, b)", positive(2, 5, 5), (2, 5, 3), lambda a, b: T.linalg.solve_triangular(a.tril(), b, upper=False)),
+    ("triangular_solve(a, b, upper = true, transposed = true, unit = true)", positive(4, 4), (4, 2),
+     lambda a, b: T.linalg.solve_triangular(a.triu().mT, b, upper=False, unitriangular=True)),
+    ("solve(a, b)", rng.normal(size=(2, 6, 6)), (2, 6, 3), T.linalg.solve), ("solve(a, b)", rng.normal(size=(6, 6)), (6,), T.linalg.solve),
+    ("inverse(a)", rng.normal(size=(2, 5, 5)), (1,), lambda a, b: T.linalg.inv(a)),
+    ("lstsq(a, b)", rng.normal(size=(7, 3)), (7, 2), lambda a, b: T.linalg.lstsq(a, b).solution),
+    ("lstsq(a, b)", rng.normal(size=(3, 7)), (3,), lambda a, b: T.linalg.pinv(a) @ b),
+    ("logdet(a)", positive(3, 4, 4), (1,), lambda a, b: T.logdet(a)), ("det(a)", rng.normal(size=(3, 4, 4)), (1,), lambda a, b: T.linalg.det(a)),
+    ("eigvalsh(a)", positive(2, 5, 5), (1,), lambda a, b: T.linalg.eigvalsh((a + a.mT) / 2)),
+    ("eigh_of(a)", positive(2, 5, 5), (1,), lambda a, b: eigh_of(a)), ("qr_of(a)", rng.normal(size=(6, 4)), (1,), lambda a, b: qr_of(a)),
+    ("qr_of(a)", rng.normal(size=(4, 6)), (1,), lambda a, b: qr_of(a)), ("svd_of(a)", rng.normal(size=(6, 4)), (1,), lambda a, b: svd_of(a)),
+    ("svd_of(a)", rng.normal(size=(4, 6)), (1,), lambda a, b: svd_of(a)),
+]
+PACKED = """
+fn eigh_of(a) {
+  w, v = eigh(a)
+  return concat(unsqueeze(w, -2), v, axis = rank(a) - 2)
+}
+fn flat(x) = reshape(x, [-1])
+fn qr_of(a) {
+  q, r = qr(a)
+  return concat(flat(q), flat(r), axis = 0)
+}
+fn svd_of(a) {
+  u, s, v = svd(a)
+  return concat(flat(u * unsqueeze(s, 0)), s, flat(v), axis = 0)
+}
+"""
+
+
+def check_matrices(jepac, report):
+    for text_, a, bs, reference in MATRICES:
+        b, k = rng.normal(size=bs), len(a.shape)
+        for type_, dt, limit in (("f32", np.float32, 2e-4), ("f64", np.float64, 1e-10)):
+            ta, tb = (T.tensor(x.astype(dt).astype(np.float64), requires_grad=True) for x in (a, b))
+            want = reference(ta, tb)
+            weights = T.tensor(rng.normal(size=want.shape).astype(np.float32).astype(np.float64))
+            (want * weights).sum().backward()
+            text = PACKED.split("fn flat")[0] * (text_ == "eigh_of(a)") + ("fn flat" + PACKED.split("fn flat")[1].split("fn svd_of")[0]) * (text_ == "qr_of(a)")
+            if text_ == "svd_of(a)":
+                text += "fn flat(x) = reshape(x, [-1])\nfn svd_of" + PACKED.split("fn svd_of")[1]
+            text += "model M() { param a: %s%s = 0\n param b: %s%s = 0\n entry f(w: %s%s) { y = %s\n return loss = f32(sum(y * w) + 0 * sum(b)), y } }" % (
+                type_, list(a.shape), type_, list(bs), type_, list(want.shape), text_)
+            for mode in ([], ["--interp"]):
+                out = run(jepac, text, {"w": weights.numpy().astype(dt)}, {"a": a.astype(dt), "b": b.astype(dt)}, ["--grad"] + mode)
+                for name, got, true in (("", out["y"], want.detach()), (" derivative", out["grad.a"], ta.grad), (" derivative by b", out["grad.b"], tb.grad)):
+                    if true is None:
+                        continue
+                    true = true.numpy()
+                    error = np.max(np.abs(got.astype(np.float64) - true)) / max(np.max(np.abs(true)), 1e-300)
+                    report(text_[:40] + " " + type_ + name + (" interpreted" if mode else ""), float(error), limit)
+
+
 def main():
     jepac, bad = os.path.abspath(sys.argv[1]), 0
 
@@ -108,6 +192,7 @@ def main():
         bad += not error <= limit
         print("%-44s %8.3g %s" % (what, error, "" if error <= limit else "WRONG, at most %g" % limit))
 
+    check_matrices(jepac, report)
     for name, values, reference, limit in UNARY:
         for dt, most in ((np.float32, limit), (np.float64, 1e-3 + 0 * limit)):
             x = values.astype(dt)

@@ -48,6 +48,7 @@ int jit_run_ranks(Arena *a, const Graph *g, const JitRun *how, Ranks *ranks, con
   if (!target_named(how->cpu, &t)) bug("jit_run: cpu %s", how->cpu);
   PipelineOptions po = {.verify_each = true,
                         .bf16 = how->bf16,
+                        .blas = how->blas,
                         .conv = how->conv,
                         .no_chains = how->chain_bytes < 0,
                         .chain_bytes = how->chain_bytes > 0 ? how->chain_bytes : 0};

@@ -11,6 +11,7 @@ typedef struct {
   ConvAlgo conv;
   int64_t chain_bytes; /* PipelineOptions; -1: no chains */
   bool bf16;
+  bool blas; /* --gemm openblas */
 } JitRun;
 
 /* g has been through pipeline_graph. in: as graph_interp. out[i]: values of g's outputs as doubles; state

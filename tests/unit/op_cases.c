@@ -361,6 +361,48 @@ static Val build_reduce_scatter(Graph *g, int which) { return build_rank(g, OP_r
 static Val build_rank_part(Graph *g, int which) { return build_rank(g, OP_rank_part, which); }
 static Val build_all_gather(Graph *g, int which) { return build_rank(g, OP_all_gather, which); }
 
+/* ---- linear algebra ---- */
+static const struct {
+  DType dt;
+  Shape shape;
+} square_cases[] = {{DT_F32, S(4, 4)}, {DT_F64, S(2, 3, 3)}, {DT_F64, S(1, 1)}, {DT_F64, S(7, 7)}},
+  matrix_cases[] = {
+      {DT_F32, S(4, 4)}, {DT_F64, S(2, 5, 3)}, {DT_F64, S(3, 5)}, {DT_F64, S(1, 3)}, {DT_F32, S(2, 1)}};
+#define SQUARE(NAME, OP)                                                                                     \
+  static Val build_##NAME(Graph *g, int which) {                                                             \
+    return g_unary(g, OP, arg(g, "a", square_cases[which].dt, &square_cases[which].shape));                  \
+  }
+SQUARE(cholesky, OP_cholesky)
+SQUARE(slogdet, OP_slogdet)
+SQUARE(eigh, OP_eigh)
+SQUARE(eigvalsh, OP_eigvalsh)
+static Val build_svd(Graph *g, int which) {
+  return g_unary(g, OP_svd, arg(g, "a", matrix_cases[which].dt, &matrix_cases[which].shape));
+}
+static Val build_qr(Graph *g, int which) {
+  return g_unary(g, OP_qr, arg(g, "a", matrix_cases[which].dt, &matrix_cases[which].shape));
+}
+
+static const struct {
+  DType dt;
+  Shape a, b, rows; /* rows: right-hand sides of solve */
+  Ints flag[3];
+} solve_cases[] = {{DT_F32, S(4, 4), S(4, 3), S(3, 4), {{0}}},
+                   {DT_F64, S(2, 3, 3), S(2, 3, 1), S(2, 1, 3), {I(1), {0}, {0}}},
+                   {DT_F64, S(5, 5), S(5, 2), S(2, 5), {{0}, I(1), I(1)}},
+                   {DT_F64, S(3, 3), S(3, 4), S(4, 3), {I(1), I(1), I(0)}},
+                   {DT_F64, S(1, 1), S(1, 1), S(1, 1), {{0}, {0}, I(1)}}};
+static Val build_triangular(Graph *g, int which) {
+  DType dt = solve_cases[which].dt;
+  Val in[] = {arg(g, "a", dt, &solve_cases[which].a), arg(g, "b", dt, &solve_cases[which].b)};
+  return g_add(g, OP_triangular_solve, in, 2, solve_cases[which].flag, 0, DT_NONE, NULL);
+}
+static Val build_solve(Graph *g, int which) {
+  DType dt = solve_cases[which].dt;
+  Val in[] = {arg(g, "a", dt, &solve_cases[which].a), arg(g, "b", dt, &solve_cases[which].rows)};
+  return g_add(g, OP_solve, in, 2, &solve_cases[which].flag[1], 0, DT_NONE, NULL);
+}
+
 /* bcopy(from, to, bytes) of the C library copies a bool array */
 static Val build_extern(Graph *g, int which) {
   (void)which;
@@ -409,6 +451,14 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_reduce_scatter] = {3, build_reduce_scatter},
     [OP_rank_part] = {3, build_rank_part},
     [OP_all_gather] = {3, build_all_gather},
+    [OP_cholesky] = {COUNT(square_cases), build_cholesky},
+    [OP_triangular_solve] = {COUNT(solve_cases), build_triangular},
+    [OP_solve] = {COUNT(solve_cases), build_solve},
+    [OP_slogdet] = {COUNT(square_cases), build_slogdet},
+    [OP_eigh] = {COUNT(square_cases), build_eigh},
+    [OP_eigvalsh] = {COUNT(square_cases), build_eigvalsh},
+    [OP_svd] = {COUNT(matrix_cases), build_svd},
+    [OP_qr] = {COUNT(matrix_cases), build_qr},
     [OP_extern] = {1, build_extern},
 };
 
@@ -440,7 +490,17 @@ typedef struct {
   const Node *under_test;
   int64_t bound;         /* indices lie below */
   int64_t *order, drawn; /* a permutation for well separated values */
+  const Shape *shape;
 } Draw;
+
+/* Positive definite, with eigenvalues apart. */
+static double draw_matrix(const Draw *d, uint64_t k, double u, double z) {
+  int rank = d->shape->rank;
+  uint64_t rows = (uint64_t)d->shape->dim[rank - 2], cols = (uint64_t)d->shape->dim[rank - 1];
+  if (d->stream) return z; /* right-hand sides */
+  uint64_t row = k / cols % rows;
+  return 0.5 * u - 0.25 + (row == k % cols ? 1.5 * (double)(row + 1) : 0);
+}
 
 static double draw_float(Draw *d, uint64_t k) {
   const char *sample = op_table[d->under_test->op].sample;
@@ -451,6 +511,7 @@ static double draw_float(Draw *d, uint64_t k) {
   if (!strcmp(sample, "unit")) return 1.8 * u - 0.9;
   if (!strcmp(sample, "away0")) return z < 0 ? z - 0.1 : z + 0.1;
   if (!strcmp(sample, "above1")) return 1.2 + 1.8 * u;
+  if (!strcmp(sample, "matrix")) return draw_matrix(d, k, u, z);
   if (!strcmp(sample, "distinct")) return 0.125 * (double)d->order[d->drawn++] - 3;
   bug("operator %s: unknown sample \"%s\"", op_table[d->under_test->op].name, sample);
 }
@@ -487,6 +548,7 @@ void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in) {
     int64_t count = shape_count(&n->shape);
     in[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
     d.stream = 2u * (uint32_t)i;
+    d.shape = &n->shape;
     for (int64_t k = 0; k < count; k++) {
       double x = draw(&d, &g->inputs.v[i], n->dt, (uint64_t)k);
       in[i].v[k] = dtype_is_int(n->dt) ? int_cell(n->dt, (int64_t)x) : x;

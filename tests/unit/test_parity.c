@@ -34,6 +34,7 @@ static const char *const cases[] = {
     "zoo_resnet50",
     "zoo_vit_s",
     "zoo_gpt2",
+    "wmse",
     "seq_jepa_transformer",
     "seq_jepa_predictor",
     "seq_jepa_neither",

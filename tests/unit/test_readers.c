@@ -303,6 +303,9 @@ START_TEST(image_folders) {
   ck_assert_ptr_nonnull(l);
   ck_assert_int_eq(next(l), ST_OK);
   ck_assert(label[0] == 0 && label[1] == 1);
+  ck_assert_str_eq(loader_class(l, 0), "cat");
+  ck_assert_str_eq(loader_class(l, 1), "dog");
+  ck_assert_ptr_null(loader_class(l, 2));
   uint8_t *want = smooth(20, 20, 50), *wide = smooth(90, 60, 10);
   for (int i = 0; i < 1200; i++) /* PNG keeps every bit */
     ck_assert_float_eq_tol(image[1200 + i], want[i % 400 * 3 + i / 400] / 255.0f, 1e-6);
