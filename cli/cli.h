@@ -43,6 +43,7 @@ typedef struct {
   NameValue set[MAX_SET];
   int nset;
   int64_t seed, threads, epochs, steps, max_memory, rank_timeout;                      /* -1: not given */
+  int64_t ranks;                                                                       /* 0: not given */
   int64_t jobs;                                                                        /* 0: not given */
   int64_t objects, views, size, classes;                                               /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
@@ -51,7 +52,7 @@ typedef struct {
   const char *match;
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
-  const char *csv, *tensorboard_to;
+  const char *csv, *tensorboard_to, *shard, *network;
   const char *only, *prefix, *name;
   const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
@@ -188,6 +189,7 @@ void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, dou
 
 /* ---- ranks.c: where this program is one of several ---- */
 Status cli_ranks_start(Cli *c); /* c->ranks */
+Status cli_ranks_told(Cli *c);  /* --ranks: as if it were, for a look at one's step */
 /* Every rank comes here with the status of what all have just done and leaves with the worst. */
 Status cli_ranks_settle(Cli *c, Status s);
 /* Every rank must have the same number; all leave alike. */

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "cli/trace.h"
+#include "lib/ranks.h"
 #include "runtime/metrics.h"
 #include "runtime/rng.h"
 
@@ -46,6 +47,7 @@ static int by_value(const void *a, const void *b) {
 static const Graph *without_norm(Arena *a, const Graph *g) {
   Graph *bare = graph_new(a, g->name);
   bare->precision = g->precision;
+  bare->ranks = g->ranks;
   for (Val v = 0; v < g->node.n; v++) g_copy_node(bare, g, v, g_node(g, v)->in);
   for (int i = 0; i < g->outputs.n; i++)
     if (strcmp(g->outputs.v[i].name, "grad_norm"))
@@ -65,6 +67,7 @@ static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint32_t c
   Compiled bare;
   Status s = cli_compile(c, without_norm(c->arena, g), &bare);
   if (s) return s;
+  session_ranks(bare.session, c->ranks);
   compiled_init(&bare, seed);
   fill_inputs(bare.session, classes, seed);
   double *with = NEWN(c->arena, double, n), *without = NEWN(c->arena, double, n),
@@ -87,36 +90,60 @@ static Status bench_checks(Cli *c, const Graph *g, Compiled *checked, uint32_t c
   compiled_free(&bare);
   if (s) return cli_fail(c, s, "the step is not finite on random inputs: the check cannot be timed");
   double base = median(without, n);
+  if (c->ranks && c->ranks->rank) return ST_OK;
   printf("checks      %.4f ms with them, %.4f ms without: %+.2f %% (median of %lld differences %+.4f ms)\n",
          median(with, n) * 1e3, base * 1e3, 100 * (median(with, n) / base - 1), (long long)n,
          median(more, n) * 1e3);
   return ST_OK;
 }
 
+static Status prepare(Cli *c, const Recipe **recipe, const Graph **g, Compiled *k) {
+  Model *m;
+  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
+  if (s) return s;
+  *recipe = cli_recipe(c, m);
+  s = cli_model_graph(c, m, *recipe ? "train_step" : NULL, g);
+  return s ? s : cli_compile(c, *g, k);
+}
+
+/* Images a second of all ranks, and the share of the time that they wait for each other. */
+static void print_ranks(const Cli *c, const Recipe *recipe, const Session *s, double step, double seconds) {
+  const Ranks *r = c->ranks;
+  printf("ranks       %d x %d threads", r->count, session_threads(s));
+  if (recipe) printf(", %.0f samples/s", (double)(recipe->batch * recipe->parts) / step);
+  printf("; %.1f %% of the time between ranks\n", 100 * (r->waited + r->awaited) / seconds);
+}
+
 Status cmd_bench(Cli *c) {
   double start = now_seconds();
   int64_t n = OPT(c, steps) < 0 ? 20 : OPT(c, steps);
   if (n < 1) return cli_fail(c, ST_USAGE, "--steps needs at least 1");
-  Model *m;
-  Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
+  Status s = cli_ranks_start(c);
   if (s) return s;
-  const Recipe *recipe = cli_recipe(c, m);
-  const Graph *g;
-  if ((s = cli_model_graph(c, m, recipe ? "train_step" : NULL, &g))) return s;
-  Compiled k;
-  if ((s = cli_compile(c, g, &k))) return s;
+  if (c->ranks && (OPT(c, by) || OPT(c, flame) || OPT(c, verbose)))
+    return cli_fail(c, ST_USAGE, "--by, --flame and --verbose run kernels one by one: without other ranks");
+  const Recipe *recipe = NULL;
+  const Graph *g = NULL;
+  Compiled k = {0};
+  if ((s = cli_ranks_settle(c, prepare(c, &recipe, &g, &k)))) return s;
+  if (c->ranks) ranks_choose_beside(c->ranks, session_threads(k.session));
+  session_ranks(k.session, c->ranks);
+  bool first_rank = !c->ranks || c->ranks->rank == 0;
   uint64_t seed = cli_seed(c, recipe);
   uint32_t classes = data_classes(recipe);
   compiled_init(&k, seed);
   fill_inputs(k.session, classes, seed);
-  double *t = NEWN(c->arena, double, n), first = 0;
+  double *t = NEWN(c->arena, double, n), first = 0, timed = 0;
   for (int64_t i = -1; i < n; i++) {
     tensors_set_number(k.session, "step", i + 1);
+    if (i == 0 && c->ranks) ranks_forget_times(c->ranks);
     double begin = now_seconds();
+    if (!i) timed = begin;
     session_run(k.session, 0, k.plan->nstep);
     if (i < 0) first = now_seconds() - start;
     else t[i] = now_seconds() - begin;
   }
+  timed = now_seconds() - timed;
   double middle = median(t, n), flops = 0;
   for (int i = 0; i < k.plan->nstep; i++) flops += k.plan->step[i].flops;
   int64_t rss = peak_memory();
@@ -135,9 +162,11 @@ Status cmd_bench(Cli *c) {
       trace_step(trace, n + i);
       session_run(k.session, 0, k.plan->nstep);
     }
-    if ((s = trace_write(trace, OPT(c, trace)))) return s;
+    if ((s = cli_ranks_settle(c, trace_write(trace, OPT(c, trace))))) return s;
   }
-  if (OPT(c, json)) {
+  if (!first_rank) {
+    (void)OPT(c, json);
+  } else if (OPT(c, json)) {
     printf("{\"step_min_s\": %.9g, \"step_median_s\": %.9g, \"first_step_s\": %.9g, \"compile_s\": %.9g, "
            "\"peak_rss_bytes\": %lld, "
            "\"arena_bytes\": %lld, \"flops\": %.17g}\n",
@@ -149,6 +178,7 @@ Status cmd_bench(Cli *c) {
     printf("memory      peak %s, arena %s, scratch %s a thread\n", human_bytes(c->arena, rss),
            human_bytes(c->arena, k.plan->arena_bytes), human_bytes(c->arena, k.plan->scratch_bytes));
     printf("work        %sFLOP a step\n", human_count(c->arena, flops));
+    if (c->ranks) print_ranks(c, recipe, k.session, middle, timed);
   }
   if (OPT(c, checks)) s = bench_checks(c, g, &k, classes, seed, n);
   compiled_free(&k);

@@ -14,6 +14,9 @@ static void timed(void *ctx, const char *protocol, double seconds) {
 
 Status cmd_eval(Cli *c) {
   (void)OPT(c, set);
+  Status s = cli_ranks_start(c);
+  if (s) return s;
+  bool first = !c->ranks || c->ranks->rank == 0;
   EvalOptions o = {.protocols = OPT(c, protocols),
                    .m_val = OPT(c, m_val),
                    .images = OPT(c, train_images),
@@ -25,12 +28,14 @@ Status cmd_eval(Cli *c) {
                    .test_data = OPT(c, test_data),
                    .export_to = OPT(c, export_to),
                    .best = OPT(c, best),
-                   .keep = true,
-                   .print = OPT(c, json) ? NULL : print,
-                   .timed = OPT(c, verbose) ? timed : NULL};
+                   .ranks = c->ranks,
+                   .keep = first,
+                   .print = OPT(c, json) || !first ? NULL : print,
+                   .timed = OPT(c, verbose) && first ? timed : NULL};
   StrBuf json = {0};
-  Status s = eval_run(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), c->opt.arg[0], &o, &json);
-  if (!s && OPT(c, json)) fputs(json.s, stdout);
+  s = eval_run(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), c->opt.arg[0], &o, &json);
+  s = cli_ranks_settle(c, s);
+  if (!s && OPT(c, json) && first) fputs(json.s, stdout);
   sb_free(&json);
   return s;
 }

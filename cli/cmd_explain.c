@@ -178,9 +178,12 @@ Status cmd_explain(Cli *c) {
   if (modes > 1) return cli_fail(c, ST_USAGE, "--memory, --time and --fusion exclude each other");
   if (OPT(c, out) && !OPT(c, memory)) return cli_fail(c, ST_USAGE, "-o is the picture of --memory");
   if (OPT(c, trace) && !OPT(c, time)) return cli_fail(c, ST_USAGE, "--trace belongs to --time");
+  if (OPT(c, network) && (!OPT(c, time) || OPT(c, ranks) < 2))
+    return cli_fail(c, ST_USAGE, "--network goes with --time and --ranks, of 2 or more");
   Program *p = NULL;
   const Recipe *r = NULL;
-  Status s;
+  Status s = cli_ranks_told(c);
+  if (s) return s;
   if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], true, &p))) return s;
   if (!p && (s = subject_program(c, true, &p, &r))) return s;
   if (OPT(c, trace) && !access(OPT(c, trace), R_OK) &&
@@ -196,7 +199,10 @@ Status cmd_explain(Cli *c) {
     return cli_fail(c, ST_USAGE,
                     "a dump does not hold the paths of modules: --by module needs the model file");
   Lines *t = modules ? lines_new_modules(c->arena) : lines_new(c->arena);
-  if (OPT(c, time)) return explain_time(c, p, t, r);
+  if (OPT(c, time)) {
+    s = explain_time(c, p, t, r);
+    return s || !OPT(c, network) ? s : explain_ranks(c, p, r);
+  }
   if (OPT(c, fusion)) return explain_fusion(c, p, t);
   if (OPT(c, memory)) return explain_memory(c, p, t);
   if ((s = explain_memory(c, p, t))) return s;

@@ -145,7 +145,8 @@ Status cmd_ir(Cli *c) {
   if (after && !lowering && !pass_find(after)) return unknown_pass(c, after);
   const Graph *g;
   Program *p = NULL;
-  Status s;
+  Status s = cli_ranks_told(c);
+  if (s) return s;
   if (cli_has_suffix(c->opt.arg[0], ".ir") && (s = cli_read_program(c, c->opt.arg[0], OPT(c, stage), &p)))
     return s;
   if (p && !OPT(c, stage) && (!after || lowering)) stage = "kernels";

@@ -39,10 +39,12 @@ typedef struct {
   CheckpointInfo info, old;                /* of this run, and of the checkpoint it goes on from */
   StFile *checkpoint;                      /* until its states are read; NULL: begins anew */
   Validator valid;
-  bool say;            /* progress is shown */
-  const char *changes; /* against the run resumed, as JSON; NULL: none */
-  bool writes;         /* this is rank 0, or alone */
-  bool resumed;        /* rank 0 has a checkpoint */
+  SpreadStates *spread; /* of --shard optimizer, or NULL */
+  bool due;             /* a checkpoint: all ranks know */
+  bool say;             /* progress is shown */
+  const char *changes;  /* against the run resumed, as JSON; NULL: none */
+  bool writes;          /* this is rank 0, or alone */
+  bool resumed;         /* rank 0 has a checkpoint */
   RunFolder lock;
   RunLog *log;
   EventFile *events; /* of --tensorboard, or NULL */
@@ -242,17 +244,20 @@ static Status join_ranks(Train *t) {
   if (!s) s = cli_ranks_same(c, (uint64_t)t->total, "the number of steps");
   if (!s) ranks_choose_beside(c->ranks, session_threads(t->k.session));
   session_ranks(t->k.session, c->ranks);
-  return s;
+  t->spread = spread_states_find(c->arena, t->graph, t->k.session, c->ranks);
+  return s ? s
+           : cli_ranks_settle(c, spread_open(t->spread, c->diags)); /* until they have their first values */
 }
 
 /* ---- the loop ---- */
 static Status save(Train *t) {
-  if (!t->writes) return ST_OK;
   double start = now_seconds();
+  Status s = spread_collect(t->spread, t->folder, false, t->c->diags);
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s = runlog_sync(t->log, t->c->diags);
-  if (!s) s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  if (!s && t->writes) s = runlog_sync(t->log, t->c->diags);
+  if (!s && t->writes) s = checkpoint_save(t->folder, t->k.session, &t->info, t->c->diags);
+  spread_close(t->spread);
   t->saved_at = now_seconds();
   t->save_seconds = t->saved_at - start;
   return s;
@@ -313,22 +318,11 @@ static Status validate(Train *t) {
   progress_pause(t->progress);
   t->info.step = t->step;
   t->info.epoch = t->step / t->per_epoch;
-  Status s =
-      t->writes ? validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->events, t->say) : ST_OK;
-  if (t->c->ranks) { /* the others wait, as long as it takes */
-    double patience = t->c->ranks->patience;
-    t->c->ranks->patience = HUGE_VAL;
-    s = cli_ranks_settle(t->c, s);
-    t->c->ranks->patience = patience;
-  }
+  Status s = spread_collect(t->spread, t->folder, true, t->c->diags);
+  if (!s) s = validator_run(t->c, &t->valid, t->k.session, &t->info, t->log, t->events, t->say);
+  spread_close(t->spread);
   t->logged_at += now_seconds() - start;
   return s;
-}
-
-/* Rank 0 has the figures. */
-static bool enough(Train *t) {
-  bool stop = validator_stops(&t->valid, &t->info);
-  return t->c->ranks && t->valid.v ? ranks_most(t->c->ranks, t->writes && stop) > 0 : stop;
 }
 
 static Status end_trace(Train *t) {
@@ -371,6 +365,16 @@ static Status train_batch(Train *t, int64_t batch) {
   return ST_NONFINITE;
 }
 
+/* What one rank wants, all do: end, or save. */
+static void agree(Train *t) {
+  t->due = save_is_due(t);
+  if (!t->c->ranks) return;
+  uint64_t all = ranks_any(t->c->ranks, (uint64_t)t->due | (stop_signal ? (uint64_t)1 << stop_signal : 0));
+  t->due = all & 1;
+  for (int i = 0; i < SIGNALS; i++)
+    if (all >> signals[i].number & 1) stop_signal = signals[i].number;
+}
+
 static Status train_steps(Train *t) {
   Cli *c = t->c;
   Session *s = t->k.session;
@@ -381,8 +385,8 @@ static Status train_steps(Train *t) {
   loader_seek(t->loader, t->step * t->batches);
   t->saved_at = t->logged_at = now_seconds();
   t->logged_step = t->step;
-  if (OPT(c, profile) && t->writes) t->trace = trace_new(c, &t->k);
-  while (t->step < t->total && !stop_signal && !enough(t)) {
+  if (OPT(c, profile)) t->trace = trace_new(c, &t->k);
+  while (t->step < t->total && !stop_signal && !validator_stops(&t->valid, &t->info)) {
     for (int64_t batch = 0; batch < t->batches; batch += t->recipe->parts) {
       Status failed = train_batch(t, batch);
       if (failed) return failed;
@@ -391,13 +395,13 @@ static Status train_steps(Train *t) {
     Status traced = t->trace && ++t->traced == TRACED ? end_trace(t) : ST_OK;
     if (traced) return traced;
     progress_update(t->progress, t->step, t->k.nmetric ? metric(t, 0) : 0);
-    if (c->ranks) stop_signal = (int)ranks_most(c->ranks, stop_signal);
+    agree(t);
     double value;
     const Monitor *m = tripped(t, &value);
     if (m) return stop_at_monitor(t, m, value);
     Status st = t->step % interval && t->step != t->total ? ST_OK : record(t);
     if (!st) st = validate(t);
-    if (!st && save_is_due(t)) st = save(t);
+    if (!st && t->due) st = save(t);
     if (st) {
       progress_pause(t->progress);
       return st;
@@ -499,6 +503,8 @@ static Status run(Train *t) {
   if ((s = cli_ranks_settle(c, begin(t)))) return s;
   share_start(t);
   if (c->ranks && t->resumed) ranks_share_states(c->ranks, t->k.session);
+  spread_take(t->spread);
+  spread_close(t->spread);
   int64_t first = t->step;
   double start = now_seconds();
   if (c->ranks) ranks_forget_times(c->ranks);

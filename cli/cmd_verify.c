@@ -5,6 +5,7 @@
 #include "cli/explain.h"
 #include "cli/verify.h"
 #include "ir/graph/loops.h"
+#include "runtime/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +15,15 @@
 #define SECONDS_PER_GFLOP 110.0
 #define SECONDS_FIRST 2.0
 enum { SECONDS_WANTED = 60, MOST_GFLOP = 4, LEAST_BATCH = 4 };
+
+/* Rank `rank`'s part of x where that has a smaller shape (passes/graph/shard.c): samples, or a row of numbers. */
+static Tensor64 part_of(Arena *a, Tensor64 x, const Shape *shape, int rank) {
+  int64_t n = shape_count(shape), all = shape_count(&x.shape), left = all - rank * n;
+  if (n == all) return x;
+  double *y = NEWN(a, double, n + 1);
+  memcpy(y, x.v + (left > 0 ? rank * n : 0), (size_t)(left < 0 ? 0 : left < n ? left : n) * sizeof *y);
+  return (Tensor64){x.dt, *shape, y};
+}
 
 /* Stages have the same inputs by name, and random numbers are dear: each is made once. */
 static Tensor64 input_values(Verify *v, const Input *x) {
@@ -39,10 +49,17 @@ static Tensor64 input_values(Verify *v, const Input *x) {
   return known.value;
 }
 
-Tensor64 *verify_inputs(Verify *v, const Graph *g) {
+static Tensor64 *rank_inputs(Verify *v, const Graph *g, int rank) {
   Tensor64 *in = NEWN(v->c->arena, Tensor64, g->inputs.n + 1);
-  for (int i = 0; i < g->inputs.n; i++) in[i] = input_values(v, &g->inputs.v[i]);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Input *x = &g->inputs.v[i];
+    in[i] = part_of(v->c->arena, input_values(v, x), &g_node(g, x->val)->shape, rank);
+  }
   return in;
+}
+
+Tensor64 *verify_inputs(Verify *v, const Graph *g) {
+  return rank_inputs(v, g, v->c->ranks ? v->c->ranks->rank : 0);
 }
 
 double verify_largest(const Tensor64 *x) {
@@ -168,11 +185,53 @@ static uint64_t text_of(const Graph *g) {
   return h;
 }
 
+/* All ranks, in this process, against the step of the whole batch, or against ranks with batches of their own. */
+static Status shared_stage(Watch *w, const PassResult *r) {
+  Verify *v = w->v;
+  Arena *a = v->c->arena;
+  const Graph *old = w->now.g, *g = compiler_expand(cli_compiler(v->c, 0), r->graph);
+  int n = v->c->compiler.ranks;
+  if (!g) return ST_MODEL;
+  const Tensor64 **in = NEWN(a, const Tensor64 *, n), **in_old = NEWN(a, const Tensor64 *, n);
+  Tensor64 **out = NEWN(a, Tensor64 *, n), **want = NEWN(a, Tensor64 *, n);
+  for (int k = 0; k < n; k++) {
+    in[k] = rank_inputs(v, g, k);
+    in_old[k] = rank_inputs(v, old, k);
+    out[k] = NEWN(a, Tensor64, g->outputs.n + 1);
+    want[k] = old->ranks > 1 ? w->now.out : NEWN(a, Tensor64, old->outputs.n + 1);
+  }
+  if (old->ranks < 2) graph_interp_ranks(old, n, in_old, want, a, false);
+  graph_interp_ranks(g, n, in, out, a, false);
+  double worst = 0, around = 0;
+  for (int i = 0; i < old->outputs.n; i++) around = fmax(around, verify_largest(&want[0][i]));
+  for (int i = 0; i < old->outputs.n; i++) {
+    const Output *o = &old->outputs.v[i];
+    int at = find_output(g, o);
+    if (at < 0) return cli_fail(v->c, ST_VERIFY, "pass %s lost the result %s", r->pass, o->name);
+    for (int k = 0; k < n; k++) {
+      Tensor64 own = part_of(a, want[k][i], &out[k][at].shape, k), got = out[k][at];
+      for (int64_t j = shape_count(&want[k][i].shape) - k * shape_count(&got.shape);
+           j < shape_count(&got.shape) && shape_count(&got.shape) < shape_count(&want[k][i].shape); j++)
+        if (j >= 0) got.v[j] = 0; /* behind the last element */
+      double e = verify_distance(&own, &got, around);
+      if (e > VERIFY_TOLERANCE) {
+        diag_note(v->c->diags, NULL, "on rank %d of %d", k, n);
+        return mismatch(v, r->pass, o, e, NULL);
+      }
+      worst = fmax(worst, e);
+    }
+  }
+  v->error = worst;
+  w->now = evaluate(v, r->graph); /* from here on one process stands for all */
+  return w->now.g ? ST_OK : ST_MODEL;
+}
+
 static Status graph_stage(Watch *w, const PassResult *r, bool *same) {
   uint64_t text = text_of(r->graph);
   *same = text == w->text;
   w->text = text;
   if (*same) return ST_OK;
+  if (w->v->c->compiler.ranks > 1 && !strcmp(r->pass, "shard")) return shared_stage(w, r);
   Arena *a = w->v->c->arena;
   Evaluated next = evaluate(w->v, r->graph), now = w->now, then = next;
   if (!next.g) return ST_MODEL;
@@ -263,6 +322,8 @@ static Status choose_size(Verify *v, const Graph **g) {
   if (own > LEAST_BATCH && whole > SECONDS_WANTED && !batch_is_told(c)) {
     batch = (int64_t)((double)own * (SECONDS_WANTED - SECONDS_FIRST) / (whole - SECONDS_FIRST));
     if (batch < LEAST_BATCH) batch = LEAST_BATCH;
+    int64_t ranks = c->compiler.ranks > 1 ? c->compiler.ranks : 1;
+    batch = div_up(batch, ranks) * ranks;
     c->opt.set[c->opt.nset++] = (NameValue){"batch", arena_printf(c->arena, "%lld", (long long)batch)};
     if ((s = cli_subject(c, g, &own))) return s;
     v->flops = graph_flops(*g);
@@ -289,8 +350,11 @@ Status cmd_verify(Cli *c) {
   if (v.fault && !strcmp(v.fault, "bug")) bug("JEPAC_FAULT asks for one");
   const Graph *g;
   Program *p, *alone;
-  Status s = choose_size(&v, &g);
+  Status s = cli_ranks_start(c);
+  if (!s && !c->ranks) s = cli_ranks_told(c);
   if (s) return s;
+  if (c->ranks && c->ranks->rank) c->opt.quiet = true;
+  if ((s = choose_size(&v, &g))) return s;
   (void)OPT(c, allow_extern);
   if ((s = compiler_may_run(cli_compiler(c, 0), g))) return s;
   if (!(v.store = tensors_store(cli_compiler(c, 0), g, v.seed))) return ST_BUDGET;
@@ -301,7 +365,7 @@ Status cmd_verify(Cli *c) {
   if (!s) s = verify_kernels(&v, p, alone);
   if (!s) s = verify_bounds(&v, alone);
   session_free(v.store);
-  if (s) return s;
+  if ((s = cli_ranks_settle(c, s)) || (c->ranks && c->ranks->rank)) return s;
   if (v.fault)
     return cli_fail(c, ST_USAGE, "JEPAC_FAULT is pass=N (of those listed), kernels, bounds or bug, not '%s'",
                     v.fault);

@@ -124,6 +124,7 @@ Status cli_load(Cli *c, const char *path, const KnownShape *known, int nknown, M
   (void)OPT(c, set);
   (void)OPT(c, allow_extern);
   (void)OPT(c, allow_use);
+  c->compiler.spread = OPT(c, shard) != NULL;
   return compiler_load(cli_compiler(c, 0), path, NULL, known, nknown, m);
 }
 

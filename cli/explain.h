@@ -8,6 +8,8 @@
 Status explain_memory(Cli *c, const Program *p, Lines *t);
 /* r: the recipe whose step p is, or NULL. */
 Status explain_time(Cli *c, const Program *p, Lines *t, const Recipe *r);
+/* What --network says of p, the step of one of several ranks. */
+Status explain_ranks(Cli *c, const Program *p, const Recipe *r);
 /* What this machine can do in a second: one matrix product, one copy; and what a program takes at that. */
 typedef struct {
   double flops, bytes;

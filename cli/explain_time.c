@@ -2,6 +2,7 @@
    this machine reaches in a large matrix product and in a long copy, times the threads used (Williams,
    Waterman, Patterson: "Roofline", CACM 2009). */
 #include "cli/explain.h"
+#include "cli/trace.h"
 #include "ir/memory.h"
 
 #include <jansson.h>
@@ -40,10 +41,12 @@ typedef struct {
   double us;
 } Slice;
 
+/* Of the first rank. */
 static bool read_slice(json_t *event, int kernels, Slice *s) {
-  return !json_unpack(event, "{s:i, s:F, s:{s:i, s:i}}", "tid", &s->thread, "dur", &s->us, "args", "kernel",
-                      &s->kernel, "step", &s->step) &&
-         s->kernel >= 0 && s->kernel < kernels && s->step >= 0 && s->thread >= 0;
+  int pid;
+  return !json_unpack(event, "{s:i, s:i, s:F, s:{s:i, s:i}}", "pid", &pid, "tid", &s->thread, "dur", &s->us,
+                      "args", "kernel", &s->kernel, "step", &s->step) &&
+         pid == TRACE_RANK && s->kernel >= 0 && s->kernel < kernels && s->step >= 0 && s->thread >= 0;
 }
 
 /* Seconds of each kernel in its best step: what its threads spent in it by the number of threads, since

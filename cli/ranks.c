@@ -12,19 +12,28 @@ Status cli_ranks_start(Cli *c) {
   return s;
 }
 
+Status cli_ranks_told(Cli *c) {
+  if (OPT(c, ranks) > MOST_RANKS) return cli_fail(c, ST_USAGE, "at most %d ranks", MOST_RANKS);
+  if (OPT(c, shard) && OPT(c, ranks) < 2)
+    return cli_fail(c, ST_USAGE, "--shard goes with --ranks, of 2 or more");
+  if (OPT(c, ranks) > 1) c->compiler.ranks = (int)OPT(c, ranks);
+  return ST_OK;
+}
+
 static void name_rank(Cli *c) {
   diag_note(c->diags, NULL, "on rank %d of %d, %s", c->ranks->rank, c->ranks->count, c->ranks->host);
 }
 
-/* The first rank at fault speaks. */
+/* The first rank at fault speaks: one with an error of its own, if there is one. */
 Status cli_ranks_settle(Cli *c, Status s) {
   Ranks *r = c->ranks;
   if (!r) return s;
-  int64_t first = -ranks_most(r, s ? -r->rank : -r->count);
+  int64_t rank = !s ? 2 * r->count : diags_errors(c->diags) ? r->rank : r->count + r->rank;
+  int64_t first = -ranks_most(r, -rank);
   Status worst = ranks_worst(r, s);
-  if (first == r->count) return s;
-  c->silent = r->rank != first;
-  if (s && first > 0) name_rank(c);
+  if (first == 2 * r->count) return s;
+  c->silent = rank != first;
+  if (!c->silent && r->rank > 0) name_rank(c);
   return worst;
 }
 

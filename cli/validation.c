@@ -12,7 +12,8 @@ Status validator_open(Cli *c, Validator *v, const Recipe *r, const char *folder,
   *v = (Validator){.how = &r->validate, .folder = folder, .per_epoch = per_epoch, .total = total, .at = -1};
   v->interval = validate_steps(&r->validate, per_epoch, total);
   if (!v->interval) return ST_OK;
-  ValidationOptions o = {.model = c->opt.arg[0], .data = data, .seed = seed, .batch = r->batch};
+  ValidationOptions o = {
+      .model = c->opt.arg[0], .data = data, .seed = seed, .batch = r->batch * r->parts, .ranks = c->ranks};
   v->v = validation_open(cli_compiler(c, FOR_PASSES | FOR_LOWERING | FOR_CODE), &o, &s);
   if (!v->v) return s;
   int n = validation_count(v->v);
@@ -59,9 +60,9 @@ Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *inf
   if (v->better) {
     info->best = x;
     info->best_step = info->step;
-    st = checkpoint_save_best(v->folder, s, info, c->diags);
+    if (log) st = checkpoint_save_best(v->folder, s, info, c->diags);
   }
-  if (!st) st = record(c, v, info->step, log, events);
+  if (!st && log) st = record(c, v, info->step, log, events);
   if (say && !st) say_line(v, info->step);
   v->seconds += now_seconds() - start;
   return st;

@@ -25,7 +25,7 @@ Status validator_open(Cli *c, Validator *v, const Recipe *r, const char *folder,
 void validator_close(Validator *v);
 bool validator_due(const Validator *v, int64_t step);
 /* Measures the session's states at info->step, logs them as val.NAME, keeps them as best.safetensors where they are,
-   and brings info up to date. say: one line on standard error. */
+   and brings info up to date. All ranks call it; log is NULL on those that do not write. say: one line on standard error. */
 Status validator_run(Cli *c, Validator *v, const Session *s, CheckpointInfo *info, RunLog *log,
                      EventFile *events, bool say);
 /* Whether the last `patience` validations brought nothing better. */

@@ -55,7 +55,7 @@ static char *run_guarded(const Step *st, void **ptr, void *scratch) {
   sigaction(SIGBUS, &act, &bus);
   fault_at = NULL;
   if (!sigsetjmp(escape, 1))
-    for (int64_t c = 0; c < st->nchunk; c++) st->fn(ptr, c, scratch, st->param);
+    for (int64_t c = 0; c < st->nchunk; c++) st->fn(ptr, c, st->ranks ? NULL : scratch, st->param);
   sigaction(SIGSEGV, &segv, NULL);
   sigaction(SIGBUS, &bus, NULL);
   return fault_at;

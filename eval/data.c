@@ -2,6 +2,7 @@
    many views as a protocol needs; and the embeddings of all of them, which the protocols share. */
 #include "eval/parts.h"
 #include "runtime/data/loader.h"
+#include "runtime/ranks.h"
 
 #include <string.h>
 
@@ -190,7 +191,9 @@ Status reader_next(Reader *r) {
   r->rows = loader_rows(r->loader);
   return s;
 }
-void reader_epoch(Reader *r, int64_t epoch) { loader_seek(r->loader, epoch * loader_steps_per_epoch(r->loader)); }
+void reader_seek(Reader *r, int64_t epoch, int64_t batch) {
+  loader_seek(r->loader, epoch * loader_steps_per_epoch(r->loader) + batch);
+}
 void reader_close(Reader *r) { loader_close(r->loader); }
 
 void reader_params(const Eval *e, const Reader *r, int64_t b, float *param) {
@@ -211,9 +214,8 @@ static void embed_pictures(Eval *e, const float *x, int64_t n, float *const z[NM
     entry_apply(&e->encode, which, &(EntryInput){"x", x}, 1, n, z[which] + at * e->dim);
 }
 
-static void keep_samples(Eval *e, const Reader *r, int64_t *sample, const char **name) {
-  memcpy(sample, loader_samples(r->loader), (size_t)r->rows * sizeof *sample);
-  for (int64_t i = 0; i < r->rows; i++) {
+static void name_samples(Eval *e, const Reader *r, const int64_t *sample, const char **name, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
     const char *path = loader_name(r->loader, sample[i]);
     name[i] = path ? arena_strdup(e->arena, path) : NULL;
   }
@@ -229,13 +231,24 @@ Status eval_images(Eval *e, int part) {
   m->sample = NEWN(e->arena, int64_t, r.n);
   m->name = NEWN(e->arena, const char *, r.n);
   for (int which = 0; which < NMODEL; which++) m->z[which] = NEWN(e->arena, float, r.n * e->dim);
-  for (int64_t i = 0; i < r.n && !s; i += r.rows) {
+  Ranks *ranks = e->opt->ranks;
+  Portion own = portion_of(ranks, 0, div_up(r.n, r.batch), e->arena);
+  reader_seek(&r, 0, own.first);
+  for (int64_t b = own.first; b < own.last && !s; b++) {
+    int64_t i = b * r.batch;
     if ((s = reader_next(&r))) break;
     embed_pictures(e, r.image, r.rows, m->z, i);
     memcpy(m->label + i, r.label, (size_t)r.rows * sizeof *m->label);
-    keep_samples(e, &r, m->sample + i, m->name + i);
+    memcpy(m->sample + i, loader_samples(r.loader), (size_t)r.rows * sizeof *m->sample);
   }
-  if (!s) m->n = r.n;
+  if (!(s = portion_settle(ranks, s))) {
+    for (int which = 0; which < NMODEL; which++)
+      portion_join(ranks, &own, r.batch, r.n, e->dim * (int64_t)sizeof(float), m->z[which]);
+    portion_join(ranks, &own, r.batch, r.n, sizeof *m->label, m->label);
+    portion_join(ranks, &own, r.batch, r.n, sizeof *m->sample, m->sample);
+    name_samples(e, &r, m->sample, m->name, r.n);
+    m->n = r.n;
+  }
   reader_close(&r);
   return s;
 }
@@ -256,11 +269,11 @@ static void new_sequences(const Eval *e, Sequences *q, int64_t n, int64_t kept, 
   for (int which = 0; which < NMODEL; which++) q->z[which] = NEWN(a, float, n *V * e->dim);
 }
 
-/* Appends the reader's batch to q, its pictures as far as `kept`. */
-static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
+/* Puts the reader's batch into q from row `at` on, its pictures as far as `kept`. */
+static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t at, int64_t kept) {
   int64_t V = q->views, A = e->nact, pixels = shape_count(&e->image);
   for (int64_t b = 0; b < r->rows; b++) {
-    int64_t i = q->n + b;
+    int64_t i = at + b;
     float *p = q->param + i * V * A;
     reader_params(e, r, b, p);
     for (int64_t v = 1; v < V; v++)
@@ -272,10 +285,34 @@ static void add_batch(Eval *e, const Reader *r, Sequences *q, int64_t kept) {
     memcpy(q->whole + i * pixels, r->image + b * pixels, (size_t)pixels * 4);
     memcpy(q->map + i * plane, r->map + b * plane, (size_t)plane * 4);
   }
-  embed_pictures(e, r->views, r->rows * V, q->z, q->n * V);
-  memcpy(q->label + q->n, r->label, (size_t)r->rows * sizeof *q->label);
-  keep_samples(e, r, q->sample + q->n, q->name + q->n);
-  q->n += r->rows;
+  embed_pictures(e, r->views, r->rows * V, q->z, at * V);
+  memcpy(q->label + at, r->label, (size_t)r->rows * sizeof *q->label);
+  memcpy(q->sample + at, loader_samples(r->loader), (size_t)r->rows * sizeof *q->sample);
+}
+
+/* All n rows of q, which begin with the reader's batch `from` of an epoch. */
+static Status read_sequences(Eval *e, Reader *r, Sequences *q, int64_t from, int64_t n, int64_t kept, Arena *a) {
+  Ranks *ranks = e->opt->ranks;
+  Portion own = portion_of(ranks, from, from + div_up(n, r->batch), a);
+  Status s = ST_OK;
+  if (ranks) reader_seek(r, r->epoch, own.first);
+  for (int64_t b = own.first; b < own.last && !s; b++)
+    if (!(s = reader_next(r))) add_batch(e, r, q, (b - from) * r->batch, kept);
+  if ((s = portion_settle(ranks, s))) return s;
+  int64_t V = q->views, A = e->nact, pixels = shape_count(&e->image), plane = e->image.dim[1] * e->image.dim[2];
+  const struct {
+    void *rows;
+    int64_t bytes, n;
+  } part[] = {{q->z[TRAINED], 4 * V * e->dim, n}, {q->z[UNTRAINED], 4 * V * e->dim, n},
+              {q->label, 8, n},                   {q->sample, 8, n},
+              {q->param, 4 * V * A, n},           {q->action, 4 * (V - 1) * A, n},
+              {q->picture, 4 * V * pixels, kept}, {q->whole, 4 * pixels, kept},
+              {q->map, 4 * plane, kept}};
+  for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+    if (part[i].n) portion_join(ranks, &own, r->batch, part[i].n, part[i].bytes, part[i].rows);
+  name_samples(e, r, q->sample, q->name, n);
+  q->n = n;
+  return ST_OK;
 }
 
 const float *eval_tell(const Eval *e, const float *action, int64_t n, Arena *a) {
@@ -308,7 +345,7 @@ Status eval_sequences(Eval *e, int part) {
   if (s) return s;
   int64_t kept = part == TEST ? least(r.n, PICTURES) : 0;
   new_sequences(e, &all, r.n, kept, e->arena);
-  while (all.n < r.n && !(s = reader_next(&r))) add_batch(e, &r, &all, kept);
+  s = read_sequences(e, &r, &all, 0, r.n, kept, e->arena);
   reader_close(&r);
   if (s) return s;
   embed_actions(e, &all, e->arena);
@@ -322,10 +359,9 @@ int64_t sequences_piece(const Eval *e, const Reader *r) {
 }
 
 Status sequences_next(Eval *e, Reader *r, int64_t left, Arena *a, Sequences *q) {
-  Status s = ST_OK;
   int64_t n = least(left, sequences_piece(e, r));
   new_sequences(e, q, n, 0, a);
-  while (q->n < n && !(s = reader_next(r))) add_batch(e, r, q, 0);
+  Status s = read_sequences(e, r, q, (r->n - left) / r->batch, n, 0, a);
   if (!s) embed_actions(e, q, a);
   return s;
 }

@@ -14,6 +14,7 @@ typedef struct {
   const char *test_data; /* of the test part; NULL: the same */
   const char *export_to; /* folder for embeddings, labels and actions; NULL: none */
   bool best;             /* the states of best.safetensors instead of the last ones */
+  struct Ranks *ranks;   /* which share the samples and have the same figures; NULL: this process is alone */
   bool keep;             /* write eval.json and report.html into the run's folder */
   /* The table for people, piece by piece, and the seconds of each protocol; either may be NULL. */
   void (*print)(void *ctx, const char *text);

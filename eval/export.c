@@ -1,5 +1,6 @@
 /* Embeddings, labels and actions as one safetensors file and as npy files. */
 #include "eval/parts.h"
+#include "runtime/ranks.h"
 #include "runtime/file.h"
 #include "runtime/npy.h"
 
@@ -50,10 +51,11 @@ static Status write_names(Eval *e, const char *folder, const char *part, const c
 Status eval_export(Eval *e, const char *folder) {
   StTensor t[NPART * (8 + MAX_M)];
   int n = 0;
-  Status s = file_make_folder(folder, e->diags);
+  bool writes = !e->opt->ranks || e->opt->ranks->rank == 0;
+  Status s = portion_settle(e->opt->ranks, writes ? file_make_folder(folder, e->diags) : ST_OK);
   if (!s) s = add_part(e, TRAIN, "train", t, &n);
   if (!s) s = add_part(e, TEST, "test", t, &n);
-  if (s) return s;
+  if (s || !writes) return s;
   const StMeta meta[] = {{"run", e->folder},
                          {"step", arena_printf(e->arena, "%lld", (long long)e->info.step)}};
   s = st_write(arena_printf(e->arena, "%s/features.safetensors", folder), t, n, meta, 2, e->diags);

@@ -116,6 +116,19 @@ typedef struct {
 /* out: n rows of k->width. */
 void entry_apply(const Entry *k, int which, const EntryInput *in, int nin, int64_t n, float *out);
 
+/* ---- ranks.c: each rank takes some batches, all have the results ---- */
+typedef struct {
+  int64_t first, last; /* batches of this rank */
+  int64_t *at;         /* [ranks + 1]: where those of each begin */
+} Portion;
+/* Of batches [from, to). */
+Portion portion_of(struct Ranks *r, int64_t from, int64_t to, Arena *a);
+/* The others' part of rows, which this rank has filled for its batches of `batch` rows, of which there are n from the first
+   one on: elements of `bytes`. */
+void portion_join(struct Ranks *r, const Portion *p, int64_t batch, int64_t n, int64_t bytes, void *rows);
+/* Before they exchange: the worst of all ranks' status. Who has no error of its own says nothing. */
+Status portion_settle(struct Ranks *r, Status s);
+
 /* ---- data.c ---- */
 /* Data of the recipe's source: dimensions, names of action components. */
 Status eval_describe_data(Eval *e);
@@ -142,11 +155,12 @@ typedef struct {
   void *dst[16];
   float *image, *views, *param, *action; /* one batch; param or action may be NULL */
   float *map;                            /* of saccades */
+  int64_t epoch; /* it is in */
   int64_t *label, n, batch, rows, nviews; /* n: samples to read; rows: of them in the batch read last, batch or fewer */
 } Reader;
 /* shuffled: in another order in each epoch. */
 Status reader_open(Eval *e, int part, int64_t views, bool augmented, bool shuffled, int64_t want, Reader *r);
-void reader_epoch(Reader *r, int64_t epoch); /* from its beginning, with views of its own */
+void reader_seek(Reader *r, int64_t epoch, int64_t batch); /* an epoch has views of its own */
 Status reader_next(Reader *r);
 void reader_close(Reader *r);
 /* The parameters of sample b's views, into param[views][nact]. */

@@ -93,24 +93,56 @@ static bool several(const Eval *e) {
   return e->size.retrieval_m.n && entry_offered(e, "aggregate") && entry_offered(e, "lead");
 }
 
+typedef struct { /* of one batch */
+  Figures f[NMODEL], from[MAX_M];
+} Batch;
+
+static void add_hits(Hits *to, const Hits *x) {
+  to->mrr += x->mrr;
+  to->hit1 += x->hit1;
+  to->hit5 += x->hit5;
+  to->count += x->count;
+}
+
+static void add_figures(Figures *to, const Figures *x) {
+  add_hits(&to->others, &x->others);
+  add_hits(&to->all, &x->all);
+  for (int i = 0; i < NLOSS; i++) to->loss[i] += x->loss[i];
+}
+
+static Status measure_one(Eval *e, Reader *r, Batch *b) {
+  int64_t V = e->size.retrieval_views;
+  Status s = reader_next(r);
+  if (s) return s;
+  Arena *a = arena_new();
+  float *param = NEWN(a, float, r->batch *V * e->nact);
+  for (int64_t i = 0; i < r->rows; i++) reader_params(e, r, i, param + i * V * e->nact);
+  for (int which = 0; which < NMODEL; which++) measure_batch(e, r, which, param, a, &b->f[which]);
+  for (int k = 0; k < e->size.retrieval_m.n && several(e) && !s; k++)
+    s = measure_from(e, r, e->size.retrieval_m.v[k], param, a, &b->from[k]);
+  arena_free(a);
+  return s;
+}
+
 static Status measure_all(Eval *e, Figures f[NMODEL], Figures from[MAX_M], int64_t *candidates) {
   Reader r;
   int64_t V = e->size.retrieval_views;
   Status s = reader_open(e, TEST, V, true, false, e->size.retrieval_images, &r);
   if (s) return s;
   *candidates = V - 1;
-  for (int64_t i = 0; i < r.n && !s; i += r.rows) {
-    if ((s = reader_next(&r))) break;
-    Arena *a = arena_new();
-    float *param = NEWN(a, float, r.batch *V * e->nact);
-    for (int64_t b = 0; b < r.rows; b++) reader_params(e, &r, b, param + b * V * e->nact);
-    for (int which = 0; which < NMODEL; which++) measure_batch(e, &r, which, param, a, &f[which]);
-    for (int k = 0; k < e->size.retrieval_m.n && several(e) && !s; k++)
-      s = measure_from(e, &r, e->size.retrieval_m.v[k], param, a, &from[k]);
-    arena_free(a);
-  }
+  int64_t n = div_up(r.n, r.batch);
+  Batch *batch = NEWN(e->arena, Batch, n);
+  Portion own = portion_of(e->opt->ranks, 0, n, e->arena);
+  reader_seek(&r, 0, own.first);
+  for (int64_t b = own.first; b < own.last && !s; b++) s = measure_one(e, &r, &batch[b]);
   reader_close(&r);
-  return s;
+  if ((s = portion_settle(e->opt->ranks, s))) return s;
+  portion_join(e->opt->ranks, &own, 1, n, sizeof *batch, batch);
+  for (int64_t b = 0; b < n; b++) {
+    for (int which = 0; which < NMODEL; which++) add_figures(&f[which], &batch[b].f[which]);
+    for (int k = 0; k < MAX_M; k++) add_figures(&from[k], &batch[b].from[k]);
+  }
+  return ST_OK;
 }
 
 /* As SIE does it, and from M views. */

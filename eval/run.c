@@ -143,7 +143,7 @@ static Status open_model(Eval *e) {
 /* Without embeddings to look at: the recipe's own loss and metrics on the test part. */
 static Status measure_own(Eval *e) {
   Status s;
-  ValidationOptions o = {e->info.model, e->data, e->info.seed, e->recipe->batch};
+  ValidationOptions o = {e->info.model, e->data, e->info.seed, e->recipe->batch, e->opt->ranks};
   Validation *v = validation_open(&e->compiler, &o, &s);
   if (!v) return s;
   double *value = NEWN(e->arena, double, validation_count(v) + 1);
@@ -184,10 +184,11 @@ static Status run(Eval *e, StrBuf *json) {
 Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, StrBuf *json) {
   Eval e = {.arena = c->arena,
             .diags = c->diags,
-            .compiler = *c,
+            .compiler = *c, /* of one process: samples are split, not batches */
             .opt = o,
             .folder = folder,
             .json = json_object()};
+  e.compiler.ranks = 0;
   Status s = protocols_check(&e);
   if (!s) s = run(&e, json);
   Entry *all[] = {&e.encode, &e.target, &e.predict, &e.embed, &e.lead, &e.attend};

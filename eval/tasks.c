@@ -117,7 +117,8 @@ static Status stream_part(Eval *e, Run *run, int part) {
   e->streamed[part] = r.n;
   for (int64_t epoch = 0; epoch < epochs && !s; epoch++) {
     double start = now_seconds();
-    reader_epoch(&r, epoch);
+    r.epoch = epoch;
+    reader_seek(&r, epoch, 0);
     for (int64_t i = 0; i < r.n && !s;) {
       Sequences q;
       arena_reset(run->piece);

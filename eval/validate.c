@@ -4,6 +4,7 @@
 #include "lib/tensors.h"
 #include "runtime/checkpoint.h"
 #include "runtime/data/loader.h"
+#include "eval/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct Validation {
   const Recipe *recipe;
   Compiled code[NCODE];
   int64_t samples, rows[NCODE]; /* rows: of a batch; 0: no such code */
+  Ranks *ranks;
   Loader *loader;
   void **dst; /* arguments of the first code, by field */
 };
@@ -75,6 +77,8 @@ Validation *validation_open(const Compiler *c, const ValidationOptions *o, Statu
   Model *m;
   Validation *v = NEW(c->arena, Validation);
   v->c = *c;
+  v->c.ranks = 0; /* each takes whole batches */
+  v->ranks = o->ranks;
   *st = compiler_load(&v->c, o->model, NULL, NULL, 0, &m);
   const Recipe *recipe = *st ? NULL : frontend_recipe(m, c->diags);
   if (!recipe && !*st) *st = ST_MODEL;
@@ -130,22 +134,35 @@ static void copy_rest(Validation *v) {
   }
 }
 
+/* The next batch; figure[i]: figure i times the rows. */
+static Status run_batch(Validation *v, double *figure) {
+  Status st = loader_next(v->loader, v->dst);
+  if (st) return st;
+  int64_t rows = loader_rows(v->loader);
+  const Compiled *k = &v->code[rows == v->rows[WHOLE] ? WHOLE : REST];
+  if (rows != v->rows[WHOLE]) copy_rest(v);
+  session_run(k->session, 0, k->plan->nstep);
+  for (int i = 0; i < validation_count(v); i++)
+    figure[i] = (double)*(const float *)session_tensor_at(k->session, k->metric[i]).data * (double)rows;
+  return ST_OK;
+}
+
 Status validation_run(Validation *v, double *value) {
   int n = validation_count(v);
-  int64_t done = 0;
-  for (int i = 0; i < n; i++) value[i] = 0;
-  loader_seek(v->loader, 0);
-  while (done < v->samples) {
-    Status st = loader_next(v->loader, v->dst);
-    if (st) return st;
-    int64_t rows = loader_rows(v->loader);
-    const Compiled *k = &v->code[rows == v->rows[WHOLE] ? WHOLE : REST];
-    if (rows != v->rows[WHOLE]) copy_rest(v);
-    session_run(k->session, 0, k->plan->nstep);
-    for (int i = 0; i < n; i++)
-      value[i] += (double)*(const float *)session_tensor_at(k->session, k->metric[i]).data * (double)rows;
-    done += rows;
+  int64_t batches = div_up(v->samples, v->rows[WHOLE]);
+  Arena *a = arena_new();
+  double *figure = NEWN(a, double, batches *n + 1);
+  Portion own = portion_of(v->ranks, 0, batches, a);
+  Status st = ST_OK;
+  loader_seek(v->loader, own.first);
+  for (int64_t b = own.first; b < own.last && !st; b++) st = run_batch(v, figure + b * n);
+  st = portion_settle(v->ranks, st);
+  if (!st) portion_join(v->ranks, &own, 1, batches, n * (int64_t)sizeof *figure, figure);
+  for (int i = 0; i < n; i++) {
+    value[i] = 0;
+    for (int64_t b = 0; b < batches; b++) value[i] += figure[b * n + i];
+    value[i] /= (double)v->samples;
   }
-  for (int i = 0; i < n; i++) value[i] /= (double)done;
-  return ST_OK;
+  arena_free(a);
+  return st;
 }

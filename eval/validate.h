@@ -11,6 +11,7 @@ typedef struct {
   const char *model, *data; /* path of the model file; --data or NULL */
   uint64_t seed;
   int64_t batch; /* of the recipe, at most so many samples at a time */
+  struct Ranks *ranks; /* which share the samples; all call all of this and have the same figures. NULL: alone */
 } ValidationOptions;
 
 /* c: the compiler with the settings of the run; it and the options' texts outlive the result. NULL after reporting, with

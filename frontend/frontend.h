@@ -27,6 +27,7 @@ typedef struct {
   const KnownShape *known; /* for example the tensors of --inputs */
   int nknown;
   int ranks;              /* > 1: batches are shared by so many processes */
+  bool spread;            /* ... which keep optimizer state and averages in parts */
   const char *std_dir;    /* where `use` looks after the file's own folder: holds "nn/..." ; may be NULL */
   const char *text;       /* the main file's text; NULL: read from its path */
   const Library *library; /* NULL: the model has one of its own */

@@ -618,6 +618,7 @@ static void build_step(Elab *e, const Request *q) {
   }
   output_updates(e, &s.states);
   if (m->opt.ranks > 1 && e->parts == 1) e->g->ranks = m->opt.ranks;
+  if (m->opt.ranks > 1 && m->opt.spread) e->g->spread = m->opt.ranks;
   if (m->recipe->validate.every > 0) check_best(e, m->recipe);
 }
 

@@ -61,6 +61,7 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
                          .known = known,
                          .nknown = nknown,
                          .ranks = c->ranks,
+                         .spread = c->spread,
                          .use_anywhere = c->use_anywhere,
                          .run_extern = c->run_extern,
                          .std_dir = c->models_dir ? c->models_dir : compiler_models(c->arena),

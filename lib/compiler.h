@@ -19,6 +19,7 @@ typedef struct {
   const char *cache_dir;         /* machine code is kept here; NULL: nowhere */
   int threads;                   /* 0: one for each CPU */
   int ranks;                     /* > 1: training steps are shared by so many processes */
+  bool spread;                   /* ... which keep optimizer state and averages in parts */
   const Target *target;          /* NULL: this machine */
   bool use_anywhere, run_extern; /* FrontendOptions; without the second no graph with an extern is run */
   PipelineOptions pipeline;

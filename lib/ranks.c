@@ -93,6 +93,13 @@ int64_t ranks_most(Ranks *r, int64_t number) {
   return most;
 }
 
+uint64_t ranks_any(Ranks *r, uint64_t bits) {
+  int64_t *v = all_numbers(r, (int64_t)bits);
+  for (int k = 0; k < r->count; k++) bits |= (uint64_t)v[k];
+  free(v);
+  return bits;
+}
+
 Status ranks_worst(Ranks *r, Status s) { return (Status)ranks_most(r, s); }
 
 int ranks_differ(Ranks *r, uint64_t number) {
@@ -102,6 +109,16 @@ int ranks_differ(Ranks *r, uint64_t number) {
     if (v[k] != v[0]) first = k;
   free(v);
   return first;
+}
+
+char *ranks_texts(Ranks *r, const char *text) {
+  int64_t *bytes = all_numbers(r, (int64_t)strlen(text) + 1), at[MOST_RANKS + 1] = {0};
+  for (int k = 0; k < r->count; k++) at[k + 1] = at[k] + bytes[k];
+  char *all = xmalloc((size_t)at[r->count], "texts of ranks");
+  memcpy(all + at[r->rank], text, (size_t)bytes[r->rank]);
+  r->gather(r, all, at);
+  free(bytes);
+  return all;
 }
 
 void ranks_share(Ranks *r, void *data, int64_t bytes) {

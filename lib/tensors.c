@@ -275,7 +275,7 @@ Status states_start(Compiler *c, Model *m, const Graph *g, Session *s, const StF
     const StTensor *t = in->kind == IN_PARAM || in->kind == IN_BUFFER ? st_find(f, in->name) : NULL;
     void *at;
     const PlanTensor *p = t ? tensors_find(s, PT_STATE, in->name, &at) : NULL;
-    if (p && !tensors_convert(p->dt, at, t->dt, t->data, shape_count(&p->shape))) {
+    if (p && !tensors_convert(p->dt, at, t->dt, t->data, shape_count(&t->shape))) {
       diag_error(c->diags, NULL, "%s: a value of '%s' does not fit %s", st_path(f), in->name,
                  dtype_name(p->dt));
       st = ST_FILE;

@@ -42,6 +42,11 @@ typedef struct {
   int n, cap;
 } EventList;
 
+typedef struct { /* what a tensor is shown as; data NULL: what it is */
+  Shape shape;
+  void *data;
+} Shown;
+
 struct Session {
   Bell bell;
   const Plan *plan;
@@ -62,6 +67,7 @@ struct Session {
   bool *chosen;      /* per tensor: for its initial value */
   int64_t *blocks;   /* per tensor and at the end: blocks of numbers before it */
   char **bound;      /* per tensor: the caller's memory, or NULL */
+  Shown *shown;      /* per tensor */
   int64_t *steps_at; /* per thread and loop: the step it is in */
   int64_t *at;       /* per loop: the step in which one of the plan's is run alone */
   Gate gate;         /* where threads meet between two steps of a loop */
@@ -127,10 +133,11 @@ Session *session_new(const Plan *plan, int threads) {
   s->chosen = calloc((size_t)plan->ntensor + 1, sizeof *s->chosen);
   s->blocks = calloc((size_t)plan->ntensor + 1, sizeof *s->blocks);
   s->bound = calloc((size_t)plan->ntensor + 1, sizeof *s->bound);
+  s->shown = calloc((size_t)plan->ntensor + 1, sizeof *s->shown);
   s->steps_at = calloc((size_t)(plan->nloop + CACHE_LINE) * ((size_t)s->threads + 1), sizeof *s->steps_at);
   s->at = calloc((size_t)plan->nloop + 1, sizeof *s->at);
   if (!s->pointers || !s->operand || !s->next || !s->left || !s->step_min || !s->spent || !s->chosen ||
-      !s->blocks || !s->bound || !s->at || !s->steps_at) {
+      !s->blocks || !s->bound || !s->shown || !s->at || !s->steps_at) {
     session_free(s);
     errno = ENOMEM;
     return NULL;
@@ -178,6 +185,7 @@ void session_free(Session *s) {
   free(s->chosen);
   free(s->blocks);
   free(s->bound);
+  free(s->shown);
   free(s->at);
   free(s->steps_at);
   free_events(s);
@@ -623,12 +631,20 @@ int session_find(const Session *s, const char *name) {
 
 SessionTensor session_tensor_at(const Session *s, int i) {
   const PlanTensor *t = &s->plan->tensor[i];
+  const Shape *shape = s->shown[i].data ? &s->shown[i].shape : &t->shape;
   return (SessionTensor){.name = t->name,
                          .kind = t->kind,
                          .dt = t->dt,
-                         .shape = t->shape,
-                         .data = s->bound[i] ? s->bound[i] : s->arena + t->offset,
-                         .bytes = shape_count(&t->shape) * dtype_size(t->dt)};
+                         .shape = *shape,
+                         .data = s->shown[i].data ? s->shown[i].data
+                                 : s->bound[i]    ? s->bound[i]
+                                                  : s->arena + t->offset,
+                         .bytes = shape_count(shape) * dtype_size(t->dt)};
+}
+
+void session_show(Session *s, int i, const Shape *shape, void *data) {
+  s->shown[i].data = data;
+  if (data) s->shown[i].shape = *shape;
 }
 
 bool session_tensor(const Session *s, const char *name, SessionTensor *out) {
@@ -732,9 +748,10 @@ static void init_tensors(Session *s, const bool *wanted, uint64_t seed) {
   Initial in = {wanted, seed};
   int which;
   s->blocks[0] = 0;
-  for (int i = 0; i < p->ntensor; i++)
-    s->blocks[i + 1] =
-        s->blocks[i] + (wanted[i] ? (shape_count(&p->tensor[i].shape) + RNG_BLOCK - 1) / RNG_BLOCK : 0);
+  for (int i = 0; i < p->ntensor; i++) {
+    Shape shape = session_tensor_at(s, i).shape;
+    s->blocks[i + 1] = s->blocks[i] + (wanted[i] ? div_up(shape_count(&shape), RNG_BLOCK) : 0);
+  }
   if (s->blocks[p->ntensor] <= 64 || on_team(s, init_share, &in, &which)) init_share(s, &in, 0, 1);
 }
 

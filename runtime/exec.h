@@ -36,6 +36,9 @@ typedef struct {
   int64_t bytes;
 } SessionTensor;
 
+/* Shows tensor i as data of another shape to whoever asks for it, but not to steps: the whole of what is a part here. NULL:
+   as it is. */
+void session_show(Session *s, int i, const Shape *shape, void *data);
 int session_find(const Session *s, const char *name); /* index into the plan's tensors, or -1 */
 SessionTensor session_tensor_at(const Session *s, int i);
 bool session_tensor(const Session *s, const char *name, SessionTensor *out);

@@ -62,6 +62,7 @@ typedef struct Graph {
   VEC(Output) outputs;
   DType precision; /* DT_BF16: what lies in memory between kernels is to be rounded to it; else DT_NONE */
   int ranks; /* > 1: the step of a whole batch, which so many processes are to share (passes/graph/shard.c) */
+  int spread;     /* > 1: so many processes keep optimizer state and averages in parts */
   const Loc *loc; /* position and role given to nodes appended from now on */
   Role role;
 } Graph;

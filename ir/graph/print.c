@@ -127,6 +127,7 @@ void graph_print(const Graph *g, StrBuf *out) {
   print_name(out, g->name);
   if (g->precision) sb_printf(out, " precision=%s", dtype_name(g->precision));
   if (g->ranks > 1) sb_printf(out, " ranks=%d", g->ranks);
+  if (g->spread > 1) sb_printf(out, " spread=%d", g->spread);
   sb_printf(out, " {\n");
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);

@@ -580,11 +580,14 @@ static void read_settings(Reader *r) {
     r->g->precision = dtype_parse(read_word(r, "a type"));
     if (r->g->precision != DT_BF16) fail(r, at, "the precision of a graph is bf16 or is not given");
   }
-  if (graph_setting(r, "ranks")) {
+  static const char *const names[] = {"ranks", "spread"};
+  int *number[] = {&r->g->ranks, &r->g->spread};
+  for (int i = 0; i < 2; i++) {
+    if (!graph_setting(r, names[i])) continue;
     const char *at = r->p;
-    int64_t n = read_int(r, "ranks");
+    int64_t n = read_int(r, names[i]);
     if (n < 2 || n > MOST_RANKS) fail(r, at, "a graph is shared by 2 to %d ranks", MOST_RANKS);
-    r->g->ranks = (int)n;
+    *number[i] = (int)n;
   }
 }
 

@@ -1,4 +1,5 @@
 /* The graph verifier: every invariant that passes and code generation rely on, checked from scratch. */
+#include "ir/graph/collective.h"
 #include "ir/graph/loops.h"
 #include "ir/graph/ops_impl.h"
 
@@ -71,6 +72,16 @@ static bool verify_node(const Check *c, Val v) {
   return true;
 }
 
+/* Is the shape that of one rank's part (Graph.spread)? */
+static bool is_part(const Graph *g, const Shape *part, const Shape *whole) {
+  if (part->rank != 1) return false;
+  for (Val v = 0; v < g->node.n; v++) {
+    int64_t ranks = collective_ranks(g_node(g, v));
+    if (ranks > 1 && part->dim[0] == div_up(shape_count(whole), ranks)) return true;
+  }
+  return false;
+}
+
 /* What a copy leads to is a state of its type that is no copy. */
 static bool verify_copy(const Check *c, const char *where, const Input *in) {
   const Graph *g = c->g;
@@ -85,7 +96,8 @@ static bool verify_copy(const Check *c, const char *where, const Input *in) {
     from = &g->inputs.v[k];
     if (from->val < 0 || from->val >= g->node.n) return fail(c, where, "is a copy of what does not exist");
     const Node *of = g_node(g, from->val);
-    if (of->dt != n->dt || !shape_eq(&of->shape, &n->shape))
+    bool part = is_part(g, &n->shape, &of->shape);
+    if (of->dt != n->dt || (!part && !shape_eq(&of->shape, &n->shape)))
       return fail(c, where, "is a copy of \"%.100s\", which has another type", from->name);
   }
   return true;

@@ -3,6 +3,7 @@
 
 #include "ir/graph/collective.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char *const words[COLLECTIVES] = {"sum", "mean", "max", "first", "scatter", "part", "gather"};
@@ -82,6 +83,20 @@ static double sent(const Kernel *k) {
   }
 }
 
+static double messages(const Network *n, double m, double bytes) {
+  return n->latency + m * fmax(n->message, bytes / n->rate);
+}
+
+/* A sum is two exchanges (runtime/ranks.c), of a piece for each rank, or of everything where that is little. */
+static double sending(const Kernel *k, const Network *n) {
+  const CollectiveSpec *s = &k->collective;
+  double others = (double)(s->ranks - 1), part = (double)(s->outer * s->inner * dtype_size(s->dt));
+  if (s->ranks < 2 || s->what == COLLECTIVE_PART) return 0;
+  if (s->what < COLLECTIVE_FIRST && part * (double)s->ranks > COLLECTIVE_SMALL)
+    return 2 * messages(n, others, part / (double)s->ranks);
+  return messages(n, others, part);
+}
+
 /* A process by itself stands for all ranks. */
 static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   (void)p;
@@ -118,5 +133,6 @@ const KindRow kind_collective = {.name = "collective",
                                  .flops = flops,
                                  .keeps_order = true,
                                  .sent = sent,
+                                 .sending = sending,
                                  .interp = interp,
                                  .error_share = 4e-6};

@@ -206,6 +206,12 @@ bool kernel_keeps_order(const Kernel *k);
 bool kernel_foreign(const Kernel *k);
 /* Bytes that it sends to other processes. */
 double kernel_sent(const Kernel *k);
+/* What that takes on a network where m messages of b bytes each, of one rank to as many others, take
+   latency + m max(message, b / rate). */
+typedef struct {
+  double rate, latency, message; /* bytes a second, seconds, seconds */
+} Network;
+double kernel_sending(const Kernel *k, const Network *n);
 
 /* What k computes of the graph, one entry an operator, operands read from memory with a bare value; NULL in `part`
    counts. A kernel that is one operator (its val) has no parts: 0. */

@@ -53,7 +53,8 @@ typedef struct {
   bool (*reads_in_place)(const Program *p, const Kernel *k, int in, int out); /* NULL: false */
   bool keeps_order;
   bool foreign; /* not our code: it finds the floating-point mode as everybody else has it */
-  double (*sent)(const Kernel *k); /* NULL: 0 */
+  double (*sent)(const Kernel *k);                      /* NULL: 0 */
+  double (*sending)(const Kernel *k, const Network *n); /* seconds of it; with sent */
 
   const char *(*how)(const Program *p, const Kernel *k, const char **why); /* NULL: nothing to say */
   double (*flops)(const Program *p, const Kernel *k);                      /* NULL: by its plan, or 0 */

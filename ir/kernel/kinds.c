@@ -243,6 +243,10 @@ bool kernel_reads_in_place(const Program *p, const Kernel *k, int in, int out) {
 bool kernel_keeps_order(const Kernel *k) { return kind_of(k)->keeps_order; }
 bool kernel_foreign(const Kernel *k) { return kind_of(k)->foreign; }
 
+double kernel_sending(const Kernel *k, const Network *n) {
+  return kind_of(k)->sending ? kind_of(k)->sending(k, n) : 0;
+}
+
 double kernel_sent(const Kernel *k) { return kind_of(k)->sent ? kind_of(k)->sent(k) : 0; }
 
 /* ---- the interpreter ---- */

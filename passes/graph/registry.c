@@ -168,6 +168,7 @@ Graph *pass_begin(Arena *a, const Graph *in, Val **map) {
   Graph *out = graph_new(a, in->name);
   out->precision = in->precision;
   out->ranks = in->ranks;
+  out->spread = in->spread;
   out->node.cap = in->node.n + in->node.n / 8 + 8;
   out->node.v = NEWN(a, Node, out->node.cap);
   return out;

@@ -6,12 +6,20 @@
    or divided: one axis is [groups][ranks][n], and a process has [groups][n] of it. An operator keeps its operands'
    division where its result has one; a sum over a divided axis becomes the sum of each part and all_reduce_sum;
    anything else first puts its operands together (all_gather). A whole value of which a part is needed is made in
-   parts where that is possible. Parameters are whole, so their gradients end as sums over all processes. */
+   parts where that is possible. Parameters are whole, so their gradients end as sums over all processes.
+
+   What the optimizer does with a parameter needs no batch, so there a value may be divided as a row of numbers: FLAT.
+   With Graph.spread the optimizer's state and averages are kept so, each process updates its part of a parameter (of
+   whose gradient it gets the sum by reduce_scatter) and all_gather puts it together. Norms of gradients are sums of
+   parts in any case, so that they have the same bits with and without. */
 #include "passes/graph/shard.h"
 
 #include "ir/graph/collective.h"
 
 #include <string.h>
+
+/* An axis, or all elements in a row, zeros behind them where they do not divide. */
+enum { FLAT = MAX_RANK };
 
 typedef struct {
   int axis; /* -1: whole */
@@ -31,12 +39,17 @@ typedef struct {
   Graph *g;
   Shared *at;
   int ranks, depth;
+  Val *row; /* what norms add up of each value; -1: nothing */
+  bool *
+      own; /* of batches of their own (Graph.ranks is 0): values that are not the same on every rank; else NULL */
+  bool *meets; /* ... and values that one of those is combined with, element by element */
 } Shard;
 
-enum { DEEPEST = 200 };
+/* SPREAD: bytes that take as long to send as a message by itself does, at 10 Gbit/s and 50 us; less stays whole. */
+enum { DEEPEST = 200, SPREAD = 1 << 16 };
 
 static const Node *node(const Shard *s, Val v) { return g_node(s->in, v); }
-static const Cut no_cut = {.axis = -1};
+static const Cut no_cut = {.axis = -1}, flat_cut = {FLAT, 1};
 static bool divided(const Shard *s, Val v) { return s->at[v].cut.axis >= 0; }
 static bool same_cut(Cut a, Cut b) { return a.axis == b.axis && a.groups == b.groups; }
 
@@ -52,14 +65,39 @@ static bool can_cut(const Shard *s, const Shape *x, Cut c) {
 
 static Shape local(const Shard *s, const Shape *x, Cut c) {
   Shape r = *x;
+  if (c.axis == FLAT) return (Shape){1, {div_up(shape_count(x), s->ranks)}};
   if (c.axis >= 0) r.dim[c.axis] /= s->ranks;
   return r;
+}
+
+/* ---- values in a row ---- */
+static int64_t bytes_of(const Node *n) { return shape_count(&n->shape) * dtype_size(n->dt); }
+
+static int64_t padded(const Shard *s, const Shape *x) { return div_up(shape_count(x), s->ranks) * s->ranks; }
+
+/* All elements of a whole value, so many that they divide. */
+static Val in_a_row(Shard *s, Val x) {
+  Shape shape = g_node(s->g, x)->shape;
+  int64_t n = shape_count(&shape);
+  Ints none = ints1(0), more = ints1(padded(s, &shape) - n);
+  x = g_reshape(s->g, x, &(Shape){1, {n}});
+  return more.v[0] ? g_pad(s->g, x, &none, &more, &none, 0) : x;
+}
+
+static Val from_row(Shard *s, Val row, const Shape *x) {
+  int64_t n = shape_count(x);
+  Ints start = ints1(0), stop = ints1(n);
+  if (padded(s, x) > n) row = g_slice(s->g, row, &start, &stop, NULL);
+  return g_reshape(s->g, row, x);
 }
 
 /* ---- a value in the form that is needed ---- */
 static Val whole(Shard *s, Val v) {
   Shared *x = &s->at[v];
-  if (x->whole < 0) x->whole = g_part(s->g, OP_all_gather, x->part, x->cut.axis, x->cut.groups, s->ranks);
+  if (x->whole >= 0) return x->whole;
+  int axis = x->cut.axis == FLAT ? 0 : x->cut.axis;
+  x->whole = g_part(s->g, OP_all_gather, x->part, axis, x->cut.groups, s->ranks);
+  if (x->cut.axis == FLAT) x->whole = from_row(s, x->whole, &node(s, v)->shape);
   return x->whole;
 }
 
@@ -92,11 +130,34 @@ static int broadcast_source(const Shard *s, const Node *n, int axis) {
   return k >= 0 && node(s, n->in[0])->shape.dim[k] == n->shape.dim[axis] ? k : -1;
 }
 
+/* Element by element. */
+static Val mapped_part(Shard *s, const Node *n, Cut c) {
+  Shape mine = local(s, &n->shape, c);
+  Val in[3];
+  bool given = op_table[n->op].type == TY_EXPLICIT;
+  if (op_table[n->op].kind != KIND_MAP) return -1;
+  for (int i = 0; i < n->nin; i++) in[i] = part(s, n->in[i], c);
+  return g_add(s->g, n->op, in, n->nin, n->attr, n->imm, given ? n->dt : DT_NONE, given ? &mine : NULL);
+}
+
+static Val made_in_a_row(Shard *s, const Node *n) {
+  Shape mine = local(s, &n->shape, flat_cut);
+  Ints none = {0};
+  switch (n->op) {
+  case OP_fill: return g_fill(s->g, n->dt, &mine, n->imm);
+  case OP_reshape: return part(s, n->in[0], flat_cut);
+  case OP_broadcast:
+    if (shape_count(&node(s, n->in[0])->shape) != 1) return -1;
+    return g_broadcast(s->g, g_reshape(s->g, whole(s, n->in[0]), &(Shape){0}), &mine, &none);
+  default: return mapped_part(s, n, flat_cut);
+  }
+}
+
 /* The part of a whole value made from parts, or -1. */
 static Val made_in_parts(Shard *s, const Node *n, Cut c) {
   Shape mine = local(s, &n->shape, c);
-  Val in[3];
   Cut from;
+  if (c.axis == FLAT) return made_in_a_row(s, n);
   switch (n->op) {
   case OP_fill: return g_fill(s->g, n->dt, &mine, n->imm);
   case OP_iota:
@@ -111,27 +172,33 @@ static Val made_in_parts(Shard *s, const Node *n, Cut c) {
     return from.axis < 0 ? -1 : g_reshape(s->g, part(s, n->in[0], from), &mine);
   case OP_transpose:
     return g_transpose(s->g, part(s, n->in[0], (Cut){(int)n->attr[0].v[c.axis], c.groups}), &n->attr[0]);
-  default: break;
+  default: return mapped_part(s, n, c);
   }
-  if (op_table[n->op].kind != KIND_MAP) return -1;
-  for (int i = 0; i < n->nin; i++) in[i] = part(s, n->in[i], c);
-  return g_add(s->g, n->op, in, n->nin, n->attr, n->imm,
-               op_table[n->op].type == TY_EXPLICIT ? n->dt : DT_NONE,
-               op_table[n->op].type == TY_EXPLICIT ? &mine : NULL);
+}
+
+/* Of a whole value: this process's part of the sum that it is, or of itself. */
+static Val cut_out(Shard *s, Val v, Cut c) {
+  Shared *x = &s->at[v];
+  bool flat = c.axis == FLAT;
+  /* else somebody needs the sum of a gradient whole */
+  bool apart = !flat || (s->in->spread && bytes_of(node(s, v)) >= SPREAD);
+  bool scatter = !divided(s, v) && x->addend >= 0 && apart;
+  Val from = scatter ? x->addend : whole(s, v);
+  OpId op = scatter ? OP_reduce_scatter : OP_rank_part;
+  return flat ? g_part(s->g, op, in_a_row(s, from), 0, 1, s->ranks)
+              : g_part(s->g, op, from, c.axis, c.groups, s->ranks);
 }
 
 static Val part(Shard *s, Val v, Cut c) {
   Shared *x = &s->at[v];
   if (divided(s, v) ? same_cut(x->cut, c) : x->part >= 0 && same_cut(x->asked, c)) return x->part;
   Val p = -1;
-  if (!divided(s, v) && x->addend >= 0) {
-    p = g_part(s->g, OP_reduce_scatter, x->addend, c.axis, c.groups, s->ranks);
-  } else if (!divided(s, v) && s->depth < DEEPEST) {
+  if (!divided(s, v) && x->addend < 0 && s->depth < DEEPEST) {
     s->depth++;
     p = made_in_parts(s, node(s, v), c);
     s->depth--;
   }
-  if (p < 0) p = g_part(s->g, OP_rank_part, whole(s, v), c.axis, c.groups, s->ranks);
+  if (p < 0) p = cut_out(s, v, c);
   if (!divided(s, v)) x->part = p, x->asked = c;
   return p;
 }
@@ -260,6 +327,82 @@ static Val deviations(Shard *s, const Node *n, Val x, Val own) {
   return g_binary(g, OP_add, own, more);
 }
 
+/* ---- what follows from gradients: norms, optimizers ---- */
+/* Kernels take sums in an order that depends on what else they compute, and round less where they need not store. So what is
+   added up here is computed for itself alone, from copies (passes/lower/fuse.c knows them), with the same operators with
+   `spread` and without. */
+static Val copied_row(Shard *s, Val v) {
+  if (s->in->spread) return g_part(s->g, OP_rank_part, part(s, v, flat_cut), 0, 1, 1);
+  return g_part(s->g, OP_rank_part, in_a_row(s, whole(s, v)), 0, 1, s->ranks);
+}
+
+static bool is_new_state(const Graph *g, Val v) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.v[i].val == v && g->outputs.v[i].state >= 0) return true;
+  return false;
+}
+
+static Val summed_row(Shard *s, Val v) {
+  const Node *n = node(s, v);
+  Shape mine = local(s, &n->shape, flat_cut);
+  bool given = op_table[n->op].type == TY_EXPLICIT;
+  if (s->row[v] >= 0) return s->row[v];
+  Val in[3], x;
+  if (n->op == OP_fill || (n->op == OP_broadcast && shape_count(&node(s, n->in[0])->shape) == 1)) {
+    x = made_in_a_row(s, n);
+  } else if (op_table[n->op].kind != KIND_MAP || n->nin > 3 || s->at[v].addend >= 0 || s->depth == DEEPEST ||
+             is_new_state(s->in, v)) {
+    x = copied_row(s, v);
+  } else {
+    s->depth++;
+    for (int i = 0; i < n->nin; i++) in[i] = summed_row(s, n->in[i]);
+    s->depth--;
+    x = g_add(s->g, n->op, in, n->nin, n->attr, n->imm, given ? n->dt : DT_NONE, given ? &mine : NULL);
+  }
+  return s->row[v] = x;
+}
+
+/* A sum of all elements of a large value, whole or in a row: each adds up a part. */
+static bool do_row_sum(Shard *s, Val v) {
+  const Node *n = node(s, v);
+  const Shape *x = n->nin ? &node(s, n->in[0])->shape : NULL;
+  if (n->op != OP_reduce_sum || n->role != ROLE_UPDATE || n->shape.rank || s->own) return false;
+  if (divided(s, n->in[0]) && s->at[n->in[0]].cut.axis != FLAT) return false;
+  if (bytes_of(node(s, n->in[0])) < SPREAD) return false;
+  Val row = summed_row(s, n->in[0]);
+  Shape mine = g_node(s->g, row)->shape;
+  int64_t count = shape_count(x);
+  if (padded(s, x) > count) { /* what was zero may be so no more */
+    Ints axis = ints1(0);
+    Val all = g_add(s->g, OP_iota, NULL, 0, &axis, 0, DT_I64, &(Shape){1, {padded(s, x)}});
+    Val at = g_part(s->g, OP_rank_part, all, 0, 1, s->ranks);
+    row = g_select(s->g, g_binary(s->g, OP_lt, at, g_fill(s->g, DT_I64, &mine, (Imm)count)), row,
+                   g_fill_like(s->g, row, 0));
+  }
+  Ints axis = ints1(0);
+  set_sum(s, v, g_reduce(s->g, OP_reduce_sum, row, &axis));
+  return true;
+}
+
+/* What is a sum of all processes, or whole: then it is the first one's. */
+static Val addend_of(Shard *s, Val v) {
+  if (s->at[v].addend >= 0) return s->at[v].addend;
+  Val x = whole(s, v), rank = g_reshape(s->g, g_rank(s->g, s->ranks), &(Shape){0});
+  return g_select(s->g, g_binary(s->g, OP_eq, rank, g_fill_like(s->g, rank, 0)), x, g_fill_like(s->g, x, 0));
+}
+
+/* Sums of sums are added up before they are sent: one number for the norm of all gradients. */
+static bool do_sum_of_sums(Shard *s, Val v) {
+  const Node *n = node(s, v);
+  if (n->op != OP_add || n->role != ROLE_UPDATE || n->shape.rank || s->own) return false;
+  if (divided(s, n->in[0]) || divided(s, n->in[1])) return false;
+  if (s->at[n->in[0]].addend < 0 && s->at[n->in[1]].addend < 0) return false;
+  Val a = addend_of(s, n->in[0]), b = addend_of(s, n->in[1]);
+  set_sum(s, v, g_binary(s->g, OP_add, a, b));
+  return true;
+}
+
+/* ---- operators over a divided axis ---- */
 static bool do_reduce(Shard *s, Val v) {
   const Node *n = node(s, v);
   Cut c = first_cut(s, n), to = c;
@@ -369,8 +512,26 @@ static bool do_scatter(Shard *s, Val v) {
   return true;
 }
 
+/* Only what works element by element knows rows. */
+static void settle_rows(Shard *s, const Node *n) {
+  for (int i = 0; i < n->nin && op_table[n->op].kind != KIND_MAP; i++) {
+    Shared *x = &s->at[n->in[i]];
+    if (x->cut.axis != FLAT) continue;
+    whole(s, n->in[i]);
+    x->cut = no_cut;
+    x->asked = flat_cut;
+  }
+}
+
 static bool do_parted(Shard *s, Val v) {
   const Node *n = node(s, v);
+  bool any = false;
+  settle_rows(s, n);
+  for (int i = 0; i < n->nin; i++) {
+    any |= divided(s, n->in[i]);
+    if (s->own && s->own[n->in[i]]) return false;
+  }
+  if (!any) return false;
   switch (op_table[n->op].kind) {
   case KIND_MAP: {
     Cut c = first_cut(s, n);
@@ -394,11 +555,45 @@ static bool do_parted(Shard *s, Val v) {
   }
 }
 
+/* ---- inputs ---- */
+/* With batches of their own (frontend/ranks.c) ranks have values that differ, and sums that stand in the graph. Only what is
+   the same everywhere can be divided. */
+static void find_own(Shard *s, Arena *a) {
+  const Graph *g = s->in;
+  s->own = NEWN(a, bool, g->node.n + 1);
+  s->meets = NEWN(a, bool, g->node.n + 1);
+  for (Val v = 0; v < g->node.n; v++) {
+    const Node *n = node(s, v);
+    s->own[v] = n->op == OP_rank_part || n->op == OP_reduce_scatter ||
+                (n->op == OP_input && g->inputs.v[n->input].kind == IN_ARG);
+    for (int i = 0; i < n->nin && (!collective_ranks(n) || collective_ranks(n) == 1); i++)
+      s->own[v] |= s->own[n->in[i]];
+  }
+  for (Val v = g->node.n - 1; v >= 0; v--)
+    for (int i = 0; i < node(s, v)->nin && op_table[node(s, v)->op].kind == KIND_MAP; i++)
+      s->meets[node(s, v)->in[i]] |= s->own[v] || s->meets[v];
+}
+
+/* Is the state a slot or an average, large enough, and does each step replace it? */
+static bool spreads(const Shard *s, const Node *n, int input) {
+  const Input *in = &s->in->inputs.v[input];
+  bool average = in->kind == IN_BUFFER && in->init.kind == INIT_COPY, replaced = false;
+  if (!s->in->spread || (in->kind != IN_SLOT && !average)) return false;
+  if (bytes_of(n) < SPREAD || (s->meets && s->meets[in->val])) return false;
+  for (int i = 0; i < s->in->outputs.n; i++) replaced |= s->in->outputs.v[i].state == input;
+  return replaced;
+}
+
 static bool do_input(Shard *s, Val v, Diags *d) {
   const Node *n = node(s, v);
   const Input *in = &s->in->inputs.v[n->input];
   Cut c = {0, 1};
-  if (in->kind != IN_ARG || !n->shape.rank) {
+  if (spreads(s, n, n->input)) {
+    Shape mine = local(s, &n->shape, flat_cut);
+    set_part(s, v, g_input(s->g, in->name, in->kind, n->dt, &mine, &in->init), flat_cut);
+    return true;
+  }
+  if (in->kind != IN_ARG || !n->shape.rank || s->own) {
     set_whole(s, v, g_copy_node(s->g, s->in, v, NULL));
     return true;
   }
@@ -412,12 +607,29 @@ static bool do_input(Shard *s, Val v, Diags *d) {
   return true;
 }
 
+/* The results; a state that is kept in a row gets its part. */
+static void put_outputs(Shard *s) {
+  for (int i = 0; i < s->in->outputs.n; i++) {
+    const Output *o = &s->in->outputs.v[i];
+    Val state = o->state < 0 ? -1 : s->in->inputs.v[o->state].val;
+    bool row = state >= 0 && s->at[state].part >= 0 && g_node(s->g, s->at[state].part)->op == OP_input;
+    Val v = row ? part(s, o->val, flat_cut) : whole(s, o->val);
+    Val in = state < 0 ? -1 : row ? s->at[state].part : whole(s, state);
+    g_output(s->g, o->name, v, in < 0 ? -1 : g_node(s->g, in)->input);
+  }
+}
+
 Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
-  if (in->ranks < 2) return pass_live_copy(a, in, false);
+  if (in->ranks < 2 && in->spread < 2) return pass_live_copy(a, in, false);
   Val *ignore;
-  Shard s = {
-      .in = in, .g = pass_begin(a, in, &ignore), .at = NEWN(a, Shared, in->node.n + 1), .ranks = in->ranks};
-  s.g->ranks = 0;
+  Shard s = {.in = in,
+             .g = pass_begin(a, in, &ignore),
+             .at = NEWN(a, Shared, in->node.n + 1),
+             .row = NEWN(a, Val, in->node.n + 1),
+             .ranks = in->ranks > 1 ? in->ranks : in->spread};
+  if (in->ranks < 2) find_own(&s, a);
+  for (Val v = 0; v < in->node.n; v++) s.row[v] = -1;
+  s.g->ranks = s.g->spread = 0;
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = node(&s, v);
     bool parted = false;
@@ -426,14 +638,11 @@ Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
     for (int i = 0; i < n->nin; i++) parted |= divided(&s, n->in[i]);
     if (n->op == OP_input) {
       if (!do_input(&s, v, d)) return NULL;
-    } else if (!parted || !do_parted(&s, v)) {
+    } else if (!do_row_sum(&s, v) && !do_sum_of_sums(&s, v) && (!parted || !do_parted(&s, v))) {
       do_whole(&s, v);
     }
   }
-  for (int i = 0; i < in->outputs.n; i++) {
-    const Output *o = &in->outputs.v[i];
-    Val v = whole(&s, o->val);
-    g_output(s.g, o->name, v, o->state < 0 ? -1 : g_node(s.g, whole(&s, in->inputs.v[o->state].val))->input);
-  }
-  return shard_buckets(a, s.g);
+  put_outputs(&s);
+  if (in->ranks < 2) return s.g;
+  return shard_buckets(a, shard_buckets(a, pass_live_copy(a, s.g, false), false), true);
 }

@@ -4,6 +4,7 @@
 
 #include "passes/graph/pass.h"
 
-Graph *shard_buckets(Arena *a, const Graph *in);
+/* update: of what follows from gradients, such as norms; else of the gradients and all before. */
+Graph *shard_buckets(Arena *a, const Graph *in, bool update);
 
 #endif

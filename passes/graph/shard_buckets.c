@@ -1,7 +1,7 @@
 /* Small sums over all ranks travel together: what each exchange costs by itself is as much as sending tens of kilobytes.
    Only sums that no other exchange waits for, such as gradients of biases and norms, so that none waits for its
-   neighbours; in the order in which they are made, since an exchange begins when its last value is there. Each element
-   is added up as before. Where every rank has a batch of its own nothing is put together: its kernels have to be those of
+   neighbours (what is exchanged once all gradients are there waits for all of them anyway); in the order in which they are made,
+   since an exchange begins when its last value is there. Each element is added up as before. Where every rank has a batch of its own nothing is put together: its kernels have to be those of
    one process. */
 #include "passes/graph/shard.h"
 
@@ -57,7 +57,17 @@ static void send_together(Graph *out, const Graph *in, const Bucket *b, Val *map
   }
 }
 
-Graph *shard_buckets(Arena *a, const Graph *in) {
+/* May this sum travel with others, and do others that lead to this exchange have to travel alone? */
+static bool may_wait(const Graph *g, Val v, bool update) {
+  return between_ranks(g, v) && g_node(g, v)->op == OP_all_reduce_sum &&
+         (g_node(g, v)->role == ROLE_UPDATE) == update;
+}
+static bool waits(const Graph *g, Val v, bool update) {
+  return between_ranks(g, v) &&
+         (update ? g_node(g, v)->op != OP_all_gather : g_node(g, v)->role != ROLE_UPDATE);
+}
+
+Graph *shard_buckets(Arena *a, const Graph *in, bool update) {
   if (graph_has_loops(in)) return pass_live_copy(a, in, false);
   int count = in->node.n, n = 0;
   bool *leads = NEWN(a, bool, count + 1); /* to another exchange */
@@ -65,9 +75,9 @@ Graph *shard_buckets(Arena *a, const Graph *in) {
   Bucket *bucket = NEWN(a, Bucket, count + 1);
   for (Val v = count - 1; v >= 0; v--)
     for (int i = 0; i < g_node(in, v)->nin; i++)
-      leads[g_node(in, v)->in[i]] |= leads[v] || between_ranks(in, v);
+      leads[g_node(in, v)->in[i]] |= leads[v] || waits(in, v, update);
   for (Val v = 0; v < count; v++) {
-    if (g_node(in, v)->op != OP_all_reduce_sum || !between_ranks(in, v) || leads[v]) continue;
+    if (!may_wait(in, v, update) || leads[v]) continue;
     if (!bytes_of(in, v) || bytes_of(in, v) > MOST_BYTES) continue;
     Bucket *b = &bucket[open_bucket(in, v, bucket, &n)];
     vec_push(a, &b->sum, v);

@@ -86,6 +86,11 @@ static bool depends(Fuse *f, Val w, Val on) {
   return false;
 }
 
+/* What ranks add up of parameters each has a kernel of its own, so that its order is always the same (passes/graph/shard.c). */
+static bool stands_alone(const Graph *g, Val v) {
+  return g_node(g, v)->op == OP_rank_part && g_node(g, v)->role == ROLE_UPDATE;
+}
+
 /* Why the row kernel built alone for r does not join group gr, whose rows come from reductions: WHY_NONE when
    they read nothing large together, WHY_JOINED when it may. */
 static Why apart(Fuse *f, const Group *gr, Val r, const Built *alone) {
@@ -94,7 +99,7 @@ static Why apart(Fuse *f, const Group *gr, Val r, const Built *alone) {
   const Node *xq = g_node(g, gr->built.reduce), *xr = g_node(g, alone->reduce);
   bool share = false;
   for (int i = 0; i < alone->loads.n && !share; i++)
-    if (count(g, alone->loads.v[i]) * 2 >= count(g, xr->in[0]))
+    if (count(g, alone->loads.v[i]) * 2 >= count(g, xr->in[0]) && !stands_alone(g, alone->loads.v[i]))
       for (int j = 0; j < gr->built.loads.n; j++) share |= alone->loads.v[i] == gr->built.loads.v[j];
   if (!share) return WHY_NONE;
   if (!shape_eq(&g_node(g, gr->roots.v[0])->shape, &g_node(g, r)->shape) || xq->op == OP_fold ||

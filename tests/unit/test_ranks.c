@@ -24,16 +24,18 @@ static Tensor64 *own_inputs(Arena *a, const Graph *whole, const Tensor64 *in, co
     ck_assert_int_ge(k, 0);
     own[i] = in[k];
     own[i].shape = g_node(g, g->inputs.v[i].val)->shape;
-    int64_t n = shape_count(&own[i].shape);
-    if (n < shape_count(&in[k].shape)) own[i].v = in[k].v + r * n;
+    int64_t n = shape_count(&own[i].shape), all = shape_count(&in[k].shape), some = all - r * n;
+    if (n == all) continue;
+    own[i].v =
+        memcpy(NEWN(a, double, n + 1), in[k].v + r * n, (size_t)(some < n ? some : n) * sizeof(double));
   }
   return own;
 }
 
 /* The largest difference between a whole graph and the same shared by so many ranks, on any of them, as a share of the
    largest value; *where: the result. */
-static double shared_error(Arena *a, const Graph *whole, int ranks, uint64_t seed, const char **where,
-                           const Graph **made) {
+static double shared_error(Arena *a, const Graph *whole, int ranks, bool spread, uint64_t seed,
+                           const char **where, const Graph **made) {
   static const char *const names[] = {"autodiff", "strip", "simplify", "cse",
                                       "simplify", "shard", "cse",      "dce"};
   PassOptions opt = {.verify_each = true};
@@ -41,6 +43,7 @@ static double shared_error(Arena *a, const Graph *whole, int ranks, uint64_t see
   ck_assert(expanded != NULL);
   Graph *copy = pass_live_copy(a, whole, false);
   copy->ranks = ranks;
+  copy->spread = spread ? ranks : 0;
   Diags *d = diags_new(a);
   Graph *g = passes_run(a, copy, names, 8, &opt, d);
   if (!g) diags_print(d, stderr);
@@ -64,9 +67,10 @@ static double shared_error(Arena *a, const Graph *whole, int ranks, uint64_t see
     double most = 1e-6 * around;
     for (int64_t k = 0; k < n; k++)
       if (isfinite(want[i].v[k])) most = fmax(most, fabs(want[i].v[k]));
+    int64_t got = shape_count(&out[0][i].shape); /* a part of n, or all */
     for (int r = 0; r < ranks; r++)
-      for (int64_t k = 0; k < n; k++) {
-        double x = want[i].v[k], y = out[r][i].v[k];
+      for (int64_t k = 0; k < got && (got == n || r * got + k < n); k++) {
+        double x = want[i].v[got == n ? k : r * got + k], y = out[r][i].v[k];
         double e = x == y || (isnan(x) && isnan(y)) ? 0 : fabs(x - y) / (most + 1e-30);
         if (!(e <= worst)) worst = isnan(e) ? INFINITY : e, *where = g->outputs.v[i].name;
       }
@@ -92,7 +96,7 @@ START_TEST(random_models) {
       for (int ranks = 2; ranks <= batch; ranks++) {
         if (batch % ranks) continue;
         tried++;
-        double e = shared_error(a, g, ranks, (uint64_t)seed, &where, &made);
+        double e = shared_error(a, g, ranks, false, (uint64_t)seed, &where, &made);
         if (e < 1e-6) continue;
         fprintf(stderr, "random model %d on %d ranks: %s differs by %g\n", seed, ranks, where, e);
         failed++;
@@ -133,9 +137,37 @@ START_TEST(real_models) {
   ck_assert(g != NULL);
   for (int ranks = 2; ranks <= 3; ranks++) {
     const char *where = "";
-    double e = shared_error(a, g, ranks, 1, &where, &made);
+    double e = shared_error(a, g, ranks, false, 1, &where, &made);
     ck_assert_msg(e < 1e-6, "%s on %d ranks: %s differs by %g", models[_i].path, ranks, where, e);
     ck_assert_int_le(count_ops(made, OP_all_gather), models[_i].gathers);
+  }
+  arena_free(a);
+}
+END_TEST
+
+/* Optimizer state and averages in parts, sizes that do not divide among them: the same step. */
+START_TEST(spread) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  for (int which = 0; which < 2; which++) {
+    FrontendOptions o = {
+        .std_dir = "models", .set = (NameValue[]){{"optimizer", "lars(lr = 0.1)"}}, .nset = which};
+    Model *m = frontend_load(a, d, "tests/cli/data/ranks-large.jepa", &o);
+    const Graph *g = m ? frontend_train_step(m, d, true) : NULL, *made;
+    if (!g) diags_print(d, stderr);
+    ck_assert(g != NULL);
+    for (int ranks = 2; ranks <= 3; ranks++) {
+      const char *where = "";
+      double e = shared_error(a, g, ranks, true, 1, &where, &made);
+      ck_assert_msg(e < 1e-6, "%d ranks: %s differs by %g", ranks, where, e);
+      int parts = 0, scattered = count_ops(made, OP_reduce_scatter);
+      for (int i = 0; i < made->inputs.n; i++)
+        parts +=
+            !shape_eq(&g_node(made, made->inputs.v[i].val)->shape, &g_node(g, g->inputs.v[i].val)->shape) &&
+            made->inputs.v[i].kind != IN_ARG;
+      ck_assert_int_eq(parts, which ? 5 : 8); /* of three weights: one slot or two; two averages */
+      ck_assert_int_eq(scattered, 3);
+    }
   }
   arena_free(a);
 }
@@ -298,7 +330,7 @@ START_TEST(together) {
              -1);
   }
   g_output(g, "y", g_all(g, OP_all_reduce_sum, y, RANKS), -1);
-  Graph *h = shard_buckets(a, g);
+  Graph *h = shard_buckets(a, g, false);
   ck_assert_int_eq(count_ops(g, OP_all_reduce_sum), SMALL + 2);
   ck_assert_int_eq(count_ops(h, OP_all_reduce_sum), 3);
   Tensor64 in[RANKS][2], *want[RANKS], *got[RANKS];
@@ -432,6 +464,7 @@ int main(void) {
   tcase_set_timeout(t, 600);
   tcase_add_test(t, random_models);
   tcase_add_loop_test(t, real_models, 0, sizeof models / sizeof *models);
+  tcase_add_test(t, spread);
   tcase_add_test(t, operators_compiled);
   tcase_add_test(t, beside);
   tcase_add_test(t, together);
