@@ -119,9 +119,10 @@ const char *aot_header(const Aot *a) {
             "  %s_NO_FILE = %d,   /* the file of weights cannot be opened */\n"
             "  %s_BAD_FILE = %d   /* it is not the one this library was compiled for, or could not be read "
             "*/\n};\n\n",
-            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE, step ? "a scalar result" : "the loss",
-            step ? "; no state has changed" : ", as from a label that is no class", P, AOT_NO_TILES, P, AOT_NO_FILE, P,
-            AOT_BAD_FILE);
+            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE,
+            step ? "a scalar result" : "the loss",
+            step ? "; no state has changed" : ", as from a label that is no class", P, AOT_NO_TILES, P,
+            AOT_NO_FILE, P, AOT_BAD_FILE);
   bool file = a->opt->weights_header;
   sb_printf(&b, "/* Gives every state its initial value%s. */\nint %s_init(void *arena, uint64_t seed);\n",
             a->opt->nweight && !file

@@ -86,10 +86,10 @@ static int compare(Arena *a, const Graph *h, const char *cpu, uint64_t seed, con
   Tensor64 *in = NEWN(a, Tensor64, h->inputs.n + 1), *alone = NEWN(a, Tensor64, h->outputs.n + 1);
   Tensor64 *out = NEWN(a, Tensor64, h->outputs.n + 1);
   op_case_inputs(h, a, seed, in);
-  ck_assert_int_eq(jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, -1, false}, in, alone), 0);
+  ck_assert_int_eq(jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, -1, false, false}, in, alone), 0);
   int chains = 0;
   for (int threads = 1; threads <= 3; threads++) {
-    chains = jit_run(a, h, &(JitRun){cpu, threads, CONV_AUTO, 1, false}, in, out);
+    chains = jit_run(a, h, &(JitRun){cpu, threads, CONV_AUTO, 1, false, false}, in, out);
     for (int i = 0; i < h->outputs.n; i++)
       ck_assert_msg(!memcmp(alone[i].v, out[i].v, sizeof(double) * (size_t)shape_count(&out[i].shape)),
                     "%s, %d threads: output %s", what, threads, h->outputs.v[i].name);
@@ -221,7 +221,7 @@ START_TEST(many_operands) {
   g_output(g, "y", g_unary(g, OP_relu, y), -1);
   Tensor64 *in = NEWN(a, Tensor64, g->inputs.n), out;
   op_case_inputs(g, a, 3, in);
-  ck_assert_int_gt(jit_run(a, g, &(JitRun){"x86-64", 2, CONV_DIRECT, 64, false}, in, &out), 0);
+  ck_assert_int_gt(jit_run(a, g, &(JitRun){"x86-64", 2, CONV_DIRECT, 64, false, false}, in, &out), 0);
   arena_free(a);
 }
 END_TEST

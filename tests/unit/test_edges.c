@@ -346,7 +346,7 @@ START_TEST(edge) {
     Target t, host = target_host();
     if (!target_named(cpus[i], &t) || t.vector_bytes > host.vector_bytes) continue;
     if (!strcmp(c->kind, "long") && i) continue; /* takes a while, and blocks are the same */
-    jit_run(a, h, &(JitRun){cpus[i], 2, CONV_AUTO, 0, false}, in, out);
+    jit_run(a, h, &(JitRun){cpus[i], 2, CONV_AUTO, 0, false, false}, in, out);
     check(c, cpus[i], h, out);
   }
   if (!c->code) {
@@ -392,7 +392,7 @@ START_TEST(winograd_keeps_spread) {
       int64_t at = ((2 * 64 + 3) * xs.dim[2] + xs.dim[2] / 2) * xs.dim[3] + xs.dim[3] / 2;
       in[0].v[at] = bad[b];
       graph_interp(g, in, &y[0], a, false);
-      jit_run(a, g, &(JitRun){"host", 1, CONV_WINOGRAD, 0, false}, in, &y[1]);
+      jit_run(a, g, &(JitRun){"host", 1, CONV_WINOGRAD, 0, false, false}, in, &y[1]);
       int64_t wrong = 0;
       for (int64_t k = 0; k < shape_count(&y[0].shape); k++)
         wrong += isfinite(y[0].v[k]) && fabs(y[0].v[k]) < 1e30 &&
@@ -417,7 +417,7 @@ START_TEST(denormals) {
   for (int i = 0; i < 100; i++) in[0].v[i] = (float)1e-39, in[1].v[i] = 1e-310;
   for (int threads = 1; threads <= 2; threads++) {
     uint64_t mode = float_mode();
-    jit_run(a, g, &(JitRun){"host", threads, CONV_AUTO, 0, false}, in, out);
+    jit_run(a, g, &(JitRun){"host", threads, CONV_AUTO, 0, false, false}, in, out);
     ck_assert_uint_eq(float_mode(), mode);
     graph_interp(g, in, same, a, true);
     for (int k = 0; k < 3; k++)
@@ -533,7 +533,7 @@ START_TEST(random_expressions) {
             ints ? int_cell(n->dt, (int64_t)whole[draw(&r, WHOLE)]) : (float)special[draw(&r, SPECIAL)];
     }
     graph_interp(h, in, want, a, true);
-    jit_run(a, h, &(JitRun){seed % 3 ? "host" : "x86-64", 1, CONV_AUTO, 0, false}, in, got);
+    jit_run(a, h, &(JitRun){seed % 3 ? "host" : "x86-64", 1, CONV_AUTO, 0, false, false}, in, got);
     for (int o = 0; o < h->outputs.n; o++)
       for (int64_t k = 0; k < shape_count(&want[o].shape); k++) {
         double x = want[o].v[k], y = got[o].v[k];

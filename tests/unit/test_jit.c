@@ -39,7 +39,7 @@ START_TEST(every_operator) {
       Graph *g = op_case_build(a, (OpId)op, c);
       add_gradients(g);
       const char *where = "";
-      double e = worst(a, passes(a, g), &(JitRun){cpus[_i], 1, CONV_AUTO, 0, false}, 7, &where);
+      double e = worst(a, passes(a, g), &(JitRun){cpus[_i], 1, CONV_AUTO, 0, false, false}, 7, &where);
       ck_assert_msg(e < 2e-4, "%s: %s case %d: %s differs by %g", cpus[_i], op_table[op].name, c, where, e);
       arena_free(a);
     }
@@ -55,8 +55,8 @@ START_TEST(random_graphs) {
     const char *cpu = cpus[seed % 3], *where = "";
     if (!runnable(cpu)) cpu = "x86-64";
     Graph *h = passes(a, graph_gen(a, (uint64_t)seed, 8 + seed % 40));
-    double e =
-        worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0, false}, (uint64_t)seed, &where);
+    double e = worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0, false, false},
+                     (uint64_t)seed, &where);
     if (!(e < 2e-3)) {
       fprintf(stderr, "random graph %d on %s: %s differs by %g\n", seed, cpu, where, e);
       failed++;
@@ -78,7 +78,7 @@ START_TEST(masked_quotient) {
   for (int i = 0; i < 3; i++) {
     const char *where = "";
     if (runnable(cpus[i]))
-      ck_assert(worst(a, g, &(JitRun){cpus[i], 1, CONV_AUTO, 0, false}, 3, &where) < 1e-5);
+      ck_assert(worst(a, g, &(JitRun){cpus[i], 1, CONV_AUTO, 0, false, false}, 3, &where) < 1e-5);
   }
   arena_free(a);
 }
@@ -92,8 +92,8 @@ START_TEST(threads_same_bits) {
     Tensor64 *two = NEWN(a, Tensor64, h->outputs.n + 1);
     op_case_inputs(h, a, 5, in);
     const char *cpu = runnable("x86-64-v4") ? "x86-64-v4" : "x86-64";
-    jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, 0, false}, in, one);
-    jit_run(a, h, &(JitRun){cpu, 2, CONV_AUTO, 0, false}, in, two);
+    jit_run(a, h, &(JitRun){cpu, 1, CONV_AUTO, 0, false, false}, in, one);
+    jit_run(a, h, &(JitRun){cpu, 2, CONV_AUTO, 0, false, false}, in, two);
     for (int i = 0; i < h->outputs.n; i++)
       ck_assert_msg(!memcmp(one[i].v, two[i].v, sizeof(double) * (size_t)shape_count(&one[i].shape)),
                     "graph %d output %s", seed, h->outputs.v[i].name);
@@ -116,7 +116,7 @@ START_TEST(states_of_states) {
     g_output(g, "z", g_reshape(g, x, &flat), 2);
     g_output(g, "old", x, -1);
     const char *where = "";
-    double e = worst(a, passes(a, g), &(JitRun){"x86-64", 2, CONV_AUTO, 0, false}, 3, &where);
+    double e = worst(a, passes(a, g), &(JitRun){"x86-64", 2, CONV_AUTO, 0, false, false}, 3, &where);
     ck_assert_msg(e < 1e-6, "%s differs by %g", where, e);
     arena_free(a);
   }
@@ -135,7 +135,7 @@ START_TEST(chunks_past_the_end) {
   const char *where = "";
   for (int i = 0; i < 3; i++) {
     if (!runnable(cpus[i])) continue;
-    double e = worst(a, g, &(JitRun){cpus[i], 2, CONV_AUTO, 0, false}, 3, &where);
+    double e = worst(a, g, &(JitRun){cpus[i], 2, CONV_AUTO, 0, false, false}, 3, &where);
     ck_assert_msg(e < 1e-6, "%s: %s differs by %g", cpus[i], where, e);
   }
   arena_free(a);

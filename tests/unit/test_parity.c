@@ -237,7 +237,7 @@ static void check_entry(Case *c, bool train, bool thorough) {
   if (train) compare(c, "interpreter", "buffers1", g, out, 1e-7);
   static const ConvAlgo algo[] = {CONV_DIRECT, CONV_AUTO};
   for (int k = thorough ? 0 : train ? 1 : 2; k < 2; k++) {
-    jit_run(c->a, g, &(JitRun){"host", 2, algo[k], 0, false}, in, out);
+    jit_run(c->a, g, &(JitRun){"host", 2, algo[k], 0, false, false}, in, out);
     compare(c, k ? "JIT" : "JIT, direct convolution", results, g, out, 1e-5);
     if (train) compare(c, k ? "JIT" : "JIT, direct convolution", "grads", g, out, 1e-3);
     if (train) compare(c, k ? "JIT" : "JIT, direct convolution", "buffers1", g, out, 1e-4);
@@ -295,7 +295,7 @@ static void ten_steps(Case *c, int parts, bool jit, bool bf16, double loss_tol, 
     int s = g_find_input(g, "step"), step = batch / parts;
     if (s >= 0) in[s].v[0] = int_cell(in[s].dt, batch);
     load_part(c, g, batch % parts, in);
-    if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0, bf16}, in, out);
+    if (jit) jit_run(c->a, g, &(JitRun){"host", 2, CONV_AUTO, 0, bf16, false}, in, out);
     else graph_interp(g, in, out, c->a, false);
     for (int i = 0; i < g->outputs.n; i++) {
       const Output *o = &g->outputs.v[i];
@@ -391,10 +391,10 @@ START_TEST(bf16) {
     Graph *g = passes(&c, frontend_entry(c.model, c.d, "forward", train, train));
     Tensor64 *in = load_inputs(&c, g), *out = NEWN(c.a, Tensor64, g->outputs.n + 1),
              *again = NEWN(c.a, Tensor64, g->outputs.n + 1), *full = NEWN(c.a, Tensor64, g->outputs.n + 1);
-    jit_run(c.a, g, &(JitRun){"host", 1, CONV_AUTO, 0, true}, in, out);
-    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, true}, in, again);
+    jit_run(c.a, g, &(JitRun){"host", 1, CONV_AUTO, 0, true, false}, in, out);
+    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, true, false}, in, again);
     ck_assert_msg(same_values(g, out, again), "%s: 1 and 2 threads differ", c.name);
-    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, false}, in, full);
+    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, false, false}, in, full);
     ck_assert_msg(!same_values(g, out, full), "%s: nothing is bf16", c.name);
     double e[] = {file_error(&c, train ? "outputs" : "outputs_eval", g, out),
                   train ? file_error(&c, "grads", g, out) : 0,

@@ -360,7 +360,7 @@ START_TEST(too_many_axes) {
   ck_assert_int_eq(graph_read(arena, &src, d, &g, 1), 1);
   ck_assert(!pipeline_graph(arena, g, &(PipelineOptions){.verify_each = true}, d));
   ck_assert_str_eq(diags_first(d),
-                   "no gradient through a scan over a value of 8 axes: all steps of it would have 9");
+                   "no gradient through a scan that carries 8 axes: all steps of it would have 9");
   arena_free(arena);
 }
 END_TEST
