@@ -120,7 +120,7 @@ static ConvSpec spec_of(const Layer *l, ConvKind kind, const Target *t, const Op
                 .images = o->images};
   s.oh = s.ow = (s.h + 2 * l->pad - l->kernel) / l->stride + 1;
   s.xblock = s.c % lanes ? 0 : lanes, s.yblock = s.k % lanes ? 0 : lanes;
-  if (o->bf16) s.xbf16 = s.c > 4, s.wbf16 = kind != CONV_DW, s.ybf16 = true; /* images are stored as f32 */
+  if (o->bf16) s.xbf16 = s.ybf16 = true, s.wbf16 = kind != CONV_DW;
   return s;
 }
 

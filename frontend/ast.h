@@ -36,7 +36,7 @@ typedef enum {
   AST_RANGE,    /* kid0 .. kid1 */
   AST_COND,     /* if kid0 then kid1 else kid2 */
   AST_TYPE,     /* name[kid...]; num = 1 when brackets stand there */
-  AST_ELLIPSIS, /* ... in a type */
+  AST_ELLIPSIS, /* ... in a type or an index */
   /* statements */
   AST_BLOCK,
   AST_ASSIGN,     /* kid0 = value; kid1... = AST_NAME targets */

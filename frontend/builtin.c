@@ -270,6 +270,40 @@ static Value b_random_bits(Elab *e, Call *c) {
   return v_tensor(scan_draw(e, c->frame, c->at, &s, draw_bits, &d));
 }
 
+/* "bij,jk->bik" as lists of numbers, the result's last: a number for each letter, -1 for `...`. Without an arrow the result
+   has the letters that stand there once, in the order of the alphabet. */
+static Value b_axis_names(Elab *e, Call *c) {
+  if (c->arg[0].kind != V_STR)
+    elab_error(e, c->frame, c->at, "axes are named by a text such as \"ij,jk->ik\"");
+  const char *s = c->arg[0].u.str, *arrow = strstr(s, "->");
+  int n = 1, count[128] = {0}, at = 0;
+  for (const char *p = s; *p && p != arrow; p++) n += *p == ',';
+  Value out = v_list(e, n + 1);
+  for (const char *p = s; at <= n; at++) {
+    double v[128];
+    int m = 0;
+    if (at == n && !arrow) { /* "..." comes first */
+      if (strstr(s, "...")) v[m++] = -1;
+      for (int k = 0; k < 128; k++)
+        if (count[k] == 1) v[m++] = k;
+    } else {
+      for (; *p && *p != ',' && p != arrow && m < 100; p++) {
+        bool dots = !strncmp(p, "...", 3), letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
+        if (*p == ' ') continue;
+        if (!dots && !letter) elab_error(e, c->frame, c->at, "\"%s\": an axis is a letter, not `%c`", s, *p);
+        if (letter) count[(int)*p]++;
+        v[m++] = dots ? -1 : *p;
+        if (dots) p += 2;
+      }
+      p = p == arrow && arrow ? p + 2 : *p ? p + 1 : p;
+    }
+    Value list = v_list(e, m);
+    for (int i = 0; i < m; i++) list.u.list->v[i] = v_num(v[i]);
+    out.u.list->v[at] = list;
+  }
+  return out;
+}
+
 static Value initializer(Elab *e, InitKind kind, double a, double b) {
   Init *i = NEW(e->arena, Init);
   *i = (Init){.kind = kind, .a = a, .b = b};
@@ -302,6 +336,9 @@ static const Builtin builtins[] = {
     {"is_list", "x", "whether x is a list", b_is_list},
     {"axes", "x axis?", "the axes that `axis` means, counted from 0, increasing; none means all", b_axes},
     {"contains", "list value", "whether the list has the value", b_contains},
+    {"axis_names", "text",
+     "the axes that a text for einsum names, as numbers: a list for each operand, then the result's",
+     b_axis_names},
     {"fill", "shape value dtype?", "a tensor of equal elements", b_fill},
     {"reshape", "x shape", "the same elements in another shape; one extent may be -1", b_reshape},
     {"concat", "* axis?", "tensors one after another along an axis (0); those without elements vanish",

@@ -407,6 +407,8 @@ static Value eval_index(Elab *e, Frame *f, const Ast *a) {
   if (x.kind == V_TENSOR || x.kind == V_EMPTY) return t_index(e, f, a, x);
   const Ast *ix = a->kid[1];
   if (a->nkid != 2) elab_error(e, f, a, "%s takes one index", value_text(e, x));
+  if (ix->kind == AST_ELLIPSIS)
+    elab_error(e, f, ix, "`...` stands for axes, and %s has none", value_text(e, x));
   if (x.kind == V_MODULE && ix->kind != AST_SLICE) {
     int64_t i = need_int(e, f, ix, eval(e, f, ix), "an index");
     Value *v = vars_find(&x.u.module->fields, word(e, arena_printf(e->arena, "%lld", (long long)i)));

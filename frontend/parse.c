@@ -179,9 +179,10 @@ static void parse_args(Parser *p, AstVec *kids) {
   close_bracket(p, ")", "or `,` after an argument");
 }
 
-/* index := expr | [expr] ":" [expr] [":" [expr]] */
+/* index := "..." | expr | [expr] ":" [expr] [":" [expr]] */
 static Ast *parse_index(Parser *p) {
   Token *at = p->tok;
+  if (accept(p, "...")) return node(p, AST_ELLIPSIS, at);
   Ast *part[3] = {0};
   bool colon = false;
   for (int i = 0; i < 3; i++) {

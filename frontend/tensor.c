@@ -220,24 +220,31 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
   return v_tensor(t_node(e, f, at, op, in, nin, nattr ? attr : NULL, imm, dt, has_shape ? &shape : NULL));
 }
 
-/* ---- matrix products: a[..., m, k] @ b[k, n], or the leading axes of both equal ---- */
+/* ---- matrix products: a[..., m, k] @ b[k, n], or the leading axes of both, which broadcast ---- */
+
+/* v with these leading axes before its matrix. */
+static Val with_lead(Elab *e, Frame *f, const Ast *at, Val v, const Shape *lead) {
+  Shape s = *lead;
+  const Shape own = t_type(e, v)->shape;
+  for (int i = 2; i > 0; i--) s.dim[s.rank++] = own.dim[own.rank - i];
+  return broadcast_to(e, f, at, v, &s);
+}
 
 Value t_matmul(Elab *e, Frame *f, const Ast *at, Value a, Value b) {
   Val in[2] = {need_tensor(e, f, at, a, "the left side of @"),
                need_tensor(e, f, at, b, "the right side of @")};
-  const Shape sa = t_type(e, in[0])->shape, sb = t_type(e, in[1])->shape;
+  Shape sa = t_type(e, in[0])->shape, sb = t_type(e, in[1])->shape, lead;
   const char *why = NULL;
   if (sa.rank < 2 || sb.rank < 2) why = "both sides need at least two axes";
-  else if (sb.rank > 2 && sa.rank != sb.rank) why = "they need equal leading axes";
   else if (sa.dim[sa.rank - 1] != sb.dim[sb.rank - 2])
     why =
         arena_printf(e->arena, "the last axis of the left is %lld, but the second last of the right is %lld",
                      (long long)sa.dim[sa.rank - 1], (long long)sb.dim[sb.rank - 2]);
-  else if (sb.rank > 2)
-    for (int i = 0; i < sa.rank - 2; i++)
-      if (sa.dim[i] != sb.dim[i])
-        why = arena_printf(e->arena, "leading axis %d is %lld and %lld", i, (long long)sa.dim[i],
-                           (long long)sb.dim[i]);
+  else if (sb.rank > 2) {
+    sa.rank -= 2, sb.rank -= 2;
+    if (!broadcast_shape(&sa, &sb, &lead)) why = "their leading axes do not fit together";
+    sa.rank += 2, sb.rank += 2;
+  }
   if (why) {
     elab_report(e, f, at, "cannot multiply %s @ %s: %s", value_text(e, v_tensor(in[0])),
                 value_text(e, v_tensor(in[1])), why);
@@ -246,13 +253,17 @@ Value t_matmul(Elab *e, Frame *f, const Ast *at, Value a, Value b) {
     diag_throw(e->diags);
   }
   Ints attr[4] = {0};
-  if (sb.rank > 2) attr[0] = attr[1] = ints_range(sb.rank - 2);
+  if (sb.rank > 2) {
+    for (int i = 0; i < 2; i++) in[i] = with_lead(e, f, at, in[i], &lead);
+    sa = t_type(e, in[0])->shape, sb = t_type(e, in[1])->shape;
+    attr[0] = attr[1] = ints_range(lead.rank);
+  }
   attr[2] = ints1(sa.rank - 1);
   attr[3] = ints1(sb.rank - 2);
   return v_tensor(t_node(e, f, at, OP_dot_general, in, 2, attr, 0, DT_NONE, NULL));
 }
 
-/* ---- indexing: x[i, a:b:c, :]; a number drops its axis ---- */
+/* ---- indexing: x[i, a:b:c, :, ...]; a number drops its axis, `...` stands for axes as they are ---- */
 
 static int64_t index_bound(Elab *e, Frame *f, const Ast *a, int64_t absent, int64_t extent) {
   if (!a) return absent;
@@ -265,7 +276,11 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
   Val v = x.u.val;
   const DType dt = t_type(e, v)->dt;
   const Shape s = t_type(e, v)->shape;
-  int n = at->nkid - 1;
+  int n = at->nkid - 1, dots = n, several = 0;
+  for (int i = n - 1; i >= 0; i--)
+    if (at->kid[1 + i]->kind == AST_ELLIPSIS) dots = i, several++;
+  if (several > 1) elab_error(e, f, at, "`...` stands in an index once");
+  n -= several;
   if (n > s.rank) {
     elab_report(e, f, at, "%d indices for %s, which has %d axes", n, value_text(e, x), s.rank);
     elab_note_value(e, x, "the operand");
@@ -275,7 +290,10 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
   Shape out = s, kept = {0};
   bool whole = true, empty = false, drops = false;
   for (int i = 0; i < s.rank; i++) {
-    const Ast *k = i < n ? at->kid[1 + i] : NULL;
+    int from_end = i - (s.rank - n); /* of the indices without `...`, behind it */
+    const Ast *k = i < dots && i < n  ? at->kid[1 + i]
+                   : from_end >= dots ? at->kid[1 + several + from_end]
+                                      : NULL;
     int64_t start = 0, stop = s.dim[i], step = 1;
     bool drop = k && k->kind != AST_SLICE;
     if (drop) {
@@ -285,8 +303,11 @@ Value t_index(Elab *e, Frame *f, const Ast *at, Value x) {
       start = index_bound(e, f, k->kid[0], 0, s.dim[i]);
       stop = index_bound(e, f, k->kid[1], s.dim[i], s.dim[i]);
       if (k->kid[2]) step = need_int(e, f, k->kid[2], eval(e, f, k->kid[2]), "a step");
+      if (step < 1)
+        elab_error(e, f, k->kid[2], "the step %lld is not positive: reverse(x, axis) turns an axis around",
+                   (long long)step);
     }
-    if (start < 0 || stop > s.dim[i] || start > stop || step < 1) {
+    if (start < 0 || stop > s.dim[i] || start > stop) {
       if (start < 0) start -= s.dim[i]; /* as it was written */
       if (drop)
         elab_report(e, f, k, "index %lld is outside axis %d of %s", (long long)start, i, value_text(e, x));

@@ -6,6 +6,7 @@
 #ifndef JEPAC_IR_COST_MODEL_H
 #define JEPAC_IR_COST_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct CostModel {
@@ -40,7 +41,7 @@ typedef struct CostModel {
   int64_t tiles_block;      /* bytes of a chunk's rows, all of k: stay in L2 */
   int64_t tiles_deep;       /* elements of k in a block, where k is cut */
   int64_t tiles_sums;       /* bytes of a chunk's sums then */
-  double tiles_step;        /* cycles of a product of two tiles */
+  double tiles_step[2];     /* cycles of a product of two tiles: by AMX, by pairs */
   double tiles_line;        /* cycles of a line that comes from L3 */
   double tiles_turn;        /* cycles of a tile that is transposed */
   double tiles_idle;        /* loss where there are no chunks; a share of it where there are too few */
@@ -63,6 +64,7 @@ typedef struct CostModel {
   double conv_spill, conv_idle, conv_flops_a_byte, conv_narrow_flops;
 
   /* ---- Winograd ---- */
+  bool wino_first[2];          /* at stride 1 it is faster in f32 than bf16 on tiles of AMX; by pairs */
   double wino_waste[2];        /* pixels of whole tiles to pixels wanted, at most: stride 1, stride 2 */
   int64_t wino_tiles;          /* of all images, at least */
   int64_t wino_channels;       /* of either side, at least */

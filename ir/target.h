@@ -7,8 +7,9 @@
 
 typedef enum { ARCH_X86_64, ARCH_AARCH64, ARCHS } Arch;
 typedef enum { FAMILY_SSE2, FAMILY_AVX2, FAMILY_AVX512, FAMILY_NEON, FAMILIES } Family; /* of vectors */
-/* Units that multiply small matrices of bf16. Emulated: the same sums, bit for bit, by vector instructions. */
-typedef enum { TILES_NONE, TILES_AMX, TILES_EMULATED } Tiles;
+/* What multiplies tiles of bf16: AMX, or the products of pairs of AVX512_BF16 (vdpbf16ps), where they are faster than
+   f32. Emulated: the same sums, bit for bit, by other vector instructions. */
+typedef enum { TILES_NONE, TILES_AMX, TILES_EMULATED, TILES_PAIRS, TILES_PAIRS_EMULATED, TILES_UNITS } Tiles;
 
 typedef struct {
   const char *cpu; /* LLVM name, or "host" */
@@ -23,8 +24,8 @@ typedef struct {
 } Target;
 
 Target target_host(void);
-/* A row of ir/targets.def, or "host"; of a name that two architectures have, x86's. With "+tiles" behind it: its
-   tiles emulated. false when unknown. */
+/* A row of ir/targets.def, or "host"; of a name that two architectures have, x86's. With "+tiles" or
+   "+pairs" behind it: AMX or vdpbf16ps, emulated. false when unknown. */
 bool target_named(const char *cpu, Target *out);
 /* What target_named() reads back: "host", "x86-64-v3+tiles". */
 void target_name(const Target *t, StrBuf *out);
@@ -32,6 +33,8 @@ void target_name(const Target *t, StrBuf *out);
 bool target_row(int i, Target *out);
 /* What it can do in words, for people: "sapphirerapids: 64-byte vectors, bf16, AMX tiles". */
 void target_print(const Target *t, StrBuf *out);
+/* The unit computes as vdpbf16ps does. */
+static inline bool tiles_by_pairs(Tiles t) { return t == TILES_PAIRS || t == TILES_PAIRS_EMULATED; }
 /* f32 lanes of a vector: the channel block of blocked layouts. */
 static inline int target_lanes(const Target *t) { return t->vector_bytes / 4; }
 

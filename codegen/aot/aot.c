@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* ---- targets ---- */
-/* The row of this architecture with this name, which may end in "+tiles". */
+/* The row of this architecture with this name, which may end in "+tiles" or "+pairs". */
 static bool find_cpu(Arch arch, const char *cpu, Target *t) {
   Target named;
   if (target_named(cpu, &named) && named.arch == arch) {
@@ -47,16 +47,18 @@ Status codegen_aot_target(const AotOptions *opt, Target *t, Diags *d) {
     unknown_cpu(arch, cpu, d);
     return ST_USAGE;
   }
-  t->bf16 &= t->tiles == TILES_AMX; /* beyond the family's level, AMX and what all that have it can */
+  t->bf16 &= t->tiles == TILES_AMX || t->tiles == TILES_PAIRS; /* all that goes beyond the family's level */
   return ST_OK;
 }
 
-/* The code may use the instructions of the vector family's level only, and tiles where the target has them, all of
+/* The code may use the instructions of the vector family's level only, and products of bf16 where the target has them, all of
    which init checks; a named CPU decides how they are scheduled. */
 static LLVMTargetMachineRef target_machine(const Aot *a) {
   const Target *t = &a->p->target;
   return em_machine(t->arch, a->opt->triple, em_arch(t->arch)->level[t->family],
-                    t->tiles == TILES_AMX ? "+amx-tile,+amx-bf16,+avx512bf16" : "");
+                    t->tiles == TILES_AMX     ? "+amx-tile,+amx-bf16,+avx512bf16"
+                    : t->tiles == TILES_PAIRS ? "+avx512bf16"
+                                              : "");
 }
 
 /* ---- kernels ---- */

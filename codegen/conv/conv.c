@@ -9,7 +9,8 @@ void conv_emit(EmitModule *m, const ConvSpec *spec, int step, const char *symbol
   LLVMAddAttributeAtIndex(m->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                           LLVMCreateStringAttribute(m->cx, "stackrealign", 12, "", 0));
   bool lanes = conv_groups(s, m->vl).lanes;
-  if (s->algo == CONV_TILES) (s->kind == CONV_DW ? conv_emit_tiles_dw : conv_emit_tiles)(m, s, step);
+  if (s->algo == CONV_TILES && conv_is_few(s)) conv_emit_few(m, s, step);
+  else if (s->algo == CONV_TILES) (s->kind == CONV_DW ? conv_emit_tiles_dw : conv_emit_tiles)(m, s, step);
   else if (s->algo == CONV_WINOGRAD) conv_emit_winograd(m, s, step);
   else if (s->kind == CONV_DW) (step ? conv_emit_sum : lanes ? conv_emit_lanes_wgrad : conv_emit_wgrad)(m, s);
   else (!step ? conv_emit_pack : lanes ? conv_emit_lanes : conv_emit_gather)(m, s);

@@ -1,6 +1,6 @@
 /* Convolution kernels as explicit vector IR. conv_emit() is the only entry the rest of codegen needs; the
    other declarations are shared by the files of this emitter (pack.c: layouts; direct.c: direct
-   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3), mend.c: tiles it spoils; tiles.c: bf16 on the
+   kernels; lanes.c: groups narrower than a vector; winograd.c: F(4x4,3x3), mend.c: tiles it spoils; tiles.c, few.c: bf16 on the
    processor's tiles). */
 #ifndef JEPAC_CODEGEN_CONV_CONV_H
 #define JEPAC_CODEGEN_CONV_CONV_H
@@ -45,6 +45,10 @@ void conv_emit_lanes_wgrad(EmitModule *m, const ConvSpec *s);
 void conv_emit_winograd(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_tiles(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_tiles_dw(EmitModule *m, const ConvSpec *s, int step);
+void conv_emit_few(EmitModule *m, const ConvSpec *s, int step);
+
+/* 16 channels of a pixel of bf16; blocks of the target's lanes lie `apart` elements. */
+LLVMValueRef conv_load16(EmitModule *m, LLVMValueRef from, int64_t apart);
 
 /* A function of the module beside the one under construction: (source, weights, address and pitch of a tile's results,
    image, channel block, row and column of the tile) computes these results again where Winograd spoilt some. */

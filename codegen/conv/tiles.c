@@ -65,6 +65,23 @@ static TapPlace tap_place(const ConvTiles *c, int64_t r, int64_t t) {
   return p;
 }
 
+/* tap_place() of all taps, as a table in the code. */
+static LLVMValueRef places(EmitModule *m, const ConvSpec *s, const ConvTiles *c) {
+  LLVMValueRef field[3 * CONV_TAPS];
+  int64_t taps = s->kh * s->kw;
+  for (int64_t i = 0; i < taps; i++) {
+    TapPlace p = tap_place(c, i / s->kw, i % s->kw);
+    field[3 * i] = em_i64(m, p.first), field[3 * i + 1] = em_i64(m, p.ntap),
+              field[3 * i + 2] = em_i64(m, p.at);
+  }
+  LLVMValueRef value = LLVMConstArray2(m->i64, field, (uint64_t)(3 * taps));
+  LLVMValueRef g = LLVMAddGlobal(m->mod, LLVMTypeOf(value), "taps");
+  LLVMSetInitializer(g, value);
+  LLVMSetGlobalConstant(g, 1);
+  LLVMSetLinkage(g, LLVMInternalLinkage);
+  return g;
+}
+
 /* A chunk packs a tile of 16 produced channels. */
 static void emit_pack(EmitModule *m, const ConvSpec *s) {
   ConvTiles c;
@@ -77,35 +94,40 @@ static void emit_pack(EmitModule *m, const ConvSpec *s) {
   LLVMValueRef lone = LLVMBuildICmp(m->b, LLVMIntEQ, m->chunk, em_i64(m, c.ocb % 2 ? c.ocb - 1 : -1), "");
   LLVMValueRef wide = LLVMBuildSelect(m->b, lone, em_i64(m, 1), em_i64(m, 2), "");
   LLVMValueRef to = at16(m, tmp, em_imulc(m, panel, c.panel)), o0 = em_imulc(m, m->chunk, TILE_COLS);
-  TileLoop l;
+  TileLoop l, lk, lt;
+  EmitIf met;
   LLVMValueRef cb = tile_loop(m, &l, em_i64(m, c.icb), 1), i0 = em_imulc(m, cb, CHANNELS);
   if (dx) {
-    turn_weights(m, s, w, i0, o0, TILE_COLS, scratch, 2 * half);
-    turn_weights(m, s, w, em_iaddc(m, i0, half), o0, TILE_COLS, at16c(m, scratch, half), 2 * half);
+    LLVMValueRef k = em_imulc(m, tile_loop(m, &lk, em_i64(m, 2), 1), half);
+    turn_weights(m, s, w, em_iadd(m, i0, k), o0, TILE_COLS, at16(m, scratch, k), 2 * half);
+    tile_end(m, &lk, NULL, 0);
   } else {
     turn_weights(m, s, w, o0, i0, CHANNELS, scratch, half);
   }
-  for (int64_t r = 0; r < s->kh; r++)
-    for (int64_t t = 0; t < s->kw; t++) {
-      TapPlace p = tap_place(&c, r, t);
-      if (!p.ntap) continue;
-      LLVMValueRef v[TILE_ROWS], from = at16c(m, scratch, (r * s->kw + t) * (dx ? 2 * half : half));
-      for (int i = 0; i < TILE_ROWS; i++) {
-        if (dx) {
-          v[i] = em_load(m, vector16(m, TILE_DEEP), at16c(m, from, i * taps * 2 * half), 2);
-          continue;
-        }
-        LLVMValueRef of[2];
-        for (int k = 0; k < 2; k++)
-          of[k] = em_load(m, vector16(m, TILE_COLS), at16c(m, from, (2 * i + k) * taps * half), 2);
-        v[i] = pairs_join(m, of[0], of[1]);
-      }
-      if (dx) pairs_transpose(m, v);
-      /* [phase][cb][tap][tile] */
-      LLVMValueRef tile = em_iaddc(m, em_imulc(m, cb, p.ntap), p.first * c.icb + p.at);
-      LLVMValueRef place = at16(m, to, em_imulc(m, em_iadd(m, em_imul(m, tile, wide), which), STEP));
-      for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], at16c(m, place, i * TILE_DEEP), 2);
+  LLVMValueRef tap = tile_loop(m, &lt, em_i64(m, taps), 1),
+               of_tap = em_gep(m, m->i64, places(m, s, &c), em_imulc(m, tap, 3));
+  LLVMValueRef field[3];
+  for (int i = 0; i < 3; i++) field[i] = em_load(m, m->i64, em_gep(m, m->i64, of_tap, em_i64(m, i)), 8);
+  em_if(m, &met, LLVMBuildICmp(m->b, LLVMIntNE, field[1], em_i64(m, 0), ""));
+  LLVMValueRef v[TILE_ROWS], from = at16(m, scratch, em_imulc(m, tap, dx ? 2 * half : half));
+  for (int i = 0; i < TILE_ROWS; i++) {
+    if (dx) {
+      v[i] = em_load(m, vector16(m, TILE_DEEP), at16c(m, from, i * taps * 2 * half), 2);
+      continue;
     }
+    LLVMValueRef of[2];
+    for (int k = 0; k < 2; k++)
+      of[k] = em_load(m, vector16(m, TILE_COLS), at16c(m, from, (2 * i + k) * taps * half), 2);
+    v[i] = pairs_join(m, of[0], of[1]);
+  }
+  if (dx) pairs_transpose(m, v);
+  /* [phase][cb][tap][tile] */
+  LLVMValueRef tile =
+      em_iadd(m, em_iadd(m, em_imul(m, cb, field[1]), em_imulc(m, field[0], c.icb)), field[2]);
+  LLVMValueRef place = at16(m, to, em_imulc(m, em_iadd(m, em_imul(m, tile, wide), which), STEP));
+  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], at16c(m, place, i * TILE_DEEP), 2);
+  em_endif(m, &met);
+  tile_end(m, &lt, NULL, 0);
   tile_end(m, &l, NULL, 0);
 }
 
@@ -231,7 +253,7 @@ static void put_tile(EmitModule *m, const Conv *z, int a, int b, const Where *w,
   const ConvPhase *ph = &g->phase[0][a], *pw = &g->phase[1][b];
   int L = m->vl;
   int64_t pitch = g->ow * L, block = g->oh * pitch, image = c->cout * g->oh * g->ow;
-  bool partial = z->s->n % g->group != 0;
+  bool partial = z->s->n % g->group != 0, narrow = z->s->kind == CONV_DX ? z->s->xbf16 : z->s->ybf16;
   LLVMValueRef y = em_iaddc(m, em_imulc(m, em_iadd(m, w->p, z->row0), ph->step), ph->start);
   LLVMValueRef x = em_iaddc(m, em_imulc(m, w->q, pw->step), pw->start);
   LLVMValueRef at = em_iadd(m, em_imulc(m, y, pitch), em_imulc(m, x, L));
@@ -240,15 +262,16 @@ static void put_tile(EmitModule *m, const Conv *z, int a, int b, const Where *w,
     LLVMValueRef n = em_iaddc(m, em_imulc(m, w->ig, c->nb), k);
     EmitIf f;
     if (partial) em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSLT, n, z->nimage, ""));
-    LLVMValueRef to = at16(m, z->dst, em_iadd(m, em_imulc(m, em_iadd(m, n, z->image0), image), at));
+    LLVMValueRef to = em_iadd(m, em_imulc(m, em_iadd(m, n, z->image0), image), at);
+    to = tile_tat(m, narrow, z->dst, to);
     for (int64_t px = 0; px < c->pq[b]; px++)
       for (int j = 0; j < ct; j++) {
         int64_t row = (i * 2 + j) * TILE_ROWS + px * c->nb + k;
         for (int v = 0; v < TILE_COLS / L; v++) {
           LLVMValueRef sum =
               em_load(m, em_vec(m->f32, L), em_gep(m, m->f32, z->out, em_i64(m, row * TILE_COLS + v * L)), 4);
-          em_store(m, em_narrow_bf16(m, sum),
-                   at16c(m, to, px * pw->step * L + (j * TILE_COLS / L + v) * block), 2);
+          int64_t place = px * pw->step * L + (j * TILE_COLS / L + v) * block;
+          tile_tstore(m, narrow, sum, tile_tat(m, narrow, to, em_i64(m, place)));
         }
       }
     if (partial) em_endif(m, &f);
@@ -281,9 +304,9 @@ static void product(EmitModule *m, Conv *z, int a, int b, const Where *w, int rt
       int64_t ro = ph->off + k / pw->ntap * ph->offstep - g->fill.lo[0],
               co = pw->off + k % pw->ntap * pw->offstep - g->fill.lo[1];
       int64_t at = ro * c->pitch + (co % c->step * c->half + co / c->step) * c->nb * CHANNELS;
-      for (int i = 0; i < rt; i++) matrix_load(&z->x, A + i, at16c(m, from[i], at), line);
+      for (int i = 0; i < rt; i++) matrix_factor(&z->x, A + i, at16c(m, from[i], at), line);
       for (int j = 0; j < ct; j++) {
-        matrix_load(&z->x, B + j, at16c(m, wp, (k * ct + j) * STEP), line);
+        matrix_factor(&z->x, B + j, at16c(m, wp, (k * ct + j) * STEP), line);
         for (int i = 0; i < rt; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
       }
     }
@@ -329,7 +352,7 @@ static void emit_gather(EmitModule *m, const ConvSpec *s) {
   z.src = em_operand(m, 0), z.weights = em_operand(m, 1), z.dst = em_operand(m, 2);
   z.out = m->scratch;
   z.images = em_gep(m, m->i8, m->scratch, em_i64(m, 4 * TILE_BYTES));
-  matrix_begin(&z.x, m, NULL);
+  matrix_begin(&z.x, m, NULL, TILE_DEEP / 2);
   TileLoop lu, lp;
   LLVMValueRef unit = tile_loop(m, &lu, em_i64(m, g->units), 1);
   unit = em_iadd(m, em_imulc(m, m->chunk, g->units), unit);

@@ -20,8 +20,7 @@ static LLVMValueRef at16c(EmitModule *m, LLVMValueRef base, int64_t i) {
   return i ? em_gep(m, m->i16, base, em_i64(m, i)) : base;
 }
 
-/* 16 channels of a pixel; blocks of the target's lanes lie `apart`. */
-static LLVMValueRef load16(EmitModule *m, LLVMValueRef from, int64_t apart) {
+LLVMValueRef conv_load16(EmitModule *m, LLVMValueRef from, int64_t apart) {
   int L = m->vl;
   LLVMValueRef v[TILE_COLS];
   for (int i = 0; i < TILE_COLS / L; i++) v[i] = em_load(m, em_vec(m->i16, L), at16c(m, from, i * apart), 2);
@@ -71,7 +70,7 @@ static PairSource source_of(EmitModule *m, const Dw *z, int which, LLVMValueRef 
 static LLVMValueRef load_pair(EmitModule *m, const PairSource *r, LLVMValueRef at) {
   LLVMValueRef v[2];
   for (int odd = 0; odd < 2; odd++) {
-    v[odd] = load16(m, at16(m, r->base[odd], at), r->apart);
+    v[odd] = conv_load16(m, at16(m, r->base[odd], at), r->apart);
     if (r->there[odd])
       v[odd] = LLVMBuildSelect(m->b, r->there[odd], v[odd], LLVMConstNull(LLVMTypeOf(v[odd])), "");
   }
@@ -209,9 +208,9 @@ static void products(EmitModule *m, Dw *z, LLVMValueRef kp, LLVMValueRef cp, LLV
   LLVMValueRef q = tile_loop(m, &lq, em_i64(m, c->qt), 1);
   x = at16(m, x, em_imulc(m, q, c->pq * c->nb * TILE_COLS));
   y = at16(m, y, em_imulc(m, q, STEP));
-  for (int i = 0; i < 2; i++) matrix_load(&z->x, A + i, at16c(m, y, i * c->steps * STEP), line);
+  for (int i = 0; i < 2; i++) matrix_factor(&z->x, A + i, at16c(m, y, i * c->steps * STEP), line);
   for (int j = 0; j < 2; j++) {
-    matrix_load(&z->x, B + j, at16c(m, x, j * c->plane), line);
+    matrix_factor(&z->x, B + j, at16c(m, x, j * c->plane), line);
     for (int i = 0; i < 2; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
   }
   tile_end(m, &lq, NULL, 0);
@@ -228,7 +227,7 @@ static void emit_main(EmitModule *m, const ConvSpec *s) {
   conv_tiles_dw(s, m->target, c);
   z.src[0] = em_operand(m, 0), z.src[1] = em_operand(m, 1);
   z.copy[0] = m->scratch, z.copy[1] = at16c(m, m->scratch, c->images / c->nb * c->image);
-  matrix_begin(&z.x, m, NULL);
+  matrix_begin(&z.x, m, NULL, TILE_DEEP / 2);
   LLVMValueRef number[2], rest = m->chunk;
   for (int d = 0; d < 2; d++) {
     number[d] = em_imodc(m, rest, c->ngroup[d]), rest = em_idivc(m, rest, c->ngroup[d]);

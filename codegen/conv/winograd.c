@@ -25,18 +25,21 @@ static LLVMValueRef plus(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
   return LLVMIsNull(a) ? b : LLVMIsNull(b) ? a : em_fadd(m, a, b);
 }
 
-static LLVMValueRef minus(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMIsNull(b) ? a : em_fsub(m, a, b);
-}
+/* F(4,3), points 0, +-A, +-B, inf. Those near 1 lose fewest digits: errors are 0.45 of those with 1 and 2 (docs/performance.md). */
+#define A 0.625
+#define B 1.5
+#define A2 (A * A)
+#define B2 (B * B)
+static const double at_0 = 1 / (A2 * B2), at_a = 0.5 / (A2 * (A2 - B2)), at_b = 0.5 / (B2 * (B2 - A2));
 
-/* F(4,3), points 0 1 -1 2 -2 inf. B^T d: 6 -> 6 */
+/* B^T d: 6 -> 6 */
 static void source_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
-  LLVMValueRef a = scaled(m, -4, d[2], d[4]), b = scaled(m, -4, d[1], d[3]), c = minus(m, d[4], d[2]),
-               e = minus(m, d[3], d[1]);
-  o[0] = scaled(m, 4, d[0], scaled(m, -5, d[2], d[4]));
-  o[1] = plus(m, a, b), o[2] = minus(m, a, b);
-  o[3] = scaled(m, 2, e, c), o[4] = scaled(m, -2, e, c);
-  o[5] = scaled(m, 4, d[1], scaled(m, -5, d[3], d[5]));
+  LLVMValueRef e = scaled(m, -B2, d[2], d[4]), f = scaled(m, -B2, d[1], d[3]), g = scaled(m, -A2, d[2], d[4]),
+               h = scaled(m, -A2, d[1], d[3]);
+  o[0] = scaled(m, A2 * B2, d[0], scaled(m, -A2 - B2, d[2], d[4]));
+  o[1] = scaled(m, A, f, e), o[2] = scaled(m, -A, f, e);
+  o[3] = scaled(m, B, h, g), o[4] = scaled(m, -B, h, g);
+  o[5] = scaled(m, A2 * B2, d[1], scaled(m, -A2 - B2, d[3], d[5]));
 }
 
 /* A^T m: 6 -> 4 */
@@ -44,36 +47,35 @@ static void result_1d(EmitModule *m, const LLVMValueRef *d, LLVMValueRef *o) {
   LLVMValueRef s = em_fadd(m, d[1], d[2]), t = em_fsub(m, d[1], d[2]), u = em_fadd(m, d[3], d[4]),
                v = em_fsub(m, d[3], d[4]);
   o[0] = em_fadd(m, em_fadd(m, d[0], s), u);
-  o[1] = scaled(m, 2, v, t);
-  o[2] = scaled(m, 4, u, s);
-  o[3] = scaled(m, 8, v, em_fadd(m, t, d[5]));
+  o[1] = scaled(m, B, v, times(m, A, t));
+  o[2] = scaled(m, B2, u, times(m, A2, s));
+  o[3] = scaled(m, B * B2, v, scaled(m, A * A2, t, d[5]));
 }
 
 /* A y: 4 -> 6 */
 static void gradient_1d(EmitModule *m, const LLVMValueRef *y, LLVMValueRef *o) {
-  LLVMValueRef e = em_fadd(m, y[0], y[2]), f = em_fadd(m, y[1], y[3]), g = scaled(m, 4, y[2], y[0]),
-               h = scaled(m, 4, y[3], y[1]);
+  LLVMValueRef e = scaled(m, A2, y[2], y[0]), f = scaled(m, A2, y[3], y[1]), g = scaled(m, B2, y[2], y[0]),
+               h = scaled(m, B2, y[3], y[1]);
   o[0] = y[0], o[5] = y[3];
-  o[1] = em_fadd(m, e, f), o[2] = em_fsub(m, e, f);
-  o[3] = scaled(m, 2, h, g), o[4] = scaled(m, -2, h, g);
+  o[1] = scaled(m, A, f, e), o[2] = scaled(m, -A, f, e);
+  o[3] = scaled(m, B, h, g), o[4] = scaled(m, -B, h, g);
 }
 
 /* G w: 3 -> 6 */
 static void weight_1d(EmitModule *m, const LLVMValueRef *w, LLVMValueRef *o) {
-  LLVMValueRef s = times(m, -1.0 / 6, em_fadd(m, w[0], w[2])),
-               u = scaled(m, 1.0 / 24, w[0], times(m, 1.0 / 6, w[2]));
-  o[0] = times(m, 0.25, w[0]), o[5] = w[2];
-  o[1] = scaled(m, -1.0 / 6, w[1], s), o[2] = scaled(m, 1.0 / 6, w[1], s);
-  o[3] = scaled(m, 1.0 / 12, w[1], u), o[4] = scaled(m, -1.0 / 12, w[1], u);
+  LLVMValueRef s = times(m, at_a, scaled(m, A2, w[2], w[0])), u = times(m, at_b, scaled(m, B2, w[2], w[0]));
+  o[0] = times(m, at_0, w[0]), o[5] = w[2];
+  o[1] = scaled(m, A * at_a, w[1], s), o[2] = scaled(m, -A * at_a, w[1], s);
+  o[3] = scaled(m, B * at_b, w[1], u), o[4] = scaled(m, -B * at_b, w[1], u);
 }
 
 /* G^T u: 6 -> 3 */
 static void weight_back_1d(EmitModule *m, const LLVMValueRef *u, LLVMValueRef *o) {
-  LLVMValueRef a = em_fadd(m, u[1], u[2]), b = em_fsub(m, u[2], u[1]), c = em_fadd(m, u[3], u[4]),
-               d = em_fsub(m, u[3], u[4]);
-  o[0] = scaled(m, 0.25, u[0], scaled(m, 1.0 / 24, c, times(m, -1.0 / 6, a)));
-  o[1] = scaled(m, 1.0 / 12, d, times(m, 1.0 / 6, b));
-  o[2] = scaled(m, 1.0 / 6, em_fsub(m, c, a), u[5]);
+  LLVMValueRef a = times(m, at_a, em_fadd(m, u[1], u[2])), b = em_fsub(m, u[1], u[2]),
+               c = times(m, at_b, em_fadd(m, u[3], u[4])), d = em_fsub(m, u[3], u[4]);
+  o[0] = scaled(m, at_0, u[0], em_fadd(m, a, c));
+  o[1] = scaled(m, A * at_a, b, times(m, B * at_b, d));
+  o[2] = scaled(m, A2, a, scaled(m, B2, c, u[5]));
 }
 
 /* F(4,2), points 0 1 -1 2 inf. B^T d: 5 -> 5 */

@@ -227,10 +227,10 @@ static void product(Gemm *z, const Chunk *c, const Panel *p, LLVMValueRef row, i
   if (z->g.nk > 1) em_endif(m, &f);
   LLVMValueRef step = em_loop_begin(m, &l, em_i64(m, 0), c->deep.steps, 1);
   for (int i = 0; i < rt; i++)
-    matrix_load(c->x, A + i, at16(m, a[i].at, em_imul(m, step, a[i].step)), a[i].stride);
+    matrix_factor(c->x, A + i, at16(m, a[i].at, em_imul(m, step, a[i].step)), a[i].stride);
   LLVMValueRef b = at16(m, p->b, em_imulc(m, step, ct * STEP));
   for (int j = 0; j < ct; j++) {
-    matrix_load(c->x, B + j, at16(m, b, em_i64(m, j * STEP)), em_i64(m, 2 * TILE_DEEP));
+    matrix_factor(c->x, B + j, at16(m, b, em_i64(m, j * STEP)), em_i64(m, 2 * TILE_DEEP));
     for (int i = 0; i < rt; i++) matrix_multiply(c->x, SUM + 2 * i + j, A + i, B + j);
   }
   em_loop_end(m, &l);
@@ -322,7 +322,8 @@ void gemm_begin_tiles(Gemm *z, Matrix *x) {
   int64_t m = z->s->m, upper = min64(m, TILE_ROWS),
           lower = m > TILE_ROWS ? min64(m - TILE_ROWS, TILE_ROWS) : 1;
   int a = (int)upper, b = (int)lower;
-  matrix_begin(x, z->m, m <= 2 * TILE_ROWS ? (int[]){a, a, b, b, a, b, TILE_ROWS, TILE_ROWS} : NULL);
+  matrix_begin(x, z->m, m <= 2 * TILE_ROWS ? (int[]){a, a, b, b, a, b, TILE_ROWS, TILE_ROWS} : NULL,
+               TILE_DEEP / 2);
 }
 
 void gemm_emit_tiles(Gemm *z, Matrix *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, LLVMValueRef n0,

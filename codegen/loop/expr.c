@@ -119,6 +119,19 @@ static Guarded guards(LoopCtx *c, const Access *a, int lin) {
   return r;
 }
 
+LLVMValueRef loop_passes(LoopCtx *c, int guard, int d) {
+  const Access *a = c->l->inst[guard].access;
+  LLVMValueRef ok = NULL;
+  for (int i = 0; i < a->nguard; i++) {
+    Access one = *a;
+    one.nguard = 1, one.guard = &a->guard[i];
+    int last = c->l->ndim - 1;
+    while (last >= 0 && !one.guard->e.k[last]) last--;
+    if (last == d) ok = both(c, ok, guards(c, &one, c->info[guard].at.guard + i).cond);
+  }
+  return ok;
+}
+
 static LLVMValueRef any_lane(EmitModule *m, LLVMValueRef mask) {
   LLVMTypeRef t = LLVMIntTypeInContext(m->cx, (unsigned)em_lanes(mask));
   return LLVMBuildICmp(m->b, LLVMIntNE, LLVMBuildBitCast(m->b, mask, t, ""), LLVMConstNull(t), "");

@@ -249,15 +249,68 @@ static void emit_rows(LoopCtx *c, int level, int stage) {
   }
 }
 
-/* The builder stands in the body of dim d's loop at index i: computes what lives at this level. */
-static void enter(LoopCtx *c, int d, LLVMValueRef i) {
-  advance(c, d, i);
+/* Computes what lives at the level of dim d. */
+static void values(LoopCtx *c, int d) {
   if (d < c->l->npar) {
     emit_rows(c, d, 0);
     return;
   }
   for (int k = 0; k < c->l->ninst; k++)
     if (c->set[k] && c->info[k].level == d) loop_emit_inst(c, k);
+}
+
+/* The builder stands in the body of dim d's loop at index i. */
+static void enter(LoopCtx *c, int d, LLVMValueRef i) {
+  advance(c, d, i);
+  values(c, d);
+}
+
+/* ---- places that add nothing ---- */
+/* The gradient of a strided window meets one place in several: of the others all would be zero. A branch around them
+   costs less where it is seldom taken for what it saves. */
+static int gate_of(const LoopCtx *c) {
+  const LoopKernel *l = c->l;
+  int gate = -1;
+  bool strided = false;
+  for (int i = 0; i < c->nred; i++) {
+    const KInst *x = &l->inst[c->red[i].arg];
+    if (c->red[i].op != OP_reduce_sum || x->kind != KI_MAP || x->op != OP_select) return -1;
+    const KInst *other = &l->inst[x->arg[2]];
+    if (l->inst[x->arg[0]].kind != KI_GUARD || other->kind != KI_IMM || other->imm != 0) return -1;
+    if (gate >= 0 && gate != x->arg[0]) return -1;
+    gate = x->arg[0];
+  }
+  for (int s = 0; s < l->nstore; s++)
+    if (!l->inst[l->store[s].inst].row && l->store[s].sweep == c->sweep) return -1;
+  for (int i = 0; gate >= 0 && i < l->inst[gate].access->nguard; i++) {
+    const Guard *g = &l->inst[gate].access->guard[i];
+    if (c->vec >= 0 && g->e.k[c->vec]) return -1;
+    strided |= g->mod > 1;
+  }
+  return strided ? gate : -1;
+}
+
+typedef struct {
+  LLVMValueRef test; /* NULL: every place counts */
+  EmitIf f;
+  Acc before;
+} Gate;
+
+/* Enters dim d of the R dims at index i, where the gate's guards hold. */
+static void gate_begin(LoopCtx *c, Gate *g, int d, LLVMValueRef i, const Acc *acc) {
+  advance(c, d, i);
+  g->test = c->gate >= 0 ? loop_passes(c, c->gate, d) : NULL;
+  g->before = *acc;
+  if (g->test) em_if(c->m, &g->f, g->test);
+  values(c, d);
+}
+
+static void gate_end(LoopCtx *c, Gate *g, Acc *acc) {
+  if (!g->test) return;
+  em_endif(c->m, &g->f);
+  for (int j = 0; j < ACC_MAX; j++)
+    if (acc->v[j] && acc->v[j] != g->before.v[j])
+      acc->v[j] = em_merge(c->m, &g->f, acc->v[j], g->before.v[j]);
 }
 
 /* ---- loops ---- */
@@ -366,8 +419,10 @@ static void last_dim(LoopCtx *c, LLVMValueRef lo, LLVMValueRef hi, Acc *in, cons
   LLVMValueRef i = level_begin(c, &l, lo, whole, u, set, u);
   for (int j = 0; j < u; j++) {
     Lin *s = lin_save(c);
-    enter(c, d, em_iaddc(m, i, j));
+    Gate gate;
+    gate_begin(c, &gate, d, em_iaddc(m, i, j), &set[j]);
     point(c, &set[j], out);
+    gate_end(c, &gate, &set[j]);
     lin_restore(c, s);
   }
   level_end(c, &l, set, u);
@@ -375,8 +430,10 @@ static void last_dim(LoopCtx *c, LLVMValueRef lo, LLVMValueRef hi, Acc *in, cons
     for (int j = 0; j + step < u; j += 2 * step) acc_join(c, &set[j], &set[j + step]);
   if (c->l->size[d] % u) {
     i = level_begin(c, &l, whole, hi, 1, set, 1);
-    enter(c, d, i);
+    Gate gate;
+    gate_begin(c, &gate, d, i, set);
     point(c, set, out);
+    gate_end(c, &gate, set);
     level_end(c, &l, set, 1);
   }
   *in = set[0];
@@ -394,9 +451,11 @@ static void inner_dims(LoopCtx *c, int d, Acc *in, const Acc *out) {
     return;
   }
   Level l;
+  Gate gate;
   LLVMValueRef i = level_begin(c, &l, lo, hi, 1, in, 1);
-  enter(c, d, i);
+  gate_begin(c, &gate, d, i, in);
   inner_dims(c, d + 1, in, out);
+  gate_end(c, &gate, in);
   level_end(c, &l, in, 1);
 }
 
@@ -498,6 +557,7 @@ static void run_sweep(LoopCtx *c, int s) {
   EmitModule *m = c->m;
   c->sweep = s;
   acc_collect(c, s);
+  c->gate = gate_of(c);
   Blocking b = block(c);
   c->many = b.blocks >= MANY_BLOCKS;
   LLVMValueRef first[MAX_REDUCE] = {0};

@@ -76,12 +76,15 @@ typedef struct {
   Red red[MAX_REDUCE]; /* of this sweep */
   int nred;
   bool many; /* blocks are merged in this sweep */
+  int gate;  /* a guard without which no point adds anything in this sweep, or -1 */
 } LoopCtx;
 
 /* expr.c */
 void loop_emit_inst(LoopCtx *c, int i);
 void loop_emit_store(LoopCtx *c, int s);
-LLVMValueRef loop_value(LoopCtx *c, int i);     /* with LoopCtx.lanes lanes */
+LLVMValueRef loop_value(LoopCtx *c, int i); /* with LoopCtx.lanes lanes */
+/* Whether the guards of instruction `guard` hold whose last dim is d, which has been entered; NULL: there are none. */
+LLVMValueRef loop_passes(LoopCtx *c, int guard, int d);
 LLVMValueRef loop_position(LoopCtx *c, int i);  /* the position an argmax counts by, i64 */
 LLVMTypeRef loop_type(EmitModule *m, DType dt); /* as computed with: bf16 is float, bool is i1 */
 void affine_range(const LoopKernel *l, const Affine *e, int64_t *lo, int64_t *hi);

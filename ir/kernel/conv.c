@@ -1,5 +1,6 @@
 /* Convolutions as kernels: steps of conv_plan(). */
 #include "ir/kernel/conv_geom.h"
+#include "ir/kernel/tiles.h"
 #include "ir/memory.h"
 #include "ir/kernel/kind.h"
 
@@ -100,6 +101,7 @@ static double cut_loss(const Program *p, const Kernel *k) {
   const ConvSpec *s = &k->conv;
   const CostModel *m = p->target.cost;
   ConvAlgo algo = conv_resolve(s, &p->target).algo;
+  if (algo == CONV_TILES && conv_is_few(s)) return 0;
   if (algo == CONV_TILES) {
     ConvSpec free = *s;
     ConvTiles cut, whole;
@@ -183,7 +185,7 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
 
 static const char *how(const Program *p, const Kernel *k, const char **why) {
   *why = conv_not_on_tiles(&k->conv, &p->target);
-  return !*why                                                      ? "bf16 tiles"
+  return !*why                                                      ? tiles_name(p->target.tiles)
          : conv_resolve(&k->conv, &p->target).algo == CONV_WINOGRAD ? "Winograd, f32 vectors"
                                                                     : "f32 vectors";
 }

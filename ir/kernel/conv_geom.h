@@ -133,6 +133,7 @@ typedef struct {
   int64_t pitch, plane, image; /* elements a scratch row, 32 channels, a group of nb images */
   int64_t panel;               /* elements of weights of 32 produced channels */
 } ConvTiles;
+enum { CONV_TAPS = 64 }; /* of a kernel on tiles, at most */
 enum { CONV_PAIR_COLUMNS, CONV_PAIR_ROWS, CONV_PAIR_IMAGES };
 /* Which two tiles share a pass over the weights. */
 int conv_tiles_pair(const ConvTiles *c, int a, int b);
@@ -153,6 +154,25 @@ typedef struct {
   int64_t acc;                                /* floats a split */
 } ConvTilesDw;
 void conv_tiles_dw(const ConvSpec *s, const Target *t, ConvTilesDw *c);
+/* Few channels on tiles: a row of the kernel is a step of k, the channels of its taps one after another, an even number
+   of them with zeros for those that are not there. A chunk copies the rows that a band of produced rows meets to
+   scratch, channels last; a tile is pq pixels of a row by 16 produced channels. Weight gradient: steps are TILE_DEEP
+   pixels of a row, zeros behind the last; a tile of sums, [kernel row][16 k][16 of (tap, channel)], is of one split. */
+typedef struct {
+  int64_t channels, pairs;        /* of a pixel in scratch; of a kernel row */
+  int64_t pq, qt;                 /* pixels a tile or step; of these a row */
+  int64_t inside;                 /* columns of x that some tap meets */
+  int64_t pitch, rows, scratch;   /* elements of a scratch row; rows; bytes of all scratch */
+  int64_t band, nband, steps;     /* produced rows at a time; of an image; steps of a band */
+  int64_t ocb, cb;                /* tiles of produced channels; of (tap, channel) */
+  int64_t units;                  /* bands a chunk of the forward pass */
+  int64_t nsplit, per_split, acc; /* bands a split; floats of a split's sums */
+} ConvFew;
+bool conv_is_few(const ConvSpec *s);
+void conv_few(const ConvSpec *s, const Target *t, ConvFew *f);
+void conv_few_plan(const ConvSpec *s, const Target *t, ContractionPlan *p);
+void conv_few_interp(const ConvSpec *s, const Target *t, const double *x, const double *w, const double *y,
+                     double *result);
 /* The results of a convolution on tiles, to the last bit (conv_tiles_interp.c). */
 void conv_tiles_interp(const ConvSpec *s, const Target *t, const double *x, const double *w, const double *y,
                        double *result);

@@ -10,15 +10,19 @@ const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
   if (t->tiles == TILES_NONE) return tiles_none;
   if (s->algo != CONV_AUTO && s->algo != CONV_TILES) return "another algorithm is asked for";
   if (s->groups > 1) return "groups";
+  bool few = conv_is_few(s);
   int64_t least = t->cost->tiles_channels;
-  if (s->c < least || s->k < least) return "few channels";
-  if (s->c % TILE_COLS || s->k % TILE_COLS) return "channels are no multiple of 16";
+  if ((!few && s->c < least) || s->k < least) return "few channels";
+  if ((!few && s->c % TILE_COLS) || s->k % TILE_COLS) return "channels are no multiple of 16";
   for (int d = 0; d < 2; d++)
     if (s->stride[d] > 2 || s->dilation[d] > 1) return s->stride[d] > 2 ? "stride above 2" : "dilation";
-  if (s->kh * s->kw > 64) return "more than 64 taps";
+  if (s->kh * s->kw > CONV_TAPS) return "more than 64 taps";
+  if (t->cost->wino_first[tiles_by_pairs(t->tiles)] && s->algo == CONV_AUTO && s->stride[0] == 1 &&
+      conv_wino_fits(s, t))
+    return "Winograd is faster";
   bool reads[] = {s->kind == CONV_DX ? s->ybf16 : s->xbf16, s->kind == CONV_DW ? s->ybf16 : s->wbf16};
   if (!reads[0] || !reads[1]) return tiles_f32;
-  return s->xblock != L || s->yblock != L ? "channels do not lie in blocks" : NULL;
+  return s->xblock != (few ? 0 : L) || s->yblock != L ? "channels do not lie in blocks" : NULL;
 }
 
 /* Pixels and images of a tile, at most 16 rows: as few rows idle as can be, and of equals the fewest images. A tile
@@ -160,14 +164,16 @@ static void pick_block(const ConvSpec *s, const CostModel *m, ConvTilesDw *c) {
 }
 
 /* Cycles about, of tiles and of what else moves; all chunks together. */
-static double dw_cycles(const ConvSpec *s, const CostModel *m, const ConvTilesDw *c, int64_t wanted) {
+static double dw_cycles(const ConvSpec *s, const Target *t, const ConvTilesDw *c, int64_t wanted) {
+  const CostModel *m = t->cost;
   double taps = (double)(s->kh * s->kw), pairs = (double)(c->panels[0] * c->panels[1]) * taps,
          blocks = (double)c->nblock, sums = 4 * TILE_BYTES / 64;
   double x = (double)(s->n * s->h * s->w * s->c) / TILE_DEEP / (double)(c->fill.sub[0] * c->fill.sub[1]),
          y = (double)(s->n * s->oh * s->ow * s->k) / TILE_DEEP;
-  double cycles = pairs * blocks * ((double)c->steps * 4 * m->tiles_step + 3 * sums) +
-                  m->tiles_line * (2 * x * (double)c->ngroup[0] + 4 * y * (double)c->ngroup[1]) +
-                  3 * m->tiles_line * sums * pairs * (double)c->nsplit;
+  double cycles =
+      pairs * blocks * ((double)c->steps * 4 * m->tiles_step[tiles_by_pairs(t->tiles)] + 3 * sums) +
+      m->tiles_line * (2 * x * (double)c->ngroup[0] + 4 * y * (double)c->ngroup[1]) +
+      3 * m->tiles_line * sums * pairs * (double)c->nsplit;
   int64_t chunks = c->nsplit * c->ngroup[0] * c->ngroup[1];
   if (chunks < wanted) cycles *= 1 + m->tiles_idle * (double)(wanted - chunks) / (double)wanted;
   return cycles;
@@ -203,7 +209,7 @@ void conv_tiles_dw(const ConvSpec *s, const Target *t, ConvTilesDw *c) {
       pick_block(s, m, &x);
       for (int64_t split = 1; split <= 16 && split <= x.nblock; split *= 2) {
         x.per_split = div_up(x.nblock, split), x.nsplit = div_up(x.nblock, x.per_split);
-        double cost = dw_cycles(s, m, &x, wanted);
+        double cost = dw_cycles(s, t, &x, wanted);
         if (cost < best) best = cost, pick = x;
       }
     }
@@ -229,5 +235,5 @@ static void plan_dw(const ConvSpec *s, const Target *t, ContractionPlan *p) {
 }
 
 void conv_tiles_plan(const ConvSpec *s, const Target *t, ContractionPlan *p) {
-  (s->kind == CONV_DW ? plan_dw : plan_gather)(s, t, p);
+  (conv_is_few(s) ? conv_few_plan : s->kind == CONV_DW ? plan_dw : plan_gather)(s, t, p);
 }

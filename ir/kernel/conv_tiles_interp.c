@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* One produced element of the forward pass or the input gradient. */
-static float gathered(const ConvSpec *s, const double *from, const double *w, int64_t i, int64_t j, int64_t y,
-                      int64_t x) {
+static float gathered(const ConvSpec *s, Tiles unit, const double *from, const double *w, int64_t i,
+                      int64_t j, int64_t y, int64_t x) {
   bool dx = s->kind == CONV_DX;
   int64_t cin = dx ? s->k : s->c, h = dx ? s->oh : s->h, wd = dx ? s->ow : s->w;
   float sum = 0;
@@ -25,14 +25,14 @@ static float gathered(const ConvSpec *s, const double *from, const double *w, in
           a[c] = (float)from[conv_at(dx ? s->yblock : s->xblock, cin, h, wd, i, c0 + c, v, u)];
           b[c] = (float)w[((o * s->c + e) * s->kh + r) * s->kw + t];
         }
-        sum = tiles_add(sum, a, b, n);
+        sum = tiles_add(unit, sum, a, b, n);
       }
   return sum;
 }
 
 /* One step of a weight's sum: pq pixels from q on of row p of nb images from i on. */
-static float step_of(const ConvSpec *s, const ConvTilesDw *g, const double *x, const double *y, float sum,
-                     const int64_t weight[4], int64_t i, int64_t p, int64_t q) {
+static float step_of(const ConvSpec *s, Tiles unit, const ConvTilesDw *g, const double *x, const double *y,
+                     float sum, const int64_t weight[4], int64_t i, int64_t p, int64_t q) {
   float a[TILE_DEEP] = {0}, b[TILE_DEEP] = {0};
   for (int64_t px = 0; px < g->pq && q + px < s->ow; px++)
     for (int64_t n = 0; n < g->nb && i + n < s->n; n++) {
@@ -42,10 +42,10 @@ static float step_of(const ConvSpec *s, const ConvTilesDw *g, const double *x, c
       if (v >= 0 && v < s->h && u >= 0 && u < s->w)
         b[px * g->nb + n] = (float)x[conv_at(s->xblock, s->c, s->h, s->w, i + n, weight[1], v, u)];
     }
-  return tiles_add(sum, a, b, TILE_DEEP);
+  return tiles_add(unit, sum, a, b, TILE_DEEP);
 }
 
-static float weight_sum(const ConvSpec *s, const ConvTilesDw *g, const double *x, const double *y,
+static float weight_sum(const ConvSpec *s, Tiles unit, const ConvTilesDw *g, const double *x, const double *y,
                         const int64_t weight[4]) {
   float all = 0;
   for (int64_t split = 0; split < g->nsplit; split++) {
@@ -54,7 +54,7 @@ static float weight_sum(const ConvSpec *s, const ConvTilesDw *g, const double *x
       int64_t i0 = t / g->nband * g->images, p0 = t % g->nband * g->band;
       for (int64_t i = i0; i < min64(s->n, i0 + g->images); i += g->nb)
         for (int64_t p = p0; p < min64(s->oh, p0 + g->band); p++)
-          for (int64_t q = 0; q < g->qt; q++) sum = step_of(s, g, x, y, sum, weight, i, p, q * g->pq);
+          for (int64_t q = 0; q < g->qt; q++) sum = step_of(s, unit, g, x, y, sum, weight, i, p, q * g->pq);
     }
     all = split ? all + sum : sum;
   }
@@ -63,6 +63,10 @@ static float weight_sum(const ConvSpec *s, const ConvTilesDw *g, const double *x
 
 void conv_tiles_interp(const ConvSpec *s, const Target *t, const double *x, const double *w, const double *y,
                        double *result) {
+  if (conv_is_few(s)) {
+    conv_few_interp(s, t, x, w, y, result);
+    return;
+  }
   if (s->kind == CONV_DW) {
     ConvTilesDw g;
     conv_tiles_dw(s, t, &g);
@@ -70,7 +74,7 @@ void conv_tiles_interp(const ConvSpec *s, const Target *t, const double *x, cons
     for (int64_t n = 0; n < s->k * s->c * s->kh * s->kw; n++) {
       at[3] = n % s->kw, at[2] = n / s->kw % s->kh, at[1] = n / (s->kw * s->kh) % s->c;
       at[0] = n / (s->kw * s->kh * s->c);
-      result[n] = (double)weight_sum(s, &g, x, y, at);
+      result[n] = (double)weight_sum(s, t->tiles, &g, x, y, at);
     }
     return;
   }
@@ -79,6 +83,6 @@ void conv_tiles_interp(const ConvSpec *s, const Target *t, const double *x, cons
   for (int64_t k = 0; k < n; k++) {
     int64_t u = k % wd, v = k / wd % h, j = k / (wd * h) % ch, i = k / (wd * h * ch);
     result[conv_at(dx ? s->xblock : s->yblock, ch, h, wd, i, j, v, u)] =
-        (double)gathered(s, dx ? y : x, w, i, j, v, u);
+        (double)gathered(s, t->tiles, dx ? y : x, w, i, j, v, u);
   }
 }

@@ -119,7 +119,7 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
           if (tiles) row[i] = (float)x, col[i] = (float)y;
           else sum += x * y, size += fabs(x * y);
         }
-        if (tiles) sum = (double)tiles_sum(row, col, s->k);
+        if (tiles) sum = (double)tiles_sum(p->target.tiles, row, col, s->k);
         if (mode == INTERP_MOVED) sum += INTERP_ULP * size;
         C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
       }
@@ -132,7 +132,7 @@ static const char *how(const Program *p, const Kernel *k, const char **why) {
   const GemmSpec *s = &k->gemm;
   GemmGeom g;
   gemm_geom(s, &p->target, &g);
-  if (g.kind == GEMM_TILES) return "bf16 tiles";
+  if (g.kind == GEMM_TILES) return tiles_name(p->target.tiles);
   *why = gemm_not_on_tiles(&p->target, s->m, s->n, s->k);
   if (!*why) *why = tiles_f32;
   return g.kind == GEMM_DOT ? "f32 dot products" : "f32 vectors";

@@ -25,16 +25,19 @@ int64_t gemm_tiles_scratch(const GemmGeom *g) {
 }
 
 /* Cycles of a chunk of so many rows and columns. */
-static double chunk_cycles(const GemmSpec *s, const CostModel *c, const GemmGeom *g, int64_t rows,
+static double chunk_cycles(const GemmSpec *s, const Target *t, const GemmGeom *g, int64_t rows,
                            int64_t cols) {
+  const CostModel *c = t->cost;
   double rt = (double)div_up(rows, TILE_ROWS), ct = (double)div_up(cols, TILE_COLS),
          deep = (double)div_up(s->k, TILE_DEEP), lines = TILE_BYTES / 64 * c->tiles_line;
-  return deep * (rt * ct * c->tiles_step + rt * (s->a_k == 1 ? lines : lines + c->tiles_turn) +
+  return deep * (rt * ct * c->tiles_step[tiles_by_pairs(t->tiles)] +
+                 rt * (s->a_k == 1 ? lines : lines + c->tiles_turn) +
                  ct * (g->b == GEMM_PACKED ? lines : lines + c->tiles_turn));
 }
 
-static void cut(const GemmSpec *s, const CostModel *c, GemmGeom *g, int64_t wanted) {
+static void cut(const GemmSpec *s, const Target *t, GemmGeom *g, int64_t wanted) {
   enum { UNIT = 2 * TILE_ROWS };
+  const CostModel *c = t->cost;
   double best = 1e300;
   int64_t units = div_up(s->m, UNIT), panels = div_up(s->n, UNIT);
   for (int64_t gm = 1; gm <= units; gm++) {
@@ -44,7 +47,7 @@ static void cut(const GemmSpec *s, const CostModel *c, GemmGeom *g, int64_t want
     for (int64_t gn = 1; gn <= panels && !enough; gn++) {
       int64_t cols = div_up(panels, gn) * UNIT, ncol = div_up(s->n, cols), chunks = nrow * ncol;
       enough = chunks >= wanted && (g->nk == 1 || rows * cols * 4 <= c->tiles_sums);
-      double cost = chunk_cycles(s, c, g, min64(rows, s->m), min64(cols, s->n)) * (double)chunks;
+      double cost = chunk_cycles(s, t, g, min64(rows, s->m), min64(cols, s->n)) * (double)chunks;
       if (chunks < wanted) cost *= 1 + c->tiles_idle * (double)(wanted - chunks) / (double)wanted;
       if (g->nk > 1 && rows * cols * 4 > c->tiles_sums) cost *= 4;
       if (cost < best) best = cost, g->rows = rows, g->nrow = nrow, g->cols = cols, g->ncol = ncol;
@@ -70,7 +73,7 @@ void gemm_tiles_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   while (wanted < c->tiles_chunks && work >= 2.0 * (double)(wanted * c->tiles_chunk_work)) wanted *= 2;
   g->per_chunk = g->items > 1 ? div_up(g->items, wanted) : 1;
   g->ngroup = div_up(g->items, g->per_chunk);
-  cut(s, c, g, g->ngroup >= wanted ? 1 : div_up(wanted, g->ngroup));
+  cut(s, t, g, g->ngroup >= wanted ? 1 : div_up(wanted, g->ngroup));
   int64_t rows = round_up(min64(g->rows, s->m), TILE_ROWS), cols = round_up(min64(g->cols, s->n), TILE_COLS);
   g->a_i = s->a_m, g->a_k = s->a_k;
   if (g->a == GEMM_COPY) g->a_block = rows * g->kc;

@@ -14,7 +14,19 @@ static float flushed(float x) {
   return x;
 }
 
-float tiles_add(float c, const float *a, const float *b, int64_t n) {
+const char *tiles_name(Tiles t) { return tiles_by_pairs(t) ? "bf16 pairs" : "bf16 tiles"; }
+
+static float add_pairs(float c, const float *a, const float *b, int64_t n) {
+  c = flushed(c);
+  for (int64_t i = 0; i < n; i += 2) {
+    if (i + 1 < n) c = flushed(fmaf(flushed(a[i + 1]), flushed(b[i + 1]), c));
+    c = flushed(fmaf(flushed(a[i]), flushed(b[i]), c));
+  }
+  return c;
+}
+
+float tiles_add(Tiles t, float c, const float *a, const float *b, int64_t n) {
+  if (tiles_by_pairs(t)) return add_pairs(c, a, b, n);
   float even = 0, odd = 0;
   for (int64_t i = 0; i < n; i += 2) {
     even = flushed(fmaf(flushed(a[i]), flushed(b[i]), even));
@@ -23,9 +35,9 @@ float tiles_add(float c, const float *a, const float *b, int64_t n) {
   return flushed(flushed(c) + flushed(even + odd));
 }
 
-float tiles_sum(const float *a, const float *b, int64_t n) {
+float tiles_sum(Tiles t, const float *a, const float *b, int64_t n) {
   float c = 0;
   for (int64_t i = 0; i < n; i += TILE_DEEP)
-    c = tiles_add(c, a + i, b + i, n - i < TILE_DEEP ? n - i : TILE_DEEP);
+    c = tiles_add(t, c, a + i, b + i, n - i < TILE_DEEP ? n - i : TILE_DEEP);
   return c;
 }

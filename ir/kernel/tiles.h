@@ -1,10 +1,10 @@
-/* Tiles of bf16 and how they multiply: AMX's tdpbf16ps, which adds to a 16 x 16 tile of f32 the product of a 16 x 32
-   tile by a 32 x 16 one, whose elements lie in pairs of k. Every kernel that uses tiles sums k in order, TILE_DEEP
-   at a time, from zero: blocks, chunks and tails change no bit. */
+/* Tiles of bf16 and how they multiply: to a 16 x 16 tile of f32 is added the product of a 16 x 32 tile by a 32 x 16
+   one, whose elements lie in pairs of k, by AMX's tdpbf16ps or by 256 vdpbf16ps. Every kernel that uses tiles sums k
+   in order, TILE_DEEP at a time, from zero: blocks, chunks and tails change no bit. */
 #ifndef JEPAC_IR_KERNEL_TILES_H
 #define JEPAC_IR_KERNEL_TILES_H
 
-#include <stdint.h>
+#include "ir/target.h"
 
 enum {
   TILE_ROWS = 16,
@@ -16,10 +16,13 @@ enum {
 /* Reasons against tiles that products and convolutions share. */
 extern const char tiles_none[], tiles_f32[];
 
-/* c + a[0..n) b[0..n), n <= TILE_DEEP, as tiles compute it: even and odd elements apart, each by fused multiply-adds
-   from zero, then c + (even + odd); everything that goes in or comes out is flushed to zero where it is denormal. */
-float tiles_add(float c, const float *a, const float *b, int64_t n);
+/* What the unit is called where people read it. */
+const char *tiles_name(Tiles t);
+/* c + a[0..n) b[0..n), n <= TILE_DEEP, as the unit computes it; everything that goes in or comes out is flushed to
+   zero where it is denormal. AMX: even and odd elements apart, each by fused multiply-adds from zero, then
+   c + (even + odd). Pairs: fused multiply-adds to c, of each pair the odd element first. */
+float tiles_add(Tiles t, float c, const float *a, const float *b, int64_t n);
 /* All of n: the element of a result. */
-float tiles_sum(const float *a, const float *b, int64_t n);
+float tiles_sum(Tiles t, const float *a, const float *b, int64_t n);
 
 #endif

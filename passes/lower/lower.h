@@ -122,6 +122,8 @@ Kernel loop_copy(Lower *l, int src, int dst);
 bool view_access(Lower *l, Val v, int ndim, const int64_t *size, const int *axis_dim, Val *base, Affine *off);
 
 /* ---- operators with kernels of their own (lower_ops.c) ---- */
+/* The geometry of a convolution, and which values have the roles of the forward one. */
+ConvSpec conv_spec_of(const Graph *g, Val v, Val *x, Val *w, Val *y);
 typedef struct {
   /* Marks what must be in memory, and row by row, for v. */
   void (*needs)(Lower *l, Val v);

@@ -225,45 +225,29 @@ static Refusal lower_dot(Lower *l, Val v) {
 
 /* ---- convolution ---- */
 
-static Refusal lower_conv(Lower *l, Val v) {
-  const Node *n = g_node(l->g, v);
+ConvSpec conv_spec_of(const Graph *g, Val v, Val *x, Val *w, Val *y) {
+  const Node *n = g_node(g, v);
   ConvSpec s;
   memset(&s, 0, sizeof s);
-  s.algo = l->opt.conv;
-  Val x, w, y; /* values in the roles of the forward geometry */
   switch (n->op) {
-  case OP_conv2d:
-    s.kind = CONV_FWD;
-    x = n->in[0];
-    w = n->in[1];
-    y = v;
-    break;
-  case OP_conv2d_dx:
-    s.kind = CONV_DX;
-    y = n->in[0];
-    w = n->in[1];
-    x = v;
-    break;
-  default:
-    s.kind = CONV_DW;
-    x = n->in[0];
-    y = n->in[1];
-    w = v;
-    break;
+  case OP_conv2d: s.kind = CONV_FWD, *x = n->in[0], *w = n->in[1], *y = v; break;
+  case OP_conv2d_dx: s.kind = CONV_DX, *y = n->in[0], *w = n->in[1], *x = v; break;
+  default: s.kind = CONV_DW, *x = n->in[0], *y = n->in[1], *w = v; break;
   }
-  const Shape *xs = &g_node(l->g, x)->shape, *ws = &g_node(l->g, w)->shape, *ys = &g_node(l->g, y)->shape;
-  s.n = xs->dim[0];
-  s.c = xs->dim[1];
-  s.h = xs->dim[2];
-  s.w = xs->dim[3];
-  s.k = ws->dim[0];
-  s.kh = ws->dim[2];
-  s.kw = ws->dim[3];
-  s.oh = ys->dim[2];
-  s.ow = ys->dim[3];
+  const Shape *xs = &g_node(g, *x)->shape, *ws = &g_node(g, *w)->shape, *ys = &g_node(g, *y)->shape;
+  s.n = xs->dim[0], s.c = xs->dim[1], s.h = xs->dim[2], s.w = xs->dim[3];
+  s.k = ws->dim[0], s.kh = ws->dim[2], s.kw = ws->dim[3];
+  s.oh = ys->dim[2], s.ow = ys->dim[3];
   ConvAttrs at = conv_attrs(n);
   s.groups = at.groups;
   for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.pad[i] = at.lo[i], s.dilation[i] = at.dilation[i];
+  return s;
+}
+
+static Refusal lower_conv(Lower *l, Val v) {
+  Val x, w, y;
+  ConvSpec s = conv_spec_of(l->g, v, &x, &w, &y);
+  s.algo = l->opt.conv;
   s.xblock = l->at.block[x];
   s.yblock = l->at.block[y];
   s.xbf16 = g_node(l->g, x)->dt == DT_BF16;

@@ -3,7 +3,7 @@
 
    Which values those are, fusion decides (decide.c), before it builds anything. Of that,
    activations and their gradients are rounded: floats with an element for each element of some product's or
-   argument's result, not what is reduced from them (statistics, losses), that some product of the step
+   argument's result, or the largest of a window, not what is summed up from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
    as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. Where the target
    multiplies bf16 on tiles, products that are worth it get all operands in bf16: a parameter, too, is rounded
@@ -28,6 +28,12 @@ static OpKind kind_of(const Node *n) { return op_table[n->op].kind; }
 static bool is_product(const Node *n) { return kind_of(n) == KIND_CONV || kind_of(n) == KIND_DOT; }
 static bool is_view(const Node *n) { return kind_of(n) == KIND_VIEW && n->nin == 1; }
 
+/* The largest of a window: one of the elements. */
+static bool is_pool(const Graph *g, Val v) {
+  const Node *n = g_node(g, v);
+  return n->op == OP_reduce_max && g_node(g, n->in[0])->op == OP_window;
+}
+
 /* Some product depends on the value. */
 static bool *mark_feeding(Arena *a, const Graph *g) {
   bool *feeds = NEWN(a, bool, g->node.n + 1);
@@ -49,6 +55,9 @@ static bool *mark_dense(Arena *a, const Graph *g) {
     case KIND_GATHER:
     case KIND_FOLD: dense[v] = true; break;
     case KIND_INPUT: dense[v] = g->inputs.v[n->input].kind == IN_ARG; break;
+    case KIND_REDUCE:
+      if (!is_pool(g, v)) break;
+      /* fall through */
     case KIND_MAP:
     case KIND_VIEW:
       for (int i = 0; i < n->nin; i++) dense[v] |= dense[n->in[i]];
@@ -69,6 +78,13 @@ static void choose(Precision *p, Lower *l) {
                     shape_count(&n->shape) >= l->p->target.cost->bf16_elements;
   }
   for (int i = 0; i < g->outputs.n; i++) p->rounded[g->outputs.v[i].val] = false;
+  /* The gradient of a maximum looks for it among the elements, so they must be rounded as it is. */
+  for (Val v = 0; v < g->node.n; v++) {
+    if (!p->rounded[v] || !is_pool(g, v)) continue;
+    Val u = g_node(g, v)->in[0];
+    while (is_view(g_node(g, u))) u = g_node(g, u)->in[0];
+    p->rounded[u] = true;
+  }
 }
 
 static Val wide(Precision *p, Val v) {
@@ -105,23 +121,23 @@ static void extents(const Graph *g, const Node *n, int i, int64_t *free, int64_t
   }
 }
 
-/* Of a convolution whose other operand is rounded already: its weights. */
-static bool conv_on_tiles(Precision *p, const Node *n) {
-  if (n->op == OP_conv2d_dw || operand(p, n->in[0]) < 0) return false;
-  ConvAttrs at = conv_attrs(n);
-  ConvSpec s = {
-      .kind = n->op == OP_conv2d ? CONV_FWD : CONV_DX, .groups = at.groups, .xbf16 = true, .wbf16 = true};
-  const Shape *w = &g_node(p->in, n->in[1])->shape;
-  s.ybf16 = true, s.xblock = s.yblock = target_lanes(p->target);
-  s.k = w->dim[0], s.c = w->dim[1] * at.groups, s.kh = w->dim[2], s.kw = w->dim[3];
-  for (int i = 0; i < 2; i++) s.stride[i] = at.stride[i], s.dilation[i] = at.dilation[i];
+/* Of a convolution whose other operand is rounded already, or has few channels: pictures, say. */
+static bool conv_on_tiles(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
+  Val x, w, y;
+  ConvSpec s = conv_spec_of(p->in, v, &x, &w, &y);
+  bool few = conv_is_few(&s);
+  if (n->op == OP_conv2d_dw || (!few && operand(p, n->in[0]) < 0)) return false;
+  s.xbf16 = s.wbf16 = s.ybf16 = true, s.xblock = few ? 0 : target_lanes(p->target),
+  s.yblock = target_lanes(p->target);
   s.algo = p->conv;
   return !conv_not_on_tiles(&s, p->target);
 }
 
-static bool on_tiles(Precision *p, const Node *n) {
+static bool on_tiles(Precision *p, Val v) {
+  const Node *n = g_node(p->in, v);
   if (n->dt != DT_F32) return false;
-  if (kind_of(n) == KIND_CONV) return conv_on_tiles(p, n);
+  if (kind_of(n) == KIND_CONV) return conv_on_tiles(p, v);
   if (kind_of(n) != KIND_DOT) return false;
   int64_t free[2], summed;
   for (int i = 0; i < 2; i++) extents(p->in, n, i, &free[i], &summed);
@@ -149,7 +165,7 @@ static void copy(Precision *p, Val v) {
   }
   Val *in = NEWN(p->out->arena, Val, n->nin + 1);
   for (int i = 0; i < n->nin; i++) {
-    in[i] = on_tiles(p, n) ? rounded_operand(p, n->in[i]) : is_product(n) ? operand(p, n->in[i]) : -1;
+    in[i] = on_tiles(p, v) ? rounded_operand(p, n->in[i]) : is_product(n) ? operand(p, n->in[i]) : -1;
     if (in[i] < 0) in[i] = wide(p, n->in[i]);
   }
   Val y;

@@ -58,6 +58,34 @@ layer("conv1d", "Conv1d(4, 6, 3, stride = 2, pad = 1, dilation = 2, groups = 2)"
 layer("turned", "ConvTranspose2d(4, 6, 3, stride = 2, pad = 1, output_pad = 1, groups = 2)",
       nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), 2, 4, 5, 6)
 layer("turned_4", "ConvTranspose2d(4, 3, 4, stride = 2, pad = 1, bias = false)", nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1, bias=False), 2, 4, 5, 6)
+layer("conv3d", "Conv3d(4, 6, 3, stride = 2, pad = 1, dilation = 2, groups = 2)", nn.Conv3d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), 2, 4, 7, 8, 9)
+layer("conv3d_1", "Conv3d(3, 5, 2, bias = false)", nn.Conv3d(3, 5, 2, bias=False), 2, 3, 4, 5, 6)
+for mode in ("reflect", "replicate", "circular"):
+    layer("c1_" + mode, f'Conv1d(4, 6, 3, pad = 2, padding_mode = "{mode}")', nn.Conv1d(4, 6, 3, padding=2, padding_mode=mode), 2, 4, 9)
+    layer("c2_" + mode, f'Conv2d(4, 6, 3, pad = 2, padding_mode = "{mode}")', nn.Conv2d(4, 6, 3, padding=2, padding_mode=mode), 2, 4, 5, 6)
+    layer("c3_" + mode, f'Conv3d(2, 3, 3, pad = 1, padding_mode = "{mode}")', nn.Conv3d(2, 3, 3, padding=1, padding_mode=mode), 2, 2, 4, 5, 6)
+layer("turned1", "ConvTranspose1d(4, 6, 3, stride = 2, pad = 1, output_pad = 1, groups = 2)", nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), 2, 4, 7)
+layer("turned3", "ConvTranspose3d(4, 6, 3, stride = 2, pad = 1, output_pad = 1, groups = 2)",
+      nn.ConvTranspose3d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), 2, 4, 3, 4, 5)
+for n in (1, 2, 3):
+    x = torch.randn(2, 3, *[7, 8, 9][:n])
+    for more, ceil in (("", False), (", ceil_mode = true", True)):
+        loss(f"max{n}_{ceil}", f"max_pool(x, 3, 2, 1{more})", lambda x: getattr(F, f"max_pool{n}d")(x, 3, 2, 1, ceil_mode=ceil), x=x)
+        loss(f"avg{n}_{ceil}", f"avg_pool(x, 3, 2, 1{more})", lambda x: getattr(F, f"avg_pool{n}d")(x, 3, 2, 1, ceil_mode=ceil), x=x)
+    sizes = [3, 5, 4][:n]
+    loss(f"aavg{n}", f"adaptive_avg_pool(x, {sizes})", lambda x: getattr(F, f"adaptive_avg_pool{n}d")(x, sizes), x=x)
+    loss(f"amax{n}", f"adaptive_max_pool(x, {sizes})", lambda x: getattr(F, f"adaptive_max_pool{n}d")(x, sizes), x=x)
+    linear = ["linear", "bilinear", "trilinear"][n - 1]
+    for k, size in enumerate(([11, 5, 12][:n], [4, 13, 3][:n])):
+        loss(f"near{n}_{k}", f"interpolate(x, {size})", lambda x: F.interpolate(x, size), x=x)
+        loss(f"exact{n}_{k}", f'interpolate(x, {size}, mode = "nearest-exact")', lambda x: F.interpolate(x, size, mode="nearest-exact"), x=x)
+        for corner in (False, True):
+            loss(f"lin{n}_{k}_{corner}", f'interpolate(x, {size}, mode = "linear", align_corners = {str(corner).lower()})',
+                 lambda x: F.interpolate(x, size, mode=linear, align_corners=corner), x=x)
+    loss(f"scale{n}", f'interpolate(x, scale = 2.5, mode = "linear")', lambda x: F.interpolate(x, scale_factor=2.5, mode=linear), x=x)
+for corner in (False, True):
+    loss(f"cubic_{corner}", f'interpolate(x, [9, 5], mode = "cubic", align_corners = {str(corner).lower()})',
+         lambda x: F.interpolate(x, [9, 5], mode="bicubic", align_corners=corner), x=torch.randn(2, 3, 6, 7))
 a, b, t, w = torch.randn(4, 5), torch.randn(4, 5), torch.rand(4, 5), torch.rand(5)
 some, all_ = torch.tensor([0, 2, -100, 4]), torch.tensor([0, 2, 1, 4])
 loss("l1", "l1_loss(a, b)", lambda a, b: F.l1_loss(a, b), a=a, b=b)

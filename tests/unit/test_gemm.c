@@ -113,7 +113,7 @@ static double run(const GemmSpec *s, const Target *t, Buffer *c) {
             row[k] = (float)get(&a, off[0] + i * s->a_m + k * s->a_k);
             col[k] = (float)get(&b, off[1] + k * s->b_k + j * s->b_n);
           }
-          double exact = (double)tiles_sum(row, col, s->k);
+          double exact = (double)tiles_sum(t->tiles, row, col, s->k);
           if (s->c16) exact = bf16_round(exact);
           ck_assert_msg(get(c, at) == exact, "%s %lldx%lldx%lld: sum (%lld, %lld) is %.9g, not %.9g", t->cpu,
                         (long long)s->m, (long long)s->n, (long long)s->k, (long long)i, (long long)j,
@@ -283,9 +283,14 @@ static const Shape3 tiled[] = {
     {1, 70, 40},   {4, 33, 64},    {40, 1, 33},    {5, 7, 32},
 };
 
+enum { TILED = 5 };
+
 static bool tiled_target(int i, Target *t) {
-  static const char *const names[] = {"host", "x86-64-v3+tiles", "x86-64-v4+tiles"};
-  return target_of(names[i], t) && t->tiles != TILES_NONE;
+  static const char *const names[] = {"host", "x86-64-v3+tiles", "x86-64-v4+tiles", "x86-64-v3+pairs",
+                                      "host"};
+  if (!target_of(names[i], t)) return false;
+  if (i == TILED - 1) t->tiles = t->bf16 ? TILES_PAIRS : TILES_NONE;
+  return t->tiles != TILES_NONE;
 }
 
 START_TEST(on_tiles) {
@@ -342,8 +347,8 @@ int main(void) {
   tcase_add_loop_test(t, long_sums, 0, CPUS);
   TCase *on = tcase_create("tiles");
   tcase_set_timeout(on, 300);
-  tcase_add_loop_test(on, on_tiles, 0, 3);
-  tcase_add_loop_test(on, batches_on_tiles, 0, 3);
+  tcase_add_loop_test(on, on_tiles, 0, TILED);
+  tcase_add_loop_test(on, batches_on_tiles, 0, TILED);
   suite_add_tcase(s, on);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);

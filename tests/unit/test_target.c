@@ -56,6 +56,12 @@ static char *sample(const Target *t) {
     LLVMValueRef tile = em_bits(m.i8, 1);
     em_intrinsic(&m, "llvm.x86.tilezero", NULL, 0, &tile, 1);
   }
+  if (t->tiles == TILES_PAIRS) {
+    LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(m.cx), 32);
+    LLVMValueRef p = em_load(&m, pairs, em_operand(&m, 0), 4), args[] = {y, p, p};
+    em_store(&m, em_intrinsic(&m, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, args, 3), em_operand(&m, 3),
+             4);
+  }
   LLVMBuildRetVoid(m.b);
   em_verify(&m);
   char *s = assembly(tm, m.mod);
@@ -86,6 +92,7 @@ START_TEST(llvm_knows_every_processor) {
     has(&t, text, "vfmadd", t.fma);
     has(&t, text, "vcvtneps2bf16", t.bf16);
     has(&t, text, "tilezero", t.tiles == TILES_AMX);
+    has(&t, text, "vdpbf16ps", t.tiles == TILES_PAIRS);
   } else {
     has(&t, text, "fmla", t.fma);
   }

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     rc = lib_train_step(arena);
     uint32_t u;
     memcpy(&u, lib_loss(arena), sizeof u);
-    printf("%08" PRIx32 "\n", u);
+    printf("%08" PRIx32 " %.3f\n", u, (double)*lib_loss(arena));
   }
   return rc;
 }
