@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -173,6 +174,45 @@ Status open_tiny(Opening *o) {
 }
 
 /* ---- image_folder ---- */
+/* Keeps `test` of each class back, evenly over the order of its names, so the same pictures whatever the seed. */
+static Status split_pictures(Opening *o, const Names *classes, double test, Pictures *p) {
+  int of = 0, kept[2] = {0, 0}, n = 0;
+  for (int i = 0; i < p->path.n; i++) {
+    if (i && p->label.v[i] != p->label.v[i - 1]) of = kept[0] = kept[1] = 0;
+    bool is_test = floor(test * (of + 1) + 1e-9) > floor(test * of + 1e-9);
+    of++;
+    kept[is_test]++;
+    if (is_test != o->train) {
+      p->path.v[n] = p->path.v[i];
+      p->label.v[n++] = p->label.v[i];
+    }
+    if ((i + 1 == p->path.n || p->label.v[i + 1] != p->label.v[i]) && (!kept[0] || !kept[1]))
+      return source_wrong(o, "test = %g of the %d pictures of class %s leaves no %s pictures", test, of,
+                          classes->v[p->label.v[i]], kept[1] ? "training" : "test");
+  }
+  p->path.n = p->label.n = n;
+  return ST_OK;
+}
+
+/* With `test`: DIR/train/CLASS/ or DIR/CLASS/ holds all pictures. */
+static Status open_whole(Opening *o, double test, Names *classes, Pictures *p, const char **home) {
+  static const char *const parts[] = {"test", "val"};
+  if (!o->folder)
+    return source_bad(o, "the image folder is not named: --data DIR, which holds a folder for each class");
+  const char *train = source_file(o->a, o->folder, "train"), *dir = train ? train : o->folder;
+  for (int i = 0; train && i < 2; i++)
+    if (source_file(o->a, o->folder, parts[i]))
+      return source_wrong(o, "test = %g of image_folder has no effect: %s/%s is a test part of its own", test,
+                          o->folder, parts[i]);
+  if (!list_folder(o, dir, true, classes)) return ST_FILE;
+  if (classes->n != o->s->classes)
+    return source_bad(o, "%s holds %d class folders, but classes = %d", dir, classes->n, o->s->classes);
+  Status st = list_classes(o, dir, "", classes, p);
+  o->s->class_name = classes->v;
+  *home = o->folder;
+  return st ? st : split_pictures(o, classes, test, p);
+}
+
 Status open_folder(Opening *o) {
   static const double mean3[] = {0.485, 0.456, 0.406}, std3[] = {0.229, 0.224, 0.225}, mean1[] = {0.5},
                       std1[] = {0.25};
@@ -180,14 +220,23 @@ Status open_folder(Opening *o) {
   Names classes = {0}, trained = {0};
   Pictures p = {0};
   double count = source_number(o, "classes", 0), channels = source_number(o, "channels", 3),
-         size = source_number(o, "size", 64), load = source_number(o, "load", size);
+         size = source_number(o, "size", 64), load = source_number(o, "load", size),
+         test = source_number(o, "test", 0);
   if (channels != 1 && channels != 3)
     return source_wrong(o, "image_folder has 1 or 3 channels, not %g", channels);
   if (!(load >= 1 && load <= 4096)) return source_wrong(o, "load is 1 to 4096, not %g", load);
   o->s->classes = (int)count;
   o->s->channels = (int)channels;
-  const char *dir = source_folder(o, "the image folder", "images", names,
-                                  "train/CLASS/* and test/CLASS/* (or val/CLASS/*), JPEG or PNG files");
+  if (test > 0) {
+    const char *home = NULL;
+    Status st = open_whole(o, test, &classes, &p, &home);
+    if (!st) st = take_pictures(o, &p, (int)load, false, home);
+    return st ? st : source_images(o, 64, channels == 3 ? mean3 : mean1, channels == 3 ? std3 : std1, home);
+  }
+  const char *dir = source_folder(
+      o, "the image folder", "images", names,
+      "train/CLASS/* and test/CLASS/* (or val/CLASS/*), JPEG or PNG files; of a folder with CLASS/* alone "
+      "image_folder(..., test = 0.2) keeps a fifth for testing");
   if (!dir) return ST_FILE;
   const char *part = o->train || !source_file(o->a, dir, "test") ? o->train ? "train" : "val" : "test";
   const char *train = arena_printf(o->a, "%s/train", dir), *here = arena_printf(o->a, "%s/%s", dir, part);

@@ -88,7 +88,7 @@ $ sed 's/length/lenght/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:15:39: error: `synthetic` has no parameter `lenght` (did you mean `length`?)
         data      = synthetic(features = 8, lenght = 256)
                                             ^
-  std/data.jepa:178:8: note: `synthetic` is declared here
+  std/data.jepa:179:8: note: `synthetic` is declared here
       source synthetic(views: int = 1, size: int = 32, channels: int = 3, action_dim: int = 0, classes: int = 10, features: int = 0, tokens: int = 0,
              ^
   exit 1
@@ -96,7 +96,7 @@ $ sed 's/data.label/data.labels/' tiny.jepa > m.jepa; jepac check m.jepa
   m.jepa:16:40: error: synthetic has no field `labels` (did you mean `label`?)
         bind        x = data.x, label = data.labels
                                              ^
-  std/data.jepa:178:8: note: synthetic is declared here
+  std/data.jepa:179:8: note: synthetic is declared here
       source synthetic(views: int = 1, size: int = 32, channels: int = 3, action_dim: int = 0, classes: int = 10, features: int = 0, tokens: int = 0,
              ^
   exit 1

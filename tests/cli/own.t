@@ -66,7 +66,7 @@ $ jepac check own.jepa --set 'data=arrays()'
   --set data:1:1: error: a source of arrays lists them: arrays(array(NAME, SHAPE), ...)
       arrays()
       ^
-  std/data.jepa:201:3: note: required here
+  std/data.jepa:202:3: note: required here
         require len(fields) >= 1, "a source of arrays lists them: arrays(array(NAME, SHAPE), ...)"
         ^
   jepac: note: this is with --set data=arrays()
@@ -74,7 +74,7 @@ $ jepac check own.jepa --set 'data=arrays()'
         bind        x = data.x, label = data.label
                              ^
   jepac: note: this is with --set data=arrays()
-  std/data.jepa:199:8: note: arrays is declared here
+  std/data.jepa:200:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
   exit 1
@@ -88,7 +88,7 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("labels",classes=
         bind        x = data.x, label = data.label
                                              ^
   jepac: note: this is with --set data=arrays(array("x",[4]),array("labels",classes=3))
-  std/data.jepa:199:8: note: arrays is declared here
+  std/data.jepa:200:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
   exit 1
@@ -96,7 +96,7 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
   --set data:1:8: error: an array becomes f32 or i64, not "f64"
       arrays(array("x",[4],type="f64"))
              ^
-  std/data.jepa:194:3: note: required here
+  std/data.jepa:195:3: note: required here
         require contains(["f32", "i64"], type), "an array becomes f32 or i64, not {type}"
         ^
   jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
@@ -104,7 +104,7 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
         bind        x = data.x, label = data.label
                                              ^
   jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
-  std/data.jepa:199:8: note: arrays is declared here
+  std/data.jepa:200:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
   exit 1

@@ -63,7 +63,7 @@ $ rm -rf bad; jepac train turn.jepa -q --data d --out bad --set data.per_object=
   turn.jepa:12:15: error: 2 views are asked for, but an object has 1 pictures
         data      = diebench(views = 2, size = 24, per_object = 4, classes = 5)
                     ^
-  std/data.jepa:166:3: note: required here
+  std/data.jepa:167:3: note: required here
         require views <= per_object, "{views} views are asked for, but an object has {per_object} pictures"
         ^
   jepac: note: this is with --set data.per_object=1

@@ -351,6 +351,51 @@ START_TEST(image_folders) {
 }
 END_TEST
 
+/* `test` of a folder of classes: the same pictures of each are kept back, none is in both parts. */
+START_TEST(folder_without_test_part) {
+  enum { EACH = 5, N = 3 * EACH };
+  Setting set[] = {num("classes", 3), num("test", 0.4)};
+  DataSpec spec = spec_of("image_folder", 3, 8, 2, set);
+  static const int kept[EACH] = {0, 0, 1, 0, 1};
+  bool seen[N] = {0};
+  Status st;
+  for (int k = 0; k < N; k++) {
+    uint8_t one[3 * 64];
+    memset(one, 10 * k, sizeof one);
+    const char *name = arena_printf(arena, "c%d/%d.png", k / EACH, k % EACH);
+    write_file(name, "", 0);
+    ck_assert_int_eq(png_save(in_folder(name), 8, 8, 3, one, diags), ST_OK);
+  }
+  for (int train = 0; train < 2; train++) {
+    Loader *l = open_plain(&spec, folder, train, &st);
+    ck_assert_ptr_nonnull(l);
+    ck_assert_int_eq(loader_size(l), train ? 9 : 6);
+    ck_assert_str_eq(loader_class(l, 2), "c2");
+    for (int64_t k = 0; k < loader_size(l) / B * B; k++) {
+      if (k % B == 0) ck_assert_int_eq(next(l), ST_OK);
+      int sample = (int)lround(image[k % B * 3 * 64] * 25.5);
+      ck_assert_int_eq(label[k % B], sample / EACH);
+      ck_assert_int_eq(kept[sample % EACH], !train);
+      ck_assert(!seen[sample]);
+      seen[sample] = true;
+    }
+    loader_close(l);
+  }
+  set[1].num = 0.1;
+  DataSpec little = spec_of("image_folder", 3, 8, 2, set);
+  refused(&little, folder, true, ST_MODEL, "test = 0.1 of the 5 pictures of class c0",
+          "leaves no test pictures");
+  set[1].num = 0.4;
+  set[0].num = 4;
+  DataSpec more = spec_of("image_folder", 3, 8, 2, set);
+  refused(&more, folder, true, ST_FILE, "holds 3 class folders", "classes = 4");
+  ck_assert_int_eq(file_make_folder(in_folder("train"), diags), ST_OK);
+  ck_assert_int_eq(file_make_folder(in_folder("val"), diags), ST_OK);
+  refused(&spec, folder, true, ST_MODEL, "test = 0.4 of image_folder has no effect", "/val is a test part");
+  refused(&spec, NULL, true, ST_FILE, "the image folder is not named", "--data DIR");
+}
+END_TEST
+
 /* A part of files that lie class by class has all classes. */
 START_TEST(part_of_a_folder) {
   enum { EACH = 6, N = 3 * EACH };
@@ -585,6 +630,7 @@ int main(void) {
   tcase_add_test(t, stl_binary);
   tcase_add_test(t, tiny_imagenet);
   tcase_add_test(t, image_folders);
+  tcase_add_test(t, folder_without_test_part);
   tcase_add_test(t, part_of_a_folder);
   tcase_add_test(t, saccades_from_a_source);
   tcase_add_test(t, normalised_and_told);
