@@ -77,8 +77,9 @@ static void put_head(Eval *e, StrBuf *b) {
   plot_text(b, e->recipe->model);
   sb_printf(b, " of ");
   plot_text(b, e->info.model);
-  sb_printf(b, ", data %s, step %lld, seed %llu</p>\n", e->recipe->data.source, (long long)e->info.step,
-            (unsigned long long)e->info.seed);
+  sb_printf(b, ", data ");
+  plot_text(b, e->recipe->data.source);
+  sb_printf(b, ", step %lld, seed %llu</p>\n", (long long)e->info.step, (unsigned long long)e->info.seed);
 }
 
 static const struct {
@@ -167,7 +168,9 @@ static void put_views(Eval *e, StrBuf *b) {
       report_view(e, b, x + v * pixels, (int)e->image.dim[0], lo, hi, 0);
     }
     for (int64_t d = 0; d < e->nact; d++) {
-      sb_printf(b, "\n<tr><td>%s<td>", e->component[d]);
+      sb_printf(b, "\n<tr><td>");
+      plot_text(b, e->component[d]);
+      sb_printf(b, "<td>");
       for (int64_t v = 1; v < shown; v++)
         sb_printf(b, "<td>%+.2f", (double)q->action[(i * (V - 1) + v - 1) * e->nact + d]);
     }
@@ -181,7 +184,10 @@ static void put_figures(Eval *e, StrBuf *b) {
   put_section(b, "Figures", "Every single number of eval.json.");
   sb_printf(b, "<table>\n");
   json_object_foreach(e->json, key, v) {
-    if (json_is_number(v)) sb_printf(b, "<tr><td>%s<td>%.6g\n", key, json_number_value(v));
+    if (!json_is_number(v)) continue;
+    sb_printf(b, "<tr><td>");
+    plot_text(b, key);
+    sb_printf(b, "<td>%.6g\n", json_number_value(v));
   }
   sb_printf(b, "</table>\n");
 }

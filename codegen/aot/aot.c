@@ -195,13 +195,16 @@ static void emit_range(Aot *a, const Calls *c, int outer, int first, int last) {
   }
 }
 
-/* Scalar results are looked at before any state changes. */
+/* Scalar results are looked at before any state changes; where none does, the loss alone, as by jepac run: others may be
+   infinite. */
 static void emit_finite_check(Aot *a, LLVMValueRef arena) {
+  bool step = a->plan->ncompute < a->plan->nstep;
   EmitModule *m = &a->m;
   LLVMValueRef bad = LLVMConstInt(m->i1, 0, 0), exponent = em_bits(m->i32, 0x7f800000u);
   for (int i = 0; i < a->plan->ntensor; i++) {
     const PlanTensor *t = &a->plan->tensor[i];
     if (t->kind != PT_RESULT || t->shape.rank || t->dt != DT_F32) continue;
+    if (!step && strcmp(t->name, "loss")) continue;
     LLVMValueRef x = em_load(m, m->i32, em_gep(m, m->i8, arena, em_i64(m, t->offset)), 4);
     x = LLVMBuildICmp(m->b, LLVMIntEQ, LLVMBuildAnd(m->b, x, exponent, ""), exponent, "");
     bad = LLVMBuildOr(m->b, bad, x, "");
@@ -236,7 +239,7 @@ static void emit_function(Aot *a, const LLVMValueRef *fn) {
   aot_emit_tiles_request(a);
   Calls c = {fn, arena, table, NEWN(a->a, LLVMValueRef, p->nloop + 1), slot, NULL, NULL};
   emit_flushed(a, &c, 0, p->ncompute);
-  if (p->ncompute < p->nstep) emit_finite_check(a, arena);
+  emit_finite_check(a, arena);
   emit_flushed(a, &c, p->ncompute, p->nstep);
   LLVMBuildRet(m->b, em_i32(m, AOT_OK));
 }

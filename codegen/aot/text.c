@@ -92,6 +92,7 @@ const char *aot_header(const Aot *a) {
   StrBuf b = {0};
   const char *p = a->opt->prefix, *P = upper(a->a, p), *const *name = c_names(a), *more = library(a);
   const char *needs = more ? arena_printf(a->a, ", -lm and -l%s", more) : " and -lm only";
+  bool step = a->plan->ncompute < a->plan->nstep;
   sb_printf(
       &b,
       "/* %s of %s, compiled by jepac. Needs the C library%s.\n\n"
@@ -113,13 +114,15 @@ const char *aot_header(const Aot *a) {
   sb_printf(&b,
             "enum {\n  %s_OK = %d,\n  %s_BAD_ARENA = %d, /* null or misaligned */\n"
             "  %s_BAD_CPU = %d,   /* this CPU lacks instructions the code uses */\n"
-            "  %s_NONFINITE = %d, /* a scalar result is NaN or infinite; no state has changed */\n"
+            "  %s_NONFINITE = %d, /* %s is NaN or infinite%s */\n"
             "  %s_NO_TILES = %d,  /* the system denies this process the CPU's tiles (AMX) */\n"
             "  %s_NO_FILE = %d,   /* the file of weights cannot be opened */\n"
             "  %s_BAD_FILE = %d   /* it is not the one this library was compiled for, or could not be read "
             "*/\n};\n\n",
-            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE, P, AOT_NO_TILES, P, AOT_NO_FILE, P,
-            AOT_BAD_FILE);
+            P, AOT_OK, P, AOT_BAD_ARENA, P, AOT_BAD_CPU, P, AOT_NONFINITE,
+            step ? "a scalar result" : "the loss",
+            step ? "; no state has changed" : ", as from a label that is no class", P, AOT_NO_TILES, P,
+            AOT_NO_FILE, P, AOT_BAD_FILE);
   bool file = a->opt->weights_header;
   sb_printf(&b, "/* Gives every state its initial value%s. */\nint %s_init(void *arena, uint64_t seed);\n",
             a->opt->nweight && !file
@@ -133,7 +136,7 @@ const char *aot_header(const Aot *a) {
               "   neither. */\nint %s_load(void *arena, const char *path);\n",
               a->opt->nweight, p, P, p);
   sb_printf(&b, "/* Reads the inputs below, writes the results%s. */\nint %s_%s(void *arena);\n\n",
-            a->plan->ncompute < a->plan->nstep ? " and the new states" : "", p, a->opt->function);
+            step ? " and the new states" : "", p, a->opt->function);
   sb_printf(&b,
             "static inline const char *%s_error(int code) {\n"
             "  return code == %s_OK          ? \"ok\"\n"

@@ -24,9 +24,19 @@ static int drop_pages(struct dl_phdr_info *info, size_t size, void *base) {
   return 1;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+enum { OWN_MALLOC = false };
+#elif defined(__has_feature)
+enum { OWN_MALLOC = !__has_feature(address_sanitizer) };
+#else
+enum { OWN_MALLOC = true };
+#endif
+
 void codegen_trim(void) {
   Dl_info at;
-  malloc_trim(0);
+  /* Under AddressSanitizer nothing else calls glibc's malloc, so this would set it up: two threads at once, which it is not
+     made for, and each would leave the main arena at its end ("a->attached_threads > 0"). */
+  if (OWN_MALLOC) malloc_trim(0);
   if (dladdr((void *)(uintptr_t)LLVMContextCreate, &at) && at.dli_fbase)
     dl_iterate_phdr(drop_pages, at.dli_fbase);
 }

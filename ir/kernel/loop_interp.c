@@ -110,13 +110,14 @@ static void store(Run *r, const KStore *s) {
 
 typedef struct {
   double n, v, m2; /* count; sum, mean or extreme, a cell; sum of squared deviations */
-  double size;     /* sum of magnitudes */
+  double first;    /* element */
+  double size;     /* sum of magnitudes; of squared differences from the first */
   int64_t at;      /* position */
 } Sum;
 
 static void accumulate(Sum *s, OpId op, DType dt, double x, int64_t at) {
-  s->n++;
-  s->size += fabs(x);
+  if (!s->n++) s->first = x;
+  s->size += op == OP_reduce_m2 ? (x - s->first) * (x - s->first) : fabs(x);
   if (op == OP_reduce_sum || op == OP_reduce_mean) {
     s->v = dtype_is_int(dt) ? op_eval_cells(OP_add, dt, dt, (double[]){s->v, x}, false) : s->v + x;
   } else if (op == OP_reduce_m2) {
@@ -140,7 +141,7 @@ static double total(const Run *r, const KInst *in, const Sum *s) {
   if (in->op == OP_argmax) return int_cell(in->dt, s->at);
   double x = in->op == OP_reduce_m2 ? s->m2 : in->op == OP_reduce_mean ? s->v / s->n : s->v;
   if (r->moves && in->op != OP_reduce_max && in->op != OP_reduce_min && dtype_is_float(in->dt))
-    x += INTERP_ULP * (in->op == OP_reduce_m2 ? s->m2 : in->op == OP_reduce_mean ? s->size / s->n : s->size);
+    x += INTERP_ULP * (in->op == OP_reduce_mean ? s->size / s->n : s->size);
   return rounded(r, in->dt, x);
 }
 

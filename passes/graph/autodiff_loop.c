@@ -72,7 +72,7 @@ static Val primal(Back *b, Val v) {
   const Node n = *g_node(b->g, v);
   Val y;
   if (n.op == OP_scan_in) y = g_scan_in(b->g, n.in[0], &b->path, !scan_reversed(&n));
-  else if (is_cheap(&n)) y = clone(b, v);
+  else if (is_cheap(&n) || (n.shape.rank == MAX_RANK && n.op != OP_scan_carry)) y = clone(b, v);
   else y = g_scan_in(b->g, stacked(b, v), &b->path, true);
   return b->primal[v] = y;
 }
@@ -240,6 +240,19 @@ static Val *filled(Arena *a, int n) {
   return v;
 }
 
+/* Of carries the gradient needs the values of all steps, with one axis more. */
+static bool steps_fit(const Back *b) {
+  for (Val v = 0; v < b->l->close; v++) {
+    const Node *n = g_node(b->g, v);
+    if (n->op != OP_scan_carry || n->shape.rank < MAX_RANK || !b->ad->active[v] || !of_body(b, v)) continue;
+    diag_error(b->ad->diags, n->loc,
+               "no gradient through a scan that carries %d axes: all steps of it would have %d", MAX_RANK,
+               MAX_RANK + 1);
+    return false;
+  }
+  return true;
+}
+
 bool autodiff_loop(Autodiff *ad, int loop) {
   Graph *g = ad->g;
   const GraphLoop *l = &ad->loops->loop[loop];
@@ -258,14 +271,16 @@ bool autodiff_loop(Autodiff *ad, int loop) {
             .cotangent = filled(a, n),
             .carry = filled(a, n)};
   Products products = {0};
-  begin(&b);
-  bool ok = body(&b, &products);
+  bool ok = steps_fit(&b);
+  if (ok) begin(&b);
+  ok = ok && body(&b, &products);
   for (Val v = 0; v < l->close && ok; v++) /* carries nobody read in a step */
     if (b.carry[v] >= 0 && b.cotangent[v] < 0)
       b.cotangent[v] = g_fill(g, g_node(g, v)->dt, &g_node(g, v)->shape, 0);
   for (int i = 0; i < b.outside.n && ok; i++) {
     const Node *u = g_node(g, b.outside.v[i]);
-    if (op_table[u->op].kind == KIND_INPUT || shape_count(&u->shape) > 1 << 20) add_up(&b, b.outside.v[i]);
+    if (op_table[u->op].kind == KIND_INPUT || shape_count(&u->shape) > 1 << 20 || u->shape.rank == MAX_RANK)
+      add_up(&b, b.outside.v[i]);
   }
   if (ok) end(&b);
   for (int i = 0; i < products.n && ok; i++) ok = product_behind(&b, &products.v[i]);

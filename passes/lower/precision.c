@@ -10,6 +10,7 @@
    then, once for all that read it. */
 #include <string.h>
 
+#include "ir/graph/loops.h"
 #include "ir/kernel/conv_geom.h"
 #include "passes/lower/lower.h"
 #include "passes/graph/pass.h"
@@ -183,6 +184,19 @@ static void copy(Precision *p, Val v) {
   p->wide[v] = -1; /* from now on the rounded value */
 }
 
+/* All of a loop's body stands before what leads out of it, rounded values made f32 again among them. */
+static void close_loop(Precision *p, Val first) {
+  const Graph *g = p->in;
+  Ints path = scan_path(g, g_node(g, first));
+  for (Val v = first; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    if (!scan_closes(n)) continue;
+    Ints other = scan_path(g, n);
+    if (other.n != path.n || memcmp(other.v, path.v, sizeof *path.v * (size_t)path.n)) continue;
+    for (int i = 0; i < n->nin; i++) wide(p, n->in[i]);
+  }
+}
+
 void pass_precision(Lower *l) {
   const Graph *g = l->g;
   int n = g->node.n;
@@ -199,7 +213,10 @@ void pass_precision(Lower *l) {
   p.out->precision = DT_NONE; /* done here */
   choose(&p, look);
   arena_free(lower_end(look)->arena);
-  for (Val v = 0; v < n; v++) copy(&p, v);
+  for (Val v = 0; v < n; v++) {
+    if (scan_closes(g_node(g, v))) close_loop(&p, v);
+    copy(&p, v);
+  }
   for (int i = 0; i < g->outputs.n; i++) wide(&p, g->outputs.v[i].val);
   pass_outputs(p.out, g, p.wide);
   l->g = l->p->graph = p.out;

@@ -27,11 +27,18 @@ static void note_kernel(Sched *s, int at) {
   }
 }
 
+/* Must `to` run behind `from`? Loops run as a whole: what waits for one of their kernels waits for all of them. */
 static bool reaches(Sched *s, int from, int to) {
   if (from == to) return true;
   if (s->mark[from] == s->tick) return false;
   s->mark[from] = s->tick;
-  const Kernel *k = &s->p->kernel.v[from];
+  const Program *p = s->p;
+  const Kernel *k = &p->kernel.v[from];
+  int whole = 0;
+  for (int l = k->in_loop; l; l = p->loop.v[l - 1].parent)
+    if (!program_in_loop(p, p->kernel.v[to].in_loop, l)) whole = l;
+  for (int at = 0; whole && at < p->kernel.n; at++)
+    if (program_in_loop(p, p->kernel.v[at].in_loop, whole) && reaches(s, at, to)) return true;
   for (int i = k->nbuf - k->nout; i < k->nbuf; i++) {
     const IntVec *r = &s->readers[program_root(s->p, k->buf[i])];
     for (int j = 0; j < r->n; j++)

@@ -1,40 +1,15 @@
 /* Random valid graphs: operators are proposed with random operands and attributes and kept when inference
    accepts them. Scalar functions are chosen so that values stay of order one and away from kinks. */
-#include "tests/unit/graph_gen.h"
+#include "tests/unit/graph_draw.h"
 
 #include <string.h>
 
-typedef struct {
-  Graph *g;
-  uint64_t state;
-  VEC(Val) pool; /* f32 values to draw operands from */
-  bool wide;     /* operators, ranks and extents that graphs of small seeds lack */
-} Gen;
-
-static int64_t pick(Gen *r, int64_t n) { /* splitmix64 */
-  uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return (int64_t)((z ^ (z >> 31)) % (uint64_t)n);
-}
-
 static const int64_t extents[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17};
 
-static Val any(Gen *r) {
-  int n = r->pool.n, lo = n > 12 && pick(r, 3) ? n - 12 : 0; /* mostly recent values */
-  return r->pool.v[lo + (int)pick(r, n - lo)];
-}
-
-static const Shape *shape_of(Gen *r, Val v) { return &g_node(r->g, v)->shape; }
-
-static void keep(Gen *r, Val v) {
+void draw_keep(Gen *r, Val v) {
   if (v < 0 || shape_count(shape_of(r, v)) > 20000) return;
+  if (r->path.n && shape_of(r, v)->rank == MAX_RANK) return; /* all steps of it would have one axis more */
   vec_push(r->g->arena, &r->pool, v);
-}
-
-static Val attempt(Gen *r, OpId op, const Val *in, int nin, const Ints *attr, double imm) {
-  char err[256];
-  return g_try(r->g, op, in, nin, attr, imm, DT_NONE, NULL, err, sizeof err);
 }
 
 static Val unary(Gen *r) {
@@ -53,8 +28,7 @@ static Val unary(Gen *r) {
   }
 }
 
-/* b brought to a's shape: as it is, by broadcast of a reduced copy, or of a scalar. */
-static Val like(Gen *r, Val a) {
+Val draw_like(Gen *r, Val a) {
   Graph *g = r->g;
   Shape s = *shape_of(r, a);
   for (int i = 0; i < 6; i++) {
@@ -78,7 +52,7 @@ static Val like(Gen *r, Val a) {
 
 static Val binary(Gen *r) {
   Graph *g = r->g;
-  Val a = any(r), b = like(r, a);
+  Val a = any(r), b = draw_like(r, a);
   switch (pick(r, 7)) {
   case 0: return g_binary(g, OP_add, a, b);
   case 1: return g_binary(g, OP_sub, a, b);
@@ -149,7 +123,7 @@ static Val view(Gen *r) {
     return g_reshape(r->g, a, &t);
   }
   case 5: {
-    Val in[3] = {a, like(r, a), a};
+    Val in[3] = {a, draw_like(r, a), a};
     Ints ax = ints1(pick(r, s.rank));
     return attempt(r, OP_concat, in, 2 + (int)pick(r, 2), &ax, 0);
   }
@@ -417,11 +391,33 @@ static void updates(Gen *r) {
   }
 }
 
+Val draw_operator(Gen *r) {
+  if (r->all && pick(r, 3) == 0) return draw_more(r);
+  if (r->wide && pick(r, 2)) return wide_op(r);
+  switch (pick(r, 10)) {
+  case 0:
+  case 1:
+  case 2: return unary(r);
+  case 3:
+  case 4: return binary(r);
+  case 5:
+  case 6: return view(r);
+  case 7: return reduce(r);
+  case 8: return normalise(r);
+  default: return contract(r);
+  }
+}
+
 Graph *graph_gen(Arena *a, uint64_t seed, int size) {
-  Gen gen = {.g = graph_new(a, "random"), .state = seed * 7919 + 1, .wide = seed >= GRAPH_GEN_WIDE};
+  Gen gen = {.g = graph_new(a, "random"),
+             .state = seed * 7919 + 1,
+             .wide = seed >= GRAPH_GEN_WIDE,
+             .all = seed >= GRAPH_GEN_ALL,
+             .special = seed >= GRAPH_GEN_SPECIAL};
   Gen *r = &gen;
   Graph *g = r->g;
   int n = 2 + (int)pick(r, 3);
+  r->nested = r->all && !pick(r, 8);
   for (int i = 0; i < n; i++) {
     Shape s = {.rank = 1 + (int)pick(r, 4)};
     if (i == 0 && pick(r, 2)) s.rank = 4;
@@ -433,26 +429,7 @@ Graph *graph_gen(Arena *a, uint64_t seed, int size) {
     vec_push(a, &r->pool, v);
   }
   if (r->wide && pick(r, 2)) states(r);
-  for (int i = 0; i < size; i++) {
-    Val v = -1;
-    if (r->wide && pick(r, 2)) {
-      keep(r, wide_op(r));
-      continue;
-    }
-    switch (pick(r, 10)) {
-    case 0:
-    case 1:
-    case 2: v = unary(r); break;
-    case 3:
-    case 4: v = binary(r); break;
-    case 5:
-    case 6: v = view(r); break;
-    case 7: v = reduce(r); break;
-    case 8: v = normalise(r); break;
-    default: v = contract(r); break;
-    }
-    keep(r, v);
-  }
+  for (int i = 0; i < size; i++) draw_keep(r, draw_operator(r));
   updates(r);
   int results = 1 + (int)pick(r, 3);
   Val loss = -1;
@@ -465,8 +442,8 @@ Graph *graph_gen(Arena *a, uint64_t seed, int size) {
     Val s = g_reduce(g, OP_reduce_sum, g_unary(g, OP_tanh, v), &all);
     loss = loss < 0 ? s : g_binary(g, OP_add, loss, s);
   }
-  g_output(g, "loss", loss, -1);
-  for (int i = 0, m = g->inputs.n; i < m; i++) {
+  g_output(g, r->special ? "total" : "loss", loss, -1); /* a loss must be finite */
+  for (int i = 0, m = r->nested ? 0 : g->inputs.n; i < m; i++) {
     char name[16];
     snprintf(name, sizeof name, "g%d", i);
     g_output(g, name, g_binary(g, OP_grad, loss, g->inputs.v[i].val), -1);

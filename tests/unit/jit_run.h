@@ -23,6 +23,9 @@ int jit_run_ranks(Arena *a, const Graph *g, const JitRun *how, Ranks *ranks, con
 /* Largest error over the outputs beyond what rounding does by itself: to f32 after every operator, or anywhere by half an
    ulp of what is added up. Against the f64 oracle or the one that rounds, whichever is nearer. *where: the output. */
 double jit_worst(Arena *a, const Graph *g, const JitRun *how, const Tensor64 *in, const char **where);
+/* g with rounding errors: of each result by its size, of a sum by the size of its terms. Sums of terms that are together larger
+   than `most` are NaN: they may overflow on the way, or not. */
+Graph *jit_disturbed(Arena *a, const Graph *g, uint64_t seed, double most);
 /* Root-mean-square difference relative to the root-mean-square of want plus 1e-3 (sums cancel); NaN where
    only one is NaN counts as infinite. */
 double relative_error(const Tensor64 *want, const Tensor64 *got);

@@ -33,6 +33,7 @@ typedef struct {
   Module module[MOST_MODULES];
   int nmodule, names;
   bool stopped;
+  uint64_t turn; /* of the elementwise forms, so that few models have them all */
 } Gen;
 
 static int64_t pick(Gen *g, int64_t n) { /* splitmix64 */
@@ -86,36 +87,51 @@ static void put_with(Gen *g, const char *form, const char *a, const char *b) {
 }
 
 static void unary(Gen *g) {
-  static const char *const forms[] = {"tanh($)",
-                                      "sigmoid($)",
-                                      "gelu($)",
-                                      "silu($)",
-                                      "relu($)",
-                                      "erf($)",
-                                      "sin($)",
-                                      "cos(2 * $)",
-                                      "exp(tanh($))",
-                                      "log($ * $ + 1.5)",
-                                      "sqrt($ * $ + 0.5)",
-                                      "rsqrt($ * $ + 0.7)",
-                                      "abs($)",
-                                      "-$",
-                                      "(abs($) + 0.5) ^ 1.5",
-                                      "floor(4 * $) / 4 + $",
-                                      "sign($) * $ * $",
-                                      "f32(i32(8 * $)) / 8 + tanh($)",
-                                      "2 / (1 + $ * $)",
-                                      "1 - $",
-                                      "f32(not ($ < 0.25)) + $",
-                                      "where($ <= 0.5 and not ($ == 2), $, 0.5 - $)",
-                                      "where($ > 1 or $ < -1, tanh($), $)",
-                                      "where($ != 3, $, 1)",
-                                      "prim.min($, 1.5)",
-                                      "f32(f64($) * 0.5)",
-                                      "prim.neg(maximum($, -2))"};
+  static const char *const forms[] = {
+      "tanh($)",
+      "sigmoid($)",
+      "gelu($)",
+      "silu($)",
+      "relu($)",
+      "erf($)",
+      "sin($)",
+      "cos(2 * $)",
+      "exp(tanh($))",
+      "log($ * $ + 1.5)",
+      "sqrt($ * $ + 0.5)",
+      "rsqrt($ * $ + 0.7)",
+      "abs($)",
+      "-$",
+      "(abs($) + 0.5) ^ 1.5",
+      "floor(4 * $) / 4 + $",
+      "sign($) * $ * $",
+      "f32(i32(8 * $)) / 8 + tanh($)",
+      "2 / (1 + $ * $)",
+      "1 - $",
+      "f32(not ($ < 0.25)) + $",
+      "where($ <= 0.5 and not ($ == 2), $, 0.5 - $)",
+      "where($ > 1 or $ < -1, tanh($), $)",
+      "where($ != 3, $, 1)",
+      "prim.min($, 1.5)",
+      "f32(f64($) * 0.5)",
+      "prim.neg(maximum($, -2))",
+      "log1p(abs($)) - expm1(tanh($))",
+      "asin(0.9 * tanh($)) + acos(0.8 * tanh($)) - atan($)",
+      "sinh(tanh($)) - cosh(tanh($)) + asinh($)",
+      "acosh(1.5 + abs($)) + atanh(0.9 * tanh($)) - erfinv(0.8 * tanh($))",
+      "log2($ * $ + 1.5) + exp2(tanh($)) - tan(tanh($))",
+      "(ceil(3 * $) + trunc(2 * $) - round(5 * $)) / 8 + tanh($)",
+      "0.5 * frac($) + tanh($)",
+      "f32(bit_xor(i32(8 * $), 5) + bit_and(i32(4 * $), 6)) / 16 + tanh($)",
+      "f32(bit_or(i32(2 * $), 3) - bit_not(i32(3 * $))) / 16 + tanh($)",
+      "f32(shift_left(i64(4 * $), 2) - shift_right(i64(64 * $), 3)) / 32 + tanh($)",
+      "f32(floor_div(i64(9 * $), 4) - mod(i64(7 * $), 3)) / 8 + tanh($)",
+      "clamp($, -1.25, 1.5) + softplus(tanh($))",
+      "elu($) - hardswish(0.5 * $)",
+      "mish(tanh($)) + softsign($)"};
   const Var *v = any(g);
   const char *name = v->name;
-  if (define(g, v->s)) put_with(g, forms[pick(g, (int64_t)(sizeof forms / sizeof *forms))], name, "");
+  if (define(g, v->s)) put_with(g, forms[g->turn++ % (sizeof forms / sizeof *forms)], name, "");
 }
 
 static void binary(Gen *g) {
@@ -128,7 +144,9 @@ static void binary(Gen *g) {
                                       "$ / (1 + @ * @)",
                                       "(0.5 + abs($)) ^ tanh(@)",
                                       "where($ <= @ + 0.03 and @ != 0.5, @, $)",
-                                      "prim.add($, sigmoid(@))"};
+                                      "prim.add($, sigmoid(@))",
+                                      "atan2($ + 0.3, 1 + @ * @)",
+                                      "where(bit_and(i32(9 * $), 1) == 1, tanh(@), $)"};
   const Var *a = any(g), *b = NULL;
   for (int tries = 0; tries < 12 && !b; tries++) {
     const Var *x = any(g);
@@ -295,20 +313,27 @@ static void view(Gen *g) {
 
 /* ---- reductions ---- */
 static void reduce(Gen *g) {
-  static const char *const forms[] = {"mean",        "max",       "min", "logsumexp", "norm", "softmax",
-                                      "log_softmax", "normalize", "var", "argmax",    "sum",  "std"};
+  static const char *const forms[] = {"mean",        "max",       "min",  "logsumexp", "norm", "softmax",
+                                      "log_softmax", "normalize", "var",  "argmax",    "sum",  "std",
+                                      "argmin",      "any",       "sort", "cumsum",    "prod"};
+  enum { MOST_SORTED = 32 }; /* in n * n comparisons */
   const Var *v = any(g);
   if (!v->s.rank) return;
   char name[16];
   snprintf(name, sizeof name, "%s", v->name);
   Shape s = v->s, t = s;
-  int axis = (int)pick(g, s.rank), f = (int)pick(g, 12);
-  bool same = f >= 5 && f <= 7;
+  int axis = (int)pick(g, s.rank), f = (int)pick(g, 17);
+  bool same = (f >= 5 && f <= 7) || f == 14 || f == 15;
+  if (f >= 14 && s.dim[axis] > MOST_SORTED) return;
   if ((f == 8 || f == 11) && s.dim[axis] < 2) return;
   for (int i = axis; i + 1 < s.rank && !same; i++) t.dim[i] = s.dim[i + 1];
   t.rank -= !same;
   if (!define(g, t)) return;
-  if (f == 9) sb_printf(&g->body, "f32(argmax(%s, %d)) / %lld\n", name, axis, (long long)s.dim[axis]);
+  if (f == 9 || f == 12)
+    sb_printf(&g->body, "f32(%s(%s, %d)) / %lld\n", forms[f], name, axis, (long long)s.dim[axis]);
+  else if (f == 13)
+    sb_printf(&g->body, "f32(any(%s > 0.75, %d)) + 0.25 * max(%s, %d)\n", name, axis, name, axis);
+  else if (f >= 14) sb_printf(&g->body, "%s(tanh(%s), %d)%s\n", forms[f], name, axis, f == 15 ? " / 4" : "");
   else if (f == 4 || f == 7 || f == 11)
     sb_printf(&g->body, "%s(%s + 0.1 + %s * %s, %d)\n", forms[f], name, name, name, axis);
   else sb_printf(&g->body, "%s(%s, %d)%s\n", forms[f], name, axis, f == 10 ? " / 4" : "");
@@ -499,13 +524,57 @@ static void control(Gen *g) {
             pick(g, 2) ? "deep" : "training", g->names - 1, g->names - 1, g->names - 1, g->names - 1);
 }
 
+/* A scan over the first axis of a value: one or two carries, one of them used from outside, results of all steps. */
+static void loop(Gen *g) {
+  static const char *const steps[] = {"tanh(0.5 * h + part)", "0.75 * h + 0.25 * sin(part)",
+                                      "where(part > h, 0.5 * part, h)", "h * sigmoid(part) + 0.1"};
+  enum { LONGEST = 16 };
+  const Var *v = any(g);
+  Shape s = v->s, t = s;
+  char name[16];
+  snprintf(name, sizeof name, "%s", v->name);
+  if (s.rank < 2 || s.dim[0] > LONGEST) return;
+  for (int i = 0; i + 1 < s.rank; i++) t.dim[i] = s.dim[i + 1];
+  t.rank--;
+  if (!fits(g, &t) || !define(g, t)) return;
+  int h = g->names - 1, form = (int)pick(g, 4);
+  bool count = pick(g, 2), product = !pick(g, 3) && t.dim[t.rank - 1] <= 17;
+  sb_printf(&g->body, "0.5 * %s[0]\n", name);
+  if (product)
+    sb_printf(&g->fields, "  w%d = param[%lld, %lld] = kaiming_uniform(%lld)\n", h,
+              (long long)t.dim[t.rank - 1], (long long)t.dim[t.rank - 1], (long long)t.dim[t.rank - 1]);
+  if (count) sb_printf(&g->body, "    n%d = mean(%s[0])\n", h, name);
+  sb_printf(&g->body, "    scan part in %s {\n      t%d = ", name, h);
+  for (const char *p = steps[form]; *p; p++) {
+    bool word = *p == 'h' && (p == steps[form] || p[-1] == ' ') &&
+                (p[1] == ' ' || !p[1] || p[1] == ',' || p[1] == ')');
+    if (word) sb_printf(&g->body, "t%d", h);
+    else sb_put(&g->body, p, 1);
+  }
+  sb_printf(&g->body, "\n");
+  if (product)
+    sb_printf(&g->body, "      t%d = tanh(prim.dot_general(t%d, w%d, lhs_contract = %d, rhs_contract = 0))\n",
+              h, h, h, t.rank - 1);
+  if (count) sb_printf(&g->body, "      n%d = 0.5 * n%d + mean(t%d)\n", h, h, h);
+  bool collect = fits(g, &s);
+  if (collect) {
+    Var *all = &g->var[g->nvar++];
+    snprintf(all->name, sizeof all->name, "t%d", g->names++);
+    all->s = s;
+    sb_printf(&g->body, "      collect %s = t%d * part\n", all->name, h);
+  }
+  sb_printf(&g->body, "    }\n");
+  if (count && define(g, t)) sb_printf(&g->body, "t%d + n%d\n", h, h);
+}
+
 ModelText model_gen(uint64_t seed, int size) {
-  Gen gen = {.state = seed * 7919 + 3};
+  Gen gen = {.state = seed * 7919 + 3, .turn = seed};
   Gen *g = &gen;
   g->batch = (int64_t[]){2, 3, 5, 7}[pick(g, 4)];
   StrBuf args = {0}, out = {0};
   int64_t classes = 2 + pick(g, 6);
-  for (int i = 0, n = 1 + (int)pick(g, 3); i < n; i++) {
+  int inputs = 1 + (int)pick(g, 3);
+  for (int i = 0; i < inputs; i++) {
     Var *v = &g->var[g->nvar++];
     snprintf(v->name, sizeof v->name, "x%d", i);
     v->s = (Shape){.rank = i ? 2 + (int)pick(g, 3) : 4};
@@ -516,9 +585,9 @@ ModelText model_gen(uint64_t seed, int size) {
     sb_printf(&args, "]");
   }
   for (int i = 0; i < size; i++) {
-    static void (*const make[])(Gen *) = {unary, unary,     binary,  binary,      view,
-                                          view,  view,      reduce,  layer,       layer,
-                                          layer, attention, product, convolution, control};
+    static void (*const make[])(Gen *) = {unary,   unary,       binary,  binary, view,  view,
+                                          view,    reduce,      layer,   layer,  layer, attention,
+                                          product, convolution, control, loop};
     make[pick(g, (int64_t)(sizeof make / sizeof *make))](g);
   }
   sb_printf(&out, "# random model %llu\ndim B = %lld\n\n", (unsigned long long)seed, (long long)g->batch);
@@ -541,11 +610,19 @@ ModelText model_gen(uint64_t seed, int size) {
     if (g->var[i].name[0] == 't') sb_printf(&out, ", %s", g->var[i].name);
   static const char *const optimizers[] = {"adamw(lr = 1e-2)", "sgd(lr = 1e-2, momentum = 0.9)", "adam()",
                                            "lars()"};
-  sb_printf(
-      &out,
-      "\n  }\n}\n\ntrain Random {\n  minimize forward.loss\n  optimizer = %s\n%s  batch = %lld, steps = 10\n"
-      "  metric spread = embedding_std(logits)\n}\n",
-      optimizers[pick(g, 4)], pick(g, 2) ? "  clip_norm = 1\n" : "", (long long)g->batch);
+  sb_printf(&out, "\n  }\n}\n\ntrain Random {\n  data = arrays(");
+  for (int i = 0; i < inputs; i++) {
+    sb_printf(&out, "array(\"x%d\", [", i);
+    for (int d = 1; d < g->var[i].s.rank; d++)
+      sb_printf(&out, "%s%lld", d > 1 ? ", " : "", (long long)g->var[i].s.dim[d]);
+    sb_printf(&out, "]), ");
+  }
+  sb_printf(&out, "array(\"label\", classes = %lld))\n  bind label = data.label", (long long)classes);
+  for (int i = 0; i < inputs; i++) sb_printf(&out, ", x%d = data.x%d", i, i);
+  sb_printf(&out,
+            "\n  minimize forward.loss\n  optimizer = %s\n%s  batch = %lld, steps = 10\n"
+            "  metric spread = embedding_std(logits)\n}\n",
+            optimizers[pick(g, 4)], pick(g, 2) ? "  clip_norm = 1\n" : "", (long long)g->batch);
   sb_free(&args);
   sb_free(&g->fields);
   sb_free(&g->body);

@@ -228,12 +228,60 @@ START_TEST(every_target) {
 }
 END_TEST
 
+/* A label that is no class is an error of the function, of an entry and of a step; the states stay. */
+START_TEST(stray_label) {
+  static const char text[] =
+      "dim B\nmodel M() {\n  fc = Linear(3, 4)\n  entry forward(x: f32[B, 3], label: i64[B]) {\n"
+      "    loss = cross_entropy(fc(x), label)\n    return loss\n  }\n}\n"
+      "train M {\n  minimize forward.loss\n  optimizer = sgd(lr = 0.1)\n  batch = 2, steps = 1\n}\n";
+  Fixture f = {.a = arena_new()};
+  f.d = diags_new(f.a);
+  f.folder = mkdtemp(arena_strdup(f.a, "/tmp/jepac-aot-XXXXXX"));
+  FrontendOptions o = {.set = (const NameValue[]){{"B", "2"}}, .nset = 1, .text = text};
+  Model *m = frontend_load(f.a, f.d, "m.jepa", &o);
+  must(m != NULL, &f, "a model");
+  PipelineOptions p = {.verify_each = true};
+  const Graph *g = _i ? frontend_train_step(m, f.d, false) : frontend_entry(m, f.d, "forward", true, false);
+  g = g ? pipeline_graph(f.a, g, &p, f.d) : NULL;
+  must(g != NULL, &f, "a graph");
+  Status s;
+  Target t = target_host();
+  f.program = pipeline_lower(f.a, g, &t, &p, f.d, &s);
+  void *so = link_library(&f);
+  Lib lib;
+  symbol(so, "lib_init", &lib.init);
+  symbol(so, "lib_go", &lib.go);
+  symbol(so, "lib_tensors", &lib.tensors);
+  char *arena = aligned_alloc(64, (size_t)f.program->arena_bytes + (8u << 20));
+  int32_t n;
+  const LibTensor *x = lib.tensors(&n);
+  int64_t *label = NULL;
+  float *weight = NULL;
+  for (int i = 0; i < n; i++) {
+    if (!strcmp(x[i].name, "label")) label = (int64_t *)(void *)(arena + x[i].offset);
+    if (!strcmp(x[i].name, "fc.weight")) weight = (float *)(void *)(arena + x[i].offset);
+  }
+  ck_assert(label && weight && !lib.init(arena, SEED));
+  float before = weight[0];
+  for (int i = 0; i < 3; i++) {
+    label[0] = 3, label[1] = (int64_t[]){4, -1, 0}[i];
+    ck_assert_int_eq(lib.go(arena), i < 2 ? 3 : 0); /* PREFIX_NONFINITE */
+    ck_assert(i == 2 || weight[0] == before);
+  }
+  free(arena);
+  dlclose(so);
+  remove_folder(&f);
+  arena_free(f.a);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("aot");
   TCase *t = tcase_create("aot");
   tcase_set_timeout(t, 120);
   tcase_add_loop_test(t, library_agrees_with_jit, 0, NCASE);
   tcase_add_loop_test(t, every_target, 0, 10);
+  tcase_add_loop_test(t, stray_label, 0, 2);
   suite_add_tcase(s, t);
   return run_suite(s);
 }

@@ -46,19 +46,7 @@ START_TEST(every_operator) {
 }
 END_TEST
 
-/* For tests/cli/bounds: the graph's text instead of a run. */
-static void write_graph(const Graph *g, const char *folder, int seed) {
-  StrBuf b = {0};
-  char path[512];
-  graph_print(g, &b);
-  snprintf(path, sizeof path, "%s/%d.ir", folder, seed);
-  FILE *f = fopen(path, "w");
-  ck_assert(f && fwrite(b.s, 1, b.n, f) == b.n && !fclose(f));
-  sb_free(&b);
-}
-
 START_TEST(random_graphs) {
-  const char *to = getenv("JEPAC_RANDOM_TO");
   int n = getenv("JEPAC_RANDOM_GRAPHS") ? atoi(getenv("JEPAC_RANDOM_GRAPHS")) : 300;
   int first = getenv("JEPAC_RANDOM_FIRST") ? atoi(getenv("JEPAC_RANDOM_FIRST")) : 0, failed = 0;
   for (int i = 0; i < n + n / 4; i++) {
@@ -66,13 +54,7 @@ START_TEST(random_graphs) {
     Arena *a = arena_new();
     const char *cpu = cpus[seed % 3], *where = "";
     if (!runnable(cpu)) cpu = "x86-64";
-    Graph *h = graph_gen(a, (uint64_t)seed, 8 + seed % 40);
-    if (to) {
-      write_graph(h, to, seed);
-      arena_free(a);
-      continue;
-    }
-    h = passes(a, h);
+    Graph *h = passes(a, graph_gen(a, (uint64_t)seed, 8 + seed % 40));
     double e = worst(a, h, &(JitRun){cpu, 1, seed % 2 ? CONV_DIRECT : CONV_AUTO, 0, false, false},
                      (uint64_t)seed, &where);
     if (!(e < 2e-3)) {

@@ -382,6 +382,35 @@ START_TEST(a_bad_step_changes_nothing) {
 }
 END_TEST
 
+/* A label that is no class is named with its row, from an entry and from a step. */
+START_TEST(a_stray_label_is_named) {
+  static const char text[] =
+      "dim B = 3\nmodel M() {\n  fc = Linear(2, 4)\n  entry forward(x: f32[B, 2], label: i64[B]) {\n"
+      "    loss = cross_entropy(fc(x), label)\n    return loss\n  }\n}\n"
+      "train M {\n  minimize forward.loss\n  optimizer = sgd(lr = 0.1)\n  batch = 3, steps = 1\n}\n";
+  static const char *const entry[] = {"forward", "train_step"};
+  jepac_model *m = jepac_load_text(text, "m.jepa", &(jepac_options){.threads = 1});
+  jepac_session *s = jepac_compile(m, entry[_i], 0);
+  ck_assert_msg(s != NULL, "%s", jepac_message(m));
+  jepac_init(s, 1);
+  jepac_tensor t;
+  ck_assert(jepac_find(s, "label", &t));
+  int64_t *label = t.data;
+  f32(s, "x")[0] = 1;
+  float weight = f32(s, "fc.weight")[0];
+  ck_assert_int_eq(jepac_run(s), JEPAC_OK);
+  ck_assert(!_i || f32(s, "fc.weight")[0] != weight);
+  weight = f32(s, "fc.weight")[0];
+  label[1] = 4;
+  ck_assert_int_eq(jepac_run(s), JEPAC_NONFINITE);
+  const char *said = jepac_message(m);
+  ck_assert_msg(strstr(said, "row 1 of label is 4: there are only the classes 0..3"), "%s", said);
+  ck_assert(f32(s, "fc.weight")[0] == weight);
+  jepac_session_free(s);
+  jepac_model_free(m);
+}
+END_TEST
+
 /* Three steps by `jepac run` and three here, from one file of inputs: the states have the same bits, and each
    reads what the other wrote. */
 START_TEST(steps_as_the_program_does) {
@@ -544,6 +573,7 @@ int main(void) {
   tcase_add_test(t, what_is_null_is_an_error);
   tcase_add_test(t, after_fork);
   tcase_add_test(t, a_bad_step_changes_nothing);
+  tcase_add_loop_test(t, a_stray_label_is_named, 0, 2);
   tcase_add_test(t, steps_as_the_program_does);
   tcase_add_test(t, side_by_side);
   tcase_add_test(t, sessions_of_one_model);

@@ -286,6 +286,85 @@ START_TEST(what_is_no_loop) {
 }
 END_TEST
 
+/* A state's new value needs a gradient that leaves the loop by one carry, and another state's the value that enters it by
+   another: neither can be overwritten in place before the other is read. */
+START_TEST(states_around_a_loop) {
+  static const char text[] =
+      "graph g {\n  %0: f32[6] = arg \"x\"\n  %1: f32[6] = buffer \"s0\" {init=fill(0.5)}\n"
+      "  %2: f32[6] = buffer \"s1\" {init=fill(0.5)}\n  %3: f32[6] = buffer \"s2\" {init=fill(0.5)}\n"
+      "  %4: f32[6] = atan2 %2, %2\n  %5: f32[6] = atan2 %3, %0\n"
+      "  %6: f32[6] = scan_carry %5 {loop=[1], index=[0], steps=[1]}\n"
+      "  %7: f32[6] = scan_carry %1 {loop=[1], index=[1], steps=[1]}\n"
+      "  %8: f32[6] = scan_next %6, %7\n  %9: f32[6] = scan_next %7, %0\n  %10: f32[6] = fill {value=4096}\n"
+      "  %11: f32[6] = add %10, %8\n  %12: f32[6] = tanh %11\n  %13: f32[] = reduce_sum %12 {axes=[0]}\n"
+      "  %14: f32[6] = grad %13, %0\n  update \"s1\" %11\n  update \"s2\" %4\n  return \"g0\" %14\n}\n";
+  arena = arena_new();
+  Source src = {"states.ir", text, strlen(text)};
+  Graph *g;
+  ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
+  g = passes(g);
+  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
+           *b = NEWN(arena, Tensor64, g->outputs.n);
+  graph_interp(g, in, a, arena, false);
+  for (int threads = 1; threads < 3; threads++) {
+    jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = threads}, in, b);
+    agree(a, b, g->outputs.n, 1e-5, "compiled", 0);
+  }
+  arena_free(arena);
+}
+END_TEST
+
+/* Values rounded to bf16 that leave a loop side by side. */
+START_TEST(rounded_values_leave_a_loop) {
+  static const char text[] =
+      "graph g {\n  %0: f32[4,64,64] = arg \"x\"\n  %1: f32[64,64] = arg \"h\"\n  %2: f32[64,64] = arg "
+      "\"w\"\n"
+      "  %3: f32[64,64] = scan_in %0 {loop=[1]}\n  %4: f32[64,64] = scan_carry %1 {loop=[1], index=[0], "
+      "steps=[4]}\n"
+      "  %5: f32[64,64] = dot_general %4, %2 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], "
+      "rhs_contract=[0]}\n"
+      "  %6: f32[64,64] = dot_general %3, %2 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], "
+      "rhs_contract=[0]}\n"
+      "  %7: f32[64,64] = dot_general %5, %6 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], "
+      "rhs_contract=[0]}\n"
+      "  %8: f32[64,64] = scan_next %4, %5\n  %9: f32[4,64,64] = scan_out %6 {loop=[1], steps=[4]}\n"
+      "  %10: f32[4,64,64] = scan_out %7 {loop=[1], steps=[4]}\n  return \"a\" %8\n  return \"b\" %9\n"
+      "  return \"c\" %10\n}\n";
+  arena = arena_new();
+  Source src = {"rounded.ir", text, strlen(text)};
+  Graph *g;
+  ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
+  g = passes(g);
+  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
+           *b = NEWN(arena, Tensor64, g->outputs.n);
+  graph_interp(g, in, a, arena, false);
+  jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .bf16 = true}, in, b);
+  agree(a, b, g->outputs.n, 2e-2, "in bf16", 0);
+  arena_free(arena);
+}
+END_TEST
+
+/* The gradient keeps the values of all steps: one axis more than any value may have is an error, not a fault. */
+START_TEST(too_many_axes) {
+  static const char text[] =
+      "graph g {\n  %0: f32[2,3] = arg \"x\"\n  %1: f32[1,1,1,1,1,1,1,3] = arg \"h\"\n  %2: f32[3] = scan_in "
+      "%0 {loop=[1]}\n"
+      "  %3: f32[1,1,1,1,1,1,1,3] = scan_carry %1 {loop=[1], index=[0], steps=[2]}\n"
+      "  %4: f32[1,1,1,1,1,1,1,3] = broadcast %2 {dims=[7]}\n  %5: f32[1,1,1,1,1,1,1,3] = mul %3, %4\n"
+      "  %6: f32[1,1,1,1,1,1,1,3] = scan_next %3, %5\n  %7: f32[] = reduce_sum %6 {axes=[0,1,2,3,4,5,6,7]}\n"
+      "  %8: f32[2,3] = grad %7, %0\n  return \"y\" %7\n  return \"g\" %8\n}\n";
+  arena = arena_new();
+  Source src = {"axes.ir", text, strlen(text)};
+  Diags *d = diags_new(arena);
+  Graph *g;
+  ck_assert_int_eq(graph_read(arena, &src, d, &g, 1), 1);
+  ck_assert(!pipeline_graph(arena, g, &(PipelineOptions){.verify_each = true}, d));
+  ck_assert_str_eq(diags_first(d),
+                   "no gradient through a scan that carries 8 axes: all steps of it would have 9");
+  arena_free(arena);
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("scan");
   TCase *t = tcase_create("loops");
@@ -294,6 +373,9 @@ int main(void) {
   tcase_add_test(t, segments);
   tcase_add_test(t, programs_read_back);
   tcase_add_test(t, what_is_no_loop);
+  tcase_add_test(t, states_around_a_loop);
+  tcase_add_test(t, rounded_values_leave_a_loop);
+  tcase_add_test(t, too_many_axes);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_run_all(r, CK_NORMAL);
