@@ -151,9 +151,10 @@ static LLVMValueRef fill_value(EmitModule *m, DType dt, Imm fill) {
 static LLVMValueRef fill_block(LoopCtx *c, DType dt, Imm fill) {
   EmitModule *m = c->m;
   LLVMValueRef init = em_splat(m, fill_value(m, dt, fill), c->width);
-  char name[64];
-  if (dtype_is_int(dt)) snprintf(name, sizeof name, "fill.%s.%lld", dtype_name(dt), (long long)fill);
-  else snprintf(name, sizeof name, "fill.%s.%a", dtype_name(dt), (double)fill);
+  char name[64]; /* a library has all kernels in one module, so vectors of several lengths */
+  const char *type = dtype_name(dt);
+  if (dtype_is_int(dt)) snprintf(name, sizeof name, "fill.%s.%d.%lld", type, c->width, (long long)fill);
+  else snprintf(name, sizeof name, "fill.%s.%d.%a", type, c->width, (double)fill);
   LLVMValueRef g = LLVMGetNamedGlobal(m->mod, name);
   if (g) return g;
   g = LLVMAddGlobal(m->mod, LLVMTypeOf(init), name);

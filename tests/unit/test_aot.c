@@ -32,6 +32,18 @@ static const struct {
      "    loss = mse(fc(gather(table, label, 0)), y)\n    return loss\n  }\n}\n",
      false,
      {{"B", "21"}}},
+    /* padding of one value read in vectors of two lengths; the shorter first */
+    {NULL,
+     "dim B\nmodel M() {\n"
+     "  fc = Linear(5, 1)\n"
+     "  entry forward(x: f32[B, 23, 1], y: f32[B, 5]) {\n"
+     "    a = prim.pad(x, lo = [0, 1, 1], hi = [0, 0, 0], interior = [0, 0, 0], value = 0.25)\n"
+     "    z = prim.dot_general(tanh(a), logsumexp(a, 1), lhs_batch = 0, rhs_batch = 1, lhs_contract = 2, "
+     "rhs_contract = 0)\n"
+     "    loss = mean(tanh(z), [0, 1]) + mean(fc(y), [0, 1])\n    return loss\n  }\n}\n"
+     "train M {\n  minimize forward.loss\n  optimizer = sgd(lr = 0.1)\n  batch = 2, steps = 1\n}\n",
+     true,
+     {{"B", "2"}}},
 };
 enum { NCASE = sizeof cases / sizeof *cases, STEPS = 3, SEED = 5 };
 
