@@ -222,9 +222,15 @@ static void fill_x(EmitModule *m, const Few *z, LLVMValueRef r, LLVMValueRef cop
     LLVMValueRef pair = em_iaddc(m, i, n), px = em_iadd(m, em_imulc(m, q, TILE_DEEP), em_imulc(m, pair, 2));
     LLVMValueRef even = at16(m, from, em_imulc(m, px, step)), odd = at16c(m, even, step);
     for (int64_t j = 0; j < f->cb; j++) {
-      LLVMTypeRef t = em_vec(m->i16, TILE_COLS);
-      LLVMValueRef v = pairs_join(m, em_load(m, t, at16c(m, even, j * TILE_COLS), 2),
-                                  em_load(m, t, at16c(m, odd, j * TILE_COLS), 2));
+      LLVMValueRef of[2] = {at16c(m, even, j * TILE_COLS), at16c(m, odd, j * TILE_COLS)};
+      for (int k = 0; k < 2; k++) {
+        of[k] = em_load(m, em_vec(m->i16, TILE_COLS), of[k], 2);
+        if (z->s->ow % TILE_DEEP == 0) continue;
+        /* behind the last produced pixel: zeros, which the incoming gradient's meet */
+        LLVMValueRef there = LLVMBuildICmp(m->b, LLVMIntSLT, em_iaddc(m, px, k), em_i64(m, z->s->ow), "");
+        of[k] = LLVMBuildSelect(m->b, there, of[k], LLVMConstNull(LLVMTypeOf(of[k])), "");
+      }
+      LLVMValueRef v = pairs_join(m, of[0], of[1]);
       em_store(m, v, at16c(m, at16(m, to, em_imulc(m, pair, TILE_DEEP)), j * f->steps * TILE), 2);
     }
   }

@@ -134,7 +134,7 @@ static const char *how(const Program *p, const Kernel *k, const char **why) {
   gemm_geom(s, &p->target, &g);
   if (g.kind == GEMM_TILES) return tiles_name(p->target.tiles);
   *why = gemm_not_on_tiles(&p->target, s->m, s->n, s->k);
-  if (!*why) *why = tiles_f32;
+  if (!*why) *why = s->a16 && s->b16 ? gemm_gaps(s) : tiles_f32;
   return g.kind == GEMM_DOT ? "f32 dot products" : "f32 vectors";
 }
 

@@ -67,6 +67,8 @@ typedef struct {
 void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g);
 /* Why a product of two operands in bf16 does not run on tiles, or NULL: it does; and the geometry then (gemm_tiles.c). */
 const char *gemm_not_on_tiles(const Target *t, int64_t m, int64_t n, int64_t k);
+/* Why not, for how operands lie: neither rows nor columns of one are runs of elements. NULL: they are. */
+const char *gemm_gaps(const GemmSpec *s);
 void gemm_tiles_geom(const GemmSpec *s, const Target *t, GemmGeom *g);
 int64_t gemm_tiles_packed_at(const GemmSpec *s, int64_t k, int64_t n);
 int64_t gemm_tiles_scratch(const GemmGeom *g); /* bytes */

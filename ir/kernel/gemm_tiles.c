@@ -11,6 +11,11 @@ const char *gemm_not_on_tiles(const Target *t, int64_t m, int64_t n, int64_t k) 
   return t->tiles == TILES_NONE ? tiles_none : little ? "little work" : NULL;
 }
 
+const char *gemm_gaps(const GemmSpec *s) {
+  bool a = s->a_k == 1 || s->a_m == 1 || s->m == 1, b = s->b_k == 1 || s->b_n == 1 || s->n == 1;
+  return a && b ? NULL : "gaps between the elements of an operand both ways";
+}
+
 int64_t gemm_tiles_packed_at(const GemmSpec *s, int64_t k, int64_t n) {
   int64_t panel = n / (2 * TILE_COLS), first = panel * 2 * TILE_COLS,
           width = min64(2 * TILE_COLS, round_up(s->n - first, TILE_COLS)), at = n - first;

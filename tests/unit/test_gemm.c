@@ -315,6 +315,25 @@ START_TEST(on_tiles) {
 }
 END_TEST
 
+/* Operands of which neither rows nor columns are runs: parts of wider tensors. */
+START_TEST(gaps) {
+  Target t;
+  if (!tiled_target(_i, &t)) return;
+  static const Shape3 shape[] = {{23, 23, 1}, {40, 33, 64}, {1, 40, 64}, {40, 1, 64}};
+  for (int i = 0; i < 4; i++)
+    for (int order = 0; order < 4; order++) {
+      GemmSpec s = spec_of(shape[i], order, DT_F32);
+      s.a16 = s.b16 = true, s.c16 = order & 1;
+      s.a_m *= 3, s.a_k *= 3, s.b_k *= 3, s.b_n *= 3;
+      if (s.k == 1) s.a_k = s.b_k = 0;
+      Buffer c;
+      double e = run(&s, &t, &c);
+      ck_assert_msg(e < 4e-3, "%s shape %d order %d: error %g", t.cpu, i, order, e);
+      buffer_free(&c);
+    }
+}
+END_TEST
+
 START_TEST(batches_on_tiles) {
   Target t;
   if (!tiled_target(_i, &t)) return;
@@ -349,6 +368,7 @@ int main(void) {
   tcase_set_timeout(on, 300);
   tcase_add_loop_test(on, on_tiles, 0, TILED);
   tcase_add_loop_test(on, batches_on_tiles, 0, TILED);
+  tcase_add_loop_test(on, gaps, 0, TILED);
   suite_add_tcase(s, on);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
