@@ -133,11 +133,16 @@ static void check_tiles(ConvSpec s, const Target *t, bool narrow) {
     for (int64_t k = 0; k < n[i] && i != result; k++)
       wide[i][k] = (double)bf16_value(p[i][k] = bf16_bits(random_value()));
   }
+  if (dw && s.c <= 4) { /* an infinity in the last column, which not every tap meets */
+    int64_t at = (s.h / 2 + 1) * s.w - 1;
+    wide[CO_X][at] = (double)bf16_value(p[CO_X][at] = 0x7f80);
+  }
   run(&s, t, p[CO_X], p[CO_W], p[CO_Y]);
   conv_tiles_interp(&s, t, wide[CO_X], wide[CO_W], wide[CO_Y], want);
   for (int64_t k = 0; k < n[result]; k++) {
     double got = narrow ? (double)bf16_value(p[result][k]) : (double)((float *)(void *)p[result])[k];
-    ck_assert_msg(got == (narrow ? bf16_round(want[k]) : want[k]),
+    double exact = narrow ? bf16_round(want[k]) : want[k];
+    ck_assert_msg(got == exact || (isnan(got) && isnan(exact)),
                   "%s kind %d n %d c %d h %d k %d stride %d images %d: element %lld is %g, not %g", t->cpu,
                   (int)s.kind, (int)s.n, (int)s.c, (int)s.h, (int)s.k, (int)s.stride[0], (int)s.images,
                   (long long)k, got, want[k]);
