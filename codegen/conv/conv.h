@@ -47,8 +47,9 @@ void conv_emit_tiles(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_tiles_dw(EmitModule *m, const ConvSpec *s, int step);
 void conv_emit_few(EmitModule *m, const ConvSpec *s, int step);
 
-/* 16 channels of a pixel of bf16; blocks of the target's lanes lie `apart` elements. */
-LLVMValueRef conv_load16(EmitModule *m, LLVMValueRef from, int64_t apart);
+/* `channels` channels of a pixel of bf16, of which `have` are there and the others zeros; blocks of the target's lanes
+   lie `apart` elements. */
+LLVMValueRef conv_load_pixel(EmitModule *m, LLVMValueRef from, int channels, int64_t have, int64_t apart);
 
 /* A function of the module beside the one under construction: (source, weights, address and pitch of a tile's results,
    image, channel block, row and column of the tile) computes these results again where Winograd spoilt some. */

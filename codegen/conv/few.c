@@ -11,13 +11,6 @@ typedef struct {
   LLVMValueRef image, row0, nrow; /* of the band: its image, first produced row, how many */
 } Few;
 
-static LLVMValueRef at16(EmitModule *m, LLVMValueRef base, LLVMValueRef i) {
-  return em_gep(m, m->i16, base, i);
-}
-static LLVMValueRef at16c(EmitModule *m, LLVMValueRef base, int64_t i) {
-  return i ? em_gep(m, m->i16, base, em_i64(m, i)) : base;
-}
-
 /* ---- weights: a chunk packs 16 produced channels, [kernel row][pair][channel][one of the pair] ---- */
 static void emit_pack(EmitModule *m, const ConvSpec *s) {
   ConvFew f;
@@ -27,15 +20,15 @@ static void emit_pack(EmitModule *m, const ConvSpec *s) {
   LLVMValueRef r = tile_loop(m, &lr, em_i64(m, s->kh), 1), p = tile_loop(m, &lp, em_i64(m, f.pairs), 1);
   LLVMValueRef o = tile_loop(m, &lo, em_i64(m, TILE_COLS), 1);
   LLVMValueRef line = em_iadd(m, em_imulc(m, em_iadd(m, em_imulc(m, m->chunk, s->kh), r), f.pairs), p);
-  to = at16(m, to, em_iadd(m, em_imulc(m, line, 2 * TILE_COLS), em_imulc(m, o, 2)));
+  to = pairs_at(m, to, em_iadd(m, em_imulc(m, line, 2 * TILE_COLS), em_imulc(m, o, 2)));
   LLVMValueRef k = em_iadd(m, em_imulc(m, m->chunk, TILE_COLS), o);
   for (int64_t odd = 0; odd < 2; odd++) {
     LLVMValueRef i = em_iaddc(m, em_imulc(m, p, 2), odd), t = em_idivc(m, i, f.channels);
     LLVMValueRef c = em_imodc(m, i, f.channels), ok = LLVMBuildICmp(m->b, LLVMIntSLT, c, em_i64(m, s->c), "");
     LLVMValueRef row = em_iadd(m, em_imulc(m, k, s->c), em_imin(m, c, em_i64(m, s->c - 1)));
     row = em_iadd(m, em_imulc(m, row, s->kh), r);
-    LLVMValueRef v = em_load(m, m->i16, at16(m, w, em_iadd(m, em_imulc(m, row, s->kw), t)), 2);
-    em_store(m, LLVMBuildSelect(m->b, ok, v, zero, ""), at16c(m, to, odd), 2);
+    LLVMValueRef v = em_load(m, m->i16, pairs_at(m, w, em_iadd(m, em_imulc(m, row, s->kw), t)), 2);
+    em_store(m, LLVMBuildSelect(m->b, ok, v, zero, ""), pairs_atc(m, to, odd), 2);
   }
   tile_end(m, &lo, NULL, 0);
   tile_end(m, &lp, NULL, 0);
@@ -58,10 +51,10 @@ static void copy_pixels(EmitModule *m, const Few *z, LLVMValueRef from, LLVMValu
   const ConvSpec *s = z->s;
   LLVMValueRef v[4];
   for (int64_t c = 0; c < z->f.channels; c++)
-    v[c] = pairs_load(m, at16(m, from, em_iaddc(m, u, c < s->c ? c * s->h * s->w : 0)), c < s->c ? count : 0,
-                      COPIED);
+    v[c] = pairs_load(m, pairs_at(m, from, em_iaddc(m, u, c < s->c ? c * s->h * s->w : 0)),
+                      c < s->c ? count : 0, COPIED);
   LLVMValueRef at = em_imulc(m, em_iaddc(m, u, s->pad[1]), z->f.channels);
-  em_store(m, by_turns(m, v, z->f.channels), at16(m, to, at), 2);
+  em_store(m, by_turns(m, v, z->f.channels), pairs_at(m, to, at), 2);
 }
 
 static void fill_rows(EmitModule *m, const Few *z) {
@@ -69,14 +62,15 @@ static void fill_rows(EmitModule *m, const Few *z) {
   const ConvFew *f = &z->f;
   TileLoop lr, lz, lu;
   EmitIf branch;
-  LLVMValueRef r = tile_loop(m, &lr, em_i64(m, f->rows), 1), to = at16(m, z->rows, em_imulc(m, r, f->pitch));
+  LLVMValueRef r = tile_loop(m, &lr, em_i64(m, f->rows), 1),
+               to = pairs_at(m, z->rows, em_imulc(m, r, f->pitch));
   LLVMValueRef v = em_iaddc(m, em_iadd(m, em_imulc(m, z->row0, s->stride[0]), r), -s->pad[0]);
   LLVMValueRef i = tile_loop(m, &lz, em_i64(m, f->pitch), TILE_DEEP);
-  em_store(m, LLVMConstNull(em_vec(m->i16, TILE_DEEP)), at16(m, to, i), 2);
+  em_store(m, LLVMConstNull(em_vec(m->i16, TILE_DEEP)), pairs_at(m, to, i), 2);
   tile_end(m, &lz, NULL, 0);
   em_if(m, &branch, LLVMBuildICmp(m->b, LLVMIntULT, v, em_i64(m, s->h), ""));
   LLVMValueRef from = em_iadd(m, em_imulc(m, z->image, s->c * s->h), v);
-  from = at16(m, z->src, em_imulc(m, from, s->w));
+  from = pairs_at(m, z->src, em_imulc(m, from, s->w));
   int64_t whole = f->inside / COPIED * COPIED;
   if (whole) {
     copy_pixels(m, z, from, tile_loop(m, &lu, em_i64(m, whole), COPIED), COPIED, to);
@@ -127,13 +121,13 @@ static void products(EmitModule *m, Few *z, LLVMValueRef w, LLVMValueRef y, LLVM
     for (int j = 0; j < ct; j++) matrix_zero(&z->x, SUM + 2 * i + j);
   LLVMValueRef r = tile_loop(m, &lr, em_i64(m, s->kh), 1);
   LLVMValueRef row = em_iadd(m, em_imulc(m, p, s->stride[0]), r);
-  LLVMValueRef from = at16(m, z->rows, em_imulc(m, row, f->pitch));
+  LLVMValueRef from = pairs_at(m, z->rows, em_imulc(m, row, f->pitch));
   LLVMValueRef b = em_iadd(m, em_imulc(m, tile, kernel), em_imulc(m, r, f->pairs * 2 * TILE_COLS));
-  b = at16(m, w, b);
+  b = pairs_at(m, w, b);
   for (int i = 0; i < rt; i++)
-    matrix_factor(&z->x, A + i, at16(m, from, em_imulc(m, q[i], step)), em_i64(m, 2 * step));
+    matrix_factor(&z->x, A + i, pairs_at(m, from, em_imulc(m, q[i], step)), em_i64(m, 2 * step));
   for (int j = 0; j < ct; j++) {
-    matrix_factor(&z->x, B + j, at16c(m, b, j * kernel), em_i64(m, 4 * TILE_COLS));
+    matrix_factor(&z->x, B + j, pairs_atc(m, b, j * kernel), em_i64(m, 4 * TILE_COLS));
     for (int i = 0; i < rt; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
   }
   tile_end(m, &lr, NULL, 0);
@@ -176,18 +170,19 @@ static void turn_y(EmitModule *m, const Few *z, LLVMValueRef y, LLVMValueRef kb,
   int L = m->vl;
   LLVMValueRef block = em_iadd(m, em_imulc(m, z->image, s->k / L), em_imulc(m, kb, TILE_COLS / L));
   LLVMValueRef at = em_iadd(m, em_imulc(m, block, s->oh), em_iadd(m, z->row0, p)), v[TILE_ROWS];
-  LLVMValueRef from = at16(m, y, em_imulc(m, em_iadd(m, em_imulc(m, at, s->ow), q), L));
+  LLVMValueRef from = pairs_at(m, y, em_imulc(m, em_iadd(m, em_imulc(m, at, s->ow), q), L));
   for (int64_t i = 0; i < TILE_ROWS; i++) {
     LLVMValueRef of[2];
     for (int64_t odd = 0; odd < 2; odd++) {
       int64_t px = 2 * i + odd;
-      of[odd] = px < count ? conv_load16(m, at16c(m, from, px * L), s->oh * s->ow * L)
-                           : LLVMConstNull(em_vec(m->i16, TILE_COLS));
+      of[odd] = px < count
+                    ? conv_load_pixel(m, pairs_atc(m, from, px * L), TILE_COLS, TILE_COLS, s->oh * s->ow * L)
+                    : LLVMConstNull(em_vec(m->i16, TILE_COLS));
     }
     v[i] = pairs_join(m, of[0], of[1]);
   }
   pairs_transpose(m, v);
-  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], at16c(m, to, i * TILE_DEEP), 2);
+  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], pairs_atc(m, to, i * TILE_DEEP), 2);
 }
 
 static void fill_y(EmitModule *m, const Few *z, LLVMValueRef y, LLVMValueRef copy) {
@@ -196,13 +191,13 @@ static void fill_y(EmitModule *m, const Few *z, LLVMValueRef y, LLVMValueRef cop
   int64_t whole = z->s->ow / TILE_DEEP, rest = z->s->ow % TILE_DEEP;
   LLVMValueRef kb = tile_loop(m, &lk, em_i64(m, f->ocb), 1), p = tile_loop(m, &lp, z->nrow, 1);
   LLVMValueRef step = em_iadd(m, em_imulc(m, kb, f->steps), em_imulc(m, p, f->qt));
-  LLVMValueRef to = at16(m, copy, em_imulc(m, step, TILE));
+  LLVMValueRef to = pairs_at(m, copy, em_imulc(m, step, TILE));
   if (whole) {
     LLVMValueRef q = tile_loop(m, &lq, em_i64(m, whole), 1);
-    turn_y(m, z, y, kb, p, em_imulc(m, q, TILE_DEEP), TILE_DEEP, at16(m, to, em_imulc(m, q, TILE)));
+    turn_y(m, z, y, kb, p, em_imulc(m, q, TILE_DEEP), TILE_DEEP, pairs_at(m, to, em_imulc(m, q, TILE)));
     tile_end(m, &lq, NULL, 0);
   }
-  if (rest) turn_y(m, z, y, kb, p, em_i64(m, whole * TILE_DEEP), rest, at16c(m, to, whole * TILE));
+  if (rest) turn_y(m, z, y, kb, p, em_i64(m, whole * TILE_DEEP), rest, pairs_atc(m, to, whole * TILE));
   tile_end(m, &lp, NULL, 0);
   tile_end(m, &lk, NULL, 0);
 }
@@ -215,14 +210,14 @@ static void fill_x(EmitModule *m, const Few *z, LLVMValueRef r, LLVMValueRef cop
   int64_t step = z->s->stride[1] * f->channels;
   LLVMValueRef p = tile_loop(m, &lp, z->nrow, 1), q = tile_loop(m, &lq, em_i64(m, f->qt), 1);
   LLVMValueRef row = em_iadd(m, em_imulc(m, p, z->s->stride[0]), r);
-  LLVMValueRef from = at16(m, z->rows, em_imulc(m, row, f->pitch));
-  LLVMValueRef to = at16(m, copy, em_imulc(m, em_iadd(m, em_imulc(m, p, f->qt), q), TILE));
+  LLVMValueRef from = pairs_at(m, z->rows, em_imulc(m, row, f->pitch));
+  LLVMValueRef to = pairs_at(m, copy, em_imulc(m, em_iadd(m, em_imulc(m, p, f->qt), q), TILE));
   LLVMValueRef i = tile_loop(m, &li, em_i64(m, TILE_ROWS), UNROLL);
   for (int64_t n = 0; n < UNROLL; n++) {
     LLVMValueRef pair = em_iaddc(m, i, n), px = em_iadd(m, em_imulc(m, q, TILE_DEEP), em_imulc(m, pair, 2));
-    LLVMValueRef even = at16(m, from, em_imulc(m, px, step)), odd = at16c(m, even, step);
+    LLVMValueRef even = pairs_at(m, from, em_imulc(m, px, step)), odd = pairs_atc(m, even, step);
     for (int64_t j = 0; j < f->cb; j++) {
-      LLVMValueRef of[2] = {at16c(m, even, j * TILE_COLS), at16c(m, odd, j * TILE_COLS)};
+      LLVMValueRef of[2] = {pairs_atc(m, even, j * TILE_COLS), pairs_atc(m, odd, j * TILE_COLS)};
       for (int k = 0; k < 2; k++) {
         of[k] = em_load(m, em_vec(m->i16, TILE_COLS), of[k], 2);
         if (z->s->ow % TILE_DEEP == 0) continue;
@@ -231,7 +226,7 @@ static void fill_x(EmitModule *m, const Few *z, LLVMValueRef r, LLVMValueRef cop
         of[k] = LLVMBuildSelect(m->b, there, of[k], LLVMConstNull(LLVMTypeOf(of[k])), "");
       }
       LLVMValueRef v = pairs_join(m, of[0], of[1]);
-      em_store(m, v, at16c(m, at16(m, to, em_imulc(m, pair, TILE_DEEP)), j * f->steps * TILE), 2);
+      em_store(m, v, pairs_atc(m, pairs_at(m, to, em_imulc(m, pair, TILE_DEEP)), j * f->steps * TILE), 2);
     }
   }
   tile_end(m, &li, NULL, 0);
@@ -258,10 +253,10 @@ static void add_band(EmitModule *m, Few *z, LLVMValueRef sums, LLVMValueRef y, L
   LLVMValueRef step = tile_loop(m, &l, em_imulc(m, z->nrow, f->qt), 1);
   for (int i = 0; i < rt; i++) {
     LLVMValueRef of = em_iadd(m, em_imulc(m, em_iaddc(m, kb, i), f->steps), step);
-    matrix_factor(&z->x, A + i, at16(m, y, em_imulc(m, of, TILE)), line);
+    matrix_factor(&z->x, A + i, pairs_at(m, y, em_imulc(m, of, TILE)), line);
   }
   for (int j = 0; j < ct; j++) {
-    matrix_factor(&z->x, B + j, at16(m, x, em_imulc(m, em_iaddc(m, step, j * f->steps), TILE)), line);
+    matrix_factor(&z->x, B + j, pairs_at(m, x, em_imulc(m, em_iaddc(m, step, j * f->steps), TILE)), line);
     for (int i = 0; i < rt; i++) matrix_multiply(&z->x, SUM + i * ct + j, A + i, B + j);
   }
   tile_end(m, &l, NULL, 0);
@@ -274,8 +269,8 @@ static void emit_dw(EmitModule *m, const ConvSpec *s) {
   conv_few(s, m->target, f);
   LLVMValueRef y = em_operand(m, 1),
                sums = em_gep(m, m->f32, em_operand(m, 2), em_imulc(m, m->chunk, f->acc));
-  LLVMValueRef ycopy = m->scratch, xcopy = at16c(m, ycopy, f->ocb * f->steps * TILE);
-  z.rows = at16c(m, xcopy, f->cb * f->steps * TILE);
+  LLVMValueRef ycopy = m->scratch, xcopy = pairs_atc(m, ycopy, f->ocb * f->steps * TILE);
+  z.rows = pairs_atc(m, xcopy, f->cb * f->steps * TILE);
   matrix_begin(&z.x, m, NULL, TILE_DEEP / 2);
   TileLoop lt, lr, lk;
   LLVMValueRef t0 = em_imulc(m, m->chunk, f->per_split);

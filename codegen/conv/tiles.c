@@ -3,12 +3,6 @@
 
 enum { SUM = 0, A = 4, B = 6, STEP = TILE_DEEP * TILE_COLS, CHANNELS = TILE_DEEP };
 
-static LLVMValueRef at16(EmitModule *m, LLVMValueRef base, LLVMValueRef i) {
-  return em_gep(m, m->i16, base, i);
-}
-static LLVMValueRef at16c(EmitModule *m, LLVMValueRef base, int64_t i) {
-  return i ? em_gep(m, m->i16, base, em_i64(m, i)) : base;
-}
 static LLVMTypeRef vector16(EmitModule *m, int n) { return em_vec(m->i16, n); }
 
 /* ---- weights ---- */
@@ -17,7 +11,7 @@ static void turn_weights(EmitModule *m, const ConvSpec *s, LLVMValueRef w, LLVMV
                          int64_t count, LLVMValueRef to, int64_t pitch) {
   int64_t taps = s->kh * s->kw, run = count * taps, row = s->c * taps;
   TileLoop l;
-  LLVMValueRef from = at16(m, w, em_iadd(m, em_imulc(m, k0, row), em_imulc(m, c0, taps)));
+  LLVMValueRef from = pairs_at(m, w, em_iadd(m, em_imulc(m, k0, row), em_imulc(m, c0, taps)));
   LLVMValueRef left = em_imulc(m, em_isub(m, em_i64(m, s->c), c0), taps);
   LLVMValueRef j = tile_loop(m, &l, em_i64(m, run), TILE_DEEP), v[TILE_ROWS];
   bool whole = s->c % count == 0 && run % TILE_DEEP == 0,
@@ -28,7 +22,7 @@ static void turn_weights(EmitModule *m, const ConvSpec *s, LLVMValueRef w, LLVMV
       LLVMValueRef inside = LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), "");
       many = LLVMBuildSelect(m->b, inside, many, em_i64(m, 0), "");
     }
-    LLVMValueRef p = at16(m, from, em_iaddc(m, j, i * row));
+    LLVMValueRef p = pairs_at(m, from, em_iaddc(m, j, i * row));
     v[i] = whole && all ? pairs_load(m, p, TILE_DEEP, TILE_DEEP) : pairs_load_some(m, p, many, TILE_DEEP);
   }
   pairs_transpose(m, v);
@@ -38,7 +32,7 @@ static void turn_weights(EmitModule *m, const ConvSpec *s, LLVMValueRef w, LLVMV
     for (int k = 0; k < 2; k++) {
       LLVMValueRef x =
           LLVMBuildShuffleVector(m->b, v[i], zero, LLVMConstVector(k ? odd : even, TILE_ROWS), "");
-      em_store(m, x, at16(m, to, em_imulc(m, em_iaddc(m, j, 2 * i + k), pitch)), 2);
+      em_store(m, x, pairs_at(m, to, em_imulc(m, em_iaddc(m, j, 2 * i + k), pitch)), 2);
     }
   tile_end(m, &l, NULL, 0);
 }
@@ -93,13 +87,13 @@ static void emit_pack(EmitModule *m, const ConvSpec *s) {
   /* the last panel may be one tile wide */
   LLVMValueRef lone = LLVMBuildICmp(m->b, LLVMIntEQ, m->chunk, em_i64(m, c.ocb % 2 ? c.ocb - 1 : -1), "");
   LLVMValueRef wide = LLVMBuildSelect(m->b, lone, em_i64(m, 1), em_i64(m, 2), "");
-  LLVMValueRef to = at16(m, tmp, em_imulc(m, panel, c.panel)), o0 = em_imulc(m, m->chunk, TILE_COLS);
+  LLVMValueRef to = pairs_at(m, tmp, em_imulc(m, panel, c.panel)), o0 = em_imulc(m, m->chunk, TILE_COLS);
   TileLoop l, lk, lt;
   EmitIf met;
   LLVMValueRef cb = tile_loop(m, &l, em_i64(m, c.icb), 1), i0 = em_imulc(m, cb, CHANNELS);
   if (dx) {
     LLVMValueRef k = em_imulc(m, tile_loop(m, &lk, em_i64(m, 2), 1), half);
-    turn_weights(m, s, w, em_iadd(m, i0, k), o0, TILE_COLS, at16(m, scratch, k), 2 * half);
+    turn_weights(m, s, w, em_iadd(m, i0, k), o0, TILE_COLS, pairs_at(m, scratch, k), 2 * half);
     tile_end(m, &lk, NULL, 0);
   } else {
     turn_weights(m, s, w, o0, i0, CHANNELS, scratch, half);
@@ -109,44 +103,37 @@ static void emit_pack(EmitModule *m, const ConvSpec *s) {
   LLVMValueRef field[3];
   for (int i = 0; i < 3; i++) field[i] = em_load(m, m->i64, em_gep(m, m->i64, of_tap, em_i64(m, i)), 8);
   em_if(m, &met, LLVMBuildICmp(m->b, LLVMIntNE, field[1], em_i64(m, 0), ""));
-  LLVMValueRef v[TILE_ROWS], from = at16(m, scratch, em_imulc(m, tap, dx ? 2 * half : half));
+  LLVMValueRef v[TILE_ROWS], from = pairs_at(m, scratch, em_imulc(m, tap, dx ? 2 * half : half));
   for (int i = 0; i < TILE_ROWS; i++) {
     if (dx) {
-      v[i] = em_load(m, vector16(m, TILE_DEEP), at16c(m, from, i * taps * 2 * half), 2);
+      v[i] = em_load(m, vector16(m, TILE_DEEP), pairs_atc(m, from, i * taps * 2 * half), 2);
       continue;
     }
     LLVMValueRef of[2];
     for (int k = 0; k < 2; k++)
-      of[k] = em_load(m, vector16(m, TILE_COLS), at16c(m, from, (2 * i + k) * taps * half), 2);
+      of[k] = em_load(m, vector16(m, TILE_COLS), pairs_atc(m, from, (2 * i + k) * taps * half), 2);
     v[i] = pairs_join(m, of[0], of[1]);
   }
   if (dx) pairs_transpose(m, v);
   /* [phase][cb][tap][tile] */
   LLVMValueRef tile =
       em_iadd(m, em_iadd(m, em_imul(m, cb, field[1]), em_imulc(m, field[0], c.icb)), field[2]);
-  LLVMValueRef place = at16(m, to, em_imulc(m, em_iadd(m, em_imul(m, tile, wide), which), STEP));
-  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], at16c(m, place, i * TILE_DEEP), 2);
+  LLVMValueRef place = pairs_at(m, to, em_imulc(m, em_iadd(m, em_imul(m, tile, wide), which), STEP));
+  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], pairs_atc(m, place, i * TILE_DEEP), 2);
   em_endif(m, &met);
   tile_end(m, &lt, NULL, 0);
   tile_end(m, &l, NULL, 0);
 }
 
 /* ---- images in scratch ---- */
-/* The 32 channels from `from` on of a pixel, `have` of them there: blocks of the target's lanes lie `apart`. */
-static LLVMValueRef load_pixel(EmitModule *m, LLVMValueRef from, int64_t have, int64_t apart) {
+LLVMValueRef conv_load_pixel(EmitModule *m, LLVMValueRef from, int channels, int64_t have, int64_t apart) {
   int L = m->vl;
   LLVMValueRef v[TILE_DEEP];
-  for (int i = 0; i < CHANNELS / L; i++)
-    v[i] = i * L < have ? em_load(m, vector16(m, L), at16c(m, from, i * apart), 2)
+  for (int i = 0; i < channels / L; i++)
+    v[i] = i * L < have ? em_load(m, vector16(m, L), pairs_atc(m, from, i * apart), 2)
                         : LLVMConstNull(vector16(m, L));
-  for (int n = CHANNELS / L; n > 1; n /= 2)
-    for (int i = 0; i < n / 2; i++) {
-      int lanes = em_lanes(v[2 * i]) * 2;
-      LLVMValueRef index[TILE_DEEP];
-      for (int k = 0; k < lanes; k++) index[k] = em_i32(m, k);
-      v[i] =
-          LLVMBuildShuffleVector(m->b, v[2 * i], v[2 * i + 1], LLVMConstVector(index, (unsigned)lanes), "");
-    }
+  for (int n = channels / L; n > 1; n /= 2)
+    for (int i = 0; i < n / 2; i++) v[i] = em_join(m, v[2 * i], v[2 * i + 1]);
   return v[0];
 }
 
@@ -163,7 +150,7 @@ static void zero_columns(EmitModule *m, const ConvTiles *c, LLVMValueRef row, in
   TileLoop l;
   if (from >= to) return;
   LLVMValueRef t = em_iaddc(m, tile_loop(m, &l, em_i64(m, to - from), 1), from);
-  em_store(m, LLVMConstNull(vector16(m, TILE_DEEP)), at16(m, row, em_imulc(m, t, c->nb * CHANNELS)), 2);
+  em_store(m, LLVMConstNull(vector16(m, TILE_DEEP)), pairs_at(m, row, em_imulc(m, t, c->nb * CHANNELS)), 2);
   tile_end(m, &l, NULL, 0);
 }
 
@@ -172,7 +159,7 @@ static void fill_row_of(EmitModule *m, const ConvTiles *c, LLVMValueRef src, LLV
   const ConvFill *f = &c->g.fill;
   int64_t apart = f->h * f->w * m->vl;
   for (int64_t par = 0; par < c->step; par++) {
-    LLVMValueRef row = at16c(m, dst, par * c->half * c->nb * CHANNELS);
+    LLVMValueRef row = pairs_atc(m, dst, par * c->half * c->nb * CHANNELS);
     int64_t first = 0, end = 0; /* columns whose source is inside */
     bool any = false;
     for (int64_t t = 0; t < c->half; t++) {
@@ -193,8 +180,8 @@ static void fill_row_of(EmitModule *m, const ConvTiles *c, LLVMValueRef src, LLV
     for (int64_t u = 0; u < unroll; u++) {
       LLVMValueRef col = em_iaddc(m, t, first + u);
       LLVMValueRef v = em_imulc(m, em_iaddc(m, em_imulc(m, col, c->step), f->lo[1] + par), f->sub[1] * m->vl);
-      em_store(m, load_pixel(m, at16(m, src, v), have, apart),
-               at16(m, row, em_imulc(m, col, c->nb * CHANNELS)), 2);
+      em_store(m, conv_load_pixel(m, pairs_at(m, src, v), CHANNELS, have, apart),
+               pairs_at(m, row, em_imulc(m, col, c->nb * CHANNELS)), 2);
     }
     tile_end(m, &l, NULL, 0);
   }
@@ -205,16 +192,16 @@ static void fill_blocks(EmitModule *m, const Conv *z, LLVMValueRef image, LLVMVa
   const ConvTiles *c = &z->c;
   const ConvFill *f = &c->g.fill;
   TileLoop l;
-  LLVMValueRef src = at16(m, image, em_imulc(m, cb, CHANNELS * f->h * f->w));
-  dst = at16(m, dst, em_imulc(m, cb, c->plane));
+  LLVMValueRef src = pairs_at(m, image, em_imulc(m, cb, CHANNELS * f->h * f->w));
+  dst = pairs_at(m, dst, em_imulc(m, cb, c->plane));
   LLVMValueRef r = tile_loop(m, &l, em_i64(m, f->rows), 1);
   LLVMValueRef v = em_iadd(m, em_iaddc(m, em_imulc(m, z->row0, c->g.source_step[0]), f->lo[0]), r);
-  LLVMValueRef row = at16(m, dst, em_imulc(m, r, c->pitch));
+  LLVMValueRef row = pairs_at(m, dst, em_imulc(m, r, c->pitch));
   LLVMValueRef ok = LLVMBuildICmp(m->b, LLVMIntULT, v, em_i64(m, div_up(f->h, f->sub[0])), "");
   if (there) ok = LLVMBuildAnd(m->b, ok, there, "");
   EmitIf branch;
   em_if(m, &branch, ok);
-  fill_row_of(m, c, at16(m, src, em_imulc(m, v, f->sub[0] * f->w * m->vl)), row, have);
+  fill_row_of(m, c, pairs_at(m, src, em_imulc(m, v, f->sub[0] * f->w * m->vl)), row, have);
   em_else(m, &branch);
   fill_row_of(m, c, NULL, row, have);
   em_endif(m, &branch);
@@ -227,10 +214,10 @@ static void fill_images(EmitModule *m, const Conv *z) {
   TileLoop li, lb;
   int64_t rest = c->cin % CHANNELS, group = z->c.g.group;
   LLVMValueRef i = tile_loop(m, &li, em_i64(m, group), 1), there = NULL;
-  LLVMValueRef dst = at16(m, z->images, em_imulc(m, em_idivc(m, i, c->nb), c->image));
-  dst = at16(m, dst, em_imulc(m, em_imodc(m, i, c->nb), CHANNELS));
+  LLVMValueRef dst = pairs_at(m, z->images, em_imulc(m, em_idivc(m, i, c->nb), c->image));
+  dst = pairs_at(m, dst, em_imulc(m, em_imodc(m, i, c->nb), CHANNELS));
   if (z->s->n % group) there = LLVMBuildICmp(m->b, LLVMIntSLT, i, z->nimage, "");
-  LLVMValueRef image = at16(m, z->src, em_imulc(m, em_iadd(m, z->image0, i), f->c * f->h * f->w));
+  LLVMValueRef image = pairs_at(m, z->src, em_imulc(m, em_iadd(m, z->image0, i), f->c * f->h * f->w));
   if (c->cin >= CHANNELS) {
     LLVMValueRef cb = tile_loop(m, &lb, em_i64(m, c->cin / CHANNELS), 1);
     fill_blocks(m, z, image, there, dst, cb, CHANNELS);
@@ -288,25 +275,26 @@ static void product(EmitModule *m, Conv *z, int a, int b, const Where *w, int rt
   for (int i = 0; i < rt; i++) {
     LLVMValueRef at =
         em_iadd(m, em_imulc(m, w[i].ig, c->image), em_imulc(m, w[i].p, g->source_step[0] * c->pitch));
-    in[i] = at16(m, at16(m, z->images, at), em_imulc(m, w[i].q, c->nb * CHANNELS));
+    in[i] = pairs_at(m, pairs_at(m, z->images, at), em_imulc(m, w[i].q, c->nb * CHANNELS));
     for (int j = 0; j < ct; j++) matrix_zero(&z->x, SUM + 2 * i + j);
   }
   int64_t before = 0;
   for (int i = 0; i < a * g->nphase[1] + b; i++)
     before += g->phase[0][i / g->nphase[1]].ntap * g->phase[1][i % g->nphase[1]].ntap;
-  LLVMValueRef wp = at16c(m, at16(m, z->weights, em_imulc(m, panel, c->panel)), before * c->icb * ct * STEP);
+  LLVMValueRef wp =
+      pairs_atc(m, pairs_at(m, z->weights, em_imulc(m, panel, c->panel)), before * c->icb * ct * STEP);
   if (ntap) {
     TileLoop l;
     LLVMValueRef cb = tile_loop(m, &l, em_i64(m, c->icb), 1), from[2];
-    for (int i = 0; i < rt; i++) from[i] = at16(m, in[i], em_imulc(m, cb, c->plane));
-    wp = at16(m, wp, em_imulc(m, cb, ntap * ct * STEP));
+    for (int i = 0; i < rt; i++) from[i] = pairs_at(m, in[i], em_imulc(m, cb, c->plane));
+    wp = pairs_at(m, wp, em_imulc(m, cb, ntap * ct * STEP));
     for (int64_t k = 0; k < ntap; k++) {
       int64_t ro = ph->off + k / pw->ntap * ph->offstep - g->fill.lo[0],
               co = pw->off + k % pw->ntap * pw->offstep - g->fill.lo[1];
       int64_t at = ro * c->pitch + (co % c->step * c->half + co / c->step) * c->nb * CHANNELS;
-      for (int i = 0; i < rt; i++) matrix_factor(&z->x, A + i, at16c(m, from[i], at), line);
+      for (int i = 0; i < rt; i++) matrix_factor(&z->x, A + i, pairs_atc(m, from[i], at), line);
       for (int j = 0; j < ct; j++) {
-        matrix_factor(&z->x, B + j, at16c(m, wp, (k * ct + j) * STEP), line);
+        matrix_factor(&z->x, B + j, pairs_atc(m, wp, (k * ct + j) * STEP), line);
         for (int i = 0; i < rt; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
       }
     }

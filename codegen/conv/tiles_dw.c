@@ -13,28 +13,6 @@ typedef struct {
   LLVMValueRef image0, row0, rows, ngroup; /* of the block; groups of nb images */
 } Dw;
 
-static LLVMValueRef at16(EmitModule *m, LLVMValueRef base, LLVMValueRef i) {
-  return em_gep(m, m->i16, base, i);
-}
-static LLVMValueRef at16c(EmitModule *m, LLVMValueRef base, int64_t i) {
-  return i ? em_gep(m, m->i16, base, em_i64(m, i)) : base;
-}
-
-LLVMValueRef conv_load16(EmitModule *m, LLVMValueRef from, int64_t apart) {
-  int L = m->vl;
-  LLVMValueRef v[TILE_COLS];
-  for (int i = 0; i < TILE_COLS / L; i++) v[i] = em_load(m, em_vec(m->i16, L), at16c(m, from, i * apart), 2);
-  for (int n = TILE_COLS / L; n > 1; n /= 2)
-    for (int i = 0; i < n / 2; i++) {
-      int lanes = em_lanes(v[2 * i]) * 2;
-      LLVMValueRef index[TILE_COLS];
-      for (int k = 0; k < lanes; k++) index[k] = em_i32(m, k);
-      v[i] =
-          LLVMBuildShuffleVector(m->b, v[2 * i], v[2 * i + 1], LLVMConstVector(index, (unsigned)lanes), "");
-    }
-  return v[0];
-}
-
 /* A tensor as it is read: 16 channels from block cb on of image i, its rows and columns. Where an image or a block is
    not there, `there` is false and another is read and dropped. */
 typedef struct {
@@ -61,7 +39,7 @@ static PairSource source_of(EmitModule *m, const Dw *z, int which, LLVMValueRef 
       r.there[odd] = inside ? LLVMBuildAnd(m->b, inside, ok, "") : ok;
       i = em_imin(m, i, em_i64(m, s->n - 1));
     }
-    r.base[odd] = at16(m, z->src[which], em_iadd(m, em_imulc(m, i, ch * h * w), em_imulc(m, c0, h * w)));
+    r.base[odd] = pairs_at(m, z->src[which], em_iadd(m, em_imulc(m, i, ch * h * w), em_imulc(m, c0, h * w)));
   }
   return r;
 }
@@ -70,7 +48,7 @@ static PairSource source_of(EmitModule *m, const Dw *z, int which, LLVMValueRef 
 static LLVMValueRef load_pair(EmitModule *m, const PairSource *r, LLVMValueRef at) {
   LLVMValueRef v[2];
   for (int odd = 0; odd < 2; odd++) {
-    v[odd] = conv_load16(m, at16(m, r->base[odd], at), r->apart);
+    v[odd] = conv_load_pixel(m, pairs_at(m, r->base[odd], at), TILE_COLS, TILE_COLS, r->apart);
     if (r->there[odd])
       v[odd] = LLVMBuildSelect(m->b, r->there[odd], v[odd], LLVMConstNull(LLVMTypeOf(v[odd])), "");
   }
@@ -82,7 +60,7 @@ static void zero_columns(EmitModule *m, const ConvTilesDw *c, LLVMValueRef row, 
   TileLoop l;
   if (from >= to) return;
   LLVMValueRef t = em_iaddc(m, tile_loop(m, &l, em_i64(m, to - from), 1), from);
-  em_store(m, LLVMConstNull(em_vec(m->i16, PAIR)), at16(m, row, em_imulc(m, t, c->nb * TILE_COLS)), 2);
+  em_store(m, LLVMConstNull(em_vec(m->i16, PAIR)), pairs_at(m, row, em_imulc(m, t, c->nb * TILE_COLS)), 2);
   tile_end(m, &l, NULL, 0);
 }
 
@@ -91,7 +69,7 @@ static void fill_x_row(EmitModule *m, const ConvTilesDw *c, const PairSource *r,
                        LLVMValueRef dst) {
   const ConvFill *f = &c->fill;
   for (int64_t par = 0; par < c->step; par++) {
-    LLVMValueRef row = at16c(m, dst, par * c->half * c->nb * TILE_COLS);
+    LLVMValueRef row = pairs_atc(m, dst, par * c->half * c->nb * TILE_COLS);
     int64_t first = 0, end = 0;
     bool any = false;
     for (int64_t t = 0; t < c->half && r; t++) {
@@ -110,7 +88,7 @@ static void fill_x_row(EmitModule *m, const ConvTilesDw *c, const PairSource *r,
       LLVMValueRef col = em_iaddc(m, t, first + n);
       LLVMValueRef u = em_imulc(m, em_iaddc(m, em_imulc(m, col, c->step), f->lo[1] + par), f->sub[1]);
       LLVMValueRef at = em_imulc(m, em_iadd(m, em_imulc(m, v, f->sub[0] * f->w), u), m->vl);
-      em_store(m, load_pair(m, r, at), at16(m, row, em_imulc(m, col, c->nb * TILE_COLS)), 2);
+      em_store(m, load_pair(m, r, at), pairs_at(m, row, em_imulc(m, col, c->nb * TILE_COLS)), 2);
     }
     tile_end(m, &l, NULL, 0);
   }
@@ -123,12 +101,13 @@ static void fill_x(EmitModule *m, const Dw *z) {
   LLVMValueRef g = tile_loop(m, &lg, z->ngroup, 1);
   LLVMValueRef cb = tile_loop(m, &lc, em_imulc(m, z->npanel[1], 2), 1);
   LLVMValueRef n = tile_loop(m, &lp, em_i64(m, c->nb / 2), 1);
-  LLVMValueRef dst = at16(m, at16(m, z->copy[0], em_imulc(m, g, c->image)), em_imulc(m, cb, c->plane));
-  dst = at16(m, dst, em_imulc(m, n, PAIR));
+  LLVMValueRef dst =
+      pairs_at(m, pairs_at(m, z->copy[0], em_imulc(m, g, c->image)), em_imulc(m, cb, c->plane));
+  dst = pairs_at(m, dst, em_imulc(m, n, PAIR));
   PairSource from = source_of(m, z, 0, g, n, em_iadd(m, em_imulc(m, z->panel0[1], 2), cb));
   LLVMValueRef r = tile_loop(m, &lr, em_i64(m, c->fill.rows), 1);
   LLVMValueRef v = em_iadd(m, em_iaddc(m, em_imulc(m, z->row0, c->stride[0]), c->fill.lo[0]), r);
-  LLVMValueRef row = at16(m, dst, em_imulc(m, r, c->pitch));
+  LLVMValueRef row = pairs_at(m, dst, em_imulc(m, r, c->pitch));
   em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntULT, v, em_i64(m, div_up(c->fill.h, c->fill.sub[0])), ""));
   fill_x_row(m, c, &from, v, row);
   em_else(m, &f);
@@ -154,7 +133,7 @@ static void fill_y_tile(EmitModule *m, const Dw *z, LLVMValueRef g, LLVMValueRef
       v[px * (c->nb / 2) + n] = load_pair(m, &from, em_iaddc(m, at, px * m->vl));
   }
   pairs_transpose(m, v);
-  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], at16c(m, to, i * TILE_DEEP), 2);
+  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], pairs_atc(m, to, i * TILE_DEEP), 2);
 }
 
 static void fill_y(EmitModule *m, const Dw *z) {
@@ -165,14 +144,14 @@ static void fill_y(EmitModule *m, const Dw *z) {
   LLVMValueRef g = tile_loop(m, &lg, z->ngroup, 1), p = tile_loop(m, &lp, z->rows, 1);
   LLVMValueRef block = em_iadd(m, em_imulc(m, z->panel0[0], 2), kb);
   LLVMValueRef step = em_imulc(m, em_iadd(m, em_imulc(m, g, c->band), p), c->qt);
-  LLVMValueRef to = at16(m, z->copy[1], em_imulc(m, em_iadd(m, em_imulc(m, kb, c->steps), step), STEP));
+  LLVMValueRef to = pairs_at(m, z->copy[1], em_imulc(m, em_iadd(m, em_imulc(m, kb, c->steps), step), STEP));
   if (whole) {
     LLVMValueRef q = tile_loop(m, &lq, em_i64(m, whole), 1);
-    fill_y_tile(m, z, g, block, p, em_imulc(m, q, c->pq), c->pq, at16(m, to, em_imulc(m, q, STEP)));
+    fill_y_tile(m, z, g, block, p, em_imulc(m, q, c->pq), c->pq, pairs_at(m, to, em_imulc(m, q, STEP)));
     tile_end(m, &lq, NULL, 0);
   }
   if (whole < c->qt)
-    fill_y_tile(m, z, g, block, p, em_i64(m, whole * c->pq), rest, at16c(m, to, whole * STEP));
+    fill_y_tile(m, z, g, block, p, em_i64(m, whole * c->pq), rest, pairs_atc(m, to, whole * STEP));
   tile_end(m, &lp, NULL, 0);
   tile_end(m, &lg, NULL, 0);
   tile_end(m, &lk, NULL, 0);
@@ -199,18 +178,18 @@ static void products(EmitModule *m, Dw *z, LLVMValueRef kp, LLVMValueRef cp, LLV
   for (int i = 0; i < 4; i++) matrix_load(&z->x, SUM + i, at[i], line);
   em_endif(m, &f);
   LLVMValueRef column = em_iadd(m, em_imulc(m, em_imodc(m, t, c->step), c->half), em_idivc(m, t, c->step));
-  LLVMValueRef x = at16(m, z->copy[0], em_imulc(m, cp, 2 * c->plane));
-  x = at16(m, x, em_iadd(m, em_imulc(m, r, c->pitch), em_imulc(m, column, c->nb * TILE_COLS)));
-  LLVMValueRef y = at16(m, z->copy[1], em_imulc(m, kp, 2 * c->steps * STEP));
+  LLVMValueRef x = pairs_at(m, z->copy[0], em_imulc(m, cp, 2 * c->plane));
+  x = pairs_at(m, x, em_iadd(m, em_imulc(m, r, c->pitch), em_imulc(m, column, c->nb * TILE_COLS)));
+  LLVMValueRef y = pairs_at(m, z->copy[1], em_imulc(m, kp, 2 * c->steps * STEP));
   LLVMValueRef g = tile_loop(m, &lg, z->ngroup, 1), p = tile_loop(m, &lp, z->rows, 1);
-  x = at16(m, x, em_iadd(m, em_imulc(m, g, c->image), em_imulc(m, p, c->stride[0] * c->pitch)));
-  y = at16(m, y, em_imulc(m, em_iadd(m, em_imulc(m, g, c->band), p), c->qt * STEP));
+  x = pairs_at(m, x, em_iadd(m, em_imulc(m, g, c->image), em_imulc(m, p, c->stride[0] * c->pitch)));
+  y = pairs_at(m, y, em_imulc(m, em_iadd(m, em_imulc(m, g, c->band), p), c->qt * STEP));
   LLVMValueRef q = tile_loop(m, &lq, em_i64(m, c->qt), 1);
-  x = at16(m, x, em_imulc(m, q, c->pq * c->nb * TILE_COLS));
-  y = at16(m, y, em_imulc(m, q, STEP));
-  for (int i = 0; i < 2; i++) matrix_factor(&z->x, A + i, at16c(m, y, i * c->steps * STEP), line);
+  x = pairs_at(m, x, em_imulc(m, q, c->pq * c->nb * TILE_COLS));
+  y = pairs_at(m, y, em_imulc(m, q, STEP));
+  for (int i = 0; i < 2; i++) matrix_factor(&z->x, A + i, pairs_atc(m, y, i * c->steps * STEP), line);
   for (int j = 0; j < 2; j++) {
-    matrix_factor(&z->x, B + j, at16c(m, x, j * c->plane), line);
+    matrix_factor(&z->x, B + j, pairs_atc(m, x, j * c->plane), line);
     for (int i = 0; i < 2; i++) matrix_multiply(&z->x, SUM + 2 * i + j, A + i, B + j);
   }
   tile_end(m, &lq, NULL, 0);
@@ -226,7 +205,7 @@ static void emit_main(EmitModule *m, const ConvSpec *s) {
   ConvTilesDw *c = &z.c;
   conv_tiles_dw(s, m->target, c);
   z.src[0] = em_operand(m, 0), z.src[1] = em_operand(m, 1);
-  z.copy[0] = m->scratch, z.copy[1] = at16c(m, m->scratch, c->images / c->nb * c->image);
+  z.copy[0] = m->scratch, z.copy[1] = pairs_atc(m, m->scratch, c->images / c->nb * c->image);
   matrix_begin(&z.x, m, NULL, TILE_DEEP / 2);
   LLVMValueRef number[2], rest = m->chunk;
   for (int d = 0; d < 2; d++) {

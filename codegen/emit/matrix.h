@@ -31,6 +31,13 @@ void matrix_store(Matrix *x, int reg, LLVMValueRef to, LLVMValueRef stride);
 void matrix_multiply(Matrix *x, int c, int a, int b);
 
 /* ---- bringing operands into the form of tiles; all values are vectors of stored bf16 ---- */
+/* The address of element i. */
+static inline LLVMValueRef pairs_at(EmitModule *m, LLVMValueRef base, LLVMValueRef i) {
+  return em_gep(m, m->i16, base, i);
+}
+static inline LLVMValueRef pairs_atc(EmitModule *m, LLVMValueRef base, int64_t i) {
+  return i ? pairs_at(m, base, em_i64(m, i)) : base;
+}
 /* `count` elements and zeros behind them: lanes in all. */
 LLVMValueRef pairs_load(EmitModule *m, LLVMValueRef from, int64_t count, int lanes);
 /* The same for a number known at run time only. */

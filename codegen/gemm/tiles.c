@@ -5,10 +5,6 @@
 
 enum { SUM = 0, A = 4, B = 6, STEP = TILE_DEEP * TILE_COLS /* elements of a tile of A or B */ };
 
-static LLVMValueRef at16(EmitModule *m, LLVMValueRef base, LLVMValueRef i) {
-  return em_gep(m, m->i16, base, i);
-}
-
 /* ---- operands as tiles ---- */
 /* One step of k for 16 rows of A, of which `rows` exist; depth: of its elements of k. Rows that do not exist hold
    anything, since so do their sums. */
@@ -20,13 +16,13 @@ static void step_of_a(Gemm *z, LLVMValueRef from, LLVMValueRef rows, int64_t dep
     if (s->a_k == 1) {
       LLVMValueRef row = em_i64(m, i);
       if (s->m % TILE_ROWS) row = em_imin(m, row, em_iaddc(m, rows, -1));
-      v[i] = pairs_load(m, at16(m, from, em_imulc(m, row, s->a_m)), depth, TILE_DEEP);
+      v[i] = pairs_load(m, pairs_at(m, from, em_imulc(m, row, s->a_m)), depth, TILE_DEEP);
       continue;
     }
     LLVMValueRef of[2];
     for (int odd = 0; odd < 2; odd++) {
       int64_t k = 2 * i + odd;
-      LLVMValueRef p = at16(m, from, em_i64(m, k * s->a_k));
+      LLVMValueRef p = pairs_at(m, from, em_i64(m, k * s->a_k));
       of[odd] = k >= depth         ? LLVMConstNull(em_vec(m->i16, TILE_ROWS))
                 : s->m % TILE_ROWS ? pairs_load_some(m, p, rows, TILE_ROWS)
                                    : pairs_load(m, p, TILE_ROWS, TILE_ROWS);
@@ -34,31 +30,33 @@ static void step_of_a(Gemm *z, LLVMValueRef from, LLVMValueRef rows, int64_t dep
     v[i] = pairs_join(m, of[0], of[1]);
   }
   if (s->a_k != 1) pairs_transpose(m, v);
-  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], at16(m, to, em_i64(m, i * TILE_DEEP)), 2);
+  for (int i = 0; i < TILE_ROWS; i++) em_store(m, v[i], pairs_at(m, to, em_i64(m, i * TILE_DEEP)), 2);
 }
 
 /* The same for `cols` columns of B, at most 32; zeros beside them and below. */
 static void step_of_b(Gemm *z, LLVMValueRef from, int64_t cols, int64_t depth, LLVMValueRef to) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
-  for (int64_t j = 0; j < cols; j += TILE_COLS, to = at16(m, to, em_i64(m, STEP))) {
+  for (int64_t j = 0; j < cols; j += TILE_COLS, to = pairs_at(m, to, em_i64(m, STEP))) {
     if (s->b_k != 1) continue;
     LLVMValueRef v[TILE_COLS];
     for (int i = 0; i < TILE_COLS; i++)
-      v[i] = pairs_load(m, at16(m, from, em_i64(m, (j + i) * s->b_n)), j + i < cols ? depth : 0, TILE_DEEP);
+      v[i] =
+          pairs_load(m, pairs_at(m, from, em_i64(m, (j + i) * s->b_n)), j + i < cols ? depth : 0, TILE_DEEP);
     pairs_transpose(m, v);
-    for (int i = 0; i < TILE_COLS; i++) em_store(m, v[i], at16(m, to, em_i64(m, i * TILE_DEEP)), 2);
+    for (int i = 0; i < TILE_COLS; i++) em_store(m, v[i], pairs_at(m, to, em_i64(m, i * TILE_DEEP)), 2);
   }
   if (s->b_k == 1) return;
-  to = at16(m, to, em_i64(m, -div_up(cols, TILE_COLS) * STEP));
+  to = pairs_at(m, to, em_i64(m, -div_up(cols, TILE_COLS) * STEP));
   for (int i = 0; i < TILE_DEEP / 2; i++) {
     LLVMValueRef of[2];
     for (int odd = 0; odd < 2; odd++) {
       int64_t k = 2 * i + odd;
-      of[odd] = pairs_load(m, at16(m, from, em_i64(m, k * s->b_k)), k < depth ? cols : 0, 2 * TILE_COLS);
+      of[odd] = pairs_load(m, pairs_at(m, from, em_i64(m, k * s->b_k)), k < depth ? cols : 0, 2 * TILE_COLS);
     }
     for (int64_t j = 0; j * TILE_COLS < cols; j++)
-      em_store(m, pairs_half(m, of[0], of[1], j > 0), at16(m, to, em_i64(m, j * STEP + i * TILE_DEEP)), 2);
+      em_store(m, pairs_half(m, of[0], of[1], j > 0), pairs_at(m, to, em_i64(m, j * STEP + i * TILE_DEEP)),
+               2);
   }
 }
 
@@ -106,15 +104,15 @@ typedef struct {
 static void move_a(Gemm *z, const void *arg, LLVMValueRef step, int64_t depth) {
   const Move *x = arg;
   EmitModule *m = z->m;
-  step_of_a(z, at16(m, x->from, em_imulc(m, step, TILE_DEEP * z->s->a_k)), x->rows, depth,
-            at16(m, x->to, em_imulc(m, step, STEP)));
+  step_of_a(z, pairs_at(m, x->from, em_imulc(m, step, TILE_DEEP * z->s->a_k)), x->rows, depth,
+            pairs_at(m, x->to, em_imulc(m, step, STEP)));
 }
 
 static void move_b(Gemm *z, const void *arg, LLVMValueRef step, int64_t depth) {
   const Move *x = arg;
   EmitModule *m = z->m;
-  step_of_b(z, at16(m, x->from, em_imulc(m, step, TILE_DEEP * z->s->b_k)), x->cols, depth,
-            at16(m, x->to, em_imulc(m, step, div_up(x->cols, TILE_COLS) * STEP)));
+  step_of_b(z, pairs_at(m, x->from, em_imulc(m, step, TILE_DEEP * z->s->b_k)), x->cols, depth,
+            pairs_at(m, x->to, em_imulc(m, step, div_up(x->cols, TILE_COLS) * STEP)));
 }
 
 /* ---- a chunk ---- */
@@ -146,9 +144,9 @@ static TileOfA tile_of_a(Gemm *z, const Chunk *c, LLVMValueRef row) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
   if (z->g.a == GEMM_COPY)
-    return (TileOfA){at16(m, c->acopy, em_imulc(m, row, TILE_ROWS * z->g.kc)), em_i64(m, 2 * TILE_DEEP),
+    return (TileOfA){pairs_at(m, c->acopy, em_imulc(m, row, TILE_ROWS * z->g.kc)), em_i64(m, 2 * TILE_DEEP),
                      em_i64(m, STEP)};
-  LLVMValueRef at = at16(m, at16(m, c->a, c->deep.k0), em_imulc(m, row, TILE_ROWS * s->a_m));
+  LLVMValueRef at = pairs_at(m, pairs_at(m, c->a, c->deep.k0), em_imulc(m, row, TILE_ROWS * s->a_m));
   TileOfA t = {at, em_i64(m, 2 * s->a_m), em_i64(m, TILE_DEEP)};
   if (!tail_copied(z)) return t;
   LLVMValueRef end = em_imulc(m, em_iaddc(m, row, 1), TILE_ROWS);
@@ -227,10 +225,10 @@ static void product(Gemm *z, const Chunk *c, const Panel *p, LLVMValueRef row, i
   if (z->g.nk > 1) em_endif(m, &f);
   LLVMValueRef step = em_loop_begin(m, &l, em_i64(m, 0), c->deep.steps, 1);
   for (int i = 0; i < rt; i++)
-    matrix_factor(c->x, A + i, at16(m, a[i].at, em_imul(m, step, a[i].step)), a[i].stride);
-  LLVMValueRef b = at16(m, p->b, em_imulc(m, step, ct * STEP));
+    matrix_factor(c->x, A + i, pairs_at(m, a[i].at, em_imul(m, step, a[i].step)), a[i].stride);
+  LLVMValueRef b = pairs_at(m, p->b, em_imulc(m, step, ct * STEP));
   for (int j = 0; j < ct; j++) {
-    matrix_factor(c->x, B + j, at16(m, b, em_i64(m, j * STEP)), em_i64(m, 2 * TILE_DEEP));
+    matrix_factor(c->x, B + j, pairs_at(m, b, em_i64(m, j * STEP)), em_i64(m, 2 * TILE_DEEP));
     for (int i = 0; i < rt; i++) matrix_multiply(c->x, SUM + 2 * i + j, A + i, B + j);
   }
   em_loop_end(m, &l);
@@ -252,10 +250,11 @@ static void panel(Gemm *z, const Chunk *c, LLVMValueRef number, int64_t cols) {
   Panel p = {.number = number, .cols = cols};
   p.n = em_iadd(m, c->n0, em_imulc(m, number, 2 * TILE_COLS));
   if (g->b == GEMM_PACKED) {
-    p.b = at16(m, at16(m, c->b, em_imulc(m, p.n, deep)), em_imulc(m, c->deep.k0, width));
+    p.b = pairs_at(m, pairs_at(m, c->b, em_imulc(m, p.n, deep)), em_imulc(m, c->deep.k0, width));
   } else {
-    LLVMValueRef from = at16(m, at16(m, c->b, em_imulc(m, c->deep.k0, s->b_k)), em_imulc(m, p.n, s->b_n));
-    p.b = at16(m, c->bcopy, em_imulc(m, number, 2 * TILE_COLS * g->kc));
+    LLVMValueRef from =
+        pairs_at(m, pairs_at(m, c->b, em_imulc(m, c->deep.k0, s->b_k)), em_imulc(m, p.n, s->b_n));
+    p.b = pairs_at(m, c->bcopy, em_imulc(m, number, 2 * TILE_COLS * g->kc));
     over_steps(z, &c->deep, move_b, &(Move){.from = from, .to = p.b, .cols = cols});
   }
   int64_t most = div_up(min64(g->rows, s->m), TILE_ROWS),
@@ -298,7 +297,7 @@ static void panels(Gemm *z, const Chunk *c) {
 static void copy_rows(Gemm *z, const Chunk *c) {
   EmitModule *m = z->m;
   const GemmSpec *s = z->s;
-  LLVMValueRef a = at16(m, c->a, em_imulc(m, c->deep.k0, s->a_k)), row = em_i64(m, 0);
+  LLVMValueRef a = pairs_at(m, c->a, em_imulc(m, c->deep.k0, s->a_k)), row = em_i64(m, 0);
   TileLoop l;
   EmitIf f;
   bool all = z->g.a == GEMM_COPY;
@@ -310,9 +309,10 @@ static void copy_rows(Gemm *z, const Chunk *c) {
     em_if(m, &f, LLVMBuildICmp(m->b, LLVMIntSLT, row, c->tiles, ""));
   }
   LLVMValueRef first = em_imulc(m, row, TILE_ROWS);
-  Move x = {
-      .from = at16(m, a, em_imulc(m, first, s->a_m)), .rows = em_isub(m, c->mrows, first), .to = c->acopy};
-  if (all) x.to = at16(m, c->acopy, em_imulc(m, row, TILE_ROWS * z->g.kc));
+  Move x = {.from = pairs_at(m, a, em_imulc(m, first, s->a_m)),
+            .rows = em_isub(m, c->mrows, first),
+            .to = c->acopy};
+  if (all) x.to = pairs_at(m, c->acopy, em_imulc(m, row, TILE_ROWS * z->g.kc));
   over_steps(z, &c->deep, move_a, &x);
   if (all) tile_end(m, &l, NULL, 0);
   else em_endif(m, &f);
@@ -333,8 +333,8 @@ void gemm_emit_tiles(Gemm *z, Matrix *x, LLVMValueRef a, LLVMValueRef b, LLVMVal
   Chunk k = {.x = x, .a = a, .b = b, .c = c, .n0 = n0, .mrows = mrows, .sums = m->scratch};
   k.tiles = em_idivc(m, em_iaddc(m, mrows, TILE_ROWS - 1), TILE_ROWS);
   k.acopy = em_gep(m, m->f32, k.sums, em_i64(m, g->c_block));
-  k.bcopy = at16(m, k.acopy, em_i64(m, g->a_block));
-  k.out = at16(m, k.bcopy, em_i64(m, g->b_block));
+  k.bcopy = pairs_at(m, k.acopy, em_i64(m, g->a_block));
+  k.out = pairs_at(m, k.bcopy, em_i64(m, g->b_block));
   TileLoop l;
   k.block = tile_loop(m, &l, em_i64(m, g->nk), 1);
   k.deep = deep_of(z, k.block);
@@ -349,8 +349,8 @@ static void pack_panel(Gemm *z, LLVMValueRef b, LLVMValueRef tmp, LLVMValueRef n
   int64_t deep = div_up(z->s->k, TILE_DEEP) * TILE_DEEP;
   Deep d = {.k0 = em_i64(m, 0), .whole = em_i64(m, z->s->k / TILE_DEEP), .rest = z->s->k % TILE_DEEP};
   over_steps(z, &d, move_b,
-             &(Move){.from = at16(m, b, em_imulc(m, n, z->s->b_n)),
-                     .to = at16(m, tmp, em_imulc(m, n, deep)),
+             &(Move){.from = pairs_at(m, b, em_imulc(m, n, z->s->b_n)),
+                     .to = pairs_at(m, tmp, em_imulc(m, n, deep)),
                      .cols = cols});
 }
 
