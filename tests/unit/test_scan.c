@@ -286,6 +286,23 @@ START_TEST(what_is_no_loop) {
 }
 END_TEST
 
+/* The graph of this text, run in n ways, against the interpreter. */
+static void text_agrees(const char *text, const JitRun *how, int n, double tolerance, const char *what) {
+  arena = arena_new();
+  Source src = {"g.ir", text, strlen(text)};
+  Graph *g;
+  ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
+  g = passes(g);
+  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
+           *b = NEWN(arena, Tensor64, g->outputs.n);
+  graph_interp(g, in, a, arena, false);
+  for (int i = 0; i < n; i++) {
+    jit_run(arena, g, &how[i], in, b);
+    agree(a, b, g->outputs.n, tolerance, what, 0);
+  }
+  arena_free(arena);
+}
+
 /* A state's new value needs a gradient that leaves the loop by one carry, and another state's the value that enters it by
    another: neither can be overwritten in place before the other is read. */
 START_TEST(states_around_a_loop) {
@@ -298,19 +315,8 @@ START_TEST(states_around_a_loop) {
       "  %8: f32[6] = scan_next %6, %7\n  %9: f32[6] = scan_next %7, %0\n  %10: f32[6] = fill {value=4096}\n"
       "  %11: f32[6] = add %10, %8\n  %12: f32[6] = tanh %11\n  %13: f32[] = reduce_sum %12 {axes=[0]}\n"
       "  %14: f32[6] = grad %13, %0\n  update \"s1\" %11\n  update \"s2\" %4\n  return \"g0\" %14\n}\n";
-  arena = arena_new();
-  Source src = {"states.ir", text, strlen(text)};
-  Graph *g;
-  ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
-  g = passes(g);
-  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
-           *b = NEWN(arena, Tensor64, g->outputs.n);
-  graph_interp(g, in, a, arena, false);
-  for (int threads = 1; threads < 3; threads++) {
-    jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = threads}, in, b);
-    agree(a, b, g->outputs.n, 1e-5, "compiled", 0);
-  }
-  arena_free(arena);
+  static const JitRun how[] = {{.cpu = "x86-64-v3", .threads = 1}, {.cpu = "x86-64-v3", .threads = 2}};
+  text_agrees(text, how, 2, 1e-5, "compiled");
 }
 END_TEST
 
@@ -330,17 +336,7 @@ START_TEST(rounded_values_leave_a_loop) {
       "  %8: f32[64,64] = scan_next %4, %5\n  %9: f32[4,64,64] = scan_out %6 {loop=[1], steps=[4]}\n"
       "  %10: f32[4,64,64] = scan_out %7 {loop=[1], steps=[4]}\n  return \"a\" %8\n  return \"b\" %9\n"
       "  return \"c\" %10\n}\n";
-  arena = arena_new();
-  Source src = {"rounded.ir", text, strlen(text)};
-  Graph *g;
-  ck_assert_int_eq(graph_read(arena, &src, diags_new(arena), &g, 1), 1);
-  g = passes(g);
-  Tensor64 *in = inputs(g, 1), *a = NEWN(arena, Tensor64, g->outputs.n),
-           *b = NEWN(arena, Tensor64, g->outputs.n);
-  graph_interp(g, in, a, arena, false);
-  jit_run(arena, g, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .bf16 = true}, in, b);
-  agree(a, b, g->outputs.n, 2e-2, "in bf16", 0);
-  arena_free(arena);
+  text_agrees(text, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .bf16 = true}, 1, 2e-2, "in bf16");
 }
 END_TEST
 
