@@ -183,7 +183,6 @@ Imm imm_parse(const char *s, char **end) {
   errno = 0;
   bool below = *s == '-';
   unsigned long long size = strtoull(p, end, 10);
-  if (below) errno |= size > (unsigned long long)INT64_MAX + 1;
   bool exact = n && !errno && !strchr(".eExXpP", after ? after : ' ') && !(size == 0 && below);
   return !exact ? (Imm)strtod(s, end) : below ? -(Imm)size : (Imm)size;
 }

@@ -68,7 +68,7 @@ Imm int_imm(DType t, int64_t x); /* the value that x stands for in t */
 /* Elements in memory. */
 double element_cell(DType t, const void *p, int64_t i);
 void element_put(DType t, void *p, int64_t i, double cell);
-/* As strtod; a whole number without point or exponent that fits an i64 or a u64 is exact. */
+/* As strtod; a whole number without point or exponent, of 64 bits beside its sign, is exact. */
 Imm imm_parse(const char *s, char **end);
 int64_t shape_count(const Shape *s); /* product of dims; 1 for a scalar */
 /* Bytes a tensor takes in an arena, where every one begins at a multiple of TENSOR_ALIGN. */
