@@ -72,7 +72,8 @@ uint16_t f16_bits(double x) {
   double a = fabs(x);
   if (a >= 65520) return (uint16_t)(sign | 0x7c00);
   int e = a >= 0x1p-14 ? ilogb(a) : -14;
-  double m = nearbyint(ldexp(a, 10 - e)); /* of 11 bits; a denormal has fewer, and a carry moves on to the exponent */
+  double m = nearbyint(
+      ldexp(a, 10 - e)); /* of 11 bits; a denormal has fewer, and a carry moves on to the exponent */
   return (uint16_t)(sign | (unsigned)((e + 14) * 1024 + (int)m));
 }
 
@@ -91,7 +92,10 @@ float f16_value(uint16_t h) {
 double f16_round(double x) { return isnan(x) ? x : (double)f16_value(f16_bits(x)); }
 
 double dtype_round(DType t, double x, bool rounds) {
-  return t == DT_F32 ? (rounds ? f32_round(x) : x) : t == DT_BF16 ? bf16_round(x) : t == DT_F16 ? f16_round(x) : x;
+  return t == DT_F32    ? (rounds ? f32_round(x) : x)
+         : t == DT_BF16 ? bf16_round(x)
+         : t == DT_F16  ? f16_round(x)
+                        : x;
 }
 
 static bool cell_is_bits(DType t) { return rows[t].size == 8 && dtype_is_int(t); }
@@ -114,7 +118,9 @@ int64_t cell_int(DType t, double cell) {
 }
 
 double cell_value(DType t, double cell) {
-  return !cell_is_bits(t) ? cell : t == DT_U64 ? (double)(uint64_t)cell_int(t, cell) : (double)cell_int(t, cell);
+  return !cell_is_bits(t) ? cell
+         : t == DT_U64    ? (double)(uint64_t)cell_int(t, cell)
+                          : (double)cell_int(t, cell);
 }
 
 bool cell_less(DType t, double a, double b) {

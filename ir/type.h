@@ -37,9 +37,9 @@ const char *dtype_name(DType t);    /* "f32"; "bool" is stored as one byte 0/1 *
 DType dtype_parse(const char *s);   /* DT_NONE when unknown */
 int64_t dtype_size(DType t);        /* bytes */
 bool dtype_is_float(DType t);
-bool dtype_is_int(DType t);      /* with and without a sign */
-bool dtype_is_unsigned(DType t); /* integers */
-bool dtype_is_narrow(DType t);   /* bf16, f16: stored in 16 bits, computed with as f32 */
+bool dtype_is_int(DType t);          /* with and without a sign */
+bool dtype_is_unsigned(DType t);     /* integers */
+bool dtype_is_narrow(DType t);       /* bf16, f16: stored in 16 bits, computed with as f32 */
 bool dtype_widens(DType a, DType b); /* every value of a is one of b, and b another type */
 Imm dtype_least(DType t);            /* of an integer type */
 Imm dtype_most(DType t);
@@ -59,11 +59,13 @@ double dtype_round(DType t, double x, bool rounds);
    an i64 or u64 as its own bits. */
 double int_cell(DType t, int64_t x); /* of an integer type; x wraps around */
 int64_t cell_int(DType t, double cell);
-double cell_value(DType t, double cell); /* the nearest double */
-bool cell_less(DType t, double a, double b);               /* of an integer type */
-int64_t cell_index(DType t, double cell, int64_t extent); /* of an integer type; outside of 0..extent - 1 clamps */
+double cell_value(DType t, double cell);     /* the nearest double */
+bool cell_less(DType t, double a, double b); /* of an integer type */
+int64_t cell_index(DType t, double cell,
+                   int64_t extent); /* of an integer type; outside of 0..extent - 1 clamps */
 double imm_cell(DType t, Imm v);
-int64_t imm_int(DType t, Imm v); /* the bits of an integer that fits t (a bool: 0 or 1), sign or zeros above */
+int64_t imm_int(DType t,
+                Imm v); /* the bits of an integer that fits t (a bool: 0 or 1), sign or zeros above */
 Imm int_imm(DType t, int64_t x); /* the value that x stands for in t */
 /* Elements in memory. */
 double element_cell(DType t, const void *p, int64_t i);

@@ -264,10 +264,10 @@ static void emit_state(Aot *a, const PlanTensor *t, LLVMValueRef arena, LLVMValu
   case INIT_FILL: {
     if (t->init_a == 0) return;
     LLVMTypeRef e = em_type(m, t->dt);
-    LLVMValueRef x = t->dt == DT_BF16       ? em_bits(e, bf16_bits((float)t->init_a))
-                     : t->dt == DT_F16      ? em_bits(e, f16_bits(t->init_a))
+    LLVMValueRef x = t->dt == DT_BF16        ? em_bits(e, bf16_bits((float)t->init_a))
+                     : t->dt == DT_F16       ? em_bits(e, f16_bits(t->init_a))
                      : dtype_is_float(t->dt) ? em_const(e, t->init_a)
-                                            : em_bits(e, (uint64_t)imm_int(t->dt, t->init_a));
+                                             : em_bits(e, (uint64_t)imm_int(t->dt, t->init_a));
     EmitLoop l;
     LLVMValueRef i = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, n), 1);
     em_store(m, x, em_gep(m, e, p, i), (unsigned)dtype_size(t->dt));

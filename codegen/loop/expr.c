@@ -153,7 +153,8 @@ static LLVMValueRef fill_block(LoopCtx *c, DType dt, Imm fill) {
   LLVMValueRef init = em_splat(m, fill_value(m, dt, fill), c->width);
   char name[64]; /* a library has all kernels in one module, so vectors of several lengths */
   const char *type = dtype_name(dt);
-  if (dtype_is_int(dt)) snprintf(name, sizeof name, "fill.%s.%d.%lld", type, c->width, (long long)imm_int(dt, fill));
+  if (dtype_is_int(dt))
+    snprintf(name, sizeof name, "fill.%s.%d.%lld", type, c->width, (long long)imm_int(dt, fill));
   else snprintf(name, sizeof name, "fill.%s.%d.%a", type, c->width, (double)fill);
   LLVMValueRef g = LLVMGetNamedGlobal(m->mod, name);
   if (g) return g;

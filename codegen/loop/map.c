@@ -65,7 +65,8 @@ static bool is_number(LLVMValueRef x) {
    constant first, and otherwise restore the first operand's NaN. */
 static LLVMValueRef extreme(EmitModule *m, DType dt, LLVMValueRef *x, bool max) {
   if (!dtype_is_float(dt)) {
-    const char *name = dtype_is_unsigned(dt) ? (max ? "llvm.umax" : "llvm.umin") : (max ? "llvm.smax" : "llvm.smin");
+    const char *name =
+        dtype_is_unsigned(dt) ? (max ? "llvm.umax" : "llvm.umin") : (max ? "llvm.smax" : "llvm.smin");
     return em_binary(m, name, x[0], x[1]);
   }
   LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;

@@ -276,8 +276,8 @@ static int64_t unsigned_leaf(OpId op, uint64_t a, uint64_t b) {
 static int64_t int_leaf(OpId op, DType dt, int64_t a, int64_t b) {
   uint64_t x = (uint64_t)a, y = (uint64_t)b;
   bool inside = b >= 0 && b < 8 * dtype_size(dt);
-  bool ordered = op == OP_abs || op == OP_min || op == OP_max || op == OP_lt || op == OP_le || op == OP_idiv ||
-                 op == OP_irem || op == OP_shift_right;
+  bool ordered = op == OP_abs || op == OP_min || op == OP_max || op == OP_lt || op == OP_le ||
+                 op == OP_idiv || op == OP_irem || op == OP_shift_right;
   if (dt == DT_U64 && ordered) return unsigned_leaf(op, x, y);
   switch (op) {
   case OP_neg: return wrapped(0 - x);

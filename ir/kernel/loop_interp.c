@@ -17,9 +17,7 @@ typedef struct {
   bool rounds, moves;
 } Run;
 
-static double rounded(const Run *r, DType dt, double x) {
-  return dtype_round(dt, x, r->rounds);
-}
+static double rounded(const Run *r, DType dt, double x) { return dtype_round(dt, x, r->rounds); }
 
 static int64_t affine_at(const Run *r, const Affine *e) {
   int64_t v = e->c;
@@ -129,8 +127,7 @@ static void accumulate(Sum *s, OpId op, DType dt, double x, int64_t at) {
   } else if (op == OP_reduce_min) {
     s->v = op_eval_cells(OP_min, dt, dt, (double[]){s->v, x}, false);
   } else { /* max, argmax */
-    bool later =
-        dtype_is_int(dt) ? cell_less(dt, s->v, x) : x > s->v || (isnan(x) && !isnan(s->v));
+    bool later = dtype_is_int(dt) ? cell_less(dt, s->v, x) : x > s->v || (isnan(x) && !isnan(s->v));
     if (later) s->v = x, s->at = at;
   }
 }
