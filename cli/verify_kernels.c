@@ -62,7 +62,6 @@ static double distance(double x, double y) {
 }
 
 static double *values(Walk *w, DType dt, const double *cell, int64_t n) {
-  if (dt != DT_I64) return (double *)cell;
   double *v = NEWN(w->a, double, n + 1);
   for (int64_t i = 0; i < n; i++) v[i] = cell_value(dt, cell[i]);
   return v;
@@ -99,7 +98,7 @@ static Status judge(Walk *w, int at, int b, Wanted cells) {
   int64_t n = shape_count(&x->shape), worst = 0;
   double *got = values(w, x->dt, snapshot(w, b, false), n), most = 0;
   Wanted want = in_type(w, x, cells);
-  Spread s = spread_of(&want, n, x->dt == DT_BF16 || kernel_rounds_bf16(k));
+  Spread s = spread_of(&want, n, dtype_is_narrow(x->dt) || kernel_rounds_bf16(k));
   for (int64_t i = 0; i < n; i++) {
     double d = fmin(distance(got[i], want.exact[i]), distance(got[i], want.rounded[i]));
     if (d > most) most = d, worst = i;
@@ -129,8 +128,8 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   char *good = arena_alloc(w->a, (size_t)x->bytes);
   double worst = v->worst;
   Wanted of = in_type(w, x, want);
-  Spread spread =
-      spread_of(&of, shape_count(&x->shape), x->dt == DT_BF16 || kernel_rounds_bf16(&w->p->kernel.v[k]));
+  Spread spread = spread_of(&of, shape_count(&x->shape),
+                            dtype_is_narrow(x->dt) || kernel_rounds_bf16(&w->p->kernel.v[k]));
   /* a result that is nothing but rounding shows only what is larger */
   double by = spread.moved >= spread.scale / 2000 ? fmax(spread.scale, 1) : spread.scale / 20;
   Diags *heard = v->c->diags, *quiet = diags_new(w->a);
