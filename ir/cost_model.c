@@ -30,6 +30,8 @@ const CostModel cost_xeon = {
     .gemm_b_transpose = 5,
     .gemm_a_near = 0.3,
     .gemm_a_copy = 1.5,
+    .gemm_far = 16,
+    .gemm_far_bytes = 32 << 20,
     .gemm_idle = 0.3,
 
     /* gemm_bench --bf16 yes. */

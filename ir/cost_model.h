@@ -32,6 +32,8 @@ typedef struct CostModel {
   int64_t gemm_pack_work;    /* elements a chunk of the pack step */
   double gemm_b_near, gemm_b_copy, gemm_b_transpose; /* cycles a vector of B: in place, copied, transposed */
   double gemm_a_near, gemm_a_copy;                   /* cycles a vector of A */
+  double gemm_far;                                   /* cycles more where it comes from memory, */
+  int64_t gemm_far_bytes;                            /* as operands beyond this size do */
   double gemm_idle; /* loss where there are no chunks at all; a share of it where there are too few */
 
   /* ---- products on tiles of bf16 (ir/kernel/gemm_tiles.c) ---- */

@@ -94,6 +94,8 @@ static void cut(const GemmSpec *s, const Target *t, GemmGeom *g, int64_t wanted)
   int64_t unit = unit_of(g), units = div_up(s->n, unit), most = t->l2 / 2 / (g->kc * element(s));
   const CostModel *c = t->cost;
   double best = 1e300, lanes = g->lanes, k = (double)s->k;
+  double far_a = s->m * s->k * element(s) > c->gemm_far_bytes ? c->gemm_far : 0;
+  double far_b = s->n * s->k * element(s) > c->gemm_far_bytes ? c->gemm_far : 0;
   for (int64_t gm = 1; gm <= s->m; gm++) {
     int64_t rows = div_up(s->m, gm), nrow = div_up(s->m, rows);
     if (rows > most && rows > 8 * g->mr) continue;
@@ -105,10 +107,10 @@ static void cut(const GemmSpec *s, const Target *t, GemmGeom *g, int64_t wanted)
       if (g->kind == GEMM_DOT) cycles = (double)rows * vec * k;
       else cycles = block_cycles(t->cost, rows, (int64_t)(vec + 0.999), g->mr, g->nv) * k;
       cycles += vec * k *
-                (b != GEMM_COPY ? c->gemm_b_near
-                 : b_rows(s)    ? c->gemm_b_copy
-                                : c->gemm_b_transpose);
-      cycles += (double)rows * k / lanes * (g->a == GEMM_COPY ? c->gemm_a_copy : c->gemm_a_near);
+                (far_b + (b != GEMM_COPY ? c->gemm_b_near
+                          : b_rows(s)    ? c->gemm_b_copy
+                                         : c->gemm_b_transpose));
+      cycles += (double)rows * k / lanes * (far_a + (g->a == GEMM_COPY ? c->gemm_a_copy : c->gemm_a_near));
       double cost = cycles * (double)chunks;
       if (chunks < wanted) cost *= 1 + c->gemm_idle * (double)(wanted - chunks) / (double)wanted;
       if (cost < best) best = cost, g->rows = rows, g->nrow = nrow, g->cols = cols * unit, g->ncol = ncol;
