@@ -8,7 +8,7 @@
 
 enum {
   MOST_BATCH = 250,
-  BATCH_FLOATS = 1 << 24, /* of a batch of pictures: 64 MiB */
+  BATCH_FLOATS = 1 << 22, /* of a batch of pictures: 16 MiB */
   PIECE_FLOATS = 1 << 22, /* of the embeddings of a piece of a stream, for each of the models: 16 MiB */
   MOST_HELD = 1500        /* sequences held for maps and the export where views are drawn anew */
 };

@@ -84,24 +84,21 @@ static void describe_log(Eval *e, bool untrained) {
 
 static Status open_entries(Eval *e) {
   const Shape *i = &e->image;
-  int64_t most = (4 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
+  int64_t most = (1 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
   KnownShape known[] = {{"x", DT_F32, {4, {batch, i->dim[0], i->dim[1], i->dim[2]}}},
                         {"action", DT_F32, {2, {batch, e->ntold}}}};
   Status s = entry_open(e, "encode", known, 1, true, &e->encode);
   if (s) return s;
   e->dim = e->encode.width;
   e->nembed = e->ntold;
-  if (e->ntold && entry_offered(e, "embed")) {
+  static const char *const embedding[] = {"aggregate", "path", "retrieval", "attention", "maps"};
+  bool embeds = e->opt->export_to; /* weights from elsewhere may not have those of entries that nobody asks for */
+  for (size_t k = 0; k < sizeof embedding / sizeof *embedding; k++) embeds = embeds || protocols_asked(e, embedding[k]);
+  if (embeds && e->ntold && entry_offered(e, "embed")) {
     if ((s = entry_open(e, "embed", known + 1, 1, false, &e->embed))) return s;
     e->nembed = e->embed.width;
   }
-  if (!e->ntold || !entry_offered(e, "target") || !entry_offered(e, "predict")) return ST_OK;
-  if (!protocols_asked(e, "retrieval")) return ST_OK; /* weights from elsewhere may not have these */
-  if ((s = entry_open(e, "target", known, 1, true, &e->target))) return s;
-  if ((s = entry_open(e, "predict", known, 2, true, &e->predict))) return s;
-  if (e->predict.width == e->target.width) return ST_OK;
-  return eval_fail(e, ST_MODEL, "entry predict returns %lld numbers a sample, but target %lld",
-                  (long long)e->predict.width, (long long)e->target.width);
+  return ST_OK;
 }
 
 /* The settings of training come first, so that the caller's own win. */
@@ -124,6 +121,26 @@ static Status restore_settings(Eval *e) {
   return ST_OK;
 }
 
+/* Weights from elsewhere: one that is not finite would make every figure nonsense. */
+static Status check_finite(Eval *e) {
+  enum { BLOCK = 4096 };
+  double x[BLOCK];
+  for (int i = 0; i < st_count(e->states); i++) {
+    const StTensor *t = st_tensor(e->states, i);
+    int64_t n = shape_count(&t->shape);
+    if (!dtype_is_float(t->dt)) continue;
+    for (int64_t at = 0; at < n; at += BLOCK) {
+      int64_t m = n - at < BLOCK ? n - at : BLOCK;
+      tensors_to_f64(x, t->dt, (const char *)t->data + at * dtype_size(t->dt), m);
+      for (int64_t k = 0; k < m; k++)
+        if (!isfinite(x[k]))
+          return eval_fail(e, ST_FILE, "%s: tensor %s holds %s at element %lld", st_path(e->states), t->name,
+                           isnan(x[k]) ? "nan" : "an infinity", (long long)(at + k));
+    }
+  }
+  return ST_OK;
+}
+
 static Status open_states(Eval *e) {
   const EvalOptions *o = e->opt;
   if (o->params) {
@@ -136,7 +153,7 @@ static Status open_states(Eval *e) {
     e->to = e->folder;
   }
   if (!o->keep) e->to = NULL;
-  return e->states ? ST_OK : ST_FILE;
+  return !e->states ? ST_FILE : o->params ? check_finite(e) : ST_OK;
 }
 
 static Status open_model(Eval *e) {
