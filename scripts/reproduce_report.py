@@ -388,7 +388,6 @@ def data_section(results, cells, d, data, methods, job):
     text += [search_cost(job, d, methods), ""]
     text += table(results, d, methods) + [""] + sizes(results, d, methods) + [""]
     folder = job.docs / "results"
-    folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures(results, d, data, methods).items():
         (folder / f"{d}-{name}.svg").write_text(picture)
         text.append(f"![{data[d]['title']}: {name}](results/{d}-{name}.svg)")
@@ -401,6 +400,7 @@ def data_section(results, cells, d, data, methods, job):
 
 def write(cells, data, methods, job):
     results = Results(cells)
+    (job.docs / "results").mkdir(parents=True, exist_ok=True)
     rows = gates(results, cells)
     width = max(len(g[3]) for g, _, _ in rows)
     for g, value, met in rows:
