@@ -206,7 +206,6 @@ static Mpi *lane(Mpi *main) {
   m->comm = m->alarm = MPI_COMM_NULL;
   MPI_Comm_dup(MPI_COMM_WORLD, &m->comm);
   if (!main) MPI_Comm_dup(MPI_COMM_WORLD, &m->alarm);
-  MPI_Comm_set_errhandler(m->comm, MPI_ERRORS_RETURN);
   MPI_Comm_rank(m->comm, &m->r.rank);
   MPI_Comm_size(m->comm, &m->r.count);
   m->r.exchange = exchange;
@@ -226,6 +225,8 @@ static Ranks *open_ranks(void) {
   int level;
   expect_all();
   if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level)) return NULL;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN); /* copies of it do as it does */
+  MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);  /* MPICH: of requests */
   Mpi *m = lane(NULL);
   if (!m) return NULL;
   MPI_Comm local;

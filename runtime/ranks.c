@@ -7,40 +7,39 @@
 #include <math.h>
 #include <string.h>
 
-/* sum: of two, to begin with 0, which two zeros of either sign then come to. */
-#define MORE(T, BETTER)                                                                                      \
-  static void sum_##T(T *to, const T *x, const T *y, int64_t n) {                                            \
-    for (int64_t i = 0; i < n; i++) to[i] = (T)((T)(0 + x[i]) + y[i]);                                       \
+/* Of two; a sum begins with 0, which two zeros of either sign then come to. */
+#define MORE(NAME, T, BETTER)                                                                                \
+  static void sum_##NAME(void *to, const void *one, const void *other, int64_t n) {                          \
+    T *z = to;                                                                                               \
+    const T *y = one, *x = other;                                                                            \
+    for (int64_t i = 0; i < n; i++) z[i] = (T)((T)(0 + y[i]) + x[i]);                                        \
   }                                                                                                          \
-  static void add_##T(T *to, const T *x, int64_t n) {                                                        \
-    for (int64_t i = 0; i < n; i++) to[i] = (T)(to[i] + x[i]);                                               \
-  }                                                                                                          \
-  static void max_##T(T *to, const T *x, int64_t n) {                                                        \
-    for (int64_t i = 0; i < n; i++) to[i] = BETTER ? to[i] : x[i];                                           \
+  static void max_##NAME(void *to, const void *one, const void *other, int64_t n) {                          \
+    T *z = to;                                                                                               \
+    const T *y = one, *x = other;                                                                            \
+    for (int64_t i = 0; i < n; i++) z[i] = BETTER ? y[i] : x[i];                                             \
   }
-MORE(float, isnan(to[i]) || to[i] > x[i])
-MORE(double, isnan(to[i]) || to[i] > x[i])
-MORE(uint32_t, to[i] > x[i])
-MORE(uint64_t, (int64_t)to[i] > (int64_t)x[i])
+MORE(F32, float, isnan(y[i]) || y[i] > x[i])
+MORE(F64, double, isnan(y[i]) || y[i] > x[i])
+MORE(U8, uint8_t, y[i] > x[i])
+MORE(U16, uint16_t, y[i] > x[i])
+MORE(U32, uint32_t, y[i] > x[i])
+MORE(U64, uint64_t, y[i] > x[i])
+MORE(I8, uint8_t, (int8_t)y[i] > (int8_t)x[i]) /* signed sums are the unsigned ones */
+MORE(I16, uint16_t, (int16_t)y[i] > (int16_t)x[i])
+MORE(I32, uint32_t, (int32_t)y[i] > (int32_t)x[i])
+MORE(I64, uint64_t, (int64_t)y[i] > (int64_t)x[i])
 
-static void max_int32_t(int32_t *to, const int32_t *x, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] = to[i] > x[i] ? to[i] : x[i];
-}
+typedef void CombineFn(void *to, const void *one, const void *other, int64_t n);
+#define ROW(T) [DT_##T] = {sum_##T, max_##T}
+static CombineFn *const combine_fn[DT_COUNT][2] = {ROW(F32), ROW(F64), ROW(U8),  ROW(U16), ROW(U32),
+                                                   ROW(U64), ROW(I8),  ROW(I16), ROW(I32), ROW(I64)};
 
-/* to += x, or the larger of both; integers wrap. */
-static void combine(const CollectiveParam *p, void *to, const void *x, int64_t n) {
-  bool max = p->what == COLLECTIVE_MAX;
-  switch (p->dt) {
-  case DT_F32: (max ? max_float : add_float)(to, x, n); break;
-  case DT_F64: (max ? max_double : add_double)(to, x, n); break;
-  case DT_I64: (max ? max_uint64_t : add_uint64_t)(to, x, n); break;
-  case DT_U32: (max ? max_uint32_t : add_uint32_t)(to, x, n); break;
-  case DT_I32:
-    if (max) max_int32_t(to, x, n);
-    else add_uint32_t(to, x, n);
-    break;
-  default: bug("a sum of %s between ranks", dtype_name(p->dt));
-  }
+/* The sum of both, or the larger; integers wrap. */
+static void combine(const CollectiveParam *p, void *to, const void *one, const void *other, int64_t n) {
+  CombineFn *fn = combine_fn[p->dt][p->what == COLLECTIVE_MAX];
+  if (!fn) bug("a sum of %s between ranks", dtype_name(p->dt));
+  fn(to, one, other, n);
 }
 
 static bool adds(const CollectiveParam *p) {
@@ -50,22 +49,8 @@ static bool adds(const CollectiveParam *p) {
 /* Pieces [count][n] into one, in order; `to` may be the first. */
 static void combine_row(const CollectiveParam *p, void *to, const char *pieces, int64_t n, int count) {
   int64_t bytes = n * dtype_size(p->dt);
-  int done = 1;
-  if (count > 1 && adds(p)) {
-    const char *next = pieces + bytes;
-    switch (p->dt) {
-    case DT_F32: sum_float(to, (const void *)pieces, (const void *)next, n); break;
-    case DT_F64: sum_double(to, (const void *)pieces, (const void *)next, n); break;
-    case DT_I64: sum_uint64_t(to, (const void *)pieces, (const void *)next, n); break;
-    case DT_U32:
-    case DT_I32: sum_uint32_t(to, (const void *)pieces, (const void *)next, n); break;
-    default: bug("a sum of %s between ranks", dtype_name(p->dt));
-    }
-    done = 2;
-  } else if (to != pieces) {
-    memcpy(to, pieces, (size_t)bytes);
-  }
-  for (int k = done; k < count; k++) combine(p, to, pieces + k * bytes, n);
+  if (count == 1 && to != pieces) memcpy(to, pieces, (size_t)bytes);
+  for (int k = 1; k < count; k++) combine(p, to, k > 1 ? to : pieces, pieces + k * bytes, n);
 }
 
 /* ... level by level; pieces are lost. */
@@ -238,7 +223,7 @@ static void times(const CollectiveParam *p, char *out, int64_t n) {
       uint64_t one = 0, sum;
       memcpy(&one, at, size);
       sum = one;
-      for (int k = 1; k < t.size[l]; k++) combine(p, &sum, &one, 1);
+      for (int k = 1; k < t.size[l]; k++) combine(p, &sum, &sum, &one, 1);
       memcpy(at, &sum, size);
     }
 }
