@@ -318,6 +318,10 @@ jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value)
   if (!s) return JEPAC_USAGE;
   for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
     if (!strcmp(name, names[i])) {
+      if (value < 0 && i > 0) {
+        report(s, "%s is no number below 0", name);
+        return JEPAC_USAGE;
+      }
       tensors_set_number(s->k.session, name, value);
       return JEPAC_OK;
     }

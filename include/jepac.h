@@ -137,7 +137,7 @@ JEPAC_API int jepac_find(const jepac_session *s, const char *name, jepac_tensor 
    there is no such input or the address is not aligned. */
 JEPAC_API jepac_status jepac_bind(jepac_session *s, const char *name, void *data);
 /* Sets a run-time number: seed, step, steps_per_epoch or total_steps, which a program need not read.
-   JEPAC_USAGE for any other name. */
+   JEPAC_USAGE for any other name, and for a number below 0 but of seed. */
 JEPAC_API jepac_status jepac_set_number(jepac_session *s, const char *name, int64_t value);
 
 /* Initial values for all states. */

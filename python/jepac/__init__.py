@@ -55,7 +55,14 @@ def _words(set):
     return list(set)
 
 
-class Model:
+class _Owner:
+    """What owns memory of the library: neither copied nor pickled."""
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError(f"a {type(self).__name__} is not copied: compile another, and see state_dict and copy_states")
+
+
+class Model(_Owner):
     """A model file with its settings; made by load and loads."""
 
     def __init__(self, path, text, set, models, cache, threads, max_memory, precision):
@@ -101,10 +108,12 @@ class _Memory:
 def _array(x, name, dtype):
     """x as an array, without a copy where it has memory of its own: NumPy's, or anything with DLPack."""
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
+        if hasattr(x, "detach"):  # torch's: DLPack knows neither its gradient nor a sign still to be applied
+            x = x.detach().resolve_neg()
         try:
-            x = np.from_dlpack(x.detach() if hasattr(x, "detach") else x)
+            x = np.from_dlpack(x)
         except (TypeError, BufferError, RuntimeError):
-            x = np.asarray(x)  # a type or a device that DLPack cannot give to NumPy
+            x = np.asarray(x.float() if str(getattr(x, "dtype", "")) == "torch.bfloat16" else x)
     x = np.asarray(x)
     if x.dtype == object:
         raise TypeError(f"{name} is no array of numbers")
@@ -113,9 +122,10 @@ def _array(x, name, dtype):
     return x
 
 
-class Session:
-    """A compiled entry with its memory. Calling it with one array for each input runs it once and returns its results
-    by name; session[NAME] is the memory itself of any tensor. A session belongs to one thread at a time."""
+class Session(_Owner):
+    """A compiled entry with its memory; its states have their initial values of seed 0. Calling it with one array for each
+    input runs it once and returns its results by name; session[NAME] is the memory itself of any tensor. A session belongs
+    to one thread at a time."""
 
     def __init__(self, model, entry, flags):
         self._ptr = None
@@ -133,6 +143,7 @@ class Session:
             view = np.asarray(_Memory(self, t, shape, dtype)).view(dtype)
             self._kinds[t.kind][t.name.decode()] = view
         self._tensors = {name: view for kind in self._kinds.values() for name, view in kind.items()}
+        self.init()
 
     def __del__(self):
         if getattr(self, "_ptr", None):
@@ -175,8 +186,8 @@ class Session:
 
     def __call__(self, *args, copy=True, **inputs):
         """Runs once: inputs by position or by name, NumPy arrays or anything with DLPack. An array of the right type that is
-        contiguous and aligned to 64 bytes is read where it lies, others are copied; an input not given keeps its last values.
-        Results are new arrays, with copy=False the session's memory, overwritten by the next call. Where a scalar result is not
+        contiguous and aligned to 64 bytes is read where it lies, others are copied. Every input is given at each call: session[NAME]
+        stands for what was written there. Results are new arrays, with copy=False the session's memory, overwritten by the next call. Where a scalar result is not
         finite no state changes, and Error says which."""
         names = self.inputs
         if len(args) > len(names):
@@ -193,6 +204,9 @@ class Session:
         try:
             for name, x in given.items():
                 self._set(name, x)
+            missing = [name for name in names if name not in given]
+            if missing:
+                raise TypeError(f"not given: {', '.join(missing)}")
             self._check(_lib.jepac_run(self._ptr))
             return {name: x.copy() if copy else x for name, x in self._kinds[_c.RESULT].items()}
         finally:
@@ -207,7 +221,9 @@ class Session:
         self._check(_lib.jepac_set_number(self._ptr, name.encode(), value))
 
     def load(self, path):
-        """States from a .safetensors file; every parameter and buffer must be there."""
+        """States from a .safetensors file, or a run's folder; every parameter and buffer must be there."""
+        if os.path.isdir(path):
+            path = os.path.join(path, "checkpoint.safetensors")
         self._check(_lib.jepac_load(self._ptr, os.fsencode(path)))
 
     def save(self, path):

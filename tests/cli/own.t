@@ -35,6 +35,8 @@ $ onarrays x=O:30x4 label=i8:30
 $ onarrays x=f4:30x4 label=f4:30:nan
   jepac: error: made.npz: label nan of sample 0 in 'label' is no whole number
   exit 3
+$ mkarrays made.npz x=f4:30x4 label=u1:30; python3 -c 'd = bytearray(open("made.npz", "rb").read()); d[300] ^= 64; open("made.npz", "wb").write(d)'; jepac train own.jepa -q --data made.npz --out runs/flip 2>&1 | sed 's/CRC:.*/CRC/'
+  jepac: error: made.npz: cannot read its member label.npy: ZIP bad CRC
 $ onarrays x=f4:30x4 label=f4:30:0.5
   jepac: error: made.npz: label 0.5 of sample 0 in 'label' is no whole number
   exit 3

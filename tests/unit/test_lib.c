@@ -284,6 +284,7 @@ START_TEST(errors_are_text) {
   jepac_session *s = jepac_compile(m, "forward", 0);
   ck_assert_int_eq(jepac_set_number(s, "total_steps", 3), JEPAC_OK);
   ck_assert_int_eq(jepac_set_number(s, "sed", 3), JEPAC_USAGE);
+  ck_assert_int_eq(jepac_set_number(s, "step", -1), JEPAC_USAGE);
   ck_assert(strstr(jepac_message(m), "no run-time number sed"));
   jepac_session_free(s);
   jepac_model_free(m);
