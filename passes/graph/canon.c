@@ -48,13 +48,15 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
   Graph *out = pass_begin(a, in, &map);
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = g_node(in, v);
-    if (n->dt == DT_BF16 && (n->op == OP_scatter_add || n->op == OP_conv2d_dw)) {
+    bool scatters = op_table[n->op].kind == KIND_SCATTER;
+    if (n->dt == DT_BF16 && (scatters || n->op == OP_conv2d_dw)) {
       out->loc = n->loc;
       out->role = n->role;
-      Val x[2] = {map[n->in[0]], map[n->in[1]]};
-      if (n->op == OP_scatter_add) x[1] = g_cast(out, x[1], DT_F32);
+      Val x[3];
+      for (int i = 0; i < n->nin; i++)
+        x[i] = scatters && i ? g_cast(out, map[n->in[i]], DT_F32) : map[n->in[i]];
       const Shape *to = op_table[n->op].type == TY_EXPLICIT ? &n->shape : NULL;
-      map[v] = g_cast(out, g_add(out, n->op, x, 2, n->attr, 0, DT_F32, to), DT_BF16);
+      map[v] = g_cast(out, g_add(out, n->op, x, n->nin, n->attr, 0, DT_F32, to), DT_BF16);
       continue;
     }
     if (n->op != OP_dot_general) {
