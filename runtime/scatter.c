@@ -52,13 +52,16 @@ UNIT(min_i64, int64_t, x < y ? x : y)
 UNIT(max_i64, int64_t, x < y ? y : x)
 UNIT(min_u32, uint32_t, x < y ? x : y)
 UNIT(max_u32, uint32_t, x < y ? y : x)
+UNIT(min_u64, uint64_t, x < y ? x : y)
+UNIT(max_u64, uint64_t, x < y ? y : x)
 
 static ScatterUnit *const units[DT_COUNT][SCATTER_JOINS] = {
     [DT_F32] = {add_f32, set_32, mul_f32, min_f32, max_f32},
     [DT_F64] = {add_f64, set_64, mul_f64, min_f64, max_f64},
     [DT_I32] = {add_32, set_32, mul_32, min_i32, max_i32},
     [DT_I64] = {add_64, set_64, mul_64, min_i64, max_i64},
-    [DT_U32] = {add_32, set_32, mul_32, min_u32, max_u32}};
+    [DT_U32] = {add_32, set_32, mul_32, min_u32, max_u32},
+    [DT_U64] = {add_64, set_64, mul_64, min_u64, max_u64}};
 
 void step_scatter(void *const *ptr, int64_t chunk, void *scratch, const void *param) {
   (void)scratch;

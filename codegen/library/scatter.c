@@ -19,7 +19,7 @@ static LLVMValueRef extreme(EmitModule *m, const ScatterSpec *s, LLVMValueRef x,
   if (dtype_is_float(s->dt))
     stays = LLVMBuildOr(m->b, LLVMBuildFCmp(m->b, LLVMRealUNO, x, x, ""),
                         LLVMBuildFCmp(m->b, LLVMRealOLT, a, b, ""), "");
-  else stays = LLVMBuildICmp(m->b, s->dt == DT_U32 ? LLVMIntULT : LLVMIntSLT, a, b, "");
+  else stays = LLVMBuildICmp(m->b, dtype_is_unsigned(s->dt) ? LLVMIntULT : LLVMIntSLT, a, b, "");
   return LLVMBuildSelect(m->b, stays, x, y, "");
 }
 

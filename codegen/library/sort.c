@@ -26,7 +26,7 @@ static LLVMValueRef key_of(const Sorting *z, LLVMValueRef x) {
     LLVMValueRef minus = LLVMBuildICmp(m->b, LLVMIntSLT, k, none, "");
     k = LLVMBuildSelect(m->b, minus, LLVMBuildNot(m->b, k, ""), LLVMBuildOr(m->b, k, top, ""), "");
     k = LLVMBuildSelect(m->b, nan, LLVMConstAllOnes(z->key), k, "");
-  } else if (dt == DT_U32) {
+  } else if (dtype_is_unsigned(dt)) {
     k = x;
   } else {
     k = LLVMBuildXor(m->b, x, top, "");

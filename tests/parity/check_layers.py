@@ -67,6 +67,21 @@ for mode in ("reflect", "replicate", "circular"):
 layer("turned1", "ConvTranspose1d(4, 6, 3, stride = 2, pad = 1, output_pad = 1, groups = 2)", nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), 2, 4, 7)
 layer("turned3", "ConvTranspose3d(4, 6, 3, stride = 2, pad = 1, output_pad = 1, groups = 2)",
       nn.ConvTranspose3d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), 2, 4, 3, 4, 5)
+for kind, new in (("LSTM", nn.LSTM), ("GRU", nn.GRU)):
+    for layers, bias, first, both in ((1, True, False, False), (2, True, True, False), (3, False, False, True), (2, True, False, True), (1, True, True, True)):
+        words = {"layers": layers, "bias": bias, "batch_first": first, "bidirectional": both}
+        net = new(5, 4, layers, bias=bias, batch_first=first, bidirectional=both)
+        text = ", ".join(f"{k} = {str(v).lower()}" for k, v in words.items())
+        for p in net.parameters():
+            p.data.add_(torch.randn_like(p) * 0.2)
+        begin = torch.randn(layers * (1 + both), 3, 4)
+        x = torch.randn(*([3, 7, 5] if first else [7, 3, 5]))
+        name = f"{kind.lower()}_{layers}{'bf'[bias]}{'sb'[first]}{'ud'[both]}"
+        flat = lambda parts: torch.cat([p.flatten() for p in parts])
+        out = "net(x, h, c)" if kind == "LSTM" else "net(x, h + 0 * c)"
+        check(name, f"  net = {kind}(5, 4, {text})\n", f"concat([reshape(p, [-1]) for p in {out}], axis = 0)", {"x": x, "h": begin, "c": begin * 0.5}, net,
+              lambda x, h, c: flat([net(x, (h, c))[0], *net(x, (h, c))[1]] if kind == "LSTM" else net(x, h)))
+        check(name + "_0", f"  net = {kind}(5, 4, {text})\n", "net(x)[0]", {"x": x}, net, lambda x: (net.zero_grad(), net(x)[0])[1])
 for n in (1, 2, 3):
     x = torch.randn(2, 3, *[7, 8, 9][:n])
     for more, ceil in (("", False), (", ceil_mode = true", True)):

@@ -329,7 +329,8 @@ static Val build_gather(Graph *g, int which) {
   Val idx = arg(g, "idx", gather_cases[which].dt, &gather_cases[which].idx);
   return g_add(g, OP_gather, (Val[]){x, idx}, 2, &axis, 0, DT_NONE, NULL);
 }
-static const DType scatter_types[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_I32, DT_I64, DT_U32, DT_F64};
+static const DType scatter_types[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_I32, DT_I64,
+                                      DT_U32, DT_F64, DT_U64, DT_I8,  DT_F16};
 static Val build_scatter(Graph *g, int which) {
   DType dt = scatter_types[which];
   which %= COUNT(gather_cases);
@@ -340,7 +341,7 @@ static Val build_scatter(Graph *g, int which) {
 }
 
 static Val build_scatter_into(Graph *g, OpId op, int which) {
-  static const int order[] = {0, 1, 3, 2, 0, 3, 1, 0};
+  static const int order[] = {0, 1, 3, 2, 0, 3, 1, 0, 2, 1, 3};
   DType dt = scatter_types[which];
   which = order[which];
   Ints axis = ints1(gather_cases[which].axis);
@@ -358,11 +359,12 @@ static const struct {
   DType dt;
   Shape shape;
   bool descending;
-} sort_cases[] = {{DT_F32, S(7), false},      {DT_F32, S(3, 32), true},  {DT_F32, S(2, 3, 41), false},
-                  {DT_F64, S(3, 5), true},    {DT_F64, S(2, 97), false}, {DT_I32, S(4, 11), false},
-                  {DT_I64, S(3, 300), true},  {DT_U32, S(5, 40), false}, {DT_BF16, S(2, 131), true},
-                  {DT_I32, S(1, 70), false},  {DT_F32, S(3, 1), false},  {DT_BF16, S(13, 2), false},
-                  {DT_I64, S(2, 2, 31), true}};
+} sort_cases[] = {{DT_F32, S(7), false},       {DT_F32, S(3, 32), true},  {DT_F32, S(2, 3, 41), false},
+                  {DT_F64, S(3, 5), true},     {DT_F64, S(2, 97), false}, {DT_I32, S(4, 11), false},
+                  {DT_I64, S(3, 300), true},   {DT_U32, S(5, 40), false}, {DT_BF16, S(2, 131), true},
+                  {DT_I32, S(1, 70), false},   {DT_F32, S(3, 1), false},  {DT_BF16, S(13, 2), false},
+                  {DT_I64, S(2, 2, 31), true}, {DT_U64, S(3, 40), false}, {DT_F16, S(2, 50), true},
+                  {DT_U8, S(3, 60), false},    {DT_I16, S(2, 9), true}};
 static Val build_argsort(Graph *g, int which) {
   Ints down = {.n = sort_cases[which].descending, .v = {1}};
   Val x = arg(g, "a", sort_cases[which].dt, &sort_cases[which].shape);

@@ -105,7 +105,7 @@ static void check_gradients(Arena *a, const Graph *base, const Graph *source, ui
 static bool differentiable(const Graph *g) {
   bool any = false;
   for (Val v = 0; v < g->node.n; v++) {
-    if (g_node(g, v)->dt == DT_BF16 || g_node(g, v)->op == OP_stop_gradient) return false;
+    if (dtype_is_narrow(g_node(g, v)->dt) || g_node(g, v)->op == OP_stop_gradient) return false;
     any |= g_node(g, v)->op == OP_input && dtype_is_float(g_node(g, v)->dt);
   }
   return any && dtype_is_float(g_node(g, g->outputs.v[0].val)->dt);
