@@ -30,7 +30,20 @@ $ onarrays xx=f4:30x4 label=i8:30
   jepac: error: made.npz has no array 'x'; it has xx, label
   exit 3
 $ onarrays x=O:30x4 label=i8:30
-  jepac: error: made.npz: array 'x': its elements are neither numbers nor text
+  jepac: error: made.npz: array 'x': its elements are Python objects, not numbers (was it made of rows of unequal length?)
+  exit 3
+$ onarrays x=f4:30x4 label=i8:30x1; onarrays x=f4:30x4 label=i8:30x3
+  own.jepa:13:15: error: made.npz: array 'label' is [30, 1], but the model file has samples of []
+        data      = arrays(array("x", [4]), array("label", classes = 3))
+                    ^
+  jepac: note: a label is one number a sample: `label.reshape(-1)` in NumPy
+  own.jepa:13:15: error: made.npz: array 'label' is [30, 3], but the model file has samples of []
+        data      = arrays(array("x", [4]), array("label", classes = 3))
+                    ^
+  jepac: note: a label is the number of a class: `label.argmax(-1)` in NumPy, where these are one-hot
+  exit 1
+$ cp d.npz flipped.npz; flip flipped.npz 200; jepac train own.jepa -q --data flipped.npz --out bad
+  jepac: error: flipped.npz: cannot read its member x.npy: ZIP bad CRC: 0xe109d236 should be 0xfa001386
   exit 3
 $ onarrays x=f4:30x4 label=f4:30:nan
   jepac: error: made.npz: label nan of sample 0 in 'label' is no whole number
