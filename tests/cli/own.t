@@ -43,7 +43,7 @@ $ onarrays x=f4:30x4 label=i8:30x1; onarrays x=f4:30x4 label=i8:30x3
   jepac: note: a label is the number of a class: `label.argmax(-1)` in NumPy, where these are one-hot
   exit 1
 $ cp d.npz flipped.npz; flip flipped.npz 200; jepac train own.jepa -q --data flipped.npz --out bad
-  jepac: error: flipped.npz: cannot read its member x.npy: ZIP bad CRC: 0xe109d236 should be 0xfa001386
+  jepac: error: flipped.npz: cannot read its member x.npy: ZIP bad CRC: 0xda0e129e should be 0xfa001386
   exit 3
 $ onarrays x=f4:30x4 label=f4:30:nan
   jepac: error: made.npz: label nan of sample 0 in 'label' is no whole number
@@ -63,7 +63,7 @@ $ onarrays x=f4:4x4 label=i8:4
                     ^
   exit 1
 $ head -c 300 d.npz > x.npz; jepac train own.jepa -q --data x.npz --out bad
-  jepac: error: cannot read x.npz: Truncated ZIP file header
+  jepac: error: x.npz: cannot read its member x.npy: Truncated ZIP file data
   exit 3
 $ echo hello > x.npz; jepac train own.jepa -q --data x.npz --out bad
   jepac: error: cannot read x.npz: Unrecognized archive format
