@@ -17,7 +17,7 @@ $ sweep="jepac sweep own.jepa --data e --set optimizer.lr=1e-1,3e-2 --set seed=1
 
 The same command again goes on: nothing is left to do, and the logs stay as they are but for the header of each process.
 
-$ cat sw/*/run.jsonl | grep '"step"' > before; rm -r 'sw/optimizer.lr=3e-2,seed=2'; jepac sweep own.jepa -q --data e --set optimizer.lr=1e-1,3e-2 --set seed=1..2 --set validate=3 --epochs 4 --out sw | wc -l; cat sw/*/run.jsonl | grep '"step"' | sed 's/"images.*//' > after; sed 's/"images.*//' before | cmp - after
+$ cat sw/*/run.jsonl | grep '"step"' > before; rm -r 'sw/optimizer.lr=3e-2,seed=2'; jepac sweep own.jepa -q --data e --set 'optimizer.lr = 1e-1, 3e-2' --set seed=1..2 --set 'validate = 3' --epochs 4 --out sw | wc -l; cat sw/*/run.jsonl | grep '"step"' | sed 's/"images.*//' > after; sed 's/"images.*//' before | cmp - after
   7
 $ jepac runs sw | sed -E 's/20[0-9-]+T[0-9:]+Z/TIME/'
   run                          begun                 model                        step        loss  best                  state
