@@ -182,7 +182,8 @@ static void analyse(Server *s, Document *d) {
   Diags *said = diags_new(a), *unheard = diags_new(a);
   char *text = copy(d->text);
   Symbols *symbols = symbols_new(a);
-  FrontendOptions o = {.std_dir = compiler_models(a), .text = text, .open_dims = ANY_EXTENT, .symbols = symbols};
+  FrontendOptions o = {
+      .std_dir = compiler_models(a), .text = text, .open_dims = ANY_EXTENT, .symbols = symbols};
   Model *m = frontend_load(a, said, arena_strdup(a, d->path), &o);
   for (int i = 0; m && i < frontend_entry_count(m); i++)
     frontend_entry(m, said, frontend_entry_name(m, i), true, false);

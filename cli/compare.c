@@ -121,8 +121,8 @@ static json_t *page_data(const RunInfos *runs, const Columns *cols, const char *
       json_array_append_new(settings, json_pack("[s, s]", r->set.v[k].path, r->set.v[k].value));
     json_array_append_new(all, json_pack("{s:o, s:I, s:o, s:o, s:o}", "name",
                                          json_stringn_nocheck(r->name, strlen(r->name)), "per_epoch",
-                                         (json_int_t)r->per_epoch, "curves", curves_json(r->curve, r->ncurve), "cells", cells,
-                                         "settings", settings));
+                                         (json_int_t)r->per_epoch, "curves", curves_json(r->curve, r->ncurve),
+                                         "cells", cells, "settings", settings));
   }
   for (int k = 0; k < cols->n; k++)
     json_array_append_new(heads,

@@ -30,11 +30,13 @@ static const char *parse_header(const char *h, NpyArray *out) {
                 (out->kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
                 (out->kind == 'b' && size == 1);
   bool text = strchr("US", out->kind) && size > 0 && size < 65536;
-  if (out->kind == 'O') return "its elements are Python objects, not numbers (was it made of rows of unequal length?)";
+  if (out->kind == 'O')
+    return "its elements are Python objects, not numbers (was it made of rows of unequal length?)";
   if (out->kind == 'c') return "its elements are complex numbers; save real and imaginary parts";
   if (!out->kind || (!number && !text)) return "its elements are neither numbers nor text";
   out->size = (int)(out->kind == 'U' ? 4 * size : size);
-  if (strncmp(order, "False", 5)) return "it is in Fortran order, not C order: `numpy.ascontiguousarray` gives that";
+  if (strncmp(order, "False", 5))
+    return "it is in Fortran order, not C order: `numpy.ascontiguousarray` gives that";
   out->count = 1;
   out->shape.rank = 0;
   p++;

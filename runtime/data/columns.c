@@ -253,8 +253,10 @@ static Status check_column(Opening *o, const Columns *all, Column *c, const Sett
     source_wrong(o, "%s: array '%s' is %s, but the model file has samples of %s", c->path, c->name,
                  shape_list(o->a, have->dim, have->rank), shape_list(o->a, c->shape.dim, rank));
     if (have->rank && c->classes && !rank)
-      diag_note(o->d, NULL, have->dim[have->rank - 1] == 1 ? "a label is one number a sample: `%s.reshape(-1)` in NumPy"
-                                                           : "a label is the number of a class: `%s.argmax(-1)` in NumPy, where these are one-hot",
+      diag_note(o->d, NULL,
+                have->dim[have->rank - 1] == 1
+                    ? "a label is one number a sample: `%s.reshape(-1)` in NumPy"
+                    : "a label is the number of a class: `%s.argmax(-1)` in NumPy, where these are one-hot",
                 c->name);
     else if (have->rank)
       diag_note(o->d, NULL, "samples are along the first axis: array(\"%s\", %s)", c->name,

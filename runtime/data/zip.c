@@ -91,7 +91,8 @@ bool archive_npz_stored(const MappedFile *m, const char *name, const uint8_t **d
         !is_record(m, s.local, LOCAL, "PK\3\4"))
       return false;
     uint64_t from = s.local + LOCAL + number(p + s.local + 26, 2) + number(p + s.local + 28, 2);
-    if (from > n || s.size > n - from || !has_sum(p + from, s.size, (uint32_t)number(e + 16, 4))) return false;
+    if (from > n || s.size > n - from || !has_sum(p + from, s.size, (uint32_t)number(e + 16, 4)))
+      return false;
     *data = p + from;
     *size = (size_t)s.size;
     return true;
