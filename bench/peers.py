@@ -125,9 +125,9 @@ class TorchPeer:
             model = model.to(memory_format=self.torch.channels_last)
             last = self.torch.channels_last
             inputs = [x.contiguous(memory_format=last) if x.dim() == 4 else x for x in inputs]
-        self.train(model, inputs, spec["optimizer"], None)
+        self.train(model, inputs, spec["optimizer"], spec["decay"], spec["clip"])
 
-    def train(self, model, inputs, recipe, decay):
+    def train(self, model, inputs, recipe, decay, clip=None):
         model.train()
         trainable = [p for p in model.parameters() if p.requires_grad]
         model, optimizer = self.optimize(model, self.optimizer(trainable, recipe))
@@ -138,6 +138,8 @@ class TorchPeer:
             with self.autocast():
                 loss = forward(*inputs)[0]
             loss.backward()
+            if clip is not None:
+                self.torch.nn.utils.clip_grad_norm_(trainable, clip)
             optimizer.step()
             if decay is not None:
                 model.ema_update(decay)

@@ -43,7 +43,7 @@ static Tensor64 input_values(Verify *v, const Input *x) {
   if (off || (state && dtype_is_float(t.dt))) cli_random_values(x->name, DT_F32, n, v->seed, r);
   for (int64_t k = 0; k < n && off; k++) y[k] += 0.1 * r[k];
   for (int64_t k = 0; k < n && state && dtype_is_float(t.dt); k++) y[k] += 0.01 * fabs(r[k]);
-  for (int64_t k = 0; k < n && t.dt == DT_BF16; k++) y[k] = bf16_round(y[k]);
+  for (int64_t k = 0; k < n && dtype_is_narrow(t.dt); k++) y[k] = dtype_round(t.dt, y[k], true);
   Known known = {x->name, {t.dt, t.shape, y}};
   vec_push(a, &v->known, known);
   return known.value;

@@ -60,7 +60,6 @@ static double distance(double x, double y) {
 }
 
 static double *values(Walk *w, DType dt, const double *cell, int64_t n) {
-  if (dt != DT_I64) return (double *)cell;
   double *v = NEWN(w->a, double, n + 1);
   for (int64_t i = 0; i < n; i++) v[i] = cell_value(dt, cell[i]);
   return v;
@@ -83,7 +82,7 @@ static Status judge(Walk *w, int at, int b, Wanted cells) {
   }
   double allowed = MARGIN * moved + scale * kernel_error_share(k) + 1e-37;
   /* near the middle of two bf16 a value may be rounded either way */
-  if (x->dt == DT_BF16 || kernel_rounds_bf16(k)) allowed += scale * bf16_step;
+  if (dtype_is_narrow(x->dt) || kernel_rounds_bf16(k)) allowed += scale * bf16_step;
   if (!dtype_is_float(x->dt)) allowed = moved > 0 ? moved : 0.5;
   w->v->worst = fmax(w->v->worst, most / allowed);
   if (most <= allowed) return ST_OK;

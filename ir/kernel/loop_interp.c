@@ -17,9 +17,7 @@ typedef struct {
   bool rounds, moves;
 } Run;
 
-static double rounded(const Run *r, DType dt, double x) {
-  return dt == DT_BF16 ? bf16_round(x) : dt == DT_F32 && r->rounds ? f32_round(x) : x;
-}
+static double rounded(const Run *r, DType dt, double x) { return dtype_round(dt, x, r->rounds); }
 
 static int64_t affine_at(const Run *r, const Affine *e) {
   int64_t v = e->c;
@@ -51,8 +49,7 @@ static int64_t element(Run *r, const Access *a) {
   int64_t off = affine_at(r, &a->off) + quots_at(r, a->quot, a->nquot);
   if (a->dyn < 0) return off;
   double x = value(r, a->dyn);
-  int64_t i = cell_int(r->l->inst[a->dyn].dt, x), last = a->dyn_extent - 1;
-  return off + a->dyn_stride * (i < 0 ? 0 : i > last ? last : i);
+  return off + a->dyn_stride * cell_index(r->l->inst[a->dyn].dt, x, a->dyn_extent);
 }
 
 static int64_t position(const Run *r, const KInst *in) {
@@ -130,8 +127,7 @@ static void accumulate(Sum *s, OpId op, DType dt, double x, int64_t at) {
   } else if (op == OP_reduce_min) {
     s->v = op_eval_cells(OP_min, dt, dt, (double[]){s->v, x}, false);
   } else { /* max, argmax */
-    bool later =
-        dtype_is_int(dt) ? cell_int(dt, x) > cell_int(dt, s->v) : x > s->v || (isnan(x) && !isnan(s->v));
+    bool later = dtype_is_int(dt) ? cell_less(dt, s->v, x) : x > s->v || (isnan(x) && !isnan(s->v));
     if (later) s->v = x, s->at = at;
   }
 }

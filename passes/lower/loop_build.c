@@ -401,7 +401,9 @@ Refusal loop_build(Lower *l, const Val *roots, int nroots, LoopSpace *space, Bui
     memset(&store, 0, sizeof store);
     Ix off;
     if (!lb_storage_offset(b, &g_node(l->g, v)->shape, l->at.block[v], &m, &off) || off.nq) {
-      if (b->refusal.kind == BUILT) bug("fuse: store of %%%d", v);
+      if (b->refusal.kind == BUILT && !l->at.block[v]) bug("fuse: store of %%%d", v);
+      if (b->refusal.kind == BUILT)
+        lb_row_major(b, v); /* blocks of channels that this kernel's parts do not divide */
       return b->refusal;
     }
     store.inst = in;

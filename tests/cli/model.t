@@ -233,3 +233,7 @@ A model is checked in no time whatever its batch.
 
 $ timeout 10 jepac check tiny.jepa --set batch=4000000000 | grep memory
     memory       775 GiB (arena)
+
+The models of models/zoo, as they stand, without a warning.
+
+$ for m in $ROOT/models/zoo/*.jepa; do jepac check $m > out 2> err && ! test -s err || { echo $m; cat err; }; jepac fmt --check $m; done

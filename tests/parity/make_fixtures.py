@@ -166,6 +166,8 @@ def perturb(model):
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
             tensor.fill_(3)
+        elif not tensor.is_floating_point():
+            continue
         elif name.endswith("running_mean"):
             tensor.copy_(0.2 * torch.randn_like(tensor))
         elif name.endswith("running_var"):
@@ -334,7 +336,7 @@ def calibrate(spec, files, losses):
         if name not in files:
             continue
         want = {k: v for k, v in files[name].items() if v.is_floating_point()}
-        largest = max(v.norm().item() for v in want.values())
+        largest = max((v.norm().item() for v in want.values()), default=0)
         worst = (0.0, "")
         for k, v in want.items():
             if k.removeprefix("grad.") in zero:

@@ -1,6 +1,6 @@
-"""The models of models/zoo in PyTorch: torchvision's classes, and GPT-2 with nanoGPT's names.
+"""The models of models/zoo in PyTorch: torchvision's classes, GPT-2 with nanoGPT's names, those of zoo_text.py and zoo_images.py.
 
-Each takes (images, labels) or (tokens, targets) and returns loss and logits.
+Each takes what the entry of its file takes, such as (images, labels) or (tokens, targets), and returns loss and logits.
 CASES are narrow versions of them for the parity fixtures, FULL the models as
 they are, for check_full.py and bench/peers.py.
 """
@@ -14,6 +14,9 @@ from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import MBConvConfig
 from torchvision.ops.misc import Conv2dNormActivation
+
+import zoo_images
+import zoo_text
 
 
 def classifier(base):
@@ -102,6 +105,14 @@ class ViT(classifier(models.VisionTransformer)):
         super().__init__(size, patch, depth, num_heads, width, hidden, num_classes=classes)
 
 
+class Swin(classifier(models.SwinTransformer)):
+    def __init__(
+        self, patch=4, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7, classes=1000
+    ):
+        pairs = [patch] * 2, width, list(depths), list(heads), [window] * 2
+        super().__init__(*pairs, stochastic_depth_prob=0.0, num_classes=classes)
+
+
 class CausalSelfAttention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -183,8 +194,8 @@ def token_inputs(batch, length, vocabulary):
     }
 
 
-def case(seed, model, inputs, **args):
-    return dict(seed=seed, model=model, args=args, inputs=inputs, returns=["loss", "logits"])
+def case(seed, model, inputs, returns=("loss", "logits"), **args):
+    return dict(seed=seed, model=model, args=args, inputs=inputs, returns=list(returns))
 
 
 # the settings of tests/parity/zoo_*.jepa
@@ -241,12 +252,120 @@ CASES = {
         depth=2,
         heads=2,
     ),
+    # sides of 9 and 5: windows are filled up, and so are pairs of rows
+    "zoo_swin_t": case(
+        1,
+        Swin,
+        lambda: image_inputs(2, 18, 5),
+        patch=2,
+        width=8,
+        depths=[2, 2],
+        heads=[2, 4],
+        window=4,
+        classes=5,
+    ),
+    "zoo_bert": case(
+        1,
+        zoo_text.Bert,
+        lambda: zoo_text.bert_inputs(3, 10, 37),
+        vocabulary=37,
+        length=16,
+        width=16,
+        depth=2,
+        heads=2,
+        hidden=32,
+    ),
+    "zoo_llama": case(
+        1,
+        zoo_text.Llama,
+        lambda: token_inputs(3, 10, 37),
+        vocabulary=37,
+        width=16,
+        depth=2,
+        heads=4,
+        groups=2,
+        hidden=24,
+    ),
+    "zoo_lstm_lm": case(
+        1, zoo_text.RNNModel, lambda: token_inputs(3, 10, 37), vocabulary=37, width=12, hidden=16
+    ),
+    "zoo_gcn": case(
+        1,
+        zoo_text.GCN,
+        lambda: zoo_text.graph_inputs(20, 60, 6, 4),
+        features=6,
+        hidden=8,
+        classes=4,
+    ),
+    # an odd side: what is doubled again must be filled up
+    "zoo_unet": case(
+        1, zoo_images.UNet, lambda: zoo_images.pixel_inputs(4, 18, 3), width=1, classes=3
+    ),
+    "zoo_ddpm": case(
+        1,
+        zoo_images.UNet2DModel,
+        lambda: zoo_images.diffusion_inputs(3, 8),
+        ("loss", "predicted"),
+        widths=[4, 8],
+        layers=1,
+        attention=[False, True],
+        groups=2,
+    ),
+    "zoo_vae": case(
+        1,
+        zoo_images.VAE,
+        lambda: zoo_images.latent_inputs(4, 16, 5),
+        ("loss", "again", "kld"),
+        size=16,
+        latent=5,
+        widths=[4, 6, 8],
+    ),
+    "zoo_mae": case(
+        1,
+        zoo_images.MAE,
+        lambda: zoo_images.masked_inputs(3, 16, 4),
+        ("loss", "predicted"),
+        size=16,
+        patch=4,
+        width=16,
+        depth=2,
+        heads=2,
+        decoder_width=8,
+        decoder_depth=1,
+        decoder_heads=2,
+    ),
+    "zoo_dino": case(
+        1,
+        zoo_images.DINO,
+        lambda: zoo_images.crops(2, 16, 2, 8),
+        ("loss", "told"),
+        size=16,
+        patch=4,
+        width=12,
+        depth=1,
+        heads=2,
+        hidden=16,
+        bottleneck=6,
+        outputs=10,
+    ),
 }
 
-def full(name, model, inputs, settings=(), bench=None, **optimizer):
+
+def full(
+    name,
+    model,
+    inputs,
+    settings=(),
+    bench=None,
+    returns=("loss", "logits"),
+    clip=None,
+    decay=None,
+    args=None,
+    **optimizer,
+):
     """`optimizer` is that of the model file: SGD if it has a momentum, else AdamW."""
-    spec = case(1, model, lambda: inputs(2))
-    spec.update(file=f"models/zoo/{name}.jepa", settings=settings)
+    spec = case(1, model, lambda: inputs(2), returns, **(args or {}))
+    spec.update(file=f"models/zoo/{name}.jepa", settings=settings, clip=clip, decay=decay)
     spec.update(inputs_of=inputs, bench=bench or {}, optimizer=optimizer)
     return spec
 
@@ -260,6 +379,7 @@ def images(size):
 
 
 SGD = dict(momentum=0.9)
+VIT_B = dict(width=768, num_heads=12, hidden=3072)
 # torchvision's dropout, which bench/compare keeps
 DROPOUT = dict(settings=["dropout=0"], bench=dict(dropout=0.2))
 FULL = {
@@ -271,5 +391,68 @@ FULL = {
         full("resnet50", ResNet50, images(128), lr=0.1, weight_decay=1e-4, **SGD),
         full("vit_s", ViT, images(224), lr=3e-3, weight_decay=0.3),
         full("gpt2", GPT2, tokens, lr=6e-4, weight_decay=0.1),
+        full("vit_b", ViT, images(224), args=VIT_B, bench=VIT_B, lr=3e-3, weight_decay=0.3),
+        full("swin_t", Swin, images(224), lr=1e-3, weight_decay=0.05),
+        full(
+            "bert",
+            zoo_text.Bert,
+            zoo_text.bert_bench,
+            settings=["dropout=0"],
+            lr=1e-4,
+            weight_decay=0.01,
+        ),
+        full(
+            "llama",
+            zoo_text.Llama,
+            lambda batch: token_inputs(batch, 256, 32000),
+            lr=3e-4,
+            weight_decay=0.1,
+        ),
+        full(
+            "lstm_lm",
+            zoo_text.RNNModel,
+            lambda batch: token_inputs(batch, 64, 10000),
+            clip=0.25,
+            lr=1.0,
+            momentum=0.0,
+        ),
+        full("gcn", zoo_text.GCN, zoo_text.graph_bench, lr=0.01, weight_decay=5e-4),
+        full("unet", zoo_images.UNet, lambda batch: zoo_images.pixel_inputs(batch, 128, 2), lr=1e-4),
+        full(
+            "ddpm",
+            zoo_images.UNet2DModel,
+            lambda batch: zoo_images.diffusion_inputs(batch, 32),
+            returns=("loss", "predicted"),
+            clip=1.0,
+            lr=2e-4,
+            weight_decay=0.0,
+        ),
+        full(
+            "vae",
+            zoo_images.VAE,
+            lambda batch: zoo_images.latent_inputs(batch, 64, 128),
+            returns=("loss", "again", "kld"),
+            lr=5e-3,
+            weight_decay=0.0,
+        ),
+        full(
+            "mae",
+            zoo_images.MAE,
+            lambda batch: zoo_images.masked_inputs(batch, 224, 16),
+            returns=("loss", "predicted"),
+            lr=1.5e-4,
+            betas=(0.9, 0.95),
+            weight_decay=0.05,
+        ),
+        full(
+            "dino",
+            zoo_images.DINO,
+            lambda batch: zoo_images.crops(batch, 224, 4, 96),
+            returns=("loss", "told"),
+            clip=3.0,
+            decay=0.996,
+            lr=5e-4,
+            weight_decay=0.04,
+        ),
     )
 }

@@ -276,6 +276,24 @@ START_TEST(reshape_across_extents) {
 }
 END_TEST
 
+/* Groups of three channels, which blocks of 16 cut: what the convolution reads must lie row by row. */
+START_TEST(groups_across_blocks) {
+  Arena *a = arena_new();
+  Graph *g = graph_new(a, "groups");
+  Shape s = {4, {2, 96, 4, 4}}, groups = {5, {2, 32, 3, 4, 4}}, k = {4, {32, 96, 3, 3}};
+  Val x = g_input(g, "x", IN_ARG, DT_F32, &s, NULL), w = g_input(g, "w", IN_ARG, DT_F32, &k, NULL);
+  Ints axes = {3, {2, 3, 4}}, kept = ints2(0, 1), at[4] = {ints2(1, 1), ints2(1, 1)};
+  Val r = g_reshape(g, x, &groups);
+  Val mean = g_broadcast(g, g_reduce(g, OP_reduce_mean, r, &axes), &groups, &kept);
+  Val y = g_reshape(g, g_binary(g, OP_sub, r, mean), &s);
+  g_output(g, "y", g_add(g, OP_conv2d, (Val[]){g_unary(g, OP_tanh, y), w}, 2, at, 0, DT_NONE, NULL), -1);
+  Target v4;
+  ck_assert(target_named("x86-64-v4", &v4));
+  compare(g, "groups", a, &v4);
+  arena_free(a);
+}
+END_TEST
+
 /* ---- every row of both levels: stopped after, timed, watched, dumped, verified, gone on with from its dump ---- */
 static int watched;
 static bool count_watch(void *ctx, const PassResult *r) {
@@ -503,6 +521,7 @@ int main(void) {
   tcase_add_test(t, computed_again_beside_operand);
   tcase_add_test(t, lean_order);
   tcase_add_test(t, reshape_across_extents);
+  tcase_add_test(t, groups_across_blocks);
   tcase_add_test(t, deep);
   tcase_add_test(t, random_graphs);
   tcase_add_test(t, random_regressions);
