@@ -105,21 +105,18 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("labels",classes=
       source arrays(*fields, test: number = 0) {
              ^
   exit 1
-$ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
-  --set data:1:8: error: an array becomes f32 or i64, not "f64"
-      arrays(array("x",[4],type="f64"))
+$ jepac check own.jepa --set 'data=arrays(array("x",[4],type="text"))'
+  --set data:1:8: error: an array becomes numbers of one of the types, not "text"
+      arrays(array("x",[4],type="text"))
              ^
   std/data.jepa:195:3: note: required here
-        require contains(["f32", "i64"], type), "an array becomes f32 or i64, not {type}"
+        require contains(["f32", "f64", "f16", "bf16", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"], type), "an array becomes numbers of one of the types, no...
         ^
-  jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
-  own.jepa:14:40: error: arrays has no field `label`
+  jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
+  own.jepa:14:24: error: input needs a result type
         bind        x = data.x, label = data.label
-                                             ^
-  jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
-  std/data.jepa:200:8: note: arrays is declared here
-      source arrays(*fields, test: number = 0) {
-             ^
+                             ^
+  jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
   exit 1
 $ ls bad
   ls: cannot access 'bad': No such file or directory
