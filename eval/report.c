@@ -291,7 +291,7 @@ Status eval_report(Eval *e) {
   json_t *recipe = json_loads(e->info.recipe, 0, NULL);
   put_recipe(&body, e->arena, recipe);
   json_decref(recipe);
-  return write_page(e->arena, e->folder, &b, &body, whole, e->diags);
+  return write_page(e->arena, e->to, &b, &body, whole, e->diags);
 }
 
 /* A page with an evaluation keeps it. */
