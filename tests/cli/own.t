@@ -106,11 +106,11 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("labels",classes=
              ^
   exit 1
 $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="text"))'
-  --set data:1:8: error: an array becomes numbers of one of the types, not "text"
+  --set data:1:8: error: an array becomes f32, f64, f16, bf16, i8, u8, i16, u16, i32, u32, i64 or u64, not "text"
       arrays(array("x",[4],type="text"))
              ^
   std/data.jepa:195:3: note: required here
-        require contains(["f32", "f64", "f16", "bf16", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"], type), "an array becomes numbers of one of the types, no...
+        require contains(["f32", "f64", "f16", "bf16", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"], type), "an array becomes f32, f64, f16, bf16, i8, u8, i1...
         ^
   jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
   own.jepa:14:24: error: input needs a result type
