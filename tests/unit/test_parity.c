@@ -233,7 +233,7 @@ static void compare(Case *c, const char *how, const char *file, const Graph *g, 
     double n = norm(&want), e = distance(&want, &out[k]);
     double bound = n < 1e-5 * largest ? 1e-6 * largest : tol * (n + 1e-7 * largest);
     ck_assert_msg(e <= bound, "%s, %s: %s is off by %.3g of %.3g", c->name, how, t->name, e, n);
-    worst = fmax(worst, e / fmax(n, 1e-5 * largest));
+    worst = fmax(worst, e / (n < 1e-5 * largest ? largest : n));
   }
   if (getenv("JEPAC_PARITY_TABLE")) printf("%s | %s | %s | %.1e\n", c->name, how, file, worst);
   st_close(f);
