@@ -360,6 +360,12 @@ Status ox_read(Import *im) {
   for (size_t i = 0; i < g->n_initializer && im->problems < MOST_MESSAGES; i++) add_constant(im, g->initializer[i]);
   for (size_t i = 0; i < g->n_input && im->problems < MOST_MESSAGES; i++) add_input(im, g->input[i]);
   for (size_t i = 0; i < g->n_node && im->problems < MOST_MESSAGES; i++) ox_add_node(im, g->node[i], "", "");
+  for (size_t i = 0; i < g->n_value_info; i++) {
+    const Onnx__ValueInfoProto *p = g->value_info[i];
+    const Onnx__TypeProto__Tensor *t = p->type && p->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? p->type->tensor_type : NULL;
+    int v = p->name ? ox_names_find(im->names, p->name) : -1;
+    if (v >= 0 && t && t->shape && t->shape->n_dim <= MAX_RANK) im->value.v[v].told = (int)t->shape->n_dim + 1;
+  }
   for (size_t i = 0; i < g->n_output; i++)
     if (g->output[i]->name && *g->output[i]->name) vec_push(im->a, &im->output, ox_value(im, g->output[i]->name));
   if (!g->n_output) ox_problem(im, NULL, "the graph has no output");

@@ -260,6 +260,7 @@ static const Rule rules[] = {
      {OP_transpose},
      "swapping both sides of a product -> swapped operands"},
     {"broadcast_of_broadcast", rule_broadcast_of_broadcast, {OP_broadcast}, "two broadcasts -> one"},
+    {"broadcast_of_iota", rule_broadcast_of_iota, {OP_broadcast}, "counting along an axis, repeated -> the same at once"},
     {"broadcast_of_reshape",
      rule_broadcast_of_reshape,
      {OP_broadcast},
