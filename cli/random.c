@@ -9,7 +9,7 @@ void cli_random_values(const char *name, DType dt, int64_t n, uint64_t seed, dou
   Rng r = rng_stream(seed, 0x1a9d, (uint32_t)hash_bytes(name, strlen(name), 0), 0);
   for (int64_t i = 0; i < n; i++) {
     double x = rng_normal(&r);
-    out[i] = dt == DT_BF16        ? bf16_round(x)
+    out[i] = dtype_is_narrow(dt)  ? dtype_round(dt, x, true)
              : dtype_is_float(dt) ? (double)(float)x
              : dtype_is_int(dt)   ? int_cell(dt, x > 0) /* indices any table has */
                                   : x > 0;

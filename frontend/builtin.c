@@ -197,12 +197,14 @@ static Value b_extern(Elab *e, Call *c) {
   Extern x = {need_text(e, c, c->arg[0], "the library"), need_text(e, c, c->arg[1], "the symbol"), NULL};
   Shape s = need_shape(e, c->frame, c->at, c->arg[2], "the shape");
   DType dt = dtype_arg(e, c, c->arg[3]);
-  if (dt == DT_BF16) elab_error(e, c->frame, c->at, "C has no type for bf16: cast the result");
+  if (dtype_is_narrow(dt))
+    elab_error(e, c->frame, c->at, "C has no type for %s: cast the result", dtype_name(dt));
   if (c->nrest > MOST) elab_error(e, c->frame, c->at, "an extern has at most %d operands", MOST);
   for (int i = 0; i < c->nrest; i++) {
     in[i] = need_tensor(e, c->frame, c->rest[i].at, c->rest[i].v, "an operand of extern");
-    if (t_type(e, in[i])->dt == DT_BF16)
-      elab_error(e, c->frame, c->rest[i].at, "C has no type for bf16: cast the operand");
+    DType of = t_type(e, in[i])->dt;
+    if (dtype_is_narrow(of))
+      elab_error(e, c->frame, c->rest[i].at, "C has no type for %s: cast the operand", dtype_name(of));
   }
   for (int i = 0; i < s.rank; i++)
     if (s.dim[i] < 1)

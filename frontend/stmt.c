@@ -11,9 +11,13 @@ enum { MAX_CALLS = 60, MAX_DEPTH = 700 };
 DType type_dtype(Elab *e, const Frame *f, const Ast *type) {
   DType dt = dtype_parse(type->name);
   if (dt != DT_NONE) return dt;
-  static const char *const names[] = {"f32", "f64", "bf16", "i32", "i64", "u32", "bool"};
-  elab_error(e, f, type, "unknown element type `%s`%s: there are f32, f64, bf16, i32, i64, u32 and bool",
-             type->name, did_you_mean(e, type->name, names, 7));
+  const char *names[DT_COUNT], *all = dtype_name(DT_NONE + 1);
+  for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
+    names[t - 1] = dtype_name((DType)t);
+    if (t > 1) all = arena_printf(e->arena, "%s%s%s", all, t + 1 < DT_COUNT ? ", " : " and ", names[t - 1]);
+  }
+  elab_error(e, f, type, "unknown element type `%s`%s: there are %s", type->name,
+             did_you_mean(e, type->name, names, DT_COUNT - 1), all);
 }
 
 /* "f32[B, N = 3, 32]": the type as written, with what its names stand for. */

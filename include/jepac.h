@@ -46,7 +46,13 @@ typedef enum {
   JEPAC_I32,
   JEPAC_I64,
   JEPAC_U32,
-  JEPAC_BOOL /* one byte */
+  JEPAC_BOOL, /* one byte */
+  JEPAC_I8,
+  JEPAC_U8,
+  JEPAC_I16,
+  JEPAC_U16,
+  JEPAC_U64,
+  JEPAC_F16 /* IEEE's binary16, in a uint16_t */
 } jepac_type;
 
 /* Several processes that train one model on a share of each batch, each with a part of the samples (docs/scale.md). The program

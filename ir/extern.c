@@ -82,27 +82,11 @@ void extern_call(ExternFn fn, void *const *ptr, int nptr, const Shape *result) {
 }
 
 static void to_memory(DType dt, void *p, const double *v, int64_t n) {
-  for (int64_t i = 0; i < n; i++) switch (dt) {
-    case DT_F32: ((float *)p)[i] = (float)v[i]; break;
-    case DT_F64: ((double *)p)[i] = v[i]; break;
-    case DT_I32: ((int32_t *)p)[i] = (int32_t)v[i]; break;
-    case DT_I64: ((int64_t *)p)[i] = cell_int(dt, v[i]); break;
-    case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v[i]; break;
-    case DT_BOOL: ((uint8_t *)p)[i] = v[i] != 0; break;
-    default: bug("an extern operand of type %s", dtype_name(dt));
-    }
+  for (int64_t i = 0; i < n; i++) element_put(dt, p, i, v[i]);
 }
 
 static void from_memory(DType dt, double *v, const void *p, int64_t n) {
-  for (int64_t i = 0; i < n; i++) switch (dt) {
-    case DT_F32: v[i] = ((const float *)p)[i]; break;
-    case DT_F64: v[i] = ((const double *)p)[i]; break;
-    case DT_I32: v[i] = ((const int32_t *)p)[i]; break;
-    case DT_I64: v[i] = int_cell(dt, ((const int64_t *)p)[i]); break;
-    case DT_U32: v[i] = ((const uint32_t *)p)[i]; break;
-    case DT_BOOL: v[i] = ((const uint8_t *)p)[i]; break;
-    default: bug("an extern result of type %s", dtype_name(dt));
-    }
+  for (int64_t i = 0; i < n; i++) v[i] = element_cell(dt, p, i);
 }
 
 void extern_eval(const Extern *e, int nin, const DType *dt, const int64_t *count, const double *const *in,

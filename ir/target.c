@@ -13,12 +13,12 @@
    that one binary and target give the same bits everywhere. */
 static const struct {
   int vector_bytes, registers;
-  bool fma;
+  bool fma, f16;
   int64_t l1, l2;
-} families[FAMILIES] = {[FAMILY_SSE2] = {16, 16, false, 32768, 262144},
-                        [FAMILY_AVX2] = {32, 16, true, 32768, 524288},
-                        [FAMILY_AVX512] = {64, 32, true, 32768, 1048576},
-                        [FAMILY_NEON] = {16, 32, true, 32768, 262144}};
+} families[FAMILIES] = {[FAMILY_SSE2] = {16, 16, false, false, 32768, 262144},
+                        [FAMILY_AVX2] = {32, 16, true, true, 32768, 524288},
+                        [FAMILY_AVX512] = {64, 32, true, true, 32768, 1048576},
+                        [FAMILY_NEON] = {16, 32, true, true, 32768, 262144}};
 
 static const struct {
   const char *name;
@@ -42,6 +42,7 @@ static Target of_family(const char *cpu, Arch arch, Family f, const CostModel *c
                   .vector_bytes = families[f].vector_bytes,
                   .registers = families[f].registers,
                   .fma = families[f].fma,
+                  .f16 = families[f].f16,
                   .l1 = families[f].l1,
                   .l2 = families[f].l2,
                   .cost = cost};
@@ -56,6 +57,11 @@ bool target_row(int i, Target *out) {
 }
 
 #if defined(__x86_64__)
+static bool has_f16c(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+}
+
 /* AMX with products of bf16: the processor's bits, the system's leave in XCR0 (tile state: 17, 18), and its leave
    for this process, which Linux gives on request. Where it is denied there are no tiles. */
 static bool host_has_amx(void) {
@@ -83,7 +89,7 @@ Target target_host(void) {
     bf16 = __builtin_cpu_supports("avx512bf16");
     /* Intel's vdpbf16ps runs at half of f32's rate (measured), AMD's at twice (its optimization guides). */
     tiles = host_has_amx() ? TILES_AMX : bf16 && __builtin_cpu_is("amd") ? TILES_PAIRS : TILES_NONE;
-  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) f = FAMILY_AVX2;
+  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) f = FAMILY_AVX2;
 #endif
   Target t = of_family("host", ARCH_X86_64, f, &cost_xeon);
   t.bf16 = bf16;

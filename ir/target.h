@@ -17,7 +17,8 @@ typedef struct {
   Family family;
   int vector_bytes; /* 64 AVX-512, 32 AVX2, 16 otherwise */
   int registers;    /* vector registers: 32 or 16 */
-  bool fma, bf16;   /* fused multiply-add; native conversion to bf16 (AVX512_BF16) */
+  bool fma, bf16,
+      f16; /* fused multiply-add; native conversion to bf16 (AVX512_BF16), to and from f16 (F16C) */
   Tiles tiles;
   int64_t l1, l2; /* bytes of data cache a core may count on */
   const CostModel *cost;

@@ -10,25 +10,12 @@ bool tensors_same_family(DType a, DType b) {
   return a == b || (dtype_is_float(a) && dtype_is_float(b)) || (dtype_is_int(a) && dtype_is_int(b));
 }
 
-static double get_float(DType t, const void *p, int64_t i) {
-  return t == DT_F64   ? ((const double *)p)[i]
-         : t == DT_F32 ? ((const float *)p)[i]
-                       : (double)bf16_value(((const uint16_t *)p)[i]);
-}
-
-static int64_t get_int(DType t, const void *p, int64_t i) {
-  return t == DT_I64   ? ((const int64_t *)p)[i]
-         : t == DT_I32 ? (int64_t)((const int32_t *)p)[i]
-                       : ((const uint32_t *)p)[i];
-}
-
-static bool fits(DType to, int64_t x) {
-  return to == DT_I32 ? x == (int32_t)x : to == DT_U32 ? x == (int64_t)(uint32_t)x : true;
-}
-
 int64_t tensors_misfit(DType to, DType from, const void *src, int64_t n) {
-  for (int64_t i = 0; to != from && dtype_is_int(to) && dtype_is_int(from) && i < n; i++)
-    if (!fits(to, get_int(from, src, i))) return i;
+  bool ints = dtype_is_int(to) && dtype_is_int(from) && to != from && !dtype_widens(from, to);
+  for (int64_t i = 0; ints && i < n; i++) {
+    Imm x = int_imm(from, cell_int(from, element_cell(from, src, i)));
+    if (x < dtype_least(to) || x > dtype_most(to)) return i;
+  }
   return -1;
 }
 
@@ -37,50 +24,27 @@ bool tensors_convert(DType to, void *dst, DType from, const void *src, int64_t n
     memcpy(dst, src, (size_t)(n * dtype_size(to)));
     return true;
   }
-  if (dtype_is_float(to) && dtype_is_float(from)) {
-    for (int64_t i = 0; i < n; i++) {
-      double x = get_float(from, src, i);
-      if (to == DT_F64) ((double *)dst)[i] = x;
-      if (to == DT_F32) ((float *)dst)[i] = (float)x;
-      if (to == DT_BF16) ((uint16_t *)dst)[i] = bf16_bits((float)x);
-    }
-    return true;
-  }
-  if (!dtype_is_int(to) || !dtype_is_int(from)) return false;
+  if (!tensors_same_family(to, from) || tensors_misfit(to, from, src, n) >= 0) return false;
   for (int64_t i = 0; i < n; i++) {
-    int64_t x = get_int(from, src, i);
-    if (!fits(to, x)) return false;
-    if (to == DT_I64) ((int64_t *)dst)[i] = x;
-    if (to == DT_I32) ((int32_t *)dst)[i] = (int32_t)x;
-    if (to == DT_U32) ((uint32_t *)dst)[i] = (uint32_t)x;
+    double x = element_cell(from, src, i);
+    element_put(to, dst, i, dtype_is_int(to) ? int_cell(to, cell_int(from, x)) : x);
   }
   return true;
 }
 
 void tensors_to_cells(double *dst, DType to, DType from, const void *src, int64_t n) {
-  for (int64_t i = 0; i < n; i++)
-    dst[i] = dtype_is_float(from) ? get_float(from, src, i)
-             : from == DT_BOOL    ? ((const uint8_t *)src)[i]
-                                  : int_cell(to, get_int(from, src, i));
+  for (int64_t i = 0; i < n; i++) {
+    dst[i] = element_cell(from, src, i);
+    if (dtype_is_int(from) && to != from) dst[i] = int_cell(to, cell_int(from, dst[i]));
+  }
 }
 
 void tensors_to_f64(double *dst, DType from, const void *src, int64_t n) {
-  tensors_to_cells(dst, from, from, src, n);
-  for (int64_t i = 0; from == DT_I64 && i < n; i++) dst[i] = cell_value(from, dst[i]);
+  for (int64_t i = 0; i < n; i++) dst[i] = cell_value(from, element_cell(from, src, i));
 }
 
 void tensors_from_cells(DType t, void *dst, const double *src, int64_t n) {
-  if (dtype_is_float(t)) {
-    tensors_convert(t, dst, DT_F64, src, n);
-    return;
-  }
-  for (int64_t i = 0; i < n; i++) switch (t) {
-    case DT_I64: ((int64_t *)dst)[i] = cell_int(t, src[i]); break;
-    case DT_I32: ((int32_t *)dst)[i] = (int32_t)src[i]; break;
-    case DT_U32: ((uint32_t *)dst)[i] = (uint32_t)src[i]; break;
-    case DT_BOOL: ((uint8_t *)dst)[i] = src[i] != 0; break;
-    default: bug("cells of type %s", dtype_name(t));
-    }
+  for (int64_t i = 0; i < n; i++) element_put(t, dst, i, src[i]);
 }
 
 const PlanTensor *tensors_find(const Session *s, PlanTensorKind kind, const char *name, void **data) {

@@ -10,7 +10,8 @@
 enum { OPSET = 18, IR_VERSION = 8 };
 
 int ex_type(DType dt) {
-  static const int types[DT_COUNT] = {[DT_F32] = 1, [DT_F64] = 11, [DT_BF16] = 16, [DT_I32] = 6, [DT_I64] = 7, [DT_U32] = 12, [DT_BOOL] = 9};
+  static const int types[DT_COUNT] = {[DT_F32] = 1, [DT_F64] = 11, [DT_BF16] = 16, [DT_I32] = 6, [DT_I64] = 7, [DT_U32] = 12, [DT_BOOL] = 9,
+                                       [DT_U8] = 2, [DT_I8] = 3, [DT_U16] = 4, [DT_I16] = 5, [DT_F16] = 10, [DT_U64] = 13};
   return types[dt];
 }
 
@@ -90,15 +91,7 @@ const char *ex_list(Export *x, const int64_t *v, int n) {
 const char *ex_scalar(Export *x, DType dt, Imm v) {
   Shape s = {0};
   void *p = arena_alloc(x->a, 8);
-  switch (dt) {
-  case DT_F32: *(float *)p = (float)v; break;
-  case DT_F64: *(double *)p = (double)v; break;
-  case DT_BF16: *(uint16_t *)p = bf16_bits((float)v); break;
-  case DT_I32: *(int32_t *)p = (int32_t)v; break;
-  case DT_I64: *(int64_t *)p = (int64_t)v; break;
-  case DT_U32: *(uint32_t *)p = (uint32_t)v; break;
-  default: *(uint8_t *)p = v != 0; break;
-  }
+  element_put(dt, p, 0, imm_cell(dt, v));
   return ex_tensor(x, NULL, dt, &s, p);
 }
 

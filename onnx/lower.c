@@ -73,7 +73,7 @@ static void lower_fill(Export *x, const Node *n, const char *const *in, const ch
 static void lower_iota(Export *x, const Node *n, const char *const *in, const char *out) {
   (void)in;
   int axis = (int)n->attr[0].v[0];
-  const char *const range[] = {ex_scalar(x, DT_I64, 0), ex_scalar(x, DT_I64, (double)n->shape.dim[axis]), ex_scalar(x, DT_I64, 1)};
+  const char *const range[] = {ex_scalar(x, DT_I64, 0), ex_scalar(x, DT_I64, (Imm)n->shape.dim[axis]), ex_scalar(x, DT_I64, 1)};
   const char *line = ex_node(x, "Range", NULL, range, 3, NULL, 0);
   ExAttr to = {.name = "to", .i = ex_type(n->dt), .kind = 'i'};
   if (n->dt != DT_I64) line = ex_node(x, "Cast", NULL, &line, 1, &to, 1);

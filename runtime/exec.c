@@ -690,20 +690,6 @@ int session_copy_states(Session *dst, const Session *src) {
 }
 
 /* ---- initial values ---- */
-/* One value, converted to the bits of its type. */
-static void store(void *p, DType dt, int64_t i, double v) {
-  switch (dt) {
-  case DT_F32: ((float *)p)[i] = (float)v; break;
-  case DT_F64: ((double *)p)[i] = v; break;
-  case DT_I32: ((int32_t *)p)[i] = (int32_t)v; break;
-  case DT_I64: ((int64_t *)p)[i] = (int64_t)v; break;
-  case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
-  case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
-  case DT_BF16: ((uint16_t *)p)[i] = bf16_bits((float)v); break;
-  default: bug("initial value of a tensor without a type");
-  }
-}
-
 /* Elements [first, first + n) of a tensor that is no copy; n <= RNG_BLOCK. */
 static void init_block(const PlanTensor *t, void *data, int64_t first, int n, uint64_t seed) {
   if (t->init == INIT_NONE || (t->init == INIT_FILL && t->init_a == 0)) {
@@ -721,7 +707,8 @@ static void init_block(const PlanTensor *t, void *data, int64_t first, int n, ui
   if (t->dt == DT_F32)
     for (int i = 0; i < n; i++) ((float *)data)[first + i] = (float)value[i];
   else
-    for (int i = 0; i < n; i++) store(data, t->dt, first + i, value[i]);
+    for (int i = 0; i < n; i++)
+      element_put(t->dt, data, first + i, dtype_is_float(t->dt) ? value[i] : imm_cell(t->dt, value[i]));
 }
 
 typedef struct {

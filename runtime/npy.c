@@ -76,7 +76,7 @@ double npy_number(const NpyArray *a, int64_t i) {
     memcpy(&x, &u, sizeof x);
     return x;
   }
-  if (a->kind == 'f' && a->size == 2) return half_to_float((uint16_t)u);
+  if (a->kind == 'f' && a->size == 2) return f16_value((uint16_t)u);
   if (a->kind == 'f') {
     uint32_t low = (uint32_t)u;
     float x;
@@ -117,26 +117,12 @@ bool npy_text(const NpyArray *a, int64_t i, char *out, size_t room) {
 }
 
 /* ---- one tensor ---- */
-static const struct {
-  const char *descr;
-  DType dt;
-} npy_types[] = {{"<f4", DT_F32}, {"<f8", DT_F64}, {"<i4", DT_I32},
-                 {"<i8", DT_I64}, {"<u4", DT_U32}, {"|b1", DT_BOOL}};
-enum { NTYPES = sizeof npy_types / sizeof *npy_types };
-
-/* Small elements become those of a type that holds them, as from .safetensors files; DT_NONE: not these. */
-static DType widened(const NpyArray *x) {
-  if (x->kind == 'f' && x->size == 2) return DT_F32;
-  return (x->kind == 'i' || x->kind == 'u') && x->size <= 2 ? DT_I32 : DT_NONE;
-}
-
-static void *widen(const NpyArray *x, DType dt, Arena *a) {
-  float *f = arena_alloc(a, (size_t)x->count * 4);
-  int32_t *v = (int32_t *)(void *)f;
-  for (int64_t i = 0; i < x->count; i++)
-    if (dt == DT_F32) f[i] = (float)npy_number(x, i);
-    else v[i] = (int32_t)npy_number(x, i);
-  return f;
+DType npy_dtype(const NpyArray *x) {
+  for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
+    const char *descr = dtype_row((DType)t)->npy;
+    if (descr && x->kind == descr[1] && x->size == descr[2] - '0') return (DType)t;
+  }
+  return DT_NONE;
 }
 
 Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
@@ -145,17 +131,11 @@ Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
   if (file_map(&m, path, d) != ST_OK) return ST_FILE;
   *out = (StTensor){.name = ""};
   const char *wrong = npy_parse(m.p, m.n, &x);
-  for (int k = 0; k < NTYPES && !wrong; k++)
-    if (x.kind == npy_types[k].descr[1] && x.size == npy_types[k].descr[2] - '0') out->dt = npy_types[k].dt;
-  const DType wide = wrong || out->dt ? DT_NONE : widened(&x);
-  if (!wrong && !out->dt && !wide) wrong = "its element type is not one of f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 b1";
+  if (!wrong && !(out->dt = npy_dtype(&x))) wrong = "its elements are text, not numbers";
   for (int64_t i = 0; !wrong && out->dt == DT_BOOL && i < x.count; i++)
     if (((const uint8_t *)x.data)[i] > 1) wrong = "a bool in it is neither 0 nor 1";
   if (wrong) {
     diag_error(d, NULL, "%s: %s", path, wrong);
-  } else if (wide) {
-    *out = (StTensor){
-        .name = "", .dt = wide, .shape = x.shape, .bytes = 4 * x.count, .data = widen(&x, wide, a)};
   } else {
     out->shape = x.shape, out->bytes = x.count * x.size;
     void *data = arena_alloc(a, (size_t)out->bytes);
@@ -166,11 +146,7 @@ Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d) {
   return wrong ? ST_FILE : ST_OK;
 }
 
-bool npy_holds(DType dt) {
-  for (int k = 0; k < NTYPES; k++)
-    if (npy_types[k].dt == dt) return true;
-  return false;
-}
+bool npy_holds(DType dt) { return dtype_row(dt)->npy; }
 
 void npy_header(StrBuf *out, const char *descr, const Shape *shape) {
   StrBuf h = {0};
@@ -189,14 +165,13 @@ void npy_header(StrBuf *out, const char *descr, const Shape *shape) {
 }
 
 Status npy_write(const char *path, const StTensor *t, Diags *d) {
-  int k = 0;
-  while (k < NTYPES && npy_types[k].dt != t->dt) k++;
-  if (k == NTYPES) {
+  const char *descr = dtype_row(t->dt)->npy;
+  if (!descr) {
     diag_error(d, NULL, "%s: an npy file cannot hold elements of type %s", path, dtype_name(t->dt));
     return ST_FILE;
   }
   StrBuf h = {0};
-  npy_header(&h, npy_types[k].descr, &t->shape);
+  npy_header(&h, descr, &t->shape);
   NewFile nf;
   Status st = file_begin(&nf, path, d);
   if (st == ST_OK) {

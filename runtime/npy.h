@@ -22,9 +22,10 @@ bool npy_text(const NpyArray *a, int64_t i, char *out, size_t room);
 /* What stands before the elements of an array with such a numpy type, '<f4' for example. */
 void npy_header(StrBuf *out, const char *descr, const Shape *shape);
 
-/* One tensor: C order; element types f4 f8 i4 i8 u4 b1, and f2 i1 i2 u1 u2 widened. What is read lives in a and has the name "". */
+/* One tensor, in C order, of any element type that numpy has too. What is read lives in a and has the name "". */
 Status npy_read(const char *path, StTensor *out, Arena *a, Diags *d);
 bool npy_holds(DType dt);
+DType npy_dtype(const NpyArray *x); /* DT_NONE: of text */
 Status npy_write(const char *path, const StTensor *t, Diags *d);
 
 #endif

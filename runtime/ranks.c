@@ -7,36 +7,38 @@
 #include <math.h>
 #include <string.h>
 
-#define MORE(T, BETTER)                                                                                      \
-  static void add_##T(T *to, const T *x, int64_t n) {                                                        \
-    for (int64_t i = 0; i < n; i++) to[i] = (T)(to[i] + x[i]);                                               \
+#define MORE(NAME, T, BETTER)                                                                                \
+  static void add_##NAME(void *to, const void *from, int64_t n) {                                            \
+    T *y = to;                                                                                               \
+    const T *x = from;                                                                                       \
+    for (int64_t i = 0; i < n; i++) y[i] = (T)(y[i] + x[i]);                                                 \
   }                                                                                                          \
-  static void max_##T(T *to, const T *x, int64_t n) {                                                        \
-    for (int64_t i = 0; i < n; i++) to[i] = BETTER ? to[i] : x[i];                                           \
+  static void max_##NAME(void *to, const void *from, int64_t n) {                                            \
+    T *y = to;                                                                                               \
+    const T *x = from;                                                                                       \
+    for (int64_t i = 0; i < n; i++) y[i] = BETTER ? y[i] : x[i];                                             \
   }
-MORE(float, isnan(to[i]) || to[i] > x[i])
-MORE(double, isnan(to[i]) || to[i] > x[i])
-MORE(uint32_t, to[i] > x[i])
-MORE(uint64_t, (int64_t)to[i] > (int64_t)x[i])
+MORE(F32, float, isnan(y[i]) || y[i] > x[i])
+MORE(F64, double, isnan(y[i]) || y[i] > x[i])
+MORE(U8, uint8_t, y[i] > x[i])
+MORE(U16, uint16_t, y[i] > x[i])
+MORE(U32, uint32_t, y[i] > x[i])
+MORE(U64, uint64_t, y[i] > x[i])
+MORE(I8, uint8_t, (int8_t)y[i] > (int8_t)x[i]) /* signed sums are the unsigned ones */
+MORE(I16, uint16_t, (int16_t)y[i] > (int16_t)x[i])
+MORE(I32, uint32_t, (int32_t)y[i] > (int32_t)x[i])
+MORE(I64, uint64_t, (int64_t)y[i] > (int64_t)x[i])
 
-static void max_int32_t(int32_t *to, const int32_t *x, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] = to[i] > x[i] ? to[i] : x[i];
-}
+typedef void CombineFn(void *to, const void *from, int64_t n);
+#define ROW(T) [DT_##T] = {add_##T, max_##T}
+static CombineFn *const combine_fn[DT_COUNT][2] = {ROW(F32), ROW(F64), ROW(U8),  ROW(U16), ROW(U32),
+                                                   ROW(U64), ROW(I8),  ROW(I16), ROW(I32), ROW(I64)};
 
 /* to += x, or the larger of both; integers wrap. */
 static void combine(const CollectiveParam *p, void *to, const void *x, int64_t n) {
-  bool max = p->what == COLLECTIVE_MAX;
-  switch (p->dt) {
-  case DT_F32: (max ? max_float : add_float)(to, x, n); break;
-  case DT_F64: (max ? max_double : add_double)(to, x, n); break;
-  case DT_I64: (max ? max_uint64_t : add_uint64_t)(to, x, n); break;
-  case DT_U32: (max ? max_uint32_t : add_uint32_t)(to, x, n); break;
-  case DT_I32:
-    if (max) max_int32_t(to, x, n);
-    else add_uint32_t(to, x, n);
-    break;
-  default: bug("a sum of %s between ranks", dtype_name(p->dt));
-  }
+  CombineFn *fn = combine_fn[p->dt][p->what == COLLECTIVE_MAX];
+  if (!fn) bug("a sum of %s between ranks", dtype_name(p->dt));
+  fn(to, x, n);
 }
 
 /* Pieces [ranks][n] into one, in order. */

@@ -13,20 +13,11 @@
 
 enum { MAX_HEADER = 100 << 20 }; /* as the reference reader */
 
-typedef enum { AS_IS, HALF, INT8, UINT8, INT16, UINT16 } Convert;
-static const struct {
-  const char *name;
-  int size;
-  DType dt; /* DT_NONE: known to the format but not to jepac */
-  Convert convert;
-} st_types[] = {
-    {"F32", 4, DT_F32, AS_IS},   {"F64", 8, DT_F64, AS_IS},      {"BF16", 2, DT_BF16, AS_IS},
-    {"I64", 8, DT_I64, AS_IS},   {"I32", 4, DT_I32, AS_IS},      {"U32", 4, DT_U32, AS_IS},
-    {"BOOL", 1, DT_BOOL, AS_IS}, {"F16", 2, DT_F32, HALF},       {"I8", 1, DT_I32, INT8},
-    {"U8", 1, DT_I32, UINT8},    {"I16", 2, DT_I32, INT16},      {"U16", 2, DT_I32, UINT16},
-    {"U64", 8, DT_NONE, AS_IS},  {"F8_E5M2", 1, DT_NONE, AS_IS}, {"F8_E4M3", 1, DT_NONE, AS_IS},
-};
-enum { NTYPES = sizeof st_types / sizeof *st_types };
+static DType type_named(const char *name) {
+  for (int t = DT_NONE + 1; t < DT_COUNT; t++)
+    if (!strcmp(dtype_row((DType)t)->st, name)) return (DType)t;
+  return DT_NONE;
+}
 
 struct StFile {
   Arena *arena;
@@ -49,21 +40,6 @@ __attribute__((format(printf, 2, 3))) static bool fail(Diags *d, const char *fmt
   va_end(ap);
   diag_error(d, NULL, "%s", text);
   return false;
-}
-
-static void *converted(Arena *a, const unsigned char *p, int64_t n, Convert how) {
-  float *f = arena_alloc(a, (size_t)n * 4 + 4);
-  int32_t *v = (int32_t *)(void *)f;
-  for (int64_t i = 0; i < n; i++) {
-    uint16_t w = 0;
-    if (how == INT8) v[i] = (int8_t)p[i]; /* NOLINT(bugprone-signed-char-misuse): a number */
-    if (how == UINT8) v[i] = p[i];
-    if (how == HALF || how == INT16 || how == UINT16) memcpy(&w, p + 2 * i, 2);
-    if (how == HALF) f[i] = half_to_float(w);
-    if (how == INT16) v[i] = (int16_t)w;
-    if (how == UINT16) v[i] = w;
-  }
-  return f;
 }
 
 static bool read_shape(const StFile *f, const char *name, json_t *list, Shape *shape, int64_t *count,
@@ -95,13 +71,12 @@ static bool read_tensor(StFile *f, const char *name, json_t *e, const unsigned c
     return fail(d, "%s: tensor %s: expected an object with \"dtype\", \"shape\" and \"data_offsets\"",
                 f->path, name);
   if (!json_is_string(type)) return fail(d, "%s: tensor %s: \"dtype\" is not text", f->path, name);
-  int k = 0;
-  while (k < NTYPES && strcmp(st_types[k].name, json_string_value(type))) k++;
-  if (k == NTYPES || st_types[k].dt == DT_NONE)
+  t.dt = type_named(json_string_value(type));
+  if (t.dt == DT_NONE)
     return fail(d, "%s: tensor %s has element type %s, which is not supported", f->path, name,
                 json_string_value(type));
   if (!read_shape(f, name, json_object_get(e, "shape"), &t.shape, &count, d)) return false;
-  if (__builtin_mul_overflow(count, (int64_t)st_types[k].size, &bytes))
+  if (__builtin_mul_overflow(count, dtype_size(t.dt), &bytes))
     return fail(d, "%s: tensor %s: its shape overflows", f->path, name);
   if (!json_is_array(off) || json_array_size(off) != 2 || !json_is_integer(json_array_get(off, 0)) ||
       !json_is_integer(json_array_get(off, 1)))
@@ -116,11 +91,8 @@ static bool read_tensor(StFile *f, const char *name, json_t *e, const unsigned c
   if (end - begin != bytes)
     return fail(d, "%s: tensor %s: its shape needs %lld bytes but its data offsets give %lld", f->path, name,
                 (long long)bytes, (long long)(end - begin));
-  t.dt = st_types[k].dt;
-  t.bytes = count * dtype_size(t.dt);
-  if (st_types[k].convert != AS_IS) {
-    t.data = converted(f->arena, data + begin, count, st_types[k].convert);
-  } else if ((uintptr_t)(data + begin) % (uintptr_t)dtype_size(t.dt)) { /* the format promises no alignment */
+  t.bytes = bytes;
+  if ((uintptr_t)(data + begin) % (uintptr_t)dtype_size(t.dt)) { /* the format promises no alignment */
     void *copy = arena_alloc(f->arena, (size_t)bytes);
     memcpy(copy, data + begin, (size_t)bytes);
     t.data = copy;
@@ -288,15 +260,13 @@ static char *make_header(const StTensor *t, int n, const StMeta *meta, int nmeta
   }
   int64_t at = 0;
   for (int i = 0; i < n; i++) {
-    int k = 0;
-    while (k < NTYPES && (st_types[k].dt != t[i].dt || st_types[k].convert != AS_IS)) k++;
-    if (k == NTYPES) bug("tensor %s of no type written", t[i].name);
+    if (t[i].dt == DT_NONE) bug("tensor %s of no type written", t[i].name);
     if (t[i].bytes != shape_count(&t[i].shape) * dtype_size(t[i].dt)) bug("tensor %s: wrong size", t[i].name);
     json_t *e = need(json_object()), *shape = need(json_array()), *place = need(json_array());
     for (int r = 0; r < t[i].shape.rank; r++) append(shape, t[i].shape.dim[r]);
     append(place, at);
     append(place, at + t[i].bytes);
-    put(e, "dtype", json_string_nocheck(st_types[k].name));
+    put(e, "dtype", json_string_nocheck(dtype_row(t[i].dt)->st));
     put(e, "shape", shape);
     put(e, "data_offsets", place);
     if (!put(root, t[i].name, e)) {

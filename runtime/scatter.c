@@ -35,6 +35,7 @@ void step_scatter_add(void *const *ptr, int64_t chunk, void *scratch, const void
     case DT_F32: scatter_f32(p, ptr[0], (const float *)ptr[1] + from, (float *)ptr[2] + to, i0, i1); break;
     case DT_F64: scatter_f64(p, ptr[0], (const double *)ptr[1] + from, (double *)ptr[2] + to, i0, i1); break;
     case DT_I64:
+    case DT_U64:
       scatter_64(p, ptr[0], (const uint64_t *)ptr[1] + from, (uint64_t *)ptr[2] + to, i0, i1);
       break;
     default: scatter_32(p, ptr[0], (const uint32_t *)ptr[1] + from, (uint32_t *)ptr[2] + to, i0, i1); break;

@@ -7,7 +7,7 @@
 /* out[outer, axis_extent, inner] = 0, then out[o, idx[j], i] += updates[o, j, i] in the order of j; operands
    of the step: idx, updates, out. Indices are clamped to the axis. */
 typedef struct {
-  DType dt;        /* of updates and out: float but bf16, or integer */
+  DType dt;        /* of updates and out: f32, f64, or an integer of 32 or 64 bits */
   DType idx_dtype; /* DT_I32 or DT_I64 */
   int64_t outer, axis_extent, inner, nidx;
   /* Chunks divide outer x ceil(inner / block) units of work, which write disjoint memory. */

@@ -218,10 +218,9 @@ static LLVMValueRef normal(EmitModule *m, LLVMValueRef w[4]) {
 
 static LLVMValueRef round_to(EmitModule *m, DType dt, LLVMValueRef x) {
   if (dt == DT_F64) return x;
-  x = LLVMBuildFPTrunc(m->b, x, m->f32, "");
-  if (dt == DT_F32) return x;
-  if (dt != DT_BF16) bug("a random initial value of type %s", dtype_name(dt));
-  return em_narrow_bf16(m, x);
+  if (dt == DT_F32) return LLVMBuildFPTrunc(m->b, x, m->f32, "");
+  if (!dtype_is_narrow(dt)) bug("a random initial value of type %s", dtype_name(dt));
+  return em_narrow(m, dt, x);
 }
 
 /* fill(ptr, count, stream, seed, a, b), made at first use */
@@ -265,9 +264,10 @@ static void emit_state(Aot *a, const PlanTensor *t, LLVMValueRef arena, LLVMValu
   case INIT_FILL: {
     if (t->init_a == 0) return;
     LLVMTypeRef e = em_type(m, t->dt);
-    LLVMValueRef x = t->dt == DT_BF16   ? em_bits(e, bf16_bits((float)t->init_a))
-                     : t->dt == DT_BOOL ? em_bits(e, 1)
-                                        : em_const(e, t->init_a);
+    LLVMValueRef x = t->dt == DT_BF16        ? em_bits(e, bf16_bits((float)t->init_a))
+                     : t->dt == DT_F16       ? em_bits(e, f16_bits(t->init_a))
+                     : dtype_is_float(t->dt) ? em_const(e, t->init_a)
+                                             : em_bits(e, (uint64_t)imm_int(t->dt, t->init_a));
     EmitLoop l;
     LLVMValueRef i = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, n), 1);
     em_store(m, x, em_gep(m, e, p, i), (unsigned)dtype_size(t->dt));

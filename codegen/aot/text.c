@@ -49,13 +49,6 @@ static const char **c_names(const Aot *a) {
   return names;
 }
 
-static const char *c_type(DType dt) {
-  static const char *const type[DT_COUNT] = {
-      [DT_NONE] = "void",   [DT_F32] = "float",   [DT_F64] = "double",   [DT_BF16] = "uint16_t",
-      [DT_I32] = "int32_t", [DT_I64] = "int64_t", [DT_U32] = "uint32_t", [DT_BOOL] = "uint8_t"};
-  return type[dt];
-}
-
 /* The package that the code calls, or NULL. */
 static const char *library(const Aot *a) {
   for (int k = 0; k < a->p->kernel.n; k++)
@@ -73,7 +66,7 @@ static void put_accessors(const Aot *a, const char *const *name, PlanTensorKind 
     if (first) sb_printf(b, "\n/* ---- %s ---- */\n", title);
     first = false;
     char type[128];
-    const char *p = a->opt->prefix, *P = upper(a->a, p), *N = upper(a->a, name[i]), *c = c_type(t->dt);
+    const char *p = a->opt->prefix, *P = upper(a->a, p), *N = upper(a->a, name[i]), *c = dtype_row(t->dt)->c;
     sb_printf(b, "/* %s: %s */\n", t->name, type_str(t->dt, &t->shape, type));
     sb_printf(b, "#define %s_%s_COUNT %lld\n", P, N, (long long)shape_count(&t->shape));
     sb_printf(b,
@@ -156,7 +149,7 @@ const char *aot_header(const Aot *a) {
   for (int t = DT_NONE + 1; t < DT_COUNT; t++)
     sb_printf(&b, "%s %d %s", t > 1 ? "," : "", t, dtype_name((DType)t));
   sb_printf(&b,
-            " (one byte).\n   trained: a parameter. */\n"
+            ".\n   trained: a parameter. */\n"
             "typedef struct {\n  const char *name;\n  int32_t kind, type, trained, rank;\n  int64_t dim[8], "
             "offset, "
             "bytes;\n} %s_tensor;\nconst %s_tensor *%s_tensors(int32_t *count);\n",

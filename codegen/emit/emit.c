@@ -136,14 +136,12 @@ LLVMValueRef em_helper(EmitModule *m, const char *symbol, LLVMTypeRef ret, const
 
 /* ---- types and constants ---- */
 LLVMTypeRef em_type(EmitModule *m, DType dt) {
-  switch (dt) {
-  case DT_F32: return m->f32;
-  case DT_F64: return m->f64;
-  case DT_BF16: return m->i16;
-  case DT_I32:
-  case DT_U32: return m->i32;
-  case DT_I64: return m->i64;
-  case DT_BOOL: return m->i8;
+  if (dt == DT_F32 || dt == DT_F64) return dt == DT_F32 ? m->f32 : m->f64;
+  switch (dtype_size(dt)) {
+  case 1: return m->i8;
+  case 2: return m->i16;
+  case 4: return m->i32;
+  case 8: return m->i64;
   default: bug("no machine type for %s", dtype_name(dt));
   }
 }
@@ -276,34 +274,6 @@ LLVMValueRef em_fma(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef 
   if (!m->target->fma) return em_fadd(m, em_fmul(m, a, b), c);
   LLVMTypeRef t = LLVMTypeOf(a);
   return em_intrinsic(m, "llvm.fma", &t, 1, (LLVMValueRef[]){a, b, c}, 3);
-}
-
-/* ---- bf16 ---- */
-LLVMValueRef em_widen_bf16(EmitModule *m, LLVMValueRef stored) {
-  int n = em_lanes(stored);
-  LLVMTypeRef it = em_vec(m->i32, n);
-  LLVMValueRef u = LLVMBuildShl(m->b, LLVMBuildZExt(m->b, stored, it, ""), em_bits(it, 16), "");
-  return LLVMBuildBitCast(m->b, u, em_vec(m->f32, n), "");
-}
-
-LLVMValueRef em_narrow_bf16(EmitModule *m, LLVMValueRef x) {
-  int n = em_lanes(x);
-  LLVMTypeRef it = em_vec(m->i32, n), st = em_vec(m->i16, n);
-  if (m->target->bf16 && !LLVMIsConstant(x)) {
-    LLVMTypeRef bf = em_vec(LLVMBFloatTypeInContext(m->cx), n);
-    return LLVMBuildBitCast(m->b, LLVMBuildFPTrunc(m->b, x, bf, ""), st, "");
-  }
-  LLVMBuilderRef b = m->b;
-  LLVMValueRef u = LLVMBuildBitCast(b, x, it, "");
-  LLVMValueRef odd = LLVMBuildAnd(b, LLVMBuildLShr(b, u, em_bits(it, 16), ""), em_bits(it, 1), "");
-  LLVMValueRef r = LLVMBuildAdd(b, LLVMBuildAdd(b, u, em_bits(it, 0x7fff), ""), odd, "");
-  /* NaN: the carry could run into infinity or zero; keep it quiet instead */
-  LLVMValueRef nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
-  r = LLVMBuildSelect(b, nan, LLVMBuildOr(b, u, em_bits(it, 0x400000), ""), r, "");
-  LLVMValueRef tiny =
-      LLVMBuildICmp(b, LLVMIntEQ, LLVMBuildAnd(b, u, em_bits(it, 0x7f800000), ""), LLVMConstNull(it), "");
-  r = LLVMBuildSelect(b, tiny, LLVMBuildAnd(b, u, em_bits(it, 0x80000000u), ""), r, "");
-  return LLVMBuildTrunc(b, LLVMBuildLShr(b, r, em_bits(it, 16), ""), st, "");
 }
 
 /* ---- memory ---- */

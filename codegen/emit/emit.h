@@ -51,7 +51,7 @@ LLVMValueRef em_helper(EmitModule *m, const char *symbol, LLVMTypeRef ret, const
 void em_attributes(EmitModule *m, LLVMValueRef fn);
 
 /* ---- types and constants ---- */
-LLVMTypeRef em_type(EmitModule *m, DType dt); /* as stored: bf16 is i16, bool is i8 */
+LLVMTypeRef em_type(EmitModule *m, DType dt); /* as stored: bf16 and f16 are i16, bool is i8 */
 LLVMTypeRef em_vec(LLVMTypeRef elem, int n);  /* n == 1: the element type itself */
 int em_lanes(LLVMValueRef v);                 /* 1 for scalars */
 LLVMTypeRef em_elem(LLVMTypeRef t);           /* element of a vector type, t itself for a scalar */
@@ -83,11 +83,17 @@ LLVMValueRef em_fdiv(EmitModule *m, LLVMValueRef a, LLVMValueRef b);
 /* a*b + c: one rounding where the target has FMA, else two */
 LLVMValueRef em_fma(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 
-/* ---- bf16, stored as i16 and computed with as f32; scalar or vector ---- */
+/* ---- bf16 and f16, stored as i16 and computed with as f32; scalar or vector (emit/narrow.c) ---- */
 LLVMValueRef em_widen_bf16(EmitModule *m, LLVMValueRef stored);
 /* f32 to the nearest bf16 (ties to even, NaN stays NaN, f32 denormals become zero as in VCVTNEPS2BF16): the
    stored bits, by the processor's instruction where it has one. */
 LLVMValueRef em_narrow_bf16(EmitModule *m, LLVMValueRef x);
+/* f16 the same; to it from f32 or f64, in one rounding. */
+LLVMValueRef em_widen_f16(EmitModule *m, LLVMValueRef stored);
+LLVMValueRef em_narrow_f16(EmitModule *m, LLVMValueRef x);
+/* Of a narrow type; to it from f32 or f64 (to bf16 by way of f32). */
+LLVMValueRef em_widen(EmitModule *m, DType dt, LLVMValueRef stored);
+LLVMValueRef em_narrow(EmitModule *m, DType dt, LLVMValueRef x);
 
 /* ---- memory; index counts elements of `elem` ---- */
 LLVMValueRef em_operand(EmitModule *m, int k); /* loads operand k's address; call in the entry block */

@@ -18,7 +18,7 @@ static bool keeps_denormals(const Program *p, const Kernel *k) {
   for (int i = 0; i < k->nbuf; i++) {
     DType dt = p->buf.v[k->buf[i]].dt;
     f64 |= dt == DT_F64;
-    f32 |= dt == DT_F32 || dt == DT_BF16;
+    f32 |= dt == DT_F32 || dtype_is_narrow(dt);
   }
   return kernel_keeps_order(k) || kernel_foreign(k) || (f64 && !f32);
 }

@@ -48,9 +48,7 @@ static LLVMValueRef identity(const Red *r, int lanes) {
   if (is_sum(r) || r->op == OP_reduce_m2) return LLVMConstNull(t);
   bool low = r->op != OP_reduce_min;
   if (dtype_is_float(r->dt)) return em_const(t, low ? -HUGE_VAL : HUGE_VAL);
-  if (r->dt == DT_U32) return em_bits(t, low ? 0 : UINT32_MAX);
-  if (r->dt == DT_I32) return em_bits(t, (uint64_t)(int64_t)(low ? INT32_MIN : INT32_MAX));
-  return em_bits(t, (uint64_t)(low ? INT64_MIN : INT64_MAX));
+  return em_bits(t, (uint64_t)imm_int(r->dt, low ? dtype_least(r->dt) : dtype_most(r->dt)));
 }
 
 void acc_inner(LoopCtx *c, Acc *in) {
@@ -91,7 +89,7 @@ static void later_max(LoopCtx *c, const Red *r, LLVMValueRef *best, LLVMValueRef
                         LLVMBuildAnd(b, xn, LLVMBuildNot(b, bn, ""), ""), "");
     tie = LLVMBuildOr(b, LLVMBuildFCmp(b, LLVMRealOEQ, x, best[0], ""), LLVMBuildAnd(b, xn, bn, ""), "");
   } else {
-    above = LLVMBuildICmp(b, r->dt == DT_U32 ? LLVMIntUGT : LLVMIntSGT, x, best[0], "");
+    above = LLVMBuildICmp(b, dtype_is_unsigned(r->dt) ? LLVMIntUGT : LLVMIntSGT, x, best[0], "");
     tie = LLVMBuildICmp(b, LLVMIntEQ, x, best[0], "");
   }
   LLVMValueRef take = LLVMBuildOr(b, above, LLVMBuildAnd(b, tie, before, ""), "");
@@ -102,7 +100,7 @@ static void later_max(LoopCtx *c, const Red *r, LLVMValueRef *best, LLVMValueRef
 static LLVMValueRef fold(LoopCtx *c, const Red *r, LLVMValueRef a, LLVMValueRef b) {
   OpId op = r->op == OP_reduce_max ? OP_max : r->op == OP_reduce_min ? OP_min : OP_add;
   /* the accumulator second: the minmax idiom is then one instruction when neither is NaN */
-  return map_emit(c->m, op, r->dt == DT_BF16 ? DT_F32 : r->dt, r->dt, (LLVMValueRef[]){b, a});
+  return map_emit(c->m, op, dtype_is_narrow(r->dt) ? DT_F32 : r->dt, r->dt, (LLVMValueRef[]){b, a});
 }
 
 void acc_add(LoopCtx *c, Acc *in, const Acc *out) {
@@ -211,8 +209,8 @@ void acc_finish(LoopCtx *c, const Acc *out, LLVMValueRef count) {
     if (is_wide(c, r)) result = as_float(c, result, r->type);
     DType dt = c->l->inst[r->inst].dt;
     if (r->op != OP_argmax)
-      result = dt == DT_BF16 ? map_round_bf16(m, result)
-                             : map_cast(m, r->dt == DT_BF16 ? DT_F32 : r->dt, dt, result);
+      result = dtype_is_narrow(dt) ? map_round(m, dt, result)
+                                   : map_cast(m, dtype_is_narrow(r->dt) ? DT_F32 : r->dt, dt, result);
     else result = map_cast(m, DT_I64, dt, result);
     c->val[r->inst] = result;
     c->wide[r->inst] = c->info[r->inst].splat && em_lanes(result) == 1 && c->width > 1

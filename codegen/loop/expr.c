@@ -138,13 +138,13 @@ static LLVMValueRef any_lane(EmitModule *m, LLVMValueRef mask) {
 }
 
 static double real_constant(DType dt, Imm v) {
-  return dt == DT_BOOL ? v != 0 : dt == DT_F32 ? f32_round((double)v) : (double)v;
+  return dt == DT_BOOL ? v != 0 : dtype_round(dt, (double)v, true);
 }
 
 static LLVMValueRef fill_value(EmitModule *m, DType dt, Imm fill) {
-  if (dtype_is_int(dt)) return em_bits(em_type(m, dt), (uint64_t)(int64_t)fill);
-  if (dt != DT_BF16) return em_const(em_type(m, dt), real_constant(dt, fill));
-  return LLVMConstInt(m->i16, bf16_bits((float)fill), 0);
+  if (dtype_is_int(dt)) return em_bits(em_type(m, dt), (uint64_t)imm_int(dt, fill));
+  if (!dtype_is_narrow(dt)) return em_const(em_type(m, dt), real_constant(dt, fill));
+  return LLVMConstInt(m->i16, dt == DT_F16 ? f16_bits((double)fill) : bf16_bits((float)fill), 0);
 }
 
 /* Address of lanes copies of the fill value. */
@@ -153,7 +153,8 @@ static LLVMValueRef fill_block(LoopCtx *c, DType dt, Imm fill) {
   LLVMValueRef init = em_splat(m, fill_value(m, dt, fill), c->width);
   char name[64]; /* a library has all kernels in one module, so vectors of several lengths */
   const char *type = dtype_name(dt);
-  if (dtype_is_int(dt)) snprintf(name, sizeof name, "fill.%s.%d.%lld", type, c->width, (long long)fill);
+  if (dtype_is_int(dt))
+    snprintf(name, sizeof name, "fill.%s.%d.%lld", type, c->width, (long long)imm_int(dt, fill));
   else snprintf(name, sizeof name, "fill.%s.%d.%a", type, c->width, (double)fill);
   LLVMValueRef g = LLVMGetNamedGlobal(m->mod, name);
   if (g) return g;
@@ -175,7 +176,10 @@ typedef struct {
 static LLVMValueRef dyn_index(LoopCtx *c, const Access *a) {
   EmitModule *m = c->m;
   DType dt = c->l->inst[a->dyn].dt;
-  LLVMValueRef i = map_cast(m, dt, DT_I64, c->val[a->dyn]);
+  LLVMValueRef i = c->val[a->dyn];
+  if (dt == DT_U64) /* above what is signed */
+    i = em_binary(m, "llvm.umin", i, em_bits(LLVMTypeOf(i), INT64_MAX));
+  i = map_cast(m, dt, DT_I64, i);
   i = em_binary(m, "llvm.smax", i, LLVMConstNull(LLVMTypeOf(i)));
   i = em_binary(m, "llvm.smin", i, em_bits(LLVMTypeOf(i), (uint64_t)(a->dyn_extent - 1)));
   return em_imulc(m, i, a->dyn_stride);
@@ -207,16 +211,17 @@ static Address address(LoopCtx *c, const Access *a, const AccessLin *at, DType d
   return r;
 }
 
-/* Value as stored (i16 bf16, i8 bool) to value computed with, and back. */
+/* Value as stored (i16 bf16 and f16, i8 bool) to value computed with, and back. */
 static LLVMValueRef from_storage(EmitModule *m, DType dt, LLVMValueRef v) {
   if (dt == DT_BOOL) return LLVMBuildICmp(m->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
-  return dt == DT_BF16 ? em_widen_bf16(m, v) : v;
+  return dtype_is_narrow(dt) ? em_widen(m, dt, v) : v;
 }
 
 /* A bf16 value is rounded already: its upper half is what is stored. */
 static LLVMValueRef to_storage(EmitModule *m, DType dt, LLVMValueRef v) {
   int n = em_lanes(v);
   if (dt == DT_BOOL) return LLVMBuildZExt(m->b, v, em_vec(m->i8, n), "");
+  if (dt == DT_F16) return em_narrow_f16(m, v);
   if (dt != DT_BF16) return v;
   LLVMTypeRef it = em_vec(m->i32, n);
   v = LLVMBuildLShr(m->b, LLVMBuildBitCast(m->b, v, it, ""), em_bits(it, 16), "");
@@ -355,7 +360,7 @@ static LLVMValueRef compute(LoopCtx *c, int i) {
   switch (in->kind) {
   case KI_LOAD: return load(c, in->access, &info->at, in->dt);
   case KI_IMM:
-    if (dtype_is_int(in->dt)) return em_bits(loop_type(m, in->dt), (uint64_t)(int64_t)in->imm);
+    if (dtype_is_int(in->dt)) return em_bits(loop_type(m, in->dt), (uint64_t)imm_int(in->dt, in->imm));
     return em_const(loop_type(m, in->dt), real_constant(in->dt, in->imm));
   case KI_INDEX: {
     bool wide;

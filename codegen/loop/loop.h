@@ -92,7 +92,7 @@ void affine_range(const LoopKernel *l, const Affine *e, int64_t *lo, int64_t *hi
 /* map.c */
 LLVMValueRef map_emit(EmitModule *m, OpId op, DType dt, DType arg, LLVMValueRef *x);
 LLVMValueRef map_cast(EmitModule *m, DType from, DType to, LLVMValueRef x);
-LLVMValueRef map_round_bf16(EmitModule *m, LLVMValueRef x);
+LLVMValueRef map_round(EmitModule *m, DType dt, LLVMValueRef x);
 
 /* acc.c: inner accumulators run through the inner R loops, outer ones collect them (blocked summation) */
 void acc_collect(LoopCtx *c, int sweep); /* fills LoopCtx.red */

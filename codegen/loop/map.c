@@ -5,7 +5,7 @@
 #include "ir/graph/expr.h"
 
 LLVMTypeRef loop_type(EmitModule *m, DType dt) {
-  return dt == DT_BF16 ? m->f32 : dt == DT_BOOL ? m->i1 : em_type(m, dt);
+  return dtype_is_narrow(dt) ? m->f32 : dt == DT_BOOL ? m->i1 : em_type(m, dt);
 }
 
 typedef LLVMValueRef MapFn(EmitModule *m, DType dt,
@@ -27,14 +27,14 @@ LEAF(neg, LLVMBuildFNeg(m->b, x[0], ""), LLVMBuildSub(m->b, zero_like(x[0]), x[0
 LEAF(eq, LLVMBuildFCmp(m->b, LLVMRealOEQ, x[0], x[1], ""), LLVMBuildICmp(m->b, LLVMIntEQ, x[0], x[1], ""))
 LEAF(ne, LLVMBuildFCmp(m->b, LLVMRealUNE, x[0], x[1], ""), LLVMBuildICmp(m->b, LLVMIntNE, x[0], x[1], ""))
 LEAF(lt, LLVMBuildFCmp(m->b, LLVMRealOLT, x[0], x[1], ""),
-     LLVMBuildICmp(m->b, dt == DT_U32 ? LLVMIntULT : LLVMIntSLT, x[0], x[1], ""))
+     LLVMBuildICmp(m->b, dtype_is_unsigned(dt) ? LLVMIntULT : LLVMIntSLT, x[0], x[1], ""))
 LEAF(le, LLVMBuildFCmp(m->b, LLVMRealOLE, x[0], x[1], ""),
-     LLVMBuildICmp(m->b, dt == DT_U32 ? LLVMIntULE : LLVMIntSLE, x[0], x[1], ""))
+     LLVMBuildICmp(m->b, dtype_is_unsigned(dt) ? LLVMIntULE : LLVMIntSLE, x[0], x[1], ""))
 #undef LEAF
 
 static LLVMValueRef leaf_abs(EmitModule *m, DType dt, LLVMValueRef *x) {
   if (dtype_is_float(dt)) return em_unary(m, "llvm.fabs", x[0]);
-  return dt == DT_U32
+  return dtype_is_unsigned(dt)
              ? x[0]
              : pick(m, leaf_lt(m, dt, (LLVMValueRef[]){x[0], zero_like(x[0])}), leaf_neg(m, dt, x), x[0]);
 }
@@ -65,7 +65,8 @@ static bool is_number(LLVMValueRef x) {
    constant first, and otherwise restore the first operand's NaN. */
 static LLVMValueRef extreme(EmitModule *m, DType dt, LLVMValueRef *x, bool max) {
   if (!dtype_is_float(dt)) {
-    const char *name = dt == DT_U32 ? (max ? "llvm.umax" : "llvm.umin") : (max ? "llvm.smax" : "llvm.smin");
+    const char *name =
+        dtype_is_unsigned(dt) ? (max ? "llvm.umax" : "llvm.umin") : (max ? "llvm.smax" : "llvm.smin");
     return em_binary(m, name, x[0], x[1]);
   }
   LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;
@@ -120,7 +121,7 @@ PLAIN(bit_xor, LLVMBuildXor(m->b, x[0], x[1], ""))
 /* Division by zero gives zero instead of a fault, and the smallest integer over -1 itself: over 1 it is. */
 static LLVMValueRef divide(EmitModule *m, DType dt, LLVMValueRef *x, bool rest) {
   LLVMTypeRef t = LLVMTypeOf(x[0]);
-  bool is_signed = dt != DT_U32;
+  bool is_signed = !dtype_is_unsigned(dt);
   LLVMValueRef none = LLVMBuildICmp(m->b, LLVMIntEQ, x[1], zero_like(x[1]), ""), bad = none;
   if (is_signed) {
     LLVMValueRef least = em_bits(t, 1ull << (8 * dtype_size(dt) - 1));
@@ -149,7 +150,7 @@ static LLVMValueRef leaf_shift_right(EmitModule *m, DType dt, LLVMValueRef *x) {
   LLVMTypeRef t = LLVMTypeOf(x[0]);
   LLVMValueRef inside = LLVMBuildICmp(m->b, LLVMIntULT, x[1], em_bits(t, places), "");
   LLVMValueRef by = pick(m, inside, x[1], em_bits(t, places - 1));
-  if (dt != DT_U32) return LLVMBuildAShr(m->b, x[0], by, "");
+  if (!dtype_is_unsigned(dt)) return LLVMBuildAShr(m->b, x[0], by, "");
   return pick(m, inside, LLVMBuildLShr(m->b, x[0], by, ""), zero_like(x[0]));
 }
 
@@ -222,32 +223,34 @@ LLVMValueRef map_emit(EmitModule *m, OpId op, DType dt, DType arg, LLVMValueRef 
     if (!e) bug("operator %s has no value expression", op_table[op].name);
     r = walk(m, e, arg, LLVMTypeOf(x[0]), x);
   }
-  return dt == DT_BF16 && op != OP_stop_gradient ? map_round_bf16(m, r) : r;
+  return dtype_is_narrow(dt) && op != OP_stop_gradient ? map_round(m, dt, r) : r;
 }
 
-LLVMValueRef map_round_bf16(EmitModule *m, LLVMValueRef x) { return em_widen_bf16(m, em_narrow_bf16(m, x)); }
+LLVMValueRef map_round(EmitModule *m, DType dt, LLVMValueRef x) {
+  return dtype_is_narrow(dt) ? em_widen(m, dt, em_narrow(m, dt, x)) : x;
+}
 
 LLVMValueRef map_cast(EmitModule *m, DType from, DType to, LLVMValueRef x) {
   if (from == to) return x;
   LLVMTypeRef t = em_vec(loop_type(m, to), em_lanes(x)), source = LLVMTypeOf(x);
-  bool is_signed = from == DT_I32 || from == DT_I64;
+  bool is_signed = dtype_row(from)->kind == DK_SIGNED;
   if (to == DT_BOOL)
     return dtype_is_float(from) ? LLVMBuildFCmp(m->b, LLVMRealUNE, x, LLVMConstNull(source), "")
                                 : LLVMBuildICmp(m->b, LLVMIntNE, x, LLVMConstNull(source), "");
   if (dtype_is_int(to)) {
     if (dtype_is_float(from)) {
       LLVMTypeRef ov[] = {t, source};
-      return em_intrinsic(m, to == DT_U32 ? "llvm.fptoui.sat" : "llvm.fptosi.sat", ov, 2, &x, 1);
+      return em_intrinsic(m, dtype_is_unsigned(to) ? "llvm.fptoui.sat" : "llvm.fptosi.sat", ov, 2, &x, 1);
     }
     if (dtype_size(to) <= dtype_size(from) && from != DT_BOOL)
-      return to == DT_I64 || dtype_size(to) == dtype_size(from) ? x : LLVMBuildTrunc(m->b, x, t, "");
+      return dtype_size(to) == dtype_size(from) ? x : LLVMBuildTrunc(m->b, x, t, "");
     return is_signed ? LLVMBuildSExt(m->b, x, t, "") : LLVMBuildZExt(m->b, x, t, "");
   }
   if (!dtype_is_float(from)) {
     x = is_signed ? LLVMBuildSIToFP(m->b, x, t, "") : LLVMBuildUIToFP(m->b, x, t, "");
-    return to == DT_BF16 ? map_round_bf16(m, x) : x;
+    return map_round(m, to, x);
   }
-  if (from == DT_F64) x = LLVMBuildFPTrunc(m->b, x, t, "");
-  else if (to == DT_F64) return LLVMBuildFPExt(m->b, x, t, "");
-  return to == DT_BF16 ? map_round_bf16(m, x) : x;
+  if (dtype_is_narrow(to)) return map_round(m, to, x);
+  if (from == DT_F64) return LLVMBuildFPTrunc(m->b, x, t, "");
+  return to == DT_F64 ? LLVMBuildFPExt(m->b, x, t, "") : x;
 }

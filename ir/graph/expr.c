@@ -258,9 +258,27 @@ static int64_t wrapped(uint64_t x) {
   return y;
 }
 
+/* What differs where a and b have 64 bits and no sign; narrower integers are their values. */
+static int64_t unsigned_leaf(OpId op, uint64_t a, uint64_t b) {
+  switch (op) {
+  case OP_abs: return wrapped(a);
+  case OP_min: return wrapped(a < b ? a : b);
+  case OP_max: return wrapped(a < b ? b : a);
+  case OP_lt: return a < b;
+  case OP_le: return a <= b;
+  case OP_idiv: return b ? wrapped(a / b) : 0;
+  case OP_irem: return b ? wrapped(a % b) : 0;
+  case OP_shift_right: return b < 64 ? wrapped(a >> b) : 0;
+  default: bug("operator %s is not one of integers", op_table[op].name);
+  }
+}
+
 static int64_t int_leaf(OpId op, DType dt, int64_t a, int64_t b) {
   uint64_t x = (uint64_t)a, y = (uint64_t)b;
   bool inside = b >= 0 && b < 8 * dtype_size(dt);
+  bool ordered = op == OP_abs || op == OP_min || op == OP_max || op == OP_lt || op == OP_le ||
+                 op == OP_idiv || op == OP_irem || op == OP_shift_right;
+  if (dt == DT_U64 && ordered) return unsigned_leaf(op, x, y);
   switch (op) {
   case OP_neg: return wrapped(0 - x);
   case OP_abs: return a < 0 ? wrapped(0 - x) : a;
@@ -315,30 +333,27 @@ double op_eval_cells(OpId op, DType result, DType arg, const double *x, bool rou
     int64_t y = int_leaf(op, arg, cell_int(arg, x[0]), two ? cell_int(arg, x[1]) : 0);
     return dtype_is_int(result) ? int_cell(result, y) : (double)y;
   }
-  if (!rounds || (arg != DT_F32 && arg != DT_BF16)) {
-    double y = op_eval(op, x);
-    return result == DT_BF16 ? bf16_round(y) : y;
-  }
+  if (!rounds || (arg != DT_F32 && !dtype_is_narrow(arg))) return dtype_round(result, op_eval(op, x), false);
   double z[MAX_OPERANDS];
   for (int i = 0; i < op_table[op].nin; i++) z[i] = f32_round(x[i]);
-  double y = eval_op(op, z, ROUNDED);
-  return result == DT_BF16 ? bf16_round(y) : y;
+  return dtype_round(result, eval_op(op, z, ROUNDED), false);
 }
 
 double convert_cell(DType from, DType to, double x, bool rounds) {
   if (dtype_is_int(from)) {
     int64_t i = cell_int(from, x);
     if (dtype_is_int(to)) return int_cell(to, i);
-    return to == DT_BOOL            ? i != 0
-           : to == DT_BF16          ? bf16_round((float)i)
-           : to == DT_F32 && rounds ? (float)i
-                                    : (double)i;
+    if (to == DT_BOOL) return i != 0;
+    bool f32 = dtype_is_narrow(to) || (to == DT_F32 && rounds); /* one rounding: not by way of a double */
+    double y = from == DT_U64 ? (f32 ? (double)(float)(uint64_t)i : (double)(uint64_t)i)
+                              : (f32 ? (double)(float)i : (double)i);
+    return dtype_round(to, y, false);
   }
   if (to == DT_BOOL) return x != 0;
   if (dtype_is_int(to)) { /* truncates and saturates, NaN gives 0 (LLVM's fptosi.sat) */
     if (isnan(x)) return int_cell(to, 0);
-    if (to == DT_I64) return int_cell(to, x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x);
-    return trunc(fmin(fmax(x, to == DT_I32 ? INT32_MIN : 0), to == DT_I32 ? INT32_MAX : UINT32_MAX));
+    Imm low = dtype_least(to), high = dtype_most(to), v = truncl((Imm)x);
+    return imm_cell(to, v < low ? low : v > high ? high : v);
   }
-  return to == DT_BF16 ? bf16_round(x) : to == DT_F32 && rounds ? f32_round(x) : x;
+  return dtype_round(to, x, rounds);
 }

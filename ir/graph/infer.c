@@ -167,9 +167,7 @@ const char *imm_misfit(DType dt, Imm v) {
   if (dtype_is_float(dt)) return NULL;
   if (dt == DT_BOOL) return v == 0 || v == 1 ? NULL : "a bool is 0 or 1";
   if (!(v == floorl(v))) return "an integer has no fraction";
-  Imm lo = dt == DT_U32 ? 0 : dt == DT_I32 ? INT32_MIN : (Imm)INT64_MIN;
-  Imm hi = dt == DT_U32 ? UINT32_MAX : dt == DT_I32 ? INT32_MAX : (Imm)INT64_MAX;
-  return v >= lo && v <= hi ? NULL : "it is out of the type's range";
+  return v >= dtype_least(dt) && v <= dtype_most(dt) ? NULL : "it is out of the type's range";
 }
 
 static bool check_imm(const Node *n, DType dt, char *err, size_t errlen) {
@@ -435,16 +433,17 @@ bool infer_argmax(const Graph *g, Node *n, char *err, size_t errlen) {
 }
 
 /* ---- contractions ---- */
-/* Operands are floats of one type, which is the result's. f32 and bf16 may mix: what is summed is f32
-   (products of bf16 are exact there), and the result is either, as asked for; bf16 where both operands are
-   and f32 else by default. */
+/* Operands are floats of one type, which is the result's. f32 and a narrow type may mix: what is summed is f32
+   (products of narrow floats are exact there), and the result is either, as asked for; narrow where both operands
+   are and f32 else by default. */
 static bool contraction_dtype(const Graph *g, Node *n, char *err, size_t errlen) {
   for (int i = 0; i < 2; i++)
     if (!check_accept(g, n, i, A_FLOAT, err, errlen)) return false;
   DType a = operand(g, n, 0)->dt, b = operand(g, n, 1)->dt;
-  bool small = (a == DT_F32 || a == DT_BF16) && (b == DT_F32 || b == DT_BF16);
+  DType narrow = dtype_is_narrow(a) ? a : dtype_is_narrow(b) ? b : n->dt == DT_F16 ? DT_F16 : DT_BF16;
+  bool small = (a == DT_F32 || a == narrow) && (b == DT_F32 || b == narrow);
   if (!small && !check_same_dtype(g, n, 0, 1, err, errlen)) return false;
-  if (!small || (n->dt != DT_F32 && n->dt != DT_BF16)) n->dt = small && a != b ? DT_F32 : a;
+  if (!small || (n->dt != DT_F32 && n->dt != narrow)) n->dt = small && a != b ? DT_F32 : a;
   return true;
 }
 
@@ -609,9 +608,8 @@ bool infer_conv_dw(const Graph *g, Node *n, char *err, size_t errlen) {
 
 /* ---- data-dependent indexing ---- */
 static bool check_index(const Graph *g, const Node *n, int i, char *err, size_t errlen) {
-  DType dt = operand(g, n, i)->dt;
-  if (dt == DT_I32 || dt == DT_I64) return true;
-  return infer_fail(err, errlen, "%s needs i32 or i64 indices, but operand %d is %s", op_table[n->op].name,
+  if (dtype_is_int(operand(g, n, i)->dt)) return true;
+  return infer_fail(err, errlen, "%s needs integers as indices, but operand %d is %s", op_table[n->op].name,
                     i + 1, operand_text(g, n, i).s);
 }
 

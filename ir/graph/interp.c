@@ -27,11 +27,7 @@ uint32_t philox_u32(uint64_t index, uint32_t step, uint32_t stream, uint64_t see
 }
 
 /* ---- element types ---- */
-static double round_to(DType dt, double x, bool rounds) {
-  return dt == DT_BF16 ? bf16_round(x) : dt == DT_F32 && rounds ? f32_round(x) : x;
-}
-
-static double constant(DType dt, Imm v, bool rounds) { return round_to(dt, imm_cell(dt, v), rounds); }
+static double constant(DType dt, Imm v, bool rounds) { return dtype_round(dt, imm_cell(dt, v), rounds); }
 
 /* ---- index arithmetic ---- */
 static void strides_of(const Shape *s, int64_t stride[MAX_RANK]) {
@@ -242,7 +238,7 @@ static double add_cells(DType dt, double x, double y) {
 }
 
 static void round_all(Eval *e) {
-  for (int64_t i = 0; i < e->count; i++) e->out[i] = round_to(e->n->dt, e->out[i], e->rounds);
+  for (int64_t i = 0; i < e->count; i++) e->out[i] = dtype_round(e->n->dt, e->out[i], e->rounds);
 }
 
 static void eval_fold(Eval *e) {
@@ -274,7 +270,7 @@ static double reduce_argmax(DType dt, const double *x, const Offsets *o) {
   int64_t best = 0;
   for (int64_t i = 1; i < o->n; i++) {
     double v = x[o->v[i]], b = x[o->v[best]];
-    bool later = dtype_is_int(dt) ? cell_int(dt, v) > cell_int(dt, b) : v > b || (isnan(v) && !isnan(b));
+    bool later = dtype_is_int(dt) ? cell_less(dt, b, v) : v > b || (isnan(v) && !isnan(b));
     if (later) best = i;
   }
   return int_cell(DT_I64, best);
@@ -375,11 +371,6 @@ static void split_at(const Shape *s, int64_t axis, int64_t *outer, int64_t *inne
   for (int i = (int)axis + 1; i < s->rank; i++) *inner *= s->dim[i];
 }
 
-static int64_t clamp_index(DType dt, double cell, int64_t extent) {
-  int64_t i = cell_int(dt, cell);
-  return i < 0 ? 0 : i >= extent ? extent - 1 : i;
-}
-
 static void eval_gather(Eval *e) {
   int64_t axis = e->n->attr[0].v[0], outer, inner, extent = e->x[0]->shape.dim[axis];
   int64_t picks = shape_count(&e->x[1]->shape);
@@ -387,7 +378,7 @@ static void eval_gather(Eval *e) {
   double *out = e->out;
   for (int64_t o = 0; o < outer; o++)
     for (int64_t p = 0; p < picks; p++) {
-      int64_t at = clamp_index(e->x[1]->dt, e->in[1][p], extent);
+      int64_t at = cell_index(e->x[1]->dt, e->in[1][p], extent);
       memcpy(out, e->in[0] + (o * extent + at) * inner, (size_t)inner * sizeof *out);
       out += inner;
     }
@@ -400,7 +391,7 @@ static void eval_scatter(Eval *e) {
   const double *in = e->in[1];
   for (int64_t o = 0; o < outer; o++)
     for (int64_t p = 0; p < picks; p++) {
-      int64_t at = clamp_index(e->x[0]->dt, e->in[0][p], extent);
+      int64_t at = cell_index(e->x[0]->dt, e->in[0][p], extent);
       for (int64_t i = 0; i < inner; i++) {
         double *to = &e->out[(o * extent + at) * inner + i];
         *to = add_cells(e->n->dt, *to, *in++);

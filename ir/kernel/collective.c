@@ -47,7 +47,7 @@ static const char *impossible(const Kernel *k, const Target *t) {
       !extents_possible((int64_t[]){s->outer, s->ranks, s->inner}, 3))
     return "impossible extents";
   bool adds = s->what < COLLECTIVE_FIRST || s->what == COLLECTIVE_SCATTER;
-  return adds && (s->dt == DT_BOOL || s->dt == DT_BF16) ? "a sum of such a type between ranks" : NULL;
+  return adds && (s->dt == DT_BOOL || dtype_is_narrow(s->dt)) ? "a sum of such a type between ranks" : NULL;
 }
 
 static bool verify(Check *c, const Kernel *k) {

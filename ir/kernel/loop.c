@@ -146,7 +146,7 @@ static bool damage(Kernel *k) {
 
 static bool rounds_bf16(const Kernel *k) {
   for (int i = 0; i < k->loop.ninst; i++)
-    if (k->loop.inst[i].kind == KI_MAP && k->loop.inst[i].dt == DT_BF16) return true;
+    if (k->loop.inst[i].kind == KI_MAP && dtype_is_narrow(k->loop.inst[i].dt)) return true;
   return false;
 }
 

@@ -14,12 +14,10 @@ typedef struct {
   double *val;
   bool *done;    /* value is current: row values for a P point, others for an R point */
   bool *reduced; /* reductions finished at this P point */
-  bool rounds, moves;
+  bool rounds, ties, moves;
 } Run;
 
-static double rounded(const Run *r, DType dt, double x) {
-  return dt == DT_BF16 ? bf16_round(x) : dt == DT_F32 && r->rounds ? f32_round(x) : x;
-}
+static double rounded(const Run *r, DType dt, double x) { return dtype_round(dt, x, r->rounds); }
 
 static int64_t affine_at(const Run *r, const Affine *e) {
   int64_t v = e->c;
@@ -51,8 +49,7 @@ static int64_t element(Run *r, const Access *a) {
   int64_t off = affine_at(r, &a->off) + quots_at(r, a->quot, a->nquot);
   if (a->dyn < 0) return off;
   double x = value(r, a->dyn);
-  int64_t i = cell_int(r->l->inst[a->dyn].dt, x), last = a->dyn_extent - 1;
-  return off + a->dyn_stride * (i < 0 ? 0 : i > last ? last : i);
+  return off + a->dyn_stride * cell_index(r->l->inst[a->dyn].dt, x, a->dyn_extent);
 }
 
 static int64_t position(const Run *r, const KInst *in) {
@@ -62,6 +59,12 @@ static int64_t position(const Run *r, const KInst *in) {
 static int64_t whole(Run *r, int i) {
   double x = value(r, i);
   return cell_int(r->l->inst[i].dt, x);
+}
+
+/* Whether x and y may be one value, each computed with the errors of a few operators. */
+static bool is_tie(DType dt, double x, double y) {
+  return dtype_is_float(dt) && x != y &&
+         fabs(x - y) <= ldexp(fmin(fabs(x), fabs(y)), 4 - dtype_row(dt)->digits);
 }
 
 static double compute(Run *r, const KInst *in) {
@@ -80,6 +83,7 @@ static double compute(Run *r, const KInst *in) {
     for (int k = 0; k < op_table[in->op].nin; k++) x[k] = value(r, in->arg[k]);
     DType arg = r->l->inst[in->arg[in->op == OP_select]].dt;
     if (in->op == OP_cast) return convert_cell(arg, in->dt, x[0], r->rounds);
+    if (r->ties && op_table[in->op].nin == 2 && in->dt == DT_BOOL && is_tie(arg, x[0], x[1])) x[0] = x[1];
     return op_eval_cells(in->op, in->dt, arg, x, r->rounds);
   }
   case KI_REDUCE: break;
@@ -130,8 +134,7 @@ static void accumulate(Sum *s, OpId op, DType dt, double x, int64_t at) {
   } else if (op == OP_reduce_min) {
     s->v = op_eval_cells(OP_min, dt, dt, (double[]){s->v, x}, false);
   } else { /* max, argmax */
-    bool later =
-        dtype_is_int(dt) ? cell_int(dt, x) > cell_int(dt, s->v) : x > s->v || (isnan(x) && !isnan(s->v));
+    bool later = dtype_is_int(dt) ? cell_less(dt, s->v, x) : x > s->v || (isnan(x) && !isnan(s->v));
     if (later) s->v = x, s->at = at;
   }
 }
@@ -175,6 +178,7 @@ void loop_interp(const Program *p, const Kernel *k, double *const *mem, InterpMo
   Run r = {.l = l,
            .mem = mem,
            .rounds = mode == INTERP_ROUNDED,
+           .ties = mode == INTERP_TIED || mode == INTERP_MOVED,
            .moves = mode == INTERP_MOVED,
            .val = NEWN(a, double, l->ninst + 1),
            .done = NEWN(a, bool, l->ninst + 1),

@@ -1,8 +1,8 @@
 /* Brings dot_general operands into product order: batch axes anywhere but last, free axes together,
    contracted axes together, each in order; others get a transpose first. More batch axes than a product has
    become one. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride.
-   Weight gradients and scattered sums in bf16 become f32 ones that are rounded, since no kernel computes
-   other ones. */
+   What no kernel computes is computed in another type: weight gradients and scattered sums of narrow floats in f32,
+   products of f16 of f32 operands, scattered sums of short integers in 32 bits, by indices of 64. */
 #include "ir/kernel/gemm_plan.h"
 #include "passes/graph/pass.h"
 
@@ -42,35 +42,59 @@ static Val merge_batch(Graph *g, Val x, int nb) {
   return g_reshape(g, x, &to);
 }
 
+/* The type in which kernels compute n, a value of its type to be. */
+static DType computed_in(const Node *n) {
+  OpKind kind = op_table[n->op].kind;
+  if (n->dt == DT_F16) return DT_F32;
+  if (n->dt == DT_BF16 && (kind == KIND_SCATTER || n->op == OP_conv2d_dw)) return DT_F32;
+  if (kind == KIND_SCATTER && dtype_is_int(n->dt) && dtype_size(n->dt) < 4) return DT_I32;
+  return n->dt;
+}
+
+/* Indices as kernels that scatter take them. */
+static Val as_index(Graph *g, Val at, int64_t extent) {
+  DType dt = g_node(g, at)->dt;
+  if (dt == DT_I32 || dt == DT_I64) return at;
+  if (dt == DT_U64) at = g_binary(g, OP_min, at, g_fill_like(g, at, (Imm)(extent - 1)));
+  return g_cast(g, at, DT_I64);
+}
+
+static Val as_type(Graph *g, Val v, DType dt) { return g_node(g, v)->dt == dt ? v : g_cast(g, v, dt); }
+
+/* Operand i of n, its value x, as kernels take it. */
+static Val as_operand(Graph *g, const Node *n, int i, Val x) {
+  if (op_table[n->op].kind == KIND_SCATTER)
+    return i ? as_type(g, x, computed_in(n)) : as_index(g, x, n->shape.dim[n->attr[0].v[0]]);
+  return g_node(g, x)->dt == DT_F16 ? g_cast(g, x, DT_F32) : x;
+}
+
 Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
   (void)d;
   Val *map;
   Graph *out = pass_begin(a, in, &map);
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = g_node(in, v);
-    if (n->dt == DT_BF16 && (n->op == OP_scatter_add || n->op == OP_conv2d_dw)) {
-      out->loc = n->loc;
-      out->role = n->role;
-      Val x[2] = {map[n->in[0]], map[n->in[1]]};
-      if (n->op == OP_scatter_add) x[1] = g_cast(out, x[1], DT_F32);
-      const Shape *to = op_table[n->op].type == TY_EXPLICIT ? &n->shape : NULL;
-      map[v] = g_cast(out, g_add(out, n->op, x, 2, n->attr, 0, DT_F32, to), DT_BF16);
-      continue;
-    }
-    if (n->op != OP_dot_general) {
+    OpKind kind = op_table[n->op].kind;
+    if (kind != KIND_DOT && kind != KIND_CONV && kind != KIND_SCATTER) {
       map[v] = pass_copy(out, in, v, map);
       continue;
     }
+    out->loc = n->loc;
+    out->role = n->role;
     Val x[2];
+    for (int i = 0; i < 2; i++) x[i] = as_operand(out, n, i, map[n->in[i]]);
+    DType dt = computed_in(n);
+    if (kind != KIND_DOT) {
+      const Shape *to = op_table[n->op].type == TY_EXPLICIT ? &n->shape : NULL;
+      map[v] = as_type(out, g_add(out, n->op, x, 2, n->attr, 0, dt, to), n->dt);
+      continue;
+    }
     Ints attr[4];
     bool many = n->attr[0].n > GEMM_BATCH_AXES;
     for (int i = 0; i < 4; i++) attr[i] = n->attr[i];
-    out->loc = n->loc;
-    out->role = n->role;
     for (int i = 0; i < 2; i++) {
       Ints perm;
       int rank = g_node(in, n->in[i])->shape.rank;
-      x[i] = map[n->in[i]];
       if (!product_order(n, i, rank, &perm) && !many) continue;
       x[i] = g_transpose(out, x[i], &perm);
       int nb = attr[i].n, nc = attr[2 + i].n;
@@ -82,7 +106,7 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
       for (int j = 0; j < nb; j++) attr[i].v[j] = j;
       for (int j = 0; j < nc; j++) attr[2 + i].v[j] = rank - nc + j;
     }
-    map[v] = g_add(out, OP_dot_general, x, 2, attr, 0, n->dt, NULL);
+    map[v] = as_type(out, g_add(out, OP_dot_general, x, 2, attr, 0, dt, NULL), n->dt);
     if (many) map[v] = g_reshape(out, map[v], &n->shape);
   }
   pass_outputs(out, in, map);

@@ -76,7 +76,7 @@ static Val rule_constants(Simplifier *s, const Node *n) {
   g_output(g, "value", g_add(g, n->op, in, n->nin, NULL, 0, n->dt, NULL), -1);
   double run = evaluate(g, tmp, true), plain = evaluate(g, tmp, false);
   arena_free(tmp);
-  if (dtype_is_int(n->dt)) return simp_fill(s, n->dt, &n->shape, (Imm)cell_int(n->dt, run));
+  if (dtype_is_int(n->dt)) return simp_fill(s, n->dt, &n->shape, int_imm(n->dt, cell_int(n->dt, run)));
   if (!isfinite(run)) return -1;
   bool same = n->dt == DT_F32 ? (float)plain == run && f32_round(plain) == run : n->dt == DT_F64;
   return simp_fill(s, n->dt, &n->shape, same ? plain : run);
@@ -154,25 +154,13 @@ static Val rule_cast_same(Simplifier *s, const Node *n) {
   return g_node(s->g, n->in[0])->dt == n->dt ? n->in[0] : -1;
 }
 
-/* Every value of a is a value of b. */
-static bool widens(DType a, DType b) {
-  static const bool exact[DT_COUNT][DT_COUNT] = {
-      [DT_BOOL] = {[DT_F32] = 1, [DT_F64] = 1, [DT_BF16] = 1, [DT_I32] = 1, [DT_I64] = 1, [DT_U32] = 1},
-      [DT_BF16] = {[DT_F32] = 1, [DT_F64] = 1},
-      [DT_F32] = {[DT_F64] = 1},
-      [DT_I32] = {[DT_I64] = 1, [DT_F64] = 1},
-      [DT_U32] = {[DT_I64] = 1, [DT_F64] = 1},
-  };
-  return exact[a][b];
-}
-
 /* A cast of a widening cast is one cast - except between integers through a float, which saturates where a
    direct cast wraps. */
 static Val rule_cast_of_cast(Simplifier *s, const Node *n) {
   Val x = under(s, n->in[0], OP_cast);
   if (x < 0) return -1;
   DType a = g_node(s->g, x)->dt, b = g_node(s->g, n->in[0])->dt;
-  if (!widens(a, b)) return -1;
+  if (!dtype_widens(a, b)) return -1;
   if (a == n->dt) return x;
   if (dtype_is_int(a) && dtype_is_float(b) && dtype_is_int(n->dt)) return -1;
   return simp_add(s, OP_cast, &x, 1, NULL, 0, n->dt, NULL);
@@ -180,7 +168,8 @@ static Val rule_cast_of_cast(Simplifier *s, const Node *n) {
 
 /* Is c a finite number with all digits in type dt? */
 static bool is_normal(DType dt, double c) {
-  return dt == DT_F64 ? isnormal(c) : !dtype_is_float(dt) || (fabs(c) >= FLT_MIN && fabs(c) <= FLT_MAX);
+  double least = dt == DT_F16 ? 0x1p-14 : FLT_MIN, most = dt == DT_F16 ? 65504 : FLT_MAX;
+  return dt == DT_F64 ? isnormal(c) : !dtype_is_float(dt) || (fabs(c) >= least && fabs(c) <= most);
 }
 
 /* (x*p)*q = x*(p*q) for constants. */

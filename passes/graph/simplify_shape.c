@@ -285,7 +285,7 @@ Val rule_reduce_of_broadcast(Simplifier *s, const Node *n) {
     return n->dt == DT_F64 || (n->dt == DT_F32 && fabs(sum) <= FLT_MAX) ? simp_fill(s, n->dt, &n->shape, sum)
                                                                         : -1;
   }
-  if (!b || n->dt == DT_BF16) return -1; /* the extent may not be exact in bf16 */
+  if (!b || dtype_is_narrow(n->dt)) return -1; /* the extent may not be exact in it */
   const Shape *from = shape_of(s, b->in[0]);
   Ints inner = {0}, dims = {0};
   bool repeated = false;

@@ -27,7 +27,8 @@ __all__ = ["Error", "Model", "Session", "load", "loads", "__version__"]
 
 _lib = _c.open_library()
 _dtypes = {_c.F32: np.dtype("f4"), _c.F64: np.dtype("f8"), _c.I32: np.dtype("i4"), _c.I64: np.dtype("i8"),
-           _c.U32: np.dtype("u4"), _c.BOOL: np.dtype("?")}
+           _c.U32: np.dtype("u4"), _c.BOOL: np.dtype("?"), _c.I8: np.dtype("i1"), _c.U8: np.dtype("u1"), _c.I16: np.dtype("i2"),
+           _c.U16: np.dtype("u2"), _c.U64: np.dtype("u8"), _c.F16: np.dtype("f2")}
 try:
     import ml_dtypes
     _dtypes[_c.BF16] = np.dtype(ml_dtypes.bfloat16)

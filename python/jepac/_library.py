@@ -8,7 +8,7 @@ from ._version import __version__
 
 STATUS = {1: "model", 2: "usage", 3: "file", 4: "nonfinite", 6: "budget"}
 INPUT, STATE, RUNTIME, RESULT = range(4)
-F32, F64, BF16, I32, I64, U32, BOOL = range(1, 8)
+F32, F64, BF16, I32, I64, U32, BOOL, I8, U8, I16, U16, U64, F16 = range(1, 14)
 TRAIN, GRAD = 1, 2
 
 

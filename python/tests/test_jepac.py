@@ -70,6 +70,21 @@ class Values(unittest.TestCase):
         f(x=x)
         np.testing.assert_array_equal(view, 2 * x)
 
+    def test_element_types(self):
+        """Arithmetic in the type itself, as NumPy's."""
+        for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"):
+            short = name[0] + name.lstrip("uintfloa")
+            f = jepac.loads(f"model M {{ entry f(x: {short}[5], y: {short}[5]) {{ return s = x + y, p = x * y, less = x < y, most = max(x) }} }}",
+                            threads=1).compile()
+            whole = np.dtype(name).kind in "iu"
+            most = np.iinfo(name).max if whole else 300
+            x, y = np.array([most, 1, most, 3, 7], name), np.array([most, 1, 2, most, 0], name)
+            out = f(x, y)
+            with np.errstate(over="ignore"):
+                for key, want in (("s", x + y), ("p", x * y), ("less", x < y), ("most", x.max())):
+                    self.assertEqual(out[key].dtype, want.dtype)
+                    np.testing.assert_array_equal(out[key], want, err_msg=f"{key} of {name}")
+
     def test_memory_is_read_where_it_lies(self):
         f = self.model.compile()
         x = aligned((4, 3))

@@ -16,9 +16,6 @@ typedef struct {
   const char *name, *path;
   const uint8_t *data;
   DType from, to;
-  int size;    /* bytes an element */
-  bool narrow; /* integers of 1 or 2 bytes, of which there is no DType */
-  bool sign;   /* of integers */
   Shape shape; /* of a sample */
   int64_t row; /* its elements */
   int64_t classes, ignore;
@@ -42,53 +39,44 @@ static void close_columns(Columns *c) {
 }
 
 /* ---- elements ---- */
-static bool is_float(const Column *c) { return !c->narrow && dtype_is_float(c->from); }
-
-static int64_t whole_at(const Column *c, int64_t i) {
-  const uint8_t *p = c->data + i * c->size;
-  uint64_t u = 0;
-  memcpy(&u, p, (size_t)c->size); /* little-endian, as the files are */
-  int unused = 64 - 8 * c->size;
-  return c->sign ? (int64_t)(u << unused) >> unused : (int64_t)u;
+static double cell_at(const Column *c, int64_t i) {
+  uint64_t word = 0; /* files promise no alignment */
+  memcpy(&word, c->data + i * dtype_size(c->from), (size_t)dtype_size(c->from));
+  return element_cell(c->from, &word, 0);
 }
 
-static double number_at(const Column *c, int64_t i) {
-  const uint8_t *p = c->data + i * c->size;
-  if (!is_float(c)) return (double)whole_at(c, i);
-  if (c->from == DT_F64) {
-    double x;
-    return memcpy(&x, p, sizeof x), x;
-  }
-  if (c->from == DT_F32) {
-    float x;
-    return memcpy(&x, p, sizeof x), (double)x;
-  }
-  uint16_t half;
-  return memcpy(&half, p, sizeof half), (double)bf16_value(half);
-}
+static double number_at(const Column *c, int64_t i) { return cell_value(c->from, cell_at(c, i)); }
 
 /* false: element i is no whole number. */
-static bool to_whole(const Column *c, int64_t i, int64_t *out) {
-  if (!is_float(c)) return *out = whole_at(c, i), true;
-  double x = number_at(c, i);
+static bool to_whole(const Column *c, int64_t i, Imm *out) {
+  double x = cell_at(c, i);
+  if (dtype_is_int(c->from)) return *out = int_imm(c->from, cell_int(c->from, x)), true;
   if (!(x == floor(x) && fabs(x) < 0x1p53)) return false;
-  *out = (int64_t)x;
+  *out = x;
   return true;
 }
 
 static bool fill_row(const Column *c, int64_t row, void *out, Reason *why) {
   int64_t first = row * c->row;
-  if (c->to == DT_F32 && c->from == DT_F32 && !c->narrow) {
-    memcpy(out, c->data + first * c->size, (size_t)c->row * sizeof(float));
+  if (c->to == c->from) {
+    int64_t size = dtype_size(c->to);
+    memcpy(out, c->data + first * size, (size_t)(c->row * size));
     return true;
   }
   for (int64_t i = 0; i < c->row; i++) {
-    if (c->to == DT_F32) ((float *)out)[i] = (float)number_at(c, first + i);
-    else if (!to_whole(c, first + i, (int64_t *)out + i)) {
-      snprintf(why->text, sizeof why->text, "%s: %.9g in '%s' of sample %" PRId64 " is no whole number",
-               c->path, number_at(c, first + i), c->name, row);
-      return false;
+    Imm x;
+    const char *wrong = NULL;
+    if (dtype_is_float(c->to)) {
+      element_put(c->to, out, i, number_at(c, first + i));
+      continue;
     }
+    if (!to_whole(c, first + i, &x)) wrong = "is no whole number";
+    else if (x < dtype_least(c->to) || x > dtype_most(c->to)) wrong = "does not fit its type";
+    else element_put(c->to, out, i, imm_cell(c->to, x));
+    if (!wrong) continue;
+    snprintf(why->text, sizeof why->text, "%s: %.9g in '%s' of sample %" PRId64 " %s", c->path,
+             number_at(c, first + i), c->name, row, wrong);
+    return false;
   }
   return true;
 }
@@ -185,10 +173,7 @@ static Status take_npy(Opening *o, Column *c, const uint8_t *p, size_t n, Shape 
   if (!wrong && strchr("US", x.kind)) wrong = "it holds text, not numbers";
   if (wrong) return source_bad(o, "%s: array '%s': %s", c->path, c->name, wrong);
   c->data = x.data;
-  c->size = x.size;
-  c->sign = x.kind == 'i';
-  c->narrow = x.kind == 'b' || (x.kind != 'f' && x.size < 4);
-  c->from = x.kind == 'f' ? (x.size == 4 ? DT_F32 : DT_F64) : x.size == 8 ? DT_I64 : DT_I32;
+  c->from = npy_dtype(&x);
   *shape = x.shape;
   return ST_OK;
 }
@@ -203,9 +188,6 @@ static Status take_tensor(Opening *o, Column *c, const StFile *f, Shape *shape) 
                       near ? near : "", near ? "'?" : "");
   }
   c->data = t->data;
-  c->size = (int)dtype_size(t->dt);
-  c->sign = t->dt == DT_I32 || t->dt == DT_I64;
-  c->narrow = t->dt == DT_BOOL;
   c->from = t->dt;
   *shape = t->shape;
   return ST_OK;
@@ -262,12 +244,12 @@ static Status check_column(Opening *o, const Columns *all, Column *c, const Sett
 
 static Status check_classes(Opening *o, const Column *c, int64_t samples) {
   for (int64_t i = 0; c->classes && i < samples * c->row; i++) {
-    int64_t k;
+    Imm k;
     if (!to_whole(c, i, &k))
       return source_bad(o, "%s: label %g of sample %lld in '%s' is no whole number", c->path, number_at(c, i),
                         (long long)(i / c->row), c->name);
     if ((k < 0 || k >= c->classes) && k != c->ignore)
-      return source_bad(o, "%s: label %lld of sample %lld in '%s' is not in 0..%lld", c->path, (long long)k,
+      return source_bad(o, "%s: label %.0Lf of sample %lld in '%s' is not in 0..%lld", c->path, k,
                         (long long)(i / c->row), c->name, (long long)c->classes - 1);
   }
   return ST_OK;

@@ -21,31 +21,8 @@ char *diags_text(const Diags *d) {
   return text;
 }
 
-void store_f64(void *p, DType dt, int64_t i, double v) {
-  switch (dt) {
-  case DT_F32: ((float *)p)[i] = (float)v; break;
-  case DT_F64: ((double *)p)[i] = v; break;
-  case DT_I32: ((int32_t *)p)[i] = (int32_t)v; break;
-  case DT_U32: ((uint32_t *)p)[i] = (uint32_t)v; break;
-  case DT_I64: ((int64_t *)p)[i] = cell_int(dt, v); break;
-  case DT_BOOL: ((uint8_t *)p)[i] = v != 0; break;
-  case DT_BF16: ((uint16_t *)p)[i] = bf16_bits((float)v); break;
-  default: bug("store_f64");
-  }
-}
-
-double load_f64(const void *p, DType dt, int64_t i) {
-  switch (dt) {
-  case DT_F32: return ((const float *)p)[i];
-  case DT_F64: return ((const double *)p)[i];
-  case DT_I32: return ((const int32_t *)p)[i];
-  case DT_U32: return ((const uint32_t *)p)[i];
-  case DT_I64: return int_cell(dt, ((const int64_t *)p)[i]);
-  case DT_BOOL: return ((const uint8_t *)p)[i];
-  case DT_BF16: return (double)bf16_value(((const uint16_t *)p)[i]);
-  default: bug("load_f64");
-  }
-}
+void store_f64(void *p, DType dt, int64_t i, double v) { element_put(dt, p, i, v); }
+double load_f64(const void *p, DType dt, int64_t i) { return element_cell(dt, p, i); }
 
 void add_gradients(Graph *g) {
   Val y = g->outputs.v[0].val;

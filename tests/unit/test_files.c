@@ -83,7 +83,7 @@ static char *st_file(const char *header, size_t ndata) {
   return path;
 }
 
-START_TEST(safetensors_converts) {
+START_TEST(safetensors_keeps_types) {
   char *path = st_file("{\"h\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
                        "\"u\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[10,12]}}   ",
                        0);
@@ -94,10 +94,9 @@ START_TEST(safetensors_converts) {
   fclose(f);
   StFile *s = st_open(path, diags);
   ck_assert_ptr_nonnull(s);
-  const float *x = st_find(s, "h")->data;
-  ck_assert(x[0] == 1 && x[1] == -2 && x[2] == 0x1p-24f && isinf(x[3]) && x[4] == 65504);
-  const int32_t *u = st_find(s, "u")->data;
-  ck_assert(st_find(s, "u")->dt == DT_I32 && u[0] == 255 && u[1] == 7);
+  ck_assert(st_find(s, "h")->dt == DT_F16 && st_find(s, "u")->dt == DT_U8);
+  ck_assert_mem_eq(st_find(s, "h")->data, h, sizeof h);
+  ck_assert_mem_eq(st_find(s, "u")->data, "\xff\x07", 2);
   st_close(s);
 }
 END_TEST
@@ -200,10 +199,10 @@ END_TEST
 START_TEST(npy_round_trip) {
   double x[] = {1, 2, 3, 4, 5, 6};
   static const Shape shapes[] = {{0, {0}}, {1, {6}}, {2, {2, 3}}, {3, {1, 6, 1}}};
-  static const DType types[] = {DT_F64, DT_F32, DT_I32, DT_I64, DT_U32, DT_BOOL};
-  for (int i = 0; i < 24; i++) {
+  for (int i = 4; i < 4 * DT_COUNT; i++) {
     Shape s = shapes[i % 4];
-    DType dt = types[i / 4];
+    DType dt = (DType)(i / 4);
+    if (!npy_holds(dt)) continue;
     StTensor t = {"", dt, s, x, shape_count(&s) * dtype_size(dt)}, back;
     char *path = in_folder("x.npy");
     ck_assert_int_eq(npy_write(path, &t, diags), ST_OK);
@@ -225,7 +224,7 @@ static const struct {
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", "longer", 13},
     {"{'descr': '<f4', 'fortran_order': True, 'shape': (3,), }\n", "Fortran", 12},
     {"{'descr': '>f4', 'fortran_order': False, 'shape': (3,), }\n", "little-endian", 12},
-    {"{'descr': '<u8', 'fortran_order': False, 'shape': (3,), }\n", "element type", 24},
+    {"{'descr': '<U2', 'fortran_order': False, 'shape': (3,), }\n", "text", 24},
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (-3,), }\n", "not a list", 12},
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (3", "not a list", 12},
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4294967296), }\n",
@@ -362,7 +361,7 @@ int main(void) {
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_set_timeout(t, 120);
   tcase_add_test(t, safetensors_round_trip);
-  tcase_add_test(t, safetensors_converts);
+  tcase_add_test(t, safetensors_keeps_types);
   tcase_add_loop_test(t, safetensors_bad_header, 0, (int)(sizeof bad_headers / sizeof *bad_headers));
   tcase_add_test(t, safetensors_bad_file);
   tcase_add_test(t, files_appear_whole_or_not_at_all);

@@ -672,7 +672,7 @@ static const struct {
     {{"f32[2,3,8,8]", "f32[3,4,8,8]"},
      "conv2d_dw {stride=[1,1], pad=[1,1], size=[3,3]}",
      "which differ in axis 0 (the batch)"},
-    {{"f32[5]", "f32[2]"}, "gather {axis=0}", "gather needs i32 or i64 indices, but operand 2 is f32[2]"},
+    {{"f32[5]", "f32[2]"}, "gather {axis=0}", "gather needs integers as indices, but operand 2 is f32[2]"},
     {{"f32[5]", "i32[2]"}, "gather {axis=1}", "axis 1 in axis of gather is outside f32[5], which has 1 axis"},
     {{"i32[4]", "f32[3,6]"},
      ": f32[10,6] = scatter_add {axis=0}",

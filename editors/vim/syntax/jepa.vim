@@ -9,7 +9,7 @@ syntax keyword jepaControl if then else for in repeat scan collect and or not af
 syntax match jepaControl "\<from\>\(\s*=\)\@!"
 syntax keyword jepaConstant true false none
 syntax keyword jepaUnit every epoch epochs step steps
-syntax keyword jepaType f32 f64 bf16 i32 i64 u32 bool int list
+syntax keyword jepaType f32 f64 bf16 f16 i8 i16 i32 i64 u8 u16 u32 u64 bool int list
 syntax match jepaNumber "\<\d\+\(\.\d\+\)\?\([eE][+-]\?\d\+\)\?%\?"
 syntax match jepaCall "\<\h\w*\ze\s*("
 syntax match jepaComment "#.*$" contains=jepaTodo
