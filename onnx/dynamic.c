@@ -1,5 +1,5 @@
 /* An extent that stays open (--dynamic DIM): the entry is exported several times, with several values of the dimension. Where
-   these differ, a number must be k DIM + c: that of an input's or result's shape becomes a name, a shape to
+   these differ, a number must be k DIM / n + c: that of an input's or result's shape becomes a name, a shape to
    reshape to -1, and any other number is computed from the extent of an input. */
 #include "onnx/export.h"
 
@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct {
-  double k, c;
+  double k, by, c;
   const char *name;
 } Multiple;
 
@@ -47,13 +47,15 @@ static const char *place(Open *o, const Onnx__NodeProto *n) {
                       n->doc_string && *n->doc_string ? ")" : "");
 }
 
-/* v[i] = k d[i] + c for whole k and c */
-static bool affine(const Open *o, const double *v, double *k, double *c) {
+/* v[i] = k d[i] / by + c for whole k, by and c */
+static bool affine(const Open *o, const double *v, Multiple *m) {
   const int64_t *d = o->d->value;
-  *k = (v[1] - v[0]) / (double)(d[1] - d[0]);
-  *c = v[0] - *k * (double)d[0];
-  bool all = *k == floor(*k) && *c == floor(*c);
-  for (int i = 2; i < OPENINGS; i++) all &= *k * (double)d[i] + *c == v[i];
+  double slope = (v[1] - v[0]) / (double)(d[1] - d[0]);
+  for (m->by = 1; m->by < 12 && slope * m->by != floor(slope * m->by); m->by++) {}
+  m->k = slope * m->by;
+  m->c = v[0] - m->k * (double)d[0] / m->by;
+  bool all = m->k == floor(m->k) && m->c == floor(m->c);
+  for (int i = 1; i < OPENINGS; i++) all &= m->k * (double)d[i] / m->by + m->c == v[i];
   return all;
 }
 
@@ -62,21 +64,23 @@ static bool open_shape(Open *o, Onnx__ValueInfoProto *const v[OPENINGS], bool in
   Onnx__TensorShapeProto *s[OPENINGS];
   for (int i = 0; i < OPENINGS; i++) s[i] = v[i]->type->tensor_type->shape;
   for (size_t a = 0; a < s[0]->n_dim; a++) {
-    double e[OPENINGS], k, c;
+    double e[OPENINGS];
+    Multiple m;
     for (int i = 0; i < OPENINGS; i++) e[i] = (double)s[i]->dim[a]->dim_value;
     bool same = true;
     for (int i = 1; i < OPENINGS; i++) same &= e[i] == e[0];
     if (same) continue;
-    if (!affine(o, e, &k, &c)) return differ(o, v[0]->name, "it changes the shape in another way than k DIM + c of");
+    if (!affine(o, e, &m)) return differ(o, v[0]->name, "it changes the shape in another way than as a multiple, part or sum of");
     Onnx__TensorShapeProto__Dimension *d = s[0]->dim[a];
     StrBuf b = {0};
     sb_printf(&b, "%s", o->d->name);
-    if (k != 1) sb_printf(&b, "*%.0f", k);
-    if (c != 0) sb_printf(&b, "%+.0f", c);
+    if (m.k != 1) sb_printf(&b, "*%.0f", m.k);
+    if (m.by != 1) sb_printf(&b, "/%.0f", m.by);
+    if (m.c != 0) sb_printf(&b, "%+.0f", m.c);
     d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
     d->dim_param = arena_strdup(o->x->a, b.s);
     sb_free(&b);
-    if (!input || k != 1 || c != 0 || o->extent) continue;
+    if (!input || m.k != 1 || m.by != 1 || m.c != 0 || o->extent) continue;
     ExAttr at[] = {{.name = "start", .i = (int64_t)a, .kind = 'i'}, {.name = "end", .i = (int64_t)a + 1, .kind = 'i'}};
     const char *from = v[0]->name;
     o->extent = ex_node(o->x, "Shape", NULL, &from, 1, at, 2);
@@ -131,16 +135,18 @@ static const char *reader(Open *o, const char *name) {
   return name;
 }
 
-/* k DIM + c as an i64 tensor of shape [1] */
-static const char *computed(Open *o, double k, double c) {
+/* The multiple as an i64 tensor of shape [1]. */
+static const char *computed(Open *o, Multiple m) {
   for (int i = 0; i < o->made.n; i++)
-    if (o->made.v[i].k == k && o->made.v[i].c == c) return o->made.v[i].name;
-  int64_t factor = (int64_t)k, more = (int64_t)c;
+    if (o->made.v[i].k == m.k && o->made.v[i].by == m.by && o->made.v[i].c == m.c) return o->made.v[i].name;
+  int64_t factor = (int64_t)m.k, part = (int64_t)m.by, more = (int64_t)m.c;
   const char *v = o->extent;
   if (!factor) v = ex_list(o->x, &more, 1);
   if (factor && factor != 1) v = EX2(o->x, "Mul", NULL, v, ex_list(o->x, &factor, 1));
+  if (factor && part != 1) v = EX2(o->x, "Div", NULL, v, ex_list(o->x, &part, 1));
   if (factor && more) v = EX2(o->x, "Add", NULL, v, ex_list(o->x, &more, 1));
-  vec_push(o->x->a, &o->made, ((Multiple){k, c, v}));
+  m.name = v;
+  vec_push(o->x->a, &o->made, m);
   return v;
 }
 
@@ -148,21 +154,21 @@ static const char *computed(Open *o, double k, double c) {
 static bool open_numbers(Open *o, Onnx__TensorProto *const t[OPENINGS], bool *gone) {
   int64_t n = t[0]->n_dims ? t[0]->dims[0] : 1;
   if (t[0]->n_dims > 1) return differ(o, reader(o, t[0]->name), "it changes a table of");
-  double k[MAX_RANK * 2], c[MAX_RANK * 2];
+  Multiple m[MAX_RANK * 2];
   int open = 0, last = 0;
   if (n > MAX_RANK * 2) return differ(o, reader(o, t[0]->name), "it changes a table of");
   for (int64_t i = 0; i < n; i++) {
     double e[OPENINGS];
     for (int j = 0; j < OPENINGS; j++) e[j] = number_at(t[j], i);
-    if (!affine(o, e, &k[i], &c[i])) return differ(o, reader(o, t[0]->name), "it enters in another way than k DIM + c into");
-    if (k[i] != 0) open++, last = (int)i;
+    if (!affine(o, e, &m[i])) return differ(o, reader(o, t[0]->name), "it enters in another way than as a multiple, part or sum into");
+    if (m[i].k != 0) open++, last = (int)i;
   }
   if (open == 1 && t[0]->data_type == 7 && only_reshapes(o->g[0], t[0]->name)) {
     ((int64_t *)(void *)t[0]->raw_data.data)[last] = -1;
     return true;
   }
   const char *part[MAX_RANK * 2];
-  for (int64_t i = 0; i < n; i++) part[i] = computed(o, k[i], c[i]);
+  for (int64_t i = 0; i < n; i++) part[i] = computed(o, m[i]);
   ExAttr axis = {.name = "axis", .i = 0, .kind = 'i'}, to = {.name = "to", .i = t[0]->data_type, .kind = 'i'};
   const char *v = n > 1 ? ex_node(o->x, "Concat", NULL, part, (int)n, &axis, 1) : part[0];
   if (!t[0]->n_dims) v = EX2(o->x, "Reshape", NULL, v, ex_list(o->x, NULL, 0));

@@ -89,17 +89,35 @@ const char *ox_turned_product(Import *im, const OxNode *n) {
 }
 
 /* A mask to be added: zeros (or ones) and what is as good as minus infinity. It is no weight, and blocks share it. */
-bool ox_is_mask(Import *im, const OxValue *v) {
-  int64_t n = 1;
-  if (!v->tensor || ox_elem(v->elem)->dt != DT_F32 || v->rank < 1) return false;
-  for (int i = 0; i < v->rank; i++) n *= v->dim[i];
+static const float *mask_of(Import *im, const OxValue *v, int64_t *n) {
+  enum { LARGEST = 1 << 24 };
+  *n = 1;
+  if (!v->tensor || ox_elem(v->elem)->dt != DT_F32 || v->rank < 1) return NULL;
+  for (int i = 0; i < v->rank; i++) *n *= v->dim[i];
   DType dt;
-  const float *x = n > 0 ? ox_tensor_data(im, v->tensor, v->name, &dt) : NULL;
+  const float *x = *n > 0 && *n <= LARGEST ? ox_tensor_data(im, v->tensor, v->name, &dt) : NULL;
   bool large = false;
-  for (int64_t i = 0; i < n && x; i++) {
+  for (int64_t i = 0; i < *n && x; i++) {
     bool most = fabsf(x[i]) > 1e30f || isinf(x[i]);
-    if (!most && x[i] != 0 && x[i] != 1) return false;
+    if (!most && x[i] != 0 && x[i] != 1) return NULL;
     large |= most;
   }
-  return large;
+  return large ? x : NULL;
+}
+
+bool ox_is_mask(Import *im, const OxValue *v) {
+  int64_t n;
+  return mask_of(im, v, &n) != NULL;
+}
+
+int ox_same_mask(Import *im, const OxValue *v) {
+  int64_t n, m;
+  const float *x = mask_of(im, v, &n);
+  for (int i = 0; x && i < im->value.n; i++) {
+    const OxValue *w = &im->value.v[i];
+    if (w->kind != OX_CONST || strchr(w->name, '.') || w->rank != v->rank || memcmp(w->dim, v->dim, sizeof *w->dim * (size_t)w->rank) != 0) continue;
+    const float *y = mask_of(im, w, &m);
+    if (y && !memcmp(x, y, sizeof *x * (size_t)n)) return i;
+  }
+  return -1;
 }

@@ -120,6 +120,8 @@ const OxNode *ox_rows(Import *im, const OxNode *n);
 const char *ox_deviations(Import *im, const OxNode *n, const char **x);
 const char *ox_turned_product(Import *im, const OxNode *n);
 bool ox_is_mask(Import *im, const OxValue *v);
+/* An equal mask that was read before; -1: none. */
+int ox_same_mask(Import *im, const OxValue *v);
 
 /* A reference inside a text. */
 #define OX_REF "\001%d\002"

@@ -156,7 +156,6 @@ static bool is_weight(Import *im, const OxNode *n, int i) {
 }
 
 static bool fold_binary(Import *im, const OxNode *n, int op) {
-  if (is_weight(im, n, 0) || is_weight(im, n, 1)) return false;
   const OxKnown *a = operand(im, n, 0), *b = operand(im, n, 1);
   if (!a || !b || a->n < 0 || b->n < 0 || n->nin != 2) return false;
   if (a->n != b->n && a->n != 1 && b->n != 1) return false;
@@ -186,7 +185,7 @@ static bool fold_binary(Import *im, const OxNode *n, int op) {
 
 static bool fold_unary(Import *im, const OxNode *n, double (*f)(double)) {
   const OxKnown *a = operand(im, n, 0);
-  if (!a || a->n < 0 || is_weight(im, n, 0)) return false;
+  if (!a || a->n < 0) return false;
   OxKnown *k = known_new(im, a->rank, a->n);
   for (int i = 0; i < a->n; i++) {
     if (a->item[i].text) {
@@ -470,6 +469,8 @@ bool ox_fold(Import *im, const OxNode *n) {
                {"Not", not_},     {"Exp", exp},   {"Log", log},   {"Reciprocal", reciprocal}};
   const char *op = n->proto->op_type;
   if (!n->nin || n->nout < 1 || n->out[0] < 0) return false;
+  for (int i = 0; i < n->nin && !im->from_inputs; i++)
+    if (is_weight(im, n, i)) return false;
   for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
     if (!strcmp(op, plain[i].op)) return plain[i].f(im, n);
   for (size_t i = 0; i < sizeof unary / sizeof *unary; i++)

@@ -240,30 +240,6 @@ static void lower_argmax(Export *x, const Node *n, const char *const *in, const 
 
 /* ---- contractions ---- */
 
-/* Axes of an operand in the order batch, rows, summed (or batch, summed, rows), each group one axis. */
-static const char *arranged(Export *x, const char *a, const Shape *s, const Ints *batch, const Ints *sum, bool rows_first, Shape *free_) {
-  Ints perm = {.n = 0};
-  bool used[MAX_RANK] = {false};
-  int64_t size[3] = {1, 1, 1};
-  for (int i = 0; i < batch->n; i++) used[batch->v[i]] = true, perm.v[perm.n++] = batch->v[i], size[0] *= s->dim[batch->v[i]];
-  for (int i = 0; i < sum->n; i++) used[sum->v[i]] = true, size[2] *= s->dim[sum->v[i]];
-  free_->rank = 0;
-  for (int half = 0; half < 2; half++) {
-    if ((half == 0) == rows_first) {
-      for (int i = 0; i < s->rank; i++)
-        if (!used[i]) perm.v[perm.n++] = i, free_->dim[free_->rank++] = s->dim[i], size[1] *= s->dim[i];
-    } else {
-      for (int i = 0; i < sum->n; i++) perm.v[perm.n++] = sum->v[i];
-    }
-  }
-  bool moved = false;
-  for (int i = 0; i < perm.n; i++) moved |= perm.v[i] != i;
-  if (moved) a = transpose(x, a, &perm, NULL);
-  Shape three = {.rank = 3, .dim = {size[0], rows_first ? size[1] : size[2], rows_first ? size[2] : size[1]}};
-  if (!batch->n) three = (Shape){.rank = 2, .dim = {three.dim[1], three.dim[2]}};
-  return reshape(x, a, &three, NULL);
-}
-
 /* Batch axes first, then the only other one, then the summed one (or these two the other way): a as MatMul reads it. NULL
    where there are more of them, but for the left operand of a product without batch axes. */
 static const char *matrix(Export *x, const char *a, const Shape *s, const Ints *batch, const Ints *sum, bool left) {
@@ -281,16 +257,21 @@ static const char *matrix(Export *x, const char *a, const Shape *s, const Ints *
 }
 
 static void lower_dot(Export *x, const Node *n, const char *const *in, const char *out) {
-  Shape rows, columns;
   const Shape *s = &operand(x, n, 0)->shape, *t = &operand(x, n, 1)->shape;
   const char *b = matrix(x, in[1], t, &n->attr[1], &n->attr[3], false), *a = b ? matrix(x, in[0], s, &n->attr[0], &n->attr[2], true) : NULL;
   if (a) {
     EX2(x, "MatMul", out, a, b);
     return;
   }
-  a = arranged(x, in[0], s, &n->attr[0], &n->attr[2], true, &rows);
-  b = arranged(x, in[1], t, &n->attr[1], &n->attr[3], false, &columns);
-  reshape(x, EX2(x, "MatMul", NULL, a, b), &n->shape, out);
+  char e[2][MAX_RANK + 1] = {"", ""}, y[2 * MAX_RANK + 1], next = 'a', *p = y;
+  for (int i = 0; i < n->attr[0].n; i++) *p++ = e[0][n->attr[0].v[i]] = e[1][n->attr[1].v[i]] = next++;
+  for (int i = 0; i < n->attr[2].n; i++) e[0][n->attr[2].v[i]] = e[1][n->attr[3].v[i]] = next++;
+  for (int side = 0; side < 2; side++)
+    for (int i = 0; i < (side ? t : s)->rank; i++)
+      if (!e[side][i]) *p++ = e[side][i] = next++;
+  *p = 0;
+  ExAttr equation = {.name = "equation", .s = arena_printf(x->a, "%s,%s->%s", e[0], e[1], y), .kind = 's'};
+  ex_node(x, "Einsum", out, in, 2, &equation, 1);
 }
 
 static void lower_conv(Export *x, const Node *n, const char *const *in, const char *out) {

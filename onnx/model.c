@@ -232,13 +232,15 @@ static void write_out(Import *im, const NodeProto *call, const Onnx__FunctionPro
 static void add_constant(Import *im, const TensorProto *t) {
   int64_t count;
   if (!t->name || !*t->name || !ox_tensor_check(im, t, t->name ? t->name : "", &count)) return;
+  OxValue c = {.name = t->name, .kind = OX_CONST, .tensor = t, .elem = t->data_type, .rank = (int)t->n_dims, .dim = t->dims, .made_by = -1};
+  int same = !strchr(t->name, '.') ? ox_same_mask(im, &c) : -1;
+  if (same >= 0) {
+    ox_names_set(im->names, c.name, same);
+    return;
+  }
   const int at = ox_value(im, t->name);
-  OxValue *v = &im->value.v[at];
-  v->kind = OX_CONST;
-  v->tensor = t;
-  v->elem = t->data_type;
-  v->rank = (int)t->n_dims;
-  v->dim = t->dims;
+  c.told = im->value.v[at].told;
+  im->value.v[at] = c;
 }
 
 static void add_input(Import *im, const Onnx__ValueInfoProto *p) {

@@ -284,6 +284,9 @@ const char *ox_einsum(Import *im, const OxNode *n) {
   text[m] = 0;
   char *arrow = strstr(text, "->");
   const char *result = NULL;
+  DType dt = ox_elem(elem_of(im, n, 0))->dt;
+  if (arrow && n->nin == 2 && strspn(text, "abcdefghijklmnopqrstuvwxyz,->") == strlen(text) && (dt == DT_F32 || dt == DT_F64))
+    return ox_fill(im, n, print(im, "einsum(\"%s\", @0, @1)", text));
   if (arrow) *arrow = 0, result = arrow + 2;
   StrBuf b = {0};
   int count[128] = {0};

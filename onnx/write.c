@@ -4,7 +4,6 @@
 #include "runtime/file.h"
 #include "runtime/safetensors.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A constant with its axes turned around. */
@@ -65,7 +64,6 @@ static Status check(Import *im, const char *path, const char *text, const int *l
   Compiler c = *im->c;
   c.diags = d;
   Model *m;
-  if (getenv("ZDEBUG")) fprintf(stderr, "%s", text);
   Status s = compiler_load(&c, path, text, NULL, 0, &m);
   if (!s && !frontend_entry(m, d, "forward", false, false)) s = ST_MODEL;
   Diag one;
