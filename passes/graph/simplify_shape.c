@@ -126,7 +126,8 @@ Val rule_broadcast_of_reshape(Simplifier *s, const Node *n) {
     else adds &= r->shape.dim[i] == 1;
   }
   if (adds && same.n == from->rank) return simp_broadcast(s, r->in[0], &n->shape, &same);
-  return some.rank < r->shape.rank ? simp_broadcast(s, simp_reshape(s, r->in[0], &some), &n->shape, &dims) : -1;
+  return some.rank < r->shape.rank ? simp_broadcast(s, simp_reshape(s, r->in[0], &some), &n->shape, &dims)
+                                   : -1;
 }
 
 Val rule_broadcast_units(Simplifier *s, const Node *n) {
