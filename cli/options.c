@@ -346,9 +346,13 @@ static Status set_option(Cli *c, const OptionRow *r, const char *value) {
     return ST_OK;
   case OPT_SET: {
     const char *eq = strchr(value, '=');
-    if (!eq || eq == value || !eq[1]) return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
+    if (!eq || eq == value + strspn(value, " ") || !eq[1 + strspn(eq + 1, " ")])
+      return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
     if (c->opt.nset == MAX_SET) return cli_fail(c, ST_USAGE, "more than %d settings", MAX_SET);
-    c->opt.set[c->opt.nset++] = (NameValue){arena_strndup(c->arena, value, (size_t)(eq - value)), eq + 1};
+    size_t from = strspn(value, " "), to = (size_t)(eq - value);
+    while (to > from && value[to - 1] == ' ') to--;
+    c->opt.set[c->opt.nset++] =
+        (NameValue){arena_strndup(c->arena, value + from, to - from), eq + 1 + strspn(eq + 1, " ")};
     return ST_OK;
   }
   }
