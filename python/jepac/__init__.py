@@ -96,11 +96,22 @@ class Model(_Owner):
         return Session(self, entry, train * _c.TRAIN | grad * _c.GRAD)
 
 
-class _Memory:
-    """A tensor's memory as NumPy sees it: arrays made of it keep the session alive."""
+class _Handle:
+    """A session of the library, freed when nothing needs it any more. Arrays of its memory hold this and not the Session, which
+    holds them: NumPy's arrays take no part in Python's search for cycles."""
 
-    def __init__(self, session, tensor, shape, dtype):
-        self._session = session
+    def __init__(self, ptr, model):
+        self.ptr, self._model = ptr, model
+
+    def __del__(self):
+        _lib.jepac_session_free(self.ptr)
+
+
+class _Memory:
+    """A tensor's memory as NumPy sees it."""
+
+    def __init__(self, handle, tensor, shape, dtype):
+        self._handle = handle
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": "<u2" if dtype.kind == "V" else dtype.str,
                                     "data": (tensor.data, False)}
 
@@ -128,11 +139,11 @@ class Session(_Owner):
     to one thread at a time."""
 
     def __init__(self, model, entry, flags):
-        self._ptr = None
         self._model = model
         pointer = _lib.jepac_compile(model._ptr, entry.encode() if entry is not None else None, flags)
         if not pointer:
             raise model._error(1)
+        self._handle = _Handle(pointer, model)
         self._ptr = pointer
         self._bound = {}  # arrays that the session reads
         self._running = threading.Lock()
@@ -140,14 +151,10 @@ class Session(_Owner):
         for i in range(_lib.jepac_tensor_count(pointer)):
             t = _lib.jepac_tensor_at(pointer, i)
             shape, dtype = tuple(t.dim[: t.rank]), _dtypes[t.type]
-            view = np.asarray(_Memory(self, t, shape, dtype)).view(dtype)
+            view = np.asarray(_Memory(self._handle, t, shape, dtype)).view(dtype)
             self._kinds[t.kind][t.name.decode()] = view
         self._tensors = {name: view for kind in self._kinds.values() for name, view in kind.items()}
         self.init()
-
-    def __del__(self):
-        if getattr(self, "_ptr", None):
-            _lib.jepac_session_free(self._ptr)
 
     @property
     def inputs(self):

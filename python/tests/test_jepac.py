@@ -7,6 +7,7 @@ import pickle
 import tempfile
 import threading
 import unittest
+import weakref
 
 import numpy as np
 
@@ -109,6 +110,11 @@ class Values(unittest.TestCase):
         self.model = None
         gc.collect()
         np.testing.assert_array_equal(twice, np.full((4, 3), 2, "f4"))
+
+    def test_memory_is_given_back(self):
+        freed = weakref.ref(self.model.compile()._handle)
+        gc.collect()
+        self.assertIsNone(freed())
 
     def test_is_not_copied(self):
         for x in (self.model, self.model.compile()):
