@@ -68,8 +68,21 @@ Layers and directions have PyTorch's names.
 $ jepac verify recurrent.jepa --grad -q | cut -d' ' -f1; jepac run recurrent.jepa --random | grep small
   ok
   small 1
-$ jepac ir recurrent.jepa | grep -o 'param "*[a-z]*[.]weight[a-z_0-9]*' | sort | tr '\n' ' '
-  param "gru.weight_hh_l0 param "gru.weight_hh_l1 param "gru.weight_ih_l0 param "gru.weight_ih_l1 param "net.weight_hh_l0 param "net.weight_hh_l0_reverse param "net.weight_hh_l1 param "net.weight_hh_l1_reverse param "net.weight_ih_l0 param "net.weight_ih_l0_reverse param "net.weight_ih_l1 param "net.weight_ih_l1_reverse A library that needs no jepac.
+$ jepac ir recurrent.jepa | grep -o 'param "*[a-z]*[.]weight[a-z_0-9]*' | cut -d'"' -f2 | sort
+  gru.weight_hh_l0
+  gru.weight_hh_l1
+  gru.weight_ih_l0
+  gru.weight_ih_l1
+  net.weight_hh_l0
+  net.weight_hh_l0_reverse
+  net.weight_hh_l1
+  net.weight_hh_l1_reverse
+  net.weight_ih_l0
+  net.weight_ih_l0_reverse
+  net.weight_ih_l1
+  net.weight_ih_l1_reverse
+
+A library that needs no jepac.
 
 $ jepac compile loops.jepa --entry swap --name loops -o lib -q && ls lib
   libloops.a
