@@ -34,6 +34,8 @@ static const OptionRow option_table[] = {
      "batch norm, dropout (default: train with --grad or --train-step, else eval)"},
     {"params", 0, OPT_TEXT, CMD_TRAIN | CMD_RUN, AT(params), "FILE|RUN",
      "states to begin with, a .safetensors file or a run (default: initialized from --seed)"},
+    {"params", 0, OPT_TEXT, CMD_EVAL, AT(params), "FILE|RUN",
+     "the weights to evaluate, of MODEL: a .safetensors file or a run"},
     {"params", 0, OPT_TEXT, CMD_COMPILE, AT(params), "FILE|RUN",
      "the library's weights, a .safetensors file or a run (default: initialized by its init)"},
     {"params-missing", 0, OPT_CHOICE, CMD_TRAIN | CMD_COMPILE, AT(params_missing), "ok",
@@ -47,6 +49,8 @@ static const OptionRow option_table[] = {
     {"data", 0, OPT_TEXT, CMD_TRAIN | CMD_EVAL, AT(data), "DIR", "folder of the data set"},
     {"out", 0, OPT_TEXT, CMD_TRAIN, AT(out), "RUN",
      "folder for checkpoint, log and picture (default: runs/MODEL)"},
+    {"out", 0, OPT_TEXT, CMD_EVAL, AT(out), "DIR",
+     "with --params: folder for eval.json and report.html (default: neither is written)"},
     {"resume", 0, OPT_FLAG, CMD_TRAIN, AT(resume), NULL, "go on from RUN's checkpoint"},
     {"accept-changes", 0, OPT_FLAG, CMD_TRAIN, AT(accept_changes), NULL,
      "resume with a recipe or model that differs from the run's"},
@@ -175,6 +179,11 @@ static const OptionRow option_table[] = {
     {"classes", 0, OPT_COUNT, CMD_RENDER, AT(classes), "K", "the first K classes (default: all)"},
     {"plain", 0, OPT_FLAG, CMD_RENDER, AT(plain), NULL,
      "no hues, one light: objects differ in form and rotation only"},
+    {"grey", 0, OPT_FLAG, CMD_RENDER, AT(grey), NULL, "no hues; the light moves"},
+    {"textures", 0, OPT_FLAG, CMD_RENDER, AT(textures), NULL,
+     "noise, stripes, checks or spots on each object, and on the floor of each picture"},
+    {"distractors", 0, OPT_COUNT, CMD_RENDER, AT(distractors), "N",
+     "small objects of any class around it, others in each picture (default: none)"},
     {"shapes", 0, OPT_TEXT, CMD_RENDER, AT(shapes), "A,B,...", "these classes, instead of the first"},
     {"seed", 0, OPT_NATURAL, CMD_TRAIN | CMD_RUN | CMD_VERIFY | CMD_BENCH | CMD_RENDER | CMD_EXPORT, AT(seed),
      "N", "of all random numbers"},
@@ -335,9 +344,13 @@ static Status set_option(Cli *c, const OptionRow *r, const char *value) {
     return ST_OK;
   case OPT_SET: {
     const char *eq = strchr(value, '=');
-    if (!eq || eq == value || !eq[1]) return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
+    if (!eq || eq == value + strspn(value, " ") || !eq[1 + strspn(eq + 1, " ")])
+      return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
     if (c->opt.nset == MAX_SET) return cli_fail(c, ST_USAGE, "more than %d settings", MAX_SET);
-    c->opt.set[c->opt.nset++] = (NameValue){arena_strndup(c->arena, value, (size_t)(eq - value)), eq + 1};
+    size_t from = strspn(value, " "), to = (size_t)(eq - value);
+    while (to > from && value[to - 1] == ' ') to--;
+    c->opt.set[c->opt.nset++] =
+        (NameValue){arena_strndup(c->arena, value + from, to - from), eq + 1 + strspn(eq + 1, " ")};
     return ST_OK;
   }
   }

@@ -5,7 +5,7 @@ $ jepac
   
     check    MODEL            parse, shapes, memory and FLOP estimate
     train    MODEL            compile and train
-    eval     RUN              probes and protocols on a checkpoint
+    eval     RUN|MODEL        probes and protocols on a checkpoint
     sweep    MODEL            train with each combination of settings, and compare
     runs     DIR...           list the runs in folders
     compare  RUN...           settings that differ, figures and curves of runs
@@ -27,7 +27,7 @@ $ jepac
     lsp                       language server for editors, on standard input and output
     manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish
   
-  jepac COMMAND -h lists a command's options.
+  jepac COMMAND -h or jepac help COMMAND lists a command's options; jepac version.
   exit 2
 $ jepac --version
   jepac 0.2
@@ -151,7 +151,7 @@ $ jepac check -h | head -2
   usage: jepac check MODEL [options]
   parse, shapes, memory and FLOP estimate
 $ jepac help | tail -1
-  jepac COMMAND -h lists a command's options.
+  jepac COMMAND -h or jepac help COMMAND lists a command's options; jepac version.
 
 An option without effect is an error, by the command or by what else is on the line.
 
