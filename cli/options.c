@@ -89,6 +89,8 @@ static const OptionRow option_table[] = {
     {"inputs", 0, OPT_TEXT, CMD_IMPORT, AT(inputs), "FILE",
      "values of inputs that operators need when the graph is made"},
     {"output", 'o', OPT_TEXT, CMD_EXPORT, AT(out), "FILE.onnx", "the file to write (needed)"},
+    {"dynamic", 0, OPT_TEXT, CMD_EXPORT, AT(dynamic), "DIM",
+     "a dimension that stays open, such as B (default: all are fixed)"},
     {"params", 0, OPT_TEXT, CMD_EXPORT, AT(params), "FILE|RUN",
      "states, a .safetensors file or a run (default: initialized from --seed)"},
     {"passes", 0, OPT_TEXT, CMD_OPT, AT(passes), "A,B,C", "graph passes to run, in order"},
