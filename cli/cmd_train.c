@@ -194,6 +194,7 @@ static Status start_states(Train *t) {
   t->info = (CheckpointInfo){.seed = t->info.seed,
                              .total = t->total,
                              .plan = t->k.plan->identity,
+                             .source = frontend_text_hash(t->model),
                              .model = absolute(c, c->opt.arg[0]),
                              .recipe = t->recipe_text,
                              .data = t->data ? absolute(c, t->data) : "",
@@ -233,14 +234,13 @@ static void share_start(Train *t) {
 static Status join_ranks(Train *t) {
   Cli *c = t->c;
   if (!c->ranks) return ST_OK;
-  Target here = target_host();
-  StrBuf b = {0};
-  sb_printf(&b, "%d %d %d %d %d", (int)here.arch, here.vector_bytes, here.fma, here.bf16, here.tiles);
-  Status s = cli_ranks_same(c, hash_bytes(b.s, b.n, 0), "the kind of processor");
-  sb_free(&b);
-  if (!s) s = cli_ranks_same(c, hash_bytes(t->recipe_text, strlen(t->recipe_text), 0), "the recipe");
+  Status s = cli_ranks_same_program(c);
+  if (!s)
+    s = cli_ranks_same(c, hash_bytes(t->recipe_text, strlen(t->recipe_text), 0),
+                       "the model file or its settings");
   if (!s) s = cli_ranks_same(c, (uint64_t)loader_size(t->loader), "the number of samples");
-  if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the program or the model");
+  if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the compiled step");
+  if (!s) s = cli_ranks_same(c, loader_hash(t->loader), "the data");
   if (!s) s = cli_ranks_same(c, (uint64_t)t->total, "the number of steps");
   if (!s) ranks_choose_beside(c->ranks, session_threads(t->k.session));
   session_ranks(t->k.session, c->ranks);
@@ -458,11 +458,11 @@ static Status begin(Train *t) {
   Cli *c = t->c;
   Status s = start_states(t);
   if (s || !t->writes) return s;
+  if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, !OPT(c, resume), c->diags))) return ST_FILE;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
   RunHeader header = {t->info.model,          t->info.data,         c->words, t->total, t->per_epoch,
                       loader_size(t->loader), (int64_t)t->info.seed};
   if (!t->log || runlog_header(t->log, t->step, &header, c->diags)) return ST_FILE;
-  if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, false, c->diags))) return ST_FILE;
   if ((t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   cli_say(c); /* warnings, before they are hours old */
   if (OPT(c, quiet)) return ST_OK;
@@ -522,6 +522,8 @@ static Status look(Train *t) {
   Cli *c = t->c;
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
+  if (OPT(c, params_missing) && !OPT(c, params))
+    return cli_fail(c, ST_USAGE, "--params-missing belongs to --params");
   t->log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t->folder);
   if (!OPT(c, resume) && (OPT(c, steps) == 0 || OPT(c, epochs) == 0))
     return cli_fail(c, ST_USAGE, "0 steps train nothing; jepac check looks at a model without training it");

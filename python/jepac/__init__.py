@@ -59,7 +59,7 @@ class _Owner:
     """What owns memory of the library: neither copied nor pickled."""
 
     def __reduce_ex__(self, protocol):
-        raise TypeError(f"a {type(self).__name__} is not copied: compile another, and see state_dict and copy_states")
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: compile another one and give it state_dict()")
 
 
 class Model(_Owner):

@@ -116,12 +116,6 @@ class Values(unittest.TestCase):
         gc.collect()
         self.assertIsNone(freed())
 
-    def test_is_not_copied(self):
-        for x in (self.model, self.model.compile()):
-            for f in (copy.copy, copy.deepcopy, pickle.dumps):
-                with self.assertRaisesRegex(TypeError, "is not copied"):
-                    f(x)
-
     def test_wrong_inputs(self):
         f = self.model.compile()
         f["n"][...] = 1
@@ -183,6 +177,23 @@ class Training(unittest.TestCase):
             f.init(3)
             results.append(f(*batch())["fit"])
         np.testing.assert_array_equal(*results)
+
+    def test_begins_with_values(self):
+        model = jepac.loads(FIT, threads=1)
+        fresh, seeded = model.compile(), model.compile()
+        self.assertTrue(fresh["net.0.weight"].any())
+        seeded.init(0)
+        np.testing.assert_array_equal(fresh(*batch())["fit"], seeded(*batch())["fit"])
+
+    def test_no_copies(self):
+        model = jepac.loads(FIT, threads=1)
+        session = model.compile()
+        for x in (model, session):
+            for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, "cannot be copied"):
+                    make(x)
+        gc.collect()
+        session(*batch())
 
     def test_not_finite(self):
         step = jepac.loads(FIT, threads=1).compile("train_step")
@@ -257,15 +268,16 @@ class Torch(unittest.TestCase):
                 p.normal_()
         module.load_state_dict({"net." + name: v for name, v in net.state_dict().items()})
         torch.testing.assert_close(module(x=x, y=y), net(x).detach(), rtol=1e-5, atol=1e-6)
+        negated = torch._neg_view(x)
+        torch.testing.assert_close(module(negated, y), net(-x).detach(), rtol=1e-5, atol=1e-6)
+        with self.assertRaisesRegex(TypeError, "cannot be copied"):
+            copy.deepcopy(module)
+        kept = Module(session, result="fit")
+        kept.load_state_dict({name: v.clone() for name, v in kept.state_dict().items()}, assign=True)
+        with self.assertRaisesRegex(RuntimeError, "no longer the session's memory"):
+            kept(x, y)
         with self.assertRaisesRegex(RuntimeError, "no backward"):
             module(x.requires_grad_(), y)
-        x = x.detach()
-        for leave in (lambda: module.load_state_dict(module.state_dict(), assign=True),
-                      lambda: module.load_state_dict({k: v.clone() for k, v in module.state_dict().items()}, assign=True),
-                      lambda: module.half()):
-            leave()
-        with self.assertRaisesRegex(RuntimeError, "no longer the memory"):
-            module(x, y)
 
     def test_tensors(self):
         """What DLPack cannot tell of a tensor: a sign that is still to be applied, a type that NumPy has not."""

@@ -63,6 +63,25 @@ $ for e in lstm nested; do JEPAC_FAULT=kernels jepac verify loops.jepa --entry $
   faults 42 of 42 found
   faults 22 of 22 found
 
+Layers and directions have PyTorch's names.
+
+$ jepac verify recurrent.jepa --grad -q | cut -d' ' -f1; jepac run recurrent.jepa --random | grep small
+  ok
+  small 1
+$ jepac ir recurrent.jepa | grep -o 'param "*[a-z]*[.]weight[a-z_0-9]*' | cut -d'"' -f2 | sort
+  gru.weight_hh_l0
+  gru.weight_hh_l1
+  gru.weight_ih_l0
+  gru.weight_ih_l1
+  net.weight_hh_l0
+  net.weight_hh_l0_reverse
+  net.weight_hh_l1
+  net.weight_hh_l1_reverse
+  net.weight_ih_l0
+  net.weight_ih_l0_reverse
+  net.weight_ih_l1
+  net.weight_ih_l1_reverse
+
 A library that needs no jepac.
 
 $ jepac compile loops.jepa --entry swap --name loops -o lib -q && ls lib
