@@ -82,7 +82,7 @@ static Status judge(Walk *w, int at, int b, Wanted cells) {
   }
   double allowed = MARGIN * moved + scale * kernel_error_share(k) + 1e-37;
   /* near the middle of two bf16 a value may be rounded either way */
-  if (dtype_is_narrow(x->dt) || kernel_rounds_bf16(k)) allowed += scale * bf16_step;
+  if (dtype_is_narrow(x->dt) || kernel_rounds_narrow(k)) allowed += scale * bf16_step;
   if (!dtype_is_float(x->dt)) allowed = moved > 0 ? moved : 0.5;
   w->v->worst = fmax(w->v->worst, most / allowed);
   if (most <= allowed) return ST_OK;

@@ -296,8 +296,8 @@ static Value eval_comprehension(Elab *e, Frame *f, const Ast *a) {
 /* ---- operators ---- */
 
 static Value eval_range(Elab *e, Frame *f, const Ast *a) {
-  double lo = need_num(e, f, a->kid[0], eval(e, f, a->kid[0]), "the start of a range");
-  double hi = need_num(e, f, a->kid[1], eval(e, f, a->kid[1]), "the end of a range");
+  double lo = (double)need_num(e, f, a->kid[0], eval(e, f, a->kid[0]), "the start of a range");
+  double hi = (double)need_num(e, f, a->kid[1], eval(e, f, a->kid[1]), "the end of a range");
   if (lo > hi) elab_error(e, f, a, "the range %.10g..%.10g runs backwards", lo, hi);
   return (Value){.kind = V_RANGE, .u.range = {lo, hi}};
 }
