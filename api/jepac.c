@@ -108,12 +108,14 @@ static Status check_options(Compiler *c, const jepac_options *o) {
 /* ---- ranks ---- */
 static jepac_model *model_of(Ranks *r) { return (jepac_model *)(void *)((char *)r - offsetof(jepac_model, ranks)); }
 
-static void exchange(Ranks *r, const void *send, const int64_t *at, void *recv) {
+static void exchange(Ranks *r, RankSet all, const void *send, const int64_t *at, void *recv) {
+  (void)all;
   const jepac_ranks *how = &model_of(r)->how;
   how->exchange(how->communicator, send, at, recv);
 }
 
-static void gather(Ranks *r, void *data, const int64_t *at) {
+static void gather(Ranks *r, RankSet all, void *data, const int64_t *at) {
+  (void)all;
   const jepac_ranks *how = &model_of(r)->how;
   how->gather(how->communicator, data, at);
 }
@@ -121,7 +123,7 @@ static void gather(Ranks *r, void *data, const int64_t *at) {
 static void join(jepac_model *m, const jepac_ranks *r) {
   if (!r || r->count < 2) return;
   m->how = *r;
-  m->ranks = (Ranks){.rank = r->rank, .count = r->count, .exchange = exchange, .gather = gather};
+  m->ranks = (Ranks){.rank = r->rank, .count = r->count, .exchange = exchange, .gather = gather, .whole = true};
   m->compiler.ranks = r->count;
 }
 

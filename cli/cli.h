@@ -45,7 +45,7 @@ typedef struct {
   int64_t seed, threads, epochs, steps, max_memory, rank_timeout;                      /* -1: not given */
   int64_t ranks;                                                                       /* 0: not given */
   int64_t jobs;                                                                        /* 0: not given */
-  int64_t objects, views, size, classes;                                               /* 0: not given */
+  int64_t objects, views, size, classes, distractors;                                  /* 0: not given */
   int64_t train_images, test_images, train_sequences, test_sequences, retrieval_views; /* the same */
   const char *precision, *dump_ir, *conv, *gemm, *tune;
   bool check_bounds, checks;
@@ -60,7 +60,7 @@ typedef struct {
   const char *jit_debug, *emit, *shapes, *target_cpu, *target_triple;
   bool time_passes, verify_each, quiet, verbose, help;
   bool resume, accept_changes, json, grad, interp, train_step, memory, time, fusion, random, profile, check,
-      plain;
+      plain, grey, textures;
   bool in_place, tensorboard, no_optimizer, best, allow_extern, allow_use;
 } Options;
 

@@ -17,6 +17,9 @@ Status cmd_eval(Cli *c) {
   Status s = cli_ranks_start(c);
   if (s) return s;
   bool first = !c->ranks || c->ranks->rank == 0;
+  const char *out = OPT(c, params) ? OPT(c, out) : NULL;
+  if (OPT(c, params) && OPT(c, best))
+    return cli_fail(c, ST_USAGE, "--best is of a run, and --params of a model file");
   EvalOptions o = {.protocols = OPT(c, protocols),
                    .m_val = OPT(c, m_val),
                    .images = OPT(c, train_images),
@@ -30,6 +33,8 @@ Status cmd_eval(Cli *c) {
                    .best = OPT(c, best),
                    .ranks = c->ranks,
                    .keep = first,
+                   .params = OPT(c, params),
+                   .out = out,
                    .print = OPT(c, json) || !first ? NULL : print,
                    .timed = OPT(c, verbose) && first ? timed : NULL};
   StrBuf json = {0};

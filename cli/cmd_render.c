@@ -50,6 +50,9 @@ Status cmd_render(Cli *c) {
                  .size = (int)(size ? size : 128),
                  .classes = (int)(classes ? classes : shapes_count()),
                  .plain = OPT(c, plain),
+                 .grey = OPT(c, grey),
+                 .textures = OPT(c, textures),
+                 .distractors = (int)OPT(c, distractors),
                  .seed = cli_seed(c, NULL)};
   if (!out) return cli_fail(c, ST_USAGE, "render needs --out DIR");
   if (!objects) return cli_fail(c, ST_USAGE, "render needs --objects N");
@@ -61,6 +64,8 @@ Status cmd_render(Cli *c) {
   if (classes > shapes_count())
     return cli_fail(c, ST_USAGE, "--classes is at most %d, as many as there are", shapes_count());
   if (!OPT(c, quiet) && isatty(2)) j.progress = show;
+  if (j.distractors > 16) return cli_fail(c, ST_USAGE, "--distractors is at most 16");
+  if (j.plain && j.grey) return cli_fail(c, ST_USAGE, "--plain has no hues: --grey says nothing more");
   if (OPT(c, shapes)) {
     if (classes) return cli_fail(c, ST_USAGE, "--classes and --shapes exclude each other");
     Status bad = chosen_shapes(c, &j);

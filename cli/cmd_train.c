@@ -470,6 +470,7 @@ static Status begin(Train *t) {
           t->k.plan->nstep, human_bytes(c->arena, t->k.plan->arena_bytes), t->k.seconds,
           (long long)loader_size(t->loader), (long long)t->total);
   if (c->ranks) fprintf(stderr, "; %d ranks x %d threads", c->ranks->count, session_threads(t->k.session));
+  if (c->ranks && c->ranks->count > RANKS_IN_A_ROW) fprintf(stderr, ", added up in levels");
   fprintf(stderr, "\n");
   return ST_OK;
 }

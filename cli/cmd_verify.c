@@ -14,7 +14,7 @@
 /* What interpreting takes in all: for each operation of one evaluation, and at least. */
 #define SECONDS_PER_GFLOP 110.0
 #define SECONDS_FIRST 2.0
-enum { SECONDS_WANTED = 60, MOST_GFLOP = 4, LEAST_BATCH = 4 };
+enum { SECONDS_WANTED = 60, SECONDS_MOST = 24 * 3600, LEAST_BATCH = 4 };
 
 /* Rank `rank`'s part of x where that has a smaller shape (passes/graph/shard.c): samples, or a row of numbers. */
 static Tensor64 part_of(Arena *a, Tensor64 x, const Shape *shape, int rank) {
@@ -328,10 +328,10 @@ static Status choose_size(Verify *v, const Graph **g) {
     if ((s = cli_subject(c, g, &own))) return s;
     v->flops = graph_flops(*g);
   }
-  if (v->flops > MOST_GFLOP * 1e9) {
-    cli_fail(c, ST_USAGE, "verify interprets the model, and this one takes %sFLOP even without its gradients",
-             human_count(c->arena, v->flops));
-    diag_note(c->diags, NULL, "make it smaller: --set NAME=VALUE for its widths");
+  if (seconds(v->flops) > SECONDS_MOST) {
+    cli_fail(c, ST_USAGE, "verify interprets the model, which would take about %s",
+             duration(c->arena, seconds(v->flops)));
+    diag_note(c->diags, NULL, "make it smaller: --set NAME=VALUE for its batch or its widths");
     return ST_USAGE;
   }
   if (OPT(c, quiet)) return ST_OK;
@@ -340,6 +340,7 @@ static Status choose_size(Verify *v, const Graph **g) {
   printf("     about %s", duration(c->arena, seconds(v->flops)));
   if (seconds(v->flops) < whole) printf(" (of all its samples %s: --set batch=N)", duration(c->arena, whole));
   printf("\n");
+  fflush(stdout); /* before the wait */
   return ST_OK;
 }
 

@@ -6,7 +6,7 @@
 const Command command_table[] = {
     {"check", CMD_CHECK, cmd_check, 1, 1, "MODEL", "parse, shapes, memory and FLOP estimate", NULL},
     {"train", CMD_TRAIN, cmd_train, 1, 1, "MODEL", "compile and train", NULL},
-    {"eval", CMD_EVAL, cmd_eval, 1, 1, "RUN", "probes and protocols on a checkpoint", NULL},
+    {"eval", CMD_EVAL, cmd_eval, 1, 1, "RUN|MODEL", "probes and protocols on a checkpoint", NULL},
     {"sweep", CMD_SWEEP, cmd_sweep, 1, 1, "MODEL", "train with each combination of settings, and compare",
      NULL},
     {"runs", CMD_RUNS, cmd_runs, 1, MAX_ARGS, "DIR...", "list the runs in folders", NULL},

@@ -49,10 +49,12 @@ static Status read_network(Cli *c, Network *n) {
 }
 
 /* ---- kernels on this machine ---- */
-static void send_nothing(Ranks *r, const void *send, const int64_t *at, void *recv) {
-  (void)r, (void)send, (void)at, (void)recv;
+static void send_nothing(Ranks *r, RankSet set, const void *send, const int64_t *at, void *recv) {
+  (void)r, (void)set, (void)send, (void)at, (void)recv;
 }
-static void gather_nothing(Ranks *r, void *data, const int64_t *at) { (void)r, (void)data, (void)at; }
+static void gather_nothing(Ranks *r, RankSet set, void *data, const int64_t *at) {
+  (void)r, (void)set, (void)data, (void)at;
+}
 
 static void fill(Session *s) {
   const Plan *p = session_plan(s);

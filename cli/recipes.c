@@ -142,8 +142,7 @@ Status recipe_settings(Cli *c, const PaperRecipe *r) {
 
 Status cli_take_recipe(Cli *c, const Command *k) {
   const char *name = c->opt.narg ? c->opt.arg[0] : NULL;
-  if (!name || strncmp(k->operands, "MODEL", 5) || strchr(name, '/') || strchr(name, '.') ||
-      !access(name, F_OK))
+  if (!name || !strstr(k->operands, "MODEL") || strchr(name, '/') || strchr(name, '.') || !access(name, F_OK))
     return ST_OK;
   const PaperRecipe *r = recipe_find(name);
   if (!r) return ST_OK;

@@ -61,6 +61,7 @@ Status verify_bounds(Verify *v, Program *p);
 
 /* ---- faults (verify_fault.c) ---- */
 bool verify_damage(const PassResult *r); /* false: nothing there to damage */
-void verify_damage_result(void *data, DType dt, int64_t bytes);
+void verify_damage_result(void *data, DType dt, int64_t bytes,
+                          double by); /* its middle element; +by, of no float a bit */
 
 #endif

@@ -96,12 +96,16 @@ bool verify_damage(const PassResult *r) {
   return r->program->arena_bytes ? damage_plan(r->program) : damage_order(r->program);
 }
 
-/* As a wrong instruction would: every element of the result is another number. */
-void verify_damage_result(void *data, DType dt, int64_t bytes) {
-  if (dt == DT_F32 || dt == DT_NONE)
-    for (int64_t i = 0; i < bytes / 4; i++) ((float *)data)[i] = ((float *)data)[i] * 1.5f + 1;
-  else if (dt == DT_F64)
-    for (int64_t i = 0; i < bytes / 8; i++) ((double *)data)[i] = ((double *)data)[i] * 1.5 + 1;
-  else
-    for (int64_t i = 0, size = dtype_size(dt); i < bytes / size; i++) ((uint8_t *)data)[i * size] ^= 1;
+void verify_damage_result(void *data, DType dt, int64_t bytes, double by) {
+  DType of = dt == DT_NONE ? DT_F32 : dt;
+  int64_t size = dtype_size(of);
+  char *middle = (char *)data + bytes / size / 2 * size;
+  if (dtype_is_float(of)) {
+    double x;
+    tensors_to_cells(&x, of, of, middle, 1);
+    x += by;
+    tensors_from_cells(of, middle, &x, 1);
+  } else {
+    *middle ^= 1;
+  }
 }

@@ -8,7 +8,7 @@
 
 enum {
   MOST_BATCH = 250,
-  BATCH_FLOATS = 1 << 24, /* of a batch of pictures: 64 MiB */
+  BATCH_FLOATS = 1 << 22, /* of a batch of pictures: 16 MiB */
   PIECE_FLOATS = 1 << 22, /* of the embeddings of a piece of a stream, for each of the models: 16 MiB */
   MOST_HELD = 1500        /* sequences held for maps and the export where views are drawn anew */
 };
@@ -214,10 +214,10 @@ static void embed_pictures(Eval *e, const float *x, int64_t n, float *const z[NM
     entry_apply(&e->encode, which, &(EntryInput){"x", x}, 1, n, z[which] + at * e->dim);
 }
 
-static void name_samples(Eval *e, const Reader *r, const int64_t *sample, const char **name, int64_t n) {
+static void name_samples(const Reader *r, const int64_t *sample, const char **name, int64_t n, Arena *a) {
   for (int64_t i = 0; i < n; i++) {
     const char *path = loader_name(r->loader, sample[i]);
-    name[i] = path ? arena_strdup(e->arena, path) : NULL;
+    name[i] = path ? arena_strdup(a, path) : NULL;
   }
 }
 
@@ -246,7 +246,7 @@ Status eval_images(Eval *e, int part) {
       portion_join(ranks, &own, r.batch, r.n, e->dim * (int64_t)sizeof(float), m->z[which]);
     portion_join(ranks, &own, r.batch, r.n, sizeof *m->label, m->label);
     portion_join(ranks, &own, r.batch, r.n, sizeof *m->sample, m->sample);
-    name_samples(e, &r, m->sample, m->name, r.n);
+    name_samples(&r, m->sample, m->name, r.n, e->arena);
     m->n = r.n;
   }
   reader_close(&r);
@@ -310,7 +310,7 @@ static Status read_sequences(Eval *e, Reader *r, Sequences *q, int64_t from, int
               {q->map, 4 * plane, kept}};
   for (size_t i = 0; i < sizeof part / sizeof *part; i++)
     if (part[i].n) portion_join(ranks, &own, r->batch, part[i].n, part[i].bytes, part[i].rows);
-  name_samples(e, r, q->sample, q->name, n);
+  name_samples(r, q->sample, q->name, n, a);
   q->n = n;
   return ST_OK;
 }

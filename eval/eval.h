@@ -16,14 +16,17 @@ typedef struct {
   bool best;             /* the states of best.safetensors instead of the last ones */
   struct Ranks *ranks;   /* which share the samples and have the same figures; NULL: this process is alone */
   bool keep;             /* write eval.json and report.html into the run's folder */
+  /* Not a run but a model file, with the states of this tensor file or run; its figures go into the folder `out`.
+     NULL: a run; and nowhere. */
+  const char *params, *out;
   /* The table for people, piece by piece, and the seconds of each protocol; either may be NULL. */
   void (*print)(void *ctx, const char *text);
   void (*timed)(void *ctx, const char *protocol, double seconds);
   void *ctx;
 } EvalOptions;
 
-/* Evaluates the run in `folder` with a compiler of the caller's; c->set comes after the settings that the run
-   was trained with. Appends the figures to json, one line a key. Everything allocated belongs to c->arena;
+/* Evaluates the run in `folder` (with o->params: the model file of that path) with a compiler of the caller's; c->set
+   comes after the settings that the run was trained with. Appends the figures to json, one line a key. Everything allocated belongs to c->arena;
    sessions are closed. */
 Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, StrBuf *json);
 

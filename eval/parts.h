@@ -72,7 +72,8 @@ struct Eval {
   Diags *diags;
   Compiler compiler; /* with the settings of the run, then the caller's */
   const EvalOptions *opt;
-  const char *folder, *data; /* of the run; of the data set, NULL: where its source looks */
+  const char *folder, *data; /* of the run, or the model file; of the data set, NULL: where its source looks */
+  const char *to;            /* folder of eval.json and the report; NULL: none */
   CheckpointInfo info;
   const Source *log; /* of the run; NULL: it has none */
   StFile *states; /* the checkpoint: one file for all entries, though the run may go on meanwhile */
@@ -236,6 +237,7 @@ void eval_row(const Eval *e, const char *label, const char *format, double scale
 void plan_aggregate(Eval *e), plan_r2(Eval *e), plan_path(Eval *e);
 Status measure_linear(Eval *e), measure_aggregate(Eval *e), measure_r2(Eval *e), measure_path(Eval *e),
     measure_retrieval(Eval *e), measure_health(Eval *e), measure_maps(Eval *e), measure_attention(Eval *e);
+bool protocols_asked(const Eval *e, const char *name);
 Status protocols_check(Eval *e); /* the names asked for, before anything is done */
 Status protocols_measure(Eval *e);
 Status eval_export(Eval *e, const char *folder); /* features, labels and actions as safetensors and npy */

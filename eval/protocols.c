@@ -81,6 +81,10 @@ static bool in_words(const char *list, const char *name) {
   return false;
 }
 
+bool protocols_asked(const Eval *e, const char *name) {
+  return !e->opt->protocols || in_words(e->opt->protocols, name);
+}
+
 Status protocols_check(Eval *e) {
   const char *names[NPROTOCOL];
   for (int i = 0; i < NPROTOCOL; i++) names[i] = protocol_table[i].name;

@@ -22,7 +22,7 @@ void portion_join(Ranks *r, const Portion *p, int64_t batch, int64_t n, int64_t 
     int64_t row = (p->at[k] - p->at[0]) * batch;
     at[k] = (row < n ? row : n) * bytes;
   }
-  r->gather(r, rows, at);
+  ranks_gather(r, rows, at);
 }
 
 Status portion_settle(Ranks *r, Status s) { return r ? ranks_worst(r, s) : s; }

@@ -244,7 +244,7 @@ Status eval_report(Eval *e) {
   put_body(&b, body.s);
   sb_free(&body);
   sb_printf(&b, "</section>\n</main>\n</html>\n");
-  Status s = file_write(arena_printf(e->arena, "%s/report.html", e->folder), b.s, b.n, e->diags);
+  Status s = file_write(arena_printf(e->arena, "%s/report.html", e->to), b.s, b.n, e->diags);
   sb_free(&b);
   return s;
 }

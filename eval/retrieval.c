@@ -124,6 +124,18 @@ static Status measure_one(Eval *e, Reader *r, Batch *b) {
   return s;
 }
 
+/* Only this protocol needs them, and each has its own copies of the weights. */
+static Status open_prediction(Eval *e) {
+  const Shape *i = &e->image;
+  KnownShape known[] = {{"x", DT_F32, {4, {e->encode.batch, i->dim[0], i->dim[1], i->dim[2]}}},
+                        {"action", DT_F32, {2, {e->encode.batch, e->ntold}}}};
+  Status s = entry_open(e, "target", known, 1, true, &e->target);
+  if (s || (s = entry_open(e, "predict", known, 2, true, &e->predict))) return s;
+  if (e->predict.width == e->target.width) return ST_OK;
+  return eval_fail(e, ST_MODEL, "entry predict returns %lld numbers a sample, but target %lld",
+                  (long long)e->predict.width, (long long)e->target.width);
+}
+
 static Status measure_all(Eval *e, Figures f[NMODEL], Figures from[MAX_M], int64_t *candidates) {
   Reader r;
   int64_t V = e->size.retrieval_views;
@@ -177,7 +189,10 @@ static void report_more(Eval *e, const Figures *one, const Figures *from) {
 Status measure_retrieval(Eval *e) {
   Figures f[NMODEL] = {0}, from[MAX_M] = {0};
   int64_t n;
-  Status s = measure_all(e, f, from, &n);
+  Status s = open_prediction(e);
+  if (!s) s = measure_all(e, f, from, &n);
+  Entry *own_entries[] = {&e->target, &e->predict, &e->lead};
+  for (int i = 0; i < 3; i++) entry_close(own_entries[i]);
   if (s) return s;
   const Hits *trained = &f[TRAINED].others, *untrained = &f[UNTRAINED].others;
   double harmonic = 0, t = trained->count, u = untrained->count;

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 Status eval_fail(Eval *e, Status s, const char *fmt, ...) {
   char text[2048];
@@ -70,7 +71,8 @@ static void describe_log(Eval *e, bool untrained) {
   eval_set(e, "images_per_s", speed);
   eval_set(e, "peak_bytes", peak);
   eval_set(e, "loader_wait_share", wait);
-  eval_print(e, "%s: step %lld of %s\n", e->folder, (long long)e->info.step, e->info.model);
+  if (e->opt->params) eval_print(e, "%s with the weights of %s\n", e->folder, e->opt->params);
+  else eval_print(e, "%s: step %lld of %s\n", e->folder, (long long)e->info.step, e->info.model);
   if (isfinite(speed))
     eval_print(e,
                "training: loss %.4f at first, %.4f in the last tenth; %.0f images/s, %.2f %% of the time "
@@ -82,23 +84,21 @@ static void describe_log(Eval *e, bool untrained) {
 
 static Status open_entries(Eval *e) {
   const Shape *i = &e->image;
-  int64_t most = (4 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
+  int64_t most = (1 << 20) / shape_count(i), batch = most < 16 ? 16 : most > 250 ? 250 : most;
   KnownShape known[] = {{"x", DT_F32, {4, {batch, i->dim[0], i->dim[1], i->dim[2]}}},
                         {"action", DT_F32, {2, {batch, e->ntold}}}};
   Status s = entry_open(e, "encode", known, 1, true, &e->encode);
   if (s) return s;
   e->dim = e->encode.width;
   e->nembed = e->ntold;
-  if (e->ntold && entry_offered(e, "embed")) {
+  static const char *const embedding[] = {"aggregate", "path", "retrieval", "attention", "maps"};
+  bool embeds = e->opt->export_to; /* weights from elsewhere may not have those of entries that nobody asks for */
+  for (size_t k = 0; k < sizeof embedding / sizeof *embedding; k++) embeds = embeds || protocols_asked(e, embedding[k]);
+  if (embeds && e->ntold && entry_offered(e, "embed")) {
     if ((s = entry_open(e, "embed", known + 1, 1, false, &e->embed))) return s;
     e->nembed = e->embed.width;
   }
-  if (!e->ntold || !entry_offered(e, "target") || !entry_offered(e, "predict")) return ST_OK;
-  if ((s = entry_open(e, "target", known, 1, true, &e->target))) return s;
-  if ((s = entry_open(e, "predict", known, 2, true, &e->predict))) return s;
-  if (e->predict.width == e->target.width) return ST_OK;
-  return eval_fail(e, ST_MODEL, "entry predict returns %lld numbers a sample, but target %lld",
-                  (long long)e->predict.width, (long long)e->target.width);
+  return ST_OK;
 }
 
 /* The settings of training come first, so that the caller's own win. */
@@ -121,15 +121,49 @@ static Status restore_settings(Eval *e) {
   return ST_OK;
 }
 
+/* Weights from elsewhere: one that is not finite would make every figure nonsense. */
+static Status check_finite(Eval *e) {
+  enum { BLOCK = 4096 };
+  double x[BLOCK];
+  for (int i = 0; i < st_count(e->states); i++) {
+    const StTensor *t = st_tensor(e->states, i);
+    int64_t n = shape_count(&t->shape);
+    if (!dtype_is_float(t->dt)) continue;
+    for (int64_t at = 0; at < n; at += BLOCK) {
+      int64_t m = n - at < BLOCK ? n - at : BLOCK;
+      tensors_to_f64(x, t->dt, (const char *)t->data + at * dtype_size(t->dt), m);
+      for (int64_t k = 0; k < m; k++)
+        if (!isfinite(x[k]))
+          return eval_fail(e, ST_FILE, "%s: tensor %s holds %s at element %lld", st_path(e->states), t->name,
+                           isnan(x[k]) ? "nan" : "an infinity", (long long)(at + k));
+    }
+  }
+  return ST_OK;
+}
+
+static Status open_states(Eval *e) {
+  const EvalOptions *o = e->opt;
+  if (o->params) {
+    e->info = (CheckpointInfo){.model = e->folder, .recipe = "", .text = "", .data = ""};
+    e->states = states_open(o->params, e->arena, e->diags);
+    e->to = o->out;
+  } else {
+    e->states = o->best ? checkpoint_open_best(e->folder, &e->info, e->arena, e->diags)
+                        : checkpoint_open(e->folder, &e->info, e->arena, e->diags);
+    e->to = e->folder;
+  }
+  if (!o->keep) e->to = NULL;
+  return !e->states ? ST_FILE : o->params ? check_finite(e) : ST_OK;
+}
+
 static Status open_model(Eval *e) {
-  e->states = e->opt->best ? checkpoint_open_best(e->folder, &e->info, e->arena, e->diags)
-                           : checkpoint_open(e->folder, &e->info, e->arena, e->diags);
-  if (!e->states) return ST_FILE;
+  if (open_states(e)) return ST_FILE;
   e->data = e->opt->data ? e->opt->data : *e->info.data ? e->info.data : NULL;
   Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;
   if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
+  if (e->opt->params) e->info.seed = (uint64_t)e->recipe->seed;
   if (!entry_offered(e, "encode") && !e->opt->protocols && !e->opt->export_to) return ST_OK;
   if (entry_offered(e, "encode")) {
     if ((s = eval_describe_data(e)) || (s = sizes_decide(e))) return s;
@@ -148,7 +182,7 @@ static Status measure_own(Eval *e) {
   if (!v) return s;
   double *value = NEWN(e->arena, double, validation_count(v) + 1);
   if (!(s = validation_load(v, e->states))) {
-    validation_at(v, e->info.step, 1, e->info.total > 0 ? e->info.total : e->info.step);
+    validation_at(v, e->info.step, 1, e->info.total > 0 ? e->info.total : e->info.step > 0 ? e->info.step : 1);
     s = validation_run(v, value);
   }
   const char *head[] = {"test"};
@@ -163,9 +197,13 @@ static Status measure_own(Eval *e) {
 }
 
 static Status run(Eval *e, StrBuf *json) {
-  if (!file_is_folder(e->folder)) return eval_fail(e, ST_FILE, "%s is not the folder of a run", e->folder);
+  if (!e->opt->params && !file_is_folder(e->folder)) {
+    eval_fail(e, ST_FILE, "%s is not the folder of a run", e->folder);
+    if (!access(e->folder, F_OK)) diag_note(e->diags, NULL, "a model file is evaluated with the weights of --params FILE");
+    return ST_FILE;
+  }
   Status s = open_model(e);
-  if (!s) s = open_log(e);
+  if (!s && !e->opt->params) s = open_log(e);
   if (s) return s;
   eval_set_text(e, "run", e->folder);
   json_object_set_new(e->json, "step", json_integer((json_int_t)e->info.step));
@@ -174,10 +212,11 @@ static Status run(Eval *e, StrBuf *json) {
   if (!(s = embeddings ? protocols_measure(e) : measure_own(e)) && e->opt->export_to) s = eval_export(e, e->opt->export_to);
   if (s) return s;
   eval_json(e, json);
-  if (!e->opt->keep) return ST_OK;
-  s = file_write(arena_printf(e->arena, "%s/eval.json", e->folder), json->s, json->n, e->diags);
+  if (!e->to) return ST_OK;
+  if (e->opt->params && (s = file_make_folder(e->to, e->diags))) return s;
+  s = file_write(arena_printf(e->arena, "%s/eval.json", e->to), json->s, json->n, e->diags);
   if (!s) s = eval_report(e);
-  if (!s) eval_print(e, "\nreport: %s/report.html   figures: %s/eval.json\n", e->folder, e->folder);
+  if (!s) eval_print(e, "\nreport: %s/report.html   figures: %s/eval.json\n", e->to, e->to);
   return s;
 }
 

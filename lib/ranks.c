@@ -81,7 +81,7 @@ static int64_t *all_numbers(Ranks *r, int64_t number) {
   int64_t *v = xcalloc((size_t)r->count, sizeof *v, NULL), at[MOST_RANKS + 1];
   for (int k = 0; k <= r->count; k++) at[k] = k * (int64_t)sizeof *v;
   v[r->rank] = number;
-  r->gather(r, v, at);
+  ranks_gather(r, v, at);
   return v;
 }
 
@@ -116,7 +116,7 @@ char *ranks_texts(Ranks *r, const char *text) {
   for (int k = 0; k < r->count; k++) at[k + 1] = at[k] + bytes[k];
   char *all = xmalloc((size_t)at[r->count], "texts of ranks");
   memcpy(all + at[r->rank], text, (size_t)bytes[r->rank]);
-  r->gather(r, all, at);
+  ranks_gather(r, all, at);
   free(bytes);
   return all;
 }
@@ -124,7 +124,7 @@ char *ranks_texts(Ranks *r, const char *text) {
 void ranks_share(Ranks *r, void *data, int64_t bytes) {
   int64_t at[MOST_RANKS + 1] = {0};
   for (int k = 1; k <= r->count; k++) at[k] = bytes;
-  r->gather(r, data, at);
+  ranks_gather(r, data, at);
 }
 
 void ranks_share_states(Ranks *r, Session *s) {

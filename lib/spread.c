@@ -84,14 +84,14 @@ static int nameless(const char *folder, Diags *d) {
 static void send_first(SpreadStates *x, int i, int64_t n, char *to) {
   int64_t at[MOST_RANKS + 1] = {0};
   for (int k = 1; k <= x->r->count; k++) at[k] = n;
-  x->r->exchange(x->r, part_at(x, i), at, to);
+  x->r->exchange(x->r, (RankSet){0, 1, x->r->count}, part_at(x, i), at, to);
 }
 
 static void send_all(SpreadStates *x, int i, int64_t n, char *to) {
   int64_t at[MOST_RANKS + 1];
   for (int k = 0; k <= x->r->count; k++) at[k] = k * n;
   memcpy(to + x->r->rank * n, part_at(x, i), (size_t)n);
-  x->r->gather(x->r, to, at);
+  ranks_gather(x->r, to, at);
 }
 
 Status spread_collect(SpreadStates *x, const char *folder, bool everyone, Diags *d) {

@@ -16,16 +16,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST = 64, SPINS = 500, YIELDS = 50000, BESIDE_SPINS = 20, LAST_WORDS = 3, PIECE = 1 << 30, MEETING = 60 };
+enum { HOST = 64, SPINS = 500, BESIDE_SPINS = 20, LAST_WORDS = 3, PIECE = 1 << 30, MEETING = 60 };
+static const double eager_seconds = 0.05;
 
 typedef struct Mpi {
   Ranks r;
   struct Mpi *main, *other; /* of the two that one process has */
   MPI_Comm comm, alarm;
   char (*host)[HOST];
-  int *count, *at, *rcount, *rat; /* of one exchange */
+  MPI_Request *q;                 /* of one exchange */
+  MPI_Status *status;
   long long done;                 /* exchanges so far */
-  long spins, yields;             /* looks before others get the processor; before it is left to them for a while */
+  long spins;                     /* looks before others get the processor */
+  double eager;                   /* seconds before it is left to them for a while */
   atomic_flag lost;               /* main: whoever gives up first says so */
 } Mpi;
 
@@ -78,84 +81,96 @@ static _Noreturn void give_up(Mpi *m) {
   stop(&m->r, m->main->r.lost);
 }
 
-static void wait_for(Mpi *m, MPI_Request *q) {
+/* MPI itself says that somebody is gone. */
+static _Noreturn void lost_touch(Mpi *m) {
+  while (atomic_flag_test_and_set(&m->main->lost)) pause_for(1);
+  pause_for(1); /* whoever ended may have more to say */
+  fprintf(stderr, "jepac: error: rank %d on %s has lost touch with another one: all ranks stop\n", m->r.rank,
+          m->host[m->r.rank]);
+  stop(&m->r, m->main->r.lost);
+}
+
+static void wait_for(Mpi *m, int n) {
   double start = MPI_Wtime();
   int done = 0;
   for (long i = 0; !done; i++) {
-    MPI_Test(q, &done, MPI_STATUS_IGNORE);
+    if (MPI_Testall(n, m->q, &done, m->status) != MPI_SUCCESS) lost_touch(m);
     if (done || i < m->spins) continue;
-    if (i < m->yields) {
-      sched_yield();
-      continue;
-    }
-    pause_for(50e-6);
-    if (MPI_Wtime() - start > m->main->r.patience) give_up(m);
+    double waited = MPI_Wtime() - start; /* a yield may take long where others want the processor, too */
+    if (waited > m->main->r.patience) give_up(m);
+    if (waited < m->eager) sched_yield();
+    else pause_for(50e-6);
   }
   m->done++;
   m->r.waited += MPI_Wtime() - start;
 }
 
 /* Pieces of at most PIECE bytes at a time, since MPI counts in int. */
-static int64_t longest(const Mpi *m, const int64_t *at) {
+static int64_t longest(int count, const int64_t *at) {
   int64_t most = 0;
-  for (int k = 0; k < m->r.count; k++)
+  for (int k = 0; k < count; k++)
     if (at[k + 1] - at[k] > most) most = at[k + 1] - at[k];
   return most;
 }
 
 static int clip(int64_t n, int64_t from) { return n <= from ? 0 : n - from > PIECE ? PIECE : (int)(n - from); }
 
-static void exchange(Ranks *r, const void *send, const int64_t *at, void *recv) {
-  Mpi *m = (Mpi *)r;
-  int64_t own = at[r->rank + 1] - at[r->rank], most = longest(m, at);
-  if (most > PIECE || at[r->count] > INT32_MAX || own * r->count > INT32_MAX) { /* one after the other */
-    for (int64_t from = 0; from < most; from += PIECE)
-      for (int k = 0; k < r->count; k++) {
-        int to = (r->rank + k) % r->count, of = (r->rank - k + r->count) % r->count;
-        MPI_Request q[2];
-        MPI_Irecv((char *)recv + of * own + from, clip(own, from), MPI_BYTE, of, 1, m->comm, &q[0]);
-        MPI_Isend((const char *)send + at[to] + from, clip(at[to + 1] - at[to], from), MPI_BYTE, to, 1, m->comm,
-                  &q[1]);
-        wait_for(m, &q[0]);
-        wait_for(m, &q[1]);
-      }
-    return;
-  }
-  for (int k = 0; k < r->count; k++) {
-    m->count[k] = (int)(at[k + 1] - at[k]);
-    m->at[k] = (int)at[k];
-    m->rcount[k] = (int)own;
-    m->rat[k] = (int)(k * own);
-  }
-  MPI_Request q;
-  MPI_Ialltoallv(send, m->count, m->at, MPI_BYTE, recv, m->rcount, m->rat, MPI_BYTE, m->comm, &q);
-  wait_for(m, &q);
+/* What goes to member k and comes from it; nothing is no message. */
+typedef struct {
+  const char *to;
+  char *from;
+  int64_t sent, got;
+} Share;
+typedef Share ShareOf(const void *send, const int64_t *at, void *recv, int me, int k);
+
+static Share exchanged(const void *send, const int64_t *at, void *recv, int me, int k) {
+  int64_t own = at[me + 1] - at[me];
+  return (Share){(const char *)send + at[k], (char *)recv + k * own, at[k + 1] - at[k], own};
 }
 
-static void gather(Ranks *r, void *data, const int64_t *at) {
-  Mpi *m = (Mpi *)r;
-  MPI_Request q;
-  if (at[r->count] > INT32_MAX) {
-    for (int k = 0; k < r->count; k++)
-      for (int64_t from = 0; from < at[k + 1] - at[k]; from += PIECE) {
-        MPI_Ibcast((char *)data + at[k] + from, clip(at[k + 1] - at[k], from), MPI_BYTE, k, m->comm, &q);
-        wait_for(m, &q);
-      }
-    return;
+static Share gathered(const void *send, const int64_t *at, void *data, int me, int k) {
+  return (Share){(const char *)send + at[me], (char *)data + at[k], at[me + 1] - at[me], at[k + 1] - at[k]};
+}
+
+/* With each of the set's others at once, the next one first, so that not all begin with the same. */
+static void trade(Mpi *m, RankSet set, const void *send, const int64_t *at, void *recv, ShareOf *share) {
+  int me = (m->r.rank - set.first) / set.stride;
+  int64_t most = longest(set.count, at);
+  for (int64_t from = 0; from < most; from += PIECE) {
+    int n = 0;
+    for (int i = 1; i < set.count; i++) {
+      int k = (me + set.count - i) % set.count;
+      Share s = share(send, at, recv, me, k);
+      int bytes = clip(s.got, from), rank = set.first + k * set.stride;
+      if (bytes) MPI_Irecv(s.from + from, bytes, MPI_BYTE, rank, 1, m->comm, &m->q[n++]);
+    }
+    for (int i = 1; i < set.count; i++) {
+      int k = (me + i) % set.count;
+      Share s = share(send, at, recv, me, k);
+      int bytes = clip(s.sent, from), rank = set.first + k * set.stride;
+      if (bytes) MPI_Isend(s.to + from, bytes, MPI_BYTE, rank, 1, m->comm, &m->q[n++]);
+    }
+    wait_for(m, n);
   }
-  for (int k = 0; k < r->count; k++) {
-    m->count[k] = (int)(at[k + 1] - at[k]);
-    m->at[k] = (int)at[k];
-  }
-  MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_BYTE, data, m->count, m->at, MPI_BYTE, m->comm, &q);
-  wait_for(m, &q);
+}
+
+static void exchange(Ranks *r, RankSet set, const void *send, const int64_t *at, void *recv) {
+  int me = (r->rank - set.first) / set.stride;
+  Share own = exchanged(send, at, recv, me, me);
+  if (own.got) memcpy(own.from, own.to, (size_t)own.got);
+  trade((Mpi *)r, set, send, at, recv, exchanged);
+}
+
+static void gather(Ranks *r, RankSet set, void *data, const int64_t *at) {
+  trade((Mpi *)r, set, data, at, data, gathered);
 }
 
 static void release(Mpi *m) {
   if (!m) return;
   if (m->comm != MPI_COMM_NULL) MPI_Comm_free(&m->comm);
   if (m->alarm != MPI_COMM_NULL) MPI_Comm_free(&m->alarm);
-  free(m->count);
+  free(m->q);
+  free(m->status);
   free(m);
 }
 
@@ -175,6 +190,7 @@ static void expect_all(void) {
 static void close_ranks(Ranks *r) {
   Mpi *m = (Mpi *)r;
   expect_all();
+  MPI_Barrier(m->comm); /* nobody ends while another still reads what it sent */
   free(m->host);
   release(m->other);
   release(m);
@@ -195,10 +211,10 @@ static Mpi *lane(Mpi *main) {
   m->r.exchange = exchange;
   m->r.gather = gather;
   size_t n = (size_t)m->r.count;
-  m->count = calloc(4 * n, sizeof *m->count);
-  if (m->count) m->at = m->count + n, m->rcount = m->at + n, m->rat = m->rcount + n;
-  if (main) m->host = main->host, m->spins = BESIDE_SPINS, m->yields = BESIDE_SPINS;
-  if (m->count) return m;
+  m->q = calloc(2 * n, sizeof *m->q);
+  m->status = calloc(2 * n, sizeof *m->status);
+  if (main) m->host = main->host, m->spins = BESIDE_SPINS;
+  if (m->q && m->status) return m;
   release(m);
   return NULL;
 }
@@ -209,6 +225,8 @@ static Ranks *open_ranks(void) {
   int level;
   expect_all();
   if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level)) return NULL;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN); /* copies of it do as it does */
+  MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);  /* MPICH: of requests */
   Mpi *m = lane(NULL);
   if (!m) return NULL;
   MPI_Comm local;
@@ -220,7 +238,7 @@ static Ranks *open_ranks(void) {
   gethostname(m->host[m->r.rank], HOST - 1);
   MPI_Allgather(MPI_IN_PLACE, 0, MPI_BYTE, m->host, HOST, MPI_BYTE, m->comm);
   m->spins = m->r.local <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
-  m->yields = YIELDS;
+  m->eager = eager_seconds;
   m->r.host = m->host[m->r.rank];
   m->r.stop = stop;
   m->r.close = close_ranks;

@@ -6,13 +6,20 @@
 #include "runtime/abi.h"
 
 typedef struct Ranks Ranks;
+/* Ranks first, first + stride, ..., count of them. */
+typedef struct {
+  int first, stride, count;
+} RankSet;
+
 struct Ranks {
   int rank, count;
-  /* Every rank's piece k, send[at[k]] to send[at[k + 1]] in bytes, goes to rank k: this one gets count pieces, one after
-     the other in the order of ranks. */
-  void (*exchange)(Ranks *r, const void *send, const int64_t *at, void *recv);
-  /* Rank k has data[at[k]] to data[at[k + 1]]; afterwards everyone has all of it. */
-  void (*gather)(Ranks *r, void *data, const int64_t *at);
+  /* Among the members of a set, of which this rank is one; all ranks call it, each for its set.
+     Piece k of every member, send[at[k]] to send[at[k + 1]] in bytes, goes to member k: this one gets as many pieces of
+     one length, one after the other in the order of members. */
+  void (*exchange)(Ranks *r, RankSet set, const void *send, const int64_t *at, void *recv);
+  /* Member k has data[at[k]] to data[at[k + 1]]; afterwards everyone has all of it. */
+  void (*gather)(Ranks *r, RankSet set, void *data, const int64_t *at);
+  bool whole; /* they only know the set of all ranks */
 
   /* The same ranks, for a second thread that moves bytes at the same time (steps that run beside others), or NULL. */
   Ranks *beside;
@@ -38,6 +45,9 @@ typedef struct {
   DType dt;
   int64_t outer, inner, ranks; /* ir/kernel/collective.h */
 } CollectiveParam;
+
+/* ->gather among all ranks: at[k] and at[k + 1] of rank k. */
+void ranks_gather(Ranks *r, void *data, const int64_t *at);
 
 /* `scratch` is the session's Ranks, or NULL: then this process stands for all of them. What is of one rank is this
    one's own. */

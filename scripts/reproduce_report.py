@@ -218,14 +218,15 @@ def lines(title, axis, series):
     for t in ticks(lo, hi):
         out.append(stroke(left, y(t), width - right, y(t), "#ddd"))
         out.append(label(left - 6, y(t) + 4, f"{t:g}", "end"))
-    for v in xs:
+    for v in xs if len(xs) < 20 else ticks(xs[0], xs[-1]):
         out.append(label(x(v), height - bottom + 16, f"{v:g}", "middle"))
     for i, (name, colour, dashed, points) in enumerate(series):
         c, dash = COLOURS[colour % len(COLOURS)], 'stroke-dasharray="5 4"' if dashed else ""
         path = " ".join(f"{x(p):.1f},{y(m):.1f}" for p, m, _ in points)
         out.append(f'<polyline points="{path}" fill="none" stroke="{c}" stroke-width="2" {dash}/>')
         for p, m, h in points:
-            out.append(f'<circle cx="{x(p):.1f}" cy="{y(m):.1f}" r="3" fill="{c}"/>')
+            if len(points) < 20:
+                out.append(f'<circle cx="{x(p):.1f}" cy="{y(m):.1f}" r="3" fill="{c}"/>')
             if h:
                 out.append(stroke(x(p), y(m - h), x(p), y(m + h), c, 'stroke-opacity="0.5"'))
         out.append(stroke(width - right + 10, top + 18 * i, width - right + 34, top + 18 * i, c, f'stroke-width="2" {dash}'))
@@ -245,9 +246,25 @@ def points(results, data, method, text, of):
     return out
 
 
+def curves(results, data, titles, methods):
+    """name: svg of what the recipe's own probes read while training went on, against the compute spent."""
+    out = {}
+    for name, caption in (("top1", "class, linear probe in training, top-1"), ("pose_r2", "own parameters of a view, MLP probe in training, R2")):
+        series = []
+        for i, m in enumerate(x for x in methods if (data, x) in results.of):
+            runs = [s for s in results.info[data, m] if not s["failed"] and (s.get("curve") or {}).get(name)]
+            n = min((len(s["curve"][name]) for s in runs), default=0)
+            at = lambda k: runs[0]["curve"][name][k][0] / runs[0]["steps"] * runs[0]["flops"] * 1e-12
+            if n > 1:
+                series.append((methods[m]["title"], i, False, [(at(k), sum(s["curve"][name][k][1] for s in runs) / len(runs), None) for k in range(n)]))
+        if series:
+            out["curve-" + name.replace("_", "-")] = lines(f"{titles[data]['title']}: {caption}", "TFLOP", series)
+    return out
+
+
 def pictures(results, data, titles, methods):
     """name: (caption, svg) of a data set."""
-    out, here = {}, [m for m in methods if (data, m) in results.of]
+    out, here = curves(results, data, titles, methods), [m for m in methods if (data, m) in results.of]
     marks = [("encoder", "encoder_top1"), ("untrained", "untrained_top1"), ("mean of 5", "mean_top1@5"),
              ("aggregate of 5", "aggregate_top1@5")]
     for name, caption, wanted in (
@@ -320,28 +337,70 @@ def sizes(results, data, methods):
     return [f"Probes of {', '.join(dict.fromkeys(m))}, training + test: {text}. **Not of one size with the others.**" for text, m in met.items()]
 
 
-def search_cost(job):
-    path = job.docs / "results/search.json"
-    if not job.use_tuned or not path.exists():
-        return " Learning rates and averages are those of the model files, searched for no method."
-    found = json.loads(path.read_text())
+def search_cost(job, d, methods):
+    found = job.searched_of(d)
+    if not found:
+        return "Learning rates and averages are those of the model files, searched for no method."
     hours = sum(v["seconds"] for v in found.values()) / 3600
-    return f" Learning rates and averages: the best of {max(v['trials'] for v in found.values())} trials of each method, {hours:.2f} core-hours in all (results/search.json)."
+    best = "; ".join(f"{methods[m]['title']} {' '.join(v['set']).replace('optimizer.lr.peak', 'rate')}" for m, v in found.items())
+    return (
+        f"Learning rates and averages are the best of {max(v['trials'] for v in found.values())} short runs of each method "
+        f"({hours:.2f} core-hours in all; the sum of encoder top-1 and MLP R2 decides): {best}."
+    )
+
+
+def put_section(text, title, new, before=None):
+    """The section of that title replaced; where there is none, put before another or at the end."""
+    at = text.find(f"## {title}\n")
+    if at < 0:
+        at = end = text.index(f"## {before}\n") if before else len(text)
+    else:
+        end = text.find("\n## ", at)
+        end = len(text) if end < 0 else end + 1
+    return text[:at] + new.strip("\n") + "\n" + ("\n" if end < len(text) else "") + text[end:]
 
 
 def write_claims(cells, data, methods, job):
-    """Only that section, in the results.md that is there: figures of cells, else of the summary."""
-    path = job.docs / "results.md"
+    """The claims and the data sets that have cells, into the results.md that is there; claims of others are by the summary."""
+    path, results = job.docs / "results.md", Results(cells)
     text = path.read_text()
-    new = "\n".join(claims.section(claims.Source(Results(cells), job.docs / "results"), data, methods))
-    at = text.find("## The paper's claims")
-    end = text.index("## Gates")
-    path.write_text(text[: at if at >= 0 else end] + new + "\n" + text[end:])
+    text = put_section(text, "The paper's claims", "\n".join(claims.section(claims.Source(results, job.docs / "results"), data, methods)), "Gates")
+    for d in data:
+        if any(k[0] == d for k in results.of):
+            text = put_section(text if text.endswith("\n\n") or f"## {data[d]['title']}\n" in text else text + "\n", data[d]["title"],
+                               "\n".join(data_section(results, cells, d, data, methods, job)))
+    path.write_text(text)
     print(f"written: {path}")
+
+
+def data_section(results, cells, d, data, methods, job):
+    """Tables and pictures of a data set; the pictures are written."""
+    mine = [c for c in cells if c.data == d]
+    seconds = [i["seconds"] for k, v in results.info.items() if k[0] == d for i in v]
+    precision = sorted({i.get("precision", "f32") for k, v in results.info.items() if k[0] == d for i in v})
+    text = [f"## {data[d]['title']}", ""]
+    text += [
+        f"{len(seconds)} of {len(mine)} runs of {data[d]['flops'] * job.share * 1e-12:.3g} TFLOP, trained in {' and '.join(precision)}, "
+        f"{sum(seconds) / 3600:.2f} core-hours with evaluation on one thread each of {processor()}."
+        + (f" **The others are not finished**: `scripts/reproduce --only '{d}/*'` goes on with them." if len(seconds) < len(mine) else ""),
+        "",
+    ]
+    text += [search_cost(job, d, methods), ""]
+    text += table(results, d, methods) + [""] + sizes(results, d, methods) + [""]
+    folder = job.docs / "results"
+    for name, picture in pictures(results, d, data, methods).items():
+        (folder / f"{d}-{name}.svg").write_text(picture)
+        text.append(f"![{data[d]['title']}: {name}](results/{d}-{name}.svg)")
+    zeroed = [(m, results.cell(d, m, "path.zero_views@3", 1, 3)) for m in methods]
+    zeroed = [f"{methods[m]['title']} {v}" for m, v in zeroed if v]
+    if zeroed:
+        text += ["", "Path integration at M=3 with the encoder's outputs zeroed instead: " + ", ".join(zeroed) + "."]
+    return text
 
 
 def write(cells, data, methods, job):
     results = Results(cells)
+    (job.docs / "results").mkdir(parents=True, exist_ok=True)
     rows = gates(results, cells)
     width = max(len(g[3]) for g, _, _ in rows)
     for g, value, met in rows:
@@ -359,8 +418,7 @@ def write(cells, data, methods, job):
         "each: the same encoder untrained, and a plain mean of the embeddings of the same views.",
         *(["", f"{results.other} of {len(cells)} runs are of another build, whose compiled steps differ from this one's."] if results.other else []),
         "",
-        f"Compute of a run differs from the aim by at most {100 * max(abs(c.flops * c.steps / c.aim - 1) for c in cells):.2f} %."
-        + search_cost(job),
+        f"Compute of a run differs from the aim by at most {100 * max(abs(c.flops * c.steps / c.aim - 1) for c in cells):.2f} %.",
         *(["", f"**{results.missing} of {len(cells)} runs are not finished**; figures are those of the others."] if results.missing else []),
         "",
         *claims.section(claims.Source(results, job.docs / "results"), data, methods),
@@ -374,18 +432,8 @@ def write(cells, data, methods, job):
         place = data[g[1]]["title"] if g[1] in data else "all"
         how = g[5].replace("each ", "every run ")
         text.append(f"| {g[0]} | {place} | {name} | {g[3]} | {value} | {how} {g[6]:g} | {'pass' if met else '**fail**'} |")
-    folder = job.docs / "results"
-    folder.mkdir(parents=True, exist_ok=True)
     for d in data:
-        if not any(k[0] == d for k in results.of):
-            continue
-        text += ["", f"## {data[d]['title']}", ""] + table(results, d, methods) + [""] + sizes(results, d, methods) + [""]
-        for name, picture in pictures(results, d, data, methods).items():
-            (folder / f"{d}-{name}.svg").write_text(picture)
-            text.append(f"![{data[d]['title']}: {name}](results/{d}-{name}.svg)")
-        zeroed = [(m, results.cell(d, m, "path.zero_views@3", 1, 3)) for m in methods]
-        zeroed = [f"{methods[m]['title']} {v}" for m, v in zeroed if v]
-        if zeroed:
-            text += ["", "Path integration at M=3 with the encoder's outputs zeroed instead: " + ", ".join(zeroed) + "."]
+        if any(k[0] == d for k in results.of):
+            text += [""] + data_section(results, cells, d, data, methods, job)
     (job.docs / "results.md").write_text("\n".join(text) + "\n")
     print(f"written: {job.docs / 'results.md'}")

@@ -28,8 +28,9 @@ static void emit_alone(EmitModule *m, const Program *p, const Kernel *k, const c
   LLVMValueRef r = em_loop_begin(m, &lr, em_i64(m, 0), em_i64(m, times), 1);
   LLVMValueRef i = em_loop_begin(m, &li, em_i64(m, 0), em_i64(m, s->inner), 1);
   LLVMValueRef one = em_load(m, t, em_gep(m, t, x, em_iadd(m, em_imulc(m, o, from), i)), size), v = one;
-  for (int64_t k2 = 1; k2 < s->ranks && adds; k2++)
-    v = real ? em_fadd(m, v, one) : LLVMBuildAdd(m->b, v, one, "");
+  RankTree tree = rank_tree(s->ranks);
+  for (int l = 0; l < tree.levels && adds; l++, one = v)
+    for (int k2 = 1; k2 < tree.size[l]; k2++) v = real ? em_fadd(m, v, one) : LLVMBuildAdd(m->b, v, one, "");
   if (s->what == COLLECTIVE_MEAN) v = LLVMBuildFDiv(m->b, v, LLVMConstReal(t, (double)s->ranks), "");
   LLVMValueRef row = em_iadd(m, em_imulc(m, o, times), r);
   em_store(m, v, em_gep(m, t, out, em_iadd(m, em_imulc(m, row, s->inner), i)), size);

@@ -1,5 +1,5 @@
 /* Operators between ranks: types, derivatives, values. What is differentiated is the sum of all ranks' losses. Sums are
-   taken in the order of the ranks, so no library and no network decides about a bit. */
+   taken in the order of rank_tree, so no library and no network decides about a bit. */
 #include "ir/graph/collective.h"
 
 #include "ir/graph/expr.h"
@@ -145,8 +145,26 @@ static double join(OpId op, DType dt, double a, double b) {
   return op_eval_cells(op, dt, dt, (double[]){a, b}, false);
 }
 
+/* Of element `at` of every rank: v has room for them all. */
+static double join_all(const Node *n, const RankTree *t, const double *const *in, int64_t at, double *v) {
+  OpId op = n->op == OP_all_reduce_max ? OP_max : OP_add;
+  int64_t left = collective_ranks(n);
+  for (int64_t r = 0; r < left; r++) v[r] = in[r][at];
+  for (int l = 0; l < t->levels; l++) {
+    left /= t->size[l];
+    for (int64_t g = 0; g < left; g++) {
+      double sum = v[g * t->size[l]];
+      for (int k = 1; k < t->size[l]; k++) sum = join(op, n->dt, sum, v[g * t->size[l] + k]);
+      v[g] = sum;
+    }
+  }
+  return v[0];
+}
+
 void collective_eval(const Node *n, const Shape *x, const double *const *in, int rank, double *out) {
   int64_t ranks = collective_ranks(n), count = shape_count(&n->shape), outer = 1, inner;
+  RankTree t = rank_tree(ranks);
+  double room[MOST_RANKS];
   if (attr_last(n) > 0) {
     for (int i = 0; i < n->attr[0].v[0]; i++) outer *= x->dim[i];
     outer *= n->attr[1].v[0];
@@ -154,14 +172,11 @@ void collective_eval(const Node *n, const Shape *x, const double *const *in, int
   switch (n->op) {
   case OP_all_reduce_sum:
   case OP_all_reduce_mean:
+  case OP_all_reduce_max:
     for (int64_t i = 0; i < count; i++) {
-      for (int64_t r = 0; r < ranks; r++) out[i] = r ? join(OP_add, n->dt, out[i], in[r][i]) : in[r][i];
+      out[i] = join_all(n, &t, in, i, room);
       if (n->op == OP_all_reduce_mean) out[i] /= (double)ranks;
     }
-    break;
-  case OP_all_reduce_max:
-    for (int64_t i = 0; i < count; i++)
-      for (int64_t r = 0; r < ranks; r++) out[i] = r ? join(OP_max, n->dt, out[i], in[r][i]) : in[r][i];
     break;
   case OP_all_broadcast: memcpy(out, in[0], (size_t)count * sizeof *out); break;
   case OP_rank_part:
@@ -170,9 +185,7 @@ void collective_eval(const Node *n, const Shape *x, const double *const *in, int
     for (int64_t o = 0; o < outer; o++)
       for (int64_t i = 0; i < inner; i++) {
         int64_t to = o * inner + i, from = (o * ranks + rank) * inner + i;
-        for (int64_t r = 0; r < ranks; r++)
-          out[to] = r ? join(OP_add, n->dt, out[to], in[r][from]) : in[r][from];
-        if (n->op == OP_rank_part) out[to] = in[rank][from];
+        out[to] = n->op == OP_rank_part ? in[rank][from] : join_all(n, &t, in, from, room);
       }
     break;
   case OP_all_gather:

@@ -26,15 +26,20 @@ static void counts(const CollectiveSpec *s, int64_t *in, int64_t *out) {
   *out = s->what == COLLECTIVE_GATHER ? part * s->ranks : part;
 }
 
-/* A sum of everything comes in pieces of equal length from every rank, or whole from each where that is little. */
+/* A sum of everything comes in pieces of equal length from every rank of a set, or whole from each where that is little; a
+   program's own functions know one set only (Ranks.whole). */
 int64_t collective_work(const CollectiveSpec *s) {
-  int64_t size = dtype_size(s->dt), part = s->outer * s->inner, all = part * s->ranks;
+  int64_t size = dtype_size(s->dt), part = s->outer * s->inner, all = part * s->ranks, most = 0;
+  RankTree t = rank_tree(s->ranks);
   switch (s->what) {
   case COLLECTIVE_SUM:
   case COLLECTIVE_MEAN:
   case COLLECTIVE_MAX:
-    return all * size <= COLLECTIVE_SMALL ? all * size : div_up(part, s->ranks) * s->ranks * size;
-  case COLLECTIVE_SCATTER: return (s->outer > 1 ? 2 : 1) * all * size;
+    for (int l = 0; l < t.levels && rank_tree_whole(&t, part * size); l++)
+      if (t.size[l] * part > most) most = t.size[l] * part;
+    all = div_up(part, s->ranks) * s->ranks;
+    return (most > all ? most : all) * size;
+  case COLLECTIVE_SCATTER: return (s->outer > 1 || t.levels > 1 ? 2 : 1) * all * size;
   case COLLECTIVE_GATHER: return s->outer > 1 ? all * size : 0;
   default: return 0;
   }
@@ -70,31 +75,52 @@ static double flops(const Program *p, const Kernel *k) {
   return s->what < COLLECTIVE_FIRST || s->what == COLLECTIVE_SCATTER ? (double)(s->outer * s->inner) : 0;
 }
 
-static double sent(const Kernel *k) {
-  const CollectiveSpec *s = &k->collective;
-  double part = (double)(s->outer * s->inner * dtype_size(s->dt)), others = (double)(s->ranks - 1);
+/* ---- what is sent (runtime/ranks.c) ---- */
+/* On one level: so many messages of so many bytes, each way of a sum. */
+typedef struct {
+  double messages, bytes;
+} Round;
+
+/* How often, and what on level l. */
+static int rounds(const CollectiveSpec *s, const RankTree *t, int l, Round *r) {
+  double part = (double)(s->outer * s->inner * dtype_size(s->dt)), ranks = (double)s->ranks;
+  double below = 1; /* of the levels before */
+  for (int i = 0; i < l; i++) below *= t->size[i];
+  *r = (Round){t->size[l] - 1, part};
   switch (s->what) {
   case COLLECTIVE_SUM:
   case COLLECTIVE_MEAN:
   case COLLECTIVE_MAX:
-    return part * (double)s->ranks <= COLLECTIVE_SMALL ? part * others : 2 * part * others / (double)s->ranks;
-  case COLLECTIVE_PART: return 0;
-  default: return part * others;
+    if (rank_tree_whole(t, s->inner * dtype_size(s->dt))) return 1;
+    r->bytes = part / (below * t->size[l]);
+    return 2;
+  case COLLECTIVE_SCATTER: r->bytes = part * ranks / (below * t->size[l]); return 1;
+  case COLLECTIVE_GATHER: r->bytes = part * below; return 1;
+  case COLLECTIVE_FIRST: return 1;
+  default: return 0;
   }
 }
 
-static double messages(const Network *n, double m, double bytes) {
-  return n->latency + m * fmax(n->message, bytes / n->rate);
+static double sent(const Kernel *k) {
+  RankTree t = rank_tree(k->collective.ranks);
+  double bytes = 0;
+  Round r;
+  for (int l = 0; l < t.levels; l++) {
+    int times = rounds(&k->collective, &t, l, &r);
+    bytes += times * r.messages * r.bytes;
+  }
+  return bytes;
 }
 
-/* A sum is two exchanges (runtime/ranks.c), of a piece for each rank, or of everything where that is little. */
 static double sending(const Kernel *k, const Network *n) {
-  const CollectiveSpec *s = &k->collective;
-  double others = (double)(s->ranks - 1), part = (double)(s->outer * s->inner * dtype_size(s->dt));
-  if (s->ranks < 2 || s->what == COLLECTIVE_PART) return 0;
-  if (s->what < COLLECTIVE_FIRST && part * (double)s->ranks > COLLECTIVE_SMALL)
-    return 2 * messages(n, others, part / (double)s->ranks);
-  return messages(n, others, part);
+  RankTree t = rank_tree(k->collective.ranks);
+  double seconds = 0;
+  Round r;
+  for (int l = 0; l < t.levels; l++) {
+    int times = rounds(&k->collective, &t, l, &r);
+    if (r.messages > 0) seconds += times * (n->latency + r.messages * fmax(n->message, r.bytes / n->rate));
+  }
+  return seconds;
 }
 
 /* A process by itself stands for all ranks. */

@@ -246,7 +246,9 @@ typedef enum {
   INTERP_EXACT,
   INTERP_ROUNDED, /* a loop kernel's f32 values are rounded after every operator, as generated code does, and
                      products on tiles have its bits */
-  INTERP_MOVED    /* sums are off by INTERP_ULP of the sum of their terms' magnitudes */
+  INTERP_TIED,    /* comparisons take numbers for equal that lie within a few roundings of their type: a value
+                     computed twice, compared with itself */
+  INTERP_MOVED    /* as INTERP_TIED; sums are off by INTERP_ULP of the sum of their terms' magnitudes */
 } InterpMode;
 #define INTERP_ULP 6e-8
 void kernel_interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);

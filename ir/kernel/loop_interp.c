@@ -14,7 +14,7 @@ typedef struct {
   double *val;
   bool *done;    /* value is current: row values for a P point, others for an R point */
   bool *reduced; /* reductions finished at this P point */
-  bool rounds, moves;
+  bool rounds, ties, moves;
 } Run;
 
 static double rounded(const Run *r, DType dt, double x) { return dtype_round(dt, x, r->rounds); }
@@ -61,6 +61,12 @@ static int64_t whole(Run *r, int i) {
   return cell_int(r->l->inst[i].dt, x);
 }
 
+/* Whether x and y may be one value, each computed with the errors of a few operators. */
+static bool is_tie(DType dt, double x, double y) {
+  return dtype_is_float(dt) && x != y &&
+         fabs(x - y) <= ldexp(fmin(fabs(x), fabs(y)), 4 - dtype_row(dt)->digits);
+}
+
 static double compute(Run *r, const KInst *in) {
   switch (in->kind) {
   case KI_LOAD:
@@ -77,6 +83,7 @@ static double compute(Run *r, const KInst *in) {
     for (int k = 0; k < op_table[in->op].nin; k++) x[k] = value(r, in->arg[k]);
     DType arg = r->l->inst[in->arg[in->op == OP_select]].dt;
     if (in->op == OP_cast) return convert_cell(arg, in->dt, x[0], r->rounds);
+    if (r->ties && op_table[in->op].nin == 2 && in->dt == DT_BOOL && is_tie(arg, x[0], x[1])) x[0] = x[1];
     return op_eval_cells(in->op, in->dt, arg, x, r->rounds);
   }
   case KI_REDUCE: break;
@@ -171,6 +178,7 @@ void loop_interp(const Program *p, const Kernel *k, double *const *mem, InterpMo
   Run r = {.l = l,
            .mem = mem,
            .rounds = mode == INTERP_ROUNDED,
+           .ties = mode == INTERP_TIED || mode == INTERP_MOVED,
            .moves = mode == INTERP_MOVED,
            .val = NEWN(a, double, l->ninst + 1),
            .done = NEWN(a, bool, l->ninst + 1),

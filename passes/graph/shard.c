@@ -619,8 +619,12 @@ static void put_outputs(Shard *s) {
   }
 }
 
+static Graph *put_together(Arena *a, const Graph *g, bool own) {
+  return shard_buckets(a, shard_buckets(a, pass_live_copy(a, g, false), false, own), true, own);
+}
+
 Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
-  if (in->ranks < 2 && in->spread < 2) return pass_live_copy(a, in, false);
+  if (in->ranks < 2 && in->spread < 2) return put_together(a, in, true);
   Val *ignore;
   Shard s = {.in = in,
              .g = pass_begin(a, in, &ignore),
@@ -643,6 +647,5 @@ Graph *pass_shard(Arena *a, const Graph *in, Diags *d) {
     }
   }
   put_outputs(&s);
-  if (in->ranks < 2) return s.g;
-  return shard_buckets(a, shard_buckets(a, pass_live_copy(a, s.g, false), false), true);
+  return put_together(a, s.g, in->ranks < 2);
 }

@@ -1,8 +1,9 @@
 /* Small sums over all ranks travel together: what each exchange costs by itself is as much as sending tens of kilobytes.
    Only sums that no other exchange waits for, such as gradients of biases and norms, so that none waits for its
    neighbours (what is exchanged once all gradients are there waits for all of them anyway); in the order in which they are made,
-   since an exchange begins when its last value is there. Each element is added up as before. Where every rank has a batch of its own nothing is put together: its kernels have to be those of
-   one process. */
+   since an exchange begins when its last value is there. Each element is added up as before. Where every rank has a batch
+   of its own its kernels have to be those of one process (frontend/ranks.c), so there they are copied (sums over one rank)
+   before they are put together and after. */
 #include "passes/graph/shard.h"
 
 #include "ir/graph/collective.h"
@@ -38,13 +39,15 @@ static int open_bucket(const Graph *g, Val v, Bucket *b, int *n) {
   return (*n)++;
 }
 
-static void send_together(Graph *out, const Graph *in, const Bucket *b, Val *map) {
+static Val copied(Graph *g, Val x, bool copies) { return copies ? g_all(g, OP_all_reduce_sum, x, 1) : x; }
+
+static void send_together(Graph *out, const Graph *in, const Bucket *b, bool copies, Val *map) {
   Val *flat = NEWN(out->arena, Val, b->sum.n);
   for (int i = 0; i < b->sum.n; i++) {
     const Node *n = g_node(in, b->sum.v[i]);
     out->loc = n->loc;
     out->role = n->role;
-    flat[i] = g_reshape(out, map[n->in[0]], &(Shape){1, {shape_count(&n->shape)}});
+    flat[i] = g_reshape(out, copied(out, map[n->in[0]], copies), &(Shape){1, {shape_count(&n->shape)}});
   }
   Val all = g_all(out, OP_all_reduce_sum, g_concat(out, flat, b->sum.n, 0), b->ranks);
   int64_t at = 0;
@@ -53,7 +56,8 @@ static void send_together(Graph *out, const Graph *in, const Bucket *b, Val *map
     Ints start = ints1(at), stop = ints1(at += shape_count(&n->shape));
     out->loc = n->loc;
     out->role = n->role;
-    map[b->sum.v[i]] = g_reshape(out, g_slice(out, all, &start, &stop, NULL), &n->shape);
+    Val own = g_reshape(out, g_slice(out, all, &start, &stop, NULL), &n->shape);
+    map[b->sum.v[i]] = copied(out, own, copies);
   }
 }
 
@@ -67,7 +71,7 @@ static bool waits(const Graph *g, Val v, bool update) {
          (update ? g_node(g, v)->op != OP_all_gather : g_node(g, v)->role != ROLE_UPDATE);
 }
 
-Graph *shard_buckets(Arena *a, const Graph *in, bool update) {
+Graph *shard_buckets(Arena *a, const Graph *in, bool update, bool copies) {
   if (graph_has_loops(in)) return pass_live_copy(a, in, false);
   int count = in->node.n, n = 0;
   bool *leads = NEWN(a, bool, count + 1); /* to another exchange */
@@ -94,7 +98,7 @@ Graph *shard_buckets(Arena *a, const Graph *in, bool update) {
     if (!late[v]) map[v] = pass_copy(out, in, v, map);
   }
   for (int i = 0; i < n; i++)
-    if (bucket[i].sum.n > 1) send_together(out, in, &bucket[i], map);
+    if (bucket[i].sum.n > 1) send_together(out, in, &bucket[i], copies, map);
   for (Val v = 0; v < count; v++)
     if (map[v] < 0) map[v] = pass_copy(out, in, v, map);
   pass_outputs(out, in, map);

@@ -8,6 +8,7 @@
 #include "runtime/png.h"
 #include "runtime/render/render.h"
 #include "runtime/render/shapes.h"
+#include "runtime/render/texture.h"
 
 #include <errno.h>
 #include <math.h>
@@ -20,7 +21,43 @@ static const double pi = 3.14159265358979323846;
 /* Which of the renderer's classes class k is. */
 static int shape_of(const RenderJob *j, int64_t k) { return j->shape ? j->shape[k] : (int)k; }
 
-static Scene draw_scene(const RenderJob *j, int64_t object, int view, const double colour[3][3]) {
+/* Colours of a body's parts, all around the hues. */
+static void draw_colours(const RenderJob *j, Rng *r, double colour[3][3]) {
+  double hue = rng_unit(r);
+  for (int k = 0; k < 3; k++) {
+    double saturation = rng_uniform(r, 0.1, 0.6), value = rng_uniform(r, 0.65, 1);
+    render_rgb(hue, saturation, value, colour[k]);
+    hue += rng_uniform(r, 0.2, 0.5);
+    if (j->plain || j->grey) render_rgb(0, 0, 0.9, colour[k]);
+  }
+}
+
+/* They stand around the object, by a stream of their own. */
+static void draw_others(const RenderJob *j, int64_t object, int view, Arena *a, Scene *s) {
+  Rng r = rng_stream(j->seed, (uint32_t)object, (uint32_t)view + 1, 0x64697374u);
+  Body *body = NEWN(a, Body, j->distractors);
+  double from = rng_uniform(&r, 0, 2 * pi);
+  for (int i = 0; i < j->distractors; i++) {
+    Body *b = &body[i];
+    Mesh *m = NEW(a, Mesh);
+    double size = rng_uniform(&r, 0.18, 0.3), away = rng_uniform(&r, 0.6, 0.95),
+           around = from + 2 * pi * (i + rng_uniform(&r, -0.3, 0.3)) / j->distractors;
+    *m = (Mesh){.a = a};
+    shapes_build((int)rng_below(&r, (uint32_t)shapes_count()), &r, m);
+    mesh_finish(m, size);
+    *b = (Body){.mesh = m,
+                .at = {away * cos(around), away * sin(around)},
+                .turn = rng_uniform(&r, 0, 2 * pi),
+                .height = size};
+    draw_colours(j, &r, b->colour);
+    if (j->textures) b->texture = texture_draw(&r);
+  }
+  s->other = body;
+  s->nother = j->distractors;
+}
+
+static Scene draw_scene(const RenderJob *j, int64_t object, int view, const double colour[3][3],
+                        const Texture *texture, Arena *a) {
   Rng r = rng_stream(j->seed, (uint32_t)object, (uint32_t)view + 1, 0x72656e64u);
   Scene s = {.floor_hue = rng_unit(&r)};
   s.light_theta = rng_uniform(&r, 0, pi / 4);
@@ -28,25 +65,28 @@ static Scene draw_scene(const RenderJob *j, int64_t object, int view, const doub
   s.light_hue = rng_unit(&r);
   for (int k = 0; k < 3; k++) s.angle[k] = rng_uniform(&r, -pi / 2, pi / 2);
   memcpy(s.colour, colour, sizeof s.colour);
-  s.grey = j->plain;
+  s.grey = j->plain || j->grey;
+  s.texture = *texture;
+  if (s.grey) s.floor_hue = s.light_hue = 0;
   if (j->plain) {
-    s.floor_hue = s.light_hue = s.light_phi = 0;
+    s.light_phi = 0;
     s.light_theta = pi / 8;
   }
+  if (j->textures) {
+    Rng own = rng_stream(j->seed, (uint32_t)object, (uint32_t)view + 1, 0x74657874u);
+    s.floor_texture = texture_draw(&own);
+  }
+  if (j->distractors) draw_others(j, object, view, a, &s);
   return s;
 }
 
-static void draw_object(const RenderJob *j, int64_t object, Mesh *m, double colour[3][3]) {
+static void draw_object(const RenderJob *j, int64_t object, Mesh *m, double colour[3][3], Texture *texture) {
   Rng r = rng_stream(j->seed, (uint32_t)object, 0, 0x72656e64u);
   shapes_build(shape_of(j, object % j->classes), &r, m);
   mesh_finish(m, RENDER_RADIUS);
-  double hue = rng_unit(&r);
-  for (int k = 0; k < 3; k++) {
-    double saturation = rng_uniform(&r, 0.1, 0.6), value = rng_uniform(&r, 0.65, 1);
-    render_rgb(hue, saturation, value, colour[k]);
-    hue += rng_uniform(&r, 0.2, 0.5);
-    if (j->plain) render_rgb(0, 0, 0.9, colour[k]);
-  }
+  draw_colours(j, &r, colour);
+  *texture = (Texture){0};
+  if (j->textures) *texture = texture_draw(&r);
 }
 
 static void latents(const Scene *s, double out[LATENTS]) {
@@ -61,8 +101,9 @@ void render_picture(const RenderJob *j, int64_t object, int view, uint8_t *rgb, 
   Arena *a = arena_new();
   Mesh m = {.a = a};
   double colour[3][3];
-  draw_object(j, object, &m, colour);
-  Scene s = draw_scene(j, object, view, (const double(*)[3])colour);
+  Texture texture;
+  draw_object(j, object, &m, colour, &texture);
+  Scene s = draw_scene(j, object, view, (const double(*)[3])colour, &texture, a);
   renderer_draw(renderer_new(a, j->size), &m, &s, rgb);
   if (latent) latents(&s, latent);
   arena_free(a);
@@ -188,14 +229,15 @@ Status render_dataset(const RenderJob *j, Diags *d) {
   for (int64_t k = 0; k < j->objects && st == ST_OK; k++) {
     char name[NAME];
     double colour[3][3];
+    Texture texture;
     arena_reset(one);
     Mesh m = {.a = one};
     object_name(j, k, name);
     const char *folder = arena_printf(one, "%s%s", j->folder, name);
     st = file_make_folder(folder, d);
-    draw_object(j, k, &m, colour);
+    draw_object(j, k, &m, colour, &texture);
     for (int v = 0; v < j->views && st == ST_OK; v++) {
-      Scene s = draw_scene(j, k, v, (const double(*)[3])colour);
+      Scene s = draw_scene(j, k, v, (const double(*)[3])colour, &texture, one);
       renderer_draw(r, &m, &s, rgb);
       quaternion_of_euler(s.angle, true, q + (k * j->views + v) * 4);
       st = write_view(folder, v, j->size, rgb, &s, d);

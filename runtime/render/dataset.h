@@ -11,6 +11,9 @@ typedef struct {
   uint64_t seed;
   const int *shape; /* the classes by the renderer's numbers; NULL: its first */
   bool plain;       /* no hues, and the light stays: pictures of an object differ in its rotation only */
+  bool grey;        /* no hues */
+  bool textures;    /* of objects, and of the floor in each picture */
+  int distractors;  /* small objects of any class beside it, others in each picture */
   void (*progress)(int64_t done, int64_t objects); /* NULL: none */
 } RenderJob;
 

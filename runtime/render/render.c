@@ -4,6 +4,7 @@
    (Williams 1978, "Casting curved shadows on curved surfaces"). */
 #include "runtime/render/render.h"
 #include "runtime/data/quaternion.h"
+#include "runtime/render/texture.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,13 +24,25 @@ typedef struct {
   double x, y, w; /* samples; 1 / depth */
 } Projected;
 
+typedef struct {
+  Vertex world;
+  double own[3]; /* in the body's coordinates */
+} Placed;
+
+typedef struct {
+  int v[3];
+  const double *colour;
+  const Texture *texture;
+} Surface;
+
 struct Renderer {
   Arena *a;
   int size, side, shadow_side; /* side: samples */
   double *depth, *shadow;      /* 1 / depth, 0 for nothing */
   int *face;
   double *bary; /* two of the three weights of a sample in its face */
-  VEC(Vertex) world;
+  VEC(Placed) vertex;
+  VEC(Surface) surface;
   VEC(Projected) eye, lamp;
 };
 
@@ -131,6 +144,7 @@ typedef struct {
   const Renderer *r;
   const Camera *eye, *lamp;
   double lamp_rgb[3], floor_rgb[3];
+  const Texture *floor;
 } Light;
 
 /* What is seen of a point: ambient, sun from above and behind the camera, spot with a soft edge, a highlight. */
@@ -164,23 +178,44 @@ static void shade(const Light *l, const double p[3], const double normal[3], con
     out[k] = albedo[k] * (white + 0.75 * spot * l->lamp_rgb[k]) + shine * (0.5 + 0.5 * l->lamp_rgb[k]);
 }
 
-static void place(Renderer *r, const Mesh *m, const Scene *s, const Camera *eye, const Camera *lamp) {
-  double q[4];
-  quaternion_of_euler(s->angle, true, q);
-  r->world.n = r->eye.n = r->lamp.n = 0;
+static void place_body(Renderer *r, const Mesh *m, const double q[4], const double at[3],
+                       const double (*colour)[3], const Texture *texture, const Camera *eye,
+                       const Camera *lamp) {
+  int first = r->vertex.n;
   for (int i = 0; i < m->vertex.n; i++) {
-    Vertex v;
-    quaternion_rotate(q, m->vertex.v[i].p, v.p);
-    quaternion_rotate(q, m->vertex.v[i].n, v.n);
-    vec_push(r->a, &r->world, v);
-    vec_push(r->a, &r->eye, project(eye, v.p));
-    vec_push(r->a, &r->lamp, project(lamp, v.p));
+    Placed v;
+    memcpy(v.own, m->vertex.v[i].p, sizeof v.own);
+    quaternion_rotate(q, v.own, v.world.p);
+    quaternion_rotate(q, m->vertex.v[i].n, v.world.n);
+    for (int k = 0; k < 3; k++) v.world.p[k] += at[k];
+    vec_push(r->a, &r->vertex, v);
+    vec_push(r->a, &r->eye, project(eye, v.world.p));
+    vec_push(r->a, &r->lamp, project(lamp, v.world.p));
+  }
+  for (int i = 0; i < m->face.n; i++) {
+    const Face *f = &m->face.v[i];
+    Surface one = {{first + f->v[0], first + f->v[1], first + f->v[2]}, colour[f->part], texture};
+    vec_push(r->a, &r->surface, one);
+  }
+}
+
+static void place(Renderer *r, const Mesh *m, const Scene *s, const Camera *eye, const Camera *lamp) {
+  static const double origin[3] = {0};
+  double q[4];
+  r->vertex.n = r->eye.n = r->lamp.n = r->surface.n = 0;
+  quaternion_of_euler(s->angle, true, q);
+  place_body(r, m, q, origin, s->colour, &s->texture, eye, lamp);
+  for (int i = 0; i < s->nother; i++) {
+    const Body *b = &s->other[i];
+    const double turn[3] = {0, 0, b->turn}, at[3] = {b->at[0], b->at[1], floor_z + b->height};
+    quaternion_of_euler(turn, true, q);
+    place_body(r, b->mesh, q, at, b->colour, &b->texture, eye, lamp);
   }
   size_t n = (size_t)r->side * (size_t)r->side, ns = (size_t)r->shadow_side * (size_t)r->shadow_side;
   memset(r->depth, 0, n * sizeof *r->depth);
   memset(r->shadow, 0, ns * sizeof *r->shadow);
-  for (int i = 0; i < m->face.n; i++) {
-    const int *v = m->face.v[i].v;
+  for (int i = 0; i < r->surface.n; i++) {
+    const int *v = r->surface.v[i].v;
     Projected e[3] = {r->eye.v[v[0]], r->eye.v[v[1]], r->eye.v[v[2]]};
     Projected l[3] = {r->lamp.v[v[0]], r->lamp.v[v[1]], r->lamp.v[v[2]]};
     raster(e, r->side, i, r->depth, r->face, r->bary);
@@ -188,18 +223,28 @@ static void place(Renderer *r, const Mesh *m, const Scene *s, const Camera *eye,
   }
 }
 
-/* What is seen of the object at sample i. */
-static void sample_object(const Renderer *r, const Mesh *m, const Scene *s, const Light *l, size_t i,
-                          double out[3]) {
-  const Face *f = &m->face.v[r->face[i]];
-  double a = r->bary[2 * i], b = r->bary[2 * i + 1], w[3] = {a, b, 1 - a - b}, p[3] = {0}, n[3] = {0};
-  for (int c = 0; c < 3; c++)
+static void tint(const Texture *t, const double own[3], const double colour[3], double out[3]) {
+  double light = texture_at(t, own);
+  for (int k = 0; k < 3; k++) out[k] = light * colour[k];
+}
+
+/* What is seen of a body at sample i. */
+static void sample_body(const Renderer *r, const Light *l, size_t i, double out[3]) {
+  const Surface *f = &r->surface.v[r->face[i]];
+  double a = r->bary[2 * i], b = r->bary[2 * i + 1], w[3] = {a, b, 1 - a - b}, p[3] = {0}, n[3] = {0},
+         own[3] = {0};
+  double albedo[3];
+  for (int c = 0; c < 3; c++) {
+    const Placed *v = &r->vertex.v[f->v[c]];
     for (int k = 0; k < 3; k++) {
-      p[k] += w[c] * r->world.v[f->v[c]].p[k];
-      n[k] += w[c] * r->world.v[f->v[c]].n[k];
+      p[k] += w[c] * v->world.p[k];
+      n[k] += w[c] * v->world.n[k];
+      own[k] += w[c] * v->own[k];
     }
+  }
   if (dot(n, n) > 1e-12) unit(n);
-  shade(l, p, n, s->colour[f->part], 0.35, out);
+  tint(f->texture, own, f->colour, albedo);
+  shade(l, p, n, albedo, 0.35, out);
 }
 
 static void sample_floor(const Renderer *r, const Light *l, double x, double y, double out[3]) {
@@ -210,12 +255,13 @@ static void sample_floor(const Renderer *r, const Light *l, double x, double y, 
              (y - r->side / 2.0) * step * l->eye->up[k];
   double t = (floor_z - l->eye->at[2]) / ray[2]; /* all rays of this camera go down */
   for (int k = 0; k < 3; k++) p[k] = l->eye->at[k] + t * ray[k];
-  shade(l, p, up, l->floor_rgb, 0, out);
+  double albedo[3];
+  tint(l->floor, p, l->floor_rgb, albedo);
+  shade(l, p, up, albedo, 0, out);
 }
 
 /* The mean of a pixel's samples; the floor, which is smooth, is shaded once where nothing else is. */
-static void draw_pixel(const Renderer *r, const Mesh *m, const Scene *s, const Light *l, int px, int py,
-                       uint8_t *rgb) {
+static void draw_pixel(const Renderer *r, const Light *l, int px, int py, uint8_t *rgb) {
   enum { N = SAMPLES * SAMPLES };
   double sum[3] = {0}, c[3];
   size_t at[N];
@@ -230,7 +276,7 @@ static void draw_pixel(const Renderer *r, const Mesh *m, const Scene *s, const L
   }
   for (int k = 0; k < N; k++) {
     if (r->depth[at[k]] == 0) continue;
-    sample_object(r, m, s, l, at[k], c);
+    sample_body(r, l, at[k], c);
     for (int i = 0; i < 3; i++) sum[i] += fmin(1, c[i]);
   }
   for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)(255 * sum[i] / N + 0.5);
@@ -240,11 +286,11 @@ void renderer_draw(Renderer *r, const Mesh *m, const Scene *s, uint8_t *rgb) {
   static const double quarter_turn = 1.57079632679489662;
   Camera eye = camera_at(camera_distance, camera_theta, quarter_turn, view_half, r->side);
   Camera lamp = camera_at(light_distance, s->light_theta, s->light_phi, shadow_half, r->shadow_side);
-  Light l = {.r = r, .eye = &eye, .lamp = &lamp};
+  Light l = {.r = r, .eye = &eye, .lamp = &lamp, .floor = &s->floor_texture};
   render_rgb(s->light_hue, s->grey ? 0 : 0.9, 1, l.lamp_rgb);
   render_rgb(s->floor_hue, s->grey ? 0 : 0.6, s->grey ? 0.4 : 0.7, l.floor_rgb);
   place(r, m, s, &eye, &lamp);
   for (int y = 0; y < r->size; y++)
     for (int x = 0; x < r->size; x++)
-      draw_pixel(r, m, s, &l, x, y, rgb + 3 * ((size_t)y * (size_t)r->size + (size_t)x));
+      draw_pixel(r, &l, x, y, rgb + 3 * ((size_t)y * (size_t)r->size + (size_t)x));
 }

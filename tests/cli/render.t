@@ -28,6 +28,12 @@ $ jepac render -q --out e --objects 20 --views 4 --size 24 --classes 5 --seed 3 
 $ jepac render -q --out g --objects 10 --views 2 --size 24 --classes 5 --seed 3 --plain && od -An -j152 -N32 -tf8 g/mug/00000/latent_0.npy
                           0      0.39269908169872414
                           0                        0
+$ jepac render -q --out k --objects 10 --views 2 --size 24 --classes 5 --seed 3 --grey && od -An -j152 -N32 -tf8 k/mug/00000/latent_0.npy | awk 'NR == 1 { print $1, ($2 != 0.39269908169872414) } NR == 2 { print ($1 > 0), $2 }'
+  0 1
+  1 0
+$ jepac render -q --out l --objects 10 --views 2 --size 24 --classes 5 --seed 3 --grey --textures && jepac render -q --out m --objects 10 --views 2 --size 24 --classes 5 --seed 3 --grey --textures --distractors 2 && jepac render -q --out n --objects 20 --views 2 --size 24 --classes 5 --seed 3 --grey --textures --distractors 2 && cmp k/mug/00000/latent_1.npy m/mug/00000/latent_1.npy && cmp m/mug/00000/image_1.jpg n/mug/00000/image_1.jpg && for x in k l; do cmp -s $x/mug/00000/image_1.jpg m/mug/00000/image_1.jpg || echo other; done
+  other
+  other
 $ jepac render -q --out h --objects 6 --views 1 --size 24 --shapes chair,teapot,car && cat h/classes.txt; jepac render -q --out i --objects 6 --shapes chair,teapod; jepac render -q --out i --objects 6 --shapes chair,chair; jepac render -q --out i --objects 6 --shapes chair --classes 2
   chair
   teapot
@@ -91,6 +97,12 @@ $ jepac render --out x --objects 4 --views 0
   exit 2
 $ jepac render --out x --objects 4 --views 257   # more than the reader of such a data set takes
   jepac: error: --views is at most 256
+  exit 2
+$ jepac render --out x --objects 4 --distractors 17
+  jepac: error: --distractors is at most 16
+  exit 2
+$ jepac render --out x --objects 4 --plain --grey
+  jepac: error: --plain has no hues: --grey says nothing more
   exit 2
 $ jepac render -q --out turn.jepa --objects 4
   jepac: error: cannot make folder turn.jepa: Not a directory

@@ -5,7 +5,7 @@ $ jepac
   
     check    MODEL            parse, shapes, memory and FLOP estimate
     train    MODEL            compile and train
-    eval     RUN              probes and protocols on a checkpoint
+    eval     RUN|MODEL        probes and protocols on a checkpoint
     sweep    MODEL            train with each combination of settings, and compare
     runs     DIR...           list the runs in folders
     compare  RUN...           settings that differ, figures and curves of runs
