@@ -53,7 +53,7 @@ typedef struct {
   const char *data, *out, *log, *progress;
   const char *entry, *mode, *params, *params_missing, *inputs, *outputs, *params_out;
   const char *csv, *tensorboard_to, *shard, *network;
-  const char *only, *prefix, *name;
+  const char *only, *prefix, *name, *dynamic;
   const char *after, *stage, *format, *passes, *trace, *diagnostics, *by, *flame;
   char **command; /* what follows -- ; NULL: nothing */
   const char *protocols, *m_val, *export_to, *test_data, *rename;

@@ -175,12 +175,15 @@ static void publish(Server *s, const Document *d, const Diags *said) {
              json_pack("{s:s, s:o}", "uri", d->uri, "diagnostics", list));
 }
 
+enum { ANY_EXTENT = 8 }; /* of a dimension without a value, so that the rest is known */
+
 static void analyse(Server *s, Document *d) {
   Arena *a = arena_new();
   Diags *said = diags_new(a), *unheard = diags_new(a);
   char *text = copy(d->text);
   Symbols *symbols = symbols_new(a);
-  FrontendOptions o = {.std_dir = compiler_models(a), .text = text, .symbols = symbols};
+  FrontendOptions o = {
+      .std_dir = compiler_models(a), .text = text, .open_dims = ANY_EXTENT, .symbols = symbols};
   Model *m = frontend_load(a, said, arena_strdup(a, d->path), &o);
   for (int i = 0; m && i < frontend_entry_count(m); i++)
     frontend_entry(m, said, frontend_entry_name(m, i), true, false);

@@ -10,8 +10,12 @@ Status cmd_import(Cli *c) {
 }
 
 Status cmd_export(Cli *c) {
-  OnnxExport what = {
-      .entry = OPT(c, entry), .params = OPT(c, params), .out = OPT(c, out), .seed = cli_seed(c, NULL)};
+  OnnxExport what = {.entry = OPT(c, entry),
+                     .model = c->opt.arg[0],
+                     .dynamic = OPT(c, dynamic),
+                     .params = OPT(c, params),
+                     .out = OPT(c, out),
+                     .seed = cli_seed(c, NULL)};
   if (!what.out) return cli_fail(c, ST_USAGE, "jepac export needs -o FILE.onnx");
   Model *m;
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);

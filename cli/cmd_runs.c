@@ -1,5 +1,6 @@
 /* jepac runs, compare and report: what has been trained. */
 #include "cli/run_info.h"
+#include "eval/eval.h"
 
 #include <string.h>
 
@@ -40,16 +41,12 @@ Status cmd_compare(Cli *c) {
   return s;
 }
 
-/* One run's page; while a run trains, train writes it. */
 Status cmd_report(Cli *c) {
   RunInfos runs = {0};
   char *path = arena_strdup(c->arena, c->opt.arg[0]);
   Status s = runs_find(c, &path, 1, &runs);
   if (s) return s;
   if (runs.n != 1) return cli_fail(c, ST_USAGE, "%s holds %d runs: a report is of one", path, runs.n);
-  CompareOutput o = {.title = runs.v[0].name,
-                     .html = arena_printf(c->arena, "%s/curves.html", runs.v[0].folder),
-                     .quiet = true};
-  if (!(s = runs_compare(c, &runs, &o))) printf("%s\n", o.html);
+  if (!(s = report_run(c->arena, runs.v[0].folder, c->diags))) printf("%s/report.html\n", runs.v[0].folder);
   return s;
 }

@@ -52,7 +52,10 @@ static Status split_values(Cli *c, const NameValue *s, Axis *out) {
     if (!quoted && *p && strchr("([{", *p)) depth++;
     if (!quoted && *p && strchr(")]}", *p)) depth--;
     if (*p && (*p != ',' || depth || quoted)) continue;
-    const char *one = arena_strndup(c->arena, from, (size_t)(p - from));
+    const char *end = p;
+    while (from < p && *from == ' ') from++;
+    while (end > from && end[-1] == ' ') end--;
+    const char *one = arena_strndup(c->arena, from, (size_t)(end - from));
     long long lo, hi;
     if (!*one) return cli_fail(c, ST_USAGE, "--set %s=%s: a value is empty", s->name, s->value);
     if (whole_range(one, &lo, &hi)) {

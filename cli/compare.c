@@ -1,5 +1,6 @@
 /* Runs beside each other: the table, the page (compare.html, compiled in), CSV and event files. */
 #include "cli/run_info.h"
+#include "eval/curves.h"
 #include "runtime/events.h"
 #include "runtime/file.h"
 
@@ -110,50 +111,34 @@ static void print_table(const RunInfos *runs, Columns *cols) {
 }
 
 /* ---- the page ---- */
-static json_t *reals(const double *v, int n) {
-  json_t *a = json_array();
-  for (int i = 0; i < n; i++) json_array_append_new(a, isfinite(v[i]) ? json_real(v[i]) : json_null());
-  return a;
-}
-
 static json_t *page_data(const RunInfos *runs, const Columns *cols, const char *title) {
-  json_t *all = json_array(), *heads = json_array(), *links = json_array();
+  json_t *all = json_array(), *heads = json_array();
   for (int i = 0; i < runs->n; i++) {
     const RunInfo *r = &runs->v[i];
-    json_t *curves = json_object(), *cells = json_array(), *settings = json_array();
-    for (int k = 0; k < r->ncurve; k++)
-      json_object_set_new(curves, r->curve[k].name,
-                          json_pack("{s:o, s:o}", "x", reals(r->curve[k].x, r->curve[k].n), "y",
-                                    reals(r->curve[k].y, r->curve[k].n)));
+    json_t *cells = json_array(), *settings = json_array();
     for (int k = 0; k < cols->n; k++) json_array_append_new(cells, json_string(cols->v[k].cell[i]));
     for (int k = 0; k < r->set.n; k++)
       json_array_append_new(settings, json_pack("[s, s]", r->set.v[k].path, r->set.v[k].value));
     json_array_append_new(all, json_pack("{s:o, s:I, s:o, s:o, s:o}", "name",
                                          json_stringn_nocheck(r->name, strlen(r->name)), "per_epoch",
-                                         (json_int_t)r->per_epoch, "curves", curves, "cells", cells,
-                                         "settings", settings));
+                                         (json_int_t)r->per_epoch, "curves", curves_json(r->curve, r->ncurve),
+                                         "cells", cells, "settings", settings));
   }
   for (int k = 0; k < cols->n; k++)
     json_array_append_new(heads,
                           json_pack("{s:s, s:b}", "name", cols->v[k].name, "number", cols->v[k].number));
-  return json_pack("{s:s, s:o, s:o, s:o}", "title", title, "runs", all, "columns", heads, "links", links);
+  return json_pack("{s:s, s:o, s:o}", "title", title, "runs", all, "columns", heads);
 }
 
-static Status write_page(Cli *c, const char *path, json_t *data) {
-  static const char mark[] = "/*DATA*/null";
-  char *text = json_dumps(data, JSON_COMPACT | JSON_REAL_PRECISION(6));
-  if (!text) return cli_fail(c, ST_FILE, "%s: a name in the runs is no UTF-8", path);
-  const char *at = strstr(compare_page, mark);
+static Status write_page(Cli *c, const char *path, const json_t *data) {
+  static const char hole[] = "@CURVES@";
+  const char *at = strstr(compare_page, hole);
   StrBuf b = {0};
   sb_put(&b, compare_page, (size_t)(at - compare_page));
-  for (const char *p = text; *p; p++) { /* no "</script>" inside */
-    if (*p == '<') sb_printf(&b, "\\u003c");
-    else sb_put(&b, p, 1);
-  }
-  sb_put(&b, at + sizeof mark - 1, strlen(at + sizeof mark - 1));
-  Status s = file_write(path, b.s, b.n, c->diags);
+  Status s = curves_put(&b, data) ? ST_OK : cli_fail(c, ST_FILE, "%s: a name in the runs is no UTF-8", path);
+  sb_put(&b, at + sizeof hole - 1, strlen(at + sizeof hole - 1));
+  if (!s) s = file_write(path, b.s, b.n, c->diags);
   sb_free(&b);
-  free(text);
   return s;
 }
 
@@ -224,7 +209,7 @@ Status runs_compare(Cli *c, RunInfos *runs, const CompareOutput *o) {
     }
   add_differing(c, runs, &cols);
   add_figures(c, runs, &cols);
-  if (!o->quiet) print_table(runs, &cols);
+  print_table(runs, &cols);
   Status s = ST_OK;
   if (o->html) {
     json_t *data = page_data(runs, &cols, o->title);

@@ -16,7 +16,7 @@ static void usage(FILE *f) {
   fputs("usage: jepac COMMAND ...\n\n", f);
   for (const Command *k = command_table; k->name; k++)
     fprintf(f, "  %-8s %-16s %s\n", k->name, k->operands, k->doc);
-  fputs("\njepac COMMAND -h lists a command's options.\n", f);
+  fputs("\njepac COMMAND -h or jepac help COMMAND lists a command's options; jepac version.\n", f);
 }
 
 static Status dispatch(Cli *c, int argc, char **argv) {

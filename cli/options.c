@@ -89,6 +89,8 @@ static const OptionRow option_table[] = {
     {"inputs", 0, OPT_TEXT, CMD_IMPORT, AT(inputs), "FILE",
      "values of inputs that operators need when the graph is made"},
     {"output", 'o', OPT_TEXT, CMD_EXPORT, AT(out), "FILE.onnx", "the file to write (needed)"},
+    {"dynamic", 0, OPT_TEXT, CMD_EXPORT, AT(dynamic), "DIM",
+     "a dimension that stays open, such as B (default: all are fixed)"},
     {"params", 0, OPT_TEXT, CMD_EXPORT, AT(params), "FILE|RUN",
      "states, a .safetensors file or a run (default: initialized from --seed)"},
     {"passes", 0, OPT_TEXT, CMD_OPT, AT(passes), "A,B,C", "graph passes to run, in order"},
@@ -344,9 +346,13 @@ static Status set_option(Cli *c, const OptionRow *r, const char *value) {
     return ST_OK;
   case OPT_SET: {
     const char *eq = strchr(value, '=');
-    if (!eq || eq == value || !eq[1]) return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
+    if (!eq || eq == value + strspn(value, " ") || !eq[1 + strspn(eq + 1, " ")])
+      return cli_fail(c, ST_USAGE, "--set needs NAME=VALUE, not '%s'", value);
     if (c->opt.nset == MAX_SET) return cli_fail(c, ST_USAGE, "more than %d settings", MAX_SET);
-    c->opt.set[c->opt.nset++] = (NameValue){arena_strndup(c->arena, value, (size_t)(eq - value)), eq + 1};
+    size_t from = strspn(value, " "), to = (size_t)(eq - value);
+    while (to > from && value[to - 1] == ' ') to--;
+    c->opt.set[c->opt.nset++] =
+        (NameValue){arena_strndup(c->arena, value + from, to - from), eq + 1 + strspn(eq + 1, " ")};
     return ST_OK;
   }
   }

@@ -111,20 +111,22 @@ static Status read_run(Cli *c, const char *folder, RunInfo *r) {
   Source *src = source_read(c->arena, path);
   if (!src) return cli_fail(c, ST_FILE, "cannot read %s: %s", path, strerror(errno));
   *r = (RunInfo){.folder = folder, .name = folder, .running = is_locked(c, folder)};
+  static const char header[] = "{\"run\":";
   bool first = true;
   for (const char *p = src->text, *end; *p; p = *end ? end + 1 : end, first = false) {
     end = p + strcspn(p, "\n");
+    if (!first && strncmp(p, header, sizeof header - 1)) continue; /* figures: plot_log reads them */
     json_t *o = json_loadb(p, (size_t)(end - p), 0, NULL), *recipe = json_object_get(o, "recipe");
     if (first && recipe) take_recipe(c, r, recipe);
     if (json_object_get(o, "run")) take_header(c, r, o);
-    json_t *step = json_object_get(o, "step");
-    if (json_integer_value(step) > r->step) r->step = json_integer_value(step);
     json_decref(o);
     if (first && !recipe)
       return cli_fail(c, ST_FILE, "%s is no log of a run: its first line is no recipe", path);
   }
   if (first) return cli_fail(c, ST_FILE, "%s is empty", path);
   r->curve = plot_log(c->arena, src, &r->ncurve);
+  for (int i = 0; i < r->ncurve; i++)
+    for (int k = 0; k < r->curve[i].n; k++) r->step = max64(r->step, (int64_t)r->curve[i].x[k]);
   if (!run_curve(r, r->best)) r->best = NULL;
   return ST_OK;
 }

@@ -31,7 +31,6 @@ double series_best(const Series *s, bool highest);
 /* Table on standard output, and whichever of the files are given (NULL: not). */
 typedef struct {
   const char *title, *html, *csv, *tensorboard;
-  bool quiet;
 } CompareOutput;
 Status runs_compare(Cli *c, RunInfos *runs, const CompareOutput *o);
 

@@ -30,6 +30,9 @@ typedef struct {
    sessions are closed. */
 Status eval_run(const Compiler *c, const char *folder, const EvalOptions *o, StrBuf *json);
 
+/* RUN/report.html of a run that may still train: curves and recipe; where an evaluation has written it, with new curves. */
+Status report_run(Arena *a, const char *folder, Diags *d);
+
 /* The table of protocols as Markdown, for docs/evaluation.md. */
 void eval_reference(StrBuf *b);
 

@@ -186,20 +186,18 @@ static bool is_drawn(const char *key) {
   return true;
 }
 
-void plot_metrics(StrBuf *b, const char *title, const Series *s, int n) {
+static void put_metrics(StrBuf *b, const char *title, const Series *s, int n) {
   int panels = 0, at = 0;
   for (int i = 0; i < n; i++) panels += is_drawn(s[i].name);
-  int rows = panels ? (panels + 1) / 2 : 1, head = title ? HEAD : 0;
-  plot_begin(b, 2 * PANEL_W, head + rows * PANEL_H);
-  if (title) {
-    sb_printf(b, "<text x=\"%d\" y=\"28\" font-size=\"16\">", LEFT);
-    plot_text(b, title);
-    sb_printf(b, "</text>\n");
-  }
+  int rows = panels ? (panels + 1) / 2 : 1;
+  plot_begin(b, 2 * PANEL_W, HEAD + rows * PANEL_H);
+  sb_printf(b, "<text x=\"%d\" y=\"28\" font-size=\"16\">", LEFT);
+  plot_text(b, title);
+  sb_printf(b, "</text>\n");
   for (int i = 0; i < n; i++) {
     if (!is_drawn(s[i].name)) continue;
     Plot p = {.title = s[i].name, .series = &s[i], .n = 1, .from_zero = true};
-    plot_lines(b, &p, at % 2 * PANEL_W, head + at / 2 * PANEL_H, PANEL_W, PANEL_H);
+    plot_lines(b, &p, at % 2 * PANEL_W, HEAD + at / 2 * PANEL_H, PANEL_W, PANEL_H);
     at++;
   }
   plot_end(b);
@@ -214,7 +212,7 @@ Status plot_run(Arena *a, const char *title, const char *jsonl, const char *svg,
   }
   Series *s = plot_log(a, log, &n);
   StrBuf b = {0};
-  plot_metrics(&b, title, s, n);
+  put_metrics(&b, title, s, n);
   NewFile f;
   Status st = file_begin(&f, svg, d);
   if (!st) {

@@ -43,7 +43,5 @@ const char *plot_colour(char out[8], int64_t group, int64_t ngroup);
 
 /* Draws every metric of a run.jsonl into an SVG file, one panel each. */
 Status plot_run(Arena *a, const char *title, const char *jsonl, const char *svg, Diags *d);
-/* The same picture as text. */
-void plot_metrics(StrBuf *b, const char *title, const Series *s, int n);
 
 #endif

@@ -1,11 +1,14 @@
 /* RUN/report.html: one page without links to anything else. The protocols have appended their sections to
-   e->html; this file adds what goes before them. */
+   e->html; this file adds what goes around them. Without an evaluation the page is curves and recipe, and the curves of one
+   with an evaluation can be put in anew. */
+#include "eval/curves.h"
 #include "eval/parts.h"
 #include "eval/plot.h"
 #include "eval/settings.h"
 #include "runtime/file.h"
 #include "runtime/png.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +16,7 @@
 /* clang-format off */
 static const char style[] =
     "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#f4f5f7;margin:0}"
-    "main{max-width:940px;margin:0 auto;padding:24px 20px 60px}"
+    "main{max-width:970px;margin:0 auto;padding:24px 20px 60px}"
     "h1{font-size:26px;margin:8px 0 2px}h2{font-size:19px;margin:0 0 4px}h3{font-size:15px;margin:18px 0 2px}"
     "p{margin:4px 0 10px;color:#555}"
     "section{background:#fff;border:1px solid #e2e4e8;border-radius:8px;padding:18px 22px;margin:18px 0;overflow-x:auto}"
@@ -66,20 +69,19 @@ static void put_section(StrBuf *b, const char *title, const char *note) {
 void report_section(Eval *e, const char *title, const char *note) { put_section(&e->html, title, note); }
 
 /* ---- what goes before the protocols ---- */
-static void put_head(Eval *e, StrBuf *b) {
-  const char *name = strrchr(e->folder, '/');
-  name = name && name[1] ? name + 1 : e->folder;
+static const char *name_of(const char *folder) {
+  const char *slash = strrchr(folder, '/');
+  return slash && slash[1] ? slash + 1 : folder;
+}
+
+static void put_head(StrBuf *b, const char *folder, const char *about) {
   sb_printf(b, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>");
-  plot_text(b, name);
+  plot_text(b, name_of(folder));
   sb_printf(b, "</title>\n<style>%s</style>\n<main>\n<h1>", style);
-  plot_text(b, name);
+  plot_text(b, name_of(folder));
   sb_printf(b, "</h1>\n<p>");
-  plot_text(b, e->recipe->model);
-  sb_printf(b, " of ");
-  plot_text(b, e->info.model);
-  sb_printf(b, ", data ");
-  plot_text(b, e->recipe->data.source);
-  sb_printf(b, ", step %lld, seed %llu</p>\n", (long long)e->info.step, (unsigned long long)e->info.seed);
+  plot_text(b, about);
+  sb_printf(b, "</p>\n");
 }
 
 static const struct {
@@ -116,17 +118,48 @@ static double json_real_of(const Eval *e, const char *key) {
   return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-static void put_training(Eval *e, StrBuf *b) {
+static const char begin_curves[] = "<!--curves-->\n", end_curves[] = "<!--end of curves-->\n";
+
+/* The curves of a log, between the two marks. False: a name in it is no UTF-8. */
+static bool put_curves(StrBuf *b, Arena *a, const char *folder, const Source *log) {
   int n = 0;
-  Series *s = e->log ? plot_log(e->arena, e->log, &n) : NULL;
-  if (!n) return;
-  sb_printf(b, "<section>\n<h2>Training</h2>\n<p>%.0f images a second, peak memory %s",
-            json_real_of(e, "images_per_s"),
-            human_bytes(e->arena, (int64_t)json_real_of(e, "peak_bytes")));
-  double wait = json_real_of(e, "loader_wait_share");
+  const Series *s = plot_log(a, log, &n);
+  json_int_t per_epoch = 0;
+  double step = 0, steps = 0;
+  for (const char *p = log->text, *end; *p; p = *end ? end + 1 : end) {
+    end = p + strcspn(p, "\n");
+    if (strncmp(p, "{\"run\":", 7)) continue;
+    json_t *o = json_loadb(p, (size_t)(end - p), 0, NULL), *total = json_object_get(o, "steps"),
+           *own = json_object_get(o, "steps_per_epoch");
+    if (total) steps = json_number_value(total);
+    if (own) per_epoch = json_integer_value(own);
+    json_decref(o);
+  }
+  for (int i = 0; i < n; i++) step = fmax(step, s[i].x[s[i].n - 1]);
+  sb_printf(b, "%s<p>Step %.0f", begin_curves, step);
+  if (steps > 0) sb_printf(b, " of %.0f", steps);
+  sb_printf(b, "%s.</p>\n", n ? "" : "; no figures yet");
+  json_t *data = json_pack("{s:[{s:s, s:I, s:o, s:[]}], s:[]}", "runs", "name", name_of(folder), "per_epoch", per_epoch,
+                           "curves", curves_json(s, n), "cells", "columns");
+  bool put = data && curves_put(b, data);
+  json_decref(data);
+  sb_printf(b, "%s", end_curves);
+  return put;
+}
+
+static bool put_training(Eval *e, StrBuf *b) {
+  if (!e->log || !*e->log->text) {
+    sb_printf(b, "<section>\n<p>The run has no log.</p>\n");
+    return true;
+  }
+  sb_printf(b, "<section>\n<h2>Training</h2>\n");
+  double speed = json_real_of(e, "images_per_s"), wait = json_real_of(e, "loader_wait_share");
+  if (isfinite(speed))
+    sb_printf(b, "<p>%.0f images a second, peak memory %s", speed,
+              human_bytes(e->arena, (int64_t)json_real_of(e, "peak_bytes")));
   if (isfinite(wait)) sb_printf(b, ", %.2f %% of the time waiting for data", 100 * wait);
-  sb_printf(b, ".</p>\n");
-  plot_metrics(b, NULL, s, n);
+  if (isfinite(speed)) sb_printf(b, ".</p>\n");
+  return put_curves(b, e->arena, e->folder, e->log);
 }
 
 enum { SHOWN = 7 };
@@ -201,14 +234,13 @@ static void put_setting(void *ctx, const char *path, const char *value) {
   sb_printf(b, "\n");
 }
 
-static void put_recipe(Eval *e, StrBuf *b) {
-  json_t *o = json_loads(e->info.recipe, 0, NULL), *settings = json_object_get(o, "settings");
-  if (!o) return;
+static void put_recipe(StrBuf *b, Arena *a, json_t *recipe) {
+  json_t *settings = json_object_get(recipe, "settings");
+  if (!recipe) return;
   put_section(b, "Recipe", "As resolved when training began.");
   sb_printf(b, "<table class=\"recipe\">\n");
-  settings_each(e->arena, settings ? settings : o, put_setting, b);
+  settings_each(a, settings ? settings : recipe, put_setting, b);
   sb_printf(b, "</table>\n");
-  json_decref(o);
 }
 
 /* The page's body with numbers at its headings, and a line of links to them at its beginning. */
@@ -229,22 +261,74 @@ static void put_body(StrBuf *b, const char *body) {
   sb_put(b, body, strlen(body));
 }
 
+/* Head and body as a file; nothing is written where `whole` is false. */
+static Status write_page(Arena *a, const char *folder, StrBuf *head, StrBuf *body, bool whole, Diags *d) {
+  const char *path = arena_printf(a, "%s/report.html", folder);
+  Status s = ST_FILE;
+  if (whole) {
+    put_body(head, body->s);
+    sb_printf(head, "</section>\n</main>\n</html>\n");
+    s = file_write(path, head->s, head->n, d);
+  } else {
+    diag_error(d, NULL, "%s: a name in the run's log is no UTF-8", path);
+  }
+  sb_free(head);
+  sb_free(body);
+  return s;
+}
+
 Status eval_report(Eval *e) {
   StrBuf b = {0}, body = {0};
-  put_head(e, &b);
+  put_head(&b, e->folder,
+           arena_printf(e->arena, "%s of %s, data %s, evaluated at step %lld, seed %llu", e->recipe->model, e->info.model,
+                        e->recipe->data.source, (long long)e->info.step, (unsigned long long)e->info.seed));
   put_cards(e, &body);
-  size_t before = body.n;
-  put_training(e, &body);
-  if (body.n == before) sb_printf(&body, "<section>\n<p>The run has no log.</p>\n");
+  bool whole = put_training(e, &body);
   put_views(e, &body);
   report_saccades(e, &body);
   if (e->html.s) sb_put(&body, e->html.s, e->html.n);
   put_figures(e, &body);
-  put_recipe(e, &body);
-  put_body(&b, body.s);
-  sb_free(&body);
-  sb_printf(&b, "</section>\n</main>\n</html>\n");
-  Status s = file_write(arena_printf(e->arena, "%s/report.html", e->to), b.s, b.n, e->diags);
+  json_t *recipe = json_loads(e->info.recipe, 0, NULL);
+  put_recipe(&body, e->arena, recipe);
+  json_decref(recipe);
+  return write_page(e->arena, e->to, &b, &body, whole, e->diags);
+}
+
+/* A page with an evaluation keeps it. */
+static Status renew_curves(Arena *a, const char *folder, const Source *log, const Source *page, Diags *d) {
+  const char *path = arena_printf(a, "%s/report.html", folder), *from = strstr(page->text, begin_curves),
+             *to = from ? strstr(from, end_curves) : NULL;
+  StrBuf b = {0};
+  if (!to) {
+    diag_error(d, NULL, "%s has no place for curves: `jepac eval %s` writes it anew", path, folder);
+    return ST_FILE;
+  }
+  sb_put(&b, page->text, (size_t)(from - page->text));
+  bool whole = put_curves(&b, a, folder, log);
+  to += sizeof end_curves - 1;
+  sb_put(&b, to, strlen(to));
+  Status s = ST_FILE;
+  if (whole) s = file_write(path, b.s, b.n, d);
+  else diag_error(d, NULL, "%s: a name in the run's log is no UTF-8", path);
   sb_free(&b);
   return s;
+}
+
+Status report_run(Arena *a, const char *folder, Diags *d) {
+  const char *path = arena_printf(a, "%s/run.jsonl", folder);
+  const Source *log = source_read(a, path), *page;
+  if (!log) {
+    diag_error(d, NULL, "cannot read %s: %s", path, strerror(errno));
+    return ST_FILE;
+  }
+  if ((page = source_read(a, arena_printf(a, "%s/report.html", folder)))) return renew_curves(a, folder, log, page, d);
+  json_t *first = json_loadb(log->text, strcspn(log->text, "\n"), 0, NULL), *recipe = json_object_get(first, "recipe");
+  const char *model = json_string_value(json_object_get(recipe, "model"));
+  StrBuf b = {0}, body = {0};
+  put_head(&b, folder, model ? model : "");
+  sb_printf(&body, "<section>\n<h2>Training</h2>\n");
+  bool whole = put_curves(&body, a, folder, log);
+  put_recipe(&body, a, recipe);
+  json_decref(first);
+  return write_page(a, folder, &b, &body, whole, d);
 }

@@ -35,7 +35,8 @@ typedef struct {
   bool run_extern;   /* libraries that the model names may be loaded, which runs their code */
   bool *
       unread; /* set where a file is there but cannot be read; may be NULL, else lives as long as the model */
-  Symbols *symbols; /* learns what the names of the main file mean; NULL: nobody asks */
+  int64_t open_dims; /* > 0: dimensions that nothing gives a value have this one, for an editor */
+  Symbols *symbols;  /* learns what the names of the main file mean; NULL: nobody asks */
 } FrontendOptions;
 
 typedef struct Model Model;

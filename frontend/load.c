@@ -550,6 +550,8 @@ static void load(Elab *e, const char *path) {
   dims_from_known(e);
   dims_from_file(e, &f);
   if (m->train) m->recipe = recipe_build(e);
+  for (int i = 0; i < m->dims.n && m->opt.open_dims > 0; i++)
+    if (!m->dims.v[i].has) set_dim(&m->dims.v[i], m->opt.open_dims, NULL, "stands for any number");
   if (!m->main) lint_warn(m, e->diags); /* else with the first graph */
 }
 

@@ -228,6 +228,7 @@ static int result_rank(Import *im, const OxNode *n) {
     return most;
   }
   if (!strcmp(op, "Flatten") || !strcmp(op, "Gemm")) return 2;
+  if (!strcmp(op, "Range")) return 1;
   if (!strcmp(op, "MatMul")) {
     int a = ox_rank(im, n, 0), b = ox_rank(im, n, 1);
     return a > 1 && b > 1 ? (a > b ? a : b) : -1;
@@ -337,7 +338,7 @@ static void emit_node(Import *im, int i) {
     if (v->kind != OX_UNSET) continue;
     v->kind = OX_RESULT;
     v->elem = row ? result_type(im, at, row, k) : 0;
-    v->rank = (int)rank;
+    v->rank = rank < 0 && v->told ? v->told - 1 : (int)rank;
     if (!k && row) v->dim = result_dims(im, at, v->rank);
   }
 }

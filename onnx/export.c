@@ -25,9 +25,9 @@ static char *text(Export *x, const char *s) { return arena_strdup(x->a, s); }
 const char *ex_node(Export *x, const char *op, const char *out, const char *const *in, int nin, const ExAttr *attr, int nattr) {
   Onnx__NodeProto *n = NEW(x->a, Onnx__NodeProto);
   onnx__node_proto__init(n);
-  if (!out) out = arena_printf(x->a, "t/%d", x->fresh++);
+  if (!out) out = arena_printf(x->a, "%d/y", x->fresh++);
   n->op_type = text(x, op);
-  n->name = arena_printf(x->a, "%s_%d", op, x->node.n);
+  n->name = arena_printf(x->a, "%s_%d", op, x->named++);
   if (x->at && x->at->loc && x->at->loc->line > 0 && x->at->loc->src)
     n->doc_string = arena_printf(x->a, "%s:%d", path_tail(x->at->loc->src->path), x->at->loc->line);
   n->n_input = (size_t)nin;
@@ -131,6 +131,24 @@ static void mark(const Graph *g, char *live) {
     for (int k = 0; live[v] && k < g->node.v[v].nin; k++) live[g->node.v[v].in[k]] = 1;
 }
 
+static void mark_biases(Export *x, const char *live) {
+  const Graph *g = x->g;
+  int *uses = NEWN(x->a, int, g->node.n + 1);
+  x->bias_of = NEWN(x->a, bool, g->node.n + 1);
+  for (int i = 0; i < g->outputs.n; i++) uses[g->outputs.v[i].val]++;
+  for (int v = 0; v < g->node.n; v++)
+    for (int k = 0; live[v] && k < g->node.v[v].nin; k++) uses[g->node.v[v].in[k]]++;
+  for (int v = 0; v < g->node.n; v++) {
+    const Node *n = g_node(g, v);
+    for (int k = 0; live[v] && n->op == OP_add && k < 2; k++) {
+      const Node *b = g_node(g, n->in[1 - k]);
+      bool channel = b->op == OP_broadcast && b->attr[0].n == 1 && b->attr[0].v[0] == 1 && g_node(g, b->in[0])->shape.rank == 1;
+      if (channel && uses[n->in[k]] == 1) x->bias_of[n->in[k]] = true;
+    }
+  }
+}
+
+/* Without a store states have no values. */
 static Onnx__GraphProto *graph_proto(Export *x, const Session *store) {
   const Graph *g = x->g;
   Onnx__GraphProto *p = NEW(x->a, Onnx__GraphProto);
@@ -141,30 +159,33 @@ static Onnx__GraphProto *graph_proto(Export *x, const Session *store) {
   x->name = NEWN(x->a, const char *, g->node.n + 1);
   char *live = arena_alloc(x->a, (size_t)g->node.n + 1);
   mark(g, live);
+  mark_biases(x, live);
   for (int i = 0; i < g->inputs.n; i++) {
     const Input *in = &g->inputs.v[i];
     const Node *n = g_node(g, in->val);
     x->name[in->val] = in->name;
     if (in->kind == IN_ARG) p->input[p->n_input++] = value_info(x, in->name, n->dt, &n->shape);
     else if (in->kind == IN_RUNTIME && live[in->val]) ex_problem(x, n, "it draws random numbers, or counts steps");
-    else if (live[in->val]) ex_tensor(x, in->name, n->dt, &n->shape, session_tensor_at(store, i).data);
+    else if (live[in->val]) ex_tensor(x, in->name, n->dt, &n->shape, store ? session_tensor_at(store, i).data : NULL);
   }
   for (int v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
-    if (!live[v] || n->op == OP_input || n->op == OP_window) continue; /* windows are made where pooling does not take them */
-    x->name[v] = arena_printf(x->a, "v/%d", v);
-    ex_lower(x, v, x->name[v]);
+    if (!live[v] || n->op == OP_input || ex_waits(x, v)) continue;
+    ex_made(x, v);
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Output *o = &g->outputs.v[i];
     if (o->state >= 0) continue;
-    if (!x->name[o->val]) ex_lower(x, o->val, x->name[o->val] = arena_printf(x->a, "v/%d", o->val));
+    ex_made(x, o->val);
     const char *name = o->name;
     for (int k = 0; k < g->inputs.n; k++)
       if (!strcmp(g->inputs.v[k].name, name)) name = arena_printf(x->a, "%s.result", name);
     EX1(x, "Identity", name, x->name[o->val]);
     p->output[p->n_output++] = value_info(x, name, g_node(g, o->val)->dt, &g_node(g, o->val)->shape);
   }
+  p->value_info = NEWN(x->a, Onnx__ValueInfoProto *, g->node.n + 1);
+  for (int v = 0; v < g->node.n; v++)
+    if (x->name[v] && g_node(g, v)->op != OP_input) p->value_info[p->n_value_info++] = value_info(x, x->name[v], g_node(g, v)->dt, &g_node(g, v)->shape);
   p->n_node = (size_t)x->node.n;
   p->node = x->node.v;
   p->n_initializer = (size_t)x->initializer.n;
@@ -194,22 +215,49 @@ static Status write_model(Export *x, Onnx__GraphProto *graph, const char *out) {
   return file_write(out, (const char *)p, n, x->c->diags);
 }
 
-Status onnx_export(Compiler *c, Model *m, const OnnxExport *what) {
-  const Graph *raw, *g;
-  Status s = compiler_entry(c, m, what->entry, false, false, &raw);
+/* The entry's graph; with a name the model's is read again, with that dimension as large as value. */
+static Status entry_graph(Compiler *c, Model *m, const OnnxExport *what, const char *name, int64_t value, const Graph **g) {
+  Compiler own = *c;
+  const Graph *raw;
+  NameValue *set = NEWN(c->arena, NameValue, c->nset + 1);
+  Status s = ST_OK;
+  if (name) {
+    own.nset = 0;
+    for (int i = 0; i < c->nset; i++)
+      if (strcmp(c->set[i].name, name)) set[own.nset++] = c->set[i];
+    set[own.nset++] = (NameValue){name, arena_printf(c->arena, "%lld", (long long)value)};
+    own.set = set;
+    s = compiler_load(&own, what->model, NULL, NULL, 0, &m);
+  }
+  if (!s) s = compiler_entry(&own, m, what->entry, false, false, &raw);
   if (s) return s;
-  if (!(g = compiler_passes(c, raw, "strip"))) return ST_MODEL;
-  Session *store = tensors_store(c, g, what->seed);
-  if (!store) return ST_BUDGET;
+  return (*g = compiler_passes(&own, raw, "strip")) ? ST_OK : ST_MODEL;
+}
+
+Status onnx_export(Compiler *c, Model *m, const OnnxExport *what) {
+  /* not 1, which broadcasts; multiples of 12, since parts of a batch are often 2 to 6; a large one shows another form */
+  Dynamic d = {what->dynamic, {24, 36, 60, 1032}};
+  int count = what->dynamic ? OPENINGS : 1;
+  Export x[OPENINGS];
+  Onnx__GraphProto *graph[OPENINGS];
+  Session *store = NULL;
   StFile *params = NULL;
-  if (what->params && !(params = states_open(what->params, c->arena, c->diags))) s = ST_FILE;
-  if (!s && params) s = states_check(c, m, g, params);
-  if (!s && params) states_copy(store, params);
-  Export x = {.a = c->arena, .c = c, .g = g};
-  Onnx__GraphProto *graph = s ? NULL : graph_proto(&x, store);
-  if (!s && x.problems) s = ST_MODEL;
-  if (!s) s = write_model(&x, graph, what->out);
+  Status s = ST_OK;
+  for (int i = 0; i < count && !s; i++) {
+    x[i] = (Export){.a = c->arena, .c = c};
+    s = entry_graph(c, m, what, d.name, d.value[i], &x[i].g);
+    if (s) break;
+    if (!i && !(store = tensors_store(c, x[0].g, what->seed))) return ST_BUDGET;
+    if (!i && what->params && !(params = states_open(what->params, c->arena, c->diags))) s = ST_FILE;
+    if (!i && params) s = states_check(c, m, x[0].g, params);
+    if (!s && !i && params) states_copy(store, params);
+    if (!s) graph[i] = graph_proto(&x[i], i ? NULL : store);
+    if (!s && x[i].problems) s = ST_MODEL;
+  }
+  if (!s && d.name) ex_open(&x[0], &d, graph);
+  if (!s && x[0].problems) s = ST_MODEL;
+  if (!s) s = write_model(&x[0], graph[0], what->out);
   st_close(params);
-  session_free(store);
+  if (store) session_free(store);
   return s;
 }

@@ -6,6 +6,7 @@
      known.c    values known when compiling: numbers and lists
      rows.c     the table: how an operator is written in the language
      special.c  operators that a text with holes cannot say
+     idioms.c   nodes that together are one operator
      emit.c     nodes -> statements
      layers.c   nodes that are layers of the library; names of states
      modules.c  statements and states -> a tree of modules
@@ -42,6 +43,7 @@ typedef struct {
   OxKind kind;
   int elem; /* element type as ONNX numbers it; 0: not known */
   int rank; /* -1: not known */
+  int told; /* the file's own word for the rank of a result, and 1; 0: none */
   const int64_t *dim; /* OX_INPUT, OX_CONST: extents; NULL: not known */
   const TensorProto *tensor; /* OX_CONST */
   const OxKnown *known;      /* beside the tensor, or instead of it; NULL: not known when compiling */
@@ -108,6 +110,18 @@ typedef struct {
   int problems;
   int depth; /* of functions and graphs in graphs */
 } Import;
+
+/* How jepac export calls the nodes that keep rows inside a table. */
+#define OX_ROWS "Rows_"
+
+/* ---- idioms.c ---- */
+const OxNode *ox_maker(Import *im, const OxNode *n, int i, const char *op);
+const OxNode *ox_rows(Import *im, const OxNode *n);
+const char *ox_deviations(Import *im, const OxNode *n, const char **x);
+const char *ox_turned_product(Import *im, const OxNode *n);
+bool ox_is_mask(Import *im, const OxValue *v);
+/* An equal mask that was read before; -1: none. */
+int ox_same_mask(Import *im, const OxValue *v);
 
 /* A reference inside a text. */
 #define OX_REF "\001%d\002"

@@ -149,6 +149,12 @@ static double compute(int op, double a, double b, bool integers) {
   }
 }
 
+/* Several floats of the file: a weight or a statistic, which stays one, rather than numbers to compute with. */
+static bool is_weight(Import *im, const OxNode *n, int i) {
+  const OxValue *v = ox_has(n, i) ? &im->value.v[n->in[i]] : NULL;
+  return v && (v->kind == OX_CONST || v->kind == OX_STATE) && v->rank == 1 && v->dim[0] > 1 && !is_integer(v->elem);
+}
+
 static bool fold_binary(Import *im, const OxNode *n, int op) {
   const OxKnown *a = operand(im, n, 0), *b = operand(im, n, 1);
   if (!a || !b || a->n < 0 || b->n < 0 || n->nin != 2) return false;
@@ -380,7 +386,9 @@ static bool fold_slice(Import *im, const OxNode *n) {
   return settle(im, n, r, elem_of(im, n, 0));
 }
 
+/* Only where a list is wanted: as a tensor it is counted. */
 static bool fold_range(Import *im, const OxNode *n) {
+  if (!im->from_inputs) return false;
   const OxKnown *a = operand(im, n, 0), *b = operand(im, n, 1), *c = operand(im, n, 2);
   if (!a || !b || !c || a->item[0].text || b->item[0].text || c->item[0].text) return false;
   double start = a->item[0].num, end = b->item[0].num, step = c->item[0].num, count = ceil((end - start) / step);
@@ -461,6 +469,8 @@ bool ox_fold(Import *im, const OxNode *n) {
                {"Not", not_},     {"Exp", exp},   {"Log", log},   {"Reciprocal", reciprocal}};
   const char *op = n->proto->op_type;
   if (!n->nin || n->nout < 1 || n->out[0] < 0) return false;
+  for (int i = 0; i < n->nin && !im->from_inputs; i++)
+    if (is_weight(im, n, i)) return false;
   for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
     if (!strcmp(op, plain[i].op)) return plain[i].f(im, n);
   for (size_t i = 0; i < sizeof unary / sizeof *unary; i++)
@@ -487,7 +497,7 @@ static const OxKnown *demanded(Import *im, int value, int depth) {
 
 const OxKnown *ox_known_by_inputs(Import *im, int value) {
   const OxKnown *k = ox_known(im, value);
-  if (k || !im->known) return k;
+  if (k) return k;
   im->from_inputs = true;
   k = demanded(im, value, 0);
   im->from_inputs = false;

@@ -79,19 +79,28 @@ static const char *linear_made(Import *im, int64_t inputs, int64_t outputs, bool
   return print(im, "Linear(%lld, %lld%s)", (long long)inputs, (long long)outputs, bias ? "" : ", bias = false");
 }
 
+/* A parameter that has a name of its own in a module, which is no layer. */
+static bool elsewhere(const OxValue *w) {
+  const char *dot = strrchr(w->name, '.');
+  return dot && !strstr(w->name, "::") && strcmp(dot, ".weight") != 0 && !isdigit((unsigned char)dot[1]);
+}
+
 static bool linear(Import *im, const OxNode *n, OxStatement *s, bool gemm) {
-  OxValue *w = weight(im, n, 1, 2), *b = gemm && ox_has(n, 2) ? weight(im, n, 2, 1) : NULL;
+  const OxNode *turn = gemm ? NULL : ox_maker(im, n, 1, "Transpose"), *from = turn && weight(im, turn, 0, 2) ? turn : n;
+  int at = from == n ? 1 : 0;
+  OxValue *w = weight(im, from, at, 2), *b = gemm && ox_has(n, 2) ? weight(im, n, 2, 1) : NULL;
   const AttributeProto *alpha = ox_attribute(n->proto, "alpha"), *beta = ox_attribute(n->proto, "beta");
   if (!w || !ox_has(n, 0) || ox_elem(im->value.v[n->in[0]].elem)->dt != DT_F32) return false;
   if (gemm && ((ox_has(n, 2) && !b) || ox_int(n, "transA", 0) || (alpha && alpha->f != 1) || (beta && beta->f != 1))) return false;
   if (!gemm && ox_rank(im, n, 0) < 2) return false;
-  bool turned = !gemm || !ox_int(n, "transB", 0);
+  bool turned = from == n && (!gemm || !ox_int(n, "transB", 0));
+  if (elsewhere(w)) return false;
   int64_t outputs = w->dim[turned], inputs = w->dim[!turned];
   if (b && b->dim[0] != outputs) return false;
   if (w->kind == OX_STATE && w->turned != turned) return false; /* another layer has it the other way */
   if (turned && n->in[1] < im->nuses && im->uses[n->in[1]] > 1) return false;
   w->turned = turned;
-  int value[] = {n->in[1], b ? n->in[2] : -1};
+  int value[] = {from->in[at], b ? n->in[2] : -1};
   s->text = ox_tensor(im, n, 0);
   record(im, n, s, "Linear", linear_made(im, inputs, outputs, b != NULL), weight_bias, 2, value);
   return s->text != NULL;
@@ -151,11 +160,13 @@ static bool layer_norm(Import *im, const OxNode *n, OxStatement *s) {
 
 static bool embedding(Import *im, const OxNode *n, OxStatement *s) {
   OxValue *w = weight(im, n, 0, 2);
-  const OxValue *at = ox_has(n, 1) ? &im->value.v[n->in[1]] : NULL;
-  if (!w || !at || at->elem != 7 || ox_int(n, "axis", 0) || (at->kind != OX_INPUT && ox_known(im, n->in[1]))) return false;
-  if (w->kind == OX_STATE && w->turned) return false;
+  const OxNode *clip = ox_rows(im, n);
+  int rows = clip ? clip->in[0] : ox_has(n, 1) ? n->in[1] : -1;
+  const OxValue *at = rows >= 0 ? &im->value.v[rows] : NULL;
+  if (!w || !at || at->elem != 7 || ox_int(n, "axis", 0) || (at->kind != OX_INPUT && ox_known(im, rows))) return false;
+  if (elsewhere(w) || (w->kind == OX_STATE && w->turned)) return false;
   int value[] = {n->in[0]};
-  s->text = ox_tensor(im, n, 1);
+  s->text = clip ? ox_tensor(im, clip, 0) : ox_tensor(im, n, 1);
   record(im, n, s, "Embedding", print(im, "Embedding(%lld, %lld)", (long long)w->dim[0], (long long)w->dim[1]), weight_bias, 1, value);
   return s->text != NULL;
 }
@@ -351,7 +362,7 @@ void ox_name_states(Import *im) {
       name = print(im, "%s_%d", base, k);
     }
     v->state = name;
-    v->trained = dtype_is_float(ox_elem(v->elem)->dt) && v->made_by < 0;
+    v->trained = dtype_is_float(ox_elem(v->elem)->dt) && v->made_by < 0 && !ox_is_mask(im, v);
     if (strstr(name, "running_mean") || strstr(name, "running_var")) v->trained = false;
     ox_names_set(taken, name, 1);
   }

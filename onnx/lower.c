@@ -79,7 +79,8 @@ static void lower_iota(Export *x, const Node *n, const char *const *in, const ch
   if (n->dt != DT_I64) line = ex_node(x, "Cast", NULL, &line, 1, &to, 1);
   Shape one = n->shape;
   for (int i = 0; i < one.rank; i++) one.dim[i] = i == axis ? n->shape.dim[i] : 1;
-  EX2(x, "Expand", out, reshape(x, line, &one, NULL), shape_list(x, &n->shape));
+  if (one.rank == 1) EX1(x, "Identity", out, line);
+  else EX2(x, "Expand", out, axis == one.rank - 1 ? line : reshape(x, line, &one, NULL), shape_list(x, &n->shape));
 }
 
 /* ---- views ---- */
@@ -96,13 +97,19 @@ static void lower_broadcast(Export *x, const Node *n, const char *const *in, con
   EX2(x, "Expand", out, r, shape_list(x, &n->shape));
 }
 
-static const char *slice(Export *x, const char *a, const Ints *start, const Ints *stop, const Ints *step, const char *out) {
-  Ints axes = ints_range(start->n);
-  const char *const in[] = {a, list(x, start), list(x, stop), list(x, &axes), list(x, step)};
+/* s: the shape of a; axes that stay whole are not named */
+static const char *slice(Export *x, const char *a, const Shape *s, const Ints *start, const Ints *stop, const Ints *step, const char *out) {
+  Ints from = {.n = 0}, to = {.n = 0}, by = {.n = 0}, axes = {.n = 0};
+  for (int i = 0; i < start->n; i++) {
+    if (!start->v[i] && stop->v[i] == s->dim[i] && step->v[i] == 1) continue;
+    from.v[from.n++] = start->v[i], to.v[to.n++] = stop->v[i], by.v[by.n++] = step->v[i], axes.v[axes.n++] = i;
+  }
+  if (!axes.n) return EX1(x, "Identity", out, a);
+  const char *const in[] = {a, list(x, &from), list(x, &to), list(x, &axes), list(x, &by)};
   return ex_node(x, "Slice", out, in, 5, NULL, 0);
 }
 static void lower_slice(Export *x, const Node *n, const char *const *in, const char *out) {
-  slice(x, in[0], &n->attr[0], &n->attr[1], &n->attr[2], out);
+  slice(x, in[0], &operand(x, n, 0)->shape, &n->attr[0], &n->attr[1], &n->attr[2], out);
 }
 
 static const char *pad(Export *x, const char *a, DType dt, const Ints *lo, const Ints *hi, Imm value, const char *out) {
@@ -125,10 +132,11 @@ static const char *spread(Export *x, const char *a, DType dt, Shape *s, const In
     a = pad(x, reshape(x, a, &wide, NULL), dt, &lo, &hi, value, NULL);
     s->dim[i] = m * (k + 1);
     a = reshape(x, a, s, NULL);
+    Shape whole = *s;
     s->dim[i] = m + (m - 1) * k;
     Ints start = {.n = s->rank}, stop = {.n = s->rank}, step = {.n = s->rank};
     for (int j = 0; j < s->rank; j++) stop.v[j] = s->dim[j], step.v[j] = 1;
-    a = slice(x, a, &start, &stop, &step, NULL);
+    a = slice(x, a, &whole, &start, &stop, &step, NULL);
   }
   return a;
 }
@@ -195,8 +203,7 @@ static bool pooled(Export *x, const Node *n, const char *out) {
   bool most = n->op == OP_reduce_max, mean = n->op == OP_reduce_mean, padded = false;
   for (int i = 0; i < axes->n; i++) padded |= w->attr[2].v[i] != 0;
   if (padded && (most ? w->imm != -INFINITY : w->imm != 0)) return false;
-  const char *a = x->name[w->in[0]];
-  if (!a) return false;
+  const char *a = ex_made(x, w->in[0]);
   Ints pads = {.n = 2 * axes->n};
   if (pads.n > MAX_RANK) return false;
   int64_t count = 1;
@@ -233,35 +240,38 @@ static void lower_argmax(Export *x, const Node *n, const char *const *in, const 
 
 /* ---- contractions ---- */
 
-/* Axes of an operand in the order batch, rows, summed (or batch, summed, rows), each group one axis. */
-static const char *arranged(Export *x, const char *a, const Shape *s, const Ints *batch, const Ints *sum, bool rows_first, Shape *free_) {
+/* Batch axes first, then the only other one, then the summed one (or these two the other way): a as MatMul reads it. NULL
+   where there are more of them, but for the left operand of a product without batch axes. */
+static const char *matrix(Export *x, const char *a, const Shape *s, const Ints *batch, const Ints *sum, bool left) {
   Ints perm = {.n = 0};
-  bool used[MAX_RANK] = {false};
-  int64_t size[3] = {1, 1, 1};
-  for (int i = 0; i < batch->n; i++) used[batch->v[i]] = true, perm.v[perm.n++] = batch->v[i], size[0] *= s->dim[batch->v[i]];
-  for (int i = 0; i < sum->n; i++) used[sum->v[i]] = true, size[2] *= s->dim[sum->v[i]];
-  free_->rank = 0;
-  for (int half = 0; half < 2; half++) {
-    if ((half == 0) == rows_first) {
-      for (int i = 0; i < s->rank; i++)
-        if (!used[i]) perm.v[perm.n++] = i, free_->dim[free_->rank++] = s->dim[i], size[1] *= s->dim[i];
-    } else {
-      for (int i = 0; i < sum->n; i++) perm.v[perm.n++] = sum->v[i];
-    }
-  }
-  bool moved = false;
+  bool used[MAX_RANK] = {false}, moved = false;
+  if (sum->n != 1 || (s->rank != batch->n + 2 && !(left && !batch->n && s->rank > 1))) return NULL;
+  for (int i = 0; i < batch->n; i++) used[batch->v[i]] = true, perm.v[perm.n++] = batch->v[i];
+  used[sum->v[0]] = true;
+  if (!left) perm.v[perm.n++] = sum->v[0];
+  for (int i = 0; i < s->rank; i++)
+    if (!used[i]) perm.v[perm.n++] = i;
+  if (left) perm.v[perm.n++] = sum->v[0];
   for (int i = 0; i < perm.n; i++) moved |= perm.v[i] != i;
-  if (moved) a = transpose(x, a, &perm, NULL);
-  Shape three = {.rank = 3, .dim = {size[0], rows_first ? size[1] : size[2], rows_first ? size[2] : size[1]}};
-  if (!batch->n) three = (Shape){.rank = 2, .dim = {three.dim[1], three.dim[2]}};
-  return reshape(x, a, &three, NULL);
+  return moved ? transpose(x, a, &perm, NULL) : a;
 }
 
 static void lower_dot(Export *x, const Node *n, const char *const *in, const char *out) {
-  Shape rows, columns;
-  const char *a = arranged(x, in[0], &operand(x, n, 0)->shape, &n->attr[0], &n->attr[2], true, &rows);
-  const char *b = arranged(x, in[1], &operand(x, n, 1)->shape, &n->attr[1], &n->attr[3], false, &columns);
-  reshape(x, EX2(x, "MatMul", NULL, a, b), &n->shape, out);
+  const Shape *s = &operand(x, n, 0)->shape, *t = &operand(x, n, 1)->shape;
+  const char *b = matrix(x, in[1], t, &n->attr[1], &n->attr[3], false), *a = b ? matrix(x, in[0], s, &n->attr[0], &n->attr[2], true) : NULL;
+  if (a) {
+    EX2(x, "MatMul", out, a, b);
+    return;
+  }
+  char e[2][MAX_RANK + 1] = {"", ""}, y[2 * MAX_RANK + 1], next = 'a', *p = y;
+  for (int i = 0; i < n->attr[0].n; i++) *p++ = e[0][n->attr[0].v[i]] = e[1][n->attr[1].v[i]] = next++;
+  for (int i = 0; i < n->attr[2].n; i++) e[0][n->attr[2].v[i]] = e[1][n->attr[3].v[i]] = next++;
+  for (int side = 0; side < 2; side++)
+    for (int i = 0; i < (side ? t : s)->rank; i++)
+      if (!e[side][i]) *p++ = e[side][i] = next++;
+  *p = 0;
+  ExAttr equation = {.name = "equation", .s = arena_printf(x->a, "%s,%s->%s", e[0], e[1], y), .kind = 's'};
+  ex_node(x, "Einsum", out, in, 2, &equation, 1);
 }
 
 static void lower_conv(Export *x, const Node *n, const char *const *in, const char *out) {
@@ -271,7 +281,7 @@ static void lower_conv(Export *x, const Node *n, const char *const *in, const ch
   ExAttr attr[5] = {{.name = "strides", .list = &stride, .kind = 'l'}, {.name = "pads", .list = &pads, .kind = 'l'},
                     {.name = "dilations", .list = &dilation, .kind = 'l'}, {.name = "group", .i = c.groups, .kind = 'i'}};
   if (n->op == OP_conv2d) {
-    ex_node(x, "Conv", out, in, 2, attr, 4);
+    ex_node(x, "Conv", out, in, in[2] ? 3 : 2, attr, 4);
     return;
   }
   const Node *y = operand(x, n, 0), *w = operand(x, n, 1);
@@ -286,7 +296,9 @@ static void lower_conv(Export *x, const Node *n, const char *const *in, const ch
 
 static const char *inside(Export *x, const Node *index, const char *at, int64_t n) {
   const char *const in[] = {at, ex_scalar(x, index->dt, 0), ex_scalar(x, index->dt, (double)(n - 1))};
-  return ex_node(x, "Clip", NULL, in, 3, NULL, 0);
+  const char *out = ex_node(x, "Clip", NULL, in, 3, NULL, 0);
+  x->node.v[x->node.n - 1]->name = arena_printf(x->a, EX_ROWS "%d", x->node.n); /* which the importer knows */
+  return out;
 }
 
 static void lower_gather(Export *x, const Node *n, const char *const *in, const char *out) {
@@ -336,24 +348,75 @@ static const Row rows[] = {
     {OP_gather, NULL, lower_gather}, {OP_scatter_add, NULL, lower_scatter},
 };
 
-void ex_lower(Export *x, Val v, const char *out) {
+static bool spreads(const Export *x, Val v) { return g_node(x->g, v)->op == OP_broadcast || g_node(x->g, v)->op == OP_fill; }
+
+/* A broadcast or equal elements as what ONNX broadcasts itself. */
+static const char *small(Export *x, Val v) {
   const Node *n = g_node(x->g, v);
-  const char *in[64];
+  if (n->op == OP_fill) return ex_scalar(x, n->dt, n->imm);
+  const Shape *s = &operand(x, n, 0)->shape;
+  const Ints *dims = &n->attr[0];
+  Shape one = n->shape;
+  bool last = true;
+  int first = dims->n ? (int)dims->v[0] : one.rank;
+  for (int i = 0; i < one.rank; i++) one.dim[i] = 1;
+  for (int i = 0; i < dims->n; i++) one.dim[dims->v[i]] = s->dim[i], last &= dims->v[i] == one.rank - dims->n + i;
+  const char *a = ex_made(x, n->in[0]);
+  if (last) return a;
+  for (int i = first; i < one.rank; i++) one.dim[i - first] = one.dim[i]; /* without the ones in front */
+  one.rank -= first;
+  return reshape(x, a, &one, NULL);
+}
+
+/* What ONNX broadcasts where operands differ; one of them stays whole. */
+static bool elementwise(const Node *n, const Row *r) {
+  return n->nin > 1 && (r->lower ? n->op == OP_ne || n->op == OP_irem : n->op != OP_concat);
+}
+
+/* y + b of a convolution that nothing else reads, b one number a channel: a Conv with three operands. */
+static bool biased(Export *x, const Node *n, const char *out) {
+  for (int side = 0; n->op == OP_add && side < 2; side++) {
+    Val y = n->in[side], v = n->in[1 - side];
+    const Node *conv = g_node(x->g, y), *b = g_node(x->g, v);
+    if (!ex_waits_for_bias(x, y) || b->op != OP_broadcast || b->attr[0].n != 1 || b->attr[0].v[0] != 1) continue;
+    const char *const in[] = {ex_made(x, conv->in[0]), ex_made(x, conv->in[1]), ex_made(x, b->in[0])};
+    lower_conv(x, conv, in, out);
+    return true;
+  }
+  return false;
+}
+
+bool ex_waits_for_bias(const Export *x, Val v) { return g_node(x->g, v)->op == OP_conv2d && x->bias_of[v]; }
+
+bool ex_waits(const Export *x, Val v) {
+  return g_node(x->g, v)->op == OP_window || spreads(x, v) || ex_waits_for_bias(x, v);
+}
+
+static void lower(Export *x, Val v, const char *out) {
+  const Node *n = g_node(x->g, v);
+  const char *room[64];
   x->at = n;
   if ((n->op == OP_reduce_max || n->op == OP_reduce_sum || n->op == OP_reduce_mean) && pooled(x, n, out)) return;
+  if (biased(x, n, out)) return;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (rows[i].op != n->op) continue;
-    const char **all = n->nin > 64 ? NEWN(x->a, const char *, n->nin) : in;
-    for (int k = 0; k < n->nin; k++) {
-      if (!x->name[n->in[k]]) { /* a window that was only pooled so far */
-        x->name[n->in[k]] = arena_printf(x->a, "v/%d", n->in[k]);
-        ex_lower(x, n->in[k], x->name[n->in[k]]);
-      }
-      all[k] = x->name[n->in[k]];
-    }
-    if (rows[i].lower) rows[i].lower(x, n, all, out);
-    else ex_node(x, rows[i].onnx, out, all, n->nin, NULL, 0);
+    const char **in = n->nin > 60 ? NEWN(x->a, const char *, n->nin + 4) : room;
+    bool wide = elementwise(n, &rows[i]);
+    int full = n->nin - 1;
+    while (full > 0 && spreads(x, n->in[full])) full--;
+    for (int k = 0; k < n->nin; k++) in[k] = wide && k != full && spreads(x, n->in[k]) ? small(x, n->in[k]) : ex_made(x, n->in[k]);
+    in[n->nin] = NULL;
+    x->at = n;
+    if (rows[i].lower) rows[i].lower(x, n, in, out);
+    else ex_node(x, rows[i].onnx, out, in, n->nin, NULL, 0);
     return;
   }
   ex_problem(x, n, "ONNX has nothing for it");
+}
+
+const char *ex_made(Export *x, Val v) {
+  if (x->name[v]) return x->name[v];
+  x->name[v] = arena_printf(x->a, "%d/%s", v, op_table[g_node(x->g, v)->op].name);
+  lower(x, v, x->name[v]);
+  return x->name[v];
 }

@@ -232,13 +232,15 @@ static void write_out(Import *im, const NodeProto *call, const Onnx__FunctionPro
 static void add_constant(Import *im, const TensorProto *t) {
   int64_t count;
   if (!t->name || !*t->name || !ox_tensor_check(im, t, t->name ? t->name : "", &count)) return;
+  OxValue c = {.name = t->name, .kind = OX_CONST, .tensor = t, .elem = t->data_type, .rank = (int)t->n_dims, .dim = t->dims, .made_by = -1};
+  int same = !strchr(t->name, '.') ? ox_same_mask(im, &c) : -1;
+  if (same >= 0) {
+    ox_names_set(im->names, c.name, same);
+    return;
+  }
   const int at = ox_value(im, t->name);
-  OxValue *v = &im->value.v[at];
-  v->kind = OX_CONST;
-  v->tensor = t;
-  v->elem = t->data_type;
-  v->rank = (int)t->n_dims;
-  v->dim = t->dims;
+  c.told = im->value.v[at].told;
+  im->value.v[at] = c;
 }
 
 static void add_input(Import *im, const Onnx__ValueInfoProto *p) {
@@ -360,6 +362,12 @@ Status ox_read(Import *im) {
   for (size_t i = 0; i < g->n_initializer && im->problems < MOST_MESSAGES; i++) add_constant(im, g->initializer[i]);
   for (size_t i = 0; i < g->n_input && im->problems < MOST_MESSAGES; i++) add_input(im, g->input[i]);
   for (size_t i = 0; i < g->n_node && im->problems < MOST_MESSAGES; i++) ox_add_node(im, g->node[i], "", "");
+  for (size_t i = 0; i < g->n_value_info; i++) {
+    const Onnx__ValueInfoProto *p = g->value_info[i];
+    const Onnx__TypeProto__Tensor *t = p->type && p->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? p->type->tensor_type : NULL;
+    int v = p->name ? ox_names_find(im->names, p->name) : -1;
+    if (v >= 0 && t && t->shape && t->shape->n_dim <= MAX_RANK) im->value.v[v].told = (int)t->shape->n_dim + 1;
+  }
   for (size_t i = 0; i < g->n_output; i++)
     if (g->output[i]->name && *g->output[i]->name) vec_push(im->a, &im->output, ox_value(im, g->output[i]->name));
   if (!g->n_output) ox_problem(im, NULL, "the graph has no output");

@@ -45,14 +45,11 @@ void ox_names_set(OxNames *t, const char *name, int number) {
   t->slot[i].number = number;
 }
 
-/* Words that begin a statement or mean something as a value. */
+/* Words that cannot be names (frontend/parse.c), or mean something as a value. */
 static const char *const words[] = {
-    "use",    "dim",   "fn",    "entry",  "model",  "source", "optimizer", "train",     "param",  "buffer",
-    "slot",   "update", "return", "if",    "else",   "then",   "repeat",    "in",        "require", "children",
-    "each",   "field", "ignored", "bind",  "minimize", "metric", "probe",   "objective", "monitor", "after",
-    "every",  "epochs", "steps", "for",    "and",    "or",     "not",       "true",      "false",  "none",
-    "training", "step", "steps_per_epoch", "total_steps", "pi", "inf", "prim", "from", "zeros", "ones",
-    "f32", "f64", "bf16", "i32", "i64", "u32", "bool", "int", "number", "string", "range", "list", "module", "init"};
+    "if",   "then",  "else", "for",      "in",   "and",             "or",          "not",  "return", "repeat", "use", "true", "false",
+    "none", "every", "scan", "training", "step", "steps_per_epoch", "total_steps", "pi",   "inf",    "prim",   "zeros", "ones",
+    "f32",  "f64",   "bf16", "i32",      "i64",  "u32",             "bool"};
 
 const char *ox_identifier(Arena *a, const char *name) {
   char *s = arena_alloc(a, strlen(name) + 3);

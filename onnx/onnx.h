@@ -15,7 +15,9 @@ typedef struct {
 Status onnx_import(Compiler *c, const OnnxImport *what);
 
 typedef struct {
-  const char *entry;  /* NULL: the first */
+  const char *entry;   /* NULL: the first */
+  const char *model;   /* its file, */
+  const char *dynamic; /* and the dimension that stays open, or NULL */
   const char *params; /* .safetensors, or NULL: initial values from seed */
   const char *out;    /* FILE.onnx */
   uint64_t seed;

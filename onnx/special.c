@@ -219,6 +219,11 @@ const char *ox_gather(Import *im, const OxNode *n) {
   int64_t axis = ox_int(n, "axis", 0);
   int rank = ox_rank(im, n, 0);
   if (axis < 0 && rank > 0) axis += rank;
+  const OxNode *clip = ox_rows(im, n);
+  if (clip) {
+    const char *from = ox_tensor(im, n, 0), *rows = ox_tensor(im, clip, 0);
+    return from && rows ? print(im, "gather(%s, %s, %lld)", from, rows, (long long)axis) : NULL;
+  }
   if (!k || k->rank || axis < 0 || axis >= MAX_RANK) return ox_fill(im, n, "onnx_gather(@0, @1{axis})");
   const char *x = ox_tensor(im, n, 0), *colons = "";
   for (int64_t i = 0; i < axis; i++) colons = print(im, "%s:, ", colons);
@@ -232,6 +237,8 @@ const char *ox_reduce(Import *im, const OxNode *n) {
     const char *op, *f;
   } names[] = {{"L1", "onnx_sum_abs"}, {"L2", "onnx_root_sum_square"}, {"LogSum", "onnx_log_sum"}, {"LogSumExp", "onnx_log_sum_exp"},
                {"Max", "max"}, {"Mean", "mean"}, {"Min", "min"}, {"Prod", "prod"}, {"Sum", "sum"}, {"SumSquare", "onnx_sum_square"}};
+  const char *from, *over = ox_deviations(im, n, &from);
+  if (over) return print(im, "prim.reduce_m2(%s, axes = %s)", from, over);
   const char *f = NULL, *x = ox_tensor(im, n, 0), *axes = list_of(im, n, 1, "axes");
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (!strcmp(n->proto->op_type + 6, names[i].op)) f = names[i].f;
@@ -261,10 +268,9 @@ const char *ox_gemm(Import *im, const OxNode *n) {
 }
 
 const char *ox_matmul(Import *im, const OxNode *n) {
-  int ra = ox_rank(im, n, 0), rb = ox_rank(im, n, 1);
-  DType dt = ox_elem(elem_of(im, n, 0))->dt;
-  (void)dt;
-  return ox_fill(im, n, ra >= 2 && rb == 2 ? "@0 @ @1" : "onnx_matmul(@0, @1)");
+  const char *turned = ox_turned_product(im, n);
+  if (turned) return turned;
+  return ox_fill(im, n, ox_rank(im, n, 0) >= 2 && ox_rank(im, n, 1) >= 2 ? "@0 @ @1" : "onnx_matmul(@0, @1)");
 }
 
 /* "ij,jk->ik" by sums of products: the function wants axes by number. */
@@ -278,6 +284,9 @@ const char *ox_einsum(Import *im, const OxNode *n) {
   text[m] = 0;
   char *arrow = strstr(text, "->");
   const char *result = NULL;
+  DType dt = ox_elem(elem_of(im, n, 0))->dt;
+  if (arrow && n->nin == 2 && strspn(text, "abcdefghijklmnopqrstuvwxyz,->") == strlen(text) && (dt == DT_F32 || dt == DT_F64))
+    return ox_fill(im, n, print(im, "einsum(\"%s\", @0, @1)", text));
   if (arrow) *arrow = 0, result = arrow + 2;
   StrBuf b = {0};
   int count[128] = {0};

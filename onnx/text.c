@@ -66,8 +66,15 @@ static const char *base_name(Import *im, const char *name) {
   size_t m = strlen(s); /* counters that exporters append tell nothing, and differ from block to block */
   while (m > 1 && (isdigit((unsigned char)s[m - 1]) || s[m - 1] == '_')) m--;
   s[m] = 0;
+  char *to = s; /* ... and in between: split_1_part */
+  for (const char *p = s; *p; p++) {
+    size_t k = *p == '_' ? strspn(p + 1, "0123456789") : 0;
+    if (k && (!p[k + 1] || p[k + 1] == '_') && p != s) p += k;
+    else *to++ = *p;
+  }
+  *to = 0;
   const char *id = ox_identifier(im->a, *s ? s : "x");
-  if (!strncmp(id, "val_", 4) || !strncmp(id, "getitem", 7)) return "y";
+  if (!strcmp(id, "val") || !strncmp(id, "getitem", 7)) return "y";
   return id;
 }
 
@@ -394,7 +401,7 @@ static void root(Text *t, OxModule *m) {
   OxNames *taken = ox_names_new(im->a);
   for (int i = 0; i < im->output.n; i++) {
     const OxValue *v = &im->value.v[im->output.v[i]];
-    const char *out = unique(im, taken, base_name(im, im->model->graph->output[i]->name)), *local = name_in(&f, im->output.v[i]);
+    const char *out = unique(im, taken, ox_identifier(im->a, im->model->graph->output[i]->name)), *local = name_in(&f, im->output.v[i]);
     results = print(im, "%s%s%s%s%s", results, i ? ", " : "", strcmp(out, local) ? print(im, "%s = ", out) : "", "", local);
     (void)v;
     if (strcmp(out, im->model->graph->output[i]->name)) notes = print(im, "%s  # result %s is %s\n", notes, out, im->model->graph->output[i]->name);

@@ -21,16 +21,22 @@ static const char *entry_of(const char *header, const char *key) {
 static const char *parse_header(const char *h, NpyArray *out) {
   const char *descr = entry_of(h, "descr"), *order = entry_of(h, "fortran_order"), *p = entry_of(h, "shape");
   if (!descr || !order || !p || *p != '(') return "its header lacks descr, fortran_order or shape";
-  if (descr[0] != '\'' || !strchr("<|", descr[1]) || !descr[1]) return "its elements are not little-endian";
+  if (descr[0] == '[') return "its elements are structures; save each of their fields as an array";
+  if (descr[0] != '\'' || !strchr("<|", descr[1]) || !descr[1])
+    return "its elements are not little-endian; `.astype('<f4')` in NumPy makes them so";
   out->kind = descr[2];
   long size = strtol(descr + 3, NULL, 10);
   bool number = (strchr("iu", out->kind) && (size == 1 || size == 2 || size == 4 || size == 8)) ||
                 (out->kind == 'f' && (size == 2 || size == 4 || size == 8)) ||
                 (out->kind == 'b' && size == 1);
   bool text = strchr("US", out->kind) && size > 0 && size < 65536;
+  if (out->kind == 'O')
+    return "its elements are Python objects, not numbers (was it made of rows of unequal length?)";
+  if (out->kind == 'c') return "its elements are complex numbers; save real and imaginary parts";
   if (!out->kind || (!number && !text)) return "its elements are neither numbers nor text";
   out->size = (int)(out->kind == 'U' ? 4 * size : size);
-  if (strncmp(order, "False", 5)) return "it is in Fortran order; only C order is supported";
+  if (strncmp(order, "False", 5))
+    return "it is in Fortran order, not C order: `numpy.ascontiguousarray` gives that";
   out->count = 1;
   out->shape.rank = 0;
   p++;

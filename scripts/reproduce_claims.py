@@ -138,7 +138,8 @@ def section(source, data, methods):
         + (f", {count('not run')} are not run" if count("not run") else "")
         + ". A row is a difference with its 95 % interval (Welch; shares of 1): it passes where all of the interval is above zero, fails where it "
         "is below. (a) R2 at least that of invariant methods and within that of equivariant ones, (b) the aggregate above every encoder and above "
-        "the plain mean (encoders see whole pictures, the aggregate augmented views or patches, as in the paper's tables), (c) actions matter, (d) more views in training, (e) path integration, (f) saliency and inhibition. What was tried for rows that fail: four times the compute (docs/evaluation.md), and harder objects at four times the compute, whose rows are here.",
+        "the plain mean (encoders see whole pictures, the aggregate augmented views or patches, as in the paper's tables), (c) actions matter, (d) more views in training, (e) path integration, (f) saliency and inhibition. What was tried for rows that fail: four times the compute (docs/evaluation.md), and harder objects at four times the compute"
+        + (", whose rows are here." if any(r[1] == "hard" and r[6] != "not run" for r in found) else ", which have not been run yet (`scripts/reproduce --only 'hard/*'`)."),
         "",
         "| | data | row | figure | against | difference | |",
         "|-|-|-|-|-|-|-|",

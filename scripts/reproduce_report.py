@@ -319,22 +319,23 @@ def table(results, data, methods):
 
 
 def sizes(results, data, methods):
-    """What the probes were trained and tested on, a sentence for each size met: figures of unequal ones are not comparable."""
-    met = {}
+    """What the probes of each protocol were trained and tested on: figures of unequal sizes are not comparable."""
+    met = {}  # protocol: {size: methods}
     for m in methods:
         for r in results.of.get((data, m), []):
             if r["failed"]:
                 continue
-            parts = [
-                f"{name} {s['train']} + {s['test']} {s['of']}, {s['epochs']} epochs{', views drawn anew' if s.get('redraw') else ''}"
-                for name, s in (r.get("sizes") or {}).items()
-                if "train" in s
-            ]
-            text = "; ".join(parts) or "at most 20000 + 10000 images, 3000 + 1000 sequences of the same views (not recorded)"
-            met.setdefault(text, []).append(methods[m]["title"])
-    if len(met) == 1:
-        return [f"Probes, training + test: {next(iter(met))}."]
-    return [f"Probes of {', '.join(dict.fromkeys(m))}, training + test: {text}. **Not of one size with the others.**" for text, m in met.items()]
+            found = {name: s for name, s in (r.get("sizes") or {}).items() if "train" in s}
+            if not found:
+                met.setdefault("all", {}).setdefault("at most 20000 + 10000 images, 3000 + 1000 sequences of the same views (not recorded)", []).append(m)
+            for name, s in found.items():
+                text = f"{s['train']} + {s['test']} {s['of']}, {s['epochs']} epochs{', views drawn anew' if s.get('redraw') else ''}"
+                met.setdefault(name, {}).setdefault(text, []).append(m)
+    parts = []
+    for name, of in met.items():
+        each = [text if len(of) == 1 else f"{text} ({', '.join(methods[m]['title'] for m in dict.fromkeys(ms))})" for text, ms in of.items()]
+        parts.append(("" if name == "all" else name + " ") + " and ".join(each) + ("" if len(of) == 1 else ", **not of one size**"))
+    return [f"Probes, training + test: {'; '.join(parts)}."]
 
 
 def search_cost(job, d, methods):
@@ -351,13 +352,14 @@ def search_cost(job, d, methods):
 
 def put_section(text, title, new, before=None):
     """The section of that title replaced; where there is none, put before another or at the end."""
-    at = text.find(f"## {title}\n")
+    head = f"\n## {title}\n"
+    at = text.find(head)
     if at < 0:
-        at = end = text.index(f"## {before}\n") if before else len(text)
+        at = end = text.index(f"\n## {before}\n") if before else len(text)
     else:
-        end = text.find("\n## ", at)
-        end = len(text) if end < 0 else end + 1
-    return text[:at] + new.strip("\n") + "\n" + ("\n" if end < len(text) else "") + text[end:]
+        end = text.find("\n## ", at + 1)
+        end = len(text) if end < 0 else end
+    return text[:at].rstrip("\n") + "\n\n" + new.strip("\n") + "\n" + text[end:]
 
 
 def write_claims(cells, data, methods, job):
@@ -367,8 +369,7 @@ def write_claims(cells, data, methods, job):
     text = put_section(text, "The paper's claims", "\n".join(claims.section(claims.Source(results, job.docs / "results"), data, methods)), "Gates")
     for d in data:
         if any(k[0] == d for k in results.of):
-            text = put_section(text if text.endswith("\n\n") or f"## {data[d]['title']}\n" in text else text + "\n", data[d]["title"],
-                               "\n".join(data_section(results, cells, d, data, methods, job)))
+            text = put_section(text, data[d]["title"], "\n".join(data_section(results, cells, d, data, methods, job)))
     path.write_text(text)
     print(f"written: {path}")
 

@@ -44,8 +44,9 @@ bool simp_ints_has(const Ints *s, int64_t x);
 
 RuleFn rule_view_of_fill, rule_reshape_same, rule_reshape_of_reshape, rule_transpose_of_transpose,
     rule_transpose_units, rule_transpose_of_dot, rule_broadcast_of_broadcast, rule_broadcast_of_reshape,
-    rule_broadcast_units, rule_slice_same, rule_slice_of_slice, rule_slice_of_concat, rule_pad_none,
-    rule_concat_one, rule_reverse_none, rule_reverse_of_reverse, rule_reduce_units, rule_reduce_of_reduce,
-    rule_reduce_of_broadcast, rule_sum_of_product, rule_dot_of_transpose, rule_map_of_broadcasts;
+    rule_broadcast_of_iota, rule_broadcast_units, rule_slice_same, rule_slice_of_slice, rule_slice_of_concat,
+    rule_pad_none, rule_concat_one, rule_reverse_none, rule_reverse_of_reverse, rule_reduce_units,
+    rule_reduce_of_reduce, rule_reduce_of_broadcast, rule_sum_of_product, rule_dot_of_transpose,
+    rule_map_of_broadcasts;
 
 #endif

@@ -104,18 +104,30 @@ Val rule_broadcast_of_broadcast(Simplifier *s, const Node *n) {
   return simp_broadcast(s, x->in[0], &n->shape, &dims);
 }
 
-/* The reshape only adds extents of 1 to x: x's axes, in order, are found among the reshaped ones. */
+Val rule_broadcast_of_iota(Simplifier *s, const Node *n) {
+  const Node *x = as(s, n->in[0], OP_iota);
+  if (!x) return -1;
+  Ints axis = {1, {n->attr[0].v[x->attr[0].v[0]]}};
+  return simp_add(s, OP_iota, NULL, 0, &axis, 0, n->dt, &n->shape);
+}
+
+/* Where the reshape only adds extents of 1 to x its axes, in order, are found among the reshaped ones. Else extents of 1
+   need no axis all the same. */
 Val rule_broadcast_of_reshape(Simplifier *s, const Node *n) {
   const Node *r = as(s, n->in[0], OP_reshape);
   if (!r) return -1;
   const Shape *from = shape_of(s, r->in[0]);
-  if (from->rank >= r->shape.rank) return -1;
-  Ints dims = {0};
+  Shape some = {0};
+  Ints dims = {0}, same = {0};
+  bool adds = from->rank < r->shape.rank;
   for (int i = 0; i < r->shape.rank; i++) {
-    if (dims.n < from->rank && from->dim[dims.n] == r->shape.dim[i]) dims.v[dims.n++] = n->attr[0].v[i];
-    else if (r->shape.dim[i] != 1) return -1;
+    if (r->shape.dim[i] != 1) some.dim[some.rank++] = r->shape.dim[i], dims.v[dims.n++] = n->attr[0].v[i];
+    if (same.n < from->rank && from->dim[same.n] == r->shape.dim[i]) same.v[same.n++] = n->attr[0].v[i];
+    else adds &= r->shape.dim[i] == 1;
   }
-  return dims.n == from->rank ? simp_broadcast(s, r->in[0], &n->shape, &dims) : -1;
+  if (adds && same.n == from->rank) return simp_broadcast(s, r->in[0], &n->shape, &same);
+  return some.rank < r->shape.rank ? simp_broadcast(s, simp_reshape(s, r->in[0], &some), &n->shape, &dims)
+                                   : -1;
 }
 
 Val rule_broadcast_units(Simplifier *s, const Node *n) {

@@ -88,7 +88,9 @@ static Status read_member(struct archive *a, int64_t size, const char *path, con
     if (k <= 0) break;
     got += k;
   }
-  if (got == size) return ST_OK;
+  uint8_t more;
+  if (got == size && archive_read_data(a, &more, 1) == 0)
+    return ST_OK; /* at the end checksums are compared */
   const char *text = archive_error_string(a);
   diag_error(d, NULL, "%s: cannot read its member %s: %s", path, name,
              text ? text : "it ends too early (truncated?)");

@@ -1,6 +1,6 @@
 /* Arrays of the user's own (docs/data-sources.md, `arrays`): the fields that a model file lists are found by name in
-   npz, npy or safetensors files. npy and safetensors files are mapped, npz files unpacked into memory; a row is
-   converted when a batch needs it. */
+   npz, npy or safetensors files. All are mapped, but for compressed members of npz files, which are unpacked into memory;
+   a row is converted when a batch needs it. */
 #include "ir/memory.h"
 #include "runtime/data/archive.h"
 #include "runtime/data/source.h"
@@ -194,12 +194,17 @@ static Status take_tensor(Opening *o, Column *c, const StFile *f, Shape *shape) 
 }
 
 static Status open_column(Opening *o, Columns *all, const Place *p, Column *c, Shape *shape) {
+  const uint8_t *stored;
   uint8_t *bytes;
+  size_t size;
   int64_t n;
   c->path = p->path;
   switch (p->kind) {
   case FILE_SAFETENSORS: return take_tensor(o, c, all->file, shape);
   case FILE_NPZ:
+    if (file_map(&c->mapped, p->path, o->d)) return ST_FILE;
+    if (archive_npz_stored(&c->mapped, c->name, &stored, &size)) return take_npy(o, c, stored, size, shape);
+    file_unmap(&c->mapped);
     if (archive_npz_member(p->path, c->name, &bytes, &n, o->d)) return ST_FILE;
     c->owned = bytes;
     return take_npy(o, c, bytes, (size_t)n, shape);
@@ -229,7 +234,13 @@ static Status check_column(Opening *o, const Columns *all, Column *c, const Sett
   if (!same) {
     source_wrong(o, "%s: array '%s' is %s, but the model file has samples of %s", c->path, c->name,
                  shape_list(o->a, have->dim, have->rank), shape_list(o->a, c->shape.dim, rank));
-    if (have->rank)
+    if (have->rank && c->classes && !rank)
+      diag_note(o->d, NULL,
+                have->dim[have->rank - 1] == 1
+                    ? "a label is one number a sample: `%s.reshape(-1)` in NumPy"
+                    : "a label is the number of a class: `%s.argmax(-1)` in NumPy, where these are one-hot",
+                c->name);
+    else if (have->rank)
       diag_note(o->d, NULL, "samples are along the first axis: array(\"%s\", %s)", c->name,
                 shape_list(o->a, have->dim + 1, have->rank - 1));
     return ST_MODEL;

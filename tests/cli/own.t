@@ -30,7 +30,20 @@ $ onarrays xx=f4:30x4 label=i8:30
   jepac: error: made.npz has no array 'x'; it has xx, label
   exit 3
 $ onarrays x=O:30x4 label=i8:30
-  jepac: error: made.npz: array 'x': its elements are neither numbers nor text
+  jepac: error: made.npz: array 'x': its elements are Python objects, not numbers (was it made of rows of unequal length?)
+  exit 3
+$ onarrays x=f4:30x4 label=i8:30x1; onarrays x=f4:30x4 label=i8:30x3
+  own.jepa:13:15: error: made.npz: array 'label' is [30, 1], but the model file has samples of []
+        data      = arrays(array("x", [4]), array("label", classes = 3))
+                    ^
+  jepac: note: a label is one number a sample: `label.reshape(-1)` in NumPy
+  own.jepa:13:15: error: made.npz: array 'label' is [30, 3], but the model file has samples of []
+        data      = arrays(array("x", [4]), array("label", classes = 3))
+                    ^
+  jepac: note: a label is the number of a class: `label.argmax(-1)` in NumPy, where these are one-hot
+  exit 1
+$ cp d.npz flipped.npz; flip flipped.npz 200; jepac train own.jepa -q --data flipped.npz --out bad
+  jepac: error: flipped.npz: cannot read its member x.npy: ZIP bad CRC: 0xda0e129e should be 0xfa001386
   exit 3
 $ onarrays x=f4:30x4 label=f4:30:nan
   jepac: error: made.npz: label nan of sample 0 in 'label' is no whole number
@@ -50,7 +63,7 @@ $ onarrays x=f4:4x4 label=i8:4
                     ^
   exit 1
 $ head -c 300 d.npz > x.npz; jepac train own.jepa -q --data x.npz --out bad
-  jepac: error: cannot read x.npz: Truncated ZIP file header
+  jepac: error: x.npz: cannot read its member x.npy: Truncated ZIP file data
   exit 3
 $ echo hello > x.npz; jepac train own.jepa -q --data x.npz --out bad
   jepac: error: cannot read x.npz: Unrecognized archive format
@@ -92,21 +105,18 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("labels",classes=
       source arrays(*fields, test: number = 0) {
              ^
   exit 1
-$ jepac check own.jepa --set 'data=arrays(array("x",[4],type="f64"))'
-  --set data:1:8: error: an array becomes f32 or i64, not "f64"
-      arrays(array("x",[4],type="f64"))
+$ jepac check own.jepa --set 'data=arrays(array("x",[4],type="text"))'
+  --set data:1:8: error: an array becomes f32, f64, f16, bf16, i8, u8, i16, u16, i32, u32, i64 or u64, not "text"
+      arrays(array("x",[4],type="text"))
              ^
   std/data.jepa:195:3: note: required here
-        require contains(["f32", "i64"], type), "an array becomes f32 or i64, not {type}"
+        require contains(["f32", "f64", "f16", "bf16", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"], type), "an array becomes f32, f64, f16, bf16, i8, u8, i1...
         ^
-  jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
-  own.jepa:14:40: error: arrays has no field `label`
+  jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
+  own.jepa:14:24: error: input needs a result type
         bind        x = data.x, label = data.label
-                                             ^
-  jepac: note: this is with --set data=arrays(array("x",[4],type="f64"))
-  std/data.jepa:200:8: note: arrays is declared here
-      source arrays(*fields, test: number = 0) {
-             ^
+                             ^
+  jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
   exit 1
 $ ls bad
   ls: cannot access 'bad': No such file or directory

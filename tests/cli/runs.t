@@ -17,7 +17,7 @@ $ sweep="jepac sweep own.jepa --data e --set optimizer.lr=1e-1,3e-2 --set seed=1
 
 The same command again goes on: nothing is left to do, and the logs stay as they are but for the header of each process.
 
-$ cat sw/*/run.jsonl | grep '"step"' > before; rm -r 'sw/optimizer.lr=3e-2,seed=2'; jepac sweep own.jepa -q --data e --set optimizer.lr=1e-1,3e-2 --set seed=1..2 --set validate=3 --epochs 4 --out sw | wc -l; cat sw/*/run.jsonl | grep '"step"' | sed 's/"images.*//' > after; sed 's/"images.*//' before | cmp - after
+$ cat sw/*/run.jsonl | grep '"step"' > before; rm -r 'sw/optimizer.lr=3e-2,seed=2'; jepac sweep own.jepa -q --data e --set 'optimizer.lr = 1e-1, 3e-2' --set seed=1..2 --set 'validate = 3' --epochs 4 --out sw | wc -l; cat sw/*/run.jsonl | grep '"step"' | sed 's/"images.*//' > after; sed 's/"images.*//' before | cmp - after
   7
 $ jepac runs sw | sed -E 's/20[0-9-]+T[0-9:]+Z/TIME/'
   run                          begun                 model                        step        loss  best                  state
@@ -54,10 +54,16 @@ $ jepac compare tiny -o c.html --tensorboard tb/tiny/..; jepac compare tiny sw -
   jepac: warning: these are runs of different models: tiny is of Tiny, sw/optimizer.lr=1e-1,seed=1 of Net
   jepac: error: tb/tiny already has event files: remove them or choose another folder
   sw/optimizer.lr=3e-2,seed=2                 -                   -                     -                    -                        -                          -                       -                        -                      -                      -                                      -                                        -      8      20   8     2                4                  3  [{"array":{"name":"x","shape":[4],"class...                 0                0.03         3    12   0.7244   0.67197         1  loss 0.67197
-$ grep -c 'const data = {' c.html; jepac report tiny && grep -o '\["optimizer.adamw.lr.warmup_cosine.warmup","10"\]' tiny/curves.html
+$ grep -c 'const data = {' c.html; jepac report tiny && grep -o 'optimizer.adamw.lr.warmup_cosine.warmup<td>10' tiny/report.html
   1
-  tiny/curves.html
-  ["optimizer.adamw.lr.warmup_cosine.warmup","10"]
+  tiny/report.html
+  optimizer.adamw.lr.warmup_cosine.warmup<td>10
+$ echo old > tiny/report.html; jepac report tiny; cat tiny/report.html; rm tiny/report.html; jepac report sw; printf '{"recipe": {}}\n' > sw/run.jsonl; jepac report sw && grep -o 'Step 0; no figures yet' sw/report.html; rm sw/run.jsonl sw/report.html
+  jepac: error: tiny/report.html has no place for curves: `jepac eval tiny` writes it anew
+  old
+  jepac: error: sw holds 4 runs: a report is of one
+  sw/report.html
+  Step 0; no figures yet
 $ sed -n 2p tiny/run.jsonl | tr -d '\n' | sed -E 's/"(time|version|host)": "[^"]*"/"\1": ./g'; jepac train tiny.jepa -q --steps 6 --out tiny --resume 2>/dev/null; grep -c '"run": 4, "time"' tiny/run.jsonl
   {"run": 0, "time": ., "version": ., "command": ["jepac", "train", "tiny.jepa", "-q", "--steps", "4", "--out", "tiny", "--tensorboard"], "model": "DIR/tiny.jepa", "data": "", "steps": 4, "steps_per_epoch": 16, "samples": 256, "seed": 0, "host": .}1
 

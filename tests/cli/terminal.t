@@ -19,6 +19,11 @@ $ jepac check tiny.jepa --set B=8 2>&1 | tail -n 1; jepac check tiny.jepa --set 
   jepac: note: the batch of training is another setting: --set batch=8
   jepac: error: --set lr: there is no dimension, model parameter or recipe setting of this name (did you mean `optimizer.lr`?)
   exit 1
+$ jepac check own.jepa --set 'batch = 5' | tail -n 1; jepac check own.jepa --set ' = 5'; jepac check own.jepa --set 'batch = '
+    memory       1.25 KiB (arena)
+  jepac: error: --set needs NAME=VALUE, not ' = 5'
+  jepac: error: --set needs NAME=VALUE, not 'batch = '
+  exit 2
 $ sed '/^train/,$d' tiny.jepa > alone.jepa; jepac run alone.jepa --set batch=4 --random
   loss 2.32352304
 $ mkdir hold; : > hold/checkpoint.safetensors; jepac train tiny.jepa --set widht=3 --out hold; jepac train tiny.jepa --steps 0 --out zero; ls zero

@@ -27,7 +27,7 @@ $ jepac
     lsp                       language server for editors, on standard input and output
     manual   [PART]           operators, functions, library, protocols; man, bash, zsh, fish
   
-  jepac COMMAND -h lists a command's options.
+  jepac COMMAND -h or jepac help COMMAND lists a command's options; jepac version.
   exit 2
 $ jepac --version
   jepac 0.2
@@ -151,7 +151,7 @@ $ jepac check -h | head -2
   usage: jepac check MODEL [options]
   parse, shapes, memory and FLOP estimate
 $ jepac help | tail -1
-  jepac COMMAND -h lists a command's options.
+  jepac COMMAND -h or jepac help COMMAND lists a command's options; jepac version.
 
 An option without effect is an error, by the command or by what else is on the line.
 

@@ -147,6 +147,24 @@ void fuzz_tar(const uint8_t *data, size_t n) {
   arena_free(a);
 }
 
+void fuzz_npz(const uint8_t *data, size_t n) {
+  Arena *a = arena_new();
+  Diags *d = diags_new(a);
+  MappedFile m;
+  const uint8_t *stored;
+  size_t size;
+  uint8_t *out;
+  int64_t length;
+  const char *path = fuzz_file(0, data, n);
+  if (!file_map(&m, path, d) && archive_npz_stored(&m, "x", &stored, &size)) touch(stored, size);
+  file_unmap(&m);
+  if (!archive_npz_member(path, "x", &out, &length, d)) {
+    touch(out, (size_t)length);
+    free(out);
+  }
+  arena_free(a);
+}
+
 void fuzz_picture(const uint8_t *data, size_t n) {
   enum { SIDE = 24 };
   static uint8_t out[3 * SIDE * SIDE];

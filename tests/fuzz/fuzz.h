@@ -33,8 +33,9 @@ void fuzz_model(const uint8_t *data, size_t n), fuzz_graph(const uint8_t *data, 
 void fuzz_safetensors(const uint8_t *data, size_t n), fuzz_checkpoint(const uint8_t *data, size_t n),
     fuzz_npy(const uint8_t *data, size_t n), fuzz_idx(const uint8_t *data, size_t n),
     fuzz_cifar(const uint8_t *data, size_t n), fuzz_stl(const uint8_t *data, size_t n),
-    fuzz_tar(const uint8_t *data, size_t n), fuzz_picture(const uint8_t *data, size_t n),
-    fuzz_runlog(const uint8_t *data, size_t n), fuzz_cache(const uint8_t *data, size_t n);
+    fuzz_tar(const uint8_t *data, size_t n), fuzz_npz(const uint8_t *data, size_t n),
+    fuzz_picture(const uint8_t *data, size_t n), fuzz_runlog(const uint8_t *data, size_t n),
+    fuzz_cache(const uint8_t *data, size_t n);
 void fuzz_api(const uint8_t *data, size_t n);
 
 #endif

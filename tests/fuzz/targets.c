@@ -19,6 +19,7 @@ const FuzzTarget fuzz_targets[] = {
     {"cifar", fuzz_cifar, 8192, "CIFAR-100 as records or as an archive"},
     {"stl", fuzz_stl, 4096, "the files of STL-10: classes, labels and folds"},
     {"tar", fuzz_tar, 4096, "a member of a tar archive"},
+    {"npz", fuzz_npz, 4096, "a member of an npz file, mapped and unpacked"},
     {"picture", fuzz_picture, 4096, "a JPEG or PNG picture"},
     {"runlog", fuzz_runlog, 2048, "run.jsonl of a run that is resumed"},
     {"cache", fuzz_cache, 1024, "an entry of the object cache"},

@@ -101,6 +101,21 @@ x = values(2, 4)
 save_tensors(os.path.join(folder, "external.in"), {"x": x})
 save_tensors(os.path.join(folder, "external.out"), {"0": ReferenceEvaluator(external).run(None, {"x": x})[0]})
 
+# Blocks with a mask each, which an exporter wrote out, and numbers inside of names.
+own, nodes, constants, x = np.random.default_rng(2), [], [], "x"
+for i in range(3):
+    p, s = f"h.{i}", f"/h.{i}"
+    nodes += [node("MatMul", [x, f"{p}.q"], [f"query_{i}_part"], name=s + "/MatMul"), node("Transpose", [x], [f"turned_{i}_part"], name=s + "/Transpose", perm=[0, 2, 1]),
+              node("MatMul", [f"query_{i}_part", f"turned_{i}_part"], [f"scores_{i}_part"], name=s + "/MatMul_1"),
+              node("Add", [f"scores_{i}_part", f"val_{7 * i}"], [f"masked_{i}_part"], name=s + "/Add"),
+              node("Softmax", [f"masked_{i}_part"], [f"weights_{i}_part"], name=s + "/Softmax", axis=-1),
+              node("MatMul", [f"weights_{i}_part", x], [f"x{i}"], name=s + "/MatMul_2")]
+    constants += [constant(p + ".q", (0.5 * own.standard_normal((4, 4))).astype(np.float32)),
+                  constant(f"val_{7 * i}", np.triu(np.full((5, 5), -np.inf, np.float32), 1))]
+    x = f"x{i}"
+nodes.append(node("Identity", [x], ["y"]))
+good("masked", model(nodes, [("x", "f", ["B", 5, 4])], [("y", ["B", 5, 4])], constants), x=own.standard_normal((2, 5, 4)).astype(np.float32))
+
 
 def put_outside(m, location, offset=0, length=None):
     m = onnx.ModelProto.FromString(m.SerializeToString())

@@ -213,12 +213,12 @@ static double distance(const Tensor64 *x, const Tensor64 *y) {
 }
 
 /* Compares every tensor of a fixture file with the output of that name. An exactly zero reference is compared
-   with the largest. */
+   with the largest. With JEPAC_PARITY_TABLE the worst of each file is printed, relative to its tensor's norm. */
 static void compare(Case *c, const char *how, const char *file, const Graph *g, const Tensor64 *out,
                     double tol) {
   StFile *f = fixture(c, file);
   if (!f) return;
-  double largest = 0;
+  double largest = 0, worst = 0;
   for (int i = 0; i < st_count(f); i++) {
     Tensor64 t = from_file(c->a, st_tensor(f, i));
     largest = fmax(largest, norm(&t));
@@ -233,7 +233,9 @@ static void compare(Case *c, const char *how, const char *file, const Graph *g, 
     double n = norm(&want), e = distance(&want, &out[k]);
     double bound = n < 1e-5 * largest ? 1e-6 * largest : tol * (n + 1e-7 * largest);
     ck_assert_msg(e <= bound, "%s, %s: %s is off by %.3g of %.3g", c->name, how, t->name, e, n);
+    worst = fmax(worst, e / (n < 1e-5 * largest ? largest : n));
   }
+  if (getenv("JEPAC_PARITY_TABLE")) printf("%s | %s | %s | %.1e\n", c->name, how, file, worst);
   st_close(f);
 }
 

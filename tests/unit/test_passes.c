@@ -480,6 +480,10 @@ static Val case_transpose_of_dot(Vars *s) {
 static Val case_broadcast_of_broadcast(Vars *s) {
   return g_broadcast(s->g, wide(s), SHAPE(3, 2, 5), INTS(0, 2));
 }
+static Val case_broadcast_of_iota(Vars *s) {
+  Val i = g_add(s->g, OP_iota, NULL, 0, INTS(1), 0, DT_F32, SHAPE(3, 5));
+  return g_broadcast(s->g, i, SHAPE(3, 2, 5), INTS(0, 2));
+}
 static Val case_broadcast_of_reshape(Vars *s) {
   return g_broadcast(s->g, g_reshape(s->g, s->c, SHAPE(1, 5)), SHAPE(3, 5), INTS(0, 1));
 }
@@ -544,6 +548,7 @@ static const struct {
     CASE(transpose_units, reshape),
     CASE(transpose_of_dot, dot_general),
     CASE(broadcast_of_broadcast, broadcast),
+    CASE(broadcast_of_iota, iota),
     CASE(broadcast_of_reshape, broadcast),
     CASE(broadcast_units, reshape),
     CASE(slice_same, input),

@@ -1,5 +1,6 @@
 /* Tests of the readers of data sets in their distributed layouts, made small here: CIFAR-100's archive,
    STL-10, TinyImageNet, folders of pictures; what they read, and what they say of damaged and missing files. */
+#include "runtime/data/archive.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/picture.h"
 #include "runtime/file.h"
@@ -621,6 +622,28 @@ START_TEST(another_target) {
 }
 END_TEST
 
+/* What numpy.savez writes lies in the mapped file; sizes in 32 bits, in extra fields, and behind a list in 64 bits. */
+START_TEST(stored_in_npz) {
+  static const char *const file[] = {"a", "c", "d", "b" /* compressed */};
+  for (int i = 0; i < 4; i++) {
+    MappedFile m;
+    const uint8_t *p;
+    size_t n;
+    char path[64];
+    snprintf(path, sizeof path, "tests/fuzz/corpus/npz/%s", file[i]);
+    ck_assert_int_eq(file_map(&m, path, diags), ST_OK);
+    ck_assert_int_eq(archive_npz_stored(&m, "x", &p, &n), i < 3);
+    ck_assert(!archive_npz_stored(&m, "xx", &p, &n));
+    if (i < 3) {
+      ck_assert(p > m.p && p + n < m.p + m.n);
+      ck_assert_uint_eq(n, 152);
+      ck_assert(!memcmp(p, "\x93NUMPY", 6));
+    }
+    file_unmap(&m);
+  }
+}
+END_TEST
+
 int main(void) {
   Suite *s = suite_create("readers");
   TCase *t = tcase_create("all");
@@ -635,6 +658,7 @@ int main(void) {
   tcase_add_test(t, saccades_from_a_source);
   tcase_add_test(t, normalised_and_told);
   tcase_add_test(t, another_target);
+  tcase_add_test(t, stored_in_npz);
   suite_add_tcase(s, t);
   return run_suite(s);
 }
