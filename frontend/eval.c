@@ -220,7 +220,7 @@ static Value eval_number(Elab *e, Frame *f, const Ast *a) {
   bool percent = name_is(a->name, "%");
   Val n = t_steps(e, percent ? "total_steps" : "steps_per_epoch");
   Value steps = t_cast(e, f, a, v_tensor(n), DT_F64);
-  return t_binary(e, f, a, OP_mul, steps, v_num(percent ? a->num / 100 : a->num));
+  return t_binary(e, f, a, OP_mul, steps, v_num(percent ? (double)a->num / 100 : a->num));
 }
 
 static Value eval_string(Elab *e, Frame *f, const Ast *a) {

@@ -194,7 +194,7 @@ Imm imm_parse(const char *s, char **end) {
 }
 
 const char *imm_text(Imm v, char buf[static 40]) {
-  if (v != (Imm)(double)v && v == v) snprintf(buf, 40, "%.0Lf", v); /* only whole numbers are no doubles */
+  if (v != (Imm)(double)v && v == floorl(v)) snprintf(buf, 40, "%.0Lf", v);
   else if (isnan(v)) snprintf(buf, 40, signbit(v) ? "-nan" : "nan");
   else
     for (int p = 6; p <= 17; p++) {

@@ -59,6 +59,11 @@ $ jepac ckpt convert out.safetensors again.safetensors && jepac ckpt diff out.sa
   equal: 7 tensors
   equal
 
+Of numbers that are not whole, no more is kept than a double has.
+
+$ jepac ir $ROOT/models/mlp.jepa --train-step | grep -c 'fill {value=0.05}'
+  1
+
 Wrong ones.
 
 $ sed 's/"U8"/"U4"/' in.safetensors > bad.safetensors; jepac run types.jepa --inputs bad.safetensors
