@@ -194,6 +194,7 @@ Status cli_ranks_told(Cli *c);  /* --ranks: as if it were, for a look at one's s
 Status cli_ranks_settle(Cli *c, Status s);
 /* Every rank must have the same number; all leave alike. */
 Status cli_ranks_same(Cli *c, uint64_t number, const char *what);
+Status cli_ranks_same_program(Cli *c); /* and processor */
 /* After something that the others cannot know of: prints it and ends all ranks. Nothing where there is one. */
 void cli_ranks_stop(Cli *c, Status s);
 void cli_ranks_end(Cli *c);

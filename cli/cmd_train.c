@@ -233,14 +233,13 @@ static void share_start(Train *t) {
 static Status join_ranks(Train *t) {
   Cli *c = t->c;
   if (!c->ranks) return ST_OK;
-  Target here = target_host();
-  StrBuf b = {0};
-  sb_printf(&b, "%d %d %d %d %d", (int)here.arch, here.vector_bytes, here.fma, here.bf16, here.tiles);
-  Status s = cli_ranks_same(c, hash_bytes(b.s, b.n, 0), "the kind of processor");
-  sb_free(&b);
-  if (!s) s = cli_ranks_same(c, hash_bytes(t->recipe_text, strlen(t->recipe_text), 0), "the recipe");
+  Status s = cli_ranks_same_program(c);
+  if (!s)
+    s = cli_ranks_same(c, hash_bytes(t->recipe_text, strlen(t->recipe_text), 0),
+                       "the model file or its settings");
   if (!s) s = cli_ranks_same(c, (uint64_t)loader_size(t->loader), "the number of samples");
-  if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the program or the model");
+  if (!s) s = cli_ranks_same(c, t->k.plan->identity, "the compiled step");
+  if (!s) s = cli_ranks_same(c, loader_hash(t->loader), "the data");
   if (!s) s = cli_ranks_same(c, (uint64_t)t->total, "the number of steps");
   if (!s) ranks_choose_beside(c->ranks, session_threads(t->k.session));
   session_ranks(t->k.session, c->ranks);

@@ -1,6 +1,11 @@
 /* Commands on several ranks: all go the same way, and what goes wrong is said once. */
 #include "lib/ranks.h"
 #include "cli/cli.h"
+#include "runtime/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { PATIENCE = 60 };
 
@@ -48,8 +53,28 @@ Status cli_ranks_same(Cli *c, uint64_t number, const char *what) {
   int other = c->ranks ? ranks_differ(c->ranks, number) : -1;
   if (other < 0) return ST_OK;
   Status s =
-      other == c->ranks->rank ? cli_fail(c, ST_USAGE, "%s of this rank is not that of rank 0", what) : ST_OK;
+      other == c->ranks->rank ? cli_fail(c, ST_USAGE, "%s on this rank is not that of rank 0", what) : ST_OK;
   return cli_ranks_settle(c, s);
+}
+
+/* The processor, and what compiles and runs: the program and its code generator. */
+Status cli_ranks_same_program(Cli *c) {
+  const char *fault = getenv("JEPAC_FAULT"); /* as `verify` has them: for a test on one machine */
+  const char *file[] = {"/proc/self/exe", compiler_beside(c->arena, "jepac_codegen.so")};
+  Target here = target_host();
+  int kind[] = {(int)here.arch, here.vector_bytes, here.fma,
+                here.bf16,      (int)here.tiles,   fault && !strcmp(fault, "processor")};
+  Status s = c->ranks ? cli_ranks_same(c, hash_bytes(kind, sizeof kind, 0), "the kind of processor") : ST_OK;
+  uint64_t h = 0;
+  if (s || !c->ranks) return s;
+  for (int i = 0; i < 2 && !s; i++) {
+    MappedFile m = {0};
+    if (i && access(file[i], F_OK)) continue; /* it is part of the program */
+    if (!(s = file_map(&m, file[i], c->diags))) h = hash_bytes(m.p, m.n, h);
+    file_unmap(&m);
+  }
+  if ((s = cli_ranks_settle(c, s))) return s;
+  return cli_ranks_same(c, h, "the program (jepac itself)");
 }
 
 void cli_ranks_end(Cli *c) {

@@ -28,7 +28,9 @@ typedef struct {
   const Program *p;
   Session *s;
   Arena *a;
-  Kept *kept; /* per root buffer */
+  Kept *kept;    /* per root buffer */
+  int loop;      /* the innermost one that the kernel being looked at is in, 0 none, and ... */
+  int64_t *step; /* ... per loop of the program the step it is in */
 } Walk;
 
 typedef struct {
@@ -41,13 +43,19 @@ static char *arena_at(const Walk *w, int64_t offset) {
   return (char *)t.data - session_plan(w->s)->tensor[0].offset + offset;
 }
 
+/* Where buffer b is in the step that is being run. */
+static char *place_of(const Walk *w, int b) {
+  int64_t offset = w->p->buf.v[program_memory(w->p, b)].offset;
+  return arena_at(w, offset + program_place(w->p, b, w->loop, w->step));
+}
+
 static int64_t elements(const Buf *b) { return b->bytes / dtype_size(b->dt); }
 
 static double *snapshot(const Walk *w, int b, bool move) {
   const Buf *x = &w->p->buf.v[b];
   int64_t n = elements(x);
   double *v = NEWN(w->a, double, n + 1);
-  tensors_to_cells(v, x->dt, x->dt, arena_at(w, x->offset), n);
+  tensors_to_cells(v, x->dt, x->dt, place_of(w, b), n);
   uint64_t h = 88172645463325252u + (uint64_t)b;
   for (int64_t i = 0; move && dtype_is_float(x->dt) && i < n; i++) {
     h ^= h << 13, h ^= h >> 7, h ^= h << 17;
@@ -116,6 +124,9 @@ static Status judge(Walk *w, int at, int b, Wanted cells) {
            want.exact[worst], allowed);
   diag_note(c->diags, k->loc, "%s part of %s", role_word(k->role),
             lines_name(w->v->lines, lines_find(w->v->lines, k->loc)));
+  for (int l = k->in_loop; l; l = w->p->loop.v[l - 1].parent)
+    diag_note(c->diags, k->loc, "that was in step %lld of %lld of a scan (the first is 0)",
+              (long long)w->step[l], (long long)w->p->loop.v[l - 1].steps);
   return ST_VERIFY;
 }
 
@@ -124,7 +135,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   Verify *v = w->v;
   if (!v->fault || strcmp(v->fault, "kernels")) return ST_OK;
   const Buf *x = &w->p->buf.v[b];
-  char *data = arena_at(w, x->offset);
+  char *data = place_of(w, b);
   char *good = arena_alloc(w->a, (size_t)x->bytes);
   double worst = v->worst;
   Wanted of = in_type(w, x, want);
@@ -150,6 +161,8 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   const Loc *loc = w->p->kernel.v[k].loc;
   const char *line = lines_name(v->lines, lines_find(v->lines, loc));
   found = found && strstr(text, name) && strstr(text, line);
+  int loop = w->p->kernel.v[k].in_loop;
+  if (loop) found = found && strstr(text, arena_printf(w->a, "in step %lld of", (long long)w->step[loop]));
   free(text);
   v->faults++;
   return found ? ST_OK : cli_fail(v->c, ST_VERIFY, "a fault in %sis not found", name);
@@ -201,6 +214,35 @@ static Status one_kernel(Walk *w, int at) {
   return ST_OK;
 }
 
+/* Kernels [from, to) of a loop's body, 0: of none, and of the loops inside. Of a loop the first two steps and the last are
+   looked at, the others only run. */
+static Status walk(Walk *w, int from, int to, int loop, bool looked) {
+  const Program *p = w->p;
+  Status s = ST_OK;
+  for (int i = from; i < to && !s; i++) {
+    int below = program_loop_below(p, i, loop), first, last;
+    if (!below && !looked) {
+      session_run_alone(w->s, i);
+    } else if (!below) {
+      w->a = arena_new();
+      w->loop = p->kernel.v[i].in_loop;
+      s = one_kernel(w, i);
+      arena_free(w->a);
+    } else {
+      program_loop_range(p, below, &first, &last);
+      int64_t n = p->loop.v[below - 1].steps;
+      for (int64_t *t = &w->step[below]; *t < n && !s; ++*t) {
+        session_at(w->s, below, *t);
+        s = walk(w, first, last + 1, below, looked && (*t < 2 || *t == n - 1));
+      }
+      w->step[below] = 0;
+      session_at(w->s, below, 0);
+      i = last;
+    }
+  }
+  return s;
+}
+
 void verify_fill(Verify *v, const Program *p, Session *s) {
   Tensor64 *in = verify_inputs(v, p->graph);
   for (int i = 0; i < p->graph->inputs.n; i++) { /* plan tensors begin with the graph's inputs */
@@ -236,14 +278,14 @@ Status verify_kernels(Verify *v, Program *chained, Program *p) {
   Status s = compiler_build_program(cli_compiler(c, FOR_CODE), p, &k);
   if (s) return s;
   if (!k.plan->ntensor) return ST_OK;
-  Walk w = {.v = v, .p = p, .s = k.session, .kept = NEWN(c->arena, Kept, p->buf.n + 1)};
+  Walk w = {.v = v,
+            .p = p,
+            .s = k.session,
+            .kept = NEWN(c->arena, Kept, p->buf.n + 1),
+            .step = NEWN(c->arena, int64_t, p->loop.n + 1)};
   verify_fill(v, p, k.session);
-  for (int i = 0; i < p->kernel.n && !s; i++) {
-    w.a = arena_new();
-    s = one_kernel(&w, i);
-    arena_free(w.a);
-    v->kernels++;
-  }
+  s = walk(&w, 0, p->kernel.n, 0, true);
+  v->kernels += p->kernel.n;
   if (!s) s = same_bits(v, chained, &k);
   if (!s && !OPT(c, quiet)) printf("code   %-12d ok   %.2g of the error budget\n", p->kernel.n, v->worst);
   compiled_free(&k);

@@ -167,8 +167,9 @@ static Value b_concat(Elab *e, Call *c) {
     vec_push(e->arena, &in, t);
   }
   if (!in.n) elab_error(e, c->frame, c->at, "concat has no operand with elements");
-  if (axis < 0) axis += t_type(e, in.v[0])->shape.rank;
-  if (in.n == 1) return v_tensor(in.v[0]);
+  int rank = t_type(e, in.v[0])->shape.rank;
+  if (axis < 0) axis += rank;
+  if (in.n == 1 && axis >= 0 && axis < rank) return v_tensor(in.v[0]);
   Ints attr = ints1(axis);
   return v_tensor(t_node(e, c->frame, c->at, OP_concat, in.v, in.n, &attr, 0, DT_NONE, NULL));
 }

@@ -173,9 +173,11 @@ static _Noreturn void unknown_name(Elab *e, Frame *f, const Ast *a) {
              *hint ? hint : did_you_mean(e, a->name, names.v, names.n));
 }
 
-/* A state read is the tensor it holds now. */
+/* A state read is the tensor it holds now; while models are made it stays what it is, so that children can name it. */
 static Value decay(Elab *e, Frame *f, const Ast *a, Value v) {
-  return v.kind == V_STATE ? v_tensor(state_value(e, f, a, v.u.state)) : v;
+  return v.kind == V_STATE && (v.u.state->name || v.u.state->input >= 0)
+             ? v_tensor(state_value(e, f, a, v.u.state))
+             : v;
 }
 
 static Value eval_name(Elab *e, Frame *f, const Ast *a) {

@@ -867,6 +867,7 @@ static Ast *file(Parser *p) {
     else if (token_is(p->tok, "model") || token_is(p->tok, "source") || token_is(p->tok, "optimizer"))
       vec_push(p->arena, &kids, parse_model(p));
     else if (token_is(p->tok, "train")) vec_push(p->arena, &kids, parse_train(p));
+    else if (token_is(p->tok, "entry")) parse_error(p, p->tok, "an entry belongs in the body of a `model`");
     else expected(p, "`use`, `dim`, `fn`, `model`, `source`, `optimizer` or `train`");
   }
   a->kid = kids.v;

@@ -517,8 +517,10 @@ static void exec_children(Elab *e, Frame *f, const Ast *a) {
       elab_error(e, f, a->kid[1], "what the children's names begin with must be a string");
     prefix = name.u.str;
   }
+  size_t head = strcspn(prefix, "*");
+  const char *tail = prefix[head] ? prefix + head + 1 : "";
   for (int i = 0; i < v.u.list->n; i++)
-    assign(e, f, word(e, arena_printf(e->arena, "%s%d", prefix, i)), v.u.list->v[i], a);
+    assign(e, f, word(e, arena_printf(e->arena, "%.*s%d%s", (int)head, prefix, i, tail)), v.u.list->v[i], a);
 }
 
 static void exec_each(Elab *e, Frame *f, const Ast *a) {

@@ -189,6 +189,27 @@ Value t_cast(Elab *e, Frame *f, const Ast *at, Value x, DType dt) {
 
 /* ---- any operator: operands by position; attributes, shape, dtype and value by name ---- */
 
+/* Axes below 0 count from the end: of what an attribute is about, operand `of` or the result. */
+static void axes_from_end(const Elab *e, OpId op, const Val *in, int nin, const Shape *result, Ints *attr) {
+  enum { RESULT = -1 };
+  static const char *const names[] = {"axis",      "axes",         "perm",      "dims",
+                                      "lhs_batch", "lhs_contract", "rhs_batch", "rhs_contract"};
+  for (int i = 0; i < op_nattr(op); i++) {
+    char name[32];
+    op_attr_name(op, i, name);
+    int known = 0, of = 0;
+    while (known < 8 && strcmp(names[known], name) != 0) known++;
+    if (known == 8) continue;
+    if (known >= 6) of = 1;
+    if (op_table[op].kind == KIND_SCATTER && nin > 2) of = 2;
+    if (op == OP_iota || op == OP_broadcast || op == OP_scatter_add) of = RESULT;
+    if (of == RESULT ? !result : of >= nin) continue;
+    int rank = of == RESULT ? result->rank : t_type(e, in[of])->shape.rank;
+    for (int k = 0; k < attr[i].n; k++)
+      if (attr[i].v[k] < 0) attr[i].v[k] += rank;
+  }
+}
+
 Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg) {
   const OpRow *row = &op_table[op];
   Ints attr[MAX_ATTRS] = {0};
@@ -240,6 +261,7 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
     shape = t_type(e, in[0])->shape;
     has_shape = true;
   }
+  axes_from_end(e, op, in, nin, has_shape ? &shape : NULL, attr);
   return v_tensor(t_node(e, f, at, op, in, nin, nattr ? attr : NULL, imm, dt, has_shape ? &shape : NULL));
 }
 

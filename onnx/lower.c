@@ -316,12 +316,18 @@ static void lower_scatter(Export *x, const Node *n, const char *const *in, const
   }
   Shape one = at->shape;
   one.dim[one.rank++] = 1;
-  ExAttr to = {.name = "to", .i = 7, .kind = 'i'}, add = {.name = "reduction", .s = "add", .kind = 's'};
+  const char *how = n->op == OP_scatter_set   ? "none"
+                    : n->op == OP_scatter_mul ? "mul"
+                    : n->op == OP_scatter_min ? "min"
+                    : n->op == OP_scatter_max ? "max"
+                                              : "add";
+  ExAttr to = {.name = "to", .i = 7, .kind = 'i'}, join = {.name = "reduction", .s = how, .kind = 's'};
   const char *i = inside(x, at, in[0], n->shape.dim[0]);
   if (at->dt != DT_I64) i = ex_node(x, "Cast", NULL, &i, 1, &to, 1);
-  const char *zero = EX2(x, "Expand", NULL, ex_scalar(x, n->dt, 0), shape_list(x, &n->shape));
-  const char *const all[] = {zero, reshape(x, i, &one, NULL), in[1]};
-  ex_node(x, "ScatterND", out, all, 3, &add, 1);
+  const char *was =
+      n->nin > 2 ? in[2] : EX2(x, "Expand", NULL, ex_scalar(x, n->dt, 0), shape_list(x, &n->shape));
+  const char *const all[] = {was, reshape(x, i, &one, NULL), in[1]};
+  ex_node(x, "ScatterND", out, all, 3, &join, 1);
 }
 
 static const Row rows[] = {
@@ -346,6 +352,7 @@ static const Row rows[] = {
     {OP_reduce_min, NULL, lower_reduce}, {OP_reduce_m2, NULL, lower_m2}, {OP_argmax, NULL, lower_argmax},
     {OP_dot_general, NULL, lower_dot}, {OP_conv2d, NULL, lower_conv}, {OP_conv2d_dx, NULL, lower_conv},
     {OP_gather, NULL, lower_gather}, {OP_scatter_add, NULL, lower_scatter},
+    {OP_scatter_set, NULL, lower_scatter}, {OP_scatter_mul, NULL, lower_scatter}, {OP_scatter_min, NULL, lower_scatter}, {OP_scatter_max, NULL, lower_scatter},
 };
 
 static bool spreads(const Export *x, Val v) { return g_node(x->g, v)->op == OP_broadcast || g_node(x->g, v)->op == OP_fill; }

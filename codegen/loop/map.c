@@ -112,6 +112,9 @@ PLAIN(acosh, vm_libm(m, "acosh", x, 1))
 PLAIN(atanh, vm_libm(m, "atanh", x, 1))
 PLAIN(atan2, vm_libm(m, "atan2", x, 2))
 PLAIN(erfinv, vm_erfinv(m, x[0]))
+PLAIN(lgamma, vm_libm(m, "lgamma", x, 1))
+PLAIN(digamma, vm_digamma(m, x[0]))
+PLAIN(polygamma, vm_polygamma(m, x[0], x[1]))
 PLAIN(bit_not, LLVMBuildNot(m->b, x[0], ""))
 PLAIN(bit_and, LLVMBuildAnd(m->b, x[0], x[1], ""))
 PLAIN(bit_or, LLVMBuildOr(m->b, x[0], x[1], ""))
@@ -196,6 +199,9 @@ static MapFn *const leaf_fn[OP_COUNT] = {
     [OP_atanh] = leaf_atanh,
     [OP_atan2] = leaf_atan2,
     [OP_erfinv] = leaf_erfinv,
+    [OP_lgamma] = leaf_lgamma,
+    [OP_digamma] = leaf_digamma,
+    [OP_polygamma] = leaf_polygamma,
     [OP_bit_not] = leaf_bit_not,
     [OP_bit_and] = leaf_bit_and,
     [OP_bit_or] = leaf_bit_or,

@@ -3,6 +3,8 @@
    over the whole range with FMA. */
 #include "codegen/loop/vmath.h"
 
+#include "ir/graph/gamma.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -274,6 +276,90 @@ LLVMValueRef vm_erfinv(EmitModule *m, LLVMValueRef x) {
   }
   y = pick(m, LLVMBuildFCmp(m->b, LLVMRealOEQ, a, lit(x, 1), ""), lit(x, HUGE_VAL), y);
   return copysign_bits(m, y, x);
+}
+
+/* ---- derivatives of lgamma, in f64: ir/graph/gamma.c line by line ---- */
+static LLVMValueRef widened(EmitModule *m, LLVMValueRef x) {
+  return is_f64(x) ? x : LLVMBuildFPExt(m->b, x, like(x, m->f64), "");
+}
+static LLVMValueRef narrowed(EmitModule *m, LLVMValueRef y, LLVMValueRef as) {
+  return is_f64(as) ? y : LLVMBuildFPTrunc(m->b, y, LLVMTypeOf(as), "");
+}
+static LLVMValueRef inverse(EmitModule *m, LLVMValueRef x) { return em_fdiv(m, lit(x, 1), x); }
+static LLVMValueRef equal(EmitModule *m, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildFCmp(m->b, LLVMRealOEQ, a, b, "");
+}
+
+/* pi (x - the whole number nearest to x) */
+static LLVMValueRef turn(EmitModule *m, LLVMValueRef x) {
+  return em_fmul(m, lit(x, 3.14159265358979323846), em_fsub(m, x, em_unary(m, "llvm.nearbyint", x)));
+}
+
+/* x from 0.5 on */
+static LLVMValueRef psi(EmitModule *m, LLVMValueRef x) {
+  LLVMValueRef s = lit(x, 0), one = lit(x, 1), far = at_least(m, x, GAMMA_SHIFT), w = x;
+  for (int k = 0; k < GAMMA_SHIFT; k++, w = em_fadd(m, w, one)) s = em_fsub(m, s, inverse(m, w));
+  w = pick(m, far, x, w);
+  s = pick(m, far, lit(x, 0), s);
+  LLVMValueRef u = inverse(m, em_fmul(m, w, w)), r = lit(x, 0);
+  for (int k = GAMMA_TERMS; k-- > 0;)
+    r = em_fmul(m, u, em_fadd(m, r, lit(x, gamma_bernoulli[k] / (2 * k + 2))));
+  LLVMValueRef y = em_fsub(m, per_lane(m, "log", &w, 1), em_fdiv(m, lit(x, 0.5), w));
+  return em_fadd(m, em_fsub(m, y, r), s);
+}
+
+static LLVMValueRef digamma_f64(EmitModule *m, LLVMValueRef x) {
+  LLVMValueRef low = less(m, x, lit(x, 0.5)), t = turn(m, x), none = lit(x, 0);
+  LLVMValueRef y = psi(m, pick(m, low, em_fsub(m, lit(x, 1), x), x));
+  LLVMValueRef mirror = em_fdiv(m, lit(x, 3.14159265358979323846), per_lane(m, "tan", &t, 1));
+  y = pick(m, low, em_fsub(m, y, mirror), y);
+  LLVMValueRef pole = LLVMBuildAnd(m->b, less(m, x, none), equal(m, x, em_unary(m, "llvm.floor", x)), "");
+  y = pick(m, pole, lit(x, NAN), y);
+  return pick(m, is_zero(m, x), copysign_bits(m, lit(x, HUGE_VAL), LLVMBuildFNeg(m->b, x, "")), y);
+}
+
+LLVMValueRef vm_digamma(EmitModule *m, LLVMValueRef x) {
+  return narrowed(m, digamma_f64(m, widened(m, x)), x);
+}
+
+/* 1 / x^(n + 1) */
+static LLVMValueRef power(EmitModule *m, LLVMValueRef x, LLVMValueRef n) {
+  return per_lane(m, "pow", (LLVMValueRef[]){x, em_fsub(m, lit(x, -1), n)}, 2);
+}
+
+/* n > 0, x > 0 */
+static LLVMValueRef polygamma_f64(EmitModule *m, LLVMValueRef n, LLVMValueRef x) {
+  LLVMValueRef s = lit(x, 0), one = lit(x, 1), w = x, next = em_fadd(m, n, one);
+  for (int k = 0; k < GAMMA_SHIFT; k++, w = em_fadd(m, w, one)) s = em_fadd(m, s, power(m, w, n));
+  LLVMValueRef p = power(m, w, n), tail = em_fadd(m, em_fdiv(m, w, n), lit(x, 0.5));
+  LLVMValueRef term = em_fdiv(m, em_fmul(m, next, lit(x, 0.5)), w), ww = em_fmul(m, w, w);
+  for (int k = 0; k < GAMMA_TERMS; k++) {
+    double j = 2 * k + 2;
+    tail = em_fadd(m, tail, em_fmul(m, lit(x, gamma_bernoulli[k]), term));
+    LLVMValueRef up = em_fmul(m, em_fadd(m, n, lit(x, j)), em_fadd(m, n, lit(x, j + 1)));
+    term = em_fdiv(m, em_fmul(m, term, up), em_fmul(m, lit(x, (j + 1) * (j + 2)), ww));
+  }
+  return em_fmul(m, per_lane(m, "tgamma", &next, 1), em_fadd(m, s, em_fmul(m, p, tail)));
+}
+
+LLVMValueRef vm_polygamma(EmitModule *m, LLVMValueRef order, LLVMValueRef x) {
+  LLVMValueRef n = em_unary(m, "llvm.nearbyint", widened(m, order)), z = widened(m, x), one = lit(z, 1);
+  LLVMValueRef none = lit(z, 0), inf = lit(z, HUGE_VAL), first = equal(m, n, one), t = turn(m, z);
+  LLVMValueRef half = em_fmul(m, n, lit(z, 0.5));
+  LLVMValueRef odd = LLVMBuildNot(m->b, equal(m, half, em_unary(m, "llvm.floor", half)), "");
+  LLVMValueRef low = LLVMBuildAnd(m->b, first, less(m, z, lit(z, 0.5)), "");
+  LLVMValueRef whole = polygamma_f64(m, n, pick(m, low, em_fsub(m, one, z), z)), y;
+  LLVMValueRef s = em_fdiv(m, lit(z, 3.14159265358979323846), per_lane(m, "sin", &t, 1));
+  y = pick(m, odd, whole, LLVMBuildFNeg(m->b, whole, ""));
+  LLVMValueRef negative = LLVMBuildNot(m->b, at_least(m, z, 0), "");
+  y = pick(m, LLVMBuildAnd(m->b, is_zero(m, z), LLVMBuildNot(m->b, odd, ""), ""), lit(z, NAN), y);
+  y = pick(m, negative, lit(z, NAN), y);
+  y = pick(m, equal(m, z, inf), pick(m, odd, none, lit(z, -0.0)), y);
+  LLVMValueRef mirror = em_fsub(m, em_fmul(m, s, s), whole);
+  mirror = pick(m, equal(m, absolute(m, s), inf), inf, mirror);
+  y = pick(m, low, mirror, y);
+  y = pick(m, is_zero(m, n), digamma_f64(m, z), y);
+  return narrowed(m, pick(m, at_least(m, n, 0), y, lit(z, NAN)), x);
 }
 
 /* 1.3 ulp. Odd polynomial below 0.625, else 1 - 2 / (e^2x + 1). */

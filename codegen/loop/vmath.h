@@ -17,6 +17,9 @@ LLVMValueRef vm_erf(EmitModule *m, LLVMValueRef x);
 LLVMValueRef vm_sin(EmitModule *m, LLVMValueRef x);
 LLVMValueRef vm_cos(EmitModule *m, LLVMValueRef x);
 LLVMValueRef vm_pow(EmitModule *m, LLVMValueRef x, LLVMValueRef y);
+/* Computed in f64 (ir/graph/gamma.h has the same in C). */
+LLVMValueRef vm_digamma(EmitModule *m, LLVMValueRef x);
+LLVMValueRef vm_polygamma(EmitModule *m, LLVMValueRef order, LLVMValueRef x);
 /* The C library's function of doubles, or with an f behind its name of floats, lane by lane. */
 LLVMValueRef vm_libm(EmitModule *m, const char *name, LLVMValueRef *x, int nx);
 /* Comparison-and-select building blocks that keep NaN: x where x is NaN. */

@@ -13,7 +13,8 @@ double node_flops(const Graph *g, Val v) {
   case KIND_REDUCE: return row->flops * (double)shape_count(a);
   case KIND_FOLD: return (double)shape_count(a);
   case KIND_SCATTER: return (double)shape_count(b);
-  case KIND_COLLECTIVE: return row->flops * out;
+  case KIND_COLLECTIVE:
+  case KIND_SORT: return row->flops * out;
   case KIND_EXTERN: return 0; /* unknown */
   case KIND_LAPACK: {
     LapackSpec s = lapack_spec(g, n);

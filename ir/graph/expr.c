@@ -3,6 +3,8 @@
    does. */
 #include "ir/graph/expr.h"
 
+#include "ir/graph/gamma.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -229,20 +231,34 @@ LEAF(acosh, acosh(x[0]))
 LEAF(atanh, atanh(x[0]))
 LEAF(atan2, atan2(x[0], x[1]))
 LEAF(erfinv, erf_inverse(x[0]))
+LEAF(lgamma, lgamma(x[0]))
+LEAF(digamma, gamma_psi(x[0]))
+LEAF(polygamma, gamma_polygamma(x[0], x[1]))
 #undef LEAF
 
 static LeafFn *const leaf_fn[OP_COUNT] = {
-    [OP_neg] = leaf_neg,       [OP_abs] = leaf_abs,       [OP_sign] = leaf_sign,   [OP_floor] = leaf_floor,
-    [OP_exp] = leaf_exp,       [OP_log] = leaf_log,       [OP_sqrt] = leaf_sqrt,   [OP_sin] = leaf_sin,
-    [OP_cos] = leaf_cos,       [OP_tanh] = leaf_tanh,     [OP_erf] = leaf_erf,     [OP_not] = leaf_not,
-    [OP_add] = leaf_add,       [OP_sub] = leaf_sub,       [OP_mul] = leaf_mul,     [OP_div] = leaf_div,
-    [OP_pow] = leaf_pow,       [OP_min] = leaf_min,       [OP_max] = leaf_max,     [OP_eq] = leaf_eq,
-    [OP_ne] = leaf_ne,         [OP_lt] = leaf_lt,         [OP_le] = leaf_le,       [OP_and] = leaf_and,
-    [OP_or] = leaf_or,         [OP_select] = leaf_select, [OP_round] = leaf_round, [OP_log1p] = leaf_log1p,
-    [OP_expm1] = leaf_expm1,   [OP_log2] = leaf_log2,     [OP_exp2] = leaf_exp2,   [OP_asin] = leaf_asin,
-    [OP_acos] = leaf_acos,     [OP_atan] = leaf_atan,     [OP_sinh] = leaf_sinh,   [OP_cosh] = leaf_cosh,
-    [OP_asinh] = leaf_asinh,   [OP_acosh] = leaf_acosh,   [OP_atanh] = leaf_atanh, [OP_atan2] = leaf_atan2,
-    [OP_erfinv] = leaf_erfinv,
+    [OP_neg] = leaf_neg,         [OP_abs] = leaf_abs,
+    [OP_sign] = leaf_sign,       [OP_floor] = leaf_floor,
+    [OP_exp] = leaf_exp,         [OP_log] = leaf_log,
+    [OP_sqrt] = leaf_sqrt,       [OP_sin] = leaf_sin,
+    [OP_cos] = leaf_cos,         [OP_tanh] = leaf_tanh,
+    [OP_erf] = leaf_erf,         [OP_not] = leaf_not,
+    [OP_add] = leaf_add,         [OP_sub] = leaf_sub,
+    [OP_mul] = leaf_mul,         [OP_div] = leaf_div,
+    [OP_pow] = leaf_pow,         [OP_min] = leaf_min,
+    [OP_max] = leaf_max,         [OP_eq] = leaf_eq,
+    [OP_ne] = leaf_ne,           [OP_lt] = leaf_lt,
+    [OP_le] = leaf_le,           [OP_and] = leaf_and,
+    [OP_or] = leaf_or,           [OP_select] = leaf_select,
+    [OP_round] = leaf_round,     [OP_log1p] = leaf_log1p,
+    [OP_expm1] = leaf_expm1,     [OP_log2] = leaf_log2,
+    [OP_exp2] = leaf_exp2,       [OP_asin] = leaf_asin,
+    [OP_acos] = leaf_acos,       [OP_atan] = leaf_atan,
+    [OP_sinh] = leaf_sinh,       [OP_cosh] = leaf_cosh,
+    [OP_asinh] = leaf_asinh,     [OP_acosh] = leaf_acosh,
+    [OP_atanh] = leaf_atanh,     [OP_atan2] = leaf_atan2,
+    [OP_erfinv] = leaf_erfinv,   [OP_lgamma] = leaf_lgamma,
+    [OP_digamma] = leaf_digamma, [OP_polygamma] = leaf_polygamma,
 };
 
 double op_eval_leaf(OpId op, const double *x) {

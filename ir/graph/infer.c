@@ -637,20 +637,46 @@ bool infer_gather(const Graph *g, Node *n, char *err, size_t errlen) {
   return true;
 }
 
-bool infer_scatter(const Graph *g, Node *n, char *err, size_t errlen) {
+/* Updates for indices along an axis of n, whose type is known. */
+static bool check_updates(const Graph *g, const Node *n, char *err, size_t errlen) {
   const Node *idx = operand(g, n, 0), *upd = operand(g, n, 1);
-  if (!check_index(g, n, 0, err, errlen) || !check_accept(g, n, 1, A_FLOAT | A_INT, err, errlen))
-    return false;
-  n->dt = upd->dt;
-  if (!need_shape(n, err, errlen) || !check_one_axis(n, 0, n, err, errlen)) return false;
+  const char *name = op_table[n->op].name;
+  if (!check_one_axis(n, 0, n, err, errlen)) return false;
   Shape want = indexed_shape(&n->shape, &idx->shape, (int)n->attr[0].v[0]);
   if (shape_eq(&want, &upd->shape)) return true;
   if (want.rank > MAX_RANK)
-    return infer_fail(err, errlen, "scatter_add into %s at %s would need updates of %d axes", text(n).s,
+    return infer_fail(err, errlen, "%s into %s at %s would need updates of %d axes", name, text(n).s,
                       text(idx).s, want.rank);
-  return infer_fail(err, errlen, "scatter_add into %s along axis %lld at %s needs updates %s, but got %s",
+  return infer_fail(err, errlen, "%s into %s along axis %lld at %s needs updates %s, but got %s", name,
                     text(n).s, (long long)n->attr[0].v[0], text(idx).s, shape_text(upd->dt, &want).s,
                     text(upd).s);
+}
+
+bool infer_scatter(const Graph *g, Node *n, char *err, size_t errlen) {
+  if (!check_index(g, n, 0, err, errlen) || !check_accept(g, n, 1, A_FLOAT | A_INT, err, errlen))
+    return false;
+  n->dt = operand(g, n, 1)->dt;
+  return need_shape(n, err, errlen) && check_updates(g, n, err, errlen);
+}
+
+bool infer_scatter_into(const Graph *g, Node *n, char *err, size_t errlen) {
+  if (!check_index(g, n, 0, err, errlen) || !check_accept(g, n, 1, A_FLOAT | A_INT, err, errlen) ||
+      !check_same_dtype(g, n, 1, 2, err, errlen))
+    return false;
+  n->dt = operand(g, n, 2)->dt;
+  n->shape = operand(g, n, 2)->shape;
+  return check_updates(g, n, err, errlen);
+}
+
+bool infer_argsort(const Graph *g, Node *n, char *err, size_t errlen) {
+  const Node *x = operand(g, n, 0);
+  int64_t down = n->attr[0].n ? n->attr[0].v[0] : 0;
+  if (!check_accept(g, n, 0, A_FLOAT | A_INT, err, errlen)) return false;
+  if (!x->shape.rank) return infer_fail(err, errlen, "argsort of a scalar: there is no axis to sort along");
+  if (n->attr[0].n > 1 || (down & ~(int64_t)1)) return infer_fail(err, errlen, "descending is 0 or 1");
+  n->dt = DT_I64;
+  n->shape = x->shape;
+  return true;
 }
 
 /* ---- the common entry ---- */

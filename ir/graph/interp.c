@@ -6,6 +6,7 @@
 #include "ir/graph/expr.h"
 #include "ir/graph/lapack.h"
 #include "ir/graph/loops.h"
+#include "ir/graph/sort.h"
 #include "ir/memory.h"
 
 #include <math.h>
@@ -384,20 +385,37 @@ static void eval_gather(Eval *e) {
     }
 }
 
+/* The elementwise operator that joins an update with what is there; none: the update stays. */
+static double joined(OpId op, DType dt, double there, double update) {
+  OpId with = op == OP_scatter_mul   ? OP_mul
+              : op == OP_scatter_min ? OP_min
+              : op == OP_scatter_max ? OP_max
+                                     : OP_COUNT;
+  if (op == OP_scatter_add) return add_cells(dt, there, update);
+  return with == OP_COUNT ? update : op_eval_cells(with, dt, dt, (double[]){there, update}, false);
+}
+
 static void eval_scatter(Eval *e) {
   int64_t axis = e->n->attr[0].v[0], outer, inner, extent = e->n->shape.dim[axis];
   int64_t picks = shape_count(&e->x[0]->shape);
   split_at(&e->n->shape, axis, &outer, &inner);
   const double *in = e->in[1];
+  if (e->n->nin > 2) memcpy(e->out, e->in[2], (size_t)e->count * sizeof *e->out);
   for (int64_t o = 0; o < outer; o++)
     for (int64_t p = 0; p < picks; p++) {
       int64_t at = cell_index(e->x[0]->dt, e->in[0][p], extent);
       for (int64_t i = 0; i < inner; i++) {
         double *to = &e->out[(o * extent + at) * inner + i];
-        *to = add_cells(e->n->dt, *to, *in++);
+        *to = joined(e->n->op, e->n->dt, *to, *in++);
       }
     }
   round_all(e);
+}
+
+static void eval_argsort(Eval *e) {
+  const Shape *s = &e->n->shape;
+  int64_t n = s->dim[s->rank - 1];
+  argsort_cells(e->x[0]->dt, e->n->attr[0].n && e->n->attr[0].v[0], e->count / n, n, e->in[0], e->out);
 }
 
 static void eval_extern(Eval *e) {
@@ -433,7 +451,9 @@ static EvalFn *const eval_fn[OP_COUNT] = {
     [OP_dot_general] = eval_dot,     [OP_conv2d] = eval_conv,
     [OP_conv2d_dx] = eval_conv,      [OP_conv2d_dw] = eval_conv,
     [OP_gather] = eval_gather,       [OP_scatter_add] = eval_scatter,
-    [OP_extern] = eval_extern,
+    [OP_scatter_set] = eval_scatter, [OP_scatter_mul] = eval_scatter,
+    [OP_scatter_min] = eval_scatter, [OP_scatter_max] = eval_scatter,
+    [OP_argsort] = eval_argsort,     [OP_extern] = eval_extern,
 };
 
 static void eval_node(const Graph *g, Val v, double *const *value, double *out, bool rounds) {

@@ -23,6 +23,7 @@ typedef enum {
   KIND_CONV,
   KIND_GATHER,
   KIND_SCATTER,
+  KIND_SORT,
   KIND_SCAN,       /* where values enter and leave a loop (ir/graph/loops.h) */
   KIND_LAPACK,     /* linear algebra by a library (ir/graph/lapack.c) */
   KIND_COLLECTIVE, /* between the processes of a run (ir/graph/collective.c) */

@@ -311,6 +311,64 @@ VJP(scatter) {
   gin[1] = g_add(g, OP_gather, (Val[]){gy, idx}, 2, attr_of(g, y, 0), 0, DT_NONE, NULL);
 }
 
+static Val gathered(Graph *g, Val x, Val y) {
+  return g_add(g, OP_gather, (Val[]){x, operand(g, y, 0)}, 2, attr_of(g, y, 0), 0, DT_NONE, NULL);
+}
+
+static Val zeros_like(Graph *g, Val x) { return g_fill_like(g, x, 0); }
+
+/* The last update of a place has its gradient, a place without any that of what was there. */
+VJP(scatter_set) {
+  Val idx = operand(g, y, 0), base = operand(g, y, 2);
+  Shape is = shape_of(g, idx), s = shape_of(g, base), us = shape_of(g, operand(g, y, 1));
+  int64_t axis = attr_of(g, y, 0)->v[0];
+  Shape places = {1, {s.dim[axis]}}, picks = {1, {shape_count(&is)}};
+  Ints first = ints1(0), at = ints1(axis), along = {.n = is.rank};
+  for (int i = 0; i < is.rank; i++) along.v[i] = axis + i;
+  Val count = g_add(g, OP_iota, NULL, 0, &first, 0, DT_I64, &picks), none = g_fill(g, DT_I64, &places, -1);
+  Val last =
+      g_add(g, OP_scatter_set, (Val[]){g_reshape(g, idx, &picks), count, none}, 3, &first, 0, DT_NONE, NULL);
+  Val own = g_add(g, OP_gather, (Val[]){last, idx}, 2, &first, 0, DT_NONE, NULL);
+  Val counts = g_binary(g, OP_eq, own, g_reshape(g, count, &is));
+  Val free = g_binary(g, OP_eq, last, none);
+  Val into = gathered(g, gy, y);
+  gin[1] = g_select(g, g_broadcast(g, counts, &us, &along), into, zeros_like(g, into));
+  gin[2] = g_select(g, g_broadcast(g, free, &s, &at), gy, zeros_like(g, gy));
+}
+
+/* What is the extreme, there or among the updates, shares its gradient equally. */
+VJP(scatter_extreme) {
+  Val idx = operand(g, y, 0), updates = operand(g, y, 1), base = operand(g, y, 2);
+  Shape s = shape_of(g, base);
+  DType dt = g_node(g, base)->dt;
+  Val stays = g_binary(g, OP_eq, base, y), hits = g_binary(g, OP_eq, updates, gathered(g, y, y));
+  Val count = g_add(g, OP_scatter_add, (Val[]){idx, g_cast(g, hits, dt)}, 2, attr_of(g, y, 0), 0, dt, &s);
+  Val share = g_binary(g, OP_div, gy, g_binary(g, OP_add, count, g_cast(g, stays, dt)));
+  Val into = gathered(g, share, y);
+  gin[1] = g_select(g, hits, into, zeros_like(g, into));
+  gin[2] = g_select(g, stays, share, zeros_like(g, share));
+}
+
+/* The product of all others: the result over the factor itself, but where that is 0 and no other update is. */
+VJP(scatter_mul) {
+  Val idx = operand(g, y, 0), updates = operand(g, y, 1), base = operand(g, y, 2);
+  const Ints axis = *attr_of(g, y, 0);
+  Shape s = shape_of(g, base);
+  DType dt = g_node(g, base)->dt;
+  Val no_base = g_binary(g, OP_eq, base, zeros_like(g, base));
+  Val rest = g_select(g, no_base, g_fill_like(g, base, 1), base);
+  Val all = g_add(g, OP_scatter_mul, (Val[]){idx, updates, rest}, 3, &axis, 0, DT_NONE, NULL);
+  gin[2] = g_binary(g, OP_div, g_binary(g, OP_mul, gy, all), rest);
+  Val zero = g_binary(g, OP_eq, updates, zeros_like(g, updates)), one = g_fill_like(g, updates, 1);
+  Val zeros = g_add(g, OP_scatter_add, (Val[]){idx, g_cast(g, zero, dt)}, 2, &axis, 0, dt, &s);
+  Val alone = g_binary(g, OP_and, zero, g_binary(g, OP_eq, gathered(g, zeros, y), one));
+  Val others = g_add(g, OP_scatter_mul, (Val[]){idx, g_select(g, alone, one, updates), base}, 3, &axis, 0,
+                     DT_NONE, NULL);
+  Val plain =
+      g_binary(g, OP_div, gathered(g, g_binary(g, OP_mul, gy, y), y), g_select(g, zero, one, updates));
+  gin[1] = g_select(g, alone, gathered(g, g_binary(g, OP_mul, gy, others), y), plain);
+}
+
 /* ---- extern ---- */
 void vjp_extern(Graph *g, Val y, Val gy, Val *gin) {
   const Node n = *g_node(g, y);

@@ -1,10 +1,15 @@
-/* Scatter kernels: a function of the runtime (runtime/scatter.h). */
+/* Scatter kernels: a function of the runtime (runtime/scatter.h). Operands: indices, updates, where it is not zeros what was
+   there, the result. */
+#include "ir/graph/expr.h"
 #include "ir/kernel/kind.h"
 
 #include <math.h>
 #include <string.h>
 
+static const char *const words[SCATTER_JOINS] = {"add", "set", "mul", "min", "max"};
+
 static const Field fields[] = {
+    {FIELD_WORD, .member = {MEMBER(scatter.join)}, .words = words, .nword = SCATTER_JOINS},
     {FIELD_DTYPE, .member = {MEMBER(scatter.dt)}},
     {FIELD_DTYPE, "index", .member = {MEMBER(scatter.idx_dt)}},
     {FIELD_LIST, "shape",
@@ -39,28 +44,37 @@ static const char *impossible(const Kernel *k, const Target *t) {
 
 static bool verify(Check *c, const Kernel *k) {
   const ScatterSpec *s = &k->scatter;
-  if (k->nbuf != 3) return kernel_wrong(c, "scatter has 3 operands, not %d", k->nbuf);
-  int64_t need[] = {s->nidx * dtype_size(s->idx_dt), s->outer * s->nidx * s->inner * dtype_size(s->dt),
-                    s->outer * s->extent * s->inner * dtype_size(s->dt)};
-  for (int i = 0; i < 3; i++)
+  int operands = s->join == SCATTER_ADD ? 3 : 4;
+  if (k->nbuf != operands) return kernel_wrong(c, "scatter has %d operands, not %d", operands, k->nbuf);
+  int64_t all = s->outer * s->extent * s->inner * dtype_size(s->dt),
+          need[] = {s->nidx * dtype_size(s->idx_dt), s->outer * s->nidx * s->inner * dtype_size(s->dt), all,
+                    all};
+  for (int i = 0; i < operands; i++)
     if (c->p->buf.v[k->buf[i]].bytes < need[i]) return kernel_wrong(c, "operand %d is too small", i);
   return true;
+}
+
+static double joined(const ScatterSpec *s, double there, double update, InterpMode mode) {
+  static const OpId op[SCATTER_JOINS] = {OP_add, OP_COUNT, OP_mul, OP_min, OP_max};
+  if (s->join == SCATTER_SET) return update;
+  if (dtype_is_float(s->dt) && mode == INTERP_MOVED && s->join <= SCATTER_MUL)
+    update += INTERP_ULP * fabs(update);
+  return op_eval_cells(op[s->join], s->dt, s->dt, (double[]){there, update}, false);
 }
 
 static void interp(const Program *p, const Kernel *k, double *const *mem, InterpMode mode) {
   (void)p;
   const ScatterSpec *s = &k->scatter;
   const double *idx = mem[0], *upd = mem[1];
-  double *out = mem[2];
-  memset(out, 0, sizeof *out * (size_t)(s->outer * s->extent * s->inner));
+  double *out = mem[k->nbuf - 1];
+  size_t bytes = sizeof *out * (size_t)(s->outer * s->extent * s->inner);
+  if (s->join == SCATTER_ADD) memset(out, 0, bytes);
+  else memcpy(out, mem[2], bytes);
   for (int64_t o = 0; o < s->outer; o++)
     for (int64_t j = 0; j < s->nidx; j++) {
       int64_t i = cell_int(s->idx_dt, idx[j]), at = i < 0 ? 0 : i >= s->extent ? s->extent - 1 : i;
       double *to = out + (o * s->extent + at) * s->inner;
-      for (i = 0; i < s->inner; i++, upd++) {
-        if (dtype_is_int(s->dt)) to[i] = int_cell(s->dt, cell_int(s->dt, to[i]) + cell_int(s->dt, *upd));
-        else to[i] += *upd + (mode == INTERP_MOVED ? INTERP_ULP * fabs(*upd) : 0);
-      }
+      for (i = 0; i < s->inner; i++, upd++) to[i] = joined(s, to[i], *upd, mode);
     }
 }
 

@@ -1,11 +1,13 @@
-/* Scatter: sums into places that an operand names. */
+/* Scatter: what is at places that an operand names, joined with updates. */
 #ifndef JEPAC_IR_KERNEL_SCATTER_H
 #define JEPAC_IR_KERNEL_SCATTER_H
 
-#include "ir/type.h"
+#include "ir/scatter.h"
 
 typedef struct {
-  int64_t outer, extent, inner, nidx; /* out[outer][extent][inner] += upd[outer][nidx][inner] at idx[nidx] */
+  int64_t outer, extent, inner,
+      nidx; /* out[outer][extent][inner] with upd[outer][nidx][inner] at idx[nidx] */
+  ScatterJoin join;
   DType idx_dt, dt;
 } ScatterSpec;
 

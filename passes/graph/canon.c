@@ -2,7 +2,7 @@
    contracted axes together, each in order; others get a transpose first. More batch axes than a product has
    become one. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride.
    What no kernel computes is computed in another type: weight gradients and scattered sums of narrow floats in f32,
-   scattered sums of short integers in 32 bits, by indices of 64. */
+   scattered sums of short integers in 32 bits, by indices of 64; f16 and short integers are sorted as f32 and i32. */
 #include "ir/kernel/gemm_plan.h"
 #include "passes/graph/pass.h"
 
@@ -62,8 +62,12 @@ static Val as_type(Graph *g, Val v, DType dt) { return g_node(g, v)->dt == dt ? 
 
 /* Operand i of n, its value x, as kernels take it. */
 static Val as_operand(Graph *g, const Node *n, int i, Val x) {
-  if (op_table[n->op].kind != KIND_SCATTER) return x;
-  return i ? as_type(g, x, computed_in(n)) : as_index(g, x, n->shape.dim[n->attr[0].v[0]]);
+  if (op_table[n->op].kind == KIND_SCATTER)
+    return i ? as_type(g, x, computed_in(n)) : as_index(g, x, n->shape.dim[n->attr[0].v[0]]);
+  DType dt = g_node(g, x)->dt;
+  if (op_table[n->op].kind != KIND_SORT) return x;
+  if (dtype_is_int(dt) && dtype_size(dt) < 4) return g_cast(g, x, DT_I32);
+  return dt == DT_F16 ? g_cast(g, x, DT_F32) : x;
 }
 
 Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
@@ -73,18 +77,18 @@ Graph *pass_canon(Arena *a, const Graph *in, Diags *d) {
   for (Val v = 0; v < in->node.n; v++) {
     const Node *n = g_node(in, v);
     OpKind kind = op_table[n->op].kind;
-    if (kind != KIND_DOT && kind != KIND_CONV && kind != KIND_SCATTER) {
+    if (kind != KIND_DOT && kind != KIND_CONV && kind != KIND_SCATTER && kind != KIND_SORT) {
       map[v] = pass_copy(out, in, v, map);
       continue;
     }
     out->loc = n->loc;
     out->role = n->role;
-    Val x[2];
-    for (int i = 0; i < 2; i++) x[i] = as_operand(out, n, i, map[n->in[i]]);
+    Val x[3];
+    for (int i = 0; i < n->nin; i++) x[i] = as_operand(out, n, i, map[n->in[i]]);
     DType dt = computed_in(n);
     if (kind != KIND_DOT) {
       const Shape *to = op_table[n->op].type == TY_EXPLICIT ? &n->shape : NULL;
-      map[v] = as_type(out, g_add(out, n->op, x, 2, n->attr, 0, dt, to), n->dt);
+      map[v] = as_type(out, g_add(out, n->op, x, n->nin, n->attr, 0, dt, to), n->dt);
       continue;
     }
     Ints attr[4];

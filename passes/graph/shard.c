@@ -501,6 +501,7 @@ static bool do_gather(Shard *s, Val v) {
 static bool do_scatter(Shard *s, Val v) {
   const Node *n = node(s, v);
   int axis = (int)n->attr[0].v[0], rank = node(s, n->in[0])->shape.rank;
+  if (n->op != OP_scatter_add) return false;
   Cut c = s->at[n->in[1]].cut, to = c;
   if (!divided(s, n->in[1])) c = to = (Cut){s->at[n->in[0]].cut.axis + axis, s->at[n->in[0]].cut.groups};
   bool summed = c.axis >= axis && c.axis < axis + rank;
@@ -545,9 +546,10 @@ static bool do_parted(Shard *s, Val v) {
   case KIND_CONV: return do_conv(s, v);
   case KIND_GATHER: return do_gather(s, v);
   case KIND_SCATTER: return do_scatter(s, v);
-  case KIND_LAPACK: { /* each matrix by itself */
+  case KIND_SORT:
+  case KIND_LAPACK: { /* each row, each matrix by itself */
     Cut c = first_cut(s, n);
-    if (c.axis >= node(s, n->in[0])->shape.rank - 2) return false;
+    if (c.axis >= node(s, n->in[0])->shape.rank - (n->op == OP_argsort ? 1 : 2)) return false;
     do_parts(s, v, c, n->attr, c);
     return true;
   }

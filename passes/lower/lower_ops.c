@@ -260,12 +260,17 @@ static Refusal lower_conv(Lower *l, Val v) {
   return (Refusal){.kind = BUILT};
 }
 
-/* ---- scatter_add ---- */
+/* ---- scatter ---- */
 
 static Refusal lower_scatter(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
   int64_t axis = n->attr[0].v[0];
-  ScatterSpec s = {.outer = 1, .extent = n->shape.dim[axis], .inner = 1, .dt = n->dt};
+  ScatterJoin join = n->op == OP_scatter_set   ? SCATTER_SET
+                     : n->op == OP_scatter_mul ? SCATTER_MUL
+                     : n->op == OP_scatter_min ? SCATTER_MIN
+                     : n->op == OP_scatter_max ? SCATTER_MAX
+                                               : SCATTER_ADD;
+  ScatterSpec s = {.outer = 1, .extent = n->shape.dim[axis], .inner = 1, .join = join, .dt = n->dt};
   for (int i = 0; i < n->shape.rank; i++) {
     if (i < axis) s.outer *= n->shape.dim[i];
     if (i > axis) s.inner *= n->shape.dim[i];
@@ -273,7 +278,28 @@ static Refusal lower_scatter(Lower *l, Val v) {
   s.nidx = shape_count(&g_node(l->g, n->in[0])->shape);
   s.idx_dt = g_node(l->g, n->in[0])->dt;
   Kernel k = scatter_kernel(&s);
-  push_operands(l, &k, (int[]){lower_buf(l, n->in[0]), lower_buf(l, n->in[1]), lower_buf(l, v)}, 3, 1, v);
+  int buf[4];
+  for (int i = 0; i < n->nin; i++) buf[i] = lower_buf(l, n->in[i]);
+  buf[n->nin] = lower_buf(l, v);
+  push_operands(l, &k, buf, n->nin + 1, 1, v);
+  return (Refusal){.kind = BUILT};
+}
+
+/* ---- argsort ---- */
+
+static Refusal lower_sort(Lower *l, Val v) {
+  const Node *n = g_node(l->g, v);
+  int64_t len = n->shape.dim[n->shape.rank - 1];
+  SortSpec s = {.rows = shape_count(&n->shape) / len,
+                .n = len,
+                .descending = n->attr[0].n && n->attr[0].v[0],
+                .dt = g_node(l->g, n->in[0])->dt};
+  Kernel k = sort_kernel(&s);
+  int buf[3] = {lower_buf(l, n->in[0])}, nbuf = 1;
+  int64_t work = sort_chunks(&s) * sort_work(&s);
+  if (work) buf[nbuf++] = lower_temp(l, DT_I64, work);
+  buf[nbuf++] = lower_buf(l, v);
+  push_operands(l, &k, buf, nbuf, nbuf - 1, v);
   return (Refusal){.kind = BUILT};
 }
 
@@ -346,7 +372,8 @@ static const OpLowering table[KIND_EXTERN + 1] = {
     [KIND_SCAN] = {plain_needs, lower_scan},     [KIND_DOT] = {dot_needs, lower_dot},
     [KIND_CONV] = {conv_needs, lower_conv},      [KIND_SCATTER] = {plain_needs, lower_scatter},
     [KIND_LAPACK] = {plain_needs, lower_lapack}, [KIND_COLLECTIVE] = {plain_needs, lower_collective},
-    [KIND_EXTERN] = {plain_needs, lower_extern}, [KIND_GATHER] = {gather_needs, NULL}};
+    [KIND_SORT] = {plain_needs, lower_sort},     [KIND_EXTERN] = {plain_needs, lower_extern},
+    [KIND_GATHER] = {gather_needs, NULL}};
 
 const OpLowering *op_lowering(OpKind k) { return table[k].needs ? &table[k] : NULL; }
 bool op_has_kernel(OpKind k) { return table[k].build != NULL; }

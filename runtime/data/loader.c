@@ -264,6 +264,32 @@ static bool fill_batch(const Loader *l, Worker *w, Slot *s) {
   return true;
 }
 
+uint64_t loader_hash(Loader *l) {
+  enum { SAMPLES = 16 };
+  const DataSet *d = &l->set;
+  int64_t extent[] = {d->samples, d->classes,    d->channels, d->height, d->width, d->size,
+                      d->views,   d->components, d->features, d->tokens, 0},
+          at[MAX_FIELDS + 1] = {0};
+  for (int f = 0; f < l->spec->nfield; f++) at[f + 1] = at[f] + (l->sample_bytes[f] + 63) / 64 * 64;
+  int64_t bytes = at[l->spec->nfield];
+  char *data = xmalloc((size_t)bytes + 1, "a sample");
+  float *room = xmalloc((size_t)d->room * sizeof *room, "making samples");
+  uint64_t h = hash_bytes(extent, sizeof extent, 0);
+  if (d->label) h = hash_bytes(d->label, (size_t)d->samples * sizeof *d->label, h);
+  for (int64_t i = 0; i < SAMPLES && i < d->samples; i++) {
+    int64_t sample = d->samples > SAMPLES ? i * (d->samples - 1) / (SAMPLES - 1) : i;
+    Fill f = {l->seed, 0, 0, i, sample, {0}, room};
+    Reason why;
+    memset(data, 0, (size_t)bytes);
+    for (int k = 0; k < l->spec->nfield; k++) f.out[l->kind[k]] = data + at[k];
+    if (!d->fill(d, &f, &why)) memset(data, 1, (size_t)bytes);
+    h = hash_bytes(data, (size_t)bytes, h);
+  }
+  free(room);
+  free(data);
+  return h;
+}
+
 static void fill_batches(void *arg) {
   Loader *l = arg;
   Worker w = {.epoch = -1, .loader = l};

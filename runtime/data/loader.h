@@ -44,6 +44,9 @@ const char *loader_name(const Loader *l, int64_t sample);
 /* What class k is called; NULL where the source does not say. */
 const char *loader_class(const Loader *l, int64_t k);
 
+/* Of what the data are: extents, labels, and a few samples spread over all of them. Before the first batch. */
+uint64_t loader_hash(Loader *l);
+
 /* The next batch is batch number `step` of the run. */
 void loader_seek(Loader *l, int64_t step);
 /* Copies the next batch: dst[i] receives field i of the spec, or is NULL when it is not wanted. The fields

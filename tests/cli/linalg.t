@@ -29,6 +29,12 @@ $ jepac run linalg.jepa --entry factors --inputs bad.safetensors --outputs o.saf
 $ jepac run linalg.jepa --entry normal --random | grep small
   small 1
 
+The same of a singular matrix, and of one with NaN.
+
+$ printf 'model S() {\n  entry solved(y: f32[2, 3]) {\n    a = stack([eye(3), 2 * eye(3), eye(3)])\n    return x = solve(concat(a, reshape(tile(tensor([1, 2, 3]), [3]), [1, 3, 3]), axis = 0), tile(unsqueeze(y, 0), [4, 1, 1])[:, 0])\n  }\n  entry factors() {\n    u, s, v = svd(stack([eye(2), eye(2) * (inf - inf)]))\n    return s\n  }\n}\n' > s.jepa; for e in solved factors; do jepac run s.jepa --entry $e --random --outputs o.safetensors -q 2>&1 | grep -e matrix -e first | sed 's/: min.*, 3 NaN/: 3 NaN/'; done
+  s.jepa:4:16: note: the first bad value is the result of `solve`, f32[4,1,3]: 3 NaN, 0 infinite of 12
+  s.jepa:4:16: note: matrix 3 of 4 (the first is 0) is singular: pivot 2 is zero
+  s.jepa:7:41: note: the first bad value is a constant, f32[2,2]: no finite element, 4 NaN, 0 infinite of 4
 A step that ends in no number says which matrix it was.
 
 $ sed 's/+ 0.1 \* eye(B)/- 0.5 * eye(B)/' linalg.jepa > bad.jepa; jepac run bad.jepa --set B=5 --entry forward --random -q

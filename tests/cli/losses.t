@@ -8,3 +8,8 @@ $ jepac run losses.jepa
   bce 0.576828599
   kl 0.0816573873
   ce 1.40526974
+  axes 1.60759163
+  soft 1.18026972
+  ctc 4.32446146
+  never inf
+  zero 0

@@ -13,6 +13,8 @@ $ sed 's/x\[\.\.\., 1\]/x[..., 1, ...]/' phrases.jepa > m.jepa; jepac check m.je
 $ sed 's/x\[\.\.\., 1\]/x[:, :, ::-1]/' phrases.jepa > m.jepa; jepac check m.jepa 2>&1 | head -2
   m.jepa:6:19: error: the step -1 is not positive: reverse(x, axis) turns an axis around
           c = x[:, :, ::-1] - x[:, :, 1]
+$ echo 'entry f(x: f32[3]) { return y = x }' > m.jepa; jepac check m.jepa 2>&1 | head -1
+  m.jepa:1:1: error: an entry belongs in the body of a `model`
 $ sed 's/"bij,bjk->bik"/"bij,b2k->bik"/' phrases.jepa > m.jepa; jepac check m.jepa 2>&1 | head -1
   m.jepa:9:9: error: "bij,b2k->bik": an axis is a letter, not `2`
 $ sed 's/"bij,bjk->bik", x, z/"bij,bjk->bik", x/' phrases.jepa > m.jepa; jepac check m.jepa 2>&1 | head -1

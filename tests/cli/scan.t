@@ -52,6 +52,36 @@ $ for m in 1G 100K; do jepac run loops.jepa --entry lstm --set T=60 --grad --ran
 $ jepac verify again.ir -q | sed 's/; largest.*//'
   ok     22 passes and 17 kernels
 
+What is no number, and what verify finds, is named with the step.
+
+$ jepac run nan_scan.jepa -q 2>&1 | grep -e first -e step
+  jepac: error: step 0: loss is not finite
+  nan_scan.jepa:7:15: note: the first bad value is the result of `log`, f32[]: no finite element, 1 NaN, 0 infinite of 1
+  nan_scan.jepa:7:13: note: that was in step 4 of 7 of a scan (the first is 0)
+
+$ for e in lstm nested; do JEPAC_FAULT=kernels jepac verify loops.jepa --entry $e -q | head -1; done
+  faults 42 of 42 found
+  faults 22 of 22 found
+
+Layers and directions have PyTorch's names.
+
+$ jepac verify recurrent.jepa --grad -q | cut -d' ' -f1; jepac run recurrent.jepa --random | grep small
+  ok
+  small 1
+$ jepac ir recurrent.jepa | grep -o 'param "*[a-z]*[.]weight[a-z_0-9]*' | cut -d'"' -f2 | sort
+  gru.weight_hh_l0
+  gru.weight_hh_l1
+  gru.weight_ih_l0
+  gru.weight_ih_l1
+  net.weight_hh_l0
+  net.weight_hh_l0_reverse
+  net.weight_hh_l1
+  net.weight_hh_l1_reverse
+  net.weight_ih_l0
+  net.weight_ih_l0_reverse
+  net.weight_ih_l1
+  net.weight_ih_l1_reverse
+
 A library that needs no jepac.
 
 $ jepac compile loops.jepa --entry swap --name loops -o lib -q && ls lib

@@ -72,7 +72,12 @@ UNARY = [  # name, values, reference, units in the last place allowed
     ("asin", unit, T.asin, 3), ("acos", unit, T.acos, 3), ("atan", plain, T.atan, 3), ("sinh", plain, T.sinh, 3),
     ("cosh", plain, T.cosh, 3), ("asinh", plain, T.asinh, 3), ("acosh", above, T.acosh, 3), ("atanh", unit, T.atanh, 3),
     ("erfinv", unit, T.erfinv, 8), ("tan", plain[:200], T.tan, 8),
+    ("lgamma", np.concatenate([above, plain[:200], [0.0, -1, -2, np.inf, 1e-6, 1e20]]), T.lgamma, 4),
+    ("digamma", np.concatenate([above, plain[:200], [0.0, -0.0, -1, -2, np.inf, 1e-6, 1e20]]), T.digamma, 2),
+    ("trigamma", np.concatenate([above, plain[:200], [-1.0, -2, np.inf, 1e-6, 1e12]]), lambda x: T.polygamma(1, x), 2),
+    ("tetragamma", np.concatenate([above[:200], [1e-3, 1e12]]), lambda x: T.polygamma(2, x), 2),
 ]
+NAMED = "fn trigamma(x) = polygamma(1, x)\nfn tetragamma(x) = polygamma(2, x)\n"
 x3 = rng.normal(0, 1, (3, 7, 5))
 x3[0, 2, 1] = x3[0, 4, 1] = x3[0, 5, 1] = 0.25
 x3[1, :, 2] = 1
@@ -84,10 +89,13 @@ SHAPED = [  # expression of x[3,7,5], values, reference
     ("cumprod(x, 0)", x3, lambda x: T.cumprod(x, 0)), ("cummax(x, 1)", zeros[:, ::-1].copy() + 0.001 * np.arange(105).reshape(3, 7, 5), lambda x: T.cummax(x, 1).values),
     ("cummin(x)", x3, lambda x: T.cummin(x, -1).values), ("sort(x, 1)", x3, lambda x: T.sort(x, dim=1, stable=True).values),
     ("sort(x, 2, descending = true)", x3, lambda x: T.sort(x, dim=2, descending=True, stable=True).values),
+    ("sort(tile(x, [1, 9, 1]), 1)", x3, lambda x: T.sort(x.tile(1, 9, 1), dim=1, stable=True).values),
     ("topk(x, 3, axis = 1)[0]", rng.normal(0, 1, (3, 7, 5)), lambda x: T.topk(x, 3, 1).values),
     ("take_along(x, argsort(x, 1), 1)", x3, lambda x: T.gather(x, 1, T.argsort(x, dim=1, stable=True))),
 ]
 ORDER = [("argsort(x, 1)", lambda x: T.argsort(x, dim=1, stable=True)), ("argmin(x, 1)", lambda x: T.argmin(x, 1)),
+         ("argsort(tile(x, [1, 9, 1]), 1)", lambda x: T.argsort(x.tile(1, 9, 1), dim=1, stable=True)),
+         ("argsort(reshape(x, [-1]), descending = true)", lambda x: T.argsort(x.flatten(), descending=True, stable=True)),
          ("argsort(x, 2, descending = true)", lambda x: T.argsort(x, dim=2, descending=True, stable=True)),
          ("topk(x, 2, axis = 2, largest = false)[1]", lambda x: T.argsort(x, dim=2, stable=True)[:, :, :2]),
          ("any(x < -1, 1)", lambda x: T.any(x < -1, 1)), ("all(x > -2, 2)", lambda x: T.all(x > -2, 2))]
@@ -184,6 +192,43 @@ def check_matrices(jepac, report):
                     report(text_[:40] + " " + type_ + name + (" interpreted" if mode else ""), float(error), limit)
 
 
+def check_scatter(jepac, report):
+    """Against scatter, scatter_reduce and their like for slices; ties and zeros among the values."""
+    names = {"set": None, "add": "sum", "mul": "prod", "min": "amin", "max": "amax"}
+    for along in (True, False):
+        for how, there in names.items():
+            x = np.round(rng.normal(0, 1, (3, 7, 5)) * 2) / 2
+            index = rng.integers(0, 7, (3, 4, 5)) if along else rng.integers(0, 7, 4)
+            if how == "set":  # PyTorch leaves open which of equal indices counts
+                index = np.argsort(rng.normal(size=(3, 7, 5)), 1)[:, :4] if along else rng.permutation(7)[:4]
+            u = np.round(rng.normal(0, 1, (3, 4, 5)) * 2) / 2
+            tx, tu = (T.tensor(v, requires_grad=True) for v in (x, u))
+            ti = T.tensor(index)
+            if how == "set":
+                want = tx.scatter(1, ti, tu) if along else tx.index_copy(1, ti, tu)
+            else:
+                wide = ti if along else ti[None, :, None].expand(3, 4, 5)
+                want = tx.scatter_reduce(1, wide, tu, there)
+            w = T.tensor(rng.normal(size=want.shape).astype(np.float32).astype(np.float64))
+            (want * w).sum().backward()
+            call = 'scatter%s(x, i, u, 1, reduce = "%s")' % ("_along" * along, how)
+            for type_, dt in (("f32", np.float32), ("f64", np.float64)):
+                text = "model M() { param x: %s[3, 7, 5] = 0\n param u: %s[3, 4, 5] = 0\n entry f(w: %s[3, 7, 5], i: i64%s) { y = %s\n return loss = f32(sum(y * w)), y } }" % (
+                    type_, type_, type_, list(index.shape), call)
+                for mode in ([], ["--interp"]):
+                    out = run(jepac, text, {"w": w.numpy().astype(dt), "i": index}, {"x": x.astype(dt), "u": u.astype(dt)}, ["--grad"] + mode)
+                    for name, got, true in (("", out["y"], want.detach()), (" derivative", out["grad.x"], tx.grad), (" by u", out["grad.u"], tu.grad)):
+                        report(call[:36] + name + " " + type_ + (" interpreted" if mode else ""), float(np.max(np.abs(got - true.numpy()))), 2e-6)
+            for type_, dt in (("i32", np.int32), ("i64", np.int64), ("u32", np.uint32)):
+                a, b = (np.round(np.abs(v) * 3).astype(dt) for v in (x, u))
+                text = "model M() { entry f(x: %s[3, 7, 5], u: %s[3, 4, 5], i: i64%s) { return y = %s } }" % (type_, type_, list(index.shape), call)
+                ta, tb = T.tensor(a.astype(np.int64)), T.tensor(b.astype(np.int64))
+                want_ = (ta.scatter(1, ti, tb) if along else ta.index_copy(1, ti, tb)) if how == "set" else ta.scatter_reduce(1, wide, tb, there)
+                for mode in ([], ["--interp"]):
+                    got = run(jepac, text, {"x": a, "u": b, "i": index}, None, mode)["y"]
+                    report(call[:36] + " " + type_, distance(got, want_.numpy().astype(dt)), 0)
+
+
 def main():
     jepac, bad = os.path.abspath(sys.argv[1]), 0
 
@@ -193,12 +238,13 @@ def main():
         print("%-44s %8.3g %s" % (what, error, "" if error <= limit else "WRONG, at most %g" % limit))
 
     check_matrices(jepac, report)
+    check_scatter(jepac, report)
     for name, values, reference, limit in UNARY:
         for dt, most in ((np.float32, limit), (np.float64, 1e-3 + 0 * limit)):
             x = values.astype(dt)
             type_ = "f32" if dt == np.float32 else "f64"
             want = reference(T.tensor(x.astype(np.float64))).numpy().astype(dt)
-            text = "model M() { entry f(x: %s[%d]) { return y = %s(x) } }" % (type_, len(x), name)
+            text = NAMED + "model M() { entry f(x: %s[%d]) { return y = %s(x) } }" % (type_, len(x), name)
             for mode in ([], ["--interp"]):
                 got = run(jepac, text, {"x": x}, None, mode)["y"].astype(dt)
                 report("%s %s %s" % (name, type_, mode and "interpreted" or "compiled"), distance(got, want), max(most, 0.5 if mode else 0))
@@ -207,7 +253,7 @@ def main():
         t = T.tensor(x, requires_grad=True)
         reference(t).sum().backward()
         if name not in ("ceil", "trunc", "round"):
-            text = "model M() { param x: f32[%d] = 0\n entry f() { return y = sum(%s(x)) } }" % (len(x), name)
+            text = NAMED + "model M() { param x: f32[%d] = 0\n entry f() { return y = sum(%s(x)) } }" % (len(x), name)
             got = run(jepac, text, None, {"x": x.astype(np.float32)}, ["--grad"])["grad.x"]
             want = t.grad.numpy()
             report("%s derivative" % name, float(np.max(np.abs(got - want) / (1 + np.abs(want)))), 2e-5)

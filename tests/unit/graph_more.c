@@ -177,6 +177,31 @@ static Val long_sum(Gen *r) {
   return g_binary(g, OP_add, a, g_broadcast(g, z, &to, &none));
 }
 
+/* The last axis in order; then places of an axis joined with updates. */
+static Val ordered(Gen *r) {
+  static const OpId ops[] = {OP_scatter_set, OP_scatter_mul, OP_scatter_min, OP_scatter_max};
+  Graph *g = r->g;
+  Val a = any(r);
+  Shape s = *shape_of(r, a);
+  int64_t n = shape_count(&s), len = s.rank ? s.dim[s.rank - 1] : 1;
+  if (!s.rank) return -1;
+  Shape flat = {1, {n}}, rows = {2, {n / len, len}};
+  Ints down = {.n = (int)pick(r, 2), .v = {1}}, first = ints1(0);
+  Val order = g_add(g, OP_argsort, &a, 1, &down, 0, DT_NONE, NULL);
+  Val row = g_add(g, OP_iota, NULL, 0, &first, 0, DT_I64, &rows), lie = g_reshape(g, order, &rows);
+  lie = g_binary(g, OP_add, lie, g_binary(g, OP_mul, row, g_fill_like(g, row, (double)len)));
+  Val y = g_add(g, OP_gather, (Val[]){g_reshape(g, a, &flat), lie}, 2, &first, 0, DT_NONE, NULL);
+  y = g_reshape(g, y, &s);
+  if (pick(r, 2)) return y;
+  Ints axis = ints1(pick(r, s.rank));
+  Shape is = {1, {s.dim[axis.v[0]]}};
+  Val i = g_add(g, OP_iota, NULL, 0, &first, 0, DT_I64, &is);
+  i = g_binary(g, OP_mul, i, g_fill_like(g, i, (double)pick(r, 3)));
+  OpId op = ops[pick(r, COUNT(ops))];
+  Val u = tamed(r, draw_like(r, a)), to = op == OP_scatter_mul ? tamed(r, y) : y;
+  return g_add(g, op, (Val[]){i, u, to}, 3, &axis, 0, DT_NONE, NULL);
+}
+
 /* A loop over the first axis of a value: its body is drawn as the rest of the graph is, from a pool of its own. */
 static Val loop(Gen *r) {
   enum { LONGEST = 9, CARRIES = 3 };
@@ -218,6 +243,6 @@ static Val loop(Gen *r) {
 
 Val draw_more(Gen *r) {
   static Val (*const kinds[])(Gen *) = {mapped,   mapped,     mapped,   constant, constant,
-                                        integers, other_type, long_sum, loop};
+                                        integers, other_type, long_sum, loop,     ordered};
   return kinds[pick(r, COUNT(kinds))](r);
 }

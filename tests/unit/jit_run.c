@@ -179,7 +179,7 @@ Graph *jit_disturbed(Arena *a, const Graph *g, uint64_t seed, double most) {
     if (!dtype_is_float(n->dt) || kind == KIND_INPUT || kind == KIND_SOURCE || kind == KIND_VIEW ||
         kind == KIND_SCAN)
       continue;
-    bool adds = kind == KIND_DOT || kind == KIND_CONV || kind == KIND_FOLD || kind == KIND_SCATTER ||
+    bool adds = kind == KIND_DOT || kind == KIND_CONV || kind == KIND_FOLD || n->op == OP_scatter_add ||
                 n->op == OP_reduce_sum || n->op == OP_reduce_mean || n->op == OP_reduce_m2;
     Val sum = adds ? magnitude(out, g, v, map) : -1;
     if (adds && kind != KIND_REDUCE) size = sum;

@@ -118,7 +118,8 @@ static void unary(Gen *g) {
       "log1p(abs($)) - expm1(tanh($))",
       "asin(0.9 * tanh($)) + acos(0.8 * tanh($)) - atan($)",
       "sinh(tanh($)) - cosh(tanh($)) + asinh($)",
-      "acosh(1.5 + abs($)) + atanh(0.9 * tanh($)) - erfinv(0.8 * tanh($))",
+      "acosh(1.5 + abs($)) + atanh(0.9 * tanh($)) - erfinv(0.8 * tanh($)) + 0.1 * digamma(1.5 + abs($)) + "
+      "0.1 * lgamma(1.5 + abs($))",
       "log2($ * $ + 1.5) + exp2(tanh($)) - tan(tanh($))",
       "(ceil(3 * $) + trunc(2 * $) - round(5 * $)) / 8 + tanh($)",
       "0.5 * frac($) + tanh($)",
@@ -302,11 +303,15 @@ static void view(Gen *g) {
     int64_t rows = 1 + pick(g, 7);
     t.dim[axis] = rows;
     if (!define(g, t)) return;
-    sb_printf(&g->body,
-              "prim.scatter_add(iota([%lld], 0) * 2, %s, axis = %d, shape = ", (long long)s.dim[axis], name,
-              axis);
+    sb_printf(&g->body, "scatter(scatter(scatter(scatter(scatter(fill(");
     put_list(g, t.dim, t.rank);
-    sb_printf(&g->body, ")\n");
+    sb_printf(&g->body, ", 0.5)");
+    const char *joins[] = {"add", "mul", "max", "min", "set"},
+               *of[] = {"", "1.1 - 0.1 * ", "0.5 * ", "0.9 * ", "0.7 * "};
+    for (int k = 0; k < 5; k++)
+      sb_printf(&g->body, ", iota([%lld], 0) * %d, %s%s, %d, \"%s\")", (long long)s.dim[axis], 1 + k / 2,
+                of[k], name, axis, joins[k]);
+    sb_printf(&g->body, "\n");
   }
   }
 }
@@ -316,7 +321,6 @@ static void reduce(Gen *g) {
   static const char *const forms[] = {"mean",        "max",       "min",  "logsumexp", "norm", "softmax",
                                       "log_softmax", "normalize", "var",  "argmax",    "sum",  "std",
                                       "argmin",      "any",       "sort", "cumsum",    "prod"};
-  enum { MOST_SORTED = 32 }; /* in n * n comparisons */
   const Var *v = any(g);
   if (!v->s.rank) return;
   char name[16];
@@ -324,7 +328,6 @@ static void reduce(Gen *g) {
   Shape s = v->s, t = s;
   int axis = (int)pick(g, s.rank), f = (int)pick(g, 17);
   bool same = (f >= 5 && f <= 7) || f == 14 || f == 15;
-  if (f >= 14 && s.dim[axis] > MOST_SORTED) return;
   if ((f == 8 || f == 11) && s.dim[axis] < 2) return;
   for (int i = axis; i + 1 < s.rank && !same; i++) t.dim[i] = s.dim[i + 1];
   t.rank -= !same;

@@ -329,7 +329,8 @@ static Val build_gather(Graph *g, int which) {
   Val idx = arg(g, "idx", gather_cases[which].dt, &gather_cases[which].idx);
   return g_add(g, OP_gather, (Val[]){x, idx}, 2, &axis, 0, DT_NONE, NULL);
 }
-static const DType scatter_types[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_I32, DT_I64, DT_U32, DT_F64};
+static const DType scatter_types[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_I32, DT_I64,
+                                      DT_U32, DT_F64, DT_U64, DT_I8,  DT_F16};
 static Val build_scatter(Graph *g, int which) {
   DType dt = scatter_types[which];
   which %= COUNT(gather_cases);
@@ -337,6 +338,37 @@ static Val build_scatter(Graph *g, int which) {
   Val idx = arg(g, "idx", gather_cases[which].dt, &gather_cases[which].idx);
   Val y = arg(g, "updates", dt, &gather_cases[which].y);
   return g_add(g, OP_scatter_add, (Val[]){idx, y}, 2, &axis, 0, dt, &gather_cases[which].x);
+}
+
+static Val build_scatter_into(Graph *g, OpId op, int which) {
+  static const int order[] = {0, 1, 3, 2, 0, 3, 1, 0, 2, 1, 3};
+  DType dt = scatter_types[which];
+  which = order[which];
+  Ints axis = ints1(gather_cases[which].axis);
+  Val idx = arg(g, "idx", gather_cases[which].dt, &gather_cases[which].idx);
+  Val in[3] = {idx, arg(g, "updates", dt, &gather_cases[which].y), arg(g, "x", dt, &gather_cases[which].x)};
+  return g_add(g, op, in, 3, &axis, 0, DT_NONE, NULL);
+}
+static Val build_scatter_set(Graph *g, int which) { return build_scatter_into(g, OP_scatter_set, which); }
+static Val build_scatter_mul(Graph *g, int which) { return build_scatter_into(g, OP_scatter_mul, which); }
+static Val build_scatter_min(Graph *g, int which) { return build_scatter_into(g, OP_scatter_min, which); }
+static Val build_scatter_max(Graph *g, int which) { return build_scatter_into(g, OP_scatter_max, which); }
+
+/* Short rows in registers, long ones by digits. */
+static const struct {
+  DType dt;
+  Shape shape;
+  bool descending;
+} sort_cases[] = {{DT_F32, S(7), false},       {DT_F32, S(3, 32), true},  {DT_F32, S(2, 3, 41), false},
+                  {DT_F64, S(3, 5), true},     {DT_F64, S(2, 97), false}, {DT_I32, S(4, 11), false},
+                  {DT_I64, S(3, 300), true},   {DT_U32, S(5, 40), false}, {DT_BF16, S(2, 131), true},
+                  {DT_I32, S(1, 70), false},   {DT_F32, S(3, 1), false},  {DT_BF16, S(13, 2), false},
+                  {DT_I64, S(2, 2, 31), true}, {DT_U64, S(3, 40), false}, {DT_F16, S(2, 50), true},
+                  {DT_U8, S(3, 60), false},    {DT_I16, S(2, 9), true}};
+static Val build_argsort(Graph *g, int which) {
+  Ints down = {.n = sort_cases[which].descending, .v = {1}};
+  Val x = arg(g, "a", sort_cases[which].dt, &sort_cases[which].shape);
+  return g_add(g, OP_argsort, &x, 1, &down, 0, DT_NONE, NULL);
 }
 
 /* A process alone stands for all: what a broadcast and a part have of the others is not felt, so derivatives fit for one. */
@@ -444,6 +476,11 @@ static const CaseRow rows[OP_COUNT] = {
     [OP_conv2d_dw] = {COUNT(conv_cases), build_conv_dw},
     [OP_gather] = {COUNT(gather_cases), build_gather},
     [OP_scatter_add] = {COUNT(scatter_types), build_scatter},
+    [OP_scatter_set] = {COUNT(scatter_types), build_scatter_set},
+    [OP_scatter_mul] = {COUNT(scatter_types), build_scatter_mul},
+    [OP_scatter_min] = {COUNT(scatter_types), build_scatter_min},
+    [OP_scatter_max] = {COUNT(scatter_types), build_scatter_max},
+    [OP_argsort] = {COUNT(sort_cases), build_argsort},
     [OP_all_reduce_sum] = {COUNT(rank_cases), build_all_sum},
     [OP_all_reduce_mean] = {COUNT(rank_cases) - 1, build_all_mean},
     [OP_all_reduce_max] = {COUNT(rank_cases), build_all_max},
@@ -542,7 +579,8 @@ void op_case_inputs(const Graph *g, Arena *a, uint64_t seed, Tensor64 *in) {
   }
   if (d.under_test->op == OP_gather)
     d.bound = g_node(g, d.under_test->in[0])->shape.dim[d.under_test->attr[0].v[0]];
-  if (d.under_test->op == OP_scatter_add) d.bound = d.under_test->shape.dim[d.under_test->attr[0].v[0]];
+  if (op_table[d.under_test->op].kind == KIND_SCATTER)
+    d.bound = d.under_test->shape.dim[d.under_test->attr[0].v[0]];
   for (int i = 0; i < g->inputs.n; i++) {
     const Node *n = g_node(g, g->inputs.v[i].val);
     int64_t count = shape_count(&n->shape);

@@ -105,7 +105,7 @@ static void check_gradients(Arena *a, const Graph *base, const Graph *source, ui
 static bool differentiable(const Graph *g) {
   bool any = false;
   for (Val v = 0; v < g->node.n; v++) {
-    if (g_node(g, v)->dt == DT_BF16 || g_node(g, v)->op == OP_stop_gradient) return false;
+    if (dtype_is_narrow(g_node(g, v)->dt) || g_node(g, v)->op == OP_stop_gradient) return false;
     any |= g_node(g, v)->op == OP_input && dtype_is_float(g_node(g, v)->dt);
   }
   return any && dtype_is_float(g_node(g, g->outputs.v[0].val)->dt);
@@ -291,6 +291,16 @@ static double ref_erfinv(const double *x) {
   }
   return (lo + hi) / 2;
 }
+/* The sum over a thousand terms; behind them few of an asymptotic series do. */
+static double ref_polygamma(const double *x) {
+  long double n = roundl(x[0]), w = x[1], s = 0;
+  for (int k = 0; k < 1000; k++, w++) s += n == 0 ? -1 / w : powl(w, -n - 1);
+  if (n == 0) return (double)(s + logl(w) - 1 / (2 * w) - 1 / (12 * w * w));
+  s += powl(w, -n) / n + powl(w, -n - 1) / 2 + (n + 1) / 12 * powl(w, -n - 2);
+  return (double)((fmodl(n, 2) == 0 ? -1 : 1) * tgammal(n + 1) * s);
+}
+REF(digamma, ref_polygamma((double[]){0, x[0]}))
+REF(lgamma, log(tgamma(x[0])))
 static Reference *const reference[OP_COUNT] = {
     [OP_neg] = ref_neg,
     [OP_abs] = ref_abs,
@@ -340,6 +350,9 @@ static Reference *const reference[OP_COUNT] = {
     [OP_atanh] = ref_atanh,
     [OP_atan2] = ref_atan2,
     [OP_erfinv] = ref_erfinv,
+    [OP_lgamma] = ref_lgamma,
+    [OP_digamma] = ref_digamma,
+    [OP_polygamma] = ref_polygamma,
     [OP_idiv] = ref_idiv,
     [OP_irem] = ref_irem,
     [OP_bit_not] = ref_bit_not,

@@ -368,8 +368,15 @@ static void run_all(StepFn fn, void *const *ptr, const void *param, int64_t chun
 
 START_TEST(scatter_adds_in_order) {
   for (int kind = 0; kind < 4; kind++) {
-    ScatterParam p = {
-        kind & 1 ? DT_F64 : DT_F32, kind & 2 ? DT_I64 : DT_I32, 3, 11, kind ? 300 : 1, 40, 64, 5};
+    ScatterParam p = {kind & 1 ? DT_F64 : DT_F32,
+                      kind & 2 ? DT_I64 : DT_I32,
+                      3,
+                      11,
+                      kind ? 300 : 1,
+                      40,
+                      64,
+                      5,
+                      SCATTER_ADD};
     int64_t n_up = p.outer * p.nidx * p.inner, n_out = p.outer * p.axis_extent * p.inner,
             size = dtype_size(p.dt);
     int64_t idx64[40];
@@ -387,7 +394,7 @@ START_TEST(scatter_adds_in_order) {
       want[(o * p.axis_extent + row) * p.inner + i % p.inner] += v;
     }
     void *ptr[] = {kind & 2 ? (void *)idx64 : (void *)idx32, up, out};
-    run_all(step_scatter_add, ptr, &p, p.nchunk, 0, true);
+    run_all(step_scatter, ptr, &p, p.nchunk, 0, true);
     for (int64_t i = 0; i < n_out; i++)
       if (at(p.dt, out, i) != want[i]) ck_abort_msg("element %d", (int)i);
     free(up), free(out), free(want);

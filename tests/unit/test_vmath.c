@@ -25,6 +25,8 @@ static double sigmoid64(double x) { return 1 / (1 + exp(-x)); }
 
 static double erfinv64(double x) { return op_eval(OP_erfinv, &x); }
 
+static double digamma64(double x) { return op_eval(OP_digamma, &x); }
+
 START_TEST(test_vector_math) {
   static const MathCase cases[] = {{"exp", OP_exp, exp, 2},
                                    {"log", OP_log, log, 2},
@@ -37,7 +39,9 @@ START_TEST(test_vector_math) {
                                    {"exp2", OP_exp2, exp2, 2},
                                    {"log1p", OP_log1p, log1p, 2.5},
                                    {"expm1", OP_expm1, expm1, 2.5},
-                                   {"erfinv", OP_erfinv, erfinv64, 8}};
+                                   {"erfinv", OP_erfinv, erfinv64, 8},
+                                   {"lgamma", OP_lgamma, lgamma, 8},
+                                   {"digamma", OP_digamma, digamma64, 2}};
   static const float special[] = {0,      -0.0f,   INFINITY,        -INFINITY, NAN,      1,        -1,
                                   1e-45f, -1e-45f, 1.17549435e-38f, 3.4e38f,   -3.4e38f, 88.7228f, 88.73f,
                                   -87.3f, -103.9f, -104.5f,         0.9f,      0.625f,   4,        10};
