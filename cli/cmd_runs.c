@@ -37,6 +37,9 @@ Status cmd_compare(Cli *c) {
                      .html = OPT(c, out) ? OPT(c, out) : "compare.html",
                      .csv = OPT(c, csv),
                      .tensorboard = OPT(c, tensorboard_to)};
+  size_t n = strlen(o.html);
+  if (n < 5 || strcmp(o.html + n - 5, ".html"))
+    return cli_fail(c, ST_USAGE, "-o %s: the page is a file NAME.html", o.html);
   if (!(s = runs_compare(c, &runs, &o))) printf("\npicture: %s\n", o.html);
   return s;
 }

@@ -179,8 +179,9 @@ static Status check(Cli *c, const Axis *axis, int n, const int *at) {
   Model *m;
   for (int i = 0; i < n; i++) c->opt.set[i] = (NameValue){axis[i].name, axis[i].value.v[at[i]]};
   Status s = cli_load(c, c->opt.arg[0], NULL, 0, &m);
+  if (!s && (!frontend_recipe(m, c->diags) || !frontend_train_step(m, c->diags, true))) s = ST_MODEL;
   if (s) diag_note(c->diags, NULL, "with the settings %s", folder_name(c, axis, n, at));
-  return s || frontend_recipe(m, c->diags) ? s : ST_MODEL;
+  return s;
 }
 
 Status cmd_sweep(Cli *c) {

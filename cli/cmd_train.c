@@ -194,6 +194,7 @@ static Status start_states(Train *t) {
   t->info = (CheckpointInfo){.seed = t->info.seed,
                              .total = t->total,
                              .plan = t->k.plan->identity,
+                             .source = frontend_text_hash(t->model),
                              .model = absolute(c, c->opt.arg[0]),
                              .recipe = t->recipe_text,
                              .data = t->data ? absolute(c, t->data) : "",
@@ -457,11 +458,11 @@ static Status begin(Train *t) {
   Cli *c = t->c;
   Status s = start_states(t);
   if (s || !t->writes) return s;
+  if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, !OPT(c, resume), c->diags))) return ST_FILE;
   t->log = runlog_open(t->log_path, t->recipe_text, t->step > 0 ? t->step : -1, !OPT(c, log), c->diags);
   RunHeader header = {t->info.model,          t->info.data,         c->words, t->total, t->per_epoch,
                       loader_size(t->loader), (int64_t)t->info.seed};
   if (!t->log || runlog_header(t->log, t->step, &header, c->diags)) return ST_FILE;
-  if (OPT(c, tensorboard) && !(t->events = events_open(t->folder, false, c->diags))) return ST_FILE;
   if ((t->changes && runlog_resumed(t->log, t->step, t->changes, c->diags))) return ST_FILE;
   cli_say(c); /* warnings, before they are hours old */
   if (OPT(c, quiet)) return ST_OK;
@@ -521,6 +522,8 @@ static Status look(Train *t) {
   Cli *c = t->c;
   if (OPT(c, steps) >= 0 && OPT(c, epochs) >= 0)
     return cli_fail(c, ST_USAGE, "--steps and --epochs exclude each other");
+  if (OPT(c, params_missing) && !OPT(c, params))
+    return cli_fail(c, ST_USAGE, "--params-missing belongs to --params");
   t->log_path = OPT(c, log) ? OPT(c, log) : arena_printf(c->arena, "%s/run.jsonl", t->folder);
   if (!OPT(c, resume) && (OPT(c, steps) == 0 || OPT(c, epochs) == 0))
     return cli_fail(c, ST_USAGE, "0 steps train nothing; jepac check looks at a model without training it");

@@ -40,6 +40,14 @@ static bool is_listed(const Columns *all, const char *name) {
   return false;
 }
 
+/* Of a path the end tells more. */
+static const char *shortened(Cli *c, const char *value) {
+  size_t n = strlen(value);
+  if (n <= LONGEST) return value;
+  return *value == '/' ? arena_printf(c->arena, "...%s", value + n - LONGEST)
+                       : arena_printf(c->arena, "%.*s...", LONGEST, value);
+}
+
 static void add_differing(Cli *c, const RunInfos *runs, Columns *out) {
   for (int i = 0; i < runs->n; i++)
     for (int k = 0; k < runs->v[i].set.n; k++) {
@@ -53,10 +61,7 @@ static void add_differing(Cli *c, const RunInfos *runs, Columns *out) {
       Column *col = column(c, out, s->path, runs->n, false);
       for (int m = 0; m < runs->n; m++) {
         const RunSetting *other = run_setting(&runs->v[m], s->path);
-        if (other)
-          col->cell[m] = strlen(other->value) > LONGEST
-                             ? arena_printf(c->arena, "%.*s...", LONGEST, other->value)
-                             : other->value;
+        if (other) col->cell[m] = shortened(c, other->value);
       }
     }
 }

@@ -76,11 +76,15 @@ Status resume_compare(Cli *c, const char *folder, const CheckpointInfo *old, con
   if (x && y) compare(a, "", json_object_get(x, "settings"), json_object_get(y, "settings"), &ch);
   json_decref(x);
   json_decref(y);
+  if (strcmp(old->data, now->data)) add(a, &ch, "--data", old->data, now->data, NULL);
   if (old->plan != now->plan) {
-    if (!ch.n && strcmp(old->text, now->text)) /* a setting of the model shows in no recipe */
+    bool edited = old->source && old->source != now->source;
+    if (!ch.n && !edited && strcmp(old->text, now->text)) /* a setting of the model shows in no recipe */
       add(a, &ch, "--set", old->text, now->text, NULL);
     add(a, &ch, "plan", arena_printf(a, "%016" PRIx64, old->plan), arena_printf(a, "%016" PRIx64, now->plan),
-        "it was compiled differently (another model, machine or jepac): steps have other bits");
+        edited ? "the model file or one that it uses was edited: steps have other bits"
+        : ch.n ? "" /* which explains it */
+               : "it was compiled differently (another model, machine or jepac): steps have other bits");
   }
   bool differs = ch.n, stretched = schedules && old->total > 0 && old->total != now->total;
   if (stretched) {
@@ -94,8 +98,9 @@ Status resume_compare(Cli *c, const char *folder, const CheckpointInfo *old, con
   else if (ch.n)
     diag_warning(c->diags, NULL, "%s goes on from step %lld with changes", folder, (long long)old->step);
   for (int i = 0; i < ch.n; i++)
-    if (ch.v[i].means) diag_note(c->diags, NULL, "%s", ch.v[i].means);
-    else diag_note(c->diags, NULL, "%s: %s, now %s", ch.v[i].path, ch.v[i].old, ch.v[i].now);
+    if (ch.v[i].means && *ch.v[i].means) diag_note(c->diags, NULL, "%s", ch.v[i].means);
+    else if (!ch.v[i].means)
+      diag_note(c->diags, NULL, "%s: %s, now %s", ch.v[i].path, ch.v[i].old, ch.v[i].now);
   *log = ch.n ? as_json(a, &ch) : NULL;
   if (!differs || accept) return ST_OK;
   diag_note(c->diags, NULL, "--accept-changes goes on all the same, and the log will say so");

@@ -84,6 +84,29 @@ static void take_recipe(Cli *c, RunInfo *r, json_t *recipe) {
   r->best = arena_printf(c->arena, "val.%s", metric);
 }
 
+/* Of the words of its command: what changes its states and is no setting. */
+static void take_command(Cli *c, RunInfo *r, const json_t *words) {
+  static const char *const names[] = {"--params", "--precision"};
+  for (size_t i = 0; i < json_array_size(words); i++) {
+    const char *word = json_string_value(json_array_get(words, i)),
+               *value = json_string_value(json_array_get(words, i + 1));
+    for (int k = 0; word && k < 2; k++) {
+      size_t n = strlen(names[k]);
+      if (strncmp(word, names[k], n) || (word[n] && word[n] != '=')) continue;
+      if (word[n]) value = word + n + 1;
+      if (value) set(c, r, names[k], arena_strdup(c->arena, value));
+    }
+  }
+}
+
+/* Of each process of a run; those that differ follow each other. */
+static void take_path(Cli *c, RunInfo *r, const char *name, const char *path) {
+  const RunSetting *s = run_setting(r, name);
+  size_t n = path ? strlen(path) : 0, have = s ? strlen(s->value) : 0;
+  if (!n || (have >= n && !strcmp(s->value + have - n, path))) return;
+  set(c, r, name, s ? arena_printf(c->arena, "%s, then %s", s->value, path) : arena_strdup(c->arena, path));
+}
+
 static void take_header(Cli *c, RunInfo *r, json_t *h) {
   const char *when = json_string_value(json_object_get(h, "time")),
              *host = json_string_value(json_object_get(h, "host"));
@@ -95,6 +118,9 @@ static void take_header(Cli *c, RunInfo *r, json_t *h) {
   if (host) r->host = arena_strdup(c->arena, host);
   r->steps = json_integer_value(json_object_get(h, "steps"));
   r->per_epoch = json_integer_value(json_object_get(h, "steps_per_epoch"));
+  take_path(c, r, "--data", json_string_value(json_object_get(h, "data")));
+  take_path(c, r, "model file", json_string_value(json_object_get(h, "model")));
+  take_command(c, r, json_object_get(h, "command"));
   json_t *seed = json_object_get(h, "seed");
   if (seed) set(c, r, "seed", settings_text(c->arena, seed));
 }
@@ -106,29 +132,44 @@ static bool is_locked(Cli *c, const char *folder) {
   return locked;
 }
 
-static Status read_run(Cli *c, const char *folder, RunInfo *r) {
+/* {"optimizer.adamw.lr": ["0.001", "0.003"], ...} */
+static void take_changes(Cli *c, RunInfo *r, json_t *changes) {
+  const char *path;
+  json_t *v;
+  json_object_foreach(changes, path, v) {
+    const char *now = json_string_value(json_array_get(v, 1)), *old = json_string_value(json_array_get(v, 0));
+    const RunSetting *s = run_setting(r, path);
+    if (now && old && strcmp(path, "plan") && strcmp(path, "length") && strcmp(path, "--data"))
+      set(c, r, arena_strdup(c->arena, path), arena_printf(c->arena, "%s, then %s", s ? s->value : old, now));
+  }
+}
+
+/* NULL, or what is wrong with the log. */
+static const char *read_run(Cli *c, const char *folder, RunInfo *r) {
   const char *path = arena_printf(c->arena, "%s/run.jsonl", folder);
   Source *src = source_read(c->arena, path);
-  if (!src) return cli_fail(c, ST_FILE, "cannot read %s: %s", path, strerror(errno));
+  if (!src) return arena_printf(c->arena, "cannot read %s: %s", path, strerror(errno));
   *r = (RunInfo){.folder = folder, .name = folder, .running = is_locked(c, folder)};
-  static const char header[] = "{\"run\":";
+  static const char header[] = "{\"run\":", resumed[] = "{\"resumed\":";
   bool first = true;
   for (const char *p = src->text, *end; *p; p = *end ? end + 1 : end, first = false) {
     end = p + strcspn(p, "\n");
-    if (!first && strncmp(p, header, sizeof header - 1)) continue; /* figures: plot_log reads them */
+    if (!first && strncmp(p, header, sizeof header - 1) && strncmp(p, resumed, sizeof resumed - 1))
+      continue; /* figures: plot_log reads them */
     json_t *o = json_loadb(p, (size_t)(end - p), 0, NULL), *recipe = json_object_get(o, "recipe");
     if (first && recipe) take_recipe(c, r, recipe);
     if (json_object_get(o, "run")) take_header(c, r, o);
+    take_changes(c, r, json_object_get(o, "changes"));
     json_decref(o);
     if (first && !recipe)
-      return cli_fail(c, ST_FILE, "%s is no log of a run: its first line is no recipe", path);
+      return arena_printf(c->arena, "%s is no log of a run: its first line is no recipe", path);
   }
-  if (first) return cli_fail(c, ST_FILE, "%s is empty", path);
+  if (first) return arena_printf(c->arena, "%s is empty", path);
   r->curve = plot_log(c->arena, src, &r->ncurve);
   for (int i = 0; i < r->ncurve; i++)
     for (int k = 0; k < r->curve[i].n; k++) r->step = max64(r->step, (int64_t)r->curve[i].x[k]);
   if (!run_curve(r, r->best)) r->best = NULL;
-  return ST_OK;
+  return NULL;
 }
 
 /* ---- many ---- */
@@ -182,11 +223,13 @@ Status runs_find(Cli *c, char *const *path, int n, RunInfos *out) {
       bool twice = false;
       for (int m = 0; m < out->n; m++) twice |= !strcmp(out->v[m].folder, found.v[k]);
       if (twice) continue;
-      Status s = read_run(c, found.v[k], &r);
-      if (s) return s;
-      vec_push(c->arena, out, r);
+      const char *wrong = read_run(c, found.v[k], &r);
+      if (wrong && !strcmp(found.v[k], clean)) return cli_fail(c, ST_FILE, "%s", wrong);
+      if (wrong) diag_warning(c->diags, NULL, "%s: passed over", wrong);
+      else vec_push(c->arena, out, r);
     }
   }
+  if (!out->n) return cli_fail(c, ST_FILE, "there is no run that can be read");
   shorten(c, out);
   return ST_OK;
 }

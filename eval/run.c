@@ -162,6 +162,8 @@ static Status open_model(Eval *e) {
   Status s = restore_settings(e);
   if (!s) s = compiler_load(&e->compiler, e->info.model, NULL, NULL, 0, &e->model);
   if (s) return s;
+  if (e->info.source && e->info.source != frontend_text_hash(e->model))
+    diag_warning(e->diags, NULL, "%s or a file it uses was edited since %s was trained with it", e->info.model, e->folder);
   if (!(e->recipe = frontend_recipe(e->model, e->diags))) return ST_MODEL;
   if (e->opt->params) e->info.seed = (uint64_t)e->recipe->seed;
   if (!entry_offered(e, "encode") && !e->opt->protocols && !e->opt->export_to) return ST_OK;

@@ -32,10 +32,13 @@ static int64_t choose_batch(int64_t samples, int64_t most) {
 static Status open_code(Validation *v, const ValidationOptions *o, int which) {
   Compiler own = v->c;
   NameValue *set = NEWN(own.arena, NameValue, own.nset + 1);
-  if (own.nset) memcpy(set, own.set, (size_t)own.nset * sizeof *set);
-  set[own.nset] = (NameValue){"batch", arena_printf(own.arena, "%lld", (long long)v->rows[which])};
+  int n = 0;
+  for (int i = 0; i < own.nset; i++)
+    if (v->rows[which] == o->batch || strcmp(own.set[i].name, "batch")) set[n++] = own.set[i];
+  if (v->rows[which] != o->batch)
+    set[n++] = (NameValue){"batch", arena_printf(own.arena, "%lld", (long long)v->rows[which])};
   own.set = set;
-  if (v->rows[which] != o->batch) own.nset++;
+  own.nset = n;
   own.seen = NULL;
   own.pipeline.dump = NULL;
   Model *m;

@@ -45,7 +45,8 @@ typedef struct Model Model;
    language's own library (frontend/std) is compiled into the binary. */
 Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions *opt);
 
-const char *frontend_path(const Model *m); /* of the main file, as given */
+const char *frontend_path(const Model *m);   /* of the main file, as given */
+uint64_t frontend_text_hash(const Model *m); /* of the texts of it and of what it uses */
 int frontend_entry_count(const Model *m);
 const char *frontend_entry_name(const Model *m, int i);
 

@@ -578,5 +578,12 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
 }
 
 const char *frontend_path(const Model *m) { return m->files.v[0]->path; }
+
+uint64_t frontend_text_hash(const Model *m) {
+  uint64_t h = 0;
+  for (int i = 0; i < m->files.n; i++) h = hash_bytes(m->files.v[i]->text, strlen(m->files.v[i]->text), h);
+  return h;
+}
+
 int frontend_entry_count(const Model *m) { return m->entries.n; }
 const char *frontend_entry_name(const Model *m, int i) { return m->entries.v[i]->name; }

@@ -121,6 +121,7 @@ static Status save_as(const char *name, const char *previous, const char *folder
     json_object_set_new(
         j, "best",
         json_pack("[f, I, I]", info->best, (json_int_t)info->best_step, (json_int_t)info->since_best));
+  if (info->source) json_object_set_new(j, "source", json_sprintf("%016" PRIx64, info->source));
   if (info->data && *info->data)
     json_object_set_new(j, "data", json_string(info->data)); /* not UTF-8: left out */
   char *run = j ? json_dumps(j, JSON_COMPACT) : NULL;
@@ -146,15 +147,15 @@ Status checkpoint_save_best(const char *folder, const Session *s, const Checkpoi
 }
 
 static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *d) {
-  const char *run = st_meta(f, "run"), *seed = "", *plan = "", *data = "";
+  const char *run = st_meta(f, "run"), *seed = "", *plan = "", *data = "", *source = "";
   json_int_t step, epoch, total = 0, best_step = 0, since_best = 0;
   double best = 0;
   int version;
   json_error_t err;
   json_t *j = run ? json_loads(run, JSON_REJECT_DUPLICATES, &err) : NULL;
-  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s, s?s, s?[F, I, I]}", "version", &version,
+  bool ok = j && !json_unpack(j, "{s:i, s:I, s:I, s?I, s:s, s:s, s?s, s?s, s?[F, I, I]}", "version", &version,
                               "step", &step, "epoch", &epoch, "total", &total, "seed", &seed, "plan", &plan,
-                              "data", &data, "best", &best, &best_step, &since_best);
+                              "data", &data, "source", &source, "best", &best, &best_step, &since_best);
   if (!ok || version != VERSION || step < 0 || epoch < 0) {
     diag_error(d, NULL, "%s: %s", st_path(f),
                ok && version != VERSION ? "a checkpoint of another version of jepac"
@@ -169,6 +170,7 @@ static Status read_info(const StFile *f, CheckpointInfo *info, Arena *a, Diags *
                              .since_best = since_best,
                              .seed = strtoull(seed, NULL, 10),
                              .plan = strtoull(plan, NULL, 16),
+                             .source = strtoull(source, NULL, 16),
                              .model = arena_strdup(a, or_empty(st_meta(f, "model"))),
                              .recipe = arena_strdup(a, or_empty(st_meta(f, "recipe"))),
                              .text = arena_strdup(a, or_empty(st_meta(f, "text"))),

@@ -15,6 +15,7 @@ typedef struct {
   int64_t total;       /* steps the run was to have; 0: not known */
   uint64_t seed;
   uint64_t plan;      /* Plan.identity */
+  uint64_t source;    /* hash of the model's texts; 0: not known */
   const char *model;  /* path of the model file, or "" */
   const char *recipe; /* resolved recipe as JSON text, or "" */
   const char *text;   /* anything else evaluation needs, such as the model's sources; or "" */

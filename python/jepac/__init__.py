@@ -55,7 +55,14 @@ def _words(set):
     return list(set)
 
 
-class Model:
+class _Handle:
+    """What holds memory of the library: a copy of it would free that memory a second time."""
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError(f"a {type(self).__name__} of jepac cannot be copied or pickled: compile another one and give it state_dict()")
+
+
+class Model(_Handle):
     """A model file with its settings; made by load and loads."""
 
     def __init__(self, path, text, set, models, cache, threads, max_memory, precision):
@@ -101,6 +108,8 @@ class _Memory:
 def _array(x, name, dtype):
     """x as an array, without a copy where it has memory of its own: NumPy's, or anything with DLPack."""
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
+        if getattr(x, "is_neg", bool)():
+            x = x.resolve_neg()  # DLPack does not tell that a view of torch is negated
         try:
             x = np.from_dlpack(x.detach() if hasattr(x, "detach") else x)
         except (TypeError, BufferError, RuntimeError):
@@ -113,8 +122,8 @@ def _array(x, name, dtype):
     return x
 
 
-class Session:
-    """A compiled entry with its memory. Calling it with one array for each input runs it once and returns its results
+class Session(_Handle):
+    """A compiled entry with its memory; its states begin with the initial values of seed 0. Calling it with one array for each input runs it once and returns its results
     by name; session[NAME] is the memory itself of any tensor. A session belongs to one thread at a time."""
 
     def __init__(self, model, entry, flags):
@@ -133,6 +142,7 @@ class Session:
             view = np.asarray(_Memory(self, t, shape, dtype)).view(dtype)
             self._kinds[t.kind][t.name.decode()] = view
         self._tensors = {name: view for kind in self._kinds.values() for name, view in kind.items()}
+        self.init()
 
     def __del__(self):
         if getattr(self, "_ptr", None):
@@ -207,7 +217,9 @@ class Session:
         self._check(_lib.jepac_set_number(self._ptr, name.encode(), value))
 
     def load(self, path):
-        """States from a .safetensors file; every parameter and buffer must be there."""
+        """States from a .safetensors file or a run's folder; every parameter and buffer must be there."""
+        if os.path.isdir(path):
+            path = os.path.join(path, "checkpoint.safetensors")
         self._check(_lib.jepac_load(self._ptr, os.fsencode(path)))
 
     def save(self, path):

@@ -24,8 +24,16 @@ class Module(torch.nn.Module):
                 module = module._modules[part]
             module.register_buffer(leaf, torch.from_numpy(session[name]))
 
+    def _shared(self):
+        """Every buffer is still the session's memory."""
+        for name, x in self.named_buffers():
+            if x.data_ptr() != self._session[name].ctypes.data:
+                raise RuntimeError(f"{name} is no longer the session's memory: it was replaced or converted (load_state_dict with assign, "
+                                   "to, half, double), which a session does not see")
+
     @torch.no_grad()
     def forward(self, *args, **inputs):
+        self._shared()
         for x in (*args, *inputs.values()):
             if isinstance(x, torch.Tensor) and x.requires_grad:
                 raise RuntimeError("a session of jepac has no backward: detach its inputs")

@@ -1,5 +1,6 @@
 """The Python door: arrays in and out, memory shared, errors as exceptions, a training step, torch's module where torch is.
 Run by tests/cli/python; or: JEPAC_LIBRARY=build/libjepac.so python3 -m unittest discover -s python/tests"""
+import copy
 import gc
 import os
 import tempfile
@@ -168,6 +169,23 @@ class Training(unittest.TestCase):
             results.append(f(*batch())["fit"])
         np.testing.assert_array_equal(*results)
 
+    def test_begins_with_values(self):
+        model = jepac.loads(FIT, threads=1)
+        fresh, seeded = model.compile(), model.compile()
+        self.assertTrue(fresh["net.0.weight"].any())
+        seeded.init(0)
+        np.testing.assert_array_equal(fresh(*batch())["fit"], seeded(*batch())["fit"])
+
+    def test_no_copies(self):
+        model = jepac.loads(FIT, threads=1)
+        session = model.compile()
+        for x in (model, session):
+            for make in (copy.copy, copy.deepcopy):
+                with self.assertRaisesRegex(TypeError, "cannot be copied"):
+                    make(x)
+        gc.collect()
+        session(*batch())
+
     def test_not_finite(self):
         step = jepac.loads(FIT, threads=1).compile("train_step")
         step.init(1)
@@ -241,6 +259,14 @@ class Torch(unittest.TestCase):
                 p.normal_()
         module.load_state_dict({"net." + name: v for name, v in net.state_dict().items()})
         torch.testing.assert_close(module(x=x, y=y), net(x).detach(), rtol=1e-5, atol=1e-6)
+        negated = torch._neg_view(x)
+        torch.testing.assert_close(module(negated, y), net(-x).detach(), rtol=1e-5, atol=1e-6)
+        with self.assertRaisesRegex(TypeError, "cannot be copied"):
+            copy.deepcopy(module)
+        kept = Module(session, result="fit")
+        kept.load_state_dict({name: v.clone() for name, v in kept.state_dict().items()}, assign=True)
+        with self.assertRaisesRegex(RuntimeError, "no longer the session's memory"):
+            kept(x, y)
         with self.assertRaisesRegex(RuntimeError, "no backward"):
             module(x.requires_grad_(), y)
 

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One array of a file, the samples along its first axis. */
 typedef struct {
@@ -132,9 +133,12 @@ static Status choose_place(Opening *o, const char *first, double test, Place *ou
               "a folder has train.npz and test.npz, or .safetensors, or train/NAME.npy and test/NAME.npy");
     return ST_FILE;
   }
+  if (access(dir, F_OK)) return source_bad(o, "%s does not exist", dir);
   Place whole = {0}, other = {0};
   bool one = ends_in(dir, ".npz") || ends_in(dir, ".safetensors");
   if (one) whole = (Place){ends_in(dir, ".npz") ? FILE_NPZ : FILE_SAFETENSORS, dir};
+  else if (!file_is_folder(dir))
+    return source_bad(o, "%s is neither an .npz nor a .safetensors file nor a folder", dir);
   else if (!find_place(o->a, dir, "train", first, &whole) && !find_place(o->a, dir, "", first, &whole))
     return source_bad(
         o,

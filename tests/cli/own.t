@@ -144,9 +144,26 @@ $ jepac train own.jepa -q --data d --out bad --params d --params-missing ok
   jepac: error: d is no folder of a run: it has no checkpoint.safetensors
   exit 3
 $ jepac train own.jepa -q --data d --out bad --params-missing ok --steps 1
-  jepac: error: --params-missing had no effect: with these arguments jepac train does not use it
+  jepac: error: --params-missing belongs to --params
   exit 2
 $ jepac run own.jepa -q --set B=2 --random --params runs/npy --outputs y.safetensors && jepac run own.jepa -q --set B=2 --random --params runs/npy/checkpoint.safetensors --outputs z.safetensors && jepac ckpt diff y.safetensors z.safetensors
   equal: 3 tensors
 $ jepac train own.jepa -q --out runs/some --resume --steps 2 && echo the data of the run
   the data of the run
+$ mkarrays d2.npz x=f4:30x4 label=i8:30:0,0,1; jepac train own.jepa -q --data d2.npz --out runs/some --resume --steps 3; jepac train own.jepa -q --data d2.npz --out runs/some --resume --steps 3 --accept-changes && grep -o '"changes": {"--data"' runs/some/run.jsonl
+  jepac: error: runs/some was trained otherwise up to step 2
+  jepac: note: --data: DIR/d, now DIR/d2.npz
+  jepac: note: --accept-changes goes on all the same, and the log will say so
+  jepac: warning: runs/some goes on from step 2 with changes
+  jepac: note: --data: DIR/d, now DIR/d2.npz
+  "changes": {"--data"
+$ jepac train own.jepa -q --data nowhere --out bad; jepac train own.jepa -q --data own.jepa --out bad
+  jepac: error: nowhere does not exist
+  jepac: error: own.jepa is neither an .npz nor a .safetensors file nor a folder
+  exit 3
+
+An evaluation says that the model was edited since.
+
+$ cp own.jepa edited.jepa; jepac train edited.jepa -q --data parts --out runs/edited --steps 2 && jepac eval runs/edited 2>&1 | grep -c edited.jepa: ; sed -i 's/net(x)/net(x + x)/' edited.jepa; jepac eval runs/edited 2>&1 | grep warning | sed 's#/.*/edited.jepa#edited.jepa#'
+  0
+  jepac: warning: edited.jepa or a file it uses was edited since runs/edited was trained with it

@@ -83,17 +83,15 @@ $ jepac train tiny.jepa -q --steps 24 --out other --resume --set data.length=128
 $ cp -r run rate; jepac train tiny.jepa -q --steps 24 --out rate --resume --set optimizer.lr=1e-4 2>&1 | sed 's/{.*}/{...}/'
   jepac: error: rate was trained otherwise up to step 20
   jepac: note: optimizer.adamw.lr: {...}, now 0.0001
-  jepac: note: it was compiled differently (another model, machine or jepac): steps have other bits
   jepac: note: --accept-changes goes on all the same, and the log will say so
 
 Another model under the same name shows in no setting; the log says it too.
 
 $ cp -r run code; sed 's/ReLU/Tanh/' tiny.jepa >code.jepa; cmp -s code.jepa tiny.jepa || jepac train code.jepa -q --steps 24 --out code --resume --accept-changes; grep resumed code/run.jsonl | tail -1 | sed 's/[0-9a-f]\{16\}/HASH/g'
   jepac: warning: code goes on from step 20 with changes
-  jepac: note: --set: epochs=3, now nothing
-  jepac: note: it was compiled differently (another model, machine or jepac): steps have other bits
+  jepac: note: the model file or one that it uses was edited: steps have other bits
   jepac: note: length: 20, now 24 steps: schedules that depend on it are stretched
-  {"resumed": 20, "changes": {"--set":["epochs=3","nothing"],"plan":["HASH","HASH"],"length":["20","24"]}}
+  {"resumed": 20, "changes": {"plan":["HASH","HASH"],"length":["20","24"]}}
 
 The seed of a run is its own, named or not.
 

@@ -47,13 +47,13 @@ $ jepac train tiny.jepa -q --steps 4 --out tiny --tensorboard && jepac compare t
   run,step,name,value
   tiny,1,loss,2.366290
   tiny,2,loss,2.249660
-$ jepac compare tiny -o c.html --tensorboard tb/tiny/..; jepac compare tiny sw -o c.html --tensorboard tb | tail -n 1
+$ jepac compare tiny -o c.html --tensorboard tb/tiny/..; jepac compare tiny sw -o c.html --tensorboard tb | tail -n 1 | sed 's/.*\(0.67197\)/\1/'
   run   step    loss
   tiny     4  2.3773
   jepac: error: tb/tiny/../tiny already has event files: remove them or choose another folder
   jepac: warning: these are runs of different models: tiny is of Tiny, sw/optimizer.lr=1e-1,seed=1 of Net
   jepac: error: tb/tiny already has event files: remove them or choose another folder
-  sw/optimizer.lr=3e-2,seed=2                 -                   -                     -                    -                        -                          -                       -                        -                      -                      -                                      -                                        -      8      20   8     2                4                  3  [{"array":{"name":"x","shape":[4],"class...                 0                0.03         3    12   0.7244   0.67197         1  loss 0.67197
+  0.67197
 $ grep -c 'const data = {' c.html; jepac report tiny && grep -o 'optimizer.adamw.lr.warmup_cosine.warmup<td>10' tiny/report.html
   1
   tiny/report.html
@@ -85,4 +85,29 @@ $ jepac sweep own.jepa --set optimizer.lr=1,,2; jepac sweep own.jepa --set width
   exit 2
 $ jepac sweep own.jepa -q --data nothere --set seed=1,2 --out failing; cat failing/*1.log
   jepac: error: 2 of 2 runs failed; the first with exit 3: their messages are in failing/*.log
-  jepac: error: nothere has neither train.npz nor train.safetensors, train/x.npy, data.npz, data.safetensors or x.npy
+  jepac: error: nothere does not exist
+$ jepac sweep own.jepa -q --data e --set optimizer.lr=1e-2,foo --out early 2>&1 | tail -n 2; ls early
+                      ^
+  jepac: note: this is with --set optimizer.lr=foo
+  ls: cannot access 'early': No such file or directory
+  exit 2
+$ mkdir -p some/bad && cp -r tiny some/tiny && : > some/bad/run.jsonl; jepac runs some | sed -E 's/20[0-9-]+T[0-9:]+Z/TIME/'; jepac runs some/bad; jepac compare some -o own.jepa; jepac train tiny.jepa -q --steps 2 --out tb/tiny --tensorboard; ls tb/tiny | sed 's/tfevents.*/tfevents/'
+  jepac: warning: some/bad/run.jsonl is empty: passed over
+  run        begun                 model                        step        loss  best                  state
+  some/tiny  TIME  Tiny                          6/6      2.3737  -                     done
+  jepac: error: some/bad/run.jsonl is empty
+  jepac: warning: some/bad/run.jsonl is empty: passed over
+  jepac: error: -o own.jepa: the page is a file NAME.html
+  jepac: error: tb/tiny already has event files: remove them or choose another folder
+  events.out.tfevents
+
+What differs: data, first states, precision, the model's file, what was changed on the way.
+
+$ mkdir f; mkarrays f/train.npz x=f4:30x4 label=i8:30:2,1,0; cp own.jepa own2.jepa; t="jepac train -q --steps 3"; $t own.jepa --data e --out di/a; $t own.jepa --data f --out di/b; $t own2.jepa --data e --params di/a --out di/c; $t own.jepa --data e --precision bf16 --out di/d; jepac train own.jepa -q --steps 6 --out di/a --resume --accept-changes --set optimizer.lr=0.5 2>/dev/null; jepac compare di -o di.html | sed -E 's#[^ ]*/([a-z])#\1#g; s/  +/  /g'
+  run  optimizer.adamw.lr  --data  model file  --params  --precision  step  loss
+  a  0.1, then 0.5  e  own.jepa  -  -  6  0.20594
+  b  0.1  f  own.jepa  -  -  3  0.9697
+  c  0.1  e  own2.jepa  a  -  3  0.58393
+  d  0.1  e  own.jepa  -  bf16  3  0.88585
+  
+  picture: di.html

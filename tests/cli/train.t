@@ -27,7 +27,7 @@ $ jepac train tiny.jepa -q --steps 8 --out run --resume --set width=8
   jepac: note: and 1 more differences
   exit 3
 $ cp -r run cut && head -c 1000 run/checkpoint.safetensors > cut/checkpoint.safetensors; jepac train tiny.jepa -q --steps 9 --out cut --resume 2>&1 | sed -E 's/(of|from) step [0-9]+/\1 step N/; s/length: [0-9]+/length: K/'
-  jepac: warning: cut/checkpoint.safetensors: not a safetensors file, or truncated: its header claims 1848 bytes of a file of 1000
+  jepac: warning: cut/checkpoint.safetensors: not a safetensors file, or truncated: its header claims 1912 bytes of a file of 1000
   jepac: note: cut/previous.safetensors, of step N, is taken instead
   jepac: warning: cut goes on from step N with changes
   jepac: note: length: K, now 9 steps: schedules that depend on it are stretched

@@ -32,6 +32,12 @@ $ valid="jepac train own.jepa -q --data parts --set validate=3 --set patience=9"
 $ jepac train own.jepa -q --data parts --set validate=3 --set 'best=highest("top1")' --out best --epochs 4 && rm -f best/checkpoint.safetensors best/previous.safetensors && jepac train own.jepa -q --data parts --set validate=3 --out best --epochs 4 --resume --progress none && jepac ckpt diff best whole > differ; tail -n 1 best/run.jsonl | cut -c 1-13
   {"step": 12, 
 
+Batches of the rest are no setting that is given twice.
+
+$ jepac train own.jepa -q --data parts --out nine --set batch=9 --set validate=3 --steps 3 && jepac eval nine 2>&1 | grep -c warning
+  0
+  exit 1
+
 Without an entry encode, eval measures the recipe's own figures, on the data of the run.
 
 $ jepac eval run | grep -A 9 means
@@ -50,7 +56,7 @@ $ jepac eval run --protocols linear
   jepac: note: protocols and --export need entry encode(x: f32[B, C, H, W]) with one result z: f32[B, D]
   exit 1
 $ jepac eval whole --data nothere 2>&1 | grep error
-  jepac: error: nothere has neither train.npz nor train.safetensors, train/x.npy, data.npz, data.safetensors or x.npy
+  jepac: error: nothere does not exist
 
 A rest that the model file does not allow is said; without a test part there is nothing to measure.
 
