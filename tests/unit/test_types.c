@@ -82,10 +82,10 @@ static Val out(Graph *g, const char *name, Val v) {
 
 /* Defined to the last bit. */
 static bool exact(OpId op) {
-  static const OpId inexact[] = {OP_exp,   OP_log,    OP_sin,     OP_cos,    OP_tanh,  OP_erf,   OP_pow,
-                                 OP_rsqrt, OP_log1p,  OP_expm1,   OP_log2,   OP_exp2,  OP_asin,  OP_acos,
-                                 OP_atan,  OP_sinh,   OP_cosh,    OP_asinh,  OP_acosh, OP_atanh, OP_erfinv,
-                                 OP_atan2, OP_lgamma, OP_digamma, OP_sigmoid};
+  static const OpId inexact[] = {
+      OP_exp,   OP_log,   OP_sin,    OP_cos,   OP_tanh,   OP_erf,     OP_pow,       OP_rsqrt,  OP_log1p,
+      OP_expm1, OP_log2,  OP_exp2,   OP_asin,  OP_acos,   OP_atan,    OP_sinh,      OP_cosh,   OP_asinh,
+      OP_acosh, OP_atanh, OP_erfinv, OP_atan2, OP_lgamma, OP_digamma, OP_polygamma, OP_sigmoid};
   for (int i = 0; i < COUNT(inexact); i++)
     if (inexact[i] == op) return false;
   return true;
