@@ -93,8 +93,8 @@ static Status check_options(Compiler *c, const jepac_options *o) {
     diag_error(c->diags, NULL, "threads is 0 to %d, not %d", MOST_THREADS, o->threads);
   if (o->max_memory < 0)
     diag_error(c->diags, NULL, "max_memory is a number of bytes or 0, not %lld", (long long)o->max_memory);
-  if (o->precision && o->precision != JEPAC_F32 && o->precision != JEPAC_BF16)
-    diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16 or 0, not %d", (int)o->precision);
+  if (o->precision && o->precision != JEPAC_F32 && o->precision != JEPAC_BF16 && o->precision != JEPAC_F16)
+    diag_error(c->diags, NULL, "precision is JEPAC_F32, JEPAC_BF16, JEPAC_F16 or 0, not %d", (int)o->precision);
   if (o->allow & ~(JEPAC_ALLOW_EXTERN | JEPAC_ALLOW_USE))
     diag_error(c->diags, NULL, "allow is JEPAC_ALLOW_EXTERN and JEPAC_ALLOW_USE, not %d", o->allow);
   const jepac_ranks *r = o->ranks;

@@ -106,7 +106,7 @@ static Status judge(Walk *w, int at, int b, Wanted cells) {
   int64_t n = shape_count(&x->shape), worst = 0;
   double *got = values(w, x->dt, snapshot(w, b, false), n), most = 0;
   Wanted want = in_type(w, x, cells);
-  Spread s = spread_of(&want, n, dtype_is_narrow(x->dt) || kernel_rounds_bf16(k));
+  Spread s = spread_of(&want, n, dtype_is_narrow(x->dt) || kernel_rounds_narrow(k));
   for (int64_t i = 0; i < n; i++) {
     double d = fmin(distance(got[i], want.exact[i]), distance(got[i], want.rounded[i]));
     if (d > most) most = d, worst = i;
@@ -140,7 +140,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   double worst = v->worst;
   Wanted of = in_type(w, x, want);
   Spread spread = spread_of(&of, shape_count(&x->shape),
-                            dtype_is_narrow(x->dt) || kernel_rounds_bf16(&w->p->kernel.v[k]));
+                            dtype_is_narrow(x->dt) || kernel_rounds_narrow(&w->p->kernel.v[k]));
   /* a result that is nothing but rounding shows only what is larger */
   double by = spread.moved >= spread.scale / 2000 ? fmax(spread.scale, 1) : spread.scale / 20;
   Diags *heard = v->c->diags, *quiet = diags_new(w->a);

@@ -4,6 +4,7 @@
 #define JEPAC_FRONTEND_AST_H
 
 #include "ir/base.h"
+#include "ir/type.h"
 
 #include <string.h>
 
@@ -13,7 +14,7 @@ typedef struct {
   TokenKind kind;
   bool nl;          /* a line break stands before it */
   const char *text; /* interned: names, punctuation; contents of strings */
-  double num;
+  Imm num;
   int begin, end; /* byte offsets */
   int line, col;
 } Token;
@@ -74,7 +75,7 @@ typedef struct Ast {
   int begin, end; /* byte offsets in src */
   const Source *src;
   const char *name, *word;
-  double num;
+  Imm num;
   int nkid;
   struct Ast **kid;
   struct Ast **fn; /* AST_BLOCK: its functions by name, a hash table of nfn slots; NULL: it has none */

@@ -115,7 +115,7 @@ static DType dtype_arg(Elab *e, Call *c, Value v) {
 static Value b_fill(Elab *e, Call *c) {
   Shape s = need_shape(e, c->frame, c->at, c->arg[0], "the shape");
   DType dt = dtype_arg(e, c, c->arg[2]);
-  double x = need_num(e, c->frame, c->at, c->arg[1], "the value");
+  Imm x = need_num(e, c->frame, c->at, c->arg[1], "the value");
   for (int i = 0; i < s.rank; i++) {
     if (s.dim[i] != 0) continue;
     EmptyTensor *t = NEW(e->arena, EmptyTensor);
@@ -307,23 +307,24 @@ static Value b_axis_names(Elab *e, Call *c) {
   return out;
 }
 
-static Value initializer(Elab *e, InitKind kind, double a, double b) {
+static Value initializer(Elab *e, InitKind kind, Imm a, double b) {
   Init *i = NEW(e->arena, Init);
   *i = (Init){.kind = kind, .a = a, .b = b};
   return (Value){.kind = V_INIT, .u.init = i};
 }
 
 static Value b_uniform(Elab *e, Call *c) {
-  double lo = need_num(e, c->frame, c->at, c->arg[0], "the lower bound");
-  double hi = need_num(e, c->frame, c->at, c->arg[1], "the upper bound");
+  double lo = (double)need_num(e, c->frame, c->at, c->arg[0], "the lower bound");
+  double hi = (double)need_num(e, c->frame, c->at, c->arg[1], "the upper bound");
   if (!(lo <= hi))
     elab_error(e, c->frame, c->at, "the bounds %.10g and %.10g are the wrong way round", lo, hi);
   return initializer(e, INIT_UNIFORM, lo, hi);
 }
 
 static Value b_normal(Elab *e, Call *c) {
-  double mean = need_num(e, c->frame, c->at, c->arg[0], "the mean");
-  return initializer(e, INIT_NORMAL, mean, need_num(e, c->frame, c->at, c->arg[1], "the standard deviation"));
+  double mean = (double)need_num(e, c->frame, c->at, c->arg[0], "the mean");
+  return initializer(e, INIT_NORMAL, mean,
+                     (double)need_num(e, c->frame, c->at, c->arg[1], "the standard deviation"));
 }
 
 static Value b_constant(Elab *e, Call *c) {

@@ -48,7 +48,7 @@ typedef struct Value {
   ValueKind kind;
   union {
     bool b;
-    double num;
+    Imm num;
     const char *str;
     DType dt;
     struct {
@@ -278,14 +278,14 @@ const char *did_you_mean(Elab *e, const char *name, const char *const *cand, int
 
 /* ---- values ---- */
 static inline Value v_none(void) { return (Value){.kind = V_NONE}; }
-static inline Value v_num(double x) { return (Value){.kind = V_NUM, .u.num = x}; }
+static inline Value v_num(Imm x) { return (Value){.kind = V_NUM, .u.num = x}; }
 static inline Value v_bool(bool b) { return (Value){.kind = V_BOOL, .u.b = b}; }
 static inline Value v_str(const char *s) { return (Value){.kind = V_STR, .u.str = s}; }
 static inline Value v_tensor(Val t) { return (Value){.kind = V_TENSOR, .u.val = t}; }
 static inline Value v_module(Module *m) { return (Value){.kind = V_MODULE, .u.module = m}; }
 Value v_list(Elab *e, int n);
 bool value_equal(Elab *e, Value a, Value b);
-double need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
+Imm need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 int64_t need_int(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 bool need_bool(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
 Val need_tensor(Elab *e, const Frame *f, const Ast *at, Value v, const char *what);
@@ -369,11 +369,11 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
 Value t_matmul(Elab *e, Frame *f, const Ast *at, Value a, Value b);
 Value t_index(Elab *e, Frame *f, const Ast *at, Value x);
 Value t_cast(Elab *e, Frame *f, const Ast *at, Value x, DType dt);
-Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, double x);
+Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, Imm x);
 Val t_runtime(Elab *e, const char *name);
 /* step, steps_per_epoch or total_steps, which count optimizer steps. */
 Val t_steps(Elab *e, const char *name);
-Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm,
+Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, Imm imm,
            DType dt, const Shape *shape);
 const Node *t_type(const Elab *e, Val v);
 /* Reports inputs and states larger than any tensor can be. */

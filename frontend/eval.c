@@ -222,7 +222,7 @@ static Value eval_number(Elab *e, Frame *f, const Ast *a) {
   bool percent = name_is(a->name, "%");
   Val n = t_steps(e, percent ? "total_steps" : "steps_per_epoch");
   Value steps = t_cast(e, f, a, v_tensor(n), DT_F64);
-  return t_binary(e, f, a, OP_mul, steps, v_num(percent ? a->num / 100 : a->num));
+  return t_binary(e, f, a, OP_mul, steps, v_num(percent ? (double)a->num / 100 : a->num));
 }
 
 static Value eval_string(Elab *e, Frame *f, const Ast *a) {
@@ -298,8 +298,8 @@ static Value eval_comprehension(Elab *e, Frame *f, const Ast *a) {
 /* ---- operators ---- */
 
 static Value eval_range(Elab *e, Frame *f, const Ast *a) {
-  double lo = need_num(e, f, a->kid[0], eval(e, f, a->kid[0]), "the start of a range");
-  double hi = need_num(e, f, a->kid[1], eval(e, f, a->kid[1]), "the end of a range");
+  double lo = (double)need_num(e, f, a->kid[0], eval(e, f, a->kid[0]), "the start of a range");
+  double hi = (double)need_num(e, f, a->kid[1], eval(e, f, a->kid[1]), "the end of a range");
   if (lo > hi) elab_error(e, f, a, "the range %.10g..%.10g runs backwards", lo, hi);
   return (Value){.kind = V_RANGE, .u.range = {lo, hi}};
 }

@@ -114,7 +114,7 @@ static void lex_number(Lexer *x, Token *t) {
   memcpy(text, x->src->text + start, x->at - start);
   text[x->at - start] = '\0';
   t->kind = TK_NUM;
-  t->num = strtod(text, NULL);
+  t->num = imm_parse(text, &(char *){NULL});
   if (!isfinite(t->num)) lex_error(x, start, "this number is too large");
 }
 

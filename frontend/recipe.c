@@ -431,8 +431,8 @@ static DType precision_setting(Elab *e, Frame *f) {
   if (!a) return DT_F32;
   Value v = eval(e, f, a);
   DType dt = v.kind == V_DTYPE ? v.u.dt : v.kind == V_STR ? dtype_parse(v.u.str) : DT_NONE; /* text: --set */
-  if (dt != DT_F32 && dt != DT_BF16)
-    elab_error(e, f, a, "`precision` is f32 or bf16, not %s", value_text(e, v));
+  if (dt != DT_F32 && !dtype_is_narrow(dt))
+    elab_error(e, f, a, "`precision` is f32, bf16 or f16, not %s", value_text(e, v));
   return dt;
 }
 

@@ -37,6 +37,10 @@ State *state_new(Elab *e, Frame *f, const Ast *decl, const Shape *like) {
   else
     elab_error(e, f, decl->kid[1], "the initial value must be a number or an initializer, but is %s",
                value_text(e, init));
+  const char *misfit = init_misfit(s->dt, &s->init);
+  if (misfit)
+    elab_error(e, f, decl->kid[1], "this cannot be the initial value of a state of type %s: %s",
+               dtype_name(s->dt), misfit);
   s->loc = elab_loc(e, f, decl);
   s->input = s->value = s->part = -1;
   return s;

@@ -29,7 +29,7 @@ static const char *type_text(Elab *e, Frame *f, const Ast *type) {
     const char *sep = i ? ", " : "[";
     int64_t n;
     if (k->kind == AST_ELLIPSIS) s = arena_printf(e->arena, "%s%s...", s, sep);
-    else if (k->kind == AST_NUM) s = arena_printf(e->arena, "%s%s%.10g", s, sep, k->num);
+    else if (k->kind == AST_NUM) s = arena_printf(e->arena, "%s%s%.10g", s, sep, (double)k->num);
     else if (!eval_extent(e, f, k, &n)) s = arena_printf(e->arena, "%s%s%s", s, sep, k->name);
     else
       s = arena_printf(e->arena, "%s%s%.*s = %lld", s, sep, k->end - k->begin, k->src->text + k->begin,

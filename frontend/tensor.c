@@ -14,7 +14,7 @@ static void here(Elab *e, Frame *f, const Ast *at) {
   e->g->loc = elab_loc(e, f, at);
 }
 
-Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, double imm,
+Val t_node(Elab *e, Frame *f, const Ast *at, OpId op, const Val *in, int nin, const Ints *attr, Imm imm,
            DType dt, const Shape *shape) {
   char err[512];
   here(e, f, at);
@@ -33,7 +33,7 @@ void t_fits(Elab *e, Frame *f, const Ast *at, DType dt, const Shape *s) {
   if (g_try(alone, OP_input, NULL, 0, NULL, 0, dt, s, err, sizeof err) < 0) elab_error(e, f, at, "%s", err);
 }
 
-Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, double x) {
+Val t_scalar(Elab *e, Frame *f, const Ast *at, DType dt, Imm x) {
   Shape s = {0};
   return t_node(e, f, at, OP_fill, NULL, 0, NULL, x, dt, &s);
 }
@@ -86,10 +86,33 @@ static Val broadcast_to(Elab *e, Frame *f, const Ast *at, Val v, const Shape *s)
   return t_node(e, f, at, OP_broadcast, &v, 1, &dims, 0, n->dt, s);
 }
 
+/* Whole numbers that no double holds; false: it is no matter of such. */
+static bool large_numbers(OpId op, const Imm *x, int n, Imm *y) {
+  const Imm exact = 0x1p53, most = 0x1p64;
+  bool whole = true, large = false;
+  for (int i = 0; i < n; i++) whole &= x[i] == floorl(x[i]), large |= fabsl(x[i]) > exact;
+  switch (whole ? op : OP_COUNT) {
+  case OP_neg: *y = -x[0]; break;
+  case OP_abs: *y = fabsl(x[0]); break;
+  case OP_add: *y = x[0] + x[1]; break;
+  case OP_sub: *y = x[0] - x[1]; break;
+  case OP_mul: *y = x[0] * x[1]; break;
+  case OP_min: *y = fminl(x[0], x[1]); break;
+  case OP_max: *y = fmaxl(x[0], x[1]); break;
+  case OP_eq: *y = x[0] == x[1]; break;
+  case OP_ne: *y = x[0] != x[1]; break;
+  case OP_lt: *y = x[0] < x[1]; break;
+  case OP_le: *y = x[0] <= x[1]; break;
+  default: return false;
+  }
+  return (large || fabsl(*y) > exact) && fabsl(*y) <= most;
+}
+
 static Value fold_numbers(OpId op, const Value *v, int n) {
   double x[3] = {0};
-  for (int i = 0; i < n; i++) x[i] = v[i].kind == V_BOOL ? v[i].u.b : v[i].u.num;
-  double y = op_eval(op, x);
+  Imm wide[3] = {0}, y;
+  for (int i = 0; i < n; i++) wide[i] = v[i].kind == V_BOOL ? v[i].u.b : v[i].u.num, x[i] = (double)wide[i];
+  if (!large_numbers(op, wide, n, &y)) y = op_eval(op, x);
   return op_table[op].type == TY_BOOL ? v_bool(y != 0) : v_num(y);
 }
 
@@ -143,7 +166,7 @@ Value t_map(Elab *e, Frame *f, const Ast *at, OpId op, const Value *given, int n
     if (v[i].kind == V_TENSOR) {
       in[i] = broadcast_to(e, f, at, v[i].u.val, &shape);
     } else {
-      double x = v[i].kind == V_BOOL ? v[i].u.b : v[i].u.num;
+      Imm x = v[i].kind == V_BOOL ? v[i].u.b : v[i].u.num;
       in[i] = t_node(e, f, at, OP_fill, NULL, 0, NULL, x, row->type == TY_SELECT && i == 0 ? DT_BOOL : dt,
                      &shape);
     }
@@ -193,7 +216,7 @@ Value t_prim(Elab *e, Frame *f, const Ast *at, OpId op, const Arg *arg, int narg
   bool has[MAX_ATTRS] = {false}, has_shape = false;
   Shape shape = {0};
   DType dt = DT_NONE;
-  double imm = 0;
+  Imm imm = 0;
   int nin = 0, nattr = op_nattr(op);
   bool typed = row->type == TY_EXPLICIT;
   Value *v = NEWN(e->arena, Value, narg + 1);

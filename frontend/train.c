@@ -549,7 +549,7 @@ static void average(Step *s) {
     Average *a = &e->averages.v[i];
     Value decay = eval(e, a->frame, a->decay);
     if (decay.kind == V_NUM && !(decay.u.num >= 0 && decay.u.num <= 1))
-      elab_error(e, a->frame, a->decay, "the decay must be in 0..1, but is %.10g", decay.u.num);
+      elab_error(e, a->frame, a->decay, "the decay must be in 0..1, but is %.10g", (double)decay.u.num);
     if (decay.kind != V_NUM && decay.kind != V_TENSOR)
       elab_error(e, a->frame, a->decay, "the decay must be a number or a schedule, but is %s",
                  value_text(e, decay));
@@ -646,7 +646,7 @@ static Graph *build(Model *m, Diags *d, const char *name, bool training, void (*
                     const Request *q) {
   Elab *e = NEW(m->arena, Elab);
   Graph *g = graph_new(m->arena, name);
-  if (m->recipe && m->recipe->precision == DT_BF16) g->precision = DT_BF16;
+  if (m->recipe && dtype_is_narrow(m->recipe->precision)) g->precision = m->recipe->precision;
   elab_start(e, m, d, g, training);
   jmp_buf env, *saved = *diags_trap(d);
   *diags_trap(d) = &env;

@@ -37,7 +37,7 @@ const char *shape_text(Elab *e, DType dt, const Shape *s) {
 
 const char *value_text(Elab *e, Value v) {
   switch (v.kind) {
-  case V_NUM: return arena_printf(e->arena, "%.10g", v.u.num);
+  case V_NUM: return arena_printf(e->arena, "%.10g", (double)v.u.num);
   case V_BOOL: return v.u.b ? "true" : "false";
   case V_STR: return arena_printf(e->arena, "\"%s\"", v.u.str);
   case V_DTYPE: return dtype_name(v.u.dt);
@@ -185,13 +185,13 @@ bool value_equal(Elab *e, Value a, Value b) {
   }
 }
 
-double need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
+Imm need_num(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
   if (v.kind != V_NUM) elab_error(e, f, at, "%s must be a number, but is %s", what, value_text(e, v));
   return v.u.num;
 }
 
 int64_t need_int(Elab *e, const Frame *f, const Ast *at, Value v, const char *what) {
-  double x = need_num(e, f, at, v, what);
+  double x = (double)need_num(e, f, at, v, what);
   if (x != floor(x) || fabs(x) > 0x1p53)
     elab_error(e, f, at, "%s must be a whole number, but is %.10g", what, x);
   return (int64_t)x;

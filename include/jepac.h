@@ -76,8 +76,8 @@ typedef struct {          /* all may be 0 */
   int threads;            /* at most 1024; 0: one for each CPU */
   int64_t max_memory;     /* budget of a session's arena in bytes: recomputes more, else fails; 0: none */
   jepac_type
-      precision; /* of values stored between kernels, JEPAC_F32 or JEPAC_BF16; 0: the recipe's, else f32 */
-  int allow;     /* what a model file may do beside computing: JEPAC_ALLOW_*, added up */
+      precision; /* of values stored between kernels, JEPAC_F32, JEPAC_BF16 or JEPAC_F16; 0: the recipe's, else f32 */
+  int allow; /* what a model file may do beside computing: JEPAC_ALLOW_*, added up */
   const jepac_ranks
       *ranks; /* of "train_step": its inputs are this process's share of a batch; 0: it is alone */
 } jepac_options;

@@ -61,7 +61,7 @@ typedef struct {
   int64_t parts; /* ... each of which so many ranks take at the same time, with samples of their own */
   int64_t epochs, steps; /* steps > 0 wins over epochs */
   int64_t seed;
-  DType precision;    /* DT_BF16 or DT_F32: of what lies in memory between kernels */
+  DType precision;    /* DT_F32, DT_BF16 or DT_F16: of what lies in memory between kernels */
   const Setting *set; /* the whole resolved section for run.jsonl */
   int nset;
   const Monitor *monitor;

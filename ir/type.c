@@ -193,6 +193,17 @@ Imm imm_parse(const char *s, char **end) {
   return !exact ? (Imm)strtod(s, end) : below ? -(Imm)size : (Imm)size;
 }
 
+const char *imm_text(Imm v, char buf[static 40]) {
+  if (v != (Imm)(double)v && v == floorl(v)) snprintf(buf, 40, "%.0Lf", v);
+  else if (isnan(v)) snprintf(buf, 40, signbit(v) ? "-nan" : "nan");
+  else
+    for (int p = 6; p <= 17; p++) {
+      snprintf(buf, 40, "%.*g", p, (double)v);
+      if (strtod(buf, NULL) == (double)v) break;
+    }
+  return buf;
+}
+
 int64_t shape_count(const Shape *s) {
   int64_t n = 1;
   for (int i = 0; i < s->rank; i++) n *= s->dim[i];

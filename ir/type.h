@@ -72,6 +72,8 @@ double element_cell(DType t, const void *p, int64_t i);
 void element_put(DType t, void *p, int64_t i, double cell);
 /* As strtod; a whole number without point or exponent, of 64 bits beside its sign, is exact. */
 Imm imm_parse(const char *s, char **end);
+/* The shortest decimal that reads back, into buf (returned). */
+const char *imm_text(Imm v, char buf[static 40]);
 int64_t shape_count(const Shape *s); /* product of dims; 1 for a scalar */
 /* Bytes a tensor takes in an arena, where every one begins at a multiple of TENSOR_ALIGN. */
 enum { TENSOR_ALIGN = 64 };

@@ -120,7 +120,7 @@ Graph *compiler_expand(Compiler *c, const Graph *g) {
 
 static PipelineOptions lower_options(const Compiler *c, const Graph *g, const char *stop_after) {
   PipelineOptions o = c->pipeline;
-  o.bf16 = (c->precision ? c->precision : g->precision) == DT_BF16;
+  o.precision = c->precision ? c->precision : g->precision;
   o.stop_after = stop_after;
   return o;
 }

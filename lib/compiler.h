@@ -23,7 +23,8 @@ typedef struct {
   const Target *target;          /* NULL: this machine */
   bool use_anywhere, run_extern; /* FrontendOptions; without the second no graph with an extern is run */
   PipelineOptions pipeline;
-  DType precision; /* DT_F32, DT_BF16 (pipeline.bf16); DT_NONE: the graph's, which is its recipe's */
+  DType
+      precision; /* DT_F32, DT_BF16, DT_F16 (pipeline.precision); DT_NONE: the graph's, which is its recipe's */
   CodegenDebug debug;
   Tune tune;
   const CodegenApi *codegen;               /* NULL: compiler_codegen finds it */

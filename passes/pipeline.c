@@ -52,7 +52,7 @@ static LowerOptions lower_options(const PipelineOptions *o, int level) {
   LowerOptions l = {.conv = o->conv,
                     .blas = o->blas,
                     .lowered = o->lowered,
-                    .bf16 = o->bf16,
+                    .precision = o->precision,
                     .no_chains = o->no_chains,
                     .lean = o->lean,
                     .chain_bytes = o->chain_bytes};

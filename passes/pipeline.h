@@ -16,7 +16,7 @@ typedef struct {
   ConvAlgo conv;       /* --conv direct|auto */
   bool blas;           /* --gemm openblas */
   bool lowered;        /* the graph is that of a program: what lowering does to graphs is done */
-  bool bf16;           /* --precision bf16 */
+  DType precision;     /* --precision bf16, f16 */
   bool no_chains;      /* every kernel by itself: all its results can be looked at in the arena */
   bool lean;           /* kernels in the order that keeps values in memory for a short time */
   int64_t chain_bytes; /* kernels on less make no chain; 0: the target's number */

@@ -67,7 +67,8 @@ typedef struct {
   int64_t offset; /* arena byte offset, row-major contiguous */
   /* initial value of a state */
   InitKind init;
-  double init_a, init_b;
+  Imm init_a;
+  double init_b;
   uint32_t init_stream;
   int init_from; /* copy: index of the other tensor */
   bool trained;  /* parameter (not a buffer or slot) */

@@ -699,16 +699,16 @@ static void init_block(const PlanTensor *t, void *data, int64_t first, int n, ui
   }
   double value[RNG_BLOCK];
   if (t->init == INIT_FILL) {
-    for (int i = 0; i < n; i++) value[i] = t->init_a;
-  } else {
-    RngBlock b = {seed, t->init_stream, t->init == INIT_NORMAL, t->init_a, t->init_b};
-    rng_block(&b, first, n, value);
+    double cell = imm_cell(t->dt, t->init_a);
+    for (int i = 0; i < n; i++) element_put(t->dt, data, first + i, cell);
+    return;
   }
+  RngBlock b = {seed, t->init_stream, t->init == INIT_NORMAL, (double)t->init_a, t->init_b};
+  rng_block(&b, first, n, value);
   if (t->dt == DT_F32)
     for (int i = 0; i < n; i++) ((float *)data)[first + i] = (float)value[i];
   else
-    for (int i = 0; i < n; i++)
-      element_put(t->dt, data, first + i, dtype_is_float(t->dt) ? value[i] : imm_cell(t->dt, value[i]));
+    for (int i = 0; i < n; i++) element_put(t->dt, data, first + i, value[i]);
 }
 
 typedef struct {

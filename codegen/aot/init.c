@@ -265,8 +265,8 @@ static void emit_state(Aot *a, const PlanTensor *t, LLVMValueRef arena, LLVMValu
     if (t->init_a == 0) return;
     LLVMTypeRef e = em_type(m, t->dt);
     LLVMValueRef x = t->dt == DT_BF16        ? em_bits(e, bf16_bits((float)t->init_a))
-                     : t->dt == DT_F16       ? em_bits(e, f16_bits(t->init_a))
-                     : dtype_is_float(t->dt) ? em_const(e, t->init_a)
+                     : t->dt == DT_F16       ? em_bits(e, f16_bits((double)t->init_a))
+                     : dtype_is_float(t->dt) ? em_const(e, (double)t->init_a)
                                              : em_bits(e, (uint64_t)imm_int(t->dt, t->init_a));
     EmitLoop l;
     LLVMValueRef i = em_loop_begin(m, &l, em_i64(m, 0), em_i64(m, n), 1);
@@ -280,7 +280,7 @@ static void emit_state(Aot *a, const PlanTensor *t, LLVMValueRef arena, LLVMValu
                            em_i64(m, n),
                            em_bits(m->i32, t->init_stream),
                            seed,
-                           LLVMConstReal(m->f64, t->init_a),
+                           LLVMConstReal(m->f64, (double)t->init_a),
                            LLVMConstReal(m->f64, t->init_b)};
     call(m, random_fill(a, t->dt, t->init == INIT_NORMAL), args, 6);
     return;

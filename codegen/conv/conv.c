@@ -5,6 +5,7 @@
 void conv_emit(EmitModule *m, const ConvSpec *spec, int step, const char *symbol) {
   ConvSpec resolved = conv_resolve(spec, m->target), *s = &resolved;
   em_function(m, symbol);
+  m->narrow = conv_narrow(s);
   /* Vectors spilled to a stack that is aligned to 16 bytes only would straddle cache lines. */
   LLVMAddAttributeAtIndex(m->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                           LLVMCreateStringAttribute(m->cx, "stackrealign", 12, "", 0));

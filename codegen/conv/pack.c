@@ -142,7 +142,8 @@ static void pack_forward(EmitModule *m, const ConvSpec *s, const ConvGather *g, 
       LLVMValueRef k = em_iaddc(m, k0, i), kk = s->k % L ? em_imin(m, k, em_i64(m, s->k - 1)) : k;
       LLVMValueRef p = tile_tat(m, s->wbf16, w, em_iadd(m, em_imulc(m, kk, cols), j));
       if (!tail) v[i] = tile_tload(m, s->wbf16, p, L);
-      else if (s->wbf16) v[i] = em_widen_bf16(m, em_masked_load(m, em_vec(m->i16, L), p, 2, mask, NULL));
+      else if (s->wbf16)
+        v[i] = em_widen(m, m->narrow, em_masked_load(m, em_vec(m->i16, L), p, 2, mask, NULL));
       else v[i] = em_masked_load(m, m->vf32, p, 4, mask, NULL);
       if (s->k % L)
         v[i] = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, k, em_i64(m, s->k), ""), v[i],

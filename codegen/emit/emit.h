@@ -20,6 +20,8 @@ typedef struct {
   LLVMTargetMachineRef tm;
   const Target *target;
   int vl; /* f32 lanes of a vector register */
+  DType
+      narrow; /* what a contraction under construction has in 16 bits: bf16, which DT_NONE stands for, or f16 */
   LLVMTypeRef f32, f64, i1, i8, i16, i32, i64, ptr, none;
   LLVMTypeRef vf32;      /* <vl x float> */
   LLVMTypeRef step_type; /* StepFn */

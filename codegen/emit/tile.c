@@ -18,11 +18,11 @@ LLVMValueRef tile_tat(EmitModule *m, bool bf16, LLVMValueRef base, LLVMValueRef 
 
 LLVMValueRef tile_tload(EmitModule *m, bool bf16, LLVMValueRef p, int lanes) {
   LLVMValueRef v = em_load(m, em_vec(bf16 ? m->i16 : m->f32, lanes), p, bf16 ? 2 : 4);
-  return bf16 ? em_widen_bf16(m, v) : v;
+  return bf16 ? em_widen(m, m->narrow, v) : v;
 }
 
 void tile_tstore(EmitModule *m, bool bf16, LLVMValueRef v, LLVMValueRef p) {
-  em_store(m, bf16 ? em_narrow_bf16(m, v) : v, p, bf16 ? 2 : 4);
+  em_store(m, bf16 ? em_narrow(m, m->narrow, v) : v, p, bf16 ? 2 : 4);
 }
 
 /* ---- loops ---- */

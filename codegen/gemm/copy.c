@@ -43,12 +43,12 @@ LLVMValueRef gemm_vload(Gemm *z, bool b16, const Pieces *p, int i, LLVMValueRef 
   if (!mask) return gemm_load(z, b16, at, lanes);
   LLVMValueRef x =
       em_masked_load(z->m, em_vec(b16 ? z->m->i16 : z->t, lanes), at, b16 ? 2 : z->align, mask, NULL);
-  return b16 ? em_widen_bf16(z->m, x) : x;
+  return b16 ? em_widen(z->m, z->m->narrow, x) : x;
 }
 
 void gemm_vstore(Gemm *z, bool b16, const Pieces *p, int i, LLVMValueRef x, LLVMValueRef to) {
   LLVMValueRef at = gemm_tatc(z, b16, to, p->v[i].at);
-  if (b16) x = em_narrow_bf16(z->m, x);
+  if (b16) x = em_narrow(z->m, z->m->narrow, x);
   if (p->v[i].mask) em_masked_store(z->m, x, at, b16 ? 2 : z->align, p->v[i].mask);
   else em_store(z->m, x, at, b16 ? 2 : z->align);
 }

@@ -30,7 +30,7 @@ static LLVMValueRef sum_lanes(EmitModule *m, LLVMValueRef *v, int n) {
 static void store_rows(Gemm *z, LLVMValueRef sums, LLVMValueRef to, int rows, int cols) {
   EmitModule *m = z->m;
   bool c16 = z->s->c16;
-  if (c16) sums = em_narrow_bf16(m, sums);
+  if (c16) sums = em_narrow(m, m->narrow, sums);
   if (z->s->c_m == cols) cols *= rows, rows = 1;
   for (int i = 0; i < rows; i++) {
     LLVMValueRef lane[TILE_MAX], at = gemm_tatc(z, c16, to, i * z->s->c_m);

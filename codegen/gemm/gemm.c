@@ -254,6 +254,7 @@ void gemm_emit(EmitModule *m, const GemmSpec *s, int step, const char *symbol) {
   gemm_geom(s, m->target, &z.g);
   z.unit = (int64_t)z.g.nv * z.g.lanes;
   em_function(m, symbol);
+  m->narrow = s->f16 ? DT_F16 : DT_BF16;
   if (step < plan.nstep - 1) (z.g.kind == GEMM_TILES ? gemm_pack_tiles : gemm_emit_pack)(&z);
   else emit_main(&z);
   LLVMBuildRetVoid(m->b);

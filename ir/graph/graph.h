@@ -33,7 +33,8 @@ typedef enum { IN_ARG, IN_PARAM, IN_BUFFER, IN_SLOT, IN_RUNTIME } InputKind;
 
 typedef struct {
   InitKind kind;
-  double a, b;      /* FILL: value a; UNIFORM: range [a,b); NORMAL: mean a, standard deviation b */
+  Imm a; /* FILL: value a; UNIFORM: range [a,b); NORMAL: mean a, standard deviation b */
+  double b;
   const char *from; /* COPY: name of another state, read after it was initialised */
   uint32_t stream;  /* random stream */
 } Init;
@@ -60,7 +61,8 @@ typedef struct Graph {
   VEC(Node) node;
   VEC(Input) inputs;
   VEC(Output) outputs;
-  DType precision; /* DT_BF16: what lies in memory between kernels is to be rounded to it; else DT_NONE */
+  DType
+      precision; /* DT_BF16, DT_F16: what lies in memory between kernels is to be rounded to it; else DT_NONE */
   int ranks; /* > 1: the step of a whole batch, which so many processes are to share (passes/graph/shard.c) */
   int spread;     /* > 1: so many processes keep optimizer state and averages in parts */
   const Loc *loc; /* position and role given to nodes appended from now on */
@@ -89,6 +91,10 @@ Val g_unary(Graph *g, OpId op, Val a);
 Val g_binary(Graph *g, OpId op, Val a, Val b);
 Val g_select(Graph *g, Val c, Val a, Val b);
 Val g_cast(Graph *g, Val a, DType dt);
+/* Why v is no number of the type; NULL where it is. */
+const char *imm_misfit(DType dt, Imm v);
+/* Why a state of the type cannot begin with it; NULL where it can. */
+const char *init_misfit(DType dt, const Init *init);
 Val g_fill(Graph *g, DType dt, const Shape *s, Imm value);
 Val g_fill_like(Graph *g, Val a, Imm value);
 Val g_reshape(Graph *g, Val a, const Shape *s);

@@ -170,9 +170,16 @@ const char *imm_misfit(DType dt, Imm v) {
   return v >= dtype_least(dt) && v <= dtype_most(dt) ? NULL : "it is out of the type's range";
 }
 
+const char *init_misfit(DType dt, const Init *init) {
+  if (init->kind == INIT_FILL) return imm_misfit(dt, init->a);
+  bool random = init->kind == INIT_UNIFORM || init->kind == INIT_NORMAL;
+  return random && !dtype_is_float(dt) ? "random numbers are floats" : NULL;
+}
+
 static bool check_imm(const Node *n, DType dt, char *err, size_t errlen) {
   const char *why = imm_misfit(dt, n->imm);
-  return !why || infer_fail(err, errlen, "value %.17g of %s cannot be %s: %s", (double)n->imm,
+  char text[40];
+  return !why || infer_fail(err, errlen, "value %s of %s cannot be %s: %s", imm_text(n->imm, text),
                             op_table[n->op].name, dtype_name(dt), why);
 }
 

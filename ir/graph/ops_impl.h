@@ -13,9 +13,6 @@ bool infer_node(const Graph *g, Node *n, char *err, size_t errlen);
 /* Writes why it fails; false. */
 __attribute__((format(printf, 3, 4))) bool infer_fail(char *err, size_t errlen, const char *fmt, ...);
 
-/* One sentence on why v cannot be a value of type dt (0.5 as an integer), or NULL. */
-const char *imm_misfit(DType dt, Imm v);
-
 /* The text form's words (ir/graph/print.c), shared with the reader. */
 enum { INPUT_KINDS = IN_RUNTIME + 1, INIT_KINDS = INIT_COPY + 1, ROLES = ROLE_UPDATE + 1 };
 extern const char *const input_kind_names[INPUT_KINDS]; /* "arg", "param", ... */

@@ -42,18 +42,9 @@ static void print_name(StrBuf *out, const char *s) {
   else print_quoted(out, s);
 }
 
-/* The shortest decimal that reads back as v. */
-static void print_double(StrBuf *out, double v) {
-  char buf[40];
-  if (isnan(v)) {
-    sb_printf(out, signbit(v) ? "-nan" : "nan");
-    return;
-  }
-  for (int p = 6; p <= 17; p++) {
-    snprintf(buf, sizeof buf, "%.*g", p, v);
-    if (strtod(buf, NULL) == v) break;
-  }
-  sb_printf(out, "%s", buf);
+static void print_number(StrBuf *out, Imm v) {
+  char text[40];
+  sb_printf(out, "%s", imm_text(v, text));
 }
 
 void print_loc(StrBuf *out, const Loc *l) {
@@ -76,10 +67,10 @@ static void print_init(StrBuf *out, const Init *i) {
   if (i->kind != INIT_NONE) {
     sb_printf(out, "init=%s(", init_kind_names[i->kind]);
     if (i->kind == INIT_COPY) print_quoted(out, i->from);
-    else print_double(out, i->a);
+    else print_number(out, i->a);
     if (i->kind == INIT_UNIFORM || i->kind == INIT_NORMAL) {
       sb_printf(out, ",");
-      print_double(out, i->b);
+      print_number(out, i->b);
     }
     sb_printf(out, ")");
     sep = ", ";
@@ -104,8 +95,7 @@ static void print_attrs(StrBuf *out, const Node *n) {
   }
   if (imm) {
     sb_printf(out, "%svalue=", sep);
-    if (n->imm == (Imm)(double)n->imm || isnan(n->imm)) print_double(out, (double)n->imm);
-    else sb_printf(out, "%lld", (long long)n->imm);
+    print_number(out, n->imm);
   }
   sb_printf(out, "}");
 }

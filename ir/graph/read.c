@@ -305,6 +305,7 @@ static Init read_init_value(Reader *r) {
   init.kind = (InitKind)k;
   expect(r, '(', "after the initializer's name");
   if (init.kind == INIT_COPY) init.from = read_string(r, "the copied state's name");
+  else if (init.kind == INIT_FILL) init.a = read_number(r, "the initializer's value");
   else init.a = read_double(r, "the initializer's value");
   if (init.kind == INIT_UNIFORM || init.kind == INIT_NORMAL) {
     expect(r, ',', "between the initializer's values");
@@ -578,7 +579,7 @@ static void read_settings(Reader *r) {
   if (graph_setting(r, "precision")) {
     const char *at = r->p;
     r->g->precision = dtype_parse(read_word(r, "a type"));
-    if (r->g->precision != DT_BF16) fail(r, at, "the precision of a graph is bf16 or is not given");
+    if (!dtype_is_narrow(r->g->precision)) fail(r, at, "the precision of a graph is bf16, f16 or not given");
   }
   static const char *const names[] = {"ranks", "spread"};
   int *number[] = {&r->g->ranks, &r->g->spread};

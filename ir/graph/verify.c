@@ -128,6 +128,8 @@ static bool verify_input(const Check *c, int i) {
     return fail(c, where, "a run-time value must be a scalar");
   if (!input_is_state(in->kind) && (in->init.kind != INIT_NONE || in->init.stream != 0))
     return fail(c, where, "only state has an initializer");
+  const char *misfit = init_misfit(n->dt, &in->init);
+  if (misfit) return fail(c, where, "cannot begin so as %s: %s", dtype_name(n->dt), misfit);
   if (in->init.kind == INIT_COPY &&
       (!in->init.from || !*in->init.from || strcmp(in->init.from, in->name) == 0))
     return fail(c, where, "is initialized by copying nothing or itself");

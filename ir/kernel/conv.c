@@ -24,6 +24,7 @@ static const Field fields[] = {
     {FIELD_LIST, "dilation", .member = {M(dilation[0]), M(dilation[1])}, .optional = true, .fallback = 1},
     {FIELD_NUMBER, "groups", .member = {M(groups)}, .optional = true, .fallback = 1},
     {FIELD_LIST, "bf16", .member = {M(xbf16), M(wbf16), M(ybf16)}, .optional = true},
+    {FIELD_NUMBER, "f16", .member = {M(f16)}, .optional = true},
     {FIELD_NUMBER, "images", .member = {M(images)}, .optional = true},
     {FIELD_NUMBER, "choice", .member = {M(choice)}, .optional = true}};
 #undef M
@@ -61,9 +62,9 @@ static int64_t elements(const ConvSpec *s, ContractionOperand role) {
 
 static bool verify(Check *c, const Kernel *k) {
   const ConvSpec *s = &k->conv;
-  const DType dt[] = {[CO_X] = s->xbf16 ? DT_BF16 : DT_F32,
-                      [CO_W] = s->wbf16 ? DT_BF16 : DT_F32,
-                      [CO_Y] = s->ybf16 ? DT_BF16 : DT_F32};
+  const DType narrow = conv_narrow(s), dt[] = {[CO_X] = s->xbf16 ? narrow : DT_F32,
+                                               [CO_W] = s->wbf16 ? narrow : DT_F32,
+                                               [CO_Y] = s->ybf16 ? narrow : DT_F32};
   ContractionPlan own;
   const ContractionStep *st = &kernel_plan(c->p, k, &own)->step[k->step];
   for (int i = 0; i < k->nbuf; i++) {
@@ -180,7 +181,7 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
     free(size);
   }
   if (result == CO_X ? s->xbf16 : result == CO_W ? s->wbf16 : s->ybf16)
-    for (int64_t i = 0; i < n; i++) at[result][i] = bf16_round(at[result][i]);
+    for (int64_t i = 0; i < n; i++) at[result][i] = dtype_round(conv_narrow(s), at[result][i], true);
 }
 
 static const char *how(const Program *p, const Kernel *k, const char **why) {

@@ -20,14 +20,16 @@ typedef struct {
   int64_t stride[2], pad[2], dilation[2], groups;
   int xblock, yblock; /* channel block of the x-shaped and the y-shaped tensor: 0 = row-major NCHW, else
                          target lanes */
-  /* Stored as bf16; arithmetic and temporaries are f32. A weight gradient is never bf16. */
-  bool xbf16, wbf16, ybf16;
+  /* Stored as bf16, or f16; arithmetic and temporaries are f32. A weight gradient never is. */
+  bool xbf16, wbf16, ybf16, f16;
   /* Images a chunk of the main step reads and writes: chunk i those from i * images on. 0 = the planner's
      choice. Only where conv_can_chunk_images(). Sets chunks and scratch of the main step, no other step, no
      temporary, no bit of the results, so that it may be set after lowering. */
   int64_t images;
   int64_t choice; /* of schedule; like images it may be set after lowering */
 } ConvSpec;
+
+static inline DType conv_narrow(const ConvSpec *s) { return s->f16 ? DT_F16 : DT_BF16; }
 
 /* The spec that is planned for: its algorithm chosen; images 0 where a request for them cannot be honoured. */
 ConvSpec conv_resolve(const ConvSpec *spec, const Target *target);

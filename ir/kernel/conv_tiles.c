@@ -21,7 +21,7 @@ const char *conv_not_on_tiles(const ConvSpec *s, const Target *t) {
       conv_wino_fits(s, t))
     return "Winograd is faster";
   bool reads[] = {s->kind == CONV_DX ? s->ybf16 : s->xbf16, s->kind == CONV_DW ? s->ybf16 : s->wbf16};
-  if (!reads[0] || !reads[1]) return tiles_f32;
+  if (!reads[0] || !reads[1] || s->f16) return tiles_f32;
   return s->xblock != (few ? 0 : L) || s->yblock != L ? "channels do not lie in blocks" : NULL;
 }
 

@@ -11,6 +11,7 @@ static const Field fields[] = {
     {FIELD_STEP, .name = "step"},
     {FIELD_DTYPE, .member = {MEMBER(gemm.dt)}},
     {FIELD_LIST, "bf16", .member = {MEMBER(gemm.a16), MEMBER(gemm.b16), MEMBER(gemm.c16)}, .optional = true},
+    {FIELD_NUMBER, "f16", .member = {MEMBER(gemm.f16)}, .optional = true},
     {FIELD_NUMBER, "choice", .member = {MEMBER(gemm.choice)}, .optional = true},
     {FIELD_LIST, "mnk", .member = {MEMBER(gemm.m), MEMBER(gemm.n), MEMBER(gemm.k)}},
     {FIELD_LIST, "a", .member = {MEMBER(gemm.a_off), MEMBER(gemm.a_m), MEMBER(gemm.a_k)}},
@@ -33,7 +34,7 @@ static const char *impossible(const Kernel *k, const Target *t) {
   const GemmSpec *s = &k->gemm;
   const int64_t size[] = {s->m, s->n, s->k, s->m};
   if (s->dt != DT_F32 && s->dt != DT_F64) return "matrix products are f32 or f64";
-  if ((s->a16 || s->b16 || s->c16) && s->dt != DT_F32) return "only an f32 product has operands in bf16";
+  if ((s->a16 || s->b16 || s->c16) && s->dt != DT_F32) return "only an f32 product has narrow operands";
   for (int i = 0; i < 3; i++)
     if (!extents_possible(size + i, 2)) return "impossible extents";
   if (!extents_possible(s->batch, s->nbatch)) return "impossible extents of a batch";
@@ -121,7 +122,7 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
         }
         if (tiles) sum = (double)tiles_sum(p->target.tiles, row, col, s->k);
         if (mode == INTERP_MOVED) sum += INTERP_ULP * size;
-        C[m * s->c_m + n * s->c_n] = s->c16 ? bf16_round(sum) : sum;
+        C[m * s->c_m + n * s->c_n] = s->c16 ? dtype_round(gemm_dtype(s, CO_C), sum, true) : sum;
       }
     for (int i = s->nbatch - 1; i >= 0 && ++at[i] == s->batch[i]; i--) at[i] = 0;
   }
@@ -134,7 +135,7 @@ static const char *how(const Program *p, const Kernel *k, const char **why) {
   gemm_geom(s, &p->target, &g);
   if (g.kind == GEMM_TILES) return tiles_name(p->target.tiles);
   *why = gemm_not_on_tiles(&p->target, s->m, s->n, s->k);
-  if (!*why) *why = s->a16 && s->b16 ? gemm_gaps(s) : tiles_f32;
+  if (!*why) *why = s->a16 && s->b16 && !s->f16 ? gemm_gaps(s) : tiles_f32;
   return g.kind == GEMM_DOT ? "f32 dot products" : "f32 vectors";
 }
 

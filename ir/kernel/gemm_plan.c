@@ -144,7 +144,7 @@ static int64_t round_up(int64_t x, int64_t to) { return div_up(x, to) * to; }
 void gemm_geom(const GemmSpec *s, const Target *t, GemmGeom *g) {
   *g = (GemmGeom){.lanes = t->vector_bytes / (int)element(s), .items = 1, .kc = s->k, .nk = 1};
   for (int i = 0; i < s->nbatch; i++) g->items *= s->batch[i];
-  if (s->a16 && s->b16 && !gemm_not_on_tiles(t, s->m, s->n, s->k) && !gemm_gaps(s)) {
+  if (s->a16 && s->b16 && !s->f16 && !gemm_not_on_tiles(t, s->m, s->n, s->k) && !gemm_gaps(s)) {
     gemm_tiles_geom(s, t, g);
     return;
   }

@@ -12,8 +12,9 @@ enum { GEMM_BATCH_AXES = 4 };
 /* C[b..., m, n] = sum_k A[b..., m, k] B[b..., k, n], all element strides; strides of A and B may be 0. Rows
    of C are stored as such: c_n is 1. */
 typedef struct {
-  DType dt;           /* DT_F32 or DT_F64: of the sums, and of operands that are not bf16 */
-  bool a16, b16, c16; /* with DT_F32: stored as bf16 */
+  DType dt;           /* DT_F32 or DT_F64: of the sums, and of operands that are not narrow */
+  bool a16, b16, c16; /* with DT_F32: stored in 16 bits, as bf16 */
+  bool f16;           /* ... or as f16 */
   int nbatch;
   int64_t batch[GEMM_BATCH_AXES], a_batch[GEMM_BATCH_AXES], b_batch[GEMM_BATCH_AXES],
       c_batch[GEMM_BATCH_AXES];
@@ -26,7 +27,7 @@ typedef struct {
 /* How an operand is stored. */
 static inline DType gemm_dtype(const GemmSpec *s, ContractionOperand o) {
   bool narrow = (o == CO_A && s->a16) || (o == CO_B && s->b16) || (o == CO_C && s->c16);
-  return narrow ? DT_BF16 : s->dt;
+  return !narrow ? s->dt : s->f16 ? DT_F16 : DT_BF16;
 }
 
 /* Steps "pack", where B is packed, and "main", the last one. */

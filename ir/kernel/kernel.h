@@ -259,8 +259,8 @@ bool kernel_interp_only(const Program *p, const Kernel *k, int i);
 const char *kernel_fault(const Kernel *k, double *const *mem, Arena *a);
 bool kernel_explains(const Kernel *k); /* it may have one */
 /* How far generated code may be from the interpreter: a share of the result's largest element; whether it rounds to
-   bf16 on the way. */
+   a narrow float on the way. */
 double kernel_error_share(const Kernel *k);
-bool kernel_rounds_bf16(const Kernel *k);
+bool kernel_rounds_narrow(const Kernel *k);
 
 #endif

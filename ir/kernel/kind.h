@@ -65,7 +65,7 @@ typedef struct {
   void (*interp)(const Program *p, const Kernel *k, double *const *mem, InterpMode mode);
   bool interp_only_temporaries; /* kernel_interp_only() of what steps hand on, of workspaces */
   const char *(*fault)(const Kernel *k, double *const *mem, Arena *a); /* NULL: nothing to say */
-  bool (*rounds_bf16)(const Kernel *k);                                /* NULL: false */
+  bool (*rounds_narrow)(const Kernel *k);                              /* NULL: false */
   double error_share;
 } KindRow;
 

@@ -269,4 +269,6 @@ bool kernel_explains(const Kernel *k) { return kind_of(k)->fault != NULL; }
 
 double kernel_error_share(const Kernel *k) { return kind_of(k)->error_share; }
 
-bool kernel_rounds_bf16(const Kernel *k) { return kind_of(k)->rounds_bf16 && kind_of(k)->rounds_bf16(k); }
+bool kernel_rounds_narrow(const Kernel *k) {
+  return kind_of(k)->rounds_narrow && kind_of(k)->rounds_narrow(k);
+}

@@ -144,7 +144,7 @@ static bool damage(Kernel *k) {
   return false;
 }
 
-static bool rounds_bf16(const Kernel *k) {
+static bool rounds_narrow(const Kernel *k) {
   for (int i = 0; i < k->loop.ninst; i++)
     if (k->loop.inst[i].kind == KI_MAP && dtype_is_narrow(k->loop.inst[i].dt)) return true;
   return false;
@@ -164,5 +164,5 @@ const KindRow kind_loop = {.name = "loop",
                            .parts = parts,
                            .damage = damage,
                            .interp = loop_interp,
-                           .rounds_bf16 = rounds_bf16,
+                           .rounds_narrow = rounds_narrow,
                            .error_share = 4e-6};

@@ -66,9 +66,9 @@ static void put_kernel(StrBuf *b, const Program *p, int i) {
   if (k.chain) sb_printf(b, " chain=%d", k.chain);
   if (k.beside) sb_printf(b, " beside=%d", k.beside);
   sb_printf(b, " flops=");
-  put_number(b, k.flops);
+  put_imm(b, k.flops);
   sb_printf(b, " bytes=");
-  put_number(b, k.bytes);
+  put_imm(b, k.bytes);
   put_where(&t, k.val, k.loc, k.role);
   sb_printf(b, "\n");
   if (row->print_body) row->print_body(&t, &k);

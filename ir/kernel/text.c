@@ -7,18 +7,9 @@
 #include <string.h>
 
 /* ---- printing ---- */
-void put_number(StrBuf *out, double v) {
-  char text[40];
-  for (int p = 6; p <= 17; p++) {
-    snprintf(text, sizeof text, "%.*g", p, v);
-    if (strtod(text, NULL) == v) break;
-  }
-  sb_printf(out, "%s", text);
-}
-
 void put_imm(StrBuf *out, Imm v) {
-  if (v == (Imm)(double)v || v != v) put_number(out, (double)v);
-  else sb_printf(out, "%lld", (long long)v);
+  char text[40];
+  sb_printf(out, "%s", imm_text(v, text));
 }
 
 void put_list(StrBuf *out, const char *name, const int64_t *v, int n) {

@@ -12,7 +12,6 @@ typedef struct {
 } KText;
 
 /* The shortest text that reads back as v. */
-void put_number(StrBuf *out, double v);
 void put_imm(StrBuf *out, Imm v);
 void put_list(StrBuf *out, const char *name, const int64_t *v, int n); /* " name=[1,2]" */
 /* "  # %17 at %12 resnet.jepa:31 ; grad" */

@@ -2,8 +2,7 @@
    contracted axes together, each in order; others get a transpose first. More batch axes than a product has
    become one. After this every operand, once stored, is a matrix (or a batch of them) with a unit stride.
    What no kernel computes is computed in another type: weight gradients and scattered sums of narrow floats in f32,
-   products of f16 of f32 operands, scattered sums of short integers in 32 bits, by indices of 64; f16 and short integers
-   are sorted as f32 and i32. */
+   scattered sums of short integers in 32 bits, by indices of 64; f16 and short integers are sorted as f32 and i32. */
 #include "ir/kernel/gemm_plan.h"
 #include "passes/graph/pass.h"
 
@@ -46,8 +45,7 @@ static Val merge_batch(Graph *g, Val x, int nb) {
 /* The type in which kernels compute n, a value of its type to be. */
 static DType computed_in(const Node *n) {
   OpKind kind = op_table[n->op].kind;
-  if (n->dt == DT_F16) return DT_F32;
-  if (n->dt == DT_BF16 && (kind == KIND_SCATTER || n->op == OP_conv2d_dw)) return DT_F32;
+  if (dtype_is_narrow(n->dt) && (kind == KIND_SCATTER || n->op == OP_conv2d_dw)) return DT_F32;
   if (kind == KIND_SCATTER && dtype_is_int(n->dt) && dtype_size(n->dt) < 4) return DT_I32;
   return n->dt;
 }
@@ -67,8 +65,8 @@ static Val as_operand(Graph *g, const Node *n, int i, Val x) {
   if (op_table[n->op].kind == KIND_SCATTER)
     return i ? as_type(g, x, computed_in(n)) : as_index(g, x, n->shape.dim[n->attr[0].v[0]]);
   DType dt = g_node(g, x)->dt;
-  if (op_table[n->op].kind == KIND_SORT && dtype_is_int(dt) && dtype_size(dt) < 4)
-    return g_cast(g, x, DT_I32);
+  if (op_table[n->op].kind != KIND_SORT) return x;
+  if (dtype_is_int(dt) && dtype_size(dt) < 4) return g_cast(g, x, DT_I32);
   return dt == DT_F16 ? g_cast(g, x, DT_F32) : x;
 }
 

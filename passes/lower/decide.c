@@ -164,7 +164,8 @@ static void decide_one(Decide *f, Val v) {
   }
   if (!l->at.stored[v]) {
     const Node *x = g_node(g, v);
-    bool widened = x->op == OP_cast && g_node(g, x->in[0])->dt == DT_BF16; /* the narrow form is stored */
+    bool widened =
+        x->op == OP_cast && dtype_is_narrow(g_node(g, x->in[0])->dt); /* the narrow form is stored */
     if (l->facts.stored[v]) decide_stored(l, v, WHY_INDEX, h);
     if (s->n <= 1 || widened) {
       if (!l->at.stored[v]) return;

@@ -174,8 +174,10 @@ static bool blas_spec(const GemmSpec *s, LapackSpec *b) {
 
 static Refusal lower_dot(Lower *l, Val v) {
   const Node *n = g_node(l->g, v);
-  GemmSpec spec = {.dt = n->dt == DT_BF16 ? DT_F32 : n->dt, .c16 = n->dt == DT_BF16}, *s = &spec;
-  spec.a16 = g_node(l->g, n->in[0])->dt == DT_BF16, spec.b16 = g_node(l->g, n->in[1])->dt == DT_BF16;
+  DType a = g_node(l->g, n->in[0])->dt, b = g_node(l->g, n->in[1])->dt;
+  GemmSpec spec = {.dt = dtype_is_narrow(n->dt) ? DT_F32 : n->dt, .c16 = dtype_is_narrow(n->dt)}, *s = &spec;
+  spec.a16 = dtype_is_narrow(a), spec.b16 = dtype_is_narrow(b);
+  spec.f16 = a == DT_F16 || b == DT_F16 || n->dt == DT_F16;
   Val base[2];
   Affine off[2];
   DotAxes ax[2];
@@ -250,9 +252,9 @@ static Refusal lower_conv(Lower *l, Val v) {
   s.algo = l->opt.conv;
   s.xblock = l->at.block[x];
   s.yblock = l->at.block[y];
-  s.xbf16 = g_node(l->g, x)->dt == DT_BF16;
-  s.wbf16 = g_node(l->g, w)->dt == DT_BF16;
-  s.ybf16 = g_node(l->g, y)->dt == DT_BF16;
+  DType dt[] = {g_node(l->g, x)->dt, g_node(l->g, w)->dt, g_node(l->g, y)->dt};
+  s.xbf16 = dtype_is_narrow(dt[0]), s.wbf16 = dtype_is_narrow(dt[1]), s.ybf16 = dtype_is_narrow(dt[2]);
+  s.f16 = dt[0] == DT_F16 || dt[1] == DT_F16 || dt[2] == DT_F16;
   int role[CO_ROLES] = {lower_buf(l, x), lower_buf(l, w), lower_buf(l, y)};
   push_contraction(l, conv_kernel(&s), role, v);
   return (Refusal){.kind = BUILT};

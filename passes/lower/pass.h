@@ -10,7 +10,7 @@ typedef struct {
   ConvAlgo conv;
   bool blas;           /* products by OpenBLAS where it can */
   bool lowered;        /* the graph is that of a program: what passes do to graphs is done */
-  bool bf16;           /* precision runs */
+  DType precision;     /* of what lies in memory between kernels: bf16 and f16 have the pass precision run */
   bool ranks;          /* the graph has operators between processes: set when lowering begins */
   bool no_chains;      /* every kernel by itself */
   bool lean;           /* kernels in the order that keeps values in memory for a short time */
@@ -41,7 +41,7 @@ typedef struct {
   int *block;       /* ... and the channel block of each value; else NULL */
   Program *program; /* of a later pass; else NULL */
   bool ordered;     /* its kernels are in the order in which they run */
-  bool rounds;      /* the pass rounds values to bf16: only without that is the result the same */
+  bool rounds;      /* the pass rounds values to a narrow type: only without that is the result the same */
   bool new_kernels; /* the pass makes or changes kernels */
 } PassResult;
 
@@ -84,7 +84,7 @@ extern const int budget_levels; /* 0 is as fast as can be; each later one may ne
 void budget_level(LowerOptions *o, int level);
 void budget_over(const Program *p, int64_t budget, Diags *d); /* reports who needs the memory */
 
-/* precision.c: g with f32 in place of bf16, so that nothing is rounded. */
+/* precision.c: g with f32 in place of narrow floats, so that nothing is rounded. */
 Graph *precision_widened(Arena *a, const Graph *g);
 
 /* program_interp.c: f64 evaluation of a lowered program through kernel_interp, for tests: in/out as

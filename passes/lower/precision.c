@@ -1,11 +1,11 @@
-/* --precision bf16: values that lie in memory between kernels are rounded to bf16, by explicit casts, so that
+/* --precision bf16 or f16: values that lie in memory between kernels are rounded to that type, by explicit casts, so that
    every later stage and both interpreters compute with the rounded values.
 
    Which values those are, fusion decides (decide.c), before it builds anything. Of that,
    activations and their gradients are rounded: floats with an element for each element of some product's or
    argument's result, or the largest of a window, not what is summed up from them (statistics, losses), that some product of the step
    depends on (so neither parameter gradients nor anything of the optimizer). A product reads rounded operands
-   as bf16 and stores a rounded result as bf16; parameters stay f32, as all arithmetic does. Where the target
+   as they are and stores a rounded result so; parameters stay f32, as all arithmetic does. Where the target
    multiplies bf16 on tiles, products that are worth it get all operands in bf16: a parameter, too, is rounded
    then, once for all that read it. */
 #include <string.h>
@@ -20,8 +20,9 @@ typedef struct {
   Graph *out;
   const Target *target;
   ConvAlgo conv;
+  DType to; /* bf16 or f16 */
   bool *rounded;
-  Val *wide, *narrow; /* per value of in: the f32 value in out, the bf16 one; -1 not made */
+  Val *wide, *narrow; /* per value of in: the f32 value in out, the narrow one; -1 not made */
 } Precision;
 
 static OpKind kind_of(const Node *n) { return op_table[n->op].kind; }
@@ -96,14 +97,14 @@ static Val wide(Precision *p, Val v) {
   return p->wide[v];
 }
 
-/* The bf16 form of a product's operand, or -1 where it stays f32. */
+/* The narrow form of a product's operand, or -1 where it stays f32. */
 static Val operand(Precision *p, Val v) {
   const Node *n = g_node(p->in, v);
   if (p->narrow[v] >= 0 || n->dt != DT_F32) return p->narrow[v];
   p->out->loc = n->loc, p->out->role = n->role;
   if (is_view(n)) {
     Val base = operand(p, n->in[0]);
-    if (base >= 0) return p->narrow[v] = g_add(p->out, n->op, &base, 1, n->attr, n->imm, DT_BF16, &n->shape);
+    if (base >= 0) return p->narrow[v] = g_add(p->out, n->op, &base, 1, n->attr, n->imm, p->to, &n->shape);
   }
   return p->narrow[v];
 }
@@ -136,7 +137,7 @@ static bool conv_on_tiles(Precision *p, Val v) {
 
 static bool on_tiles(Precision *p, Val v) {
   const Node *n = g_node(p->in, v);
-  if (n->dt != DT_F32) return false;
+  if (n->dt != DT_F32 || p->to != DT_BF16) return false;
   if (kind_of(n) == KIND_CONV) return conv_on_tiles(p, v);
   if (kind_of(n) != KIND_DOT) return false;
   int64_t free[2], summed;
@@ -154,7 +155,7 @@ static Val rounded_operand(Precision *p, Val v) {
   }
   Val x = wide(p, v);
   p->out->loc = n->loc, p->out->role = n->role;
-  return p->narrow[v] = g_cast(p->out, x, DT_BF16);
+  return p->narrow[v] = g_cast(p->out, x, p->to);
 }
 
 static void copy(Precision *p, Val v) {
@@ -172,7 +173,7 @@ static void copy(Precision *p, Val v) {
   if (is_product(n) && n->dt == DT_F32) {
     p->out->loc = n->loc, p->out->role = n->role;
     bool narrow = p->rounded[v] && n->op != OP_conv2d_dw; /* a weight gradient is stored as f32 */
-    y = g_add(p->out, n->op, in, n->nin, n->attr, n->imm, narrow ? DT_BF16 : DT_F32, NULL);
+    y = g_add(p->out, n->op, in, n->nin, n->attr, n->imm, narrow ? p->to : DT_F32, NULL);
     *(narrow ? &p->narrow[v] : &p->wide[v]) = y;
     if (narrow) return;
   } else {
@@ -180,7 +181,7 @@ static void copy(Precision *p, Val v) {
   }
   if (!p->rounded[v]) return;
   p->out->loc = n->loc, p->out->role = n->role;
-  p->narrow[v] = g_cast(p->out, y, DT_BF16);
+  p->narrow[v] = g_cast(p->out, y, p->to);
   p->wide[v] = -1; /* from now on the rounded value */
 }
 
@@ -207,6 +208,7 @@ void pass_precision(Lower *l) {
   Precision p = {.in = g,
                  .target = &l->p->target,
                  .conv = l->opt.conv,
+                 .to = l->opt.precision,
                  .rounded = NEWN(l->arena, bool, n + 1),
                  .narrow = lower_filled(l->arena, n, -1)};
   p.out = pass_begin(l->arena, g, &p.wide);
@@ -228,7 +230,7 @@ Graph *precision_widened(Arena *a, const Graph *g) {
   out->precision = DT_NONE;
   for (Val v = 0; v < g->node.n; v++) {
     const Node *n = g_node(g, v);
-    if (n->dt != DT_BF16 || n->op == OP_input) {
+    if (!dtype_is_narrow(n->dt) || n->op == OP_input) {
       map[v] = pass_copy(out, g, v, map);
       continue;
     }

@@ -8,7 +8,7 @@
 enum { PROGRAM = HAS_LAYOUT | HAS_KERNELS };
 
 static bool new_graph(const LowerOptions *o) { return !o->lowered; }
-static bool in_bf16(const LowerOptions *o) { return !o->lowered && o->bf16; }
+static bool narrowly(const LowerOptions *o) { return !o->lowered && dtype_is_narrow(o->precision); }
 static bool with_ranks(const LowerOptions *o) { return o->ranks; }
 static bool in_chains(const LowerOptions *o) { return !o->no_chains; }
 
@@ -19,9 +19,9 @@ static const LowerRow table[] = {
      .doc = "Computes cheap values again in the backward pass instead of keeping them, on a budget more."},
     {.name = "precision",
      .fn = pass_precision,
-     .wanted = in_bf16,
+     .wanted = narrowly,
      .rounds = true,
-     .doc = "Rounds what is stored between kernels to bf16, by casts in the graph."},
+     .doc = "Rounds what is stored between kernels to bf16 or f16, by casts in the graph."},
     {.name = "layout",
      .fn = pass_layout,
      .gives = HAS_LAYOUT,

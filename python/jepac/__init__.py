@@ -34,7 +34,7 @@ try:
     _dtypes[_c.BF16] = np.dtype(ml_dtypes.bfloat16)
 except ImportError:
     _dtypes[_c.BF16] = np.dtype("u2")  # the bits: NumPy has no such type
-_precisions = {None: 0, "f32": _c.F32, "bf16": _c.BF16}
+_precisions = {None: 0, "f32": _c.F32, "bf16": _c.BF16, "f16": _c.F16}
 
 
 class Error(Exception):
@@ -67,7 +67,7 @@ class Model(_Owner):
 
     def __init__(self, path, text, set, models, cache, threads, max_memory, precision):
         if precision not in _precisions:
-            raise ValueError(f"precision is None, 'f32' or 'bf16', not {precision!r}")
+            raise ValueError(f"precision is None, 'f32', 'bf16' or 'f16', not {precision!r}")
         words = [w.encode() for w in _words(set)]
         options = _c.Options((_c.ctypes.c_char_p * (len(words) + 1))(*words, None), os.fsencode(models) if models else None,
                              os.fsencode(cache) if cache else None, threads, max_memory, _precisions[precision])
@@ -262,7 +262,7 @@ class Session(_Owner):
 def load(path, set=None, *, models=None, cache=None, threads=0, max_memory=0, precision=None):
     """Loads a model file. set: dimensions, parameters and recipe settings, {"B": 32} or ["B=32"]; models: the folder where
     `use "nn/..."` looks, None for the installed ones; cache: a folder for machine code; threads: 0 for one each CPU; max_memory: a
-    session's memory in bytes, 0 for no limit; precision: "f32" or "bf16", None for the recipe's."""
+    session's memory in bytes, 0 for no limit; precision: "f32", "bf16" or "f16", None for the recipe's."""
     return Model(path, None, set, models, cache, threads, max_memory, precision)
 
 

@@ -9,7 +9,7 @@ $ jepac ir precision.jepa --train-step --stage plan --set precision=f32 | grep -
   0
   exit 1
 $ jepac check precision.jepa --set precision=i32
-  --set precision:1:1: error: `precision` is f32 or bf16, not "i32"
+  --set precision:1:1: error: `precision` is f32, bf16 or f16, not "i32"
       i32
       ^
   exit 1
@@ -32,6 +32,18 @@ $ jepac train precision.jepa -q --out one --resume --steps 10 --precision bf16 -
 $ tail -1 one/run.jsonl | cut -c1-12
   {"step": 10,
 
+The same in f16, which has no tiles; a library of it calls no compiler's library where the processor cannot convert.
+
+$ jepac verify $ROOT/models/cnn.jepa --set batch=4 --precision f16 -q >log 2>&1 && echo verified
+  verified
+$ jepac train precision.jepa -q --out three --threads 1 --steps 6 --precision f16 && jepac train precision.jepa -q --out four --threads 2 --steps 6 --precision f16
+$ cmp three/checkpoint.safetensors four/checkpoint.safetensors && echo same bits
+  same bits
+$ for cpu in x86-64 x86-64-v3; do jepac compile precision.jepa --train-step -o lib-$cpu --precision f16 --target-cpu $cpu -q && nm -u lib-$cpu/*.a | grep -c -e hf -e trunc; done
+  0
+  0
+  exit 1
+
 What multiplies, and why not tiles.
 
 $ jepac explain precision.jepa --train-step --fusion | grep -q -e '(bf16 tiles)' -e 'vectors: no tiles on this processor)' && echo told
@@ -48,8 +60,8 @@ $ jepac ir precision.jepa --train-step -o step.ir; head -1 step.ir; jepac ir ste
   1
   0
   exit 1
-$ sed 's/=bf16/=f16/' step.ir > wrong.ir; jepac ir wrong.ir --stage plan
-  wrong.ir:1:28: error: the precision of a graph is bf16 or is not given
-      graph train_step precision=f16 {
+$ sed 's/=bf16/=f64/' step.ir > wrong.ir; jepac ir wrong.ir --stage plan
+  wrong.ir:1:28: error: the precision of a graph is bf16, f16 or not given
+      graph train_step precision=f64 {
                                  ^
   exit 1

@@ -109,8 +109,8 @@ $ jepac run tiny.jepa --set width
 $ jepac run tiny.jepa --set =3
   jepac: error: --set needs NAME=VALUE, not '=3'
   exit 2
-$ jepac check tiny.jepa --precision f16
-  jepac: error: --precision is one of f32|bf16, not 'f16'
+$ jepac check tiny.jepa --precision f64
+  jepac: error: --precision is one of f32|bf16|f16, not 'f64'
   exit 2
 $ jepac ir tiny.jepa --stage assembly
   jepac: error: --stage is one of graph|grad|kernels|plan|llvm|asm, not 'assembly'

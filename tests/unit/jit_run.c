@@ -47,7 +47,7 @@ int jit_run_ranks(Arena *a, const Graph *g, const JitRun *how, Ranks *ranks, con
   Diags *d = diags_new(a);
   if (!target_named(how->cpu, &t)) bug("jit_run: cpu %s", how->cpu);
   PipelineOptions po = {.verify_each = true,
-                        .bf16 = how->bf16,
+                        .precision = how->precision,
                         .blas = how->blas,
                         .conv = how->conv,
                         .no_chains = how->chain_bytes < 0,

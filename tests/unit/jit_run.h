@@ -10,8 +10,8 @@ typedef struct {
   int threads;
   ConvAlgo conv;
   int64_t chain_bytes; /* PipelineOptions; -1: no chains */
-  bool bf16;
-  bool blas; /* --gemm openblas */
+  DType precision;     /* bf16, f16; DT_NONE */
+  bool blas;           /* --gemm openblas */
 } JitRun;
 
 /* g has been through pipeline_graph. in: as graph_interp. out[i]: values of g's outputs as doubles; state

@@ -557,7 +557,7 @@ static double draw(Draw *d, const Input *in, DType dt, uint64_t k) {
   double u = op_case_uniform(d->seed, d->stream, k);
   if (dtype_is_float(dt)) {
     double x = draw_float(d, k);
-    if (dt == DT_BF16) return round(x * 8) / 8; /* few bits */
+    if (dtype_is_narrow(dt)) return round(x * 8) / 8; /* few bits */
     return dt == DT_F32 ? (float)x : x;
   }
   if (dt == DT_BOOL) return u < 0.5;

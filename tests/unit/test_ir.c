@@ -302,7 +302,7 @@ static const char everything[] =
     "resnet.jepa:14:7 < "
     "seq_jepa.jepa:12:3 < m.jepa:9\n"
     "  %1: f32[4] = buffer \"encoder.bn1.running_mean\" {init=fill(0)}  # resnet.jepa:20\n"
-    "  %2: i64[] = buffer \"n\" {init=fill(1e+300)}\n"
+    "  %2: f64[] = buffer \"n\" {init=fill(1e+300)}\n"
     "  %3: f32[4,3,3,3] = slot \"adam.m\" {init=copy(\"encoder.conv1.weight\")}  # ; update\n"
     "  %4: f32[2] = param \"odd \\\"name\\\\\" {init=normal(0,0.02), stream=4294967295}\n"
     "  %5: i64[] = runtime \"step\"\n"

@@ -353,7 +353,7 @@ START_TEST(lowering_rows) {
   Graph *g = pipeline_graph(a, step_of_all(a), &opt, d);
   Target t;
   ck_assert(g && target_named("x86-64-v4", &t));
-  LowerOptions o = {.bf16 = true, .chain_bytes = 1024};
+  LowerOptions o = {.precision = DT_BF16, .chain_bytes = 1024};
   budget_level(&o, budget_levels - 1);
   int n;
   const LowerRow *row = lower_table(&n);

@@ -403,8 +403,8 @@ START_TEST(bf16) {
     Graph *g = passes(&c, frontend_entry(c.model, c.d, "forward", train, train));
     Tensor64 *in = load_inputs(&c, g), *out = NEWN(c.a, Tensor64, g->outputs.n + 1),
              *again = NEWN(c.a, Tensor64, g->outputs.n + 1), *full = NEWN(c.a, Tensor64, g->outputs.n + 1);
-    jit_run(c.a, g, &(JitRun){"host", 1, CONV_AUTO, 0, true, false}, in, out);
-    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, true, false}, in, again);
+    jit_run(c.a, g, &(JitRun){"host", 1, CONV_AUTO, 0, DT_BF16, false}, in, out);
+    jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, DT_BF16, false}, in, again);
     ck_assert_msg(same_values(g, out, again), "%s: 1 and 2 threads differ", c.name);
     jit_run(c.a, g, &(JitRun){"host", 2, CONV_AUTO, 0, false, false}, in, full);
     ck_assert_msg(!same_values(g, out, full), "%s: nothing is bf16", c.name);

@@ -336,7 +336,7 @@ START_TEST(rounded_values_leave_a_loop) {
       "  %8: f32[64,64] = scan_next %4, %5\n  %9: f32[4,64,64] = scan_out %6 {loop=[1], steps=[4]}\n"
       "  %10: f32[4,64,64] = scan_out %7 {loop=[1], steps=[4]}\n  return \"a\" %8\n  return \"b\" %9\n"
       "  return \"c\" %10\n}\n";
-  text_agrees(text, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .bf16 = true}, 1, 2e-2, "in bf16");
+  text_agrees(text, &(JitRun){.cpu = "x86-64-v3", .threads = 2, .precision = DT_BF16}, 1, 2e-2, "in bf16");
 }
 END_TEST
 

@@ -82,10 +82,10 @@ static Val out(Graph *g, const char *name, Val v) {
 
 /* Defined to the last bit. */
 static bool exact(OpId op) {
-  static const OpId inexact[] = {OP_exp,   OP_log,   OP_sin,    OP_cos,   OP_tanh,   OP_erf,
-                                 OP_pow,   OP_rsqrt, OP_log1p,  OP_expm1, OP_log2,   OP_exp2,
-                                 OP_asin,  OP_acos,  OP_atan,   OP_sinh,  OP_cosh,   OP_asinh,
-                                 OP_acosh, OP_atanh, OP_erfinv, OP_atan2, OP_sigmoid};
+  static const OpId inexact[] = {
+      OP_exp,   OP_log,   OP_sin,    OP_cos,   OP_tanh,   OP_erf,     OP_pow,       OP_rsqrt,  OP_log1p,
+      OP_expm1, OP_log2,  OP_exp2,   OP_asin,  OP_acos,   OP_atan,    OP_sinh,      OP_cosh,   OP_asinh,
+      OP_acosh, OP_atanh, OP_erfinv, OP_atan2, OP_lgamma, OP_digamma, OP_polygamma, OP_sigmoid};
   for (int i = 0; i < COUNT(inexact); i++)
     if (inexact[i] == op) return false;
   return true;
@@ -162,6 +162,59 @@ START_TEST(operators) {
   for (int i = 0; i < COUNT(cpus); i++) {
     check_on(a, all_maps(a, (DType)_i), cpus[i]);
     if (i < 2) check_on(a, all_others(a, (DType)_i), cpus[i]);
+  }
+  arena_free(a);
+}
+END_TEST
+
+/* ---- products ---- */
+/* Of narrow floats with each other and with f32, in all orders of axes; sums are f32. */
+static Graph *products(Arena *a, DType dt) {
+  Graph *g = graph_new(a, "products");
+  Shape xs = {2, {37, 150}}, ws = {2, {150, 23}}, vs = {2, {1, 150}}, is = {4, {2, 16, 9, 9}},
+        ks = {4, {32, 16, 3, 3}};
+  Val x = g_input(g, "x", IN_ARG, dt, &xs, NULL), w = g_input(g, "w", IN_ARG, dt, &ws, NULL),
+      f = g_input(g, "f", IN_ARG, DT_F32, &ws, NULL), v = g_input(g, "v", IN_ARG, dt, &vs, NULL),
+      image = g_input(g, "image", IN_ARG, dt, &is, NULL),
+      kernel = g_input(g, "kernel", IN_ARG, DT_F32, &ks, NULL);
+  Ints plain[4] = {{0}, {0}, {1, {1}}, {1, {0}}}, rows[4] = {{0}, {0}, {1, {1}}, {1, {1}}};
+  Val y = out(g, "product", g_add(g, OP_dot_general, (Val[]){x, w}, 2, plain, 0, DT_NONE, NULL));
+  ck_assert_int_eq(g_node(g, y)->dt, dt);
+  out(g, "to_f32", g_add(g, OP_dot_general, (Val[]){x, w}, 2, plain, 0, DT_F32, NULL));
+  out(g, "mixed", g_add(g, OP_dot_general, (Val[]){x, f}, 2, plain, 0, DT_NONE, NULL));
+  out(g, "rows", g_add(g, OP_dot_general, (Val[]){x, x}, 2, rows, 0, DT_NONE, NULL));
+  out(g, "vector", g_add(g, OP_dot_general, (Val[]){v, w}, 2, plain, 0, DT_NONE, NULL));
+  out(g, "dots", g_add(g, OP_dot_general, (Val[]){v, x}, 2, rows, 0, DT_NONE, NULL));
+  Ints conv[4] = {ints2(1, 1), ints2(1, 1)}, back[5] = {ints2(1, 1), ints2(1, 1), ints2(9, 9)},
+       weights[5] = {ints2(1, 1), ints2(1, 1), ints2(3, 3)}, two[4] = {ints2(2, 2), ints2(1, 1)};
+  Val c = out(g, "conv", g_add(g, OP_conv2d, (Val[]){image, kernel}, 2, conv, 0, dt, NULL));
+  out(g, "stride", g_add(g, OP_conv2d, (Val[]){image, kernel}, 2, two, 0, dt, NULL));
+  out(g, "dx", g_add(g, OP_conv2d_dx, (Val[]){c, kernel}, 2, back, 0, dt, NULL));
+  out(g, "dw", g_add(g, OP_conv2d_dw, (Val[]){image, c}, 2, weights, 0, DT_NONE, NULL));
+  return g;
+}
+
+START_TEST(sums_of_products_are_f32) {
+  static const DType narrow[] = {DT_F16, DT_BF16};
+  DType dt = narrow[_i % 2];
+  Arena *a = arena_new();
+  const Graph *g = products(a, dt),
+              *h = pipeline_graph(a, g, &(PipelineOptions){.verify_each = true}, diags_new(a));
+  Tensor64 in[6], *want = NEWN(a, Tensor64, g->outputs.n), *got = NEWN(a, Tensor64, g->outputs.n);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Node *n = g_node(g, g->inputs.v[i].val);
+    int64_t count = shape_count(&n->shape);
+    in[i] = (Tensor64){n->dt, n->shape, NEWN(a, double, count)};
+    for (int64_t k = 0; k < count; k++) in[i].v[k] = dtype_round(n->dt, sin((double)(k * 7 + i)), true);
+  }
+  graph_interp(g, in, want, a, true);
+  jit_run(a, h, &(JitRun){cpus[_i / 2], 1, CONV_AUTO, 0, DT_NONE, false}, in, got);
+  for (int o = 0; o < g->outputs.n;
+       o++) { /* half a unit of the last place, and now and then the other side of it */
+    double e = relative_error(&want[o], &got[o]);
+    double most = !dtype_is_narrow(want[o].dt) ? 3e-6 : dt == DT_F16 ? 3e-4 : 2.5e-3;
+    ck_assert_msg(e < most, "%s of %s on %s: error %g", g->outputs.v[o].name, dtype_name(dt), cpus[_i / 2],
+                  e);
   }
   arena_free(a);
 }
@@ -281,6 +334,7 @@ int main(void) {
   TCase *t = tcase_create("types");
   tcase_set_timeout(t, 300);
   tcase_add_loop_test(t, operators, DT_NONE + 1, DT_COUNT);
+  tcase_add_loop_test(t, sums_of_products_are_f32, 0, 2 * COUNT(cpus));
   tcase_add_test(t, arithmetic_is_c);
   tcase_add_test(t, f16_rounds_to_nearest);
   tcase_add_test(t, widening);
