@@ -337,7 +337,7 @@ START_TEST(arrays_of_all_kinds) {
       {"{'descr': '<U2', 'fortran_order': False, 'shape': (2,), }", "a\0\0\0b\0\0\0\xe9\0\0\0\0\0\0\0", 16,
        NULL, 0, "\xc3\xa9"},
       {"{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", "\0\1\0\2", 4, "little-endian", 0, NULL},
-      {"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "\0\1\0\2", 4, "neither numbers", 0, NULL},
+      {"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "\0\1\0\2", 4, "Python objects", 0, NULL},
       {"{'descr': '<i2', 'fortran_order': False, 'shape': (3,), }", "\1\0\2\0", 4, "shorter", 0, NULL},
       {"{'descr': '<i2', 'fortran_order': False, 'shape': (1,), }", "\1\0\2\0", 4, "longer", 0, NULL},
       {"{'descr': '<i2', 'fortran_order': True, 'shape': (2,), }", "\1\0\2\0", 4, "Fortran", 0, NULL},
