@@ -22,7 +22,7 @@ static bool before(const Sorter *s, int64_t i, int64_t j) {
     j = k;
   }
   double a = s->x[i], b = s->x[j];
-  if (dtype_is_int(s->dt)) return cell_int(s->dt, a) < cell_int(s->dt, b);
+  if (dtype_is_int(s->dt)) return cell_less(s->dt, a, b);
   return a < b || (isnan(b) && !isnan(a));
 }
 
