@@ -633,7 +633,7 @@ Tensor64 *op_case_inputs_for(const Graph *g, const Graph *base, Arena *a, uint64
     in[i] = (Tensor64){.dt = n->dt, .shape = n->shape, .v = NEWN(a, double, count + 1)};
     for (int64_t k = 0; k < count; k++) {
       double z = op_case_normal(seed, 1000u + (uint32_t)i, (uint64_t)k);
-      in[i].v[k] = n->dt == DT_BF16 ? round(8 * z) / 8 : (float)z;
+      in[i].v[k] = dtype_is_narrow(n->dt) ? round(8 * z) / 8 : (float)z;
     }
   }
   return in;
@@ -652,7 +652,7 @@ Tensor64 *op_case_values(Arena *a, const Graph *g, uint64_t seed, double spread)
       if (x->kind == IN_PARAM) y = x->init.kind == INIT_FILL ? x->init.a + 0.2 * z : spread * z;
       if (x->kind == IN_SLOT || x->kind == IN_BUFFER) y = x->init.a + 0.1 * fabs(z) + 0.01;
       if (x->kind == IN_RUNTIME) y = !strcmp(x->name, "step") ? 3 : !strcmp(x->name, "seed") ? 5 : 1000;
-      if (dtype_is_float(n->dt)) in[i].v[k] = (double)(float)y;
+      if (dtype_is_float(n->dt)) in[i].v[k] = dtype_round(n->dt, (float)y, true);
       else in[i].v[k] = imm_cell(n->dt, x->kind == IN_RUNTIME ? y : z > 0);
     }
   }
