@@ -66,7 +66,7 @@ class Values(unittest.TestCase):
         np.testing.assert_array_equal(out["next"], [2, 3, 4, 2**40 + 1])
         np.testing.assert_array_equal(out["off"], [False, True, False, True])
         self.assertEqual((out["next"].dtype, out["t"].dtype, out["off"].dtype), ("int64", "int32", "bool"))
-        others = {name: f[name] for name in ("n", "t", "on")}  # what was copied there
+        others = {"n": [1, 2, 3, 2**40], "t": [5, 6], "on": [True] * 4}
         again = f(x=x + 1, **others)  # the first results stay as they were
         np.testing.assert_array_equal(again["twice"], 2 * x + 2)
         np.testing.assert_array_equal(again["next"], [2, 3, 4, 2**40 + 1])

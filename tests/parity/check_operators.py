@@ -74,7 +74,7 @@ UNARY = [  # name, values, reference, units in the last place allowed
     ("erfinv", unit, T.erfinv, 8), ("tan", plain[:200], T.tan, 8),
     ("lgamma", np.concatenate([above, plain[:200], [0.0, -1, -2, np.inf, 1e-6, 1e20]]), T.lgamma, 4),
     ("digamma", np.concatenate([above, plain[:200], [0.0, -0.0, -1, -2, np.inf, 1e-6, 1e20]]), T.digamma, 2),
-    ("trigamma", np.concatenate([above, plain[:200], [-1.0, -2, np.inf, 1e-6, 1e12]]), lambda x: T.polygamma(1, x), 2),
+    ("trigamma", np.concatenate([above, plain[:200], [np.inf, 1e-6, 1e12]]), lambda x: T.polygamma(1, x), 2),
     ("tetragamma", np.concatenate([above[:200], [1e-3, 1e12]]), lambda x: T.polygamma(2, x), 2),
 ]
 NAMED = "fn trigamma(x) = polygamma(1, x)\nfn tetragamma(x) = polygamma(2, x)\n"
