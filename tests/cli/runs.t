@@ -111,3 +111,10 @@ $ mkdir f; mkarrays f/train.npz x=f4:30x4 label=i8:30:2,1,0; cp own.jepa own2.je
   d  0.1  e  own.jepa  -  bf16  3  0.88585
   
   picture: di.html
+
+A sweep with given weights begins its runs with them, and goes on with those that have begun.
+
+$ for i in 3 6; do jepac sweep own.jepa -q --data e --set seed=1,2 --steps $i --params di/b --out warm > warm.txt; echo $?; done; grep -c 6 warm.txt
+  0
+  0
+  2
