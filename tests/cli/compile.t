@@ -160,6 +160,10 @@ $ jepac compile tiny.jepa -o none --params trained --set width=8
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
   exit 3
+$ jepac compile tiny.jepa -o none --entry nope --set B=4; jepac compile tiny.jepa -o none --entry forwad --set B=4 2>&1 | tail -1
+  jepac: error: tiny.jepa has no entry 'nope'
+  jepac: note: it has 'forward'
+  jepac: note: did you mean 'forward'?
 $ jepac ckpt convert trained bent.safetensors --rename net.0.weight=net.0.wieght > log; jepac compile tiny.jepa -o none --params bent.safetensors --set B=4
   jepac: error: bent.safetensors lacks 'net.0.weight': f32[16,8]
   jepac: note: it has 'net.0.wieght'
