@@ -231,14 +231,32 @@ static json_t *hover(Document *d, const json_t *at, const json_t *params, const 
   return r;
 }
 
+/* The library is part of the program. Its text lies in files too, beside the models where jepac is installed; NULL: not
+   there, or of another version. */
+static const char *library_file(Arena *a, const Source *src) {
+  static const char *const where[] = {"../std", "../frontend/std"};
+  const char *models = compiler_models(a), *name = strrchr(src->path, '/');
+  for (size_t i = 0; models && name && i < sizeof where / sizeof *where; i++) {
+    const char *path = arena_printf(a, "%s/%s%s", models, where[i], name);
+    const Source *file = source_read(a, path);
+    if (file && file->len == src->len && !memcmp(file->text, src->text, src->len)) return path;
+  }
+  return NULL;
+}
+
 static json_t *definition(Document *d, const json_t *at, const json_t *params, const char **why) {
-  (void)params, (void)why;
+  (void)params;
   Symbol y;
-  if (!d->symbols || !symbols_at(d->symbols, parsed_offset(d, at), &y) || !y.decl.src) return json_null();
-  bool here = !strcmp(y.decl.src->path, d->path);
-  if (!here && y.decl.src->path[0] != '/') return json_null(); /* the library is part of the program */
-  return json_pack("{s:o, s:o}", "uri", here ? json_string(d->uri) : path_uri(y.decl.src->path), "range",
-                   range(y.decl.src->text, y.decl.begin, y.decl.end));
+  if (!d->symbols || !symbols_at(d->symbols, parsed_offset(d, at), &y)) return json_null();
+  const Source *src = y.decl.src;
+  *why = "this is built into jepac: there is no text to open";
+  if (!src) return y.doc ? NULL : json_null();
+  bool here = !strcmp(src->path, d->path);
+  const char *path = here || src->path[0] == '/' ? src->path : library_file(d->arena, src);
+  *why = "this is of the library, which is part of jepac: its files are not installed";
+  if (!path) return NULL;
+  return json_pack("{s:o, s:o}", "uri", here ? json_string(d->uri) : path_uri(path), "range",
+                   range(src->text, y.decl.begin, y.decl.end));
 }
 
 static json_t *references(Document *d, const json_t *at, const json_t *params, const char **why) {

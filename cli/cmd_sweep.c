@@ -2,6 +2,7 @@
    `jepac train --resume`; so a sweep that was interrupted goes on where it stopped. It ends with the comparison. */
 #define _GNU_SOURCE
 #include "cli/run_info.h"
+#include "runtime/checkpoint.h"
 #include "runtime/file.h"
 
 #include <ctype.h>
@@ -105,8 +106,12 @@ static void make_command(Cli *c, Job *j, const Axis *axis, int n, const int *at,
   add_option(c, j, &k, "out", j->folder);
   add_option(c, j, &k, "resume", "");
   add_option(c, j, &k, "data", OPT(c, data));
-  add_option(c, j, &k, "params", OPT(c, params));
-  add_option(c, j, &k, "params-missing", OPT(c, params_missing));
+  const char *params = OPT(c, params), *missing = OPT(c, params_missing);
+  bool begun = false; /* one that has a checkpoint goes on from it */
+  if (!checkpoint_find(j->folder, &begun, diags_new(c->arena)) && !begun) {
+    add_option(c, j, &k, "params", params);
+    add_option(c, j, &k, "params-missing", missing);
+  }
   add_option(c, j, &k, "epochs", count_text(c, OPT(c, epochs)));
   add_option(c, j, &k, "steps", count_text(c, OPT(c, steps)));
   add_option(c, j, &k, "precision", OPT(c, precision));

@@ -172,9 +172,10 @@ static Status find_seed(Train *t) {
                     (unsigned long long)t->old.seed);
   t->info.seed = t->old.seed;
   if (!t->data && *t->old.data) t->data = t->old.data;
-  (void)OPT(c, params); /* that the run began with them has shown in its checkpoint */
-  (void)OPT(c, params_missing);
-  return ST_OK;
+  if (!OPT(c, params)) return ST_OK;
+  cli_fail(c, ST_USAGE, "--params begins a run, but %s goes on from its own checkpoint", t->folder);
+  diag_note(c->diags, NULL, "leave --params out, or begin a run in another --out");
+  return ST_USAGE;
 }
 
 /* --params: the states a run begins with; one that is resumed has those of its checkpoint. */
@@ -425,7 +426,10 @@ static void print_summary(Train *t, int64_t first, double seconds) {
   Cli *c = t->c;
   if (OPT(c, quiet)) return;
   int64_t done = t->step - first;
-  printf("%-16s %lld of %lld\n", "step", (long long)t->step, (long long)t->total);
+  if (first >= t->total)
+    printf("%-16s it has %lld steps, and %lld were asked for\n", "nothing to do", (long long)first,
+           (long long)t->total);
+  else printf("%-16s %lld of %lld\n", "step", (long long)t->step, (long long)t->total);
   for (int i = 0; i < t->k.nmetric && done; i++)
     printf("%-16s %.6g\n", t->k.plan->tensor[t->k.metric[i]].name, metric(t, i));
   if (done) printf("%-16s %.1f\n", "images/s", (double)(done * t->batches * t->recipe->batch) / seconds);

@@ -97,17 +97,42 @@ static void add_figures(Cli *c, const RunInfos *runs, Columns *out) {
   }
 }
 
+static int wider(int width, const char *s) { return (int)strlen(s) > width ? (int)strlen(s) : width; }
+
+static void print_rows(const RunInfos *runs, const Columns *cols, int first) {
+  for (int k = -1; k < cols->n; k++) {
+    printf("%-*s", first, k < 0 ? "run" : cols->v[k].name);
+    for (int i = 0; i < runs->n; i++) {
+      int width = (int)strlen(runs->v[i].name);
+      for (int j = 0; j < cols->n; j++) width = wider(width, cols->v[j].cell[i]);
+      printf("  %*s", width, k < 0 ? runs->v[i].name : cols->v[k].cell[i]);
+    }
+    printf("\n");
+  }
+}
+
+/* A row a run; a row a setting where that is too wide and the other way is narrower. */
 static void print_table(const RunInfos *runs, Columns *cols) {
-  int width = 3;
-  for (int i = 0; i < runs->n; i++)
-    width = (int)strlen(runs->v[i].name) > width ? (int)strlen(runs->v[i].name) : width;
-  printf("%-*s", width, "run");
+  enum { WIDE = 120 };
+  int width = 3, across = 0, first = 3, down = 0; /* of the names on the left, and of either table */
+  for (int i = 0; i < runs->n; i++) width = wider(width, runs->v[i].name);
   for (int k = 0; k < cols->n; k++) {
     Column *col = &cols->v[k];
-    for (int i = 0; i < runs->n; i++)
-      col->width = (int)strlen(col->cell[i]) > col->width ? (int)strlen(col->cell[i]) : col->width;
-    printf("  %*s", col->width, col->name);
+    for (int i = 0; i < runs->n; i++) col->width = wider(col->width, col->cell[i]);
+    across += 2 + col->width;
+    first = wider(first, col->name);
   }
+  for (int i = 0; i < runs->n; i++) {
+    int most = (int)strlen(runs->v[i].name);
+    for (int k = 0; k < cols->n; k++) most = wider(most, cols->v[k].cell[i]);
+    down += 2 + most;
+  }
+  if (width + across > WIDE && first + down < width + across) {
+    print_rows(runs, cols, first);
+    return;
+  }
+  printf("%-*s", width, "run");
+  for (int k = 0; k < cols->n; k++) printf("  %*s", cols->v[k].width, cols->v[k].name);
   for (int i = 0; i < runs->n; i++) {
     printf("\n%-*s", width, runs->v[i].name);
     for (int k = 0; k < cols->n; k++) printf("  %*s", cols->v[k].width, cols->v[k].cell[i]);

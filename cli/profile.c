@@ -44,10 +44,10 @@ void profile_print_kernels(Cli *c, const Compiled *k, const double *seconds, FIL
   print_target(f);
   fprintf(f, "%-32s %-28s %9s %6s %9s %8s\n", "kernel", "line", "ms", "%", "GFLOP/s", "GB/s");
   for (int i = 0; i < p->nstep; i++)
-    fprintf(f, "%-32.32s %-28s %9.3f %6.2f %9.1f %8.1f\n", row[i].step->name,
+    fprintf(f, "%-32.32s %-28s %9.4f %6.2f %9.1f %8.1f\n", row[i].step->name,
             row[i].step->where ? row[i].step->where : "", row[i].seconds * 1e3, 100 * row[i].seconds / total,
             row[i].step->flops / row[i].seconds * 1e-9, row[i].step->bytes / row[i].seconds * 1e-9);
-  fprintf(f, "%-32s %-28s %9.3f\n\n", "all", "", total * 1e3);
+  fprintf(f, "%-32s %-28s %9.4f\n\n", "all", "", total * 1e3);
 }
 
 /* ---- by module ---- */
@@ -82,9 +82,9 @@ void profile_print_modules(Cli *c, const Compiled *k, const double *seconds, FIL
   for (int i = 0; i <= t->v.n; i++) {
     const Spent *x = i < t->v.n ? &row[order[i]] : &total;
     if (!x->all) continue;
-    fprintf(f, "%-*s %9.3f %6.2f", width, i < t->v.n ? lines_name(t, order[i]) : "all", x->all * 1e3,
+    fprintf(f, "%-*s %9.4f %6.2f", width, i < t->v.n ? lines_name(t, order[i]) : "all", x->all * 1e3,
             100 * x->all / total.all);
-    for (int r = 0; r < 3; r++) fprintf(f, " %9.3f", x->seconds[r] * 1e3);
+    for (int r = 0; r < 3; r++) fprintf(f, " %9.4f", x->seconds[r] * 1e3);
     fprintf(f, " %9.1f %8.1f\n", x->flops / x->all * 1e-9, x->bytes / x->all * 1e-9);
   }
   fprintf(f, "\n");
@@ -129,7 +129,7 @@ static Flame *flame_new(Arena *a, const Compiled *k, const double *seconds) {
 
 static void put_folded(StrBuf *b, const Flame *f, const char *stack, Arena *a) {
   stack = stack ? arena_printf(a, "%s;%s", stack, f->name) : f->name;
-  if (!f->part.n) sb_printf(b, "%s %.0f\n", stack, f->seconds * 1e6);
+  if (!f->part.n) sb_printf(b, "%s %.0f\n", stack, f->seconds * 1e9);
   for (int i = 0; i < f->part.n; i++) put_folded(b, f->part.v[i], stack, a);
 }
 
@@ -153,7 +153,7 @@ static void put_flame(StrBuf *b, const Flame *f, const Flame *root, double x, in
   put_xml(b, f->name);
   if (f->where) sb_printf(b, " "), put_xml(b, f->where);
   sb_printf(b,
-            ": %.3f ms, %.2f %%</title><rect x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\" fill=\"%s\"/>",
+            ": %.4f ms, %.2f %%</title><rect x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\" fill=\"%s\"/>",
             f->seconds * 1e3, 100 * f->seconds / root->seconds, x, depth * ROW, w, ROW - 1,
             colour[hash_bytes(f->name, strlen(f->name), 0) % 5]);
   if (letters > 2) {

@@ -318,6 +318,10 @@ Dim *find_dim(Model *m, const char *name);
 bool eval_extent(Elab *e, Frame *f, const Ast *a, int64_t *out);
 const Value *globals_find(const Globals *g, const char *name);
 Frame *frame_new(Elab *e, Frame *caller, const Ast *decl, Module *self, const Loc *site);
+/* Runs a step. After an error in it the others are tried too, so that all errors are reported at once: those that need
+   a value which it would have made (V_WRONG) are passed over in silence. False: it failed. */
+bool elab_attempt(Elab *e, Frame *f, const Ast *a, void (*step)(Elab *, Frame *, const Ast *, void *),
+                  void *of);
 void exec_block(Elab *e, Frame *f, const Ast *block);
 void exec_statement(Elab *e, Frame *f, const Ast *a);
 Value call_value(Elab *e, Frame *f, const Ast *at, Value callee, const Arg *arg, int narg);

@@ -1,6 +1,6 @@
 /* The formatter of model files. It works on tokens and the gaps between them, so comments and line breaks
    stay where they are: two blanks a level of braces, no blanks at line ends, at most one blank line, one
-   blank after a comma and around = and comparisons, none inside parentheses. A wider gap stays where it aligns a
+   blank after a comma and the colon of a type and around = and comparisons, none inside parentheses. A wider gap stays where it aligns a
    word with one of a line near it, before a comment, and as the indentation of lines inside parentheses. */
 #include "frontend/fmt.h"
 #include "frontend/ast.h"
@@ -77,11 +77,13 @@ static bool aligned(const Token *t, const Place *p, int n, int i) {
 }
 
 /* ---- gaps ---- */
-/* Blanks between two tokens of a line: at least, and exactly when the author left fewer than two. */
-static int blanks_between(const Token *a, const Token *b, int had) {
+/* Blanks between two tokens of a line: at least, and exactly when the author left fewer than two. index: in brackets,
+   where a colon parts numbers; elsewhere a type follows. */
+static int blanks_between(const Token *a, const Token *b, int had, bool index) {
   static const char *const spaced[] = {"=", "==", "!=", "<=", ">=", "<", ">"}, *const opening[] = {"(", "["},
                            *const closing[] = {")", "]", ",", ";"};
-  if (any(a, opening, 2) || any(b, closing, 4)) return 0;
+  if (any(a, opening, 2) || any(b, closing, 4) || (is(b, ":") && !index)) return 0;
+  if (is(a, ":") && !index) return had > 1 ? had : 1;
   if (is(a, ",") || any(a, spaced, 7) || any(b, spaced, 7) || is(a, "{") || is(b, "{") || is(b, "}"))
     return had > 1 ? had : is(a, "{") && is(b, "}") ? had > 0 : 1;
   return had;
@@ -136,7 +138,7 @@ static void gap(Format *f, const Token *prev, int from, int to, const Token *nex
   if (breaks) put_blanks(f, inside || goes_on ? column : indent(f) - less);
   else if (prev) {
     if (had > 1 && !aligned(f->token, f->place, f->ntoken, (int)(next - f->token))) had = 1;
-    put_blanks(f, blanks_between(prev, next, had));
+    put_blanks(f, blanks_between(prev, next, had, f->nopen && f->open[f->nopen - 1] == '['));
   }
 }
 

@@ -532,6 +532,11 @@ void elab_start(Elab *e, Model *m, Diags *d, Graph *g, bool training) {
               .fuel = 4000000};
 }
 
+static void read_recipe(Elab *e, Frame *f, const Ast *a, void *of) {
+  (void)f, (void)a, (void)of;
+  e->m->recipe = recipe_build(e);
+}
+
 static void load(Elab *e, const char *path) {
   Model *m = e->m;
   Source *src = m->opt.text ? NEW(m->arena, Source) : source_read_most(m->arena, path, MODEL_BYTES);
@@ -549,7 +554,7 @@ static void load(Elab *e, const char *path) {
   for (int i = 0; i < m->opt.nset; i++) apply_set(e, &f, &m->opt.set[i], m->given.v[i]);
   dims_from_known(e);
   dims_from_file(e, &f);
-  if (m->train) m->recipe = recipe_build(e);
+  if (m->train && !elab_attempt(e, &f, m->train, read_recipe, NULL) && !m->opt.symbols) diag_throw(e->diags);
   for (int i = 0; i < m->dims.n && m->opt.open_dims > 0; i++)
     if (!m->dims.v[i].has) set_dim(&m->dims.v[i], m->opt.open_dims, NULL, "stands for any number");
   if (!m->main) lint_warn(m, e->diags); /* else with the first graph */
@@ -571,7 +576,7 @@ Model *frontend_load(Arena *a, Diags *d, const char *path, const FrontendOptions
   bool ok = false;
   if (!setjmp(env)) {
     load(e, path);
-    ok = !e->failed;
+    ok = m->opt.symbols || !e->failed; /* an editor's text: the rest of it has errors too */
   }
   *diags_trap(d) = saved;
   return ok ? m : NULL;

@@ -25,39 +25,43 @@ const Ast *train_setting(Elab *e, const char *name) {
   return NULL;
 }
 
+static void check_setting(Elab *e, Frame *f, const Ast *k, void *of) {
+  const Ast *block = e->m->train->kid[0];
+  int *minimized = of;
+  switch (k->kind) {
+  case AST_ASSIGN:
+    if (k->nkid > 2) elab_error(e, f, k, "a setting is one name and one value");
+    if (!is_train_setting(k->kid[1]->name))
+      elab_error(e, f, k->kid[1], "there is no setting `%s` in a train section%s", k->kid[1]->name,
+                 did_you_mean(e, k->kid[1]->name, setting_names,
+                              (int)(sizeof setting_names / sizeof *setting_names) - 1));
+    for (int j = 0; block->kid[j] != k; j++)
+      if (block->kid[j]->kind == AST_ASSIGN && block->kid[j]->kid[1]->name == k->kid[1]->name)
+        elab_error(e, f, k->kid[1], "`%s` is set twice", k->kid[1]->name);
+    break;
+  case AST_MINIMIZE:
+    if ((*minimized)++) elab_error(e, f, k, "a train section has one `minimize` (add objectives up in it)");
+    break;
+  case AST_PROBE:
+  case AST_OBJECTIVE:
+    for (int j = 0; block->kid[j] != k; j++)
+      if (block->kid[j]->kind == k->kind && block->kid[j]->name == k->name)
+        elab_error(e, f, k, "there is already %s `%s`", k->kind == AST_PROBE ? "a probe" : "an objective",
+                   k->name);
+    break;
+  case AST_BIND:
+  case AST_MONITOR:
+  case AST_METRIC: break;
+  default: elab_error(e, f, k, "this statement does not belong in a train section");
+  }
+}
+
 static void check_settings(Elab *e, Frame *f) {
+  static const char *const needed[] = {"optimizer", "batch"};
   const Ast *block = e->m->train->kid[0];
   int minimized = 0;
-  for (int i = 0; i < block->nkid; i++) {
-    const Ast *k = block->kid[i];
-    switch (k->kind) {
-    case AST_ASSIGN:
-      if (k->nkid > 2) elab_error(e, f, k, "a setting is one name and one value");
-      if (!is_train_setting(k->kid[1]->name))
-        elab_error(e, f, k->kid[1], "there is no setting `%s` in a train section%s", k->kid[1]->name,
-                   did_you_mean(e, k->kid[1]->name, setting_names,
-                                (int)(sizeof setting_names / sizeof *setting_names) - 1));
-      for (int j = 0; j < i; j++)
-        if (block->kid[j]->kind == AST_ASSIGN && block->kid[j]->kid[1]->name == k->kid[1]->name)
-          elab_error(e, f, k->kid[1], "`%s` is set twice", k->kid[1]->name);
-      break;
-    case AST_MINIMIZE:
-      if (minimized++) elab_error(e, f, k, "a train section has one `minimize` (add objectives up in it)");
-      break;
-    case AST_PROBE:
-    case AST_OBJECTIVE:
-      for (int j = 0; j < i; j++)
-        if (block->kid[j]->kind == k->kind && block->kid[j]->name == k->name)
-          elab_error(e, f, k, "there is already %s `%s`", k->kind == AST_PROBE ? "a probe" : "an objective",
-                     k->name);
-      break;
-    case AST_BIND:
-    case AST_MONITOR:
-    case AST_METRIC: break;
-    default: elab_error(e, f, k, "this statement does not belong in a train section");
-    }
-  }
-  static const char *const needed[] = {"optimizer", "batch"};
+  for (int i = 0; i < block->nkid; i++) elab_attempt(e, f, block->kid[i], check_setting, &minimized);
+  if (f->failed) diag_throw(e->diags);
   for (int i = 0; i < 2; i++)
     if (!train_setting(e, needed[i]))
       elab_error(e, f, e->m->train, "the train section lacks `%s = ...`", needed[i]);
@@ -226,28 +230,30 @@ Frame *train_frame(Elab *e) {
   return f;
 }
 
+static void eval_bind(Elab *e, Frame *f, const Ast *b, void *of) {
+  const char *names[64];
+  int n = 0;
+  bool found = false;
+  (void)of;
+  for (int m = 0; m < e->m->entries.n; m++)
+    for (int p = 1; p < e->m->entries.v[m]->nkid && n < 64; p++) {
+      names[n++] = e->m->entries.v[m]->kid[p]->name;
+      found = found || names[n - 1] == b->name;
+    }
+  if (!found)
+    elab_error(e, f, b, "no entry of %s has an argument `%s`%s", e->m->main->name, b->name,
+               did_you_mean(e, b->name, names, n));
+  if (vars_find(&e->binds, b->name)) elab_error(e, f, b, "`%s` is bound twice", b->name);
+  vars_set(e, &e->binds, b->name, eval(e, f, b->kid[0]), b);
+  vars_find_var(&e->binds, b->name)->use = e->watch->argument(e, b);
+}
+
 void eval_binds(Elab *e, Frame *f) {
   const Ast *block = e->m->train->kid[0];
-  for (int i = 0; i < block->nkid; i++) {
-    if (block->kid[i]->kind != AST_BIND) continue;
-    for (int k = 0; k < block->kid[i]->nkid; k++) {
-      const Ast *b = block->kid[i]->kid[k];
-      const char *names[64];
-      int n = 0;
-      bool found = false;
-      for (int m = 0; m < e->m->entries.n; m++)
-        for (int p = 1; p < e->m->entries.v[m]->nkid && n < 64; p++) {
-          names[n++] = e->m->entries.v[m]->kid[p]->name;
-          found = found || names[n - 1] == b->name;
-        }
-      if (!found)
-        elab_error(e, f, b, "no entry of %s has an argument `%s`%s", e->m->main->name, b->name,
-                   did_you_mean(e, b->name, names, n));
-      if (vars_find(&e->binds, b->name)) elab_error(e, f, b, "`%s` is bound twice", b->name);
-      vars_set(e, &e->binds, b->name, eval(e, f, b->kid[0]), b);
-      vars_find_var(&e->binds, b->name)->use = e->watch->argument(e, b);
-    }
-  }
+  for (int i = 0; i < block->nkid; i++)
+    for (int k = 0; block->kid[i]->kind == AST_BIND && k < block->kid[i]->nkid; k++)
+      elab_attempt(e, f, block->kid[i]->kid[k], eval_bind, NULL);
+  if (f->failed) diag_throw(e->diags);
 }
 
 /* ---- settings for the runtime and the log ---- */

@@ -433,6 +433,8 @@ static void exec_update(Elab *e, Frame *f, const Ast *a) {
   s->value = t;
 }
 
+static void return_value(Elab *e, Frame *f, const Ast *a, void *of) { *(Value *)of = eval(e, f, a); }
+
 static void exec_return(Elab *e, Frame *f, const Ast *a) {
   if (f->fields) elab_error(e, f, a, "`return` belongs in a function");
   Value l = v_list(e, a->nkid);
@@ -440,7 +442,12 @@ static void exec_return(Elab *e, Frame *f, const Ast *a) {
   l.kind = V_RECORD;
   list->name = NEWN(e->arena, const char *, a->nkid);
   for (int i = 0; i < a->nkid; i++) {
-    list->v[i] = eval(e, f, a->kid[i]->kid[0]);
+    const Ast *k = a->kid[i]->kid[0];
+    Value v;
+    list->v[i] = (Value){.kind = V_WRONG};
+    if (!elab_attempt(e, f, k, return_value, &list->v[i]) && k->kind == AST_NAME &&
+        !eval_lookup(e, f, k->name, &v))
+      l.kind = V_WRONG; /* a misspelt name is no result's */
     list->name[i] = a->kid[i]->name;
   }
   f->result = a->nkid == 1 && !f->record ? list->v[0] : l;
@@ -577,9 +584,8 @@ static void spoil(Elab *e, Frame *f, const Ast *a) {
     for (int i = 0; i < a->nkid; i++) spoil(e, f, a->kid[i]);
 }
 
-/* Runs one statement. After an error in it the others are tried too, so that all errors are reported at once:
-   those that need a value which it would have made are passed over in silence. */
-static void try_statement(Elab *e, Frame *f, const Ast *a) {
+bool elab_attempt(Elab *e, Frame *f, const Ast *a, void (*step)(Elab *, Frame *, const Ast *, void *),
+                  void *of) {
   enum { ENOUGH = 20 };
   const int depth = e->depth, calls = e->calls, silent = e->silent;
   const bool frozen = e->frozen;
@@ -587,9 +593,9 @@ static void try_statement(Elab *e, Frame *f, const Ast *a) {
   jmp_buf env, **trap = diags_trap(e->diags), *saved = *trap;
   *trap = &env;
   if (!setjmp(env)) {
-    exec_statement(e, f, a);
+    step(e, f, a, of);
     *trap = saved;
-    return;
+    return true;
   }
   *trap = saved;
   if (e->lost || diags_errors(e->diags) >= ENOUGH) diag_throw(e->diags);
@@ -599,7 +605,12 @@ static void try_statement(Elab *e, Frame *f, const Ast *a) {
   e->frozen = frozen;
   e->scan = scan;
   e->failed = f->failed = true;
-  spoil(e, f, a);
+  return false;
+}
+
+static void run_statement(Elab *e, Frame *f, const Ast *a, void *of) {
+  (void)of;
+  exec_statement(e, f, a);
 }
 
 void exec_block(Elab *e, Frame *f, const Ast *block) {
@@ -607,7 +618,7 @@ void exec_block(Elab *e, Frame *f, const Ast *block) {
   const Ast *outer = f->block;
   for (int i = 0; i < block->nkid && !f->returned; i++) {
     f->block = block; /* a statement that was given up may have left another */
-    try_statement(e, f, block->kid[i]);
+    if (!elab_attempt(e, f, block->kid[i], run_statement, NULL)) spoil(e, f, block->kid[i]);
   }
   f->block = outer;
   e->depth--;

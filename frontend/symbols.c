@@ -18,6 +18,7 @@ typedef struct Scope {
 
 typedef struct {
   Symbol symbol;
+  Span same; /* of the declaration that all names which change together have */
   const Ast *name;
   const Scope *scope;
 } Occurrence;
@@ -158,6 +159,38 @@ static const Ast *member(const Ast *decl, const char *name) {
   return p ? p : made_in(decl->kid[0], name);
 }
 
+static bool result_is_named(const Ast *result) { /* return NAME = VALUE */
+  return result->name && result->kid[0]->begin != result->begin;
+}
+
+/* The result of an entry that `return NAME = ...` names. */
+static const Ast *named_result(const Ast *a, const char *name) {
+  const Ast *found = NULL;
+  for (int i = 0; a && a->kind == AST_RETURN && i < a->nkid; i++)
+    if (a->kid[i]->name == name && result_is_named(a->kid[i])) return a->kid[i];
+  if (a && (a->kind == AST_BLOCK || a->kind == AST_IF || a->kind == AST_REPEAT))
+    for (int i = 0; i < a->nkid && !found; i++) found = named_result(a->kid[i], name);
+  return found;
+}
+
+static const Ast *result_of(const Ast *decl, const char *name) {
+  const Ast *found = decl->kind == AST_FUNC ? named_result(decl->kid[0], name) : NULL;
+  return found ? found : member(decl, name);
+}
+
+/* The first entry's argument of a name: `bind` gives one value to those of all entries. */
+static const Ast *entry_argument(const Model *m, const char *name) {
+  const Ast *found = NULL;
+  for (int i = 0; i < m->entries.n && !found; i++) found = parameter(m->entries.v[i], name);
+  return found;
+}
+
+static bool is_entry_argument(const Model *m, const Ast *decl) {
+  for (int i = 0; i < m->entries.n; i++)
+    if (parameter(m->entries.v[i], decl->name) == decl) return true;
+  return false;
+}
+
 static const Ast *global(const Globals *g, const char *name) {
   for (int i = 0; i < g->cap; i++)
     if (g->slot[i].name == name) return g->slot[i].at;
@@ -174,6 +207,7 @@ static const Ast *declared(const Symbols *s, const Scope *scope, const char *nam
     if (!found && o->kind == AST_TRAIN && m->main) {
       found = made_in(m->main->kid[0], name);
       if (found && found->kind != AST_FUNC) found = NULL;
+      for (int i = 0; i < m->entries.n && !found; i++) found = named_result(m->entries.v[i]->kid[0], name);
     }
     if (found) return found;
   }
@@ -221,6 +255,10 @@ static void describe(Symbols *s, Symbol *y, const Ast *at, const Ast *decl, cons
 static void occur(Symbols *s, const Ast *a, const Scope *scope, const char *name, const Ast *decl) {
   Occurrence o = {.symbol = {.at = span_of(a, name)}, .name = a, .scope = scope};
   describe(s, &o.symbol, a, decl, name);
+  const Model *m = s->e->m;
+  const Ast *first =
+      decl && decl->kind == AST_PARAM && is_entry_argument(m, decl) ? entry_argument(m, name) : decl;
+  if (first) o.same = span_of(first, name);
   vec_push(s->arena, &s->occurrence, o);
 }
 
@@ -280,12 +318,20 @@ static void walk(Symbols *s, const Ast *a, const Scope *scope) {
     break;
   case AST_UPDATE:
   case AST_TRAIN: occur(s, a, scope, a->name, declared(s, scope, a->name)); break;
+  case AST_BIND:
+    for (int i = 0; i < a->nkid; i++)
+      occur(s, a->kid[i], scope, a->kid[i]->name, entry_argument(s->e->m, a->kid[i]->name));
+    break;
+  case AST_RETURN:
+    for (int i = 0; i < a->nkid; i++)
+      if (result_is_named(a->kid[i])) occur(s, a->kid[i], scope, a->kid[i]->name, a->kid[i]);
+    break;
   case AST_FIELD:
     of = known_of(s, a->kid[0]);
     if (!of || !of->decl) {
       if (known_of(s, a)) occur(s, a, scope, a->name, NULL);
     } else if (of->decl->kind == AST_MODEL || of->decl->kind == AST_FUNC) {
-      occur(s, a, scope, a->name, member(of->decl, a->name));
+      occur(s, a, scope, a->name, result_of(of->decl, a->name));
     }
     break;
   case AST_CALL: walk_call(s, a, scope); return;
@@ -321,13 +367,14 @@ bool symbols_at(Symbols *s, int offset, Symbol *out) {
 int symbols_same(Symbols *s, int offset, Span **out) {
   const Occurrence *o = occurrence_at(s, offset);
   *out = NULL;
-  if (!o || !o->symbol.decl.src || o->symbol.decl.src != s->file->src) return 0;
-  const Span decl = o->symbol.decl;
+  if (!o || !o->same.src || o->same.src != s->file->src) return 0;
+  const Span decl = o->same;
   VEC(Span) spans = {0};
   for (int i = 0; i < s->occurrence.n; i++) {
     const Symbol *y = &s->occurrence.v[i].symbol;
+    const Span same = s->occurrence.v[i].same;
     bool repeated = false;
-    if (y->decl.src != decl.src || y->decl.begin != decl.begin) continue;
+    if (same.src != decl.src || same.begin != decl.begin) continue;
     for (int k = 0; k < spans.n; k++) repeated |= spans.v[k].begin == y->at.begin;
     if (!repeated) vec_push(s->arena, &spans, y->at);
   }

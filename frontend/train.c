@@ -56,9 +56,15 @@ static Value entry_input(Elab *e, Frame *f, const Ast *param) {
   return v_tensor(g_input(e->g, param->name, IN_ARG, dt, &s, NULL));
 }
 
-Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl) {
-  Value *done = vars_find(&e->entry_results, decl->name);
-  if (done) return *done;
+typedef struct {
+  Module *self;
+  const Ast *decl;
+} EntryCall;
+
+static void run_entry(Elab *e, Frame *f, const Ast *at, void *of) {
+  const EntryCall *call = of;
+  Module *self = call->self;
+  const Ast *decl = call->decl;
   Frame *callee = frame_new(e, f, decl, self, NULL);
   callee->record = true;
   for (int i = 1; i < decl->nkid; i++) {
@@ -87,7 +93,10 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
     note_value(e, p, v);
   }
   exec_block(e, callee, decl->kid[0]);
-  if (callee->failed) diag_throw(e->diags);
+  if (callee->failed) { /* which results it has is known all the same */
+    if (callee->result.kind == V_RECORD) vars_set(e, &e->entry_results, decl->name, callee->result, decl);
+    diag_throw(e->diags);
+  }
   if (!callee->returned) elab_error(e, NULL, decl, "entry `%s` returns nothing", decl->name);
   Value r = callee->result;
   for (int i = 0; i < r.u.list->n; i++) {
@@ -101,7 +110,19 @@ Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl
                              arena_printf(e->arena, "result `%s` of %s", r.u.list->name[i], decl->name)));
   }
   vars_set(e, &e->entry_results, decl->name, r, decl);
-  return r;
+}
+
+Value call_entry(Elab *e, Frame *f, const Ast *at, Module *self, const Ast *decl) {
+  EntryCall call = {self, decl};
+  const Value *done = vars_find(&e->entry_results, decl->name);
+  if (!done && !elab_attempt(e, f, at, run_entry, &call)) {
+    if (!vars_find(&e->entry_results, decl->name))
+      vars_set(e, &e->entry_results, decl->name, (Value){.kind = V_WRONG}, decl);
+    diag_throw(e->diags);
+  }
+  if (!done) done = vars_find(&e->entry_results, decl->name);
+  if (done->kind == V_WRONG) diag_throw(e->diags);
+  return *done;
 }
 
 static void need_loss(Elab *e, Frame *f, const Ast *at, Val v) {
@@ -384,22 +405,78 @@ static void probe(Step *s, const Ast *a) {
   vec_push(e->arena, &s->objectives, o);
 }
 
+static void metric(Elab *e, Frame *f, const Ast *a, void *of) {
+  log_metric(of, a, "", metric_value(e, f, a, eval(e, f, a->kid[0]), a->name));
+}
+
+static void monitored(Elab *e, Frame *f, const Ast *a, void *of) {
+  add_metric(of, arena_printf(e->arena, "monitor.%s", a->name),
+             metric_value(e, f, a, eval(e, f, a->kid[0]), a->name));
+}
+
+static void try_probe(Elab *e, Frame *f, const Ast *a, void *of) {
+  (void)e, (void)f;
+  probe(of, a);
+}
+
 static void probes_and_metrics(Step *s) {
   Elab *e = s->e;
   const Ast *block = e->m->train->kid[0];
   e->frozen = true;
   for (int i = 0; i < block->nkid; i++) {
     const Ast *k = block->kid[i];
-    if (k->kind == AST_METRIC)
-      log_metric(s, k, "", metric_value(e, s->f, k, eval(e, s->f, k->kid[0]), k->name));
-    if (k->kind == AST_PROBE) probe(s, k);
-    for (int j = 1; k->kind == AST_MONITOR && e->training && j < k->nkid; j++) {
-      const Ast *row = k->kid[j];
-      add_metric(s, arena_printf(e->arena, "monitor.%s", row->name),
-                 metric_value(e, s->f, row, eval(e, s->f, row->kid[0]), row->name));
-    }
+    if (k->kind == AST_METRIC) elab_attempt(e, s->f, k, metric, s);
+    if (k->kind == AST_PROBE) elab_attempt(e, s->f, k, try_probe, s);
+    for (int j = 1; k->kind == AST_MONITOR && e->training && j < k->nkid; j++)
+      elab_attempt(e, s->f, k->kid[j], monitored, s);
   }
   e->frozen = false;
+}
+
+typedef struct {
+  Step *step;
+  bool lint;
+} MainObjective;
+
+static void try_main(Elab *e, Frame *f, const Ast *a, void *of) {
+  const MainObjective *m = of;
+  (void)e, (void)f, (void)a;
+  main_objective(m->step, m->lint);
+}
+
+static void look_at(Elab *e, Frame *f, const Ast *a, void *of) {
+  (void)of;
+  eval(e, f, a);
+}
+
+/* The losses and what is logged. After an error the rest of the section is read too, so that all of its errors are
+   reported at once: results of the entry that could not be made are unknown there. */
+static void losses_and_metrics(Step *s, bool lint, bool metrics) {
+  Elab *e = s->e;
+  const Ast *block = e->m->train->kid[0];
+  Frame plain;
+  MainObjective m = {s, lint};
+  bool unheard = false; /* what is minimized was not looked at: its entry failed */
+  if (!elab_attempt(e, s->f, e->m->train, try_main, &m))
+    for (int i = 0; i < e->entry_results.n; i++) {
+      const Var *entry = &e->entry_results.v[i];
+      const List *l = entry->v.kind == V_RECORD ? entry->v.u.list : NULL;
+      for (int k = 0; l && k < l->n; k++) {
+        unheard |= l->v[k].kind == V_WRONG;
+        if (l->name[k]) vars_set(e, &s->f->vars, l->name[k], (Value){.kind = V_WRONG}, entry->at);
+      }
+    }
+  if (metrics) probes_and_metrics(s);
+  if (!e->failed) return;
+  plain = *s->f;
+  for (int i = 0; i < block->nkid; i++) {
+    const Ast *k = block->kid[i];
+    if ((k->kind == AST_MINIMIZE && unheard) ||
+        (k->kind == AST_ASSIGN &&
+         (name_is(k->kid[1]->name, "optimizer") || name_is(k->kid[1]->name, "clip_norm"))))
+      elab_attempt(e, &plain, k->kid[0], look_at, NULL);
+  }
+  diag_throw(e->diags);
 }
 
 /* ---- accumulation ---- */
@@ -593,8 +670,7 @@ static void build_step(Elab *e, const Request *q) {
     elab_error(e, NULL, m->train, "the train section lacks `data = ...`");
   e->entry_args = !q->bind_data;
   if (q->bind_data) eval_binds(e, s.f);
-  main_objective(&s, q->bind_data);
-  if (q->bind_data) probes_and_metrics(&s);
+  losses_and_metrics(&s, q->bind_data, q->bind_data);
   Vars extra = s.metrics;
   s.metrics = (Vars){0};
   for (int i = 0; i < s.states.n && e->accumulate > 1; i++) {
@@ -632,8 +708,7 @@ static void build_validation(Elab *e, const Request *q) {
   collect_states(e, v_module(e->root), &s.states);
   s.f = train_frame(e);
   eval_binds(e, s.f);
-  main_objective(&s, false);
-  probes_and_metrics(&s);
+  losses_and_metrics(&s, false, true);
   g_output(e->g, "loss", s.objectives.v[0].loss, -1);
   for (int i = 0; i < s.metrics.n; i++) g_output(e->g, s.metrics.v[i].name, s.metrics.v[i].v.u.val, -1);
   for (int i = 1; i < s.objectives.n; i++)

@@ -72,13 +72,18 @@ Status compiler_load(Compiler *c, const char *path, const char *text, const Know
 }
 
 static Status no_entry(Compiler *c, Model *m, const char *entry) {
+  enum { FEW = 8 };
   int n = frontend_entry_count(m);
   const char **names = NEWN(c->arena, const char *, n + 1);
   for (int i = 0; i < n; i++) names[i] = frontend_entry_name(m, i);
   names[n] = "train_step";
   const char *near = nearest_name(entry, names, n + 1);
   diag_error(c->diags, NULL, "%s has no entry '%s'", frontend_path(m), entry);
+  StrBuf all = {0};
+  for (int i = 0; i < n && i < FEW; i++) sb_printf(&all, "%s'%s'", i ? ", " : "", names[i]);
   if (near) diag_note(c->diags, NULL, "did you mean '%s'?", near);
+  else if (n) diag_note(c->diags, NULL, "it has %s%s", all.s, n > FEW ? ", ..." : "");
+  sb_free(&all);
   return ST_USAGE;
 }
 

@@ -129,12 +129,18 @@ static bool model_states(Compiler *c, Model *m, Names *names) {
   return complete;
 }
 
-static Status missing_state(Compiler *c, const StFile *f, const char *name, const char *type, int others) {
-  const char **have = NEWN(c->arena, const char *, st_count(f) + 1);
-  for (int i = 0; i < st_count(f); i++) have[i] = st_tensor(f, i)->name;
-  const char *near = nearest_name(name, have, st_count(f));
+/* What the model does not need may be what is meant: the nearest of it, or else the first. */
+static Status missing_state(Compiler *c, Model *m, const Graph *g, const StFile *f, const char *name,
+                            const char *type, int others) {
+  Names needed = {0}, unused = {0};
+  add_states(c, g, &needed);
+  if (m) model_states(c, m, &needed);
+  for (int i = 0; i < st_count(f); i++)
+    if (!contains(&needed, st_tensor(f, i)->name)) vec_push(c->arena, &unused, st_tensor(f, i)->name);
+  const char *near = nearest_name(name, unused.v, unused.n);
   diag_error(c->diags, NULL, "%s lacks '%s': %s", st_path(f), name, type);
   if (near) diag_note(c->diags, NULL, "it has '%s'", near);
+  else if (unused.n) diag_note(c->diags, NULL, "it has '%s', which is no state of the model", unused.v[0]);
   if (others) diag_note(c->diags, NULL, "%d more %s missing", others, others == 1 ? "is" : "are");
   return ST_FILE;
 }
@@ -169,7 +175,7 @@ Status states_check(Compiler *c, Model *m, const Graph *g, const StFile *f) {
   }
   if (missing) {
     const Node *n = g_node(g, missing->val);
-    return missing_state(c, f, missing->name, type_str(n->dt, &n->shape, want), nmissing - 1);
+    return missing_state(c, m, g, f, missing->name, type_str(n->dt, &n->shape, want), nmissing - 1);
   }
   Names names = {0};
   add_states(c, g, &names);

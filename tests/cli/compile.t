@@ -160,9 +160,16 @@ $ jepac compile tiny.jepa -o none --params trained --set width=8
         net = Sequential(Linear(8, width), ReLU(), Linear(width, classes))
                          ^
   exit 3
+$ jepac compile tiny.jepa -o none --entry nope --set B=4; jepac compile tiny.jepa -o none --entry forwad --set B=4 2>&1 | tail -1
+  jepac: error: tiny.jepa has no entry 'nope'
+  jepac: note: it has 'forward'
+  jepac: note: did you mean 'forward'?
+$ jepac ckpt convert trained bent.safetensors --rename net.0.weight=net.0.wieght > log; jepac compile tiny.jepa -o none --params bent.safetensors --set B=4
+  jepac: error: bent.safetensors lacks 'net.0.weight': f32[16,8]
+  jepac: note: it has 'net.0.wieght'
+  exit 3
 $ jepac ckpt convert trained part.safetensors --rename net.0=net.0,net.2=- > log && jepac compile tiny.jepa -o none --params part.safetensors --set B=4; jepac compile tiny.jepa -o part --params part.safetensors --params-missing ok --set B=4 -q && grep "the weights" part/tiny.h; ls none
   jepac: error: part.safetensors lacks 'net.2.weight': f32[10,16]
-  jepac: note: it has 'net.0.weight'
   jepac: note: 1 more is missing
   jepac: warning: part.safetensors gives 2 of 4 states; the others keep their initial values, the first: 'net.2.weight'
   jepac: warning: 8 of the 10 tensors of part.safetensors are no states of the model, the first: 'optimizer.net.0.bias.m'

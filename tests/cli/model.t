@@ -181,6 +181,7 @@ $ jepac run tiny.jepa --inputs x.safetensors --interp --seed 1 -q --params-out p
 $ jepac run tiny.jepa --inputs x.safetensors --params p.safetensors -q --grad --outputs y.safetensors
 $ jepac run tiny.jepa --inputs x.safetensors --params x.safetensors
   jepac: error: x.safetensors lacks 'net.0.weight': f32[16,8]
+  jepac: note: it has 'label', which is no state of the model
   jepac: note: 3 more are missing
   exit 3
 $ jepac run tiny.jepa

@@ -90,6 +90,13 @@ $ jepac check own.jepa --set 'data=arrays()'
   std/data.jepa:200:8: note: arrays is declared here
       source arrays(*fields, test: number = 0) {
              ^
+  own.jepa:14:40: error: arrays has no field `label`
+        bind        x = data.x, label = data.label
+                                             ^
+  jepac: note: this is with --set data=arrays()
+  std/data.jepa:200:8: note: arrays is declared here
+      source arrays(*fields, test: number = 0) {
+             ^
   exit 1
 $ jepac check own.jepa --set 'data=arrays(array("x",[4]),array("x"))'
   --set data:1:1: error: there are two arrays `x`
@@ -117,6 +124,13 @@ $ jepac check own.jepa --set 'data=arrays(array("x",[4],type="text"))'
         bind        x = data.x, label = data.label
                              ^
   jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
+  own.jepa:14:40: error: arrays has no field `label`
+        bind        x = data.x, label = data.label
+                                             ^
+  jepac: note: this is with --set data=arrays(array("x",[4],type="text"))
+  std/data.jepa:200:8: note: arrays is declared here
+      source arrays(*fields, test: number = 0) {
+             ^
   exit 1
 $ ls bad
   ls: cannot access 'bad': No such file or directory

@@ -63,6 +63,11 @@ $ cp -r run twice; ln -f twice/checkpoint.safetensors twice/previous.safetensors
 
 What has changed is listed, and refused unless accepted; another length is only said.
 
+$ cp -r run few; jepac train tiny.jepa --steps 5 --out few --resume --progress none 2>/dev/null | grep -v -e memory -e picture
+  nothing to do    it has 12 steps, and 5 were asked for
+$ jepac train tiny.jepa -q --steps 14 --out run --resume --params nonexist.safetensors; jepac train tiny.jepa -q --steps 14 --out fresh --resume --params run
+  jepac: error: --params begins a run, but run goes on from its own checkpoint
+  jepac: note: leave --params out, or begin a run in another --out
 $ jepac train tiny.jepa -q --steps 20 --out run --resume --set epochs=3
   jepac: warning: run goes on from step 12 with changes
   jepac: note: length: 12, now 20 steps: schedules that depend on it are stretched

@@ -27,9 +27,36 @@ $ jepac runs sw | sed -E 's/20[0-9-]+T[0-9:]+Z/TIME/'
   sw/optimizer.lr=3e-2,seed=2  TIME  Net                         12/12      0.7244  loss 0.67197          done
 $ jepac train tiny.jepa -q --steps 4 --out tiny --tensorboard && jepac compare tiny sw/*1e-1,seed=1 -o c.html --csv c.csv --tensorboard tb | cut -c 1-30; ls tb tb/tiny tiny | grep -v previous | sed 's/tfevents.*/tfevents/'; head -n 3 c.csv | cut -c 1-20
   jepac: warning: these are runs of different models: tiny is of Tiny, sw/optimizer.lr=1e-1,seed=1 of Net
-  run                          m
-  tiny                          
-  sw/optimizer.lr=1e-1,seed=1   
+  run                           
+  model.Tiny.width              
+  model.Tiny.classes            
+  data.synthetic.views          
+  data.synthetic.size           
+  data.synthetic.channels       
+  data.synthetic.action_dim     
+  data.synthetic.classes        
+  data.synthetic.features       
+  data.synthetic.tokens         
+  data.synthetic.length         
+  optimizer.adamw.lr.warmup_cosi
+  optimizer.adamw.lr.warmup_cosi
+  batch                         
+  epochs                        
+  B                             
+  model file                    
+  seed                          
+  model.Net.width               
+  model.Net.classes             
+  data.arrays.fields            
+  data.arrays.test              
+  optimizer.adamw.lr            
+  validate                      
+  --data                        
+  step                          
+  loss                          
+  val.loss                      
+  val.top1                      
+  best                          
   
   picture: c.html
   tb:
@@ -111,3 +138,42 @@ $ mkdir f; mkarrays f/train.npz x=f4:30x4 label=i8:30:2,1,0; cp own.jepa own2.je
   d  0.1  e  own.jepa  -  bf16  3  0.88585
   
   picture: di.html
+
+A sweep with given weights begins its runs with them, and goes on with those that have begun.
+
+$ for i in 3 6; do jepac sweep own.jepa -q --data e --set seed=1,2 --steps $i --params di/b --out warm > warm.txt; echo $?; done; grep -c 6 warm.txt
+  0
+  0
+  2
+
+A table that would be too wide has a row a setting.
+
+$ jepac train tiny.jepa -q --steps 3 --out wide/a 2>/dev/null; jepac train own.jepa -q --data e --steps 3 --out wide/b; jepac compare wide -o wide.html 2>&1 | sed -E 's#[^ ]*/([a-z])#\1#g; s/  +/  /g'
+  run  a  b
+  model.Tiny.width  16  -
+  model.Tiny.classes  10  -
+  data.synthetic.views  1  -
+  data.synthetic.size  32  -
+  data.synthetic.channels  3  -
+  data.synthetic.action_dim  0  -
+  data.synthetic.classes  10  -
+  data.synthetic.features  8  -
+  data.synthetic.tokens  0  -
+  data.synthetic.length  256  -
+  optimizer.adamw.lr.warmup_cosine.peak  0.001  -
+  optimizer.adamw.lr.warmup_cosine.warmup  10  -
+  batch  16  8
+  epochs  2  20
+  B  16  8
+  model file  tiny.jepa  own.jepa
+  model.Net.width  -  4
+  model.Net.classes  -  3
+  data.arrays.fields  -  [{"array":{"name":"x","shape":[4],"class...
+  data.arrays.test  -  0
+  optimizer.adamw.lr  -  0.1
+  --data  -  e
+  step  3  3
+  loss  2.2561  0.88585
+  
+  picture: wide.html
+  jepac: warning: these are runs of different models: a is of Tiny, b of Net

@@ -104,6 +104,12 @@ $ printf 'dim   B   \n\n\n\nmodel M(width=3,classes = 2){\n# note\n      net = L
     long = f(1,
               2)
   }
+$ printf 'model M {\n  entry f( x:f32[B,4], y : i64[B] ) {\n    return z = x[0:2, 1 : 3], y\n  }\n}\n' > colon.jepa; jepac fmt colon.jepa
+  model M {
+    entry f(x: f32[B, 4], y: i64[B]) {
+      return z = x[0:2, 1 : 3], y
+    }
+  }
 $ jepac fmt ugly.jepa -o ugly.jepa && jepac fmt ugly.jepa --check && jepac fmt tiny.jepa --check
 $ for f in $ROOT/models/*.jepa $ROOT/models/*/*.jepa $ROOT/frontend/std/*.jepa; do jepac fmt $f > a.jepa && jepac fmt a.jepa | cmp - a.jepa || echo $f; done
 $ echo 'model M { x = $ }' > bad.jepa; jepac fmt bad.jepa
