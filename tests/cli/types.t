@@ -109,3 +109,10 @@ $ sed 's/2 - 9223372036854775808/-9223372036854775809/' types.jepa > bad.jepa; j
 $ sed 's/x: u8\[4\]/x: i8[4]/' types.jepa > other.jepa; jepac run other.jepa --inputs in.safetensors
   jepac: error: in.safetensors: element 0 of input 'x' does not fit i8
   exit 3
+
+Rounding to bf16 as imported models do: zero stays zero, the smallest normal number itself.
+
+$ printf 'model M() {\n  entry f(x: f32[2]) { return y = sum(abs(onnx_round_float(x, 7, -126, inf, "inf"))) }\n}\n' > round.jepa; mkst '{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' 8 > zeros.safetensors; jepac run round.jepa --inputs zeros.safetensors
+  y 0
+$ (mkst '{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' 0; printf '\0\0\200\0\0\0\0\0') > least.safetensors; jepac run round.jepa --inputs least.safetensors
+  y 1.17549435e-38
