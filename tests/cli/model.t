@@ -168,6 +168,7 @@ $ jepac check tiny.jepa --set B=0
   exit 1
 $ jepac run tiny.jepa --entry backward
   jepac: error: tiny.jepa has no entry 'backward'
+  jepac: note: it has 'forward'
   exit 2
 $ jepac ir tiny.jepa --entry forwrd
   jepac: error: tiny.jepa has no entry 'forwrd'
