@@ -166,10 +166,11 @@ static json_t *parse(const StFile *f, size_t n, json_error_t *err) {
 static bool read_file(StFile *f, Diags *d) {
   if (f->map.n < 8) return fail(d, "%s: not a safetensors file: only %zu bytes", f->path, f->map.n);
   if (!memcmp(f->map.p, "PK\003\004", 4))
-    return fail(d,
-                "%s: not a safetensors file but a zip archive, as torch.save writes: save it with "
-                "safetensors.torch.save_file",
-                f->path);
+    return fail(
+        d,
+        "%s: not a safetensors file but a zip archive, as torch.save and numpy.savez write: save it with "
+        "safetensors.torch.save_file or safetensors.numpy.save_file",
+        f->path);
   uint64_t nheader = 0;
   for (int i = 7; i >= 0; i--) nheader = nheader << 8 | f->map.p[i];
   if (nheader > f->map.n - 8)

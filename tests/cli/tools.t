@@ -83,7 +83,7 @@ $ jepac ckpt convert run none.safetensors --only net.0.weight
   jepac: error: --only net.0.weight leaves no name for 'net.0.weight'
   exit 2
 $ printf 'PK\003\004 and so on' > weights.pt; jepac ckpt ls weights.pt
-  jepac: error: weights.pt: not a safetensors file but a zip archive, as torch.save writes: save it with safetensors.torch.save_file
+  jepac: error: weights.pt: not a safetensors file but a zip archive, as torch.save and numpy.savez write: save it with safetensors.torch.save_file or safetensors.numpy.save_file
   exit 3
 $ jepac ckpt list run
   jepac: error: jepac ckpt knows ls, check, diff and convert, not 'list'
