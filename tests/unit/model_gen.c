@@ -118,8 +118,8 @@ static void unary(Gen *g) {
       "log1p(abs($)) - expm1(tanh($))",
       "asin(0.9 * tanh($)) + acos(0.8 * tanh($)) - atan($)",
       "sinh(tanh($)) - cosh(tanh($)) + asinh($)",
-      "acosh(1.5 + abs($)) + atanh(0.9 * tanh($)) - erfinv(0.8 * tanh($)) + 0.1 * digamma(1.5 + abs($)) + "
-      "0.1 * lgamma(1.5 + abs($))",
+      ("acosh(1.5 + abs($)) + atanh(0.9 * tanh($)) - erfinv(0.8 * tanh($)) + 0.1 * digamma(1.5 + abs($)) + "
+       "0.1 * lgamma(1.5 + abs($))"),
       "log2($ * $ + 1.5) + exp2(tanh($)) - tan(tanh($))",
       "(ceil(3 * $) + trunc(2 * $) - round(5 * $)) / 8 + tanh($)",
       "0.5 * frac($) + tanh($)",
