@@ -80,13 +80,16 @@ typedef struct {
                                 elements change where operands move by an ulp */
 } Spread;
 
-static Spread spread_of(const Wanted *want, int64_t n, bool bf16) {
+static Spread spread_of(const Kernel *k, const Buf *x, const Wanted *want) {
+  int64_t n = shape_count(&x->shape);
+  bool narrow = dtype_is_narrow(x->dt) || kernel_rounds_narrow(k);
   Spread s = {0};
   for (int64_t i = 0; i < n; i++) {
     if (isfinite(want->exact[i])) s.scale = fmax(s.scale, fabs(want->exact[i]));
     if (isfinite(want->rounded[i])) s.scale = fmax(s.scale, fabs(want->rounded[i]));
   }
-  s.step = bf16 ? s.scale * bf16_step : 0; /* near the middle of two bf16 a value may be rounded either way */
+  s.step =
+      narrow ? s.scale * bf16_step : 0; /* near the middle of two bf16 a value may be rounded either way */
   for (int64_t i = 0; i < n; i++) {
     double d = fabs(want->exact[i] - want->moved[i]);
     if (isfinite(d)) s.moved = fmax(s.moved, d - s.step);
@@ -106,7 +109,7 @@ static Status judge(Walk *w, int at, int b, Wanted cells) {
   int64_t n = shape_count(&x->shape), worst = 0;
   double *got = values(w, x->dt, snapshot(w, b, false), n), most = 0;
   Wanted want = in_type(w, x, cells);
-  Spread s = spread_of(&want, n, dtype_is_narrow(x->dt) || kernel_rounds_narrow(k));
+  Spread s = spread_of(k, x, &want);
   for (int64_t i = 0; i < n; i++) {
     double d = fmin(distance(got[i], want.exact[i]), distance(got[i], want.rounded[i]));
     if (d > most) most = d, worst = i;
@@ -139,8 +142,7 @@ static Status find_fault(Walk *w, int k, int b, Wanted want) {
   char *good = arena_alloc(w->a, (size_t)x->bytes);
   double worst = v->worst;
   Wanted of = in_type(w, x, want);
-  Spread spread = spread_of(&of, shape_count(&x->shape),
-                            dtype_is_narrow(x->dt) || kernel_rounds_narrow(&w->p->kernel.v[k]));
+  Spread spread = spread_of(&w->p->kernel.v[k], x, &of);
   /* a result that is nothing but rounding shows only what is larger */
   double by = spread.moved >= spread.scale / 2000 ? fmax(spread.scale, 1) : spread.scale / 20;
   Diags *heard = v->c->diags, *quiet = diags_new(w->a);

@@ -86,12 +86,10 @@ LLVMValueRef em_fdiv(EmitModule *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef em_fma(EmitModule *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 
 /* ---- bf16 and f16, stored as i16 and computed with as f32; scalar or vector (emit/narrow.c) ---- */
-LLVMValueRef em_widen_bf16(EmitModule *m, LLVMValueRef stored);
 /* f32 to the nearest bf16 (ties to even, NaN stays NaN, f32 denormals become zero as in VCVTNEPS2BF16): the
    stored bits, by the processor's instruction where it has one. */
 LLVMValueRef em_narrow_bf16(EmitModule *m, LLVMValueRef x);
-/* f16 the same; to it from f32 or f64, in one rounding. */
-LLVMValueRef em_widen_f16(EmitModule *m, LLVMValueRef stored);
+/* f16 the same, from f32 or f64 in one rounding. */
 LLVMValueRef em_narrow_f16(EmitModule *m, LLVMValueRef x);
 /* Of a narrow type; to it from f32 or f64 (to bf16 by way of f32). */
 LLVMValueRef em_widen(EmitModule *m, DType dt, LLVMValueRef stored);

@@ -4,7 +4,7 @@
 #include "codegen/emit/emit.h"
 
 /* ---- bf16 ---- */
-LLVMValueRef em_widen_bf16(EmitModule *m, LLVMValueRef stored) {
+static LLVMValueRef widen_bf16(EmitModule *m, LLVMValueRef stored) {
   int n = em_lanes(stored);
   LLVMTypeRef it = em_vec(m->i32, n);
   LLVMValueRef u = LLVMBuildShl(m->b, LLVMBuildZExt(m->b, stored, it, ""), em_bits(it, 16), "");
@@ -56,7 +56,7 @@ static LLVMValueRef pick(EmitModule *m, LLVMValueRef c, LLVMValueRef x, LLVMValu
 
 static LLVMTypeRef half_type(EmitModule *m, int lanes) { return em_vec(LLVMHalfTypeInContext(m->cx), lanes); }
 
-LLVMValueRef em_widen_f16(EmitModule *m, LLVMValueRef stored) {
+static LLVMValueRef widen_f16(EmitModule *m, LLVMValueRef stored) {
   int n = em_lanes(stored);
   LLVMTypeRef it = em_vec(m->i32, n), ft = em_vec(m->f32, n);
   if (m->target->f16 && !LLVMIsConstant(stored))
@@ -108,7 +108,7 @@ LLVMValueRef em_narrow_f16(EmitModule *m, LLVMValueRef x) {
 
 /* ---- either ---- */
 LLVMValueRef em_widen(EmitModule *m, DType dt, LLVMValueRef stored) {
-  return dt == DT_F16 ? em_widen_f16(m, stored) : em_widen_bf16(m, stored);
+  return dt == DT_F16 ? widen_f16(m, stored) : widen_bf16(m, stored);
 }
 
 LLVMValueRef em_narrow(EmitModule *m, DType dt, LLVMValueRef x) {

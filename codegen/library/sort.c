@@ -17,7 +17,7 @@ static LLVMValueRef key_of(const Sorting *z, LLVMValueRef x) {
   uint64_t sign = z->bits == 64 ? 1ull << 63 : 1u << 31;
   LLVMValueRef top = em_bits(z->key, sign), none = LLVMConstNull(z->key), k;
   if (dtype_is_float(dt)) {
-    if (dt == DT_BF16) x = em_widen_bf16(m, x);
+    if (dtype_is_narrow(dt)) x = em_widen(m, dt, x);
     k = LLVMBuildBitCast(m->b, x, z->key, "");
     LLVMValueRef size = LLVMBuildAnd(m->b, k, LLVMBuildNot(m->b, top, ""), "");
     LLVMValueRef inf = em_bits(z->key, z->bits == 64 ? 0x7ffull << 52 : 0xffu << 23);

@@ -72,9 +72,8 @@ static void interp(const Program *p, const Kernel *k, double *const *mem, Interp
   else memcpy(out, mem[2], bytes);
   for (int64_t o = 0; o < s->outer; o++)
     for (int64_t j = 0; j < s->nidx; j++) {
-      int64_t i = cell_int(s->idx_dt, idx[j]), at = i < 0 ? 0 : i >= s->extent ? s->extent - 1 : i;
-      double *to = out + (o * s->extent + at) * s->inner;
-      for (i = 0; i < s->inner; i++, upd++) to[i] = joined(s, to[i], *upd, mode);
+      double *to = out + (o * s->extent + cell_index(s->idx_dt, idx[j], s->extent)) * s->inner;
+      for (int64_t i = 0; i < s->inner; i++, upd++) to[i] = joined(s, to[i], *upd, mode);
     }
 }
 
